@@ -1,0 +1,63 @@
+"""What there is to choose from: the options of each group, with the first line of each file."""
+
+from pathlib import Path
+
+import yaml
+from rich import box
+from rich.table import Table
+
+from cnntrain.components import GROUPS, PACKAGE
+
+# The wheel carries conf/ inside the package; in a checkout it stands at the top.
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+
+
+def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
+    """The options of a group: name -> YAML file; a file in `config_dir` adds or replaces one."""
+    folders = [CONF / group] + ([Path(config_dir) / group] if config_dir else [])
+    files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
+    return {file.stem: file for file in files}
+
+
+def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
+    """Group -> option -> what it is."""
+    return {
+        group: {name: summary(file) for name, file in options(group, config_dir).items()}
+        for group in GROUPS
+    }
+
+
+def summary(file: Path) -> str:
+    """The first line of an option's file, a comment."""
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def defaults() -> dict[str, str]:
+    """The option that each group has when nothing is said."""
+    listed = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {
+        group: option for item in listed if isinstance(item, dict) for group, option in item.items()
+    }
+
+
+def settings() -> list[str]:
+    """The settings of a run outside the groups."""
+    config = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    return [key for key in config if key not in ("defaults", "hydra")]
+
+
+def group_of(option: str) -> str | None:
+    """`model=vgg16` for `vgg16`, or None."""
+    return next((f"{group}={option}" for group in GROUPS if option in options(group)), None)
+
+
+def table(group: str, listed: dict[str, str]) -> Table:
+    """The options of a group as a table; the default is marked."""
+    default = defaults().get(group)
+    shown = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    shown.add_column("option", no_wrap=True)
+    shown.add_column("what it is")
+    for option, text in listed.items():
+        shown.add_row(f"{option} (default)" if option == default else option, text)
+    return shown

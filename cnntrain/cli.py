@@ -1,0 +1,216 @@
+"""The command line: the verbs, the answers to mistakes, and the exit codes.
+
+0 done; 1 a run failed; 2 a mistake in the request; 130 interrupted. Nothing here imports TensorFlow
+before the request is known to be right.
+"""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+
+from cnntrain import __version__, catalogue
+from cnntrain.errors import SpecError, nearest
+
+VERBS = ("list",)
+EXAMPLES = """\
+examples:
+  cnntrain                                           LeNet-5 on scikit-learn's digits, 20 epochs
+  cnntrain model=vgg16 dataset=cifar10 epochs=30 augmentation=flip_crop
+  cnntrain -m initializer=zeros,glorot_uniform,he_normal model=mlp_256_128 dataset=mnist
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.exit(run_verb(words))
+    except SpecError as error:
+        say_mistake(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_verb(words: list[str]) -> int:
+    """Dispatch the first word that is a verb, wherever it stands; without one, train."""
+    verb = next((word for word in words if word in VERBS), None)
+    if verb == "list":
+        words.remove(verb)
+        return list_options(words)
+    arguments = training_parser().parse_intermixed_args(words)
+    if arguments.help:
+        print(help_text(arguments.config_dir))
+        return 0
+    if arguments.version:
+        print(f"cnntrain {__version__}")
+        return 0
+    unknown_verb(arguments.overrides)
+    if arguments.multirun:
+        from cnntrain.sweep import sweep
+
+        return sweep(arguments.overrides, arguments.config_dir)
+    return train(arguments.overrides, arguments.config_dir, arguments.cfg)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that answers like everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        flag = message.rpartition(" ")[2].lstrip("-")
+        hint = f"{flag}=VALUE" if message.startswith("unrecognized") else None
+        raise SpecError(message, "settings as key=value, flags as in cnntrain --help", hint)
+
+
+def training_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="cnntrain", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job"])
+    parser.add_argument("--config-dir", "-cd")
+    return parser
+
+
+def unknown_verb(overrides: Sequence[str]) -> None:
+    """Refuse a word that is no override: most likely a mistyped verb, option or setting."""
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            close = nearest(word, VERBS)
+            hint = f"cnntrain {close}" if close else catalogue.group_of(word)
+            raise SpecError(
+                f"{word!r} is neither a command nor an override",
+                f"key=value, or the command {', '.join(VERBS)}",
+                hint,
+            )
+
+
+def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
+    """Check the request, claim a directory, train, and say what came out."""
+    from cnntrain.compose import compose
+    from cnntrain.runs import Run
+    from cnntrain.spec import spec
+
+    composed = compose(overrides, config_dir)
+    checked = spec(composed.config)
+    if show_only:
+        import yaml
+
+        print(yaml.safe_dump(composed.config, sort_keys=False), end="")
+        return 0
+    run = Run.claim(composed.run_dir, composed.config, overrides)
+    try:
+        report = start(checked, run)
+    except SpecError:
+        run.discard()
+        raise
+    except KeyboardInterrupt:
+        run.finish("interrupted")
+        run.say("interrupted")
+        raise
+    except BaseException as error:
+        run.say(traceback.format_exc())
+        run.finish("failed", error=f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+        print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
+        return 1
+    run.finish("finished", seconds=report["seconds"])
+    return 0
+
+
+def start(checked: Any, run: Any) -> dict[str, Any]:
+    """Load TensorFlow, without its chatter, train and show the result."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from cnntrain.console import Console, result_table
+    from cnntrain.trainer import train as train_spec
+
+    terminal = RichConsole()
+    with Console(run, checked, terminal) as console:
+        report = train_spec(checked, run, console)
+    terminal.print(result_table(report))
+    total = report["seconds"]["total"]
+    speed = report["images_per_second"]
+    console.note(
+        f"{total:.1f} s in all, {speed:,.0f} images/s in training; results in {run.folder}"
+    )
+    return report
+
+
+def list_options(words: list[str]) -> int:
+    """`cnntrain list [GROUP]`: the options of one group, or of all."""
+    parser = Parser(prog="cnntrain list", add_help=False, allow_abbrev=False)
+    parser.add_argument("group", nargs="?")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    arguments = parser.parse_intermixed_args(words)
+    listed = catalogue.catalogue(arguments.config_dir)
+    if arguments.group is not None:
+        if arguments.group not in listed:
+            close = nearest(arguments.group, listed)
+            hint = f"cnntrain list {close}" if close else None
+            raise SpecError(f"{arguments.group} is not a group", listed, hint)
+        listed = {arguments.group: listed[arguments.group]}
+    if arguments.json:
+        print(json.dumps(listed, indent=2))
+        return 0
+    terminal = RichConsole()
+    for group, options in listed.items():
+        terminal.print(catalogue.table(group, options))
+    return 0
+
+
+def help_text(config_dir: str | None) -> str:
+    lines = [
+        "cnntrain trains convolutional networks; a run is a pure function of its spec.",
+        "",
+        "usage: cnntrain [key=value ...]        train",
+        "       cnntrain -m key=a,b [...]       train once for each value, or combination of values",
+        "       cnntrain list [GROUP] [--json]  what each option is",
+        "",
+        "Every run is one option of each group and the settings of conf/config.yaml. Knobs of an",
+        "option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",
+        "",
+    ]
+    for group, options in catalogue.catalogue(config_dir).items():
+        lines += columns(group, options)
+    lines += columns("settings", catalogue.settings())
+    lines += [
+        "",
+        "flags:",
+        "  -h, --help           this text",
+        "  --version            the version",
+        "  -m, --multirun       sweep: seed=1,2,3  initializer=glob(*)",
+        "  -c, --cfg job        print the composed settings and stop",
+        "  --config-dir FOLDER  a folder with options of your own: FOLDER/model/mine.yaml",
+        "",
+        EXAMPLES.rstrip(),
+    ]
+    return "\n".join(lines)
+
+
+def columns(heading: str, words: Iterable[str]) -> list[str]:
+    """A heading, and words that are wrapped beside it."""
+    indent = " " * 14
+    return textwrap.wrap(
+        " ".join(words), 96, initial_indent=f"{heading:<14}", subsequent_indent=indent
+    )
+
+
+def say_mistake(error: SpecError) -> None:
+    RichConsole(stderr=True).print(
+        f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The one convention: a component is a function, found by its name, described by its signature.
+
+Positional parameters come from the run, keyword-only parameters are the knobs and come from YAML.
+A function named like its group stands before all its components: it is called with the component
+first, and its keyword-only parameters are the knobs that every option of the group has.
+Signatures are read from the source, so that a wrong knob is answered without importing Keras.
+"""
+
+import ast
+import functools
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cnntrain.errors import SpecError, nearest
+from cnntrain.knobs import VOCABULARY, Record, convert_all
+
+# The module, or the package with a module for each component, that serves each group.
+GROUPS = {
+    "model": "models",
+    "dataset": "datasets",
+    "augmentation": "augmentations",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
+    "initializer": "initializers",
+}
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Component:
+    """A function chosen by name, with its knobs checked; calling it supplies the run's values."""
+
+    group: str
+    name: str
+    knobs: Mapping[str, Any]
+    shared: Mapping[str, Any]
+
+    def __call__(self, *run_values: Any) -> Any:
+        """Import the function and call it; a group's own function is called with it first."""
+        module = importlib.import_module(f"cnntrain.{locate(self.group, self.name)[1]}")
+        bare = functools.partial(getattr(module, self.name), **instances(self.knobs, module))
+        group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
+        if not hasattr(group, self.group):
+            return bare(*run_values)
+        return getattr(group, self.group)(bare, *run_values, **instances(self.shared, group))
+
+    def __getitem__(self, knob: str) -> Any:
+        return self.knobs[knob] if knob in self.knobs else self.shared[knob]
+
+
+def instances(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
+    """The knobs with each record turned into its class, named like the knob, of `module`."""
+    return {
+        knob: getattr(module, knob.title().replace("_", ""))(**value)
+        if isinstance(value, Mapping)
+        else value
+        for knob, value in knobs.items()
+    }
+
+
+def component(group: str, config: Mapping[str, Any]) -> Component:
+    """Return the component that `config`, a name and its knobs, describes; or raise SpecError."""
+    values = dict(config)
+    name = values.pop("name", None)
+    if name not in names(group):
+        close = nearest(name, names(group))
+        raise SpecError(
+            f"{group}.name is {name}", names(group), f"{group}.name={close}" if close else None
+        )
+    own, shared = knobs_of(group, name), shared_knobs(group)
+    converted = convert_all(values, shared | own, group)
+    return Component(
+        group,
+        name,
+        {knob: converted[knob] for knob in own},
+        {knob: converted[knob] for knob in shared},
+    )
+
+
+def names(group: str) -> list[str]:
+    """The names of a group's components, sorted."""
+    root = PACKAGE / GROUPS[group]
+    if root.is_dir():
+        return sorted(file.stem for file in root.glob("*.py") if file.stem in functions(file))
+    module = root.with_suffix(".py")
+    return sorted(name for name in functions(module) if name != group and not name.startswith("_"))
+
+
+def knobs_of(group: str, name: str) -> dict[str, Any]:
+    """The knobs of one component: name -> annotation."""
+    return knobs_in(locate(group, name)[0], name)
+
+
+def shared_knobs(group: str) -> dict[str, Any]:
+    """The knobs that every option of a group has."""
+    root = PACKAGE / GROUPS[group]
+    module = root / "__init__.py" if root.is_dir() else root.with_suffix(".py")
+    return knobs_in(module, group) if group in functions(module) else {}
+
+
+def locate(group: str, name: str) -> tuple[Path, str]:
+    """The file of a component and its module, relative to the package."""
+    root = PACKAGE / GROUPS[group]
+    if root.is_dir():
+        return root / f"{name}.py", f"{GROUPS[group]}.{name}"
+    return root.with_suffix(".py"), GROUPS[group]
+
+
+@functools.cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def functions(file: Path) -> dict[str, ast.FunctionDef]:
+    """The functions at the top of a module."""
+    return {node.name: node for node in tree(file).body if isinstance(node, ast.FunctionDef)}
+
+
+def knobs_in(file: Path, function: str) -> dict[str, Any]:
+    """The keyword-only parameters of a function in `file`: name -> annotation."""
+    known = vocabulary(file)
+    return {
+        argument.arg: evaluate(argument.annotation, known)
+        for argument in functions(file)[function].args.kwonlyargs
+    }
+
+
+def vocabulary(file: Path) -> dict[str, Any]:
+    """What annotations in `file` may say: the vocabulary, its records, and `Variant`."""
+    known = dict(VOCABULARY)
+    for node in tree(file).body:
+        if isinstance(node, ast.ClassDef):
+            fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+            if fields and all(is_known(field.annotation, known) for field in fields):
+                known[node.name] = Record(
+                    node.name,
+                    {ast.unparse(f.target): evaluate(f.annotation, known) for f in fields},
+                )
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VARIANTS":
+            assert isinstance(node.value, ast.Dict)
+            choices = tuple(ast.literal_eval(key) for key in node.value.keys if key)
+            known["Variant"] = Literal[choices]
+    return known
+
+
+def is_known(annotation: ast.expr, known: Mapping[str, Any]) -> bool:
+    used = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+    return used <= set(known) | {"list", "tuple", "None"}
+
+
+def evaluate(annotation: ast.expr | None, known: Mapping[str, Any]) -> Any:
+    """The typing object that an annotation in our own source stands for."""
+    assert annotation is not None
+    code = compile(ast.Expression(annotation), "<annotation>", "eval")
+    return eval(code, {"__builtins__": {"list": list, "tuple": tuple}}, dict(known))

@@ -1,0 +1,92 @@
+"""What people see while a run goes on: one live line, one line an epoch, a table at the end.
+
+Without a terminal (a pipe, CI) there is no live line. Every line also goes to the run's log.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cnntrain.runs import Run
+from cnntrain.spec import Spec
+
+REDRAW_SECONDS = 0.2
+
+
+class Console:
+    """Shows a run; it is the trainer's `Progress`."""
+
+    def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
+        self.run, self.epochs, self.terminal = run, spec.epochs, terminal
+        self.live = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=terminal,
+            transient=True,
+            disable=not terminal.is_terminal,
+        )
+        self.task: Any = None
+        self.drawn = 0.0
+
+    def __enter__(self) -> "Console":
+        self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def note(self, line: str) -> None:
+        """Print a line, and log it."""
+        self.run.say(line)
+        self.terminal.print(escape(line), soft_wrap=True, highlight=False)
+
+    def began(self, total_steps: int) -> None:
+        self.task = self.live.add_task("training", total=total_steps, speed="")
+
+    def step(
+        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
+    ) -> None:
+        """Move the live line, at most five times a second."""
+        if self.live.disable or time.perf_counter() - self.drawn < REDRAW_SECONDS:
+            return
+        self.drawn = time.perf_counter()
+        self.live.update(
+            self.task,
+            completed=step,
+            description=f"epoch {epoch}/{self.epochs}  loss {logs['cross_entropy']:.4f}",
+            speed=f"{images_per_second:,.0f} images/s",
+        )
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Print an epoch's line."""
+        self.note(
+            f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
+            f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}"
+            f"  valid loss {row['valid.loss']:.4f}  accuracy {row['valid.accuracy']:.4f}"
+            f"  rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
+        )
+
+
+def result_table(report: Mapping[str, Any]) -> Table:
+    """The table at the end: the best and the last weights, on both held-out splits."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
+        table.add_column(heading, justify="left" if heading == "weights" else "right")
+    named = {"final": "last epoch"}
+    if "best" in report["test"]:
+        named = {"best": f"best epoch ({report['best_epoch']})"} | named
+    for key, name in named.items():
+        parts = [report["valid"][key], report["test"][key]]
+        table.add_row(
+            name, *(f"{part[kind]:.4f}" for part in parts for kind in ("loss", "accuracy"))
+        )
+    return table

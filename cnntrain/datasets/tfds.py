@@ -1,0 +1,94 @@
+"""Data sets of TensorFlow Datasets: prepared in `data_dir`, from the network or from archives."""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import requests
+import tensorflow_datasets as library
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+from cnntrain.datasets.source import Examples, Source
+from cnntrain.errors import SpecError
+
+
+def tfds(
+    data_dir: Path,
+    manual_dir: Path | None,
+    *,
+    tfds: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"],
+) -> Source:
+    """Return a data set with its official train and test split.
+
+    Prepares it in `data_dir` first if need be: from the original archives in `manual_dir`, or by
+    downloading them. Raises SpecError where there is neither, and says what to put where.
+    """
+    builder = prepared(tfds, data_dir, manual_dir)
+    names = builder.info.features["label"].names
+    return Source(read(builder, "train"), None, read(builder, "test"), tuple(names))
+
+
+def prepared(name: str, data_dir: Path, manual_dir: Path | None) -> Any:
+    """The TFDS builder of a data set that lies ready in `data_dir`."""
+    builder = library.builder(name, data_dir=data_dir)
+    if Path(builder.data_dir, "dataset_info.json").is_file():
+        return builder
+    if not sys.stderr.isatty():
+        library.disable_progress_bar()
+    archives = None if manual_dir is None else manual_dir.absolute()
+    try:
+        reach_missing_archives(builder, archives)
+        builder.download_and_prepare(
+            download_config=library.download.DownloadConfig(manual_dir=archives)
+        )
+    except (OSError, library.download.DownloadError, NonMatchingChecksumError) as error:
+        raise missing(name, builder, data_dir, manual_dir, error) from error
+    return builder
+
+
+def reach_missing_archives(builder: Any, archives: Path | None) -> None:
+    """Raise OSError at once where a download could only fail: TFDS would retry for minutes."""
+    for url, info in builder.url_infos.items():
+        if archives is None or not (archives / info.filename).is_file():
+            requests.head(url, timeout=20, allow_redirects=True)
+            return
+
+
+def missing(
+    name: str, builder: Any, data_dir: Path, manual_dir: Path | None, error: Exception
+) -> SpecError:
+    """Name the files to fetch, their sizes, where to put them, and the command to run again."""
+    files = ", ".join(f"{info.filename} ({info.size})" for info in builder.url_infos.values())
+    site = next(iter(builder.url_infos)).rpartition("/")[0]
+    return SpecError(
+        f"dataset={name} is not in data_dir={data_dir}, and {reason(error)}",
+        f"in one folder, as published at {site}: {files}",
+        f"cnntrain dataset={name} manual_dir={manual_dir or 'THAT_FOLDER'}",
+    )
+
+
+def reason(error: Exception) -> str:
+    """Why a data set could not be prepared, in a line."""
+    if isinstance(error, requests.RequestException):
+        return "there is no network to fetch it"
+    return f"preparing it failed: {str(error).strip().splitlines()[0]}"
+
+
+def read(builder: Any, split: str) -> Examples:
+    """Decode a whole split into memory, in the order of its file."""
+    count = builder.info.splits[split].num_examples
+    images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(count, np.int32)
+    batches = builder.as_dataset(
+        split=split,
+        as_supervised=True,
+        read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    ).batch(1000)
+    start = 0
+    for batch_images, batch_labels in batches.as_numpy_iterator():
+        end = start + len(batch_labels)
+        images[start:end], labels[start:end] = batch_images, batch_labels
+        start = end
+    assert start == count, f"{builder.name} says {count} examples and has {start}"
+    return Examples(images, labels)

@@ -1,0 +1,35 @@
+"""The one exception for a user's mistake: what was given, what was expected, what to try."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpecError(Exception):
+    """A mistake in what the user asked for; `cli.py` prints it once and exits with 2.
+
+    `expected` is a sentence, or the names that would have been right.
+    """
+
+    def __init__(self, given: str, expected: str | Iterable[str], hint: str | None = None):
+        if not isinstance(expected, str):
+            expected = one_of(expected)
+        self.given, self.expected, self.hint = given, expected, hint
+        super().__init__(f"{given} (expected {expected})")
+
+    def __str__(self) -> str:
+        lines = [self.given, f"  expected  {self.expected}"]
+        if self.hint:
+            lines.append(f"  try       {self.hint}")
+        return "\n".join(lines)
+
+
+def one_of(names: Iterable[object]) -> str:
+    """`one of A, B, C`, or the one name there is."""
+    texts = [str(name) for name in names]
+    return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"
+
+
+def nearest(name: object, names: Iterable[str]) -> str | None:
+    """The name that `name` was most likely meant to be, or None."""
+    matches = difflib.get_close_matches(str(name), [str(other) for other in names], n=1, cutoff=0.5)
+    return matches[0] if matches else None

@@ -1,0 +1,17 @@
+"""How good a network is on a split: every example once, in float64."""
+
+import keras
+import numpy as np
+from scipy.special import log_softmax
+
+from cnntrain import pipeline
+from cnntrain.datasets.source import Examples
+
+
+def evaluate(network: keras.Model, examples: Examples, batch_size: int) -> dict[str, float]:
+    """Return the mean cross-entropy, `loss`, in nats, and the top-1 `accuracy` of `examples`."""
+    logits = network.predict(pipeline.evaluation(examples, batch_size), verbose=0)  # (N, classes)
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=-1)
+    chosen = np.take_along_axis(log_probabilities, examples.labels[:, np.newaxis], axis=-1)
+    hits = logits.argmax(axis=-1) == examples.labels
+    return {"loss": float(-chosen.mean()), "accuracy": float(hits.mean())}

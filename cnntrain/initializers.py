@@ -1,0 +1,85 @@
+"""How weights begin. `initializer` sets every kernel of a built network; biases keep their zeros.
+
+The seed of each kernel is derived from the run's seed and the kernel's path, so that a layer
+added to a network leaves the weights of the others as they were.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import keras
+from keras import initializers
+
+from cnntrain.knobs import Positive
+
+
+def initializer(
+    component: Callable[[int], initializers.Initializer], network: keras.Model, seed: int
+) -> None:
+    """Set every kernel of `network` by the initializer, each with its own seed."""
+    for variable in _kernels(network):
+        variable.assign(component(_derived(seed, variable.path))(variable.shape, variable.dtype))
+
+
+def _kernels(network: keras.Model) -> list[keras.Variable]:
+    return [v for v in network.trainable_variables if "kernel" in v.name and len(v.shape) > 1]
+
+
+def _derived(seed: int, path: str) -> int:
+    """A seed of 31 bits that depends on the run's seed and the variable's path."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:4]) >> 1
+
+
+def zeros(seed: int) -> initializers.Initializer:
+    """All zeros: every unit of a layer learns the same, to show that it fails."""
+    return initializers.Zeros()
+
+
+def random_normal(seed: int, *, stddev: Positive) -> initializers.Initializer:
+    """Normal with mean 0."""
+    return initializers.RandomNormal(stddev=stddev, seed=seed)
+
+
+def random_uniform(seed: int, *, limit: Positive) -> initializers.Initializer:
+    """Uniform from -limit to limit."""
+    return initializers.RandomUniform(-limit, limit, seed=seed)
+
+
+def truncated_normal(seed: int, *, stddev: Positive) -> initializers.Initializer:
+    """Normal with mean 0, drawn again beyond two standard deviations."""
+    return initializers.TruncatedNormal(stddev=stddev, seed=seed)
+
+
+def glorot_uniform(seed: int) -> initializers.Initializer:
+    """Variance 1 / fan_avg (Glorot & Bengio 2010)."""
+    return initializers.GlorotUniform(seed=seed)
+
+
+def glorot_normal(seed: int) -> initializers.Initializer:
+    """Variance 1 / fan_avg (Glorot & Bengio 2010)."""
+    return initializers.GlorotNormal(seed=seed)
+
+
+def he_uniform(seed: int) -> initializers.Initializer:
+    """Variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    return initializers.HeUniform(seed=seed)
+
+
+def he_normal(seed: int) -> initializers.Initializer:
+    """Variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    return initializers.HeNormal(seed=seed)
+
+
+def lecun_uniform(seed: int) -> initializers.Initializer:
+    """Variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    return initializers.LecunUniform(seed=seed)
+
+
+def lecun_normal(seed: int) -> initializers.Initializer:
+    """Variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    return initializers.LecunNormal(seed=seed)
+
+
+def orthogonal(seed: int, *, gain: Positive) -> initializers.Initializer:
+    """Orthogonal rows or columns, times `gain` (Saxe et al. 2013)."""
+    return initializers.Orthogonal(gain=gain, seed=seed)

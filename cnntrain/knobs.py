@@ -1,0 +1,187 @@
+"""The vocabulary of knobs: annotations that carry a type and a range, and the strict conversion.
+
+A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
+`list[...]`, `tuple[...]`, `... | None` and `Record`s are all that is understood. OmegaConf's own
+conversion is not used: it takes nan for a float, 2 for a bool and tuples of any length.
+"""
+
+import math
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from cnntrain.errors import SpecError, nearest, one_of
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a value of an annotated type must satisfy, and how to say so."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A knob made of knobs, such as `schedule.plateau`: the name of its class and its fields."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
+
+
+def is_duration(value: Any) -> bool:
+    """Whether `value` is a number of epochs, or a text like `5%`, `400 steps`, `3 epochs`."""
+    if isinstance(value, str):
+        return DURATION.fullmatch(value) is not None
+    return value >= 0
+
+
+Seed = Annotated[int, Range("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)]
+Count = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)]
+Natural = Annotated[int, Range("a whole number from 0", lambda v: v >= 0)]
+Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
+NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
+Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
+Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
+Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
+# A part of the examples: how many, or a share of them.
+Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
+# A stretch of a run: a number of epochs, or a text with its unit.
+Duration = Annotated[
+    float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
+]
+# One of the keys of the VARIANTS table of the component's own module.
+Variant = str
+
+VOCABULARY = {
+    name: value
+    for name, value in globals().items()
+    if get_origin(value) in (Annotated, types.UnionType, Union)
+} | {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str}
+
+MISSING = "???"  # how YAML says that the user must give a value
+PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
+    """The length of a `Duration` in steps, rounded to the nearest."""
+    if not isinstance(duration, str):
+        return round(duration * steps_per_epoch)
+    match = DURATION.fullmatch(duration)
+    assert match is not None, duration  # `convert` let it through
+    number, unit = float(match[1]), match[2]
+    if unit == "%":
+        return round(number / 100 * total_steps)
+    return round(number * steps_per_epoch) if unit.startswith("epoch") else round(number)
+
+
+def describe(annotation: Any) -> str:
+    """What a value must be, in words: `a number above 0, or null`."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is type(None):
+        return "null"
+    if isinstance(annotation, Record):
+        return f"the settings {', '.join(annotation.fields)}"
+    if origin is Annotated:
+        return args[1].text
+    if origin is Literal:
+        return one_of(show(value) for value in args)
+    if origin is list:
+        return f"a list, each {describe(args[0])}"
+    if origin is tuple:
+        return f"a list of {len(args)}: {', '.join(describe(arg) for arg in args)}"
+    if origin in (types.UnionType, Union):
+        return ", or ".join(describe(arg) for arg in args)
+    return PLAIN[annotation]
+
+
+def show(value: Any) -> str:
+    """A value as YAML and the command line write it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
+
+
+def convert(value: Any, annotation: Any, where: str) -> Any:
+    """Return `value` as `annotation` wants it (lists become tuples), or raise SpecError."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, Record):
+        return convert_record(value, annotation, where)
+    if origin in (types.UnionType, Union):
+        return convert_union(value, annotation, where)
+    if origin is Annotated:
+        converted = convert(value, args[0], where) if fits(value, args[0]) else None
+        if converted is not None and args[1].holds(converted):
+            return converted
+    elif origin is Literal:
+        if any(type(value) is type(choice) and value == choice for choice in args):
+            return value
+        close = nearest(value, [str(choice) for choice in args])
+        raise refusal(value, annotation, where, f"{where}={close}" if close else None)
+    elif origin is list and isinstance(value, list | tuple):
+        return tuple(convert(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
+    elif origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
+        return tuple(
+            convert(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, args, strict=True))
+        )
+    elif fits(value, annotation):
+        return float(value) if annotation is float else value
+    raise refusal(value, annotation, where)
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether `value` has a plain type: no bool for an int, no nan or inf for a float."""
+    if get_origin(annotation) in (types.UnionType, Union):
+        return any(fits(value, arg) for arg in get_args(annotation))
+    if annotation is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is annotation
+
+
+def convert_union(value: Any, annotation: Any, where: str) -> Any:
+    alternatives = get_args(annotation)
+    if value is None and type(None) in alternatives:
+        return None
+    for alternative in alternatives:
+        if alternative is not type(None):
+            try:
+                return convert(value, alternative, where)
+            except SpecError:
+                continue
+    raise refusal(value, annotation, where)
+
+
+def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal(value, record, where)
+    return convert_all(value, record.fields, where)
+
+
+def convert_all(
+    values: Mapping[str, Any], fields: Mapping[str, Any], where: str
+) -> Mapping[str, Any]:
+    """Convert a mapping that must have exactly the keys of `fields`."""
+    prefix = f"{where}." if where else ""
+    for key in values:
+        if key not in fields:
+            close = nearest(key, fields)
+            raise SpecError(
+                f"{prefix}{key} is not a setting",
+                one_of(fields) if fields else "no settings here",
+                f"{prefix}{close}={show(values[key])}" if close else None,
+            )
+    for key, annotation in fields.items():
+        if values.get(key, MISSING) == MISSING:
+            raise SpecError(f"{prefix}{key} is not given", describe(annotation), f"{prefix}{key}=…")
+    return types.MappingProxyType(
+        {key: convert(values[key], annotation, prefix + key) for key, annotation in fields.items()}
+    )
+
+
+def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:
+    return SpecError(f"{where} is {show(value)}", describe(annotation), hint)

@@ -1,0 +1,58 @@
+"""Small convnets: stages of one 3x3 convolution and a max pool; the first models of a course."""
+
+from typing import Literal
+
+import keras
+from keras import layers
+
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Probability
+
+
+def cnn(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    filters: list[Count],
+    padding: Literal["same", "valid"],
+    final_pool: bool,
+    stage_dropout: Probability,
+    hidden: Count,
+    dropout: Probability,
+) -> keras.Model:
+    """Return a convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
+
+    Every stage is a 3x3 convolution of `filters` maps, ReLU and a 2x2 max pool (the last one only
+    with `final_pool`); `stage_dropout` follows the stages, `dropout` the hidden layer.
+    Raises SpecError for images that are gone before the last stage.
+    """
+    check_size(image_shape, len(filters), padding, final_pool)
+    inputs = x = keras.Input(image_shape)  # (H, W, C)
+    for stage, maps in enumerate(filters, start=1):
+        x = layers.Conv2D(maps, 3, padding=padding, activation="relu")(x)
+        if final_pool or stage < len(filters):
+            x = layers.MaxPooling2D()(x)  # (H/2^stage, W/2^stage, maps)
+    if stage_dropout:
+        x = layers.Dropout(stage_dropout)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(hidden, activation="relu")(x)
+    if dropout:
+        x = layers.Dropout(dropout)(x)
+    logits = layers.Dense(num_classes, dtype="float32")(x)
+    return keras.Model(inputs, logits, name="cnn")
+
+
+def check_size(
+    image_shape: tuple[int, int, int], stages: int, padding: str, final_pool: bool
+) -> None:
+    """Refuse images of which nothing is left after the last stage."""
+    smallest = 1
+    for stage in range(stages, 0, -1):  # from the last stage's output back to the image
+        smallest *= 2 if final_pool or stage < stages else 1
+        smallest += 2 if padding == "valid" else 0
+    if min(image_shape[:2]) < smallest:
+        raise SpecError(
+            f"the images are {image_shape[0]}x{image_shape[1]} and the network has {stages} stages",
+            f"images of {smallest}x{smallest} or larger",
+            f"dataset.image_size=[{smallest},{smallest}] or fewer model.filters",
+        )

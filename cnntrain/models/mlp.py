@@ -1,0 +1,40 @@
+"""Multi-layer perceptrons: the baseline that convolutional networks must beat."""
+
+from typing import Literal
+
+import keras
+from keras import layers
+
+from cnntrain.knobs import Count, NonNegative
+
+
+def mlp(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    hidden: list[Count],
+    activation: Literal["linear", "relu", "leaky_relu", "tanh"],
+    negative_slope: NonNegative,
+    batch_norm: bool,
+) -> keras.Model:
+    """Return a perceptron: float images (B, H, W, C) in, logits (B, num_classes) out.
+
+    `negative_slope` is the leaky ReLU's; `batch_norm` normalises the input of every dense layer.
+    """
+    inputs = keras.Input(image_shape)  # (H, W, C)
+    x = layers.Flatten()(inputs)  # (H*W*C,)
+    for units in hidden:
+        if batch_norm:
+            x = layers.BatchNormalization()(x)
+        x = layers.Dense(units)(x)  # (units,)
+        x = activate(x, activation, negative_slope)
+    if batch_norm:
+        x = layers.BatchNormalization()(x)
+    logits = layers.Dense(num_classes, dtype="float32")(x)
+    return keras.Model(inputs, logits, name="mlp")
+
+
+def activate(x: keras.KerasTensor, activation: str, negative_slope: float) -> keras.KerasTensor:
+    if activation == "leaky_relu":
+        return layers.LeakyReLU(negative_slope)(x)
+    return layers.Activation(activation)(x)

@@ -1,0 +1,68 @@
+"""ResNets for 32x32 images (He et al., 2015, arXiv:1512.03385, section 4.2)."""
+
+from typing import Literal
+
+import keras
+from keras import layers, ops
+
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count
+
+FILTERS = [16, 32, 64]
+
+
+def resnet_cifar(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    depth: Count,
+    shortcut: Literal["A", "B"],
+) -> keras.Model:
+    """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
+
+    Where the size changes, `shortcut` A pads the new maps with zeros and adds no parameters, B is
+    a 1x1 projection. Raises SpecError for a depth that is not 6n+2, or images below 8x8.
+    """
+    if depth < 8 or depth % 6 != 2:
+        below = max(8, depth - (depth - 2) % 6)
+        raise SpecError(f"model.depth is {depth}", "6n+2: 8, 14, 20, 32, …", f"model.depth={below}")
+    if min(image_shape[:2]) < 8:
+        raise SpecError(
+            f"model=resnet_cifar got {image_shape[0]}x{image_shape[1]} images", "8x8 or larger"
+        )
+    inputs = keras.Input(image_shape)  # (H, W, C)
+    x = conv_norm(inputs, FILTERS[0])  # (H, W, 16)
+    x = layers.ReLU()(x)
+    for stage, filters in enumerate(FILTERS):
+        for number in range((depth - 2) // 6):
+            strides = 2 if stage > 0 and number == 0 else 1
+            x = block(x, filters, strides, shortcut)
+    # (H/4, W/4, 64)
+    x = layers.GlobalAveragePooling2D()(x)  # (64,)
+    logits = layers.Dense(num_classes, dtype="float32")(x)
+    return keras.Model(inputs, logits, name=f"resnet{depth}_v1")
+
+
+def block(x: keras.KerasTensor, filters: int, strides: int, shortcut: str) -> keras.KerasTensor:
+    """Two 3x3 convolutions and the shortcut round them (Fig. 2)."""
+    y = conv_norm(x, filters, strides=strides)
+    y = layers.ReLU()(y)
+    y = conv_norm(y, filters)
+    if strides > 1:
+        project = conv_norm if shortcut == "B" else zero_pad
+        x = project(x, filters, kernel=1, strides=strides)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def conv_norm(
+    x: keras.KerasTensor, filters: int, kernel: int = 3, strides: int = 1
+) -> keras.KerasTensor:
+    x = layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization()(x)
+
+
+def zero_pad(x: keras.KerasTensor, filters: int, kernel: int, strides: int) -> keras.KerasTensor:
+    """Every second pixel, half of the missing maps before and half behind (option A)."""
+    missing = filters - x.shape[-1]
+    x = x[:, ::strides, ::strides, :]
+    return ops.pad(x, [[0, 0], [0, 0], [0, 0], [missing // 2, missing - missing // 2]])

@@ -1,0 +1,60 @@
+"""VGG: stacks of small convolutions (Simonyan & Zisserman, 2014, arXiv:1409.1556)."""
+
+import keras
+from keras import layers
+
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Probability, Variant
+
+# Table 1 of the paper: the kernel sizes of each stage. Every stage ends in a 2x2 max pool.
+VARIANTS = {
+    "A": [[3], [3], [3, 3], [3, 3], [3, 3]],  # VGG-11
+    "B": [[3, 3], [3, 3], [3, 3], [3, 3], [3, 3]],  # VGG-13
+    "C": [[3, 3], [3, 3], [3, 3, 1], [3, 3, 1], [3, 3, 1]],  # VGG-16 with 1x1 kernels
+    "D": [[3, 3], [3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],  # VGG-16
+    "E": [[3, 3], [3, 3], [3, 3, 3, 3], [3, 3, 3, 3], [3, 3, 3, 3]],  # VGG-19
+}
+FILTERS = [64, 128, 256, 512, 512]
+
+
+def vgg(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: Variant,
+    hidden: Count,
+    dropout: Probability,
+    batch_norm: bool,
+) -> keras.Model:
+    """Return a VGG: float images (B, H, W, C) in, logits (B, num_classes) out.
+
+    `hidden` is the width of the two dense layers of the head, each followed by `dropout`.
+    Raises SpecError for images smaller than 32x32.
+    """
+    if min(image_shape[:2]) < 32:
+        raise SpecError(
+            f"model=vgg got {image_shape[0]}x{image_shape[1]} images",
+            "32x32 or larger",
+            "dataset.image_size=[32,32]",
+        )
+    inputs = x = keras.Input(image_shape)  # (H, W, C)
+    for filters, kernels in zip(FILTERS, VARIANTS[variant], strict=True):
+        for kernel in kernels:
+            x = conv(x, filters, kernel, batch_norm)
+        x = layers.MaxPooling2D()(x)
+    # (H/32, W/32, 512)
+
+    x = layers.Flatten()(x)
+    for _ in range(2):
+        x = layers.Dense(hidden, activation="relu")(x)
+        x = layers.Dropout(dropout)(x)
+    logits = layers.Dense(num_classes, dtype="float32")(x)
+    return keras.Model(inputs, logits, name=f"vgg_{variant.lower()}")
+
+
+def conv(x: keras.KerasTensor, filters: int, kernel: int, batch_norm: bool) -> keras.KerasTensor:
+    """Convolution, batch normalisation if asked, ReLU. The bias stays, as in the paper."""
+    x = layers.Conv2D(filters, kernel, padding="same", use_bias=not batch_norm)(x)
+    if batch_norm:
+        x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x)

@@ -1,0 +1,40 @@
+"""The first layer of every trained network: raw pixels (0-255) to what a network likes.
+
+A float32 `Rescaling` with its statistics as constants, so that it is saved and exported with the
+network and nobody can normalise twice.
+"""
+
+import keras
+import numpy as np
+
+from cnntrain.datasets.source import Examples
+
+
+def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
+    """Return the layer for `kind`, with statistics of the training split only.
+
+    `rescale` maps to 0..1; `standardise` to mean 0 and standard deviation 1 in each channel;
+    `pixel_mean` maps to 0..1 and subtracts the mean image (He et al. 2015, section 4.2).
+    """
+    scale, offset = {
+        "rescale": lambda images: (1 / 255, 0.0),
+        "standardise": standardise,
+        "pixel_mean": pixel_mean,
+    }[kind](train.images)
+    return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalisation")
+
+
+def standardise(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Scale and offset (C,) each, from exact counts of the 256 values."""
+    values = np.arange(256)
+    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    means = np.array([np.average(values, weights=n) for n in counts])
+    squares = np.array([np.average(values**2, weights=n) for n in counts])
+    deviations = np.sqrt(np.maximum(squares - means**2, 0))
+    scale = 1 / np.where(deviations == 0, 255, deviations)  # a channel of one value stays finite
+    return scale.tolist(), (-means * scale).tolist()
+
+
+def pixel_mean(images: np.ndarray) -> tuple[float, list[list[list[float]]]]:
+    """The scale to 0..1, and minus the mean image (H, W, C)."""
+    return 1 / 255, (-images.mean(axis=0, dtype=np.float64) / 255).tolist()
