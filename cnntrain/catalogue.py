@@ -1,12 +1,14 @@
 """What there is to choose from: the options of each group, with the first line of each file."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich import box
 from rich.table import Table
 
 from cnntrain.components import GROUPS, PACKAGE
+from cnntrain.errors import SpecError
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -14,9 +16,37 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 
 def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
     """The options of a group: name -> YAML file; a file in `config_dir` adds or replaces one."""
-    folders = [CONF / group] + ([Path(config_dir) / group] if config_dir else [])
+    own = user_folder(config_dir)
+    folders = [CONF / group] + ([own / group] if own else [])
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
-    return {file.stem: file for file in files}
+    return {file.stem: file for file in files if file.is_file()}
+
+
+def user_folder(config_dir: str | None) -> Path | None:
+    """The user's own folder of options, or None; SpecError if it is not there."""
+    if config_dir is None:
+        return None
+    if not config_dir or not Path(config_dir).is_dir():
+        raise SpecError(
+            f"--config-dir is {config_dir or 'empty'}, which is no folder",
+            "a folder with folders such as model/ and dataset/",
+        )
+    return Path(config_dir)
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read an option's file, or say what is wrong with it and where."""
+    expected = "a mapping in YAML: name, and a value for every knob"
+    try:
+        option = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise SpecError(f"{file}, line {line}: {error.problem}", expected) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise SpecError(f"{file} is not text in UTF-8", expected) from None
+    if not isinstance(option, dict):
+        raise SpecError(f"{file} holds no mapping", expected)
+    return option
 
 
 def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
@@ -29,7 +59,7 @@ def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
 
 def summary(file: Path) -> str:
     """The first line of an option's file, a comment."""
-    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    first = file.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 

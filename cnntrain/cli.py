@@ -6,7 +6,6 @@ before the request is known to be right.
 
 import argparse
 import json
-import os
 import sys
 import textwrap
 import traceback
@@ -55,6 +54,8 @@ def run_verb(words: list[str]) -> int:
         print(f"cnntrain {__version__}")
         return 0
     unknown_verb(arguments.overrides)
+    if arguments.multirun and arguments.cfg:
+        raise SpecError("--cfg and -m are both given", "one of them", "cnntrain --cfg job …")
     if arguments.multirun:
         from cnntrain.sweep import sweep
 
@@ -66,8 +67,10 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser that answers like everything else."""
 
     def error(self, message: str) -> NoReturn:
-        flag = message.rpartition(" ")[2].lstrip("-")
-        hint = f"{flag}=VALUE" if message.startswith("unrecognized") else None
+        flag, _, value = message.rpartition(" ")[2].partition("=")
+        hint = nearest(flag, self._option_string_actions)
+        if hint is None and (setting := nearest(flag.lstrip("-"), catalogue.settings())):
+            hint = f"{setting}={value or 'VALUE'}"
         raise SpecError(message, "settings as key=value, flags as in cnntrain --help", hint)
 
 
@@ -86,8 +89,9 @@ def unknown_verb(overrides: Sequence[str]) -> None:
     """Refuse a word that is no override: most likely a mistyped verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
-            close = nearest(word, VERBS)
-            hint = f"cnntrain {close}" if close else catalogue.group_of(word)
+            hint = catalogue.group_of(word)
+            if hint is None and (close := nearest(word, [*VERBS, *catalogue.settings()])):
+                hint = f"cnntrain {close}" if close in VERBS else f"{close}=VALUE"
             raise SpecError(
                 f"{word!r} is neither a command nor an override",
                 f"key=value, or the command {', '.join(VERBS)}",
@@ -130,9 +134,11 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
 
 def start(checked: Any, run: Any) -> dict[str, Any]:
     """Load TensorFlow, without its chatter, train and show the result."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from cnntrain.console import Console, result_table
-    from cnntrain.trainer import train as train_spec
+    from cnntrain.quiet import quiet
+
+    with quiet():
+        from cnntrain.trainer import train as train_spec
 
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:
@@ -152,7 +158,11 @@ def list_options(words: list[str]) -> int:
     parser.add_argument("group", nargs="?")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("-h", "--help", action="store_true")
     arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
+        print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
+        return 0
     listed = catalogue.catalogue(arguments.config_dir)
     if arguments.group is not None:
         if arguments.group not in listed:
@@ -174,11 +184,11 @@ def help_text(config_dir: str | None) -> str:
         "cnntrain trains convolutional networks; a run is a pure function of its spec.",
         "",
         "usage: cnntrain [key=value ...]        train",
-        "       cnntrain -m key=a,b [...]       train once for each value, or combination of values",
+        "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain list [GROUP] [--json]  what each option is",
         "",
-        "Every run is one option of each group and the settings of conf/config.yaml. Knobs of an",
-        "option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",
+        "Every run is one option of each group, and settings; cnntrain --cfg job shows them all.",
+        "Knobs of an option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",
         "",
     ]
     for group, options in catalogue.catalogue(config_dir).items():

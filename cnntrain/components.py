@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import VOCABULARY, Record, convert_all
+from cnntrain.knobs import VOCABULARY, Record, convert_all, show
 
 # The module, or the package with a module for each component, that serves each group.
 GROUPS = {
@@ -68,7 +68,9 @@ def component(group: str, config: Mapping[str, Any]) -> Component:
     if name not in names(group):
         close = nearest(name, names(group))
         raise SpecError(
-            f"{group}.name is {name}", names(group), f"{group}.name={close}" if close else None
+            f"{group}.name is {show(name)}",
+            names(group),
+            f"{group}.name={close}" if close else None,
         )
     own, shared = knobs_of(group, name), shared_knobs(group)
     converted = convert_all(values, shared | own, group)

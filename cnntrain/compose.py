@@ -1,6 +1,7 @@
 """From overrides to a plain configuration: the only use of Hydra's Compose API.
 
-Hydra's own refusals are told again in our words: given, expected, try.
+What can be wrong with an override is checked here first; what Hydra still refuses is told again in
+our words: given, expected, try.
 """
 
 import re
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -18,13 +18,14 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnntrain.catalogue import CONF, options
+from cnntrain.catalogue import CONF, load, options, user_folder
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.knobs import show
 
 # A directory name for an override: initializer=zeros,model=vgg16
 OmegaConf.register_new_resolver(
@@ -43,40 +44,49 @@ class Composed:
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
-    search = search_path(config_dir)
-    parsed = [parse(override) for override in overrides]
+    folder = user_folder(config_dir)
+    parsed = [parse(text) for text in overrides]
+    for override in parsed:
+        check(override, config_dir)
+    search = [] if folder is None else [f"hydra.searchpath=['file://{folder.absolute()}']"]
     try:
         whole = hydra(search + list(overrides))
-        hydra_node = whole.hydra
-        config = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
-        plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict)
-        return Composed(
-            {str(key): value for key, value in plain.items()},
-            Path(hydra_node.run.dir),
-            Path(hydra_node.sweep.dir),
-        )
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise retold(error, parsed, search, config_dir) from None
+        ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
+        config = OmegaConf.to_container(ours, resolve=True)
+        run_dir, sweep_dir = whole.hydra.run.dir, whole.hydra.sweep.dir
+    except (HydraException, OmegaConfBaseException) as error:
+        raise retold(error, parsed, search) from None
+    if not run_dir:
+        raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
+    assert isinstance(config, dict)
+    return Composed({str(k): v for k, v in config.items()}, Path(run_dir), Path(sweep_dir))
 
 
 def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
     """The overrides of each job of a sweep, in the order in which Hydra will run them."""
+    folder = user_folder(config_dir)
     places = create_config_search_path(str(CONF))
-    if config_dir is not None:
-        places.append("--config-dir", f"file://{Path(config_dir).absolute()}")
+    if folder is not None:
+        places.append("--config-dir", f"file://{folder.absolute()}")
     parser = OverridesParser.create(config_loader=ConfigLoaderImpl(places))
-    parsed = [parse(override) for override in overrides]
+    for text in overrides:
+        parse(text)
     try:
-        parsed = parser.parse_overrides(list(overrides))
-        return BasicSweeper.split_arguments(parsed, None)[0]
+        planned = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)[0]
     except HydraException as error:
         raise SpecError(first_line(error), "seed=1,2,3 or initializer=glob(*)") from None
+    if not planned:
+        raise SpecError(
+            f"{', '.join(text for text in overrides if parse(text).is_sweep_override())} is no job",
+            "at least one value for each key",
+            "seed=1,2,3 or initializer=glob(*)",
+        )
+    return planned
 
 
 def swept(overrides: Sequence[str]) -> list[str]:
     """The keys of the overrides that take more than one value."""
-    parsed = [parse(override) for override in overrides]
+    parsed = [parse(text) for text in overrides]
     return [override.get_key_element() for override in parsed if override.is_sweep_override()]
 
 
@@ -87,73 +97,97 @@ def hydra(overrides: list[str]) -> DictConfig:
     return whole
 
 
-def search_path(config_dir: str | None) -> list[str]:
-    if config_dir is None:
-        return []
-    folder = Path(config_dir).absolute()
-    if not folder.is_dir():
-        raise SpecError(
-            f"--config-dir is {config_dir}", "a folder with folders such as model/ and dataset/"
-        )
-    return [f"hydra.searchpath=['file://{folder}']"]
-
-
-def parse(override: str) -> Override:
+def parse(text: str) -> Override:
     """Parse one override, or say what an override looks like."""
-    if "=" not in override and not override.startswith("~"):
-        raise SpecError(f"{override!r} is neither a command nor an override", "key=value", None)
+    key = text.partition("=")[0]
     try:
-        return OverridesParser.create().parse_override(override)
-    except OverrideParseException:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException:
+        override = None
+    if override is None or not override.key_or_group:
         raise SpecError(
-            f"{override!r} cannot be read",
+            f"{text!r} cannot be read",
             "key=value, with a value as YAML writes it",
-            f"quotes, if the value has commas or spaces: '{override.split('=')[0]}=\"…\"'",
-        ) from None
+            f"quotes, if the value has commas, brackets or spaces: '{key.strip()}=\"…\"'",
+        )
+    return override
 
 
-def retold(
-    error: Exception, overrides: list[Override], search: list[str], config_dir: str | None
-) -> SpecError:
+def check(override: Override, config_dir: str | None) -> None:
+    """Refuse an override that names several values, no option of a group, or a bare name."""
+    key, text = override.key_or_group, override.input_line or ""
+    if override.is_sweep_override():
+        raise SpecError(
+            f"{text} names several values",
+            "one value, or -m to sweep over them",
+            f"cnntrain -m {text}",
+        )
+    group = key.removesuffix(".name")
+    if group not in GROUPS:
+        return
+    known, value = options(group, config_dir), str(override.get_value_element_as_str())
+    if override.is_delete():
+        raise SpecError(f"{group} is taken out", f"an option of it: {one_of(known)}")
+    close = nearest(Path(value).stem, known)
+    hint = f"{group}={close}" if close else None
+    if key != group:
+        raise SpecError(f"{text} would keep another's knobs", f"an option: {one_of(known)}", hint)
+    if override.is_add():
+        raise SpecError(f"{text} adds a second option to the group", "one option", hint)
+    if value not in known:
+        raise SpecError(f"{group} is {value or show(value)}", known, hint)
+    load(known[value])
+
+
+def retold(error: Exception, overrides: list[Override], search: list[str]) -> SpecError:
     """A refusal by Hydra or OmegaConf, in our words."""
-    groups = list(GROUPS)
-    chosen = []
-    for override in overrides:
-        key, value = override.key_or_group, override.value()
-        if override.is_sweep_override():
-            return SpecError(
-                f"{override.input_line} names several values",
-                "one value, or -m to sweep over them",
-                f"cnntrain -m {override.input_line}",
-            )
-        if key in groups:
-            known = options(key, config_dir)
-            if value not in known:
-                close = nearest(value, known)
-                return SpecError(f"{key} is {value}", known, f"{key}={close}" if close else None)
-            chosen.append(f"{key}={value}")
-    try:
-        keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError):
-        return SpecError(first_line(error), "options and settings that fit together")
-    ours = [key for key in keys if key.partition(".")[0] != "hydra"]
+    if isinstance(error, OmegaConfBaseException):
+        where = f"{error.full_key}: " if error.full_key else ""
+        return SpecError(
+            where + first_line(error), "settings, or oc.env variables, that exist", None
+        )
+    chosen = [o.input_line or "" for o in overrides if o.key_or_group in GROUPS]
+    keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
     for override in overrides:
         key = override.key_or_group
-        if key not in keys and key not in groups and not key.startswith("hydra."):
-            return unknown_key(key, str(override.get_value_element_as_str()), ours)
+        if key not in keys and key not in GROUPS and not key.startswith("hydra/"):
+            return unknown_key(override, keys)
     return SpecError(first_line(error), "options and settings that fit together")
 
 
-def unknown_key(key: str, value: str, known: list[str]) -> SpecError:
+def unknown_key(override: Override, keys: list[str]) -> SpecError:
     """Say which keys there are beside the one that is not."""
-    parent = key.rpartition(".")[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == parent]
-    close = nearest(key, siblings) or nearest(key, known)
+    key = override.key_or_group
+    parent, _, last = key.rpartition(".")
+    beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
+    beside = [k for k in beside if k != "hydra"]
+    close = nearest(last, [k.rpartition(".")[2] for k in beside if k not in GROUPS])
+    hint = None
+    if not override.is_delete() and "/" not in key:
+        value = override.get_value_element_as_str()
+        if close:
+            hint = f"{parent}.{close}={value}".lstrip(".")
+        elif not parent:
+            hint = group_hint(key, value) or next(
+                (f"{k}={value}" for k in keys if k.endswith(f".{key}") and "hydra." not in k), None
+            )
+        elif option := next((o for o, f in options_of(parent) if last in load(f)), None):
+            hint = f"{parent}={option} {key}={value}"
     return SpecError(
         f"{key} is not a setting",
-        one_of(siblings) if siblings else "a setting or a group: see cnntrain --help",
-        f"{close}={value}" if close else None,
+        one_of(beside) if beside else "a setting or a group: see cnntrain --help",
+        hint,
     )
+
+
+def group_hint(word: str, option: str) -> str | None:
+    """`model=vgg16` for `modle=vgg16`: a group is only suggested for one of its options."""
+    group = nearest(word, GROUPS)
+    return f"{group}={option}" if group and option in options(group) else None
+
+
+def options_of(group: str) -> list[tuple[str, Path]]:
+    return list(options(group).items()) if group in GROUPS else []
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:

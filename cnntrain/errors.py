@@ -30,6 +30,7 @@ def one_of(names: Iterable[object]) -> str:
 
 
 def nearest(name: object, names: Iterable[str]) -> str | None:
-    """The name that `name` was most likely meant to be, or None."""
-    matches = difflib.get_close_matches(str(name), [str(other) for other in names], n=1, cutoff=0.5)
-    return matches[0] if matches else None
+    """The name that `name` was most likely meant to be, whatever its capitals, or None."""
+    known = {other.lower(): other for other in names}
+    matches = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
+    return known[matches[0]] if matches else None

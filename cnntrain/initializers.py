@@ -10,15 +10,26 @@ from collections.abc import Callable
 import keras
 from keras import initializers
 
-from cnntrain.knobs import Positive
+from cnntrain.knobs import NonNegative, Positive
 
 
 def initializer(
-    component: Callable[[int], initializers.Initializer], network: keras.Model, seed: int
+    component: Callable[[int], initializers.Initializer],
+    network: keras.Model,
+    seed: int,
+    *,
+    head_gain: NonNegative,
 ) -> None:
-    """Set every kernel of `network` by the initializer, each with its own seed."""
+    """Set every kernel of `network` by the initializer, each with its own seed.
+
+    The kernels of the layers that put out the logits are multiplied by `head_gain`: no ReLU
+    follows them, so with He's gain the first predictions would be confident and wrong.
+    """
+    heads = {network.get_layer(name).path for name in network.output_names}
     for variable in _kernels(network):
-        variable.assign(component(_derived(seed, variable.path))(variable.shape, variable.dtype))
+        value = component(_derived(seed, variable.path))(variable.shape, variable.dtype)
+        is_head = variable.path.rpartition("/")[0] in heads
+        variable.assign(value * head_gain if is_head else value)
 
 
 def _kernels(network: keras.Model) -> list[keras.Variable]:

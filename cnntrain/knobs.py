@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import yaml
+
 from cnntrain.errors import SpecError, nearest, one_of
 
 
@@ -104,7 +106,13 @@ def show(value: Any) -> str:
     """A value as YAML and the command line write it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return repr(value) if isinstance(value, str) and not value.strip() else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    try:
+        plain = isinstance(yaml.safe_load(value), str)
+    except yaml.YAMLError:
+        plain = False
+    return value if plain else repr(value)
 
 
 def convert(value: Any, annotation: Any, where: str) -> Any:
@@ -177,7 +185,10 @@ def convert_all(
             )
     for key, annotation in fields.items():
         if values.get(key, MISSING) == MISSING:
-            raise SpecError(f"{prefix}{key} is not given", describe(annotation), f"{prefix}{key}=…")
+            plus = "" if key in values else "+"  # a key that the option's file lacks is added
+            raise SpecError(
+                f"{prefix}{key} is not given", describe(annotation), f"{plus}{prefix}{key}=…"
+            )
     return types.MappingProxyType(
         {key: convert(values[key], annotation, prefix + key) for key, annotation in fields.items()}
     )

@@ -37,18 +37,22 @@ class Run:
         self.best, self.final = folder / "best.keras", folder / "final.keras"
         self.report, self.log = folder / "report.json", folder / "train.log"
         self.record = folder / "run.json"
+        self.made: list[Path] = []  # the directories that claiming it made, innermost first
 
     @classmethod
     def claim(cls, folder: Path, spec: Mapping[str, Any], overrides: Sequence[str]) -> "Run":
         """Make the directory ours, or raise SpecError if it belongs to another run."""
         run = cls(folder)
+        run.made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise FileExistsError
             with run.record.open("x", encoding="utf-8"):
                 pass
         except FileExistsError:
             raise SpecError(
-                f"{folder} already holds a run" if run.record.exists() else f"{folder} is a file",
+                f"{folder} {what_fills(folder)}",
                 "a directory of its own for every run",
                 "leave hydra.run.dir out, or name a new one",
             ) from None
@@ -68,8 +72,9 @@ class Run:
         """Take a run back whose spec was refused after all: nothing of it was done."""
         for name in ("run.json", "spec.yaml", "train.log"):
             (self.folder / name).unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        for folder in self.made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def read(self) -> dict[str, Any]:
         text = self.record.read_text(encoding="utf-8")
@@ -101,6 +106,12 @@ class Run:
         unfinished = path.with_name(f"unfinished_{path.name}")
         network.save(unfinished)
         unfinished.replace(path)
+
+
+def what_fills(folder: Path) -> str:
+    if not folder.is_dir():
+        return "is a file"
+    return "already holds a run" if Run(folder).record.exists() else "is not empty"
 
 
 def write_json(path: Path, value: Any) -> None:

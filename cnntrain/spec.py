@@ -82,8 +82,8 @@ def check_keys(config: Mapping[str, Any]) -> None:
     known = [*GROUPS, *SETTINGS]
     for key, value in config.items():
         if key not in known:
-            close = nearest(key, known)
-            hint = f"{close}={show(value)}" if close in SETTINGS else close
+            close = nearest(key, SETTINGS)
+            hint = f"{close}={show(value)}" if close else None
             raise SpecError(f"{key} is not a setting", one_of(known), hint)
     for key, kind in SETTINGS.items():
         if key not in config:

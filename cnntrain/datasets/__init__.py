@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from sklearn.model_selection import train_test_split
 
-from cnntrain.datasets.source import Examples, Source, Splits
+from cnntrain.datasets.source import Examples, Source, Splits, room_for
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Seed, Share
 
@@ -89,7 +89,7 @@ def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Images (N, H, W, C) uint8 stretched to `size`, (height, width), bilinearly."""
     if images.shape[1:3] == size:
         return images
-    result = np.empty((len(images), *size, images.shape[3]), np.uint8)
+    result = room_for(len(images), size, images.shape[3])
     for index, image in enumerate(images):
         channels = image[..., 0] if image.shape[2] == 1 else image
         scaled = Image.fromarray(channels).resize(size[::-1], Image.Resampling.BILINEAR)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import psutil
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cnntrain.datasets.source import Examples, Source
+from cnntrain.datasets.source import Examples, Source, room_for
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
+from cnntrain.knobs import Count, show
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 # What people call the three parts.
@@ -41,20 +40,25 @@ def image_folder(
     parts = {part: subfolder(root, names) for part, names in PARTS.items()}
     if parts["train"] is None:
         parts = {"train": root, "valid": None, "test": None}
-    class_names = classes(parts["train"] or root)
+    class_names = class_folders(parts["train"] or root)
+    if len(class_names) < 2:
+        raise SpecError(
+            f"{parts['train']} has {len(class_names)} class folder{'s' * (len(class_names) != 1)}",
+            "two or more, each with the images of its class",
+        )
     files = {part: listed(path, class_names) for part, path in parts.items() if path is not None}
-    check_memory(sum(len(part) for part in files.values()), size, channels)
     examples = {part: read(pairs, size, channels) for part, pairs in files.items()}
     return Source(examples["train"], examples.get("valid"), examples.get("test"), class_names)
 
 
 def find(folder: str, data_dir: Path) -> Path:
-    choices = [Path(folder).expanduser(), data_dir / folder]
+    choices = [Path(folder).expanduser(), data_dir / folder] if folder else []
     for path in choices:
         if path.is_dir():
             return path
+    what = "a file" if any(path.exists() for path in choices) else "not there"
     raise SpecError(
-        f"dataset.folder is {folder}, which is {'a file' if choices[0].exists() else 'not there'}",
+        f"dataset.folder is {show(folder)}, which is {what}",
         "a folder with a folder of images for each class",
         "dataset.folder=/absolute/path",
     )
@@ -74,17 +78,13 @@ def entries(folder: Path) -> list[Path]:
         ) from error
 
 
-def classes(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in entries(folder) if path.is_dir())
-    if len(names) < 2:
-        found = f"{len(names)} class folder" + ("" if len(names) == 1 else "s")
-        raise SpecError(f"{folder} has {found}", "two or more, each with its images")
-    return names
+def class_folders(folder: Path) -> tuple[str, ...]:
+    return tuple(path.name for path in entries(folder) if path.is_dir())
 
 
 def listed(folder: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]:
     """The image files of a part with their labels, class by class, sorted by name."""
-    if (here := classes(folder)) != class_names:
+    if (here := class_folders(folder)) != class_names:
         differ = sorted(set(here) ^ set(class_names))
         raise SpecError(
             f"{folder} has other classes than the training part: {', '.join(differ)}",
@@ -103,20 +103,9 @@ def listed(folder: Path, class_names: tuple[str, ...]) -> list[tuple[Path, int]]
     return pairs
 
 
-def check_memory(count: int, size: tuple[int, int], channels: int) -> None:
-    needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
-    if needed > 0.7 * free:
-        raise SpecError(
-            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:.1f} GiB "
-            f"and {free / 2**30:.1f} GiB are free",
-            "images that fit in memory",
-            "a smaller dataset.size",
-        )
-
-
 def read(pairs: list[tuple[Path, int]], size: tuple[int, int], channels: int) -> Examples:
     """Decode and stretch images; all that cannot be decoded are named in one answer."""
-    images = np.empty((len(pairs), *size, channels), np.uint8)
+    images = room_for(len(pairs), size, channels)
 
     def decode(index: int) -> str | None:
         try:

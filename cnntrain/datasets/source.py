@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
+
+from cnntrain.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,16 @@ class Splits:
 
     def items(self) -> list[tuple[str, Examples]]:
         return [("train", self.train), ("valid", self.valid), ("test", self.test)]
+
+
+def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
+    """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
+    needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
+    if needed > 0.7 * free:
+        raise SpecError(
+            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB "
+            f"and {free / 2**30:,.1f} GiB are free",
+            "images that fit in memory",
+            "smaller images: dataset.size or dataset.image_size",
+        )
+    return np.empty((count, *size, channels), np.uint8)

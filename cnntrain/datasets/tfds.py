@@ -9,7 +9,7 @@ import requests
 import tensorflow_datasets as library
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from cnntrain.datasets.source import Examples, Source
+from cnntrain.datasets.source import Examples, Source, room_for
 from cnntrain.errors import SpecError
 
 
@@ -59,26 +59,39 @@ def missing(
     name: str, builder: Any, data_dir: Path, manual_dir: Path | None, error: Exception
 ) -> SpecError:
     """Name the files to fetch, their sizes, where to put them, and the command to run again."""
+    lacking = lacks(builder, manual_dir)
     files = ", ".join(f"{info.filename} ({info.size})" for info in builder.url_infos.values())
     site = next(iter(builder.url_infos)).rpartition("/")[0]
     return SpecError(
-        f"dataset={name} is not in data_dir={data_dir}, and {reason(error)}",
+        f"dataset={name} is not in data_dir={data_dir}, {lacking}and {reason(error)}",
         f"in one folder, as published at {site}: {files}",
         f"cnntrain dataset={name} manual_dir={manual_dir or 'THAT_FOLDER'}",
     )
+
+
+def lacks(builder: Any, manual_dir: Path | None) -> str:
+    """What a given manual_dir does not have: all of it, or some archives."""
+    if manual_dir is None:
+        return ""
+    if not manual_dir.is_dir():
+        return f"manual_dir={manual_dir} is not there, "
+    names = [info.filename for info in builder.url_infos.values()]
+    absent = [name for name in names if not (manual_dir / name).is_file()]
+    return f"manual_dir={manual_dir} lacks {', '.join(absent)}, " if absent else ""
 
 
 def reason(error: Exception) -> str:
     """Why a data set could not be prepared, in a line."""
     if isinstance(error, requests.RequestException):
         return "there is no network to fetch it"
-    return f"preparing it failed: {str(error).strip().splitlines()[0]}"
+    return f"preparing it failed: {str(error).strip().splitlines()[0].rstrip(':')}"
 
 
 def read(builder: Any, split: str) -> Examples:
     """Decode a whole split into memory, in the order of its file."""
     count = builder.info.splits[split].num_examples
-    images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
+    height, width, channels = builder.info.features["image"].shape
+    images = room_for(count, (height, width), channels)
     labels = np.empty(count, np.int32)
     batches = builder.as_dataset(
         split=split,

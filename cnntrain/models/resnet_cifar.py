@@ -6,7 +6,6 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
 
 FILTERS = [16, 32, 64]
 
@@ -15,20 +14,19 @@ def resnet_cifar(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    depth: Count,
+    depth: Literal[8, 14, 20, 26, 32, 38, 44, 50, 56, 110, 1202],
     shortcut: Literal["A", "B"],
 ) -> keras.Model:
     """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     Where the size changes, `shortcut` A pads the new maps with zeros and adds no parameters, B is
-    a 1x1 projection. Raises SpecError for a depth that is not 6n+2, or images below 8x8.
+    a 1x1 projection. Raises SpecError for images below 8x8.
     """
-    if depth < 8 or depth % 6 != 2:
-        below = max(8, depth - (depth - 2) % 6)
-        raise SpecError(f"model.depth is {depth}", "6n+2: 8, 14, 20, 32, …", f"model.depth={below}")
     if min(image_shape[:2]) < 8:
         raise SpecError(
-            f"model=resnet_cifar got {image_shape[0]}x{image_shape[1]} images", "8x8 or larger"
+            f"model=resnet_cifar got {image_shape[0]}x{image_shape[1]} images",
+            "8x8 or larger",
+            "dataset.image_size=[32,32]",
         )
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = conv_norm(inputs, FILTERS[0])  # (H, W, 16)

@@ -1,0 +1,45 @@
+# What people and CI call. Everything needed is installed into .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help train sweep test test-all lint bench build clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "cnntrain needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+train: $(READY) ## train LeNet-5 on the digits that come with scikit-learn
+	$(BIN)/cnntrain epochs=60
+
+sweep: $(READY) ## the same network from four initializers, side by side
+	$(BIN)/cnntrain -m initializer=zeros,random_normal,glorot_uniform,he_normal
+
+test: $(READY) ## the tests that take minutes
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(READY) ## all tests, also those that take long
+	$(BIN)/pytest
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## images per second of our training step over plain Keras fit
+	$(BIN)/python scripts/bench.py
+
+build: $(READY) ## the wheel, tried in a clean environment from an empty directory
+	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
+
+clean: ## remove what was built and installed; outputs/ stays
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,84 @@
+"""What tests share: real data where it lies, specs without a command line, quiet runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("CNNTRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """A TFDS directory with CIFAR-10 prepared in it."""
+    return present(DATA / "tfds" / "cifar10").parent
+
+
+@pytest.fixture(scope="session")
+def archives() -> Path:
+    """A folder with the four original MNIST files."""
+    return present(DATA / "archives" / "train-images-idx3-ubyte.gz").parent
+
+
+def present(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"no real data at {path}; set CNNTRAIN_TEST_DATA")
+    return path
+
+
+@pytest.fixture
+def spec():
+    """Compose and check a spec: spec("model=vgg16", "epochs=1")."""
+    from cnntrain.compose import compose
+    from cnntrain.spec import spec as check
+
+    return lambda *overrides: check(compose(overrides).config)
+
+
+@pytest.fixture
+def train(tmp_path, spec):
+    """Train in this process: train("epochs=1") -> (Run, report)."""
+    from cnntrain.compose import compose
+    from cnntrain.runs import Run
+    from cnntrain.trainer import train as train_spec
+
+    def run_one(*overrides: str, name: str = "run"):
+        run = Run.claim(tmp_path / name, compose(overrides).config, overrides)
+        return run, train_spec(spec(*overrides), run, Silent())
+
+    return run_one
+
+
+class Silent:
+    """A `Progress` that keeps what it is told."""
+
+    def __init__(self):
+        self.lines, self.rows = [], []
+
+    def note(self, line):
+        self.lines.append(line)
+
+    def began(self, total_steps):
+        self.total_steps = total_steps
+
+    def step(self, epoch, step, images_per_second, logs):
+        pass
+
+    def epoch(self, row):
+        self.rows.append(row)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run the real command line in an empty directory: command("epochs=1") -> CompletedProcess."""
+
+    def run(*words: str, cwd: Path = tmp_path, **options):
+        line = [sys.executable, "-m", "cnntrain", *words]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False, **options)
+
+    return run

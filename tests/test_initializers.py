@@ -1,0 +1,93 @@
+"""Every kernel is set, from its own seed; the variances are those of the papers."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain import catalogue
+
+OPTIONS = sorted(catalogue.options("initializer"))
+# sigma^2 for fan_in = 400, fan_out = 100; None: no fixed variance
+VARIANCE = {
+    "zeros": 0,
+    "random_normal": 0.01**2,
+    "random_uniform": 0.05**2 / 3,
+    "truncated_normal": 0.05**2 * 0.7737,  # a normal cut at two standard deviations
+    "glorot_uniform": 1 / 250,
+    "glorot_normal": 1 / 250,
+    "he_uniform": 2 / 400,
+    "he_normal": 2 / 400,
+    "lecun_uniform": 1 / 400,
+    "lecun_normal": 1 / 400,
+    "orthogonal": 1 / 400,
+}
+
+
+def network(units=(400, 100)):
+    keras.utils.clear_session()
+    inputs = keras.Input((20, 20, 1))
+    x = keras.layers.Conv2D(4, 5)(inputs)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    for width in units:
+        x = keras.layers.Dense(width)(x)
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_variance_is_the_one_of_the_paper(spec, option):
+    model = network()
+    spec(f"initializer={option}", "initializer.head_gain=1").initializer(model, 0)
+    kernel = model.layers[-1].kernel.numpy()  # (400, 100)
+    assert kernel.var() == pytest.approx(VARIANCE[option], rel=0.05)
+    assert abs(kernel.mean()) <= 4 * math.sqrt(VARIANCE[option] / kernel.size)
+
+
+def test_every_initializer_is_tested():
+    assert set(OPTIONS) == set(VARIANCE)
+
+
+def test_orthogonal_kernels_are_orthogonal(spec):
+    model = network()
+    spec("initializer=orthogonal").initializer(model, 0)
+    kernel = model.layers[-1].kernel.numpy()
+    assert np.allclose(kernel.T @ kernel, np.eye(100), atol=1e-5)
+
+
+def test_seed_decides_and_layers_differ(spec):
+    he = spec("initializer=he_normal").initializer
+    weights = []
+    for seed in (0, 0, 1):
+        model = network()
+        he(model, seed)
+        weights.append([w.numpy() for w in model.trainable_weights])
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not np.array_equal(weights[0][0], weights[2][0])
+
+
+def test_biases_and_norms_keep_their_start(spec):
+    model = network()
+    spec("initializer=he_normal").initializer(model, 0)
+    assert not model.layers[1].bias.numpy().any()
+    assert (model.layers[2].gamma.numpy() == 1).all()
+
+
+def test_a_layer_added_behind_leaves_the_weights_before_it(spec):
+    he, short, long = spec().initializer, network(), network((400, 100, 7))
+    he(short, 0)
+    he(long, 0)
+    for layer, same in zip(short.layers[:-1], long.layers, strict=False):
+        assert all(
+            np.array_equal(a.numpy(), b.numpy())
+            for a, b in zip(layer.weights, same.weights, strict=True)
+        )
+
+
+def test_head_gain_scales_the_logits_alone(spec):
+    plain, scaled = network(), network()
+    spec("initializer.head_gain=1").initializer(plain, 0)
+    spec("initializer.head_gain=0.1").initializer(scaled, 0)
+    assert np.allclose(plain.layers[-1].kernel.numpy() * 0.1, scaled.layers[-1].kernel.numpy())
+    assert np.array_equal(plain.layers[1].kernel.numpy(), scaled.layers[1].kernel.numpy())

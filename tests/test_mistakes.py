@@ -1,0 +1,740 @@
+"""A mistake is answered once: given, expected, try; exit code 2, and nothing is left behind."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cnntrain.cli import main
+
+# Options of a user's own, below mine/model/.
+OPTIONS = {
+    "right": "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n",
+    "misnamed": "name: lenet6\nfilters: [2, 3]\nhidden: [5, 4]\n",
+    "lacking": "name: lenet5\nfilters: [2, 3]\n",
+    "excessive": "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\nfilter: 5\n",
+    "open_bracket": "name: lenet5\nfilters: [2, 3\nhidden: [5, 4]\n",
+    "two_colons": "name: lenet5\nfilters: 2: 3\n",
+    "empty": "",
+    "listed": "- name\n- lenet5\n",
+    "scalar": "lenet5\n",
+    "undecided": "name: lenet5\nfilters: ???\nhidden: [5, 4]\n",
+}
+
+# What is wrong: (the command, a part of what was given, of what is expected, what to try).
+# None as the last: nothing in particular.
+MISTAKES = {
+    # names
+    "option that does not exist": ("model=lenet", "model is lenet", "lenet5", "model=lenet5"),
+    "option in capitals": ("model=VGG16", "model is VGG16", "vgg16", "model=vgg16"),
+    "option left empty": ("model=", "model is", "vgg16", None),
+    "option that is null": ("model=null", "model is null", "vgg16", None),
+    "option that is a number": ("model=5", "model is 5", "vgg16", None),
+    "option that is a list": ("model=[lenet5,vgg16]", "model is [", "vgg16", None),
+    "option by its path": (
+        "model=../model/lenet5 batch_size=5000",
+        "model is ../model/lenet5",
+        "vgg16",
+        "model=lenet5",
+    ),
+    "typo in a group": ("modle=lenet5", "modle is not", "model", "model=lenet5"),
+    "group added twice": ("+model=vgg16", "model", "", "model=vgg16"),
+    "typo in a setting": ("epoch=3", "epoch is not", "epochs", "epochs=3"),
+    "typo in a knob": (
+        "optimizer.learningrate=0.1",
+        "optimizer.learningrate is not",
+        "learning_rate",
+        "optimizer.learning_rate=0.1",
+    ),
+    "typo in a record's field": (
+        "schedule.plateau.patienc=3",
+        "schedule.plateau.patienc is not",
+        "patience",
+        "schedule.plateau.patience=3",
+    ),
+    "knob without its group": (
+        "learning_rate=0.1",
+        "learning_rate is not",
+        "",
+        "optimizer.learning_rate=0.1",
+    ),
+    "added setting that does not exist": ("+epoch=3", "epoch is not", "epochs", "epochs=3"),
+    "added knob that does not exist": (
+        "+model.filter=3",
+        "model.filter is not",
+        "filters",
+        "model.filters=3",
+    ),
+    "forced setting that does not exist": ("++epoch=3", "epoch is not", "epochs", "epochs=3"),
+    "knob of another option": ("optimizer.momentum=0.9", "optimizer.momentum is not", "", None),
+    "name changed under another's knobs": ("optimizer.name=sgd", "", "", "optimizer=sgd"),
+    "component that does not exist": (
+        "model.name=lenet6",
+        "model.name=lenet6 would keep",
+        "lenet5",
+        "model=lenet5",
+    ),
+    "group taken out": ("~model", "model", "vgg16", None),
+    "setting taken out": ("~epochs", "epochs is", "a whole number from 1", None),
+    "knob taken out": ("~model.filters", "model.filters is not given", "a list of 2", None),
+    # values
+    "negative count": ("epochs=-1", "epochs is -1", "a whole number from 1", None),
+    "count of nothing": ("batch_size=0", "batch_size is 0", "a whole number from 1", None),
+    "part for a whole number": ("epochs=2.5", "epochs is 2.5", "a whole number", None),
+    "float for a whole number": ("epochs=2.0", "epochs is 2.0", "a whole number", None),
+    "bool for a whole number": ("epochs=true", "epochs is true", "a whole number", None),
+    "text for a whole number": ("epochs=ten", "epochs is ten", "a whole number", None),
+    "nothing for a whole number": ("epochs=", "epochs is ''", "a whole number", None),
+    "null for a whole number": ("epochs=null", "epochs is null", "a whole number", None),
+    "seed below 0": ("seed=-1", "seed is -1", "from 0 to 2147483647", None),
+    "rate that is nan": (
+        "optimizer.learning_rate=nan",
+        "optimizer.learning_rate is nan",
+        "a number above 0",
+        None,
+    ),
+    "rate that is infinite": (
+        "optimizer.learning_rate=inf",
+        "optimizer.learning_rate is inf",
+        "a number above 0",
+        None,
+    ),
+    "rate that is a text of digits": (
+        "\"optimizer.learning_rate='0.1'\"",
+        "'0.1'",
+        "a number above 0",
+        None,
+    ),
+    "momentum above 1": (
+        "optimizer=sgd optimizer.momentum=2",
+        "optimizer.momentum is 2",
+        "a number from 0, below 1",
+        None,
+    ),
+    "number for a bool": ("deterministic=1", "deterministic is 1", "true or false", None),
+    "number for a text": ("data_dir=5", "data_dir is 5", "a text", None),
+    "list too short": ("model.filters=[6]", "model.filters is [6]", "a list of 2", None),
+    "list too long": ("model.filters=[1,2,3]", "model.filters is [1, 2, 3]", "a list of 2", None),
+    "number for a list": ("model.filters=6", "model.filters is 6", "a list of 2", None),
+    "text in a list": ("model.filters=[6,x]", "model.filters[1] is x", "a whole number", None),
+    "variant that does not exist": (
+        "model=vgg16 model.variant=F",
+        "model.variant is F",
+        "one of A, B, C, D, E",
+        None,
+    ),
+    "monitor that does not exist": (
+        "monitor=valid.acc",
+        "monitor is valid.acc",
+        "valid.loss",
+        "monitor=valid.accuracy",
+    ),
+    "number for a record": ("schedule.plateau=5", "schedule.plateau is 5", "patience", None),
+    "record's field out of range": (
+        "schedule.plateau.factor=2",
+        "schedule.plateau.factor is 2",
+        "between 0 and 1",
+        None,
+    ),
+    "duration without a number": (
+        "schedule.warmup=five",
+        "schedule.warmup is five",
+        "5%",
+        None,
+    ),
+    "share above 1": ("dataset.valid=1.5", "dataset.valid is 1.5", "between 0 and 1", None),
+    "value that must be given": ("dataset=image_folder", "dataset.folder is not given", "", None),
+    "value left open": ("epochs=???", "epochs is", "a whole number from 1", None),
+    "interpolation of nothing": ("'epochs=${nope}'", "nope", "", None),
+    # contradictions
+    "two kinds of clipping": (
+        "optimizer.clip_value=1 optimizer.clip_norm=1",
+        "optimizer.clip_value and optimizer.clip_norm are both set",
+        "one of them",
+        "optimizer.clip_norm=null",
+    ),
+    "nesterov without momentum": (
+        "optimizer=sgd optimizer.nesterov=true optimizer.momentum=0",
+        "optimizer.nesterov is true and optimizer.momentum is 0",
+        "above 0",
+        "optimizer.momentum=0.9",
+    ),
+    "factors without boundaries": (
+        "schedule=resnet_step schedule.factors=[0.1]",
+        "schedule.factors 1",
+        "as many",
+        None,
+    ),
+    "boundaries that fall": (
+        "schedule=resnet_step schedule.after_epochs=[4,3,2,1]",
+        "schedule.after_epochs is [4, 3, 2, 1]",
+        "rising",
+        None,
+    ),
+    "odd and even photos": (
+        "dataset=cifar10 dataset.label_map=odd_even",
+        "cifar10",
+        "digits",
+        "dataset=mnist",
+    ),
+    # the command line
+    "mistyped command": ("lits", "'lits'", "key=value", "cnntrain list"),
+    "option without its group": ("vgg16 epochs=1", "'vgg16'", "key=value", "model=vgg16"),
+    "setting without a value": ("epochs", "'epochs'", "key=value", None),
+    "open bracket": ("epochs=[1", "epochs=[1", "key=value", None),
+    "two equals signs": ("epochs==5", "epochs==5", "key=value", None),
+    "spaces round the equals sign": ("'epochs = 5'", "epochs = 5", "key=value", None),
+    "value without a key": ("=5", "=5", "key=value", None),
+    "setting as a flag": ("--epochs=3", "--epochs=3", "key=value", "epochs=3"),
+    "setting as a flag and a word": ("--epochs 3", "--epochs", "key=value", "epochs=VALUE"),
+    "mistyped flag": ("--config-dri mine", "--config-dri", "", "--config-dir"),
+    "flag without its value": ("--config-dir", "--config-dir", "", None),
+    "wrong choice of a flag": ("--cfg all", "all", "", None),
+    "refused settings are not shown": ("--cfg job epochs=0", "epochs is 0", "from 1", None),
+    "folder of options that is not there": (
+        "--config-dir nowhere model=mine",
+        "nowhere",
+        "a folder",
+        None,
+    ),
+    "list of a group that does not exist": (
+        "list models",
+        "models is not a group",
+        "model",
+        "cnntrain list model",
+    ),
+    "list with a mistyped flag": ("list --jsn", "--jsn", "", "--json"),
+    "list of a folder that is not there": ("list --config-dir nowhere", "nowhere", "folder", None),
+    "directory of another run": ("hydra.run.dir=taken", "taken already holds a run", "own", None),
+    "directory that is a file": ("hydra.run.dir=file", "file is a file", "directory", None),
+    "directory below a file": ("hydra.run.dir=file/below", "file/below", "directory", None),
+    "directory without a name": ("hydra.run.dir= batch_size=5000", "hydra.run.dir", "", None),
+    # sweeps
+    "several values without -m": (
+        "model=vgg16,lenet5",
+        "model=vgg16,lenet5 names several values",
+        "-m",
+        "cnntrain -m model=vgg16,lenet5",
+    ),
+    "sweep with a bad job": ("-m seed=1,-2", "seed is -2", "from 0", None),
+    "sweep over a bad option": ("-m model=vgg16,vgg17", "model is vgg17", "vgg19", None),
+    "sweep with a bad setting": ("-m seed=1,2 epochs=0", "epochs is 0", "from 1", None),
+    "sweep over a typo": ("-m modle=vgg16,vgg11", "modle is not", "model", None),
+    "sweep over no option": ("-m 'model=glob(nothing*)'", "glob(nothing*)", "", None),
+    "sweep over an empty range": ("-m 'seed=range(3,1)'", "range(3,1)", "", None),
+    # options of the user's own
+    "own option with an unknown name": (
+        "--config-dir mine model=misnamed",
+        "model.name is lenet6",
+        "lenet5",
+        "model.name=lenet5",
+    ),
+    "own option that is not there": (
+        "--config-dir mine model=rihgt",
+        "model is rihgt",
+        "right",
+        "model=right",
+    ),
+    "own option that lacks a knob": (
+        "--config-dir mine model=lacking",
+        "model.hidden is not given",
+        "a list of 2",
+        None,
+    ),
+    "own option with a knob too many": (
+        "--config-dir mine model=excessive",
+        "model.filter is not",
+        "filters",
+        None,
+    ),
+    "own option left open": (
+        "--config-dir mine model=undecided",
+        "model.filters is not given",
+        "a list of 2",
+        None,
+    ),
+    "own option with an open bracket": (
+        "--config-dir mine model=open_bracket",
+        "open_bracket.yaml",
+        "",
+        None,
+    ),
+    "own option with two colons": (
+        "--config-dir mine model=two_colons",
+        "two_colons.yaml",
+        "",
+        None,
+    ),
+    "own option that is empty": ("--config-dir mine model=empty", "", "name", None),
+    "own option that is a list": ("--config-dir mine model=listed", "listed.yaml", "", None),
+    "own option that is a word": ("--config-dir mine model=scalar", "scalar.yaml", "", None),
+    "own option that is no text": ("--config-dir mine model=latin", "latin.yaml", "", None),
+}
+
+# Mistakes with one good remedy at most: what is suggested must be something that works.
+SUGGESTIONS = [
+    "epoch=3",
+    "batch-size=32",
+    "optimizer.momentum=0.9",
+    "augmentation.flip=0.5",
+    "model.learning_rate=0.1",
+    "dataset.folder=photos",
+    "+experiment=long",
+    "model/filters=3",
+    "defaults=[]",
+    "~modle",
+    "-x",
+    "+model=vgg16",
+    "optimizer.name=sgd",
+]
+
+# What only the data can show. {data} is the folder of the fixture `data`.
+WITH_DATA = {
+    # data that is not there
+    "no data and no network": (
+        "dataset=fashion_mnist data_dir={data}/nothing",
+        "dataset=fashion_mnist is not in data_dir={data}/nothing",
+        "train-images-idx3-ubyte.gz (25.20 MiB)",
+        "cnntrain dataset=fashion_mnist manual_dir=THAT_FOLDER",
+    ),
+    "folder of archives that is not there": (
+        "dataset=mnist data_dir={data}/nothing manual_dir={data}/nowhere",
+        "manual_dir",
+        "train-images-idx3-ubyte.gz",
+        None,
+    ),
+    "archive that is missing": (
+        "dataset=mnist data_dir={data}/nothing manual_dir={data}/three_archives",
+        "t10k-labels-idx1-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz (4.44 KiB)",
+        None,
+    ),
+    "archives with wrong contents": (
+        "dataset=mnist data_dir={data}/nothing manual_dir={data}/wrong_archives",
+        "checksum",
+        "train-images-idx3-ubyte.gz (9.45 MiB)",
+        None,
+    ),
+    "folder that is not there": (
+        "dataset=image_folder dataset.folder={data}/nowhere",
+        "{data}/nowhere, which is not there",
+        "a folder of images for each class",
+        None,
+    ),
+    "folder without a name": (
+        "dataset=image_folder dataset.folder=",
+        "dataset.folder is ''",
+        "a folder",
+        None,
+    ),
+    "folder that is a file": (
+        "dataset=image_folder dataset.folder={data}/file",
+        "{data}/file, which is a file",
+        "a folder of images for each class",
+        None,
+    ),
+    "folder in data_dir that is a file": (
+        "dataset=image_folder dataset.folder=notes data_dir={data}",
+        "which is a file",
+        "a folder of images for each class",
+        None,
+    ),
+    # data that is not right
+    "one class": (
+        "dataset=image_folder dataset.folder={data}/one_class",
+        "one_class has 1 class folder",
+        "two or more",
+        None,
+    ),
+    "no class": (
+        "dataset=image_folder dataset.folder={data}/no_class",
+        "no_class has 0 class folders",
+        "two or more",
+        None,
+    ),
+    "class without images": (
+        "dataset=image_folder dataset.folder={data}/empty_class",
+        "empty_class/emu has no images",
+        ".jpeg",
+        None,
+    ),
+    "nothing but texts": (
+        "dataset=image_folder dataset.folder={data}/texts",
+        "texts/cat has no images",
+        ".jpeg",
+        None,
+    ),
+    "text with the name of an image": (
+        "dataset=image_folder dataset.folder={data}/text_as_image",
+        "1 of 21 files are no images: {data}/text_as_image/cat/notes.jpg",
+        "can be decoded",
+        None,
+    ),
+    "image that is cut short": (
+        "dataset=image_folder dataset.folder={data}/half_image",
+        "1 of 21 files are no images: {data}/half_image/cat/half.png",
+        "can be decoded",
+        None,
+    ),
+    "class that only the test part has": (
+        "dataset=image_folder dataset.folder={data}/more_in_test",
+        "emu",
+        "cat, dog",
+        None,
+    ),
+    "class that the test part lacks": (
+        "dataset=image_folder dataset.folder={data}/fewer_in_test",
+        "fewer_in_test/test",
+        "cat, dog",
+        None,
+    ),
+    "too few images to split": (
+        "dataset=image_folder dataset.folder={data}/one_each",
+        "images",
+        "at least one image of each class",
+        None,
+    ),
+    "odd and even animals": (
+        "dataset=image_folder dataset.folder={data}/animals dataset.label_map=odd_even "
+        "dataset.valid=4 dataset.test=4",
+        "the classes are cat, dog",
+        "numbers",
+        "dataset=digits or dataset=mnist",
+    ),
+    "images larger than the memory": (
+        "dataset=image_folder dataset.folder={data}/animals dataset.size=[1000000,1000000]",
+        "1000000x1000000",
+        "memory",
+        None,
+    ),
+    "images stretched beyond the memory": (
+        "dataset.image_size=[1000000,1000000]",
+        "1000000x1000000",
+        "memory",
+        None,
+    ),
+    # data that does not fit the run
+    "images too small for VGG": (
+        "dataset.size=[28,28] model=vgg16",
+        "28x28",
+        "32x32 or larger",
+        "dataset.image_size=[32,32]",
+    ),
+    "images too small for LeNet": (
+        "dataset.size=[8,8] model=lenet5",
+        "8x8",
+        "16x16 or larger",
+        "dataset.image_size=[32,32]",
+    ),
+    "images too small for ResNet": (
+        "dataset.size=[6,6] model=resnet20_v1",
+        "6x6",
+        "8x8 or larger",
+        None,
+    ),
+    "images too small for the stages": (
+        "dataset.size=[2,2] model=cnn_mnist",
+        "2x2",
+        "4x4 or larger",
+        None,
+    ),
+    "depth that no ResNet has": (
+        "model=resnet20_v1 model.depth=21",
+        "model.depth is 21",
+        "20, 26, 32",
+        None,
+    ),
+    "batch larger than the training images": (
+        "batch_size=5000",
+        "batch_size is 5000 and there are 1294 training images",
+        "no larger",
+        "batch_size=1024",
+    ),
+    "more steps than an epoch has": (
+        "steps_per_epoch=11",
+        "steps_per_epoch is 11 and 1294 training images make 10 batches of 128",
+        "from 1 to 10",
+        None,
+    ),
+    "warm-up longer than the run": (
+        "schedule.warmup=3 epochs=2",
+        "schedule.warmup is 3",
+        "within the run",
+        "schedule.warmup=5%",
+    ),
+    "limit below the number of classes": ("dataset.limit=5", "5 of", "each class", None),
+    "split below the number of classes": ("dataset.valid=5", "5 of", "each class", None),
+    "split larger than the data": ("dataset.valid=1790", "1790 of", "each class", None),
+}
+
+
+@dataclass
+class Answer:
+    given: str
+    expected: str
+    hint: str | None
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """The current directory: a user's options, a run, and a file."""
+    monkeypatch.chdir(tmp_path)
+    options = tmp_path / "mine" / "model"
+    options.mkdir(parents=True)
+    for name, text in OPTIONS.items():
+        (options / f"{name}.yaml").write_text(text)
+    (options / "latin.yaml").write_bytes("# für später\nname: lenet5\n".encode("latin-1"))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text("{}")
+    (tmp_path / "file").write_text("not a folder")
+    return tmp_path
+
+
+@pytest.fixture
+def refused(workplace, capsys):
+    """Run a command line that must be refused: refused("epochs=0") -> Answer."""
+
+    def run(command: str) -> Answer:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(command))
+        streams = capsys.readouterr()
+        assert ended.value.code == 2, streams.err
+        assert "Traceback" not in streams.err
+        return parsed(streams.err)
+
+    return run
+
+
+def parsed(text: str) -> Answer:
+    """The three lines of an answer: given, expected, and maybe what to try."""
+    assert text.count("Error: ") == 1, text
+    given, expected, *rest = text[text.index("Error: ") :].splitlines()
+    assert expected.startswith("  expected  "), text
+    assert len(rest) < 2, text
+    assert all(line.startswith("  try       ") for line in rest), text
+    assert not re.search(r"\b(None|True|False)\b", text), "Python's words, not YAML's"
+    return Answer(
+        given.removeprefix("Error: "),
+        expected.removeprefix("  expected  "),
+        rest[0].removeprefix("  try       ") if rest else None,
+    )
+
+
+def everything(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_answered_before_anything_is_made(workplace, refused, mistake):
+    command, given, expected, hint = mistake
+    before = everything(workplace)
+    answer = refused(command)
+    assert given in answer.given
+    assert expected in answer.expected
+    assert answer.expected != "options and settings that fit together", "says nothing"
+    assert hint is None or hint == answer.hint
+    assert everything(workplace) == before
+
+
+@pytest.mark.parametrize("command", SUGGESTIONS)
+def test_suggestion_when_followed_is_accepted(refused, capsys, command):
+    hint = refused(command).hint
+    if hint is not None:
+        shown(hint.removeprefix("cnntrain "), capsys)
+
+
+@pytest.mark.parametrize("option", ["lacking", "undecided"])
+def test_knob_that_an_option_lacks_can_be_given_as_suggested(refused, capsys, option):
+    hint = refused(f"--config-dir mine model={option}").hint
+    assert hint.endswith("=…")
+    given = hint.replace("…", "[8,9]")
+    assert [8, 9] in shown(f"--config-dir mine model={option} {given}", capsys)["model"].values()
+
+
+def shown(command: str, capsys) -> dict:
+    """The settings that `--cfg job` shows for a command line, which must be right."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--cfg", "job", *shlex.split(command)])
+    streams = capsys.readouterr()
+    assert ended.value.code == 0, streams.err
+    return yaml.safe_load(streams.out)
+
+
+def test_settings_of_a_sweep_are_not_trained_when_they_should_be_shown(workplace):
+    words = "-m seed=1,2 --cfg job dataset=image_folder dataset.folder=nowhere"
+    before = everything(workplace)
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(words))
+    assert ended.value.code in (0, 2)
+    assert everything(workplace) == before
+
+
+def test_list_helps_when_asked(workplace, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "--help"])
+    assert ended.value.code == 0
+    assert "cnntrain list" in capsys.readouterr().out
+
+
+def test_option_that_is_no_text_does_not_hide_the_others_from_list(workplace, capsys):
+    with pytest.raises(SystemExit):
+        main(["list", "model", "--config-dir", "mine"])
+    assert "right" in "".join(capsys.readouterr())
+
+
+# With data: TensorFlow is loaded, once for all of these.
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Folders of tiny images with something wrong in each, and wrong archives."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("file", "notes"):
+        (root / name).write_text("not a folder")
+    (root / "nothing").mkdir()
+    images(root / "animals", "cat", "dog")
+    images(root / "one_class", "cat")
+    images(root / "no_class")
+    images(root / "empty_class", "cat", "dog")
+    (root / "empty_class" / "emu").mkdir()
+    images(root / "one_each", "cat", "dog", count=1)
+    images(root / "text_as_image", "cat", "dog")
+    (root / "text_as_image" / "cat" / "notes.jpg").write_text("not an image")
+    images(root / "half_image", "cat", "dog")
+    whole = (root / "half_image" / "cat" / "0.png").read_bytes()
+    (root / "half_image" / "cat" / "half.png").write_bytes(whole[: len(whole) // 2])
+    for part, names in {"train": ("cat", "dog"), "test": ("cat", "dog", "emu")}.items():
+        images(root / "more_in_test" / part, *names)
+    for part, names in {"train": ("cat", "dog"), "test": ("cat",)}.items():
+        images(root / "fewer_in_test" / part, *names)
+    for name in ("cat", "dog"):
+        (root / "texts" / name).mkdir(parents=True)
+        (root / "texts" / name / "notes.txt").write_text("not an image")
+    parts = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in KINDS]
+    for folder, names in {"wrong_archives": parts, "three_archives": parts[:3]}.items():
+        (root / folder).mkdir()
+        for name in names:
+            (root / folder / name).write_bytes(b"not an archive")
+    return root
+
+
+KINDS = ("images-idx3", "labels-idx1")
+
+
+def images(folder: Path, *class_names: str, count: int = 10) -> None:
+    """Write `count` images of noise for each class."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for name in class_names:
+        (folder / name).mkdir()
+        for number in range(count):
+            pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Send every request to a port of this machine where nobody listens."""
+    for scheme in ("http", "https", "all"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv(f"{scheme}_proxy".upper(), "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("mistake", WITH_DATA.values(), ids=WITH_DATA)
+@pytest.mark.usefixtures("no_network")
+def test_mistake_that_the_data_shows_is_answered_and_leaves_no_run(
+    workplace, refused, data, mistake
+):
+    command, given, expected, hint = (text and text.format(data=data) for text in mistake)
+    answer = refused(command)
+    assert given in answer.given
+    assert expected in answer.expected
+    assert hint is None or hint == answer.hint
+    assert runs_in(workplace) == []
+
+
+def runs_in(workplace: Path) -> list[Path]:
+    """The directories of runs, whole or half-made, that were not there before."""
+    outputs = list((workplace / "outputs").glob("*"))
+    return outputs + [path for path in workplace.rglob("run.json") if path.parent.name != "taken"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folder_that_may_not_be_read_is_answered(workplace, refused):
+    images(workplace / "animals", "cat", "dog")
+    (workplace / "animals" / "cat").chmod(0)
+    try:
+        answer = refused("dataset=image_folder dataset.folder=animals")
+    finally:
+        (workplace / "animals" / "cat").chmod(0o755)
+    assert "animals/cat cannot be read" in answer.given
+    assert runs_in(workplace) == []
+
+
+def test_refused_run_leaves_the_files_of_an_existing_folder_alone(workplace, refused):
+    precious = [workplace / "thesis" / name for name in ("spec.yaml", "train.log", "notes.txt")]
+    precious[0].parent.mkdir()
+    for file in precious:
+        file.write_text("years of work")
+    refused("hydra.run.dir=thesis batch_size=5000")
+    assert [file.read_text() for file in precious if file.exists()] == ["years of work"] * 3
+
+
+def test_refused_run_leaves_no_directory_above_its_own(workplace, refused):
+    refused("hydra.run.dir=new/deeper/run batch_size=5000")
+    assert not (workplace / "new").exists()
+
+
+# The real command line.
+
+
+def test_refusal_goes_to_standard_error_with_exit_code_2_at_once(command, tmp_path):
+    began = time.perf_counter()
+    done = command("epochs=0")
+    seconds = time.perf_counter() - began
+    assert (done.returncode, done.stdout) == (2, "")
+    assert parsed(done.stderr) == Answer("epochs is 0", "a whole number from 1", None)
+    assert everything(tmp_path) == set()
+    assert seconds < 5, "under 2 s where nothing else runs"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("--help", 0),
+        ("--version", 0),
+        ("list", 0),
+        ("list --json", 0),
+        ("--cfg job", 0),
+        ("model=lenet", 2),
+        ("+banana=1", 2),
+        ("model=vgg16 model.dropout=2", 2),
+        ("optimizer.clip_value=1 optimizer.clip_norm=1", 2),
+        ("-m seed=1,-1", 2),
+    ],
+)
+def test_answer_that_needs_no_data_loads_no_tensorflow(words, code, tmp_path):
+    program = (
+        "import sys\n"
+        "from cnntrain.cli import main\n"
+        "try:\n"
+        f"    main({shlex.split(words)!r})\n"
+        "except SystemExit as ended:\n"
+        "    loaded = {'tensorflow', 'keras'} & set(sys.modules)\n"
+        "    sys.exit(f'loaded {loaded}' if loaded else ended.code)\n"
+    )
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert everything(tmp_path) == set()
