@@ -66,9 +66,10 @@ def summary(file: Path) -> str:
 def defaults() -> dict[str, str]:
     """The option that each group has when nothing is said."""
     listed = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
-    return {
-        group: option for item in listed if isinstance(item, dict) for group, option in item.items()
+    chosen = {
+        key: value for item in listed if isinstance(item, dict) for key, value in item.items()
     }
+    return {group: chosen[group] for group in GROUPS}
 
 
 def settings() -> list[str]:

@@ -9,22 +9,29 @@ import argparse
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from rich.console import Console as RichConsole
 
 from cnntrain import losses, pipeline
 from cnntrain.compose import compose
+from cnntrain.console import Console
 from cnntrain.datasets.source import Examples, Splits
+from cnntrain.loop import Loop
+from cnntrain.runs import Run
 from cnntrain.spec import Spec, spec
-from cnntrain.trainer import build, set_up
+from cnntrain.trainer import build, plan, set_up
 
-CASES = {"lenet5": ((32, 32, 1), 25_600), "cnn_cifar": ((32, 32, 3), 12_800)}
+CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 Epoch = Callable[[], Any]
 
 
@@ -34,7 +41,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    rows = [measure(model, arguments.rounds) for model in CASES]
+    with ExitStack() as stack:
+        rows = [measure(model, arguments.rounds, stack) for model in CASES]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
@@ -44,13 +52,15 @@ def main() -> None:
         print(f"{row['model']:<12}{ours:>14,.0f}{theirs:>14,.0f}{row['ratio']:>8.3f}")
 
 
-def measure(model: str, rounds: int) -> dict[str, Any]:
+def measure(model: str, rounds: int, stack: ExitStack) -> dict[str, Any]:
     """Time epochs of both in turn; the first round, which compiles, does not count."""
     image_shape, count = CASES[model]
     checked = spec(compose([f"model={model}", "schedule=constant"]).config)
     set_up(checked)
     splits = made_up(image_shape, count)
-    runners = {"cnntrain": ours(checked, splits), "keras": theirs(checked, splits)}
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    run = Run.claim(Path(folder) / "run", checked.config, [])
+    runners = {"cnntrain": ours(checked, splits, run), "keras": theirs(checked, splits)}
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):
         for name in sorted(runners, reverse=number % 2 == 0):
@@ -70,27 +80,26 @@ def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *image_shape), np.uint8)
     examples = Examples(images, random.integers(0, 10, count).astype(np.int32))
-    return Splits(examples, examples, examples, tuple("0123456789"), {})
+    few = examples[np.arange(100)]
+    return Splits(examples, few, few, tuple("0123456789"), {})
 
 
-def network(checked: Spec, splits: Splits) -> keras.Model:
-    """The compiled network, as the trainer makes it."""
-    built = build(checked, splits, total_steps=1000)
-    rate = checked.schedule(100, 1000)
-    trainee = keras.Model(built.inputs, built.outputs)
-    optimizer = checked.optimizer(built, rate)
+def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
+    """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows."""
+    steps, total = plan(checked, splits.train)
+    network = build(checked, splits, total)
+    rate = checked.schedule(steps, total)
+    optimizer = checked.optimizer(network, rate)
+    trainee = keras.Model(network.inputs, network.outputs)
     trainee.compile(optimizer, losses.cross_entropy, metrics=losses.metrics())
-    return trainee
-
-
-def ours(checked: Spec, splits: Splits) -> Epoch:
-    """An epoch as the trainer runs it: our pipeline, and a callback after each step."""
-    trainee = network(checked, splits)
-    steps = len(splits.train) // checked.batch_size
     batches = pipeline.training(
         splits.train, checked.batch_size, steps, checked.augmentation, checked.seed
     )
-    return lambda: trainee.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    console = Console(run, checked, RichConsole(quiet=True))
+    loop = Loop(checked, run, network, rate, splits.valid, steps, total, console)
+    return lambda: trainee.fit(
+        batches, steps_per_epoch=steps, callbacks=[loop], shuffle=False, verbose=0
+    )
 
 
 def theirs(checked: Spec, splits: Splits) -> Epoch:

@@ -16,7 +16,12 @@ def main(wheel: Path) -> None:
         empty.mkdir()
         venv.create(environment, with_pip=True)
         binaries = environment / "bin"
-        pip = [binaries / "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            binaries / "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         run(*pip, "--constraint", LOCK, wheel.absolute(), cwd=empty)
         run(binaries / "cnntrain", "--version", cwd=empty)
         run(binaries / "cnntrain", "list", "model", cwd=empty)

@@ -1,0 +1,130 @@
+"""Splits: official or stratified, seeded, never overlapping."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnntrain.errors import SpecError
+
+
+@pytest.fixture
+def splits(spec, tmp_path):
+    return lambda *overrides: spec(*overrides).dataset(tmp_path, None)
+
+
+def contents(examples):
+    return [image.tobytes() for image in examples.images]
+
+
+def test_digits_are_scikit_learns_and_cut_in_three(splits):
+    digits = splits("dataset.image_size=null")
+    assert [len(part) for _, part in digits.items()] == [1294, 144, 359]
+    assert digits.image_shape == (32, 32, 1)
+    assert digits.class_names == tuple("0123456789")
+    assert "split_seed=0" in digits.origin["test"]
+
+
+def test_splits_share_no_image_but_the_doubles_of_the_source(splits):
+    digits = splits()
+    sets = [set(contents(part)) for _, part in digits.items()]
+    assert len(set.union(*sets)) == sum(len(s) for s in sets)
+
+
+def test_every_class_is_in_every_split_in_proportion(splits):
+    digits = splits()
+    whole = np.bincount(np.concatenate([part.labels for _, part in digits.items()]))
+    for _, part in digits.items():
+        expected = whole * len(part) / whole.sum()
+        assert abs(np.bincount(part.labels) - expected).max() <= 1
+
+
+def test_split_seed_decides_the_cut_and_the_runs_seed_does_not(splits):
+    base = contents(splits().test)
+    assert contents(splits("seed=5").test) == base
+    assert contents(splits("dataset.split_seed=1").test) != base
+
+
+def test_limit_keeps_the_proportions(splits):
+    limited = splits("dataset.limit=50")
+    assert all(len(part) == 50 for _, part in limited.items())
+    assert all(np.bincount(part.labels).min() >= 4 for _, part in limited.items())
+
+
+def test_odd_even_relabels_by_the_digit(splits):
+    plain, mapped = splits(), splits("dataset.label_map=odd_even")
+    assert mapped.class_names == ("odd", "even")
+    for (_, digits), (_, parity) in zip(plain.items(), mapped.items(), strict=True):
+        assert np.array_equal(parity.labels, digits.labels % 2 == 0)
+
+
+def test_image_size_stretches_and_keeps_the_range(splits):
+    assert splits("dataset.image_size=[28,20]").image_shape == (28, 20, 1)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """12 images of each of two classes, of several sizes, modes and formats."""
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            mode = ["RGB", "L", "RGBA", "P"][number % 4]
+            pixels = random.integers(0, 256, (20 + number, 30, 3), np.uint8)
+            suffix = "png" if mode in ("RGBA", "P") else "jpg"
+            image = Image.fromarray(pixels).convert(mode)
+            image.save(tmp_path / "photos" / name / f"{number:02}.{suffix}")
+    return tmp_path / "photos"
+
+
+def folder(path):
+    return ["dataset=image_folder", f"dataset.folder={path}", "dataset.size=[16,24]"]
+
+
+def test_folder_is_read_by_class_in_any_mode(splits, photos):
+    found = splits(*folder(photos), "dataset.valid=4", "dataset.test=6")
+    assert found.class_names == ("cat", "dog")
+    assert found.image_shape == (16, 24, 3)
+    assert [len(part) for _, part in found.items()] == [14, 4, 6]
+
+
+def test_folder_with_parts_keeps_them(splits, photos, tmp_path):
+    for part in ("train", "validation", "test"):
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        (tmp_path / "parts" / part).symlink_to(photos)
+    found = splits(*folder(tmp_path / "parts"))
+    assert [len(part) for _, part in found.items()] == [24, 24, 24]
+    assert found.origin["valid"] == found.origin["test"] == "official"
+
+
+def test_relative_folder_is_looked_for_in_data_dir(splits, photos):
+    assert len(splits(*folder("photos")).train) > 0
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    from cnntrain.datasets.image_folder import decoded
+
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :8] = 255  # white on the left
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = decoded(tmp_path / "turned.png", (16, 8), 3)
+    assert upright[:8].mean() > 250  # white is on top now
+    assert upright[8:].mean() < 5
+
+
+def test_colours_are_rgb(tmp_path):
+    from cnntrain.datasets.image_folder import decoded
+
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    assert decoded(tmp_path / "red.png", (4, 4), 3)[0, 0].tolist() == [255, 0, 0]
+
+
+def test_broken_files_are_all_counted_and_named(splits, photos):
+    (photos / "cat" / "notes.jpg").write_text("no image")
+    (photos / "dog" / "half.jpg").write_bytes((photos / "dog" / "00.jpg").read_bytes()[:200])
+    with pytest.raises(SpecError, match="2 of 26") as refused:
+        splits(*folder(photos))
+    assert "notes.jpg" in refused.value.given
+    assert "half.jpg" in refused.value.given

@@ -1,0 +1,211 @@
+"""The real command line, from an empty directory, as a user has it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
+
+
+def only_run(folder):
+    (run,) = (folder / "outputs").iterdir()
+    return run
+
+
+def weights(path):
+    import keras
+
+    return [w.numpy() for w in keras.models.load_model(path).weights]
+
+
+def test_a_run_leaves_everything_it_promises(command, tmp_path):
+    done = command(*SHORT)
+    assert done.returncode == 0, done.stderr
+    run = only_run(tmp_path)
+    assert run.name.endswith("_lenet5_digits")
+    assert {path.name for path in run.iterdir()} == {
+        "spec.yaml", "run.json", "history.csv", "steps.csv", "best.keras", "final.keras",
+        "report.json", "train.log",
+    }  # fmt: skip
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["data"]["sizes"] == {"train": 128, "valid": 128, "test": 128}
+    spec = yaml.safe_load((run / "spec.yaml").read_text())
+    assert (spec["epochs"], spec["dataset"]["limit"]) == (2, 128)
+    assert "# cnntrain epochs=2" in (run / "spec.yaml").read_text()
+
+
+def test_output_without_a_terminal_is_plain_and_short(command):
+    done = command(*SHORT)
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) < 15
+    assert "epoch 2/2" in done.stdout
+    assert "test accuracy" in done.stdout
+
+
+def test_two_runs_of_one_moment_have_two_directories(command, tmp_path):
+    line = [sys.executable, "-m", "cnntrain", *SHORT, "epochs=1"]
+    runs = [subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert len(list((tmp_path / "outputs").iterdir())) == 2
+
+
+def test_default_run_reaches_what_make_train_promises(command, tmp_path):
+    done = command("epochs=60")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((only_run(tmp_path) / "report.json").read_text())
+    assert report["test"]["best"]["accuracy"] >= 0.97
+    assert report["seconds"]["train"] < 60
+
+
+def wait_for(path, process):
+    while not path():
+        assert process.poll() is None, "ended too early"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_stops_cleanly_and_keeps_what_is_done(tmp_path):
+    line = [sys.executable, "-m", "cnntrain", "epochs=10000", "hydra.run.dir=run"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = tmp_path / "run"
+    wait_for((run / "best.keras").is_file, process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert (run / "history.csv").read_text().count("\n") >= 2
+    assert weights(run / "best.keras")
+
+
+def test_failure_is_recorded_with_its_traceback(tmp_path):
+    code = (
+        "import cnntrain.cli, cnntrain.loop\n"
+        "def fail(*_): raise RuntimeError('the disk is on fire')\n"
+        "cnntrain.loop.evaluate = fail\n"
+        "cnntrain.cli.main(['epochs=1', 'hydra.run.dir=run'])\n"
+    )
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the disk is on fire" in done.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "RuntimeError: the disk is on fire")
+    assert "Traceback" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_sweep_runs_every_job_and_each_equals_the_run_alone(command, tmp_path):
+    words = ["model=mlp_256_128", *SHORT]
+    done = command("-m", "initializer=zeros,glorot_uniform,he_normal", *words)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "outputs").iterdir()
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [job.name for job in jobs] == [
+        "0_initializer=zeros", "1_initializer=glorot_uniform", "2_initializer=he_normal",
+    ]  # fmt: skip
+    assert all(name in done.stdout for name in ("zeros", "glorot_uniform", "valid accuracy"))
+    assert command(*words, "initializer=he_normal", "hydra.run.dir=alone").returncode == 0
+    pairs = zip(
+        weights(jobs[2] / "final.keras"), weights(tmp_path / "alone" / "final.keras"), strict=True
+    )
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_sweep_with_a_mistake_in_one_job_starts_none(command, tmp_path):
+    done = command("-m", "batch_size=32,0")
+    assert done.returncode == 2
+    assert "batch_size is 0" in done.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_failed_job_does_not_stop_the_others(command, tmp_path):
+    done = command("-m", "batch_size=5000,32", *SHORT[:2])
+    assert done.returncode == 1
+    (sweep,) = (tmp_path / "outputs").iterdir()
+    assert (sweep / "1_batch_size=32" / "report.json").is_file()
+    assert "refused" in done.stdout
+
+
+def test_config_dir_of_a_user_trains(command, tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "tiny.yaml").write_text(
+        "# Tiny.\nname: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
+    )
+    done = command("--config-dir", "mine", "model=tiny", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "tiny" in command("list", "model", "--config-dir", "mine").stdout
+
+
+def test_help_shows_groups_options_and_examples(command):
+    text = command("--help").stdout
+    for word in ("model", "vgg16", "schedule", "resnet_step", "examples:", "cnntrain -m", "epochs"):
+        assert word in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_list_names_the_options_of_a_group(command):
+    text = command("list", "model").stdout
+    assert "lenet5 (default)" in text
+    assert "vgg16" in text
+    listed = json.loads(command("list", "optimizer", "--json").stdout)
+    assert set(listed) == {"optimizer"}
+    assert "adamw" in listed["optimizer"]
+
+
+def test_cfg_job_prints_the_spec_and_trains_nothing(command, tmp_path):
+    done = command("--cfg", "job", "model=vgg16")
+    assert yaml.safe_load(done.stdout)["model"]["variant"] == "D"
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_mnist_from_the_archives_reaches_its_accuracy(command, tmp_path, archives):
+    words = ("model=lenet5", "dataset=mnist", "epochs=5", f"manual_dir={archives}", "data_dir=data")
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((only_run(tmp_path) / "report.json").read_text())
+    assert report["test"]["final"]["accuracy"] >= 0.985
+
+
+@pytest.mark.slow
+def test_cnn_cifar_reaches_its_accuracy(command, tmp_path, cifar10_dir):
+    words = ("model=cnn_cifar", "dataset=cifar10", "epochs=5", "batch_size=32", "schedule=constant")
+    done = command(*words, f"data_dir={cifar10_dir}")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((only_run(tmp_path) / "report.json").read_text())
+    assert report["valid"]["final"]["accuracy"] >= 0.68
+
+
+@pytest.mark.slow
+def test_vgg16_learns_from_the_first_steps(command, tmp_path, cifar10_dir):
+    done = command("model=vgg16", "dataset=cifar10", "max_steps=150", f"data_dir={cifar10_dir}")
+    assert done.returncode == 0, done.stderr
+    lines = (only_run(tmp_path) / "steps.csv").read_text().splitlines()[1:]
+    losses = [float(line.split(",")[1]) for line in lines]
+    assert sum(losses[-2:]) / 2 < 2.1
+    assert sum(losses[-5:]) < sum(losses[-10:-5]) < sum(losses[:5])
+
+
+def test_threads_of_a_run_are_recorded(command, tmp_path):
+    assert command(*SHORT, "threads=1", "hydra.run.dir=run").returncode == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["device"]["intra_op_threads"] == 1
+
+
+def test_a_killed_run_is_left_as_it_was(tmp_path):
+    line = [sys.executable, "-m", "cnntrain", "epochs=10000", "hydra.run.dir=run"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    run = tmp_path / "run"
+    history = run / "history.csv"
+    wait_for(lambda: history.is_file() and history.stat().st_size > 900, process)
+    process.kill()
+    process.wait()
+    assert weights(run / "best.keras")
+    assert json.loads((run / "run.json").read_text())["status"] == "running"

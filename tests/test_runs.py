@@ -1,0 +1,46 @@
+"""The run directory is claimed once, written whole, and given back when nothing was done."""
+
+import json
+
+import pytest
+import yaml
+
+from cnntrain.errors import SpecError
+from cnntrain.runs import Run, write_json
+
+
+def test_claimed_directory_cannot_be_claimed_again(tmp_path):
+    Run.claim(tmp_path / "a" / "run", {"seed": 0}, ["seed=0"])
+    with pytest.raises(SpecError, match="already holds a run"):
+        Run.claim(tmp_path / "a" / "run", {}, [])
+
+
+def test_record_says_what_the_numbers_depend_on(tmp_path):
+    run = Run.claim(tmp_path / "run", {"seed": 0}, ["seed=0"])
+    record = run.read()
+    assert record["status"] == "running"
+    assert {"tensorflow", "keras", "numpy", "python"} <= set(record["versions"])
+    run.finish("finished", seconds={"total": 1.0})
+    assert run.read()["status"] == "finished"
+    text = (tmp_path / "run" / "spec.yaml").read_text()
+    assert text.startswith("# cnntrain seed=0\n")
+    assert yaml.safe_load(text) == {"seed": 0}
+
+
+def test_discarded_run_leaves_nothing(tmp_path):
+    run = Run.claim(tmp_path / "a" / "b", {}, [])
+    run.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5], "b": float("inf")})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, 1.5], "b": None}
+
+
+def test_rows_are_appended_under_one_header(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    run.append("history.csv", {"epoch": 1, "train.loss": 0.5})
+    run.append("history.csv", {"epoch": 2, "train.loss": 0.25})
+    text = (tmp_path / "run" / "history.csv").read_text()
+    assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"

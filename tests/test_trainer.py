@@ -1,0 +1,161 @@
+"""Training: the same spec gives the same weights, and every setting does what it says."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+
+SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
+
+
+def weights(path):
+    return [w.numpy() for w in keras.models.load_model(path).weights]
+
+
+def rows(run, name="history.csv"):
+    with (run.folder / name).open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def equal(ours, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("model=cnn_cifar", "augmentation=flip_crop"),
+        ("model=resnet20_v1", "model.depth=8", "augmentation=shift_flip", "optimizer=sgd"),
+    ],
+)
+def test_same_spec_gives_the_same_weights_and_another_seed_does_not(train, words):
+    first, report = train(*SHORT, *words, name="first")
+    second, again = train(*SHORT, *words, name="second")
+    other, _ = train(*SHORT, *words, "seed=1", name="other")
+    assert equal(weights(first.final), weights(second.final))
+    assert report["test"] == again["test"]
+    assert not equal(weights(first.final), weights(other.final))
+
+
+def test_report_has_the_promised_keys(train):
+    run, report = train(*SHORT)
+    for weights_of in ("final", "best"):
+        for split in ("test", "valid"):
+            assert set(report[split][weights_of]) == {"loss", "accuracy"}
+    assert report["parameters"] == {"total": 61_706, "trainable": 61_706}
+    assert {"data", "build", "train", "test", "total"} <= set(report["seconds"])
+    assert report["images_per_second"] > 0
+    assert (report["epochs"], report["steps"]) == (2, 8)
+    assert run.report.is_file()
+
+
+def test_saved_network_takes_raw_pixels_and_gives_the_reported_accuracy(train, spec, tmp_path):
+    from cnntrain.evaluation import evaluate
+
+    run, report = train(*SHORT)
+    test = spec(*SHORT).dataset(tmp_path, None).test
+    for name, path in [("final", run.final), ("best", run.best)]:
+        network = keras.models.load_model(path)
+        assert network.input.dtype == "uint8"
+        assert evaluate(network, test, 50) == pytest.approx(report["test"][name])
+
+
+def test_evaluation_agrees_with_keras(train, spec, tmp_path):
+    run, report = train(*SHORT)
+    test = spec(*SHORT).dataset(tmp_path, None).test
+    network = keras.models.load_model(run.final)
+    network.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    loss, accuracy = network.evaluate(test.images, test.labels, verbose=0)
+    assert report["test"]["final"]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert report["test"]["final"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_history_has_a_row_an_epoch_and_best_is_its_best(train):
+    run, report = train("epochs=5", *SHORT[1:])
+    history = rows(run)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
+    accuracies = [row["valid.accuracy"] for row in history]
+    assert report["best_epoch"] == 1 + int(np.argmax(accuracies))
+    assert report["valid"]["best"]["accuracy"] == max(accuracies)
+    assert report["monitor"]["best"] == max(accuracies)
+
+
+def test_steps_hold_the_mean_loss_of_each_window(train):
+    run, _ = train(*SHORT, "log_every=2")
+    every, epochs = rows(run, "steps.csv"), rows(run)
+    assert [row["step"] for row in every] == [2, 4, 6, 8]
+    for epoch, pair in zip(epochs, (every[:2], every[2:]), strict=True):
+        mean = sum(row["train.loss"] for row in pair) / 2
+        assert mean == pytest.approx(epoch["train.loss"], rel=1e-5)
+
+
+def test_max_steps_ends_the_run_within_an_epoch(train):
+    run, report = train(*SHORT, "max_steps=6")
+    assert (report["steps"], report["epochs"]) == (6, 2)
+    assert rows(run)[-1]["step"] == 6
+
+
+def test_steps_per_epoch_shortens_the_epochs(train):
+    _, report = train(*SHORT, "steps_per_epoch=1")
+    assert (report["steps"], report["epochs"]) == (2, 2)
+
+
+def test_early_stopping_waits_for_patience(train):
+    run, report = train(
+        "epochs=9", *SHORT[1:], "optimizer.learning_rate=1e-12", "early_stopping.patience=2"
+    )
+    assert len(rows(run)) == report["epochs"] == 3
+
+
+def test_plateau_lowers_the_rate_of_the_next_epoch(train):
+    run, _ = train(
+        "epochs=4", *SHORT[1:], "schedule=plateau", "schedule.plateau.patience=1",
+        "optimizer.learning_rate=1e-12", "schedule.plateau.factor=0.5", "schedule.plateau.min_lr=0",
+    )  # fmt: skip
+    found = [row["learning_rate"] for row in rows(run)]
+    assert found == pytest.approx([1e-12, 1e-12, 0.5e-12, 0.25e-12], rel=1e-5)
+
+
+def test_l2_is_in_the_objective_and_not_in_the_reported_losses(train):
+    run, report = train(*SHORT, "optimizer.l2=0.01", "log_every=4")
+    plain, _ = train(*SHORT, name="plain")
+    history = rows(run)
+    assert all(row["train.objective"] > row["train.loss"] + 0.1 for row in history)
+    assert report["valid"]["final"]["loss"] == pytest.approx(history[-1]["valid.loss"])
+    assert all(r["train.objective"] == pytest.approx(r["train.loss"]) for r in rows(plain))
+
+
+def test_zeros_stay_at_chance(train):
+    run, _ = train("initializer=zeros", *SHORT)
+    assert rows(run)[-1]["train.loss"] == pytest.approx(np.log(10), abs=0.01)
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(10, 0.5), (100, 0.9), (10_000, 0.99)])
+def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
+    from cnntrain.trainer import fit_batch_norm
+
+    model = spec("model=mlp_bn").model((8, 8, 1), 10)
+    fit_batch_norm(model, "auto", steps)
+    norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
+    assert [norm.momentum for norm in norms] == [pytest.approx(momentum)] * 3
+    fit_batch_norm(model, 0.7, steps)
+    assert norms[0].momentum == 0.7
+
+
+def test_batch_norm_evaluates_well_after_a_short_run(train):
+    _, report = train("model=mlp_bn", "epochs=8", "dataset.limit=1000")
+    assert report["valid"]["final"]["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    "words", [("batch_size=200",), ("steps_per_epoch=5",), ("dataset.size=[8,8]",)]
+)
+def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words):
+    with pytest.raises(SpecError):
+        train(*SHORT[:2], *words)
