@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 train: $(READY) ## train LeNet-5 on the digits that come with scikit-learn
-	$(BIN)/cnntrain epochs=60
+	$(BIN)/cnntrain epochs=60 augmentation=shift_flip augmentation.flip=0
 
 sweep: $(READY) ## the same network from four initializers, side by side
 	$(BIN)/cnntrain -m initializer=zeros,random_normal,glorot_uniform,he_normal
@@ -38,6 +38,7 @@ bench: $(READY) ## images per second of our training step over plain Keras fit
 	$(BIN)/python scripts/bench.py
 
 build: $(READY) ## the wheel, tried in a clean environment from an empty directory
+	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
 

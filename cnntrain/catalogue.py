@@ -15,11 +15,21 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 
 
 def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
-    """The options of a group: name -> YAML file; a file in `config_dir` adds or replaces one."""
+    """The options of a group: name -> YAML file; a file in `config_dir` adds one."""
     own = user_folder(config_dir)
     folders = [CONF / group] + ([own / group] if own else [])
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
-    return {file.stem: file for file in files if file.is_file()}
+    listed: dict[str, Path] = {}
+    for file in files:
+        if file.stem in listed:
+            raise SpecError(
+                f"{file} has the name of an option of ours",
+                "another name",
+                f"{group}={file.stem}_mine",
+            )
+        if file.is_file():
+            listed[file.stem] = file
+    return listed
 
 
 def user_folder(config_dir: str | None) -> Path | None:

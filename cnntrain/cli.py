@@ -1,24 +1,30 @@
 """The command line: the verbs, the answers to mistakes, and the exit codes.
 
-0 done; 1 a run failed; 2 a mistake in the request; 130 interrupted. Nothing here imports TensorFlow
+0 done; 1 a run failed; 2 a mistake in the request; 130 interrupted; 143 terminated, as a preempted
+job is, with a state to resume from. Nothing here imports TensorFlow
 before the request is known to be right.
 """
 
 import argparse
 import json
+import signal
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
 
 from cnntrain import __version__, catalogue
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import Diverged, SpecError, nearest
+from cnntrain.signals import Terminated, terminate
 
-VERBS = ("list",)
+VERBS = ("list", "resume")
+INTERRUPTED, TERMINATED = 130, 143
 EXAMPLES = """\
 examples:
   cnntrain                                           LeNet-5 on scikit-learn's digits, 20 epochs
@@ -37,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Terminated:
+        sys.exit(TERMINATED)
 
 
 def run_verb(words: list[str]) -> int:
@@ -46,6 +54,9 @@ def run_verb(words: list[str]) -> int:
     if verb == "list":
         words.remove(verb)
         return list_options(words)
+    if verb == "resume":
+        words.remove(verb)
+        return resume(words)
     arguments = training_parser().parse_intermixed_args(words)
     if arguments.help:
         print(help_text(arguments.config_dir))
@@ -114,27 +125,72 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         return 0
     run = Run.claim(composed.run_dir, composed.config, overrides)
     try:
-        report = start(checked, run)
+        return bring_to_an_end(checked, run)
     except SpecError:
         run.discard()
         raise
-    except KeyboardInterrupt:
-        run.finish("interrupted")
-        run.say("interrupted")
+
+
+def resume(words: list[str]) -> int:
+    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run stopped."""
+    from cnntrain.resume import reopened
+
+    parser = Parser(prog="cnntrain resume", add_help=False, allow_abbrev=False)
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
+        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
+        return 0
+    if arguments.run is None:
+        raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
+    checked, run, notes = reopened(Path(arguments.run), arguments.overrides)
+    for note in notes:
+        print(note)
+    if run.read()["status"] == "finished":
+        return 0
+    try:
+        return bring_to_an_end(checked, run)
+    except SpecError:
+        run.put_back()
         raise
+
+
+def bring_to_an_end(checked: Any, run: Any) -> int:
+    """Train, and record how it ended; return the exit code."""
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        report = start(checked, run)
+        run.finish("finished", seconds=report["seconds"])
+        return 0
+    except SpecError:
+        raise
+    except (KeyboardInterrupt, Terminated) as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # let it be written down
+        run.say("interrupted")
+        run.finish("interrupted")
+        on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
+        print(f"Interrupted; cnntrain resume {run.folder} {on}.", file=sys.stderr)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
+    except Diverged as error:
+        run.say(f"failed: {error}")
+        run.finish("failed", error=str(error).partition("\n")[0])
+        print(f"Failed: {error}", file=sys.stderr)
+        return 1
     except BaseException as error:
         run.say(traceback.format_exc())
         run.finish("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
         print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
-    run.finish("finished", seconds=report["seconds"])
-    return 0
 
 
 def start(checked: Any, run: Any) -> dict[str, Any]:
     """Load TensorFlow, without its chatter, train and show the result."""
-    from cnntrain.console import Console, result_table
+    import psutil
+
+    from cnntrain.console import Console
     from cnntrain.quiet import quiet
 
     with quiet():
@@ -143,8 +199,8 @@ def start(checked: Any, run: Any) -> dict[str, Any]:
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:
         report = train_spec(checked, run, console)
-    terminal.print(result_table(report))
-    total = report["seconds"]["total"]
+    console.results(report)
+    total = time.time() - psutil.Process().create_time()
     speed = report["images_per_second"]
     console.note(
         f"{total:.1f} s in all, {speed:,.0f} images/s in training; results in {run.folder}"
@@ -185,6 +241,7 @@ def help_text(config_dir: str | None) -> str:
         "",
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
+        "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
         "       cnntrain list [GROUP] [--json]  what each option is",
         "",
         "Every run is one option of each group, and settings; cnntrain --cfg job shows them all.",

@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from cnntrain.errors import SpecError, nearest
@@ -77,8 +78,8 @@ def component(group: str, config: Mapping[str, Any]) -> Component:
     return Component(
         group,
         name,
-        {knob: converted[knob] for knob in own},
-        {knob: converted[knob] for knob in shared},
+        MappingProxyType({knob: converted[knob] for knob in own}),
+        MappingProxyType({knob: converted[knob] for knob in shared}),
     )
 
 

@@ -3,6 +3,9 @@
 Without a terminal (a pipe, CI) there is no live line. Every line also goes to the run's log.
 """
 
+import contextlib
+import io
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +26,7 @@ class Console:
     """Shows a run; it is the trainer's `Progress`."""
 
     def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
-        self.run, self.epochs, self.terminal = run, spec.epochs, terminal
+        self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # epochs: until `began`
         self.live = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -47,9 +50,21 @@ class Console:
     def note(self, line: str) -> None:
         """Print a line, and log it."""
         self.run.say(line)
-        self.terminal.print(escape(line), soft_wrap=True, highlight=False)
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the run goes on
+            self.terminal.print(escape(line), soft_wrap=True, highlight=False)
 
-    def began(self, total_steps: int) -> None:
+    def results(self, report: Mapping[str, Any]) -> None:
+        """Print the table at the end, and log it."""
+        table = result_table(report)
+        text = RichConsole(file=io.StringIO(), width=100)
+        text.print(table)
+        self.run.say(text.file.getvalue())  # type: ignore[attr-defined]
+        with contextlib.suppress(BrokenPipeError):
+            self.terminal.print(table)
+
+    def began(self, total_steps: int, steps_per_epoch: int) -> None:
+        """Show the live line; `max_steps` may have made the epochs fewer."""
+        self.epochs = math.ceil(total_steps / steps_per_epoch)
         self.task = self.live.add_task("training", total=total_steps, speed="")
 
     def step(
@@ -72,7 +87,7 @@ class Console:
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}"
             f"  valid loss {row['valid.loss']:.4f}  accuracy {row['valid.accuracy']:.4f}"
-            f"  rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
+            f"  learning rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
         )
 
 

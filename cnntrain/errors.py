@@ -23,6 +23,17 @@ class SpecError(Exception):
         return "\n".join(lines)
 
 
+class Diverged(Exception):
+    """The loss is not finite any more; what was saved before is good."""
+
+    def __init__(self, step: int, epoch: int):
+        super().__init__(
+            f"the loss is not finite at step {step}, in epoch {epoch}\n"
+            "  try       a smaller optimizer.learning_rate, a longer schedule.warmup, or "
+            "optimizer.global_clip_norm=1"
+        )
+
+
 def one_of(names: Iterable[object]) -> str:
     """`one of A, B, C`, or the one name there is."""
     texts = [str(name) for name in names]

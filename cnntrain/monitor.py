@@ -1,15 +1,22 @@
 """Watching one number of an epoch: is it the best so far, and for how long has it not been?"""
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass
 class Monitor:
-    """The best value of `name` so far, and the epochs since; accuracies rise, losses fall."""
+    """The best value of `name` so far, and the epochs since; accuracies rise, losses fall.
+
+    With `tie`, the name of a loss, the lower one decides between equal values: a small validation
+    split has few accuracies, and the first epoch that reaches one is not the best.
+    """
 
     name: str
     min_delta: float = 0.0
+    tie: str | None = None
     best: float | None = None
+    best_tie: float = math.inf
     waited: int = 0
 
     def improved(self, row: dict[str, float]) -> bool:
@@ -18,10 +25,14 @@ class Monitor:
         A nan is never better.
         """
         sign = 1 if self.name.endswith("accuracy") else -1
-        value = sign * row[self.name]
-        better = value == value and (self.best is None or value > sign * self.best + self.min_delta)
+        value, tie = row[self.name], row[self.tie] if self.tie else math.inf
+        better = not math.isnan(value) and (
+            self.best is None
+            or sign * value > sign * self.best + self.min_delta
+            or (value == self.best and tie < self.best_tie)
+        )
         if better:
-            self.best = row[self.name]
+            self.best, self.best_tie = value, tie
         self.waited = 0 if better else self.waited + 1
         return better
 

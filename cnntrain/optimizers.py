@@ -1,6 +1,6 @@
 """The optimizers, each with L1, L2, decoupled weight decay and three ways to clip.
 
-`l1` and `l2` are terms of the loss, as in the papers: l1 * sum|w| + l2 * sum(w^2). `weight_decay`
+`l1` and `l2` are terms of the loss, as in Keras: l1 * sum|w| + l2 * sum(w^2). `weight_decay`
 is decoupled: w shrinks by rate * weight_decay each step (Loshchilov & Hutter 2017,
 arXiv:1711.05101). Biases and norm parameters have neither.
 """

@@ -5,8 +5,10 @@ run.json     status, versions, git commit, device, seed, data fingerprint, timin
 history.csv  a row an epoch          steps.csv    a row every `log_every` steps
 best.keras   final.keras             report.json  the results
 train.log    the lines of the console, and the traceback of a failure
+state/       what `cnntrain resume` goes on from: the last state and the one before
 """
 
+import contextlib
 import csv
 import importlib.metadata
 import json
@@ -23,10 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
 
-PACKAGES = ("cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "hydra-core")
+PACKAGES = (
+    "cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn", "pillow",
+    "hydra-core",
+)  # fmt: skip
 
 
 class Run:
@@ -36,20 +42,23 @@ class Run:
         self.folder = folder
         self.best, self.final = folder / "best.keras", folder / "final.keras"
         self.report, self.log = folder / "report.json", folder / "train.log"
+        self.state, self.spec = folder / "state", folder / "spec.yaml"
+        self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
+        self.before: dict[Path, str] = {}
         self.made: list[Path] = []  # the directories that claiming it made, innermost first
 
     @classmethod
     def claim(cls, folder: Path, spec: Mapping[str, Any], overrides: Sequence[str]) -> "Run":
         """Make the directory ours, or raise SpecError if it belongs to another run."""
         run = cls(folder)
-        run.made = [path for path in (folder, *folder.parents) if not path.exists()]
+        record = environment() | {"status": "running", "started": now(), "overrides": [*overrides]}
         try:
+            run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise FileExistsError
-            with run.record.open("x", encoding="utf-8"):
-                pass
+            run.state.mkdir()  # whoever makes it has the run
         except FileExistsError:
             raise SpecError(
                 f"{folder} {what_fills(folder)}",
@@ -62,18 +71,59 @@ class Run:
                 "a directory that you may write to",
                 "hydra.run.dir=/another/place",
             ) from error
+        run.hold()
+        run.write_spec(spec, overrides)
+        write_json(run.record, record)  # where it is, all is there that a resume needs
+        return run
+
+    @classmethod
+    def reopen(cls, folder: Path) -> "Run":
+        """The run in a directory, or SpecError if there is none or a process is at work on it."""
+        run = cls(folder)
+        if not (run.record.is_file() and run.spec.is_file()):
+            raise SpecError(
+                f"{folder} holds no run",
+                "a directory with run.json and spec.yaml, as cnntrain leaves it below outputs/",
+            )
+        run.hold()
+        return run
+
+    def hold(self) -> None:
+        """Keep other processes off the run as long as this one lives."""
+        try:
+            self.lock.acquire(blocking=False)
+        except Timeout:
+            raise SpecError(
+                f"{self.folder} is being trained by another process",
+                "a run that nothing is at work on",
+                "wait for it, or stop it",
+            ) from None
+
+    def go_on(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Begin another life of the run, with what was changed for it."""
+        record = self.read()
+        self.before = {path: path.read_text(encoding="utf-8") for path in (self.record, self.spec)}
+        self.write_spec(spec, [*record.get("overrides", []), *overrides])
+        resumed = [*record.get("resumed", []), now()]
+        self.update(**environment(), status="running", resumed=resumed)
+
+    def put_back(self) -> None:
+        """Leave the run as it was before a life that was refused."""
+        for path, text in self.before.items():
+            replace(path, text)
+
+    def write_spec(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
         header = f"# cnntrain {' '.join(overrides)}".rstrip() + "\n"
         text = yaml.safe_dump(dict(spec), sort_keys=False, default_flow_style=None)
-        replace(folder / "spec.yaml", header + text)
-        run.update(status="running", started=now(), overrides=list(overrides), **environment())
-        return run
+        replace(self.spec, header + text)
 
     def discard(self) -> None:
         """Take a run back whose spec was refused after all: nothing of it was done."""
-        for name in ("run.json", "spec.yaml", "train.log"):
+        self.lock.release()
+        for name in ("run.json", "spec.yaml", "train.log", "state/lock"):
             (self.folder / name).unlink(missing_ok=True)
-        for folder in self.made:
-            if not any(folder.iterdir()):
+        with contextlib.suppress(OSError):  # a directory that another run is in stays
+            for folder in (self.state, *self.made):
                 folder.rmdir()
 
     def read(self) -> dict[str, Any]:
@@ -96,6 +146,21 @@ class Run:
                 writer.writeheader()
             writer.writerow(row)
 
+    def length(self, name: str) -> int:
+        """The bytes of a CSV file of the run, once they are safe on disk."""
+        path = self.folder / name
+        if not path.exists():
+            return 0
+        with path.open("ab") as file:
+            os.fsync(file.fileno())
+            return file.tell()
+
+    def shorten(self, name: str, length: int) -> None:
+        """Cut from a CSV file what a life that was killed wrote after its last state."""
+        path = self.folder / name
+        if path.exists():
+            os.truncate(path, length)
+
     def say(self, line: str) -> None:
         """Add a line to train.log."""
         with self.log.open("a", encoding="utf-8") as file:
@@ -104,8 +169,13 @@ class Run:
     def save(self, network: Any, path: Path) -> None:
         """Save a Keras model under its name only once it is whole."""
         unfinished = path.with_name(f"unfinished_{path.name}")
-        network.save(unfinished)
-        unfinished.replace(path)
+        try:
+            network.save(unfinished)
+            with unfinished.open("rb+") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def what_fills(folder: Path) -> str:
@@ -165,4 +235,5 @@ def git() -> dict[str, Any] | None:
         command = ["git", "-C", str(root), *words]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    commit = ask("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))} if commit else None

@@ -46,15 +46,21 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(
         self,
         curve: Callable[[keras.KerasTensor], keras.KerasTensor],
+        total_steps: int,
         warmup_steps: int,
         plateau: Plateau,
     ):
         self.base = 1.0
-        self.curve, self.warmup_steps, self.plateau = curve, warmup_steps, plateau
+        self.curve, self.total_steps = curve, total_steps
+        self.warmup_steps, self.plateau = warmup_steps, plateau
         self.factor = keras.Variable(1.0, trainable=False, dtype="float32", name="plateau_factor")
 
     def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the rate (a float32 scalar) of `step`, counted from 0."""
+        """Return the rate (a float32 scalar) of `step`, counted from 0.
+
+        Beyond the steps that the curve was planned for, the last rate stays.
+        """
+        step = ops.minimum(step, self.total_steps - 1)
         planned = self.base * ops.cast(self.curve(step), "float32")
         if self.warmup_steps:
             done = (ops.cast(step, "float32") + 1) / self.warmup_steps
@@ -74,9 +80,11 @@ def schedule(
     *,
     warmup: Duration,
     plateau: Plateau,
+    stretch: bool,
 ) -> Rate:
     """Return the rate of a run, its base still 1; `warmup` rises linearly to the curve.
 
+    `stretch` is for the trainer: whether a resumed run of more epochs plans its curve anew.
     Raises SpecError for a warm-up that is longer than the run.
     """
     warmup_steps = steps_in(warmup, steps_per_epoch, total_steps)
@@ -86,7 +94,12 @@ def schedule(
             "a warm-up within the run",
             "schedule.warmup=5%",
         )
-    return Rate(lambda step: component(step, steps_per_epoch, total_steps), warmup_steps, plateau)
+    return Rate(
+        lambda step: component(step, steps_per_epoch, total_steps),
+        total_steps,
+        warmup_steps,
+        plateau,
+    )
 
 
 def constant(step: keras.KerasTensor, steps_per_epoch: int, total_steps: int) -> keras.KerasTensor:

@@ -3,13 +3,22 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cnntrain.components import GROUPS, Component, component, vocabulary
 from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.knobs import Count, Fraction, NonNegative, Seed, convert, describe, show
+from cnntrain.knobs import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Seed,
+    convert,
+    describe,
+    show,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +27,14 @@ class EarlyStopping:
 
     patience: Count | None
     min_delta: NonNegative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """When to write the state besides at the end of every epoch (null: not)."""
+
+    every_steps: Count | None
+    every_minutes: Positive | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +50,7 @@ class Settings:
     batch_norm_momentum: Literal["auto"] | Fraction
     monitor: Literal["valid.accuracy", "valid.loss", "train.accuracy", "train.loss"]
     early_stopping: EarlyStopping
+    checkpoint: Checkpoint
     deterministic: bool
     threads: Count | None
     log_every: Count
@@ -53,13 +71,28 @@ class Spec(Settings):
     config: Mapping[str, Any]  # as composed, for spec.yaml
 
     @property
+    def decides(self) -> dict[str, Any]:
+        """All that decides the numbers, by dotted key: not where files lie or what is logged."""
+        groups = {group: getattr(self, group) for group in GROUPS}
+        chosen = {g: {"name": c.name, **c.knobs, **c.shared} for g, c in groups.items()}
+        settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
+        settings["early_stopping"] = asdict(self.early_stopping)
+        items = flat(chosen | settings).items()
+        decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
+        return json.loads(json.dumps(decides))  # as it is read back from a state
+
+    @property
     def hash(self) -> str:
-        """The sha256 of all that decides the numbers: where files lie and what is logged do not."""
-        decides = {key: value for key, value in self.config.items() if key not in WITHOUT_EFFECT}
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+        """The sha256 of all that decides the numbers."""
+        return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
 
-WITHOUT_EFFECT = {"data_dir", "manual_dir", "log_every"}
+WITHOUT_EFFECT = ("data_dir", "manual_dir", "dataset.folder", "log_every", "checkpoint")
+# What a resumed run may have otherwise.
+MAY_CHANGE = (
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "log_every",
+    "checkpoint.every_steps", "checkpoint.every_minutes",
+)  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
 
 
@@ -70,11 +103,21 @@ def spec(config: Mapping[str, Any]) -> Spec:
         key: convert(config[key], kind, key) for key, kind in SETTINGS.items()
     }
     settings["early_stopping"] = EarlyStopping(**settings["early_stopping"])
+    settings["checkpoint"] = Checkpoint(**settings["checkpoint"])
     groups: dict[str, Any] = {group: component(group, config[group]) for group in GROUPS}
     checked = Spec(**settings, **groups, config=config)
     for contradiction in CONTRADICTIONS:
         contradiction(checked)
     return checked
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping with dotted keys."""
+    flattened: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flattened |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flattened
 
 
 def check_keys(config: Mapping[str, Any]) -> None:

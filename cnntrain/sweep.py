@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,8 @@ from rich.table import Table
 from cnntrain.catalogue import CONF
 from cnntrain.compose import compose, jobs, swept
 from cnntrain.runs import Run
+from cnntrain.signals import Signals
 from cnntrain.spec import spec
-
-INTERRUPTED = 130
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
@@ -49,8 +49,6 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         print(f"\n[{len(codes) + 1}/{len(planned)}] {' '.join(asked)}", flush=True)
         words = [*search, *asked, f"hydra.run.dir='{out}'"]
         codes.append(wait([sys.executable, "-m", "cnntrain", *words]))
-        if codes[-1] == INTERRUPTED:
-            raise KeyboardInterrupt
         report = results(out)
         return report["monitor"]["best"] if report else math.nan
 
@@ -64,13 +62,20 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
 
 
 def wait(command: list[str]) -> int:
-    """Run a job to its end; Ctrl-C reaches it too, and it is given the time to stop cleanly."""
-    process = subprocess.Popen(command)
-    while True:
+    """Run a job to its end; Ctrl-C and SIGTERM are passed on, it stops cleanly, and so do we."""
+    with Signals() as signals:
+        process = subprocess.Popen(command, process_group=0)  # signals reach it through us, once
+        forwarded = False
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+            while process.poll() is None:
+                if signals.received is not None and not forwarded:
+                    process.send_signal(signals.received)
+                    forwarded = True
+                time.sleep(0.1)
+        finally:
+            process.kill()  # a second Ctrl-C; otherwise it has ended
+    signals.leave()
+    return process.wait()
 
 
 def results(folder: Path) -> dict[str, Any] | None:
@@ -88,7 +93,7 @@ def table(folder: Path, planned: list[list[str]], varied: list[str]) -> Table:
     for heading in ("status", "valid accuracy", "test accuracy"):
         shown.add_column(heading, justify="left" if heading == "status" else "right")
     for number, asked in enumerate(planned):
-        values = dict(word.split("=", 1) for word in asked)
+        values = dict(word.partition("=")[::2] for word in asked)
         out = next(folder.glob(f"{number}_*"), folder)
         run = Run(out)
         status = run.read().get("status", "refused") if run.record.is_file() else "refused"

@@ -22,14 +22,14 @@ import keras
 import numpy as np
 from rich.console import Console as RichConsole
 
-from cnntrain import losses, pipeline
+from cnntrain import pipeline
 from cnntrain.compose import compose
 from cnntrain.console import Console
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.loop import Loop
 from cnntrain.runs import Run
 from cnntrain.spec import Spec, spec
-from cnntrain.trainer import build, plan, set_up
+from cnntrain.trainer import build, compiled, plan, set_up
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 Epoch = Callable[[], Any]
@@ -90,8 +90,7 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
     network = build(checked, splits, total)
     rate = checked.schedule(steps, total)
     optimizer = checked.optimizer(network, rate)
-    trainee = keras.Model(network.inputs, network.outputs)
-    trainee.compile(optimizer, losses.cross_entropy, metrics=losses.metrics())
+    trainee = compiled(network, optimizer)
     batches = pipeline.training(
         splits.train, checked.batch_size, steps, checked.augmentation, checked.seed
     )

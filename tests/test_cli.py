@@ -5,10 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+
+ROOT = Path(__file__).parent.parent
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 
@@ -16,6 +19,11 @@ SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 def only_run(folder):
     (run,) = (folder / "outputs").iterdir()
     return run
+
+
+def attentive():
+    """A child of a background shell ignores Ctrl-C; a user's does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def weights(path):
@@ -31,7 +39,7 @@ def test_a_run_leaves_everything_it_promises(command, tmp_path):
     assert run.name.endswith("_lenet5_digits")
     assert {path.name for path in run.iterdir()} == {
         "spec.yaml", "run.json", "history.csv", "steps.csv", "best.keras", "final.keras",
-        "report.json", "train.log",
+        "report.json", "train.log", "state",
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
@@ -57,8 +65,9 @@ def test_two_runs_of_one_moment_have_two_directories(command, tmp_path):
     assert len(list((tmp_path / "outputs").iterdir())) == 2
 
 
-def test_default_run_reaches_what_make_train_promises(command, tmp_path):
-    done = command("epochs=60")
+def test_make_train_reaches_what_it_promises(command, tmp_path):
+    (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "epochs=" in line]
+    done = command(*line.split()[1:])
     assert done.returncode == 0, done.stderr
     report = json.loads((only_run(tmp_path) / "report.json").read_text())
     assert report["test"]["best"]["accuracy"] >= 0.97
@@ -73,7 +82,8 @@ def wait_for(path, process):
 
 def test_ctrl_c_stops_cleanly_and_keeps_what_is_done(tmp_path):
     line = [sys.executable, "-m", "cnntrain", "epochs=10000", "hydra.run.dir=run"]
-    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(line, cwd=tmp_path, preexec_fn=attentive, **pipes)
     run = tmp_path / "run"
     wait_for((run / "best.keras").is_file, process)
     process.send_signal(signal.SIGINT)
@@ -196,7 +206,7 @@ def test_vgg16_learns_from_the_first_steps(command, tmp_path, cifar10_dir):
 def test_threads_of_a_run_are_recorded(command, tmp_path):
     assert command(*SHORT, "threads=1", "hydra.run.dir=run").returncode == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["device"]["intra_op_threads"] == 1
+    assert record["device"]["threads"] == 1
 
 
 def test_a_killed_run_is_left_as_it_was(tmp_path):
@@ -209,3 +219,48 @@ def test_a_killed_run_is_left_as_it_was(tmp_path):
     process.wait()
     assert weights(run / "best.keras")
     assert json.loads((run / "run.json").read_text())["status"] == "running"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_sweep_stops_its_job_cleanly_and_starts_no_other(tmp_path, number, code):
+    words = ["-m", "seed=1,2", "epochs=10000", "hydra.sweep.dir=sweep"]
+    line = [sys.executable, "-m", "cnntrain", *words]
+    process = subprocess.Popen(
+        line,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=attentive,
+    )
+    wait_for((tmp_path / "sweep" / "0_seed=1" / "best.keras").is_file, process)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == code
+    jobs = [path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()]
+    assert jobs == ["0_seed=1"]
+    record = json.loads((tmp_path / "sweep" / "0_seed=1" / "run.json").read_text())
+    assert record["status"] == "interrupted"
+
+
+def test_diverging_run_fails_and_says_where(command, tmp_path):
+    done = command("optimizer=sgd", "optimizer.learning_rate=1e20", *SHORT, "hydra.run.dir=run")
+    assert done.returncode == 1
+    assert "not finite at step" in done.stderr
+    assert "try       a smaller optimizer.learning_rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_initializers_rank_as_the_theory_says(command, tmp_path, archives):
+    words = ("model=mlp_256_128", "dataset=mnist", "optimizer=sgd", "optimizer.learning_rate=0.01",
+             "batch_size=32", "epochs=3", f"manual_dir={archives}", "data_dir=data")  # fmt: skip
+    names = ("zeros", "random_normal", "glorot_uniform", "he_normal")
+    done = command("-m", f"initializer={','.join(names)}", *words, "hydra.sweep.dir=sweep")
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for number, name in enumerate(names):
+        report = tmp_path / "sweep" / f"{number}_initializer={name}" / "report.json"
+        found[name] = json.loads(report.read_text())["valid"]["final"]["accuracy"]
+    assert found["zeros"] < 0.12
+    assert min(found["he_normal"], found["glorot_uniform"]) > found["random_normal"] > 0.9

@@ -471,8 +471,18 @@ WITH_DATA = {
         "within the run",
         "schedule.warmup=5%",
     ),
-    "limit below the number of classes": ("dataset.limit=5", "5 of", "each class", None),
-    "split below the number of classes": ("dataset.valid=5", "5 of", "each class", None),
+    "limit below the number of classes": (
+        "dataset.limit=5",
+        "dataset.limit is 5",
+        "each class",
+        None,
+    ),
+    "split below the number of classes": (
+        "dataset.valid=5",
+        "dataset.limit is 5",
+        "each class",
+        None,
+    ),
     "split larger than the data": ("dataset.valid=1790", "1790 of", "each class", None),
 }
 

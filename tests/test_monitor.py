@@ -21,6 +21,13 @@ def test_small_steps_within_min_delta_do_not_count():
     assert (monitor.best, monitor.waited) == (0.89, 0)
 
 
+def test_lower_loss_decides_between_equal_accuracies():
+    monitor = Monitor("valid.accuracy", tie="valid.loss")
+    rows = [(0.9, 0.5), (0.9, 0.4), (0.9, 0.45), (0.8, 0.1), (0.95, 0.6)]
+    found = [monitor.improved({"valid.accuracy": a, "valid.loss": b}) for a, b in rows]
+    assert found == [True, True, False, False, True]
+
+
 def test_nan_is_never_better_and_is_waited_through():
     found, monitor = watch("valid.loss", [float("nan"), 1.0, float("nan")])
     assert found == [False, True, False]

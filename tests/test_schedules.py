@@ -20,11 +20,17 @@ def test_constant_stays(spec):
 
 
 def test_cosine_falls_from_the_base_to_the_final_share(spec):
-    found = rates(spec, "schedule=cosine", "schedule.warmup=0", steps=[0, 50, 100, 150, 200, 300])
-    expected = [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2, 0, 0]
+    found = rates(spec, "schedule=cosine", "schedule.warmup=0", steps=[0, 50, 100, 150, 199])
+    last = (1 + math.cos(math.pi * 199 / 200)) / 2
+    expected = [1, 0.5 + math.sqrt(0.5) / 2, 0.5, 0.5 - math.sqrt(0.5) / 2, last]
     assert found == pytest.approx(expected, abs=1e-6)
-    last = rates(spec, "schedule=cosine", "schedule.final=0.1", steps=[200])
-    assert last == pytest.approx([0.1])
+    end = rates(spec, "schedule=cosine", "schedule.final=0.1", steps=[199])
+    assert end == pytest.approx([0.1 + 0.9 * last])
+
+
+def test_last_rate_stays_beyond_the_steps_that_were_planned(spec):
+    found = rates(spec, "schedule=cosine", steps=[199, 200, 5000])
+    assert found == [found[0]] * 3
 
 
 def test_warmup_rises_linearly_to_the_curve(spec):
@@ -59,7 +65,8 @@ def test_plateau_factor_multiplies_the_curve_and_min_lr_bounds_the_product(spec)
     for reduced in (math.sqrt(0.1), 0.1, math.sqrt(0.001)):
         rate.reduce()
         assert float(rate(100)) == pytest.approx(max(0.5 * reduced, 0.04))
-    assert float(rate(200)) == pytest.approx(0, abs=1e-6)  # min_lr never raises the curve
+    last = (1 + math.cos(math.pi * 199 / 200)) / 2
+    assert float(rate(199)) == pytest.approx(last, rel=1e-3)  # min_lr never raises the curve
 
 
 def test_warmup_longer_than_the_run_is_refused(spec):

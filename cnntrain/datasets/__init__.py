@@ -46,8 +46,8 @@ def dataset(
             origin[name] = f"cut from train, stratified, split_seed={split_seed}"
     parts["train"], origin["train"] = train, "all that is left"
     for name, part in parts.items():
-        if limit is not None and len(part) > limit:
-            parts[name] = cut(part, limit, split_seed, name)[1]
+        if limit is not None:
+            parts[name] = some(part, limit, split_seed)
         if image_size is not None:
             parts[name] = Examples(resized(parts[name].images, image_size), parts[name].labels)
     class_names = source.class_names
@@ -65,12 +65,31 @@ def cut(examples: Examples, size: float, seed: int, name: str) -> tuple[Examples
             f"{count} of {len(examples)} images for the {name} split, {len(classes)} classes, "
             f"{sizes.min()} images in the smallest",
             "at least one image of each class on both sides of a cut",
-            f"more images, or another dataset.{name} or dataset.limit",
+            f"more images, or another dataset.{name}",
         )
     rest, taken = train_test_split(
         np.arange(len(examples)), test_size=count, random_state=seed, stratify=examples.labels
     )
     return examples[np.sort(rest)], examples[np.sort(taken)]
+
+
+def some(examples: Examples, limit: int, seed: int) -> Examples:
+    """At most `limit` examples, as evenly from all classes as these allow."""
+    if limit >= len(examples):
+        return examples
+    classes = np.unique(examples.labels)
+    if limit < len(classes):
+        raise SpecError(
+            f"dataset.limit is {limit} and there are {len(classes)} classes",
+            "at least one image of each class",
+            f"dataset.limit={10 * len(classes)}",
+        )
+    order = np.random.default_rng(seed).permutation(len(examples))
+    share = np.empty(len(order))  # how much of its class comes before an example
+    for label in classes:
+        members = order[examples.labels[order] == label]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return examples[np.sort(np.argsort(share, kind="stable")[:limit])]
 
 
 def odd_even(parts: dict[str, Examples], class_names: tuple[str, ...]) -> dict[str, Examples]:

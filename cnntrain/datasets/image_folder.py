@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from cnntrain.datasets.source import Examples, Source, room_for
 from cnntrain.errors import SpecError
@@ -53,10 +53,13 @@ def image_folder(
 
 def find(folder: str, data_dir: Path) -> Path:
     choices = [Path(folder).expanduser(), data_dir / folder] if folder else []
-    for path in choices:
-        if path.is_dir():
-            return path
-    what = "a file" if any(path.exists() for path in choices) else "not there"
+    try:
+        for path in choices:
+            if path.is_dir():
+                return path
+        what = "a file" if any(path.exists() for path in choices) else "not there"
+    except OSError as error:
+        what = f"out of reach: {error.strerror}"
     raise SpecError(
         f"dataset.folder is {show(folder)}, which is {what}",
         "a folder with a folder of images for each class",
@@ -110,7 +113,7 @@ def read(pairs: list[tuple[Path, int]], size: tuple[int, int], channels: int) ->
     def decode(index: int) -> str | None:
         try:
             images[index] = decoded(pairs[index][0], size, channels)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             return f"{pairs[index][0]} ({error.__class__.__name__})"
         return None
 
@@ -130,6 +133,17 @@ def decoded(file: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     """One image, upright as its EXIF says, as RGB or grey pixels (H, W, C)."""
     with Image.open(file) as image:
         image.draft(MODES[channels], size[::-1])  # a JPEG decodes straight to a smaller scale
-        upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode[0] in "IF":
+            upright = eight_bit(upright)
+        upright = upright.convert(MODES[channels])
     scaled = upright.resize(size[::-1], Image.Resampling.BILINEAR)
     return np.asarray(scaled).reshape(*size, channels)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """A grey image of 16 bits as one of 8: Pillow's own conversion makes it white."""
+    pixels = np.asarray(image)
+    if image.mode.startswith("F") or pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"mode {image.mode}")
+    return Image.fromarray((pixels // 257).astype(np.uint8))

@@ -84,7 +84,7 @@ def reason(error: Exception) -> str:
     """Why a data set could not be prepared, in a line."""
     if isinstance(error, requests.RequestException):
         return "there is no network to fetch it"
-    return f"preparing it failed: {str(error).strip().splitlines()[0].rstrip(':')}"
+    return f"preparing it failed: {str(error).strip().partition(chr(10))[0].rstrip(':')}"
 
 
 def read(builder: Any, split: str) -> Examples:

@@ -50,6 +50,21 @@ def test_limit_keeps_the_proportions(splits):
     assert all(np.bincount(part.labels).min() >= 4 for _, part in limited.items())
 
 
+@pytest.mark.parametrize("limit", [140, 355, 1290])
+def test_limit_may_be_just_below_the_size_of_a_split(splits, limit):
+    sizes = [len(part) for _, part in splits(f"dataset.limit={limit}").items()]
+    assert sizes == [min(limit, 1294), min(limit, 144), min(limit, 359)]
+
+
+def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
+    from cnntrain.datasets.image_folder import decoded
+
+    pixels = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    grey = decoded(tmp_path / "deep.png", (16, 16), 1)[0, :, 0]
+    assert np.allclose(grey, np.linspace(0, 255, 16), atol=1)
+
+
 def test_odd_even_relabels_by_the_digit(splits):
     plain, mapped = splits(), splits("dataset.label_map=odd_even")
     assert mapped.class_names == ("odd", "even")

@@ -1,0 +1,60 @@
+"""Opening a run again: its spec as it was, what may be changed, and what else is different now."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnntrain.compose import parse
+from cnntrain.errors import SpecError
+from cnntrain.runs import Run, environment
+from cnntrain.spec import MAY_CHANGE, Spec, spec
+
+# What of run.json can change a run's numbers.
+MATTERS = ("versions", "platform", "cpu_count")
+
+
+def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[str]]:
+    """Return a run's spec, the run, and what to tell; the run's status is `finished` if it is.
+
+    Raises SpecError for no run, a run that is being trained, or an override that would make it
+    another run.
+    """
+    changes = [changed(override) for override in overrides]
+    run = Run.reopen(folder)
+    record = run.read()
+    config = yaml.safe_load(run.spec.read_text(encoding="utf-8"))
+    for key, value in changes:
+        put(config, key, value)
+    checked = spec(config)
+    if record.get("status") == "finished" and not changes:
+        return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
+    here = environment()
+    notes = [
+        f"{key} was {record[key]} and is {here[key]}: the numbers may differ"
+        for key in MATTERS
+        if record.get(key) != here[key]
+    ]
+    run.go_on(config, overrides)
+    return checked, run, notes
+
+
+def changed(override: str) -> tuple[str, Any]:
+    """The key and value of an override that a resumed run may have."""
+    parsed = parse(override)
+    key = parsed.key_or_group
+    if key not in MAY_CHANGE:
+        raise SpecError(
+            f"{key} cannot change within a run", MAY_CHANGE, f"a new run: cnntrain … {override}"
+        )
+    return key, parsed.value()
+
+
+def put(config: Mapping[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in a nested mapping."""
+    *path, last = key.split(".")
+    node: Any = config
+    for name in path:
+        node = node[name]
+    node[last] = value

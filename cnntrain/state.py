@@ -1,0 +1,100 @@
+"""The one state file: everything that the rest of a run depends on, exact, atomic and verified.
+
+A file is a line with the sha256 of what follows, then a npz of arrays and a JSON of facts. It is
+written under a temporary name, flushed to disk and renamed; the one before is kept, so that a crash
+at any moment leaves a good one.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LAST, PREVIOUS = "last.state", "previous.state"
+DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
+
+
+@dataclass(frozen=True)
+class State:
+    """Named arrays, and facts that JSON can say; `damaged` names files that could not be used."""
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+    damaged: tuple[str, ...] = ()
+
+
+def save(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Make this the last state in `folder` and the last one the previous.
+
+    Raises OSError, for a full disk say, with the states as they were.
+    """
+    folder.mkdir(exist_ok=True)
+    unfinished = folder / "unfinished"
+    try:
+        with unfinished.open("w+b") as file:
+            file.write(b" " * DIGEST_LINE)
+            names = json.dumps(list(arrays))
+            values: dict[str, Any] = {
+                f"array{number}": value for number, value in enumerate(arrays.values())
+            }
+            np.savez(file, names=names, facts=json.dumps(dict(facts)), **values)
+            digest = digest_from(file, DIGEST_LINE)
+            file.seek(0)
+            file.write(digest.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / PREVIOUS)
+    unfinished.replace(folder / LAST)
+    flush(folder)
+
+
+def load(folder: Path) -> State | None:
+    """Return the last state that is whole, or None where there is none."""
+    damaged: list[str] = []
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if path.is_file():
+            content = path.read_bytes()
+            payload = content[DIGEST_LINE:]
+            if content[:DIGEST_LINE] == hashlib.sha256(payload).hexdigest().encode() + b"\n":
+                return opened(payload, tuple(damaged))
+            damaged.append(name)
+    return State({}, {}, tuple(damaged)) if damaged else None
+
+
+def opened(payload: bytes, damaged: tuple[str, ...]) -> State:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        names = json.loads(str(archive["names"]))
+        arrays = {name: archive[f"array{number}"] for number, name in enumerate(names)}
+        return State(arrays, json.loads(str(archive["facts"])), damaged)
+
+
+def digest_from(file: Any, start: int) -> str:
+    """The sha256, in hexadecimal, of a file from a position on."""
+    digest = hashlib.sha256()
+    file.seek(start)
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def flush(folder: Path) -> None:
+    """Make renames in a folder last through a power cut, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

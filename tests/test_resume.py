@@ -1,0 +1,258 @@
+"""A run that was killed, at any moment and however often, ends as if it never was."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cnntrain import state
+
+# A convnet with dropout and batch norm, augmentation, a plateau that fires, early stopping on.
+WORDS = (
+    "model=vgg11", "model.hidden=16", "dataset.limit=160", "batch_size=16", "epochs=6",
+    "augmentation=shift_flip", "schedule.plateau.patience=1", "schedule.plateau.min_delta=0.5",
+    "early_stopping.patience=5", "checkpoint.every_steps=3", "log_every=4",
+    "optimizer.l2=1e-4",
+)  # fmt: skip
+TIMINGS = ("seconds", "images_per_second")
+
+
+def line(*words):
+    return [sys.executable, "-m", "cnntrain", *words]
+
+
+def start(folder, *words):
+    options = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    return subprocess.Popen(line(*words), **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run(line(*WORDS, "hydra.run.dir=run"), cwd=folder, check=True, capture_output=True)
+    return folder / "run"
+
+
+def result(run):
+    """All that a run leaves, timings aside: the last state, the history, the report."""
+    last = state.load(run / "state")
+    facts = {k: v for k, v in last.facts.items() if k not in ("tables", "best_row")}
+    facts = {k: v for k, v in facts.items() if "seconds" not in k}
+    tables = [timeless((run / name).read_text()) for name in ("history.csv", "steps.csv")]
+    report = json.loads((run / "report.json").read_text())
+    report = {k: v for k, v in report.items() if k not in TIMINGS}
+    return last.arrays, facts, tables, report
+
+
+def timeless(table):
+    header, *rows = [row.split(",") for row in table.splitlines()]
+    kept = [i for i, name in enumerate(header) if name not in TIMINGS]
+    return [[row[i] for i in kept] for row in [header, *rows]]
+
+
+def assert_same(run, whole):
+    (arrays, *rest), (expected, *expected_rest) = result(run), result(whole)
+    assert rest == expected_rest
+    assert arrays.keys() == expected.keys()
+    differ = [name for name in arrays if not np.array_equal(arrays[name], expected[name])]
+    assert differ == []
+    weights = [load(path) for path in (run / "best.keras", whole / "best.keras")]
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def load(path):
+    import keras
+
+    return [w.numpy() for w in keras.models.load_model(path).weights]
+
+
+def rows_of(run, name):
+    path = run / name
+    return max(0, path.read_text().count("\n") - 1) if path.exists() else 0
+
+
+def kill_when(process, moment):
+    """SIGKILL as soon as `moment()`; return whether the process was still alive then."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if moment():
+            process.kill()
+            process.wait()
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def moments(run):
+    """Moments of a life that began at what is there now: (name, whether it has come)."""
+    steps, epochs = rows_of(run, "steps.csv"), rows_of(run, "history.csv")
+    unfinished = run / "state" / "unfinished"
+    return [
+        ("within an epoch", lambda: rows_of(run, "steps.csv") >= steps + 2),
+        ("while a state is written", lambda: moved_on(run, steps) and unfinished.exists()),
+        ("at an epoch's end", lambda: rows_of(run, "history.csv") >= epochs + 1),
+    ]
+
+
+def moved_on(run, steps):
+    return rows_of(run, "steps.csv") > steps
+
+
+def crash(folder, whole, kills):
+    """Kill and resume until done; assert that the lives advanced and the end is the same."""
+    run = folder / "run"
+    process = start(folder, *WORDS, "hydra.run.dir=run")
+    done = []
+    for number in range(kills):
+        name, moment = moments(run)[number % 3]
+        if not kill_when(process, moment):
+            break
+        done.append(name)
+        process = start(folder, "resume", "run")
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr.decode()
+    assert_same(run, whole)
+    return done
+
+
+def test_killed_run_ends_bit_identical(tmp_path, whole):
+    assert len(crash(tmp_path, whole, kills=4)) == 4
+    assert whole_plateau_fell(whole)
+
+
+def whole_plateau_fell(whole):
+    """The plateau fired at least twice, else the test would prove less than it says."""
+    last = state.load(whole / "state")
+    return float(last.arrays["rate/0/plateau_factor"]) <= 0.11
+
+
+@pytest.mark.slow
+def test_run_killed_twenty_times_ends_bit_identical(tmp_path, whole):
+    done = []
+    for round_number in range(4):
+        folder = tmp_path / str(round_number)
+        folder.mkdir()
+        done += crash(folder, whole, kills=5)
+    assert len(done) == 20
+    assert min(done.count(name) for name in set(done)) >= 3
+
+
+@pytest.mark.slow
+def test_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
+    random.seed(1)
+    process = start(tmp_path, *WORDS, "hydra.run.dir=run")
+    for _ in range(6):
+        end = time.monotonic() + random.uniform(4, 14)
+        if not kill_when(process, lambda end=end: time.monotonic() > end):
+            break
+        process = start(tmp_path, "resume", "run")
+    assert process.wait(timeout=300) == 0
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("damage", [pytest.param("truncated", marks=pytest.mark.slow), "flipped"])
+def test_damaged_state_costs_steps_and_no_numbers(tmp_path, whole, damage):
+    process = start(tmp_path, *WORDS, "hydra.run.dir=run")
+    assert kill_when(process, lambda: rows_of(tmp_path / "run", "steps.csv") >= 6)
+    last = tmp_path / "run" / "state" / state.LAST
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content[: len(content) // 2] if damage == "truncated" else content)
+    done = subprocess.run(
+        line("resume", "run"), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "last.state is damaged" in done.stdout
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_signal_writes_a_state_and_resume_goes_on(tmp_path, whole, number, code):
+    run = tmp_path / "run"
+    process = start(tmp_path, *WORDS, "checkpoint.every_steps=null", "hydra.run.dir=run")
+    while rows_of(run, "steps.csv") < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert b"cnntrain resume run goes on" in stderr
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert state.load(run / "state").facts["step"] > 10
+    subprocess.run(line("resume", "run"), cwd=tmp_path, check=True, capture_output=True)
+    assert_same(run, whole)
+
+
+def test_run_without_a_state_begins_again(tmp_path, command):
+    process = start(tmp_path, "epochs=1", "hydra.run.dir=run")
+    assert kill_when(process, lambda: (tmp_path / "run" / "run.json").exists())
+    assert command("resume", "run").returncode == 0
+    assert rows_of(tmp_path / "run", "history.csv") == 1
+
+
+def test_run_at_work_is_not_resumed_by_another(tmp_path, command):
+    process = start(tmp_path, "epochs=10000", "hydra.run.dir=run")
+    while rows_of(tmp_path / "run", "history.csv") < 1:
+        time.sleep(0.05)
+    done = command("resume", "run")
+    process.kill()
+    process.wait()
+    assert done.returncode == 2
+    assert "another process" in done.stderr
+
+
+def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
+    short = ("epochs=2", "dataset.limit=128", "batch_size=32", "log_every=1")
+    rates = {}
+    for name, extra in [("kept", ()), ("stretched", ("schedule.stretch=true",))]:
+        assert command(*short, f"hydra.run.dir={name}").returncode == 0
+        assert "finished" in command("resume", name).stdout
+        assert command("resume", name, "epochs=4", *extra).returncode == 0
+        assert rows_of(tmp_path / name, "history.csv") == 4
+        table = (tmp_path / name / "steps.csv").read_text().splitlines()[1:]
+        rates[name] = [float(row.split(",")[2]) for row in table]
+    assert rates["kept"][8:] == [rates["kept"][7]] * 8
+    assert rates["stretched"][8] > rates["kept"][7]
+    assert rates["stretched"][15] < rates["stretched"][8]
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        (("nowhere",), "nowhere holds no run"),
+        ((), "no run is named"),
+        (("run", "model=vgg16"), "model cannot change"),
+        (("run", "seed=1"), "seed cannot change"),
+        (("run", "epochs=1"), "8 steps and is to end after 4"),
+        (("run", "epochs=-1"), "epochs is -1"),
+    ],
+)
+def test_what_cannot_be_resumed_is_answered(tmp_path, command, words, given):
+    short = ("epochs=2", "dataset.limit=128", "batch_size=32", "hydra.run.dir=run")
+    if "run" in words:
+        command(*short)
+    done = command("resume", *words)
+    assert done.returncode == 2
+    assert given in done.stderr
+    assert "Traceback" not in done.stderr
+    if "run" in words:
+        assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+        assert command("resume", "run").returncode == 0
+
+
+def test_edited_spec_is_refused_with_what_differs(tmp_path, command):
+    command("epochs=2", "dataset.limit=128", "batch_size=32", "hydra.run.dir=run")
+    spec = tmp_path / "run" / "spec.yaml"
+    spec.write_text(spec.read_text().replace("seed: 0", "seed: 1"))
+    done = command("resume", "run", "epochs=3")
+    assert done.returncode == 2
+    assert "of another spec: " in done.stderr
+    assert "seed" in done.stderr
