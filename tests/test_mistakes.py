@@ -479,7 +479,7 @@ WITH_DATA = {
     ),
     "split below the number of classes": (
         "dataset.valid=5",
-        "dataset.limit is 5",
+        "5 of",
         "each class",
         None,
     ),
