@@ -62,10 +62,10 @@ class Console:
         with contextlib.suppress(BrokenPipeError):
             self.terminal.print(table)
 
-    def began(self, total_steps: int, steps_per_epoch: int) -> None:
-        """Show the live line; `max_steps` may have made the epochs fewer."""
+    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Show the live line, from step `done` on; `max_steps` may have made the epochs fewer."""
         self.epochs = math.ceil(total_steps / steps_per_epoch)
-        self.task = self.live.add_task("training", total=total_steps, speed="")
+        self.task = self.live.add_task("training", completed=done, total=total_steps, speed="")
 
     def step(
         self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]

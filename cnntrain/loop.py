@@ -29,7 +29,7 @@ class Progress(Protocol):
     """Who is told how a run goes on; `console.py` shows it to people."""
 
     def note(self, line: str) -> None: ...
-    def began(self, total_steps: int, steps_per_epoch: int) -> None: ...
+    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
     def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None: ...
     def epoch(self, row: Row) -> None: ...
 
@@ -68,11 +68,11 @@ class Loop(keras.callbacks.Callback):
         self.signals = Signals()
 
     def on_train_begin(self, logs: Row | None = None) -> None:
-        self.progress.began(self.total_steps, self.steps_per_epoch)
         for table in TABLES:
             self.run.shorten(table, self.resumed.facts["tables"][table] if self.resumed else 0)
         if self.resumed:
             self.restore(self.resumed)
+        self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Row | None = None) -> None:

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from cnntrain.catalogue import CONF
 from cnntrain.compose import compose, jobs, swept
+from cnntrain.errors import SpecError
 from cnntrain.runs import Run
 from cnntrain.signals import Signals
 from cnntrain.spec import spec
@@ -37,6 +38,12 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     for asked in planned:
         spec(compose(asked, config_dir).config)
     folder = compose(planned[0], config_dir).sweep_dir
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SpecError(
+            f"{folder} is not empty",
+            "a directory of its own for every sweep",
+            "leave hydra.sweep.dir out, or name a new one",
+        )
     varied = swept(overrides)
     fixed = [word.partition("=")[0] for word in overrides if word.partition("=")[0] not in varied]
     search = ["--config-dir", str(Path(config_dir).absolute())] if config_dir else []

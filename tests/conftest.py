@@ -63,7 +63,7 @@ class Silent:
     def note(self, line):
         self.lines.append(line)
 
-    def began(self, total_steps, steps_per_epoch):
+    def began(self, done, total_steps, steps_per_epoch):
         self.total_steps = total_steps
 
     def step(self, epoch, step, images_per_second, logs):

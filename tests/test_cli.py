@@ -135,7 +135,16 @@ def test_sweep_with_a_mistake_in_one_job_starts_none(command, tmp_path):
     assert not (tmp_path / "outputs").exists()
 
 
-def test_failed_job_does_not_stop_the_others(command, tmp_path):
+def test_sweep_into_a_directory_that_is_not_empty_is_refused(command, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    done = command("-m", "seed=1,2", "hydra.sweep.dir=mine")
+    assert done.returncode == 2
+    assert "mine is not empty" in done.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_refused_job_does_not_stop_the_others(command, tmp_path):
     done = command("-m", "batch_size=5000,32", *SHORT[:2])
     assert done.returncode == 1
     (sweep,) = (tmp_path / "outputs").iterdir()
