@@ -9,8 +9,7 @@ OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in catalogue.CONF.gl
 MODELS = sorted(file.stem for file in (catalogue.CONF / "model").glob("*.yaml"))
 ELSEWHERE = {"dataset=image_folder": ["dataset.folder=."]}  # options that must be told something
 
-# Parameters with the knobs of ../docs/design.md's source, the papers: (total, trainable).
-# The counts are those of the papers' tables; see each model's file.
+# Input, classes -> (total, trainable) parameters, with each option's own knobs.
 COUNTS = {
     ("mlp_300_100", (28, 28, 1), 10): (266_610, 266_610),
     ("mlp_300_100", (28, 28, 1), 2): (265_802, 265_802),
