@@ -24,10 +24,10 @@ sweep: $(READY) ## the same network from four initializers, side by side
 	$(BIN)/cnntrain -m initializer=zeros,random_normal,glorot_uniform,he_normal
 
 test: $(READY) ## the tests that take minutes
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2
 
 test-all: $(READY) ## all tests, also those that take long
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 
 from cnntrain import __version__, catalogue
-from cnntrain.errors import Diverged, SpecError, nearest
+from cnntrain.errors import Failure, SpecError, nearest
 from cnntrain.signals import Terminated, terminate
 
 VERBS = ("list", "resume")
@@ -113,7 +113,7 @@ def unknown_verb(overrides: Sequence[str]) -> None:
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
     """Check the request, claim a directory, train, and say what came out."""
     from cnntrain.compose import compose
-    from cnntrain.runs import Run
+    from cnntrain.runs import Run, trained
     from cnntrain.spec import spec
 
     composed = compose(overrides, config_dir)
@@ -123,6 +123,8 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
 
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
+    if (init_from := checked.model["init_from"]) is not None:
+        trained(init_from)
     run = Run.claim(composed.run_dir, composed.config, overrides)
     try:
         return bring_to_an_end(checked, run)
@@ -173,7 +175,7 @@ def bring_to_an_end(checked: Any, run: Any) -> int:
         on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
         print(f"Interrupted; cnntrain resume {run.folder} {on}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
-    except Diverged as error:
+    except Failure as error:
         run.say(f"failed: {error}")
         run.finish("failed", error=str(error).partition("\n")[0])
         print(f"Failed: {error}", file=sys.stderr)

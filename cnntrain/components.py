@@ -26,6 +26,7 @@ GROUPS = {
     "optimizer": "optimizers",
     "schedule": "schedules",
     "initializer": "initializers",
+    "finetune": "finetune",
 }
 PACKAGE = Path(__file__).parent
 

@@ -65,6 +65,8 @@ class Console:
     def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
         """Show the live line, from step `done` on; `max_steps` may have made the epochs fewer."""
         self.epochs = math.ceil(total_steps / steps_per_epoch)
+        if self.task is not None:  # of the phase before
+            self.live.remove_task(self.task)
         self.task = self.live.add_task("training", completed=done, total=total_steps, speed="")
 
     def step(
@@ -83,10 +85,14 @@ class Console:
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Print an epoch's line."""
+        valid = (
+            f"  valid loss {row['valid.loss']:.4f}  accuracy {row['valid.accuracy']:.4f}"
+            if "valid.loss" in row
+            else ""
+        )
         self.note(
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
-            f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}"
-            f"  valid loss {row['valid.loss']:.4f}  accuracy {row['valid.accuracy']:.4f}"
+            f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}{valid}"
             f"  learning rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
         )
 
@@ -96,12 +102,19 @@ def result_table(report: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
-    named = {"final": "last epoch"}
-    if "best" in report["test"]:
-        named = {"best": f"best epoch ({report['best_epoch']})"} | named
-    for key, name in named.items():
-        parts = [report["valid"][key], report["test"][key]]
-        table.add_row(
-            name, *(f"{part[kind]:.4f}" for part in parts for kind in ("loss", "accuracy"))
-        )
+    for key, name in named(report).items():
+        parts = [report["valid"].get(key), report["test"][key]]
+        cells = [f"{part[k]:.4f}" if part else "" for part in parts for k in ("loss", "accuracy")]
+        table.add_row(name, *cells)
     return table
+
+
+def named(report: Mapping[str, Any]) -> dict[str, str]:
+    """The weights that a report knows, in words."""
+    names = {
+        "best": f"best epoch ({report.get('best_epoch')})",
+        "final": "last epoch",
+        "ema": "last average",
+        "refit": f"refit on train + valid ({report.get('best_epoch')} epochs)",
+    }
+    return {key: name for key, name in names.items() if key in report["test"]}

@@ -23,14 +23,32 @@ class SpecError(Exception):
         return "\n".join(lines)
 
 
-class Diverged(Exception):
-    """The loss is not finite any more; what was saved before is good."""
+class Failure(Exception):
+    """A run that cannot go on, for a reason that has an answer; what was saved before is good."""
+
+
+class Diverged(Failure):
+    """The loss is not finite any more."""
 
     def __init__(self, step: int, epoch: int):
         super().__init__(
             f"the loss is not finite at step {step}, in epoch {epoch}\n"
             "  try       a smaller optimizer.learning_rate, a longer schedule.warmup, or "
             "optimizer.global_clip_norm=1"
+        )
+
+
+class OutOfMemory(Failure):
+    """The device has no room for a batch."""
+
+    def __init__(self, batch_size: int, pieces: int, bytes_per_image: int):
+        batch = batch_size * bytes_per_image / pieces
+        super().__init__(
+            f"out of memory: a batch of {batch_size // pieces} images makes "
+            f"{batch / 2**30:,.2f} GiB of activations, which training keeps\n"
+            f"  try       accumulate={2 * pieces} (the same steps, in pieces), "
+            f"batch_size={max(1, batch_size // 2)}, smaller images, or precision=mixed_bfloat16 "
+            "on a GPU"
         )
 
 

@@ -3,26 +3,33 @@
 All that a resumed run must know is here or in Keras' variables, and goes into the state together.
 """
 
+import contextlib
+import csv
 import math
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 from cnntrain import state
 from cnntrain.datasets.source import Examples
 from cnntrain.errors import Diverged
 from cnntrain.evaluation import evaluate
 from cnntrain.monitor import Monitor, PlateauWatch
+from cnntrain.network import constants_of
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
 from cnntrain.signals import Signals
 from cnntrain.spec import Spec
 from cnntrain.state import State
+from cnntrain.trainee import Average, Trainee
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")
+LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
 
 
 class Progress(Protocol):
@@ -34,6 +41,30 @@ class Progress(Protocol):
     def epoch(self, row: Row) -> None: ...
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A phase as it is trained: what `fit` gets, what is validated, how far it goes.
+
+    `network` is what is left to compute for the examples of `valid`, which are images or, above
+    frozen layers, their features.
+    """
+
+    trainee: Trainee
+    network: keras.Model
+    rate: Rate
+    valid: Examples | None
+    steps: int
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a training did that depended on its validation; a refit, which has none, repeats it."""
+
+    epochs: int
+    phases: Sequence[int] = (0,)  # the epochs before each phase
+    fell: Sequence[int] = ()  # the epochs after which the plateau lowered the rate
+
+
 class Loop(keras.callbacks.Callback):
     """Validates, lowers the rate, keeps the best, writes the history and the state, and stops."""
 
@@ -42,41 +73,84 @@ class Loop(keras.callbacks.Callback):
         spec: Spec,
         run: Run,
         network: keras.Model,
-        rate: Rate,
-        valid: Examples,
+        average: Average | None,
         steps_per_epoch: int,
         total_steps: int,
+        guessing: float,
         progress: Progress,
-        resumed: State | None = None,
+        script: Script | None = None,
     ):
         super().__init__()
-        self.spec, self.run, self.network, self.rate = spec, run, network, rate
-        self.valid, self.progress, self.resumed = valid, progress, resumed
+        self.spec, self.run, self.network, self.average = spec, run, network, average
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
-        plateau = rate.plateau
+        self.planned_steps = total_steps  # when the run began; more epochs may have come since
+        self.guessing, self.progress, self.script = guessing, progress, script
         self.best = Monitor(spec.monitor, tie=spec.monitor.replace("accuracy", "loss"))
-        self.patience = Monitor(spec.monitor, spec.early_stopping.min_delta)
-        self.plateau = PlateauWatch(
-            Monitor("valid.loss", plateau.min_delta), plateau.patience, plateau.cooldown
-        )
         self.step = self.epochs = 0  # done so far
+        self.first_step = 0  # the one at which this epoch began
+        self.phase, self.phase_began, self.phase_over = 0, 0, False
+        self.phases: list[int] = [0]  # these two are for a Script
+        self.fell: list[int] = []
         self.stopped_early = False
         self.seconds = 0.0  # of training steps, without validation and saving
         self.epoch_seconds = 0.0  # of this epoch, in the lives before this one
         self.window = (0, 0.0)  # steps of this epoch already in steps.csv, their summed loss
         self.best_row: Row | None = None
+        self.warned = False
+        self.patience, self.plateau = self.watches()
         self.signals = Signals()
+        self.resumed: State | None = None
 
-    def on_train_begin(self, logs: Row | None = None) -> None:
+    def watches(self) -> tuple[Monitor, PlateauWatch]:
+        """What each phase watches anew: early stopping's patience and the plateau."""
+        plateau = self.spec.schedule["plateau"]
+        return (
+            Monitor(self.spec.monitor, self.spec.early_stopping.min_delta),
+            PlateauWatch(
+                Monitor("valid.loss", plateau["min_delta"]),
+                plateau["patience"],
+                plateau["cooldown"],
+            ),
+        )
+
+    def resume(self, resumed: State | None) -> None:
+        """Become the loop that wrote the state, or begin; the stage's variables follow later."""
         for table in TABLES:
-            self.run.shorten(table, self.resumed.facts["tables"][table] if self.resumed else 0)
-        if self.resumed:
-            self.restore(self.resumed)
+            self.run.shorten(table, resumed.facts["tables"][table] if resumed else 0)
+        self.resumed = resumed
+        if resumed is None:
+            return
+        for name, value in resumed.facts["loop"].items():
+            setattr(self, name, value)
+        facts = resumed.facts
+        self.best, self.patience = Monitor(**facts["best"]), Monitor(**facts["patience"])
+        watch = facts["plateau"]
+        self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
+        assign(resumed, self.lasting())
+
+    def enter(self, number: int, stage: Stage) -> None:
+        """Begin a phase, or go on with it where the state left it."""
+        self.stage = stage
+        if number > self.phase:
+            self.phase, self.phase_began, self.phase_over = number, self.step, False
+            self.phases.append(self.epochs)
+            self.patience, self.plateau = self.watches()
+            self.stopped_early, self.resumed = False, None
+        elif self.resumed is not None:
+            assign(self.resumed, self.passing())
+        self.phase_over = self.ends <= self.step or self.stopped_early
         self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
 
+    @property
+    def ends(self) -> int:
+        """The step with which the phase ends, unless it stops early."""
+        if self.script is None:
+            return self.phase_began + self.stage.steps
+        later = [*self.script.phases[self.phase + 1 :], self.script.epochs]
+        return min(later[0], self.script.epochs) * self.steps_per_epoch
+
     def on_epoch_begin(self, epoch: int, logs: Row | None = None) -> None:
-        self.first_step = self.epochs * self.steps_per_epoch
         if self.step > self.first_step and self.resumed:  # Keras has just reset its metrics
             assign(self.resumed, {"metrics": self.model.metrics_variables})
         else:
@@ -89,7 +163,7 @@ class Loop(keras.callbacks.Callback):
         self.epoch_seconds = time.perf_counter() - self.epoch_began
         done = self.step - self.first_step
         rate = done * self.spec.batch_size / self.epoch_seconds
-        over = done == self.steps_per_epoch or self.step == self.total_steps
+        over = self.step % self.steps_per_epoch == 0 or self.step == self.ends
         if not math.isfinite(logs["loss"]):
             raise Diverged(self.step, self.epochs + 1)
         if self.step % self.spec.log_every == 0 or over:
@@ -119,47 +193,90 @@ class Loop(keras.callbacks.Callback):
         }
         self.run.append("steps.csv", row)
         self.window = (done, summed)
+        if self.step >= LEARNT_BY and not self.warned and self.phase == 0:
+            self.warned = True
+            self.warn_of_guessing()
+
+    def warn_of_guessing(self) -> None:
+        """Say so if the loss of the last steps is what guessing by class frequency would give."""
+        with (self.run.folder / "steps.csv").open(encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) > LEARNT_BY // 2]
+        loss = float(np.mean([float(row["train.loss"]) for row in rows]))
+        if loss > 0.99 * self.guessing:
+            self.progress.note(
+                f"Warning: after {self.step} steps the loss is {loss:.3f}, as if the network "
+                f"guessed ({self.guessing:.3f}); it may never learn. Try model.batch_norm=true, a "
+                "smaller optimizer.learning_rate, or another initializer."
+            )
 
     def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
         assert logs is not None
         self.seconds += self.epoch_seconds
         self.epochs += 1
-        row = self.row(logs)
-        if self.best.improved(row):
-            self.best_row = row
-            self.run.save(self.network, self.run.best)
-        if self.plateau.falls(row):
-            self.rate.reduce()
-        self.patience.improved(row)
+        with self.average.in_place() if self.average else contextlib.nullcontext():
+            row = self.row(logs)
+            if self.stage.valid is not None and self.best.improved(row):
+                self.best_row = row
+                self.run.save(self.network, self.run.best)
+        if self.falls(row):
+            self.stage.rate.reduce()
+            self.fell.append(self.epochs)
         self.run.append("history.csv", row)
         self.progress.epoch(row)
-        self.stopped_early = self.step < self.total_steps and self.has_waited()
-        self.model.stop_training = self.stopped_early or self.step == self.total_steps
+        waited = self.has_waited(row)  # asked also at the end, for a run that is extended
+        self.stopped_early = waited and self.step < self.ends
+        self.phase_over = self.model.stop_training = waited or self.step == self.ends
+        if self.stopped_early:
+            self.progress.note(
+                f"stopped early: {self.spec.monitor} has not improved for "
+                f"{self.spec.early_stopping.patience} epochs"
+            )
+        if self.phase_over:
+            self.warn_of_statistics(row)
+        self.first_step = self.step
         self.save()
         self.signals.leave()
 
-    def has_waited(self) -> bool:
-        """Whether early stopping's patience is at its end; says so."""
-        patience = self.spec.early_stopping.patience
-        if patience is None or self.patience.waited < patience:
+    def falls(self, row: Row) -> bool:
+        """Whether the plateau lowers the rate after this epoch."""
+        if self.script is not None:
+            return self.epochs in self.script.fell
+        return self.plateau.falls(row)
+
+    def has_waited(self, row: Row) -> bool:
+        """Whether early stopping's patience is at its end."""
+        if self.script is not None:
             return False
-        self.progress.note(
-            f"stopped early: {self.spec.monitor} has not improved for {patience} epochs"
-        )
-        return True
+        self.patience.improved(row)
+        patience = self.spec.early_stopping.patience
+        return patience is not None and self.patience.waited >= patience
+
+    def warn_of_statistics(self, row: Row) -> None:
+        """Say so where only training looks good: batch norm's statistics lag, or worse."""
+        chance = math.exp(-self.guessing)
+        learnt = (row["train.accuracy"] - chance) / (1 - chance)
+        shown = (row.get("valid.accuracy", 1) - chance) / (1 - chance)
+        if learnt > 0.3 and shown < 0.05:
+            self.progress.note(
+                f"Warning: validation is at chance ({row['valid.accuracy']:.3f}) and training is "
+                "not. The statistics of batch norm may lag behind (batch_norm_momentum=auto), or "
+                "the validation images are of another kind."
+            )
 
     def row(self, logs: Row) -> Row:
         """An epoch's numbers, under the names that `monitor` and history.csv use."""
-        valid = evaluate(self.network, self.valid, self.spec.batch_size)
         images = (self.step - self.first_step) * self.spec.batch_size
-        return {
+        row = {
             "epoch": self.epochs,
             "step": self.step,
             "train.loss": logs["cross_entropy"],
             "train.accuracy": logs["accuracy"],
             "train.objective": logs["loss"],
-            "valid.loss": valid["loss"],
-            "valid.accuracy": valid["accuracy"],
+        }
+        if self.stage.valid is not None:
+            valid = evaluate(self.stage.network, self.stage.valid, self.spec.batch_size)
+            row |= {"valid.loss": valid["loss"], "valid.accuracy": valid["accuracy"]}
+        return row | {
             "learning_rate": self.learning_rate(),
             "seconds": round(self.epoch_seconds, 3),
             "images_per_second": round(images / self.epoch_seconds, 1),
@@ -167,24 +284,28 @@ class Loop(keras.callbacks.Callback):
 
     def learning_rate(self) -> float:
         """The rate of the step that was last made."""
-        return float(self.rate(self.step - 1))
+        return float(self.stage.rate(self.step - 1 - self.phase_began))
 
-    def variables(self) -> dict[str, list[keras.Variable]]:
-        """All that Keras remembers: weights and the seeds of dropout, slots, running means."""
-        return {
-            "network": self.network.variables,
-            "optimizer": self.model.optimizer.variables,
-            "metrics": self.model.metrics_variables,
-            "rate": [self.rate.factor],
-        }
+    def lasting(self) -> dict[str, list[keras.Variable]]:
+        """What Keras remembers beyond a phase: weights, the seeds of dropout, their average."""
+        average = self.average.variables if self.average else []
+        return {"network": self.network.variables, "average": average}
+
+    def passing(self) -> dict[str, list[keras.Variable]]:
+        """What belongs to a phase: slots, the factor of the rate."""
+        optimizer = self.stage.trainee.optimizer.variables
+        return {"optimizer": optimizer, "rate": [self.stage.rate.factor]}
 
     def save(self) -> None:
         """Write the state; a disk that is full costs a state, not the run."""
+        metrics = {"metrics": self.model.metrics_variables}
         arrays = {
             name: variable.numpy()
-            for group, variables in self.variables().items()
+            for group, variables in (self.lasting() | self.passing() | metrics).items()
             for name, variable in named(group, variables)
         }
+        constants = {f"normalisation/{k}": v for k, v in constants_of(self.network).items()}
+        arrays |= {name: np.asarray(value, np.float64) for name, value in constants.items()}
         try:
             state.save(self.run.state, arrays, self.facts())
         except OSError as error:
@@ -192,32 +313,19 @@ class Loop(keras.callbacks.Callback):
         self.saved = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
+        names = (
+            "step", "epochs", "first_step", "phase", "phase_began", "phase_over", "phases", "fell",
+            "stopped_early", "seconds", "epoch_seconds", "window", "best_row", "planned_steps",
+            "warned",
+        )  # fmt: skip
         return {
             "decides": self.spec.decides,
-            "planned_steps": self.rate.total_steps,
-            "step": self.step,
-            "epochs": self.epochs,
-            "stopped_early": self.stopped_early,
-            "seconds": self.seconds,
-            "epoch_seconds": self.epoch_seconds,
-            "window": self.window,
-            "best_row": self.best_row,
+            "loop": {name: getattr(self, name) for name in names},
             "best": asdict(self.best),
             "patience": asdict(self.patience),
             "plateau": asdict(self.plateau),
             "tables": {table: self.run.length(table) for table in TABLES},
         }
-
-    def restore(self, resumed: State) -> None:
-        """Become the loop that wrote the state; the metrics follow when the epoch begins."""
-        assign(resumed, {k: v for k, v in self.variables().items() if k != "metrics"})
-        facts = resumed.facts
-        for name in ("step", "epochs", "stopped_early", "seconds", "epoch_seconds", "best_row"):
-            setattr(self, name, facts[name])
-        self.window = tuple(facts["window"])
-        self.best, self.patience = Monitor(**facts["best"]), Monitor(**facts["patience"])
-        watch = dict(facts["plateau"])
-        self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
 
 
 def named(group: str, variables: list[keras.Variable]) -> list[tuple[str, keras.Variable]]:

@@ -1,17 +1,83 @@
-"""The loss and the metrics of training, for logits (B, classes) and labels (B,) int32."""
+"""The loss and the metrics of training.
+
+Logits are (B, classes); those of a head of one unit, (B, 1), stand for two classes of which the
+first has the logit 0, so that binary cross-entropy is the cross-entropy of these. Labels are class
+numbers (B,), or shares of each class (B, classes), as augmentations that mix images make them.
+"""
+
+from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 from keras import ops
+
+from cnntrain.errors import SpecError
+
+Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
+
+
+def objective(
+    label_smoothing: float, focal_gamma: float, class_weights: Sequence[float] | None
+) -> Loss:
+    """Return the loss (B,) that is minimised, in nats: cross-entropy, and what is asked beside it.
+
+    `label_smoothing` spreads that much of each target over all classes (Szegedy et al. 2015,
+    section 7); `focal_gamma` multiplies each term by (1 - p)^gamma (Lin et al. 2017,
+    arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class.
+    """
+    if not (label_smoothing or focal_gamma or class_weights):
+        return cross_entropy
+
+    def loss(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+        logits = in_columns(logits)
+        classes = logits.shape[-1]
+        targets = shares(labels, classes)  # (B, classes)
+        smooth = targets * (1 - label_smoothing) + label_smoothing / classes
+        log_p = ops.log_softmax(logits, axis=-1)
+        terms = -smooth * log_p
+        if focal_gamma:  # bounded, because the power has no slope at 0
+            terms = terms * ops.maximum(-ops.expm1(log_p), 1e-7) ** focal_gamma
+        value = ops.sum(terms, axis=-1)
+        if class_weights:
+            value = value * ops.sum(targets * ops.array(class_weights, "float32"), axis=-1)
+        return value
+
+    return loss
+
+
+def class_weights(wanted: str | Sequence[float], labels: np.ndarray, classes: int) -> list[float]:
+    """Return a weight for each class, or none: `balanced` gives n / (classes * n_class).
+
+    Raises SpecError for another number of weights than there are classes.
+    """
+    if wanted == "none":
+        return []
+    if wanted == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        return (len(labels) / (classes * np.maximum(counts, 1))).tolist()
+    if len(wanted) != classes:
+        raise SpecError(
+            f"loss.class_weights has {len(wanted)} numbers and there are {classes} classes",
+            "a weight for each class, or balanced",
+            "loss.class_weights=balanced",
+        )
+    return [float(weight) for weight in wanted]
 
 
 def cross_entropy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
     """Return the softmax cross-entropy (B,), in nats."""
+    logits = in_columns(logits)
+    if are_shares(labels, logits.shape[-1]):
+        return keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
     return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
 def accuracy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Return 1 where the largest logit is the label's, else 0 (B,)."""
-    return ops.cast(ops.argmax(logits, axis=-1) == ops.cast(labels, "int32"), "float32")
+    """Return 1 where the largest logit is the label's (of shares, the largest's), else 0 (B,)."""
+    logits = in_columns(logits)
+    soft = are_shares(labels, logits.shape[-1])
+    wanted = ops.argmax(labels, axis=-1) if soft else ops.reshape(labels, (-1,))
+    return ops.cast(ops.argmax(logits, axis=-1) == ops.cast(wanted, "int32"), "float32")
 
 
 def metrics() -> list[keras.metrics.Metric]:
@@ -20,3 +86,22 @@ def metrics() -> list[keras.metrics.Metric]:
         keras.metrics.MeanMetricWrapper(cross_entropy, name="cross_entropy"),
         keras.metrics.MeanMetricWrapper(accuracy, name="accuracy"),
     ]
+
+
+def in_columns(logits: keras.KerasTensor) -> keras.KerasTensor:
+    """Logits with a column for each class."""
+    if logits.shape[-1] != 1:
+        return logits
+    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+
+
+def are_shares(labels: keras.KerasTensor, classes: int) -> bool:
+    """Whether labels are (B, classes); Keras may hand on class numbers as (B, 1)."""
+    return len(labels.shape) == 2 and labels.shape[-1] == classes
+
+
+def shares(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Labels of either kind as float32 shares (B, classes)."""
+    if are_shares(labels, classes):
+        return ops.cast(labels, "float32")
+    return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)

@@ -13,10 +13,12 @@ from cnntrain.datasets.source import Examples
 def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
     """Return the layer for `kind`, with statistics of the training split only.
 
-    `rescale` maps to 0..1; `standardise` to mean 0 and standard deviation 1 in each channel;
-    `pixel_mean` maps to 0..1 and subtracts the mean image (He et al. 2015, section 4.2).
+    `none` leaves the pixels (0-255) as they are; `rescale` maps to 0..1; `standardise` to mean 0
+    and standard deviation 1 in each channel; `pixel_mean` maps to 0..1 and subtracts the mean image
+    (He et al. 2015, section 4.2).
     """
     scale, offset = {
+        "none": lambda images: (1.0, 0.0),
         "rescale": lambda images: (1 / 255, 0.0),
         "standardise": standardise,
         "pixel_mean": pixel_mean,

@@ -17,6 +17,7 @@ def optimizer(
     component: Callable[[Rate], keras.optimizers.Optimizer],
     network: keras.Model,
     rate: Rate,
+    instead: float | None = None,
     *,
     learning_rate: Positive,
     l1: NonNegative,
@@ -26,12 +27,12 @@ def optimizer(
     clip_norm: Positive | None,
     global_clip_norm: Positive | None,
 ) -> keras.optimizers.Optimizer:
-    """Return the optimizer, built for `network`, at `rate` times `learning_rate`.
+    """Return the optimizer, built for `network`, at `rate` times `learning_rate` (or `instead`).
 
     Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm, or all
     together to the norm global_clip_norm.
     """
-    rate.base = learning_rate
+    rate.base = learning_rate if instead is None else instead
     built = component(rate)
     built.weight_decay = weight_decay or None
     built.clipvalue, built.clipnorm, built.global_clipnorm = clip_value, clip_norm, global_clip_norm

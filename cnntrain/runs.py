@@ -4,6 +4,7 @@ spec.yaml    what was asked for, resolved, with the overrides that made it
 run.json     status, versions, git commit, device, seed, data fingerprint, timings
 history.csv  a row an epoch          steps.csv    a row every `log_every` steps
 best.keras   final.keras             report.json  the results
+ema.keras    refit.keras             where asked for: averaged weights, a refit on train + valid
 train.log    the lines of the console, and the traceback of a failure
 state/       what `cnntrain resume` goes on from: the last state and the one before
 """
@@ -41,6 +42,7 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self.best, self.final = folder / "best.keras", folder / "final.keras"
+        self.ema, self.refit = folder / "ema.keras", folder / "refit.keras"
         self.report, self.log = folder / "report.json", folder / "train.log"
         self.state, self.spec = folder / "state", folder / "spec.yaml"
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
@@ -176,6 +178,28 @@ class Run:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def trained(path: str) -> tuple[Path, dict[str, Any]]:
+    """The file of weights that a run's directory, or a path to a file, stands for; its run.json.
+
+    Raises SpecError for what is neither.
+    """
+    given = Path(path).expanduser()
+    folder = given if given.is_dir() else given.parent
+    record = folder / "run.json"
+    found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if given.is_dir():
+        given = next(
+            (f for f in (folder / "best.keras", folder / "final.keras") if f.is_file()), given
+        )
+    if not given.is_file() or given.suffix not in (".keras", ".h5"):
+        raise SpecError(
+            f"model.init_from is {path}, which is "
+            + ("no run with weights" if given.is_dir() else "no .keras or .h5 file"),
+            "the directory of a run, or a .keras or .h5 file of weights",
+        )
+    return given, found
 
 
 def what_fills(folder: Path) -> str:

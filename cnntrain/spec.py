@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cnntrain.knobs import (
     Fraction,
     NonNegative,
     Positive,
+    Probability,
     Seed,
     convert,
     describe,
@@ -38,6 +40,15 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What is minimised: cross-entropy, and what is asked beside it (see `losses.objective`)."""
+
+    label_smoothing: Probability
+    focal_gamma: NonNegative
+    class_weights: Literal["none", "balanced"] | list[NonNegative]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a run that belong to no group; `conf/config.yaml` says what each does."""
 
@@ -46,7 +57,12 @@ class Settings:
     max_steps: Count | None
     steps_per_epoch: Count | None
     batch_size: Count
-    normalisation: Literal["rescale", "standardise", "pixel_mean"]
+    accumulate: Count
+    refit: bool
+    loss: Loss
+    ema_decay: Probability | None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction
     monitor: Literal["valid.accuracy", "valid.loss", "train.accuracy", "train.loss"]
     early_stopping: EarlyStopping
@@ -68,6 +84,7 @@ class Spec(Settings):
     optimizer: Component
     schedule: Component
     initializer: Component
+    finetune: Component
     config: Mapping[str, Any]  # as composed, for spec.yaml
 
     @property
@@ -76,8 +93,8 @@ class Spec(Settings):
         groups = {group: getattr(self, group) for group in GROUPS}
         chosen = {g: {"name": c.name, **c.knobs, **c.shared} for g, c in groups.items()}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
-        settings["early_stopping"] = asdict(self.early_stopping)
-        items = flat(chosen | settings).items()
+        records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
+        items = flat(chosen | settings | records).items()
         decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
         return json.loads(json.dumps(decides))  # as it is read back from a state
 
@@ -94,6 +111,7 @@ MAY_CHANGE = (
     "checkpoint.every_steps", "checkpoint.every_minutes",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
+RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}
 
 
 def spec(config: Mapping[str, Any]) -> Spec:
@@ -102,8 +120,8 @@ def spec(config: Mapping[str, Any]) -> Spec:
     settings: dict[str, Any] = {
         key: convert(config[key], kind, key) for key, kind in SETTINGS.items()
     }
-    settings["early_stopping"] = EarlyStopping(**settings["early_stopping"])
-    settings["checkpoint"] = Checkpoint(**settings["checkpoint"])
+    for key, record in RECORDS.items():
+        settings[key] = record(**settings[key])
     groups: dict[str, Any] = {group: component(group, config[group]) for group in GROUPS}
     checked = Spec(**settings, **groups, config=config)
     for contradiction in CONTRADICTIONS:
@@ -180,10 +198,41 @@ def odd_even_of_digits(spec: Spec) -> None:
         )
 
 
+def pieces_of_one_size(spec: Spec) -> None:
+    if spec.batch_size % spec.accumulate:
+        raise SpecError(
+            f"accumulate is {spec.accumulate} and batch_size is {spec.batch_size}",
+            "pieces of one size",
+            f"accumulate={math.gcd(spec.accumulate, spec.batch_size)}",
+        )
+
+
+def epochs_for_both_phases(spec: Spec) -> None:
+    first = spec.finetune.knobs.get("head_epochs", 0)
+    if first >= spec.epochs:
+        raise SpecError(
+            f"finetune.head_epochs is {first} and epochs is {spec.epochs}",
+            "epochs left for the second phase",
+            f"epochs={2 * first}",
+        )
+
+
+def refit_of_whole_epochs(spec: Spec) -> None:
+    if spec.refit and spec.max_steps is not None:
+        raise SpecError(
+            f"refit is true and max_steps is {spec.max_steps}",
+            "whole epochs, of which validation chooses a number",
+            "max_steps=null epochs=N",
+        )
+
+
 NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")
 CONTRADICTIONS = [
     one_kind_of_clipping,
     nesterov_with_momentum,
     a_factor_for_each_boundary,
     odd_even_of_digits,
+    pieces_of_one_size,
+    epochs_for_both_phases,
+    refit_of_whole_epochs,
 ]

@@ -1,25 +1,24 @@
 """train(spec, run): the story of a run, from the spec to the report."""
 
-import math
+import contextlib
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from cnntrain import losses, pipeline, runs, state
-from cnntrain.datasets.source import Examples, Splits
+from cnntrain import runs
+from cnntrain.datasets.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
-from cnntrain.loop import Loop, Progress
-from cnntrain.normalisation import normalisation
+from cnntrain.fitting import Fitting
+from cnntrain.loop import Progress, Script
+from cnntrain.network import parameters
 from cnntrain.runs import Run
-from cnntrain.spec import MAY_CHANGE, Spec
-from cnntrain.state import State
+from cnntrain.spec import Spec
 
 
 def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
@@ -31,65 +30,22 @@ def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
     set_up(spec)
     manual_dir = folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
     splits = spec.dataset(folder(spec.data_dir, "data_dir"), manual_dir)
-    steps_per_epoch, total_steps = plan(spec, splits.train)
     clock.lap("data")
 
-    resumed = state.load(run.state)
-    if resumed is not None:
-        check_resumable(spec, run, resumed, splits, total_steps, progress)
-    start = resumed.facts["step"] if resumed else 0
-    planned = resumed.facts["planned_steps"] if resumed else total_steps
-    network = build(spec, splits, planned)
-    rate = spec.schedule(steps_per_epoch, total_steps if spec.schedule["stretch"] else planned)
-    optimizer = spec.optimizer(network, rate)
-    trainee = compiled(network, optimizer)
-    batches = pipeline.training(
-        splits.train, spec.batch_size, steps_per_epoch, spec.augmentation, spec.seed, start
-    )
-    run.update(
-        seed=spec.seed,
-        spec_hash=spec.hash,
-        device=device(),
-        data={"fingerprint": fingerprint(splits), "sizes": sizes(splits), "origin": splits.origin},
-        class_names=splits.class_names,
-    )
-    progress.note(introduction(spec, splits, network))
+    fitting = Fitting(spec, run, splits, progress)
+    announce(spec, run, splits, fitting, progress)
     clock.lap("build")
-
-    loop = Loop(
-        spec, run, network, rate, splits.valid, steps_per_epoch, total_steps, progress, resumed
-    )
-    first_epoch = start // steps_per_epoch
-    over = resumed is not None and resumed.facts["stopped_early"]
-    with loop.signals:
-        trainee.fit(
-            batches,
-            initial_epoch=first_epoch,
-            epochs=first_epoch if over else math.ceil(total_steps / steps_per_epoch),
-            steps_per_epoch=steps_per_epoch,
-            callbacks=[loop],
-            shuffle=False,
-            verbose=0,
-        )
+    fitting.fit()
     clock.lap("train")
 
-    run.save(network, run.final)
-    report: dict[str, Any] = {
-        "test": {"final": evaluate(network, splits.test, spec.batch_size)},
-        "valid": {"final": evaluate(network, splits.valid, spec.batch_size)},
-        "parameters": parameters(network),
-        "monitor": {"name": spec.monitor, "best": loop.best.best},
-        "epochs": loop.epochs,
-        "steps": loop.step,
-    }
-    if loop.best_row is not None:
-        network.load_weights(run.best)
-        report["test"]["best"] = evaluate(network, splits.test, spec.batch_size)
-        report["valid"]["best"] = evaluate(network, splits.valid, spec.batch_size)
-        report["best_epoch"] = int(loop.best_row["epoch"])
+    report = results(spec, run, splits, fitting)
+    if spec.refit:
+        report["test"]["refit"] = refitted(spec, run, splits, fitting, progress)
+        clock.lap("refit")
     clock.lap("test")
-    report["seconds"] = clock.seconds | {"steps": loop.seconds}
-    report["images_per_second"] = round(loop.step * spec.batch_size / loop.seconds, 1)
+    seconds, steps = fitting.loop.seconds, fitting.loop.step
+    report["seconds"] = clock.seconds | {"steps": seconds}
+    report["images_per_second"] = round(steps * spec.batch_size / seconds, 1)
     runs.write_json(run.report, report)
     return report
 
@@ -110,6 +66,7 @@ class Clock:
 
 def set_up(spec: Spec) -> None:
     """Set what TensorFlow reads once: determinism and threads."""
+    tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
@@ -126,112 +83,76 @@ def folder(text: str, setting: str) -> Path:
     return path
 
 
-def plan(spec: Spec, train: Examples) -> tuple[int, int]:
-    """Return the steps of an epoch and of the run."""
-    if len(train) < spec.batch_size:
-        raise SpecError(
-            f"batch_size is {spec.batch_size} and there are {len(train)} training images",
-            "a batch no larger than the training split",
-            f"batch_size={2 ** int(math.log2(len(train)))}",
+def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
+    """Say what is going to be trained, and put it into run.json."""
+    machine = device()
+    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
+    data = {"fingerprint": fingerprint(splits), "sizes": sizes(splits), "origin": splits.origin}
+    run.update(**facts, data=data, class_names=splits.class_names)
+    progress.note(introduction(spec, splits, fitting.network))
+    if fitting.loaded is not None:
+        run.update(init=fitting.loaded)
+        loaded, new = len(fitting.loaded["loaded"]), ", ".join(fitting.loaded["new"]) or "none"
+        progress.note(
+            f"{loaded} of {loaded + len(fitting.loaded['new'])} layers have the weights of "
+            f"{fitting.loaded['from']}; new: {new}"
         )
-    whole = len(train) // spec.batch_size
-    if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
-        raise SpecError(
-            f"steps_per_epoch is {spec.steps_per_epoch} and {len(train)} training images make "
-            f"{whole} batches of {spec.batch_size}",
-            f"a whole number from 1 to {whole}",
-            "more epochs",
-        )
-    steps_per_epoch = spec.steps_per_epoch or whole
-    total_steps = spec.epochs * steps_per_epoch
-    return steps_per_epoch, min(total_steps, spec.max_steps or total_steps)
-
-
-def check_resumable(
-    spec: Spec,
-    run: Run,
-    resumed: State,
-    splits: Splits,
-    total_steps: int,
-    progress: Progress,
-) -> None:
-    """Refuse a state that is not of this spec and this data; say what was damaged."""
-    for name in resumed.damaged:
-        progress.note(f"{run.state / name} is damaged and is not used")
-    if not resumed.arrays:
-        raise SpecError(f"no state in {run.state} is whole", "one that is", "a new run")
-    before, now = resumed.facts["decides"], spec.decides
-    differ = [
-        key
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key not in MAY_CHANGE
-    ]
-    if differ:
-        raise SpecError(
-            f"the state in {run.state} is of another spec: {', '.join(differ)}",
-            "the spec.yaml that the run began with",
-        )
-    if resumed.facts["step"] > total_steps:
-        raise SpecError(
-            f"the run has made {resumed.facts['step']} steps and is to end after {total_steps}",
-            "more epochs than it has made",
-        )
-    if (data := run.read().get("data")) and data["fingerprint"] != fingerprint(splits):
-        raise SpecError(
-            "the images are not those that the run began with",
-            f"the fingerprint {data['fingerprint'][:12]}…",
-            "data_dir= or manual_dir= where they lie now",
+    if spec.precision != "float32" and machine["kind"] == "CPU":
+        progress.note(
+            f"Warning: precision is {spec.precision} on a CPU, where it is often 2 to 4 times "
+            "slower than float32"
         )
 
 
-def build(spec: Spec, splits: Splits, total_steps: int) -> keras.Model:
-    """Return the network: uint8 images (B, H, W, C) in, float32 logits (B, classes) out.
+def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
+    """Save the last weights, evaluate them and the best, and return the report."""
+    network, loop = fitting.network, fitting.loop
+    report: dict[str, Any] = {"test": {}, "valid": {}}
 
-    Twice the same, whatever was done before: names of layers, and so of variables, begin from the
-    same numbers, and so do the seeds of dropout.
+    def add(name: str) -> None:
+        report["test"][name] = evaluate(network, splits.test, spec.batch_size)
+        assert splits.valid is not None
+        report["valid"][name] = evaluate(network, splits.valid, spec.batch_size)
+
+    run.save(network, run.final)
+    add("final")
+    if fitting.average is not None:
+        with fitting.average.in_place():
+            run.save(network, run.ema)
+            add("ema")
+    if loop.best_row is not None:
+        network.load_weights(run.best)
+        add("best")
+        report["best_epoch"] = int(loop.best_row["epoch"])
+    if init := run.read().get("init"):
+        report["init"] = init
+    return report | {
+        "parameters": parameters(network),
+        "monitor": {"name": spec.monitor, "best": loop.best.best},
+        "epochs": loop.epochs,
+        "steps": loop.step,
+    }
+
+
+def refitted(
+    spec: Spec, run: Run, splits: Splits, chosen: Fitting, progress: Progress
+) -> dict[str, float]:
+    """Train once more on train + valid, as long as validation chose; return the test's numbers.
+
+    It has a state of its own below the run, and repeats what validation decided: the number of
+    epochs, when a phase ended, when the plateau lowered the rate.
     """
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(spec.seed)
-    body = spec.model(splits.image_shape, len(splits.class_names))
-    spec.initializer(body, spec.seed)
-    fit_batch_norm(body, spec.batch_norm_momentum, total_steps)
-    images = keras.Input(splits.image_shape, dtype="uint8", name="images")
-    logits = body(normalisation(spec.normalisation, splits.train)(images))
-    assert logits.shape == (None, len(splits.class_names)), "one logit for each class"
-    return keras.Model(images, logits, name=body.name)
-
-
-def compiled(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> keras.Model:
-    """Return what `fit` trains: the layers of `network`, which itself stays as it is saved.
-
-    Its metrics are built by a first use: a state cannot be restored into what is not there yet.
-    """
-    trainee = keras.Model(network.inputs, network.outputs)
-    trainee.compile(optimizer, losses.cross_entropy, metrics=losses.metrics())
-    trainee.compute_metrics(None, np.zeros(1, "int32"), np.zeros((1, *network.output_shape[1:])))
-    trainee.reset_metrics()
-    return trainee
-
-
-def fit_batch_norm(network: keras.Model, momentum: float | str, total_steps: int) -> None:
-    """Give every batch norm a memory that fits the run.
-
-    With `auto` the weight of the initial statistics after the run is at most exp(-10); with
-    Keras' 0.99 it is still 43 % after 85 steps, and evaluation sees statistics of no data.
-    """
-    if momentum == "auto":
-        momentum = min(0.99, max(0.5, 1 - 10 / total_steps))
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
-        elif isinstance(layer, keras.Model):
-            fit_batch_norm(layer, momentum, total_steps)
-
-
-def parameters(network: keras.Model) -> dict[str, int]:
-    trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
-    fixed = sum(math.prod(v.shape) for v in network.non_trainable_weights)
-    return {"total": trainable + fixed, "trainable": trainable}
+    loop = chosen.loop
+    epochs = int(loop.best_row["epoch"]) if loop.best_row else loop.epochs
+    again = Run(run.folder / "refit")
+    again.folder.mkdir(exist_ok=True)
+    progress.note(f"refit: {epochs} epochs on train + valid")
+    script = Script(epochs, tuple(loop.phases), tuple(loop.fell))
+    fitting = Fitting(spec, again, splits.merged(), progress, script)
+    fitting.fit()
+    with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
+        run.save(fitting.network, run.refit)
+        return evaluate(fitting.network, splits.test, spec.batch_size)
 
 
 def sizes(splits: Splits) -> dict[str, int]:
@@ -257,8 +178,12 @@ def introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
     counts = ", ".join(f"{count:,} {name}" for name, count in sizes(splits).items())
     cut = [name for name in ("valid", "test") if splits.origin[name] != "official"]
     shape = "x".join(str(size) for size in splits.image_shape)
+    known = parameters(network)
+    trainable = (
+        "" if spec.finetune.name == "none" else f" ({known['trainable']:,} trainable at the end)"
+    )
     return (
-        f"{network.name}: {parameters(network)['total']:,} parameters; "
+        f"{network.name}: {known['total']:,} parameters{trainable}; "
         f"{len(splits.class_names)} classes of {shape} images: {counts}"
         + (f" ({' and '.join(cut)} cut from train)" if cut else "")
     )

@@ -26,10 +26,11 @@ from cnntrain import pipeline
 from cnntrain.compose import compose
 from cnntrain.console import Console
 from cnntrain.datasets.source import Examples, Splits
-from cnntrain.loop import Loop
+from cnntrain.fitting import Fitting
+from cnntrain.network import build
 from cnntrain.runs import Run
 from cnntrain.spec import Spec, spec
-from cnntrain.trainer import build, compiled, plan, set_up
+from cnntrain.trainer import set_up
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 Epoch = Callable[[], Any]
@@ -86,17 +87,14 @@ def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
 
 def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
     """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows."""
-    steps, total = plan(checked, splits.train)
-    network = build(checked, splits, total)
-    rate = checked.schedule(steps, total)
-    optimizer = checked.optimizer(network, rate)
-    trainee = compiled(network, optimizer)
+    fitting = Fitting(checked, run, splits, Console(run, checked, RichConsole(quiet=True)))
+    steps, loop = fitting.steps_per_epoch, fitting.loop
+    stage, train = fitting.staged(0, fitting.phases[0], fitting.total_steps)
+    loop.enter(0, stage)
     batches = pipeline.training(
-        splits.train, checked.batch_size, steps, checked.augmentation, checked.seed
+        train, checked.batch_size, steps, checked.augmentation, checked.seed
     )
-    console = Console(run, checked, RichConsole(quiet=True))
-    loop = Loop(checked, run, network, rate, splits.valid, steps, total, console)
-    return lambda: trainee.fit(
+    return lambda: stage.trainee.fit(
         batches, steps_per_epoch=steps, callbacks=[loop], shuffle=False, verbose=0
     )
 
@@ -104,7 +102,7 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
 def theirs(checked: Spec, splits: Splits) -> Epoch:
     """An epoch as a notebook runs it: `fit` on the arrays, shuffled."""
     model = keras.Sequential(
-        [keras.Input(splits.image_shape), *build(checked, splits, total_steps=1000).layers[1:]]
+        [keras.Input(splits.image_shape), *build(checked, splits, total_steps=1000)[0].layers[1:]]
     )
     model.compile(
         keras.optimizers.Adam(1e-3),

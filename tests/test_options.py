@@ -19,9 +19,11 @@ COUNTS = {
     ("cnn_mnist", (28, 28, 1), 10): (220_234, 220_234),
     ("cnn_mnist_valid", (28, 28, 1), 10): (93_322, 93_322),
     ("cnn_cifar", (32, 32, 3), 10): (541_094, 541_094),
+    ("cnn_cats_dogs", (150, 150, 3), 2): (3_453_121, 3_453_121),
     ("lenet5", (28, 28, 1), 10): (44_426, 44_426),
     ("lenet5", (32, 32, 1), 10): (61_706, 61_706),
 }
+SMALLEST = {"cnn_cats_dogs": 46}  # the side of the images, where 32 is too small
 PAPER_VGG = ("model.hidden=4096", "model.batch_norm=false")
 VGG_COUNTS = {
     ("vgg11", 1000): 132_863_336,
@@ -79,7 +81,7 @@ def test_every_model_is_counted():
 
 
 def counts(model):
-    from cnntrain.trainer import parameters
+    from cnntrain.network import parameters
 
     return parameters(model)["total"], parameters(model)["trainable"]
 
@@ -116,12 +118,13 @@ def test_vgg_has_the_layers_of_keras_applications(spec, option, peer):
 def test_model_maps_images_to_float32_logits(spec, option):
     import numpy as np
 
-    model = spec(f"model={option}").model((32, 32, 3), 7)
-    logits = model(np.zeros((2, 32, 32, 3), "float32"))
+    size = SMALLEST.get(option, 32)
+    model = spec(f"model={option}").model((size, size, 3), 7)
+    logits = model(np.zeros((2, size, size, 3), "float32"))
     assert logits.shape == (2, 7)
     assert logits.dtype == "float32"
 
 
-@pytest.mark.parametrize("option", MODELS)
+@pytest.mark.parametrize("option", sorted(set(MODELS) - set(SMALLEST)))
 def test_default_data_set_fits_every_model(spec, option):
     spec(f"model={option}").model((32, 32, 1), 10)

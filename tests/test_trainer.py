@@ -104,13 +104,13 @@ def test_steps_leave_out_no_step_of_an_epoch(train):
 def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
     import random
 
-    from cnntrain.trainer import build
+    from cnntrain.network import build
 
     checked = spec("model=cnn_cifar", *SHORT)
     splits = checked.dataset(tmp_path, None)
-    first = [v.numpy() for v in build(checked, splits, 10).variables]
+    first = [v.numpy() for v in build(checked, splits, 10)[0].variables]
     random.random()  # preparing a data set draws numbers too
-    second = [v.numpy() for v in build(checked, splits, 10).variables]
+    second = [v.numpy() for v in build(checked, splits, 10)[0].variables]
     assert equal(first, second)
 
 
@@ -157,7 +157,7 @@ def test_zeros_stay_at_chance(train):
 
 @pytest.mark.parametrize(("steps", "momentum"), [(10, 0.5), (100, 0.9), (10_000, 0.99)])
 def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
-    from cnntrain.trainer import fit_batch_norm
+    from cnntrain.network import fit_batch_norm
 
     model = spec("model=mlp_bn").model((8, 8, 1), 10)
     fit_batch_norm(model, "auto", steps)

@@ -1,6 +1,6 @@
 """What a data set is made of: examples in memory, and the splits that training uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import psutil
@@ -34,10 +34,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Splits:
-    """Three parts that never share an example; `origin` says where each comes from."""
+    """Three parts that never share an example; `origin` says where each comes from.
+
+    `valid` is None once it has been merged into train.
+    """
 
     train: Examples
-    valid: Examples
+    valid: Examples | None
     test: Examples
     class_names: tuple[str, ...]
     origin: dict[str, str]
@@ -47,8 +50,16 @@ class Splits:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
+    def merged(self) -> "Splits":
+        """The same with train and valid as one training part."""
+        assert self.valid is not None
+        images = np.concatenate([self.train.images, self.valid.images])
+        labels = np.concatenate([self.train.labels, self.valid.labels])
+        return replace(self, train=Examples(images, labels), valid=None)
+
     def items(self) -> list[tuple[str, Examples]]:
-        return [("train", self.train), ("valid", self.valid), ("test", self.test)]
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return [(name, part) for name, part in parts.items() if part is not None]
 
 
 def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:

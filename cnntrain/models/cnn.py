@@ -19,17 +19,23 @@ def cnn(
     stage_dropout: Probability,
     hidden: Count,
     dropout: Probability,
+    batch_norm: bool,
+    one_logit: bool,
 ) -> keras.Model:
     """Return a convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Every stage is a 3x3 convolution of `filters` maps, ReLU and a 2x2 max pool (the last one only
-    with `final_pool`); `stage_dropout` follows the stages, `dropout` the hidden layer.
+    Every stage is a 3x3 convolution of `filters` maps, batch normalisation if asked, ReLU and a
+    2x2 max pool (the last one only with `final_pool`); `stage_dropout` follows the stages,
+    `dropout` the hidden layer. With `one_logit` two classes share one output (B, 1).
     Raises SpecError for images that are gone before the last stage.
     """
     check_size(image_shape, len(filters), padding, final_pool)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
     for stage, maps in enumerate(filters, start=1):
-        x = layers.Conv2D(maps, 3, padding=padding, activation="relu")(x)
+        x = layers.Conv2D(maps, 3, padding=padding, use_bias=not batch_norm)(x)
+        if batch_norm:
+            x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
         if final_pool or stage < len(filters):
             x = layers.MaxPooling2D()(x)  # (H/2^stage, W/2^stage, maps)
     if stage_dropout:
@@ -38,7 +44,8 @@ def cnn(
     x = layers.Dense(hidden, activation="relu")(x)
     if dropout:
         x = layers.Dropout(dropout)(x)
-    logits = layers.Dense(num_classes, dtype="float32")(x)
+    units = 1 if one_logit and num_classes == 2 else num_classes
+    logits = layers.Dense(units, dtype="float32")(x)
     return keras.Model(inputs, logits, name="cnn")
 
 

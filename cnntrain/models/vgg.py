@@ -1,4 +1,7 @@
-"""VGG: stacks of small convolutions (Simonyan & Zisserman, 2014, arXiv:1409.1556)."""
+"""VGG: stacks of small convolutions (Simonyan & Zisserman, 2014, arXiv:1409.1556).
+
+Layers have the names that `keras.applications` gives them, so that its weights load by name.
+"""
 
 import keras
 from keras import layers
@@ -38,23 +41,25 @@ def vgg(
             "dataset.image_size=[32,32]",
         )
     inputs = x = keras.Input(image_shape)  # (H, W, C)
-    for filters, kernels in zip(FILTERS, VARIANTS[variant], strict=True):
-        for kernel in kernels:
-            x = conv(x, filters, kernel, batch_norm)
-        x = layers.MaxPooling2D()(x)
+    for stage, (filters, kernels) in enumerate(zip(FILTERS, VARIANTS[variant], strict=True), 1):
+        for number, kernel in enumerate(kernels, 1):
+            x = conv(x, filters, kernel, batch_norm, f"block{stage}_conv{number}")
+        x = layers.MaxPooling2D(name=f"block{stage}_pool")(x)
     # (H/32, W/32, 512)
 
-    x = layers.Flatten()(x)
-    for _ in range(2):
-        x = layers.Dense(hidden, activation="relu")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for number in (1, 2):
+        x = layers.Dense(hidden, activation="relu", name=f"fc{number}")(x)
         x = layers.Dropout(dropout)(x)
-    logits = layers.Dense(num_classes, dtype="float32")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     return keras.Model(inputs, logits, name=f"vgg_{variant.lower()}")
 
 
-def conv(x: keras.KerasTensor, filters: int, kernel: int, batch_norm: bool) -> keras.KerasTensor:
-    """Convolution, batch normalisation if asked, ReLU. The bias stays, as in the paper."""
-    x = layers.Conv2D(filters, kernel, padding="same", use_bias=not batch_norm)(x)
+def conv(
+    x: keras.KerasTensor, filters: int, kernel: int, batch_norm: bool, name: str
+) -> keras.KerasTensor:
+    """Convolution, batch normalisation if asked, ReLU. Without the former it has a bias."""
+    x = layers.Conv2D(filters, kernel, padding="same", use_bias=not batch_norm, name=name)(x)
     if batch_norm:
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
     return layers.ReLU()(x)

@@ -1,0 +1,218 @@
+"""One fit of a network to a training split: phase after phase, from wherever a state left it."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from cnntrain import losses, pipeline, state
+from cnntrain.datasets.source import Examples, Splits
+from cnntrain.errors import OutOfMemory, SpecError
+from cnntrain.finetune import Phase
+from cnntrain.fingerprint import fingerprint
+from cnntrain.loop import Loop, Progress, Script, Stage
+from cnntrain.network import activations, body_of, build, cut, divided, freeze
+from cnntrain.runs import Run
+from cnntrain.spec import MAY_CHANGE, Spec
+from cnntrain.state import State
+from cnntrain.trainee import Average, Trainee, compiled
+
+
+class Fitting:
+    """A network on its way: built, and brought to where the run's last state was.
+
+    Raises SpecError, before the first step, for a state of another spec and for what only the data
+    or the network can show to be wrong. A `script` makes it repeat another fit's decisions; then
+    there is no validation.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        run: Run,
+        splits: Splits,
+        progress: Progress,
+        script: Script | None = None,
+    ):
+        self.spec, self.splits, self.progress = spec, splits, progress
+        self.steps_per_epoch, self.total_steps = plan(spec, splits.train)
+        resumed = state.load(run.state)
+        if resumed is not None:
+            check_resumable(spec, run, splits, resumed, self.total_steps)
+            for name in resumed.damaged:
+                progress.note(f"{run.state / name} is damaged and is not used")
+        self.planned_steps = resumed.facts["loop"]["planned_steps"] if resumed else self.total_steps
+        self.network, self.loaded = build(spec, splits, self.planned_steps, constants(resumed))
+        self.phases: list[Phase] = spec.finetune(body_of(self.network))
+        freeze(body_of(self.network), self.phases[-1].layers)
+        self.average = Average(self.network, spec.ema_decay) if spec.ema_decay else None
+        weights = losses.class_weights(
+            spec.loss.class_weights, splits.train.labels, len(splits.class_names)
+        )
+        self.loss = losses.objective(spec.loss.label_smoothing, spec.loss.focal_gamma, weights)
+        self.loop = Loop(
+            spec, run, self.network, self.average, self.steps_per_epoch, self.planned_steps,
+            entropy(splits.train.labels), progress, script,
+        )  # fmt: skip
+        self.loop.resume(resumed)
+        self.loop.total_steps = self.total_steps
+
+    def fit(self) -> None:
+        """Train through the phases that are left."""
+        loop, last = self.loop, len(self.phases) - 1
+        lengths = in_steps(self.phases, self.steps_per_epoch, self.total_steps)
+        with loop.signals, answered(self.spec, self.network):
+            for number, phase in enumerate(self.phases):
+                is_done = number == loop.phase and loop.phase_over and number < last
+                if number < loop.phase or is_done or not lengths[number]:
+                    continue
+                freeze(body_of(self.network), phase.layers)
+                stage, train = self.staged(number, phase, lengths[number])
+                loop.enter(number, stage)
+                if not loop.phase_over:
+                    stage.trainee.fit(
+                        pipeline.training(
+                            train, self.spec.batch_size, self.steps_per_epoch,
+                            self.spec.augmentation, self.spec.seed, loop.step,
+                        ),
+                        initial_epoch=loop.epochs,
+                        epochs=loop.epochs + lengths[number],  # the loop ends it
+                        steps_per_epoch=self.steps_per_epoch,
+                        callbacks=[loop],
+                        shuffle=False,
+                        verbose=0,
+                    )  # fmt: skip
+
+    def staged(self, number: int, phase: Phase, steps: int) -> tuple[Stage, Examples]:
+        """Return a phase as it is trained, and its training examples.
+
+        Where one tensor divides what trains from what is frozen, only the part above is trained;
+        without augmentation the features below are computed once.
+        """
+        spec, body = self.spec, body_of(self.network)
+        stretched = self.total_steps if spec.schedule["stretch"] else self.planned_steps
+        planned = in_steps(self.phases, self.steps_per_epoch, stretched)[number]
+        rate = spec.schedule(self.steps_per_epoch, planned)
+        optimizer = spec.optimizer(self.network, rate, phase.learning_rate)
+        train, valid, network, below = self.splits.train, self.splits.valid, self.network, None
+        if (tensor := cut(body)) is not None:
+            below, above = divided(self.network, tensor)
+            if phase.cache and spec.augmentation.name == "none":
+                count = len(train) + (len(valid) if valid else 0)
+                self.progress.note(f"computing the features of {count:,} images once")
+                train = features(below, train, spec.batch_size)
+                valid = features(below, valid, spec.batch_size) if valid else None
+                network, below = above, None
+        rates = {
+            v.path: phase.rates[layer.name]
+            for layer in body.layers
+            if layer.name in phase.rates
+            for v in layer.variables
+        }
+        model = network if tensor is None else above
+        trainee = Trainee(model.inputs, model.outputs, spec.accumulate, rates, self.average, below)
+        return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid, steps), train
+
+
+def constants(resumed: State | None) -> dict[str, Any] | None:
+    """The normalisation's constants that a state holds."""
+    if resumed is None:
+        return None
+    return {key: resumed.arrays[f"normalisation/{key}"].tolist() for key in ("scale", "offset")}
+
+
+def plan(spec: Spec, train: Examples) -> tuple[int, int]:
+    """Return the steps of an epoch and of the run."""
+    if len(train) < spec.batch_size:
+        raise SpecError(
+            f"batch_size is {spec.batch_size} and there are {len(train)} training images",
+            "a batch no larger than the training split",
+            f"batch_size={2 ** int(math.log2(len(train)))}",
+        )
+    whole = len(train) // spec.batch_size
+    if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
+        raise SpecError(
+            f"steps_per_epoch is {spec.steps_per_epoch} and {len(train)} training images make "
+            f"{whole} batches of {spec.batch_size}",
+            f"a whole number from 1 to {whole}",
+            "more epochs",
+        )
+    steps_per_epoch = spec.steps_per_epoch or whole
+    total_steps = spec.epochs * steps_per_epoch
+    return steps_per_epoch, min(total_steps, spec.max_steps or total_steps)
+
+
+def in_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps: int) -> list[int]:
+    """The steps of each phase of a run."""
+    lengths: list[int] = []
+    for phase in phases:
+        left = total_steps - sum(lengths)
+        lengths.append(min(left, (phase.epochs or left) * steps_per_epoch))
+    return lengths
+
+
+def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_steps: int) -> None:
+    """Refuse a state that is not of this spec and these images."""
+    if not resumed.arrays:
+        raise SpecError(f"no state in {run.state} is whole", "one that is", "a new run")
+    before, now = resumed.facts["decides"], spec.decides
+    differ = [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key not in MAY_CHANGE
+    ]
+    if differ:
+        raise SpecError(
+            f"the state in {run.state} is of another spec: {', '.join(differ)}",
+            "the spec.yaml that the run began with",
+        )
+    if resumed.facts["loop"]["step"] > total_steps:
+        raise SpecError(
+            f"the run has made {resumed.facts['loop']['step']} steps and is to end after "
+            f"{total_steps}",
+            "more epochs than it has made",
+        )
+    begun = run.read().get("data") if run.record.exists() else None  # a refit has no record
+    if begun and begun["fingerprint"] != fingerprint(splits):
+        raise SpecError(
+            "the images are not those that the run began with",
+            f"the fingerprint {begun['fingerprint'][:12]}…",
+            "data_dir= or manual_dir= where they lie now",
+        )
+
+
+def features(below: keras.Model, examples: Examples, batch_size: int) -> Examples:
+    """What frozen layers make of images, float32, in place of the images."""
+    needed = 4 * len(examples) * math.prod(below.output_shape[1:])
+    free = psutil.virtual_memory().available
+    if needed > 0.3 * free:
+        raise SpecError(
+            f"the features of {len(examples):,} images take {needed / 2**30:,.1f} GiB and "
+            f"{free / 2**30:,.1f} GiB are free",
+            "features that fit in memory",
+            "finetune.cache=false",
+        )
+    found = below.predict(pipeline.evaluation(examples, batch_size), verbose=0)
+    return Examples(found.astype(np.float32), examples.labels)
+
+
+def entropy(labels: np.ndarray) -> float:
+    """The loss, in nats, of guessing by the frequency of the classes: ln(classes) if balanced."""
+    share = np.bincount(labels) / len(labels)
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum())
+
+
+@contextlib.contextmanager
+def answered(spec: Spec, network: keras.Model) -> Iterator[None]:
+    """Answer TensorFlow's lack of memory with what would help."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        size = 4 if spec.precision == "float32" else 2
+        raise OutOfMemory(spec.batch_size, spec.accumulate, size * activations(network)) from error

@@ -1,0 +1,160 @@
+"""The network: built from the spec, given its first weights, cut where it is frozen."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from cnntrain.datasets.source import Splits
+from cnntrain.errors import SpecError
+from cnntrain.normalisation import normalisation
+from cnntrain.spec import Spec
+from cnntrain.warm_start import Origin, origin, warm_start
+
+
+def build(
+    spec: Spec, splits: Splits, total_steps: int, constants: dict[str, Any] | None = None
+) -> tuple[keras.Model, dict[str, Any] | None]:
+    """Return the network: uint8 images (B, H, W, C) in, float32 logits (B, classes) out.
+
+    And, where it begins with weights of `model.init_from`, what was loaded. Twice the same,
+    whatever was done before: names of layers, and so of variables, begin from the same numbers,
+    and so do the seeds of dropout. `constants`, those of the normalisation of a run that is
+    resumed, say that weights need not be read: they are in its state.
+    """
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(spec.precision)  # clearing has reset it
+    keras.utils.set_random_seed(spec.seed)
+    model = spec.model
+    if constants is not None and "weights" in model.knobs:
+        model = dataclasses.replace(model, knobs={**model.knobs, "weights": None})
+    body = model(splits.image_shape, len(splits.class_names))
+    spec.initializer(body, spec.seed)
+    fit_batch_norm(body, spec.batch_norm_momentum, total_steps)
+    source = origin(spec.model["init_from"]) if spec.model["init_from"] and not constants else None
+    loaded = warm_start(body, source, splits.class_names) if source else None
+    images = keras.Input(splits.image_shape, dtype="uint8", name="images")
+    first = (
+        keras.layers.Rescaling(**constants, dtype="float32", name="normalisation")
+        if constants
+        else first_layer(spec, splits, body, source)
+    )
+    return keras.Model(images, body(first(images)), name=body.name), loaded
+
+
+def first_layer(
+    spec: Spec, splits: Splits, body: keras.Model, source: Origin | None
+) -> keras.layers.Layer:
+    """Return the normalisation; `auto` is what the network or its weights are used to.
+
+    Raises SpecError for pixels that would be normalised twice.
+    """
+    kind = spec.normalisation
+    own = any(layer.name == "preprocessing" for layer in body.layers)
+    if own and kind != "auto":
+        raise SpecError(
+            f"normalisation is {kind} and {body.name} brings its own preprocessing",
+            "pixels that are scaled once",
+            "normalisation=auto",
+        )
+    if kind == "auto" and source is not None and source.normalisation is not None and not own:
+        return keras.layers.Rescaling(**source.normalisation, dtype="float32", name="normalisation")
+    kind = ("none" if own else "standardise") if kind == "auto" else kind
+    return normalisation(kind, splits.train)
+
+
+def body_of(network: keras.Model) -> keras.Model:
+    """The builder's own network, behind the normalisation."""
+    return network.layers[-1]
+
+
+def constants_of(network: keras.Model) -> dict[str, Any]:
+    """The constants of the normalisation, for the state."""
+    layer = network.get_layer("normalisation")
+    return {"scale": layer.scale, "offset": layer.offset}
+
+
+def fit_batch_norm(body: keras.Model, momentum: float | str, total_steps: int) -> None:
+    """Give every batch norm a memory that fits the run.
+
+    With `auto` the weight of the initial statistics after the run is at most exp(-10); with
+    Keras' 0.99 it is still 43 % after 85 steps, and evaluation sees statistics of no data.
+    """
+    if momentum == "auto":
+        momentum = min(0.99, max(0.5, 1 - 10 / total_steps))
+    for layer in leaves(body):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum
+
+
+def leaves(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a network, those of nested models instead of these."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
+def freeze(body: keras.Model, training: frozenset[str]) -> None:
+    """Let the named layers train and no others."""
+    for layer in body.layers:
+        layer.trainable = layer.name in training
+
+
+def cut(body: keras.Model) -> keras.KerasTensor | None:
+    """The tensor below which all is frozen, where one tensor divides the network; else None.
+
+    Dropouts right below the first layer that trains stay above it: they belong to training.
+    """
+    tensor, chain = body.outputs[0], []  # from the logits back, as far as there is one way
+    while True:
+        operation, node, _ = tensor._keras_history
+        before = operation._inbound_nodes[node].input_tensors
+        if len(before) != 1:
+            break
+        chain.append((operation, before[0]))
+        tensor = before[0]
+    train = [number for number, (op, _) in enumerate(chain) if weights_of(op, "trainable_weights")]
+    weighted = [layer for layer in body.layers if layer.weights]
+    if len(train) != sum(bool(layer.trainable_weights) for layer in weighted):
+        return None
+    last = train[-1]
+    while last + 1 < len(chain) and isinstance(chain[last + 1][0], keras.layers.Dropout):
+        last += 1
+    above = sum(bool(weights_of(op, "weights")) for op, _ in chain[: last + 1])
+    return chain[last][1] if above < len(weighted) else None
+
+
+def weights_of(operation: keras.Operation, kind: str) -> list[keras.Variable]:
+    """The weights of what may be a layer or a bare operation, which has none."""
+    return getattr(operation, kind, [])
+
+
+def divided(network: keras.Model, tensor: keras.KerasTensor) -> tuple[keras.Model, keras.Model]:
+    """Return the network below and above a tensor of its body: images to features to logits."""
+    body = body_of(network)
+    images = keras.Input(network.input_shape[1:], dtype="uint8")
+    below = keras.Model(body.inputs, tensor)
+    first = network.get_layer("normalisation")
+    return keras.Model(images, below(first(images), training=False)), keras.Model(
+        tensor, body.outputs
+    )
+
+
+def parameters(network: keras.Model) -> dict[str, int]:
+    trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
+    fixed = sum(math.prod(v.shape) for v in network.non_trainable_weights)
+    return {"total": trainable + fixed, "trainable": trainable}
+
+
+def activations(network: keras.Model) -> int:
+    """The numbers that all layers put out for one image; training keeps most of them."""
+    outputs = [output for layer in leaves(network) for output in as_list(layer.output)]
+    return sum(math.prod(output.shape[1:]) for output in outputs)
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,138 @@
+"""What `fit` trains: a Keras model that can take a batch in pieces, train layers at rates of their
+own and keep an average of its weights.
+"""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from cnntrain import losses
+from cnntrain.losses import Loss
+
+
+class Average:
+    """The exponential moving average of a network's weights, batch norm's statistics too.
+
+    Step s (from 1) keeps min(decay, (1 + s) / (10 + s)) of the average: in a short run it would
+    else be one of the initial weights (as in TensorFlow 1's ExponentialMovingAverage).
+    """
+
+    def __init__(self, network: keras.Model, decay: float):
+        self.decay = decay
+        self.weights = [v for v in network.variables if v.dtype.startswith("float")]
+        self.variables = [
+            keras.Variable(weight.numpy(), trainable=False, dtype=weight.dtype, name=weight.name)
+            for weight in self.weights
+        ]
+
+    def update(self, step: keras.KerasTensor) -> None:
+        """Take in the weights after `step` updates."""
+        done = ops.cast(step, "float32")
+        rest = 1 - ops.minimum(self.decay, (1 + done) / (10 + done))
+        for mean, weight in zip(self.variables, self.weights, strict=True):
+            mean.assign(mean + ops.cast(rest, mean.dtype) * (weight - mean))
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Let the network have the average for as long as the block takes."""
+        own = [weight.numpy() for weight in self.weights]
+        for mean, weight in zip(self.variables, self.weights, strict=True):
+            weight.assign(mean)
+        try:
+            yield
+        finally:
+            for value, weight in zip(own, self.weights, strict=True):
+                weight.assign(value)
+
+
+class Trainee(keras.Model):
+    """The layers of a network as `fit` trains them.
+
+    `pieces` is into how many a batch is cut to save memory: the gradient is their mean, so a step
+    is the same but for batch norm, which sees the pieces. `rates` are factors of the learning rate
+    by the variables' paths. `below` makes features of images first: frozen layers, in inference.
+    """
+
+    def __init__(
+        self,
+        inputs: keras.KerasTensor,
+        outputs: keras.KerasTensor,
+        pieces: int,
+        rates: Mapping[str, float],
+        average: Average | None,
+        below: keras.Model | None,
+    ):
+        super().__init__(inputs=inputs, outputs=outputs)
+        # in a function Keras does not take it for a layer of this model
+        self.features = functools.partial(below, training=False) if below else lambda images: images
+        self.pieces, self.average = pieces, average
+        self.slowed = [
+            (v, rates[v.path]) for v in self.trainable_variables if rates.get(v.path, 1.0) != 1.0
+        ]
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step: the gradient, the update, the average; returns the running means."""
+        inputs, labels = self.features(data[0]), data[1]
+        before = [tf.identity(variable.value) for variable, _ in self.slowed]
+        if self.pieces == 1:
+            logs = super().train_step((inputs, labels))
+        else:
+            logs = self.step_in_pieces(inputs, labels)
+        for (variable, rate), old in zip(self.slowed, before, strict=True):
+            variable.assign(old + rate * (variable - old))
+        if self.average is not None:
+            self.average.update(self.optimizer.iterations)
+        return logs
+
+    def step_in_pieces(self, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """A step whose gradient is the mean of those of the pieces, computed one after another."""
+        weights = self.trainable_weights
+        tracker = next(metric for metric in self.metrics if metric.name == "loss")
+        images, labels = (
+            tf.reshape(part, (self.pieces, part.shape[0] // self.pieces, *part.shape[1:]))
+            for part in (images, labels)
+        )
+
+        def add(number: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            with tf.GradientTape() as tape:
+                logits = self(images[number], training=True)
+                loss = self.compute_loss(y=labels[number], y_pred=logits, training=True)
+                scaled = self.optimizer.scale_loss(loss)
+            found = tape.gradient(scaled, weights, unconnected_gradients="zero")
+            tracker.update_state(loss)
+            self.compute_metrics(images[number], labels[number], logits)
+            return number + 1, *(total + one for total, one in zip(sums, found, strict=True))
+
+        zeros = [tf.zeros(weight.shape, weight.dtype) for weight in weights]
+        _, *sums = tf.while_loop(
+            lambda number, *_: number < self.pieces,
+            add,
+            (tf.constant(0), *zeros),
+            parallel_iterations=1,  # else all pieces would be in memory at once
+        )
+        self.optimizer.apply_gradients(
+            (total / self.pieces, weight) for total, weight in zip(sums, weights, strict=True)
+        )
+        return self.get_metrics_result()
+
+
+def compiled(trainee: Trainee, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Any:
+    """Return the trainee, ready for `fit`.
+
+    Its metrics and, for float16, the optimizer's loss scale are built by a first use: a state
+    cannot be restored into what is not there yet.
+    """
+    trainee.compile(optimizer, loss, metrics=losses.metrics())
+    if not trainee.optimizer.built:
+        trainee.optimizer.build(trainee.trainable_variables)
+    labels, logits = np.zeros(1, "int32"), np.zeros((1, *trainee.output_shape[1:]), "float32")
+    trainee.compute_loss(y=labels, y_pred=logits)
+    trainee.compute_metrics(None, labels, logits)
+    trainee.reset_metrics()
+    return trainee

@@ -1,0 +1,149 @@
+"""Beginning with weights that exist: a run of ours, a `.keras` or a `.h5` of anyone.
+
+Layers are matched by name and shapes. All four file formats of Keras hold the names of layers, so
+that the arrays are read without building the network they came from.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from cnntrain.errors import SpecError
+from cnntrain.runs import trained
+
+Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
+
+# What deeper VGGs take from net A, and no more: section 3.1 of Simonyan & Zisserman 2014.
+SHALLOW_FIRST = {
+    "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file of weights holds: arrays by layer, and what is known of its network."""
+
+    path: Path
+    arrays: Arrays
+    name: str | None  # of the network, in a run of ours
+    class_names: tuple[str, ...] | None
+    normalisation: Mapping[str, Any] | None  # scale and offset of the first layer
+
+
+def origin(init_from: str) -> Origin:
+    """Read what `model.init_from` names; SpecError if there is nothing that can be read."""
+    path, record = trained(init_from)
+    try:
+        config, file = opened(path)
+        with file:
+            arrays = by_layer(file)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SpecError(
+            f"{path} cannot be read as weights: {error}",
+            "a run, a .keras or a .h5 that Keras has written",
+        ) from None
+    layers = config.get("config", {}).get("layers", [])
+    first = next((la["config"] for la in layers if la["class_name"] == "Rescaling"), None)
+    names = record.get("class_names")
+    return Origin(
+        path,
+        arrays,
+        config.get("config", {}).get("name"),
+        tuple(names) if names else None,
+        {key: first[key] for key in ("scale", "offset")} if first else None,
+    )
+
+
+def opened(path: Path) -> tuple[dict[str, Any], h5py.File]:
+    """The configuration of the network, if the file has it, and its arrays."""
+    if path.suffix != ".keras":
+        return {}, h5py.File(path)
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        return config, h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+
+
+def by_layer(file: h5py.File) -> Arrays:
+    """The arrays of every layer, however deep it is nested, under its own name."""
+    found: Arrays = {}
+
+    def keras_3(path: str, group: h5py.Group | h5py.Dataset) -> None:
+        if path.endswith("vars") and "name" in group.attrs and len(group):
+            found[group.attrs["name"]] = [group[key][()] for key in sorted(group, key=int)]
+
+    legacy = file.get("model_weights", file)
+    if "layer_names" not in legacy.attrs:
+        file.visititems(keras_3)
+        return found
+    for outer in legacy.attrs["layer_names"]:
+        group = legacy[text(outer)]
+        for name in map(text, group.attrs["weight_names"]):
+            layer = name.split("/")[-2] if "/" in name else text(outer)
+            found.setdefault(layer, []).append(group[name][()])
+    return found
+
+
+def text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Give the layers of `body` the weights of the layers of the same name and shapes.
+
+    The head stays new where the classes are known to be others. Returns what the report says:
+    the layers that were loaded, the new ones, and those of the file that were left. Raises
+    SpecError if nothing fits.
+    """
+    weighted = {layer.name: layer for layer in body.layers if layer.weights}
+    allowed = set(weighted)
+    if origin.class_names is not None and origin.class_names != tuple(class_names):
+        allowed -= set(body.output_names)
+    if origin.name == "vgg_a" and body.name.startswith("vgg_") and body.name != origin.name:
+        allowed &= SHALLOW_FIRST
+    loaded = [name for name in weighted if name in allowed and fits(weighted[name], origin.arrays)]
+    if not loaded:
+        raise SpecError(
+            f"no layer of {body.name} has a namesake of the same shape in {origin.path}",
+            f"weights for {shapes(weighted)}; there are {shapes(origin.arrays)}",
+            "the model that the weights were trained in",
+        )
+    for name in loaded:
+        saved = [v for v in weighted[name].variables if v.dtype.startswith("float")]
+        for variable, value in zip(saved, floats(origin.arrays[name]), strict=True):
+            variable.assign(value)
+    return {
+        "from": str(origin.path),
+        "sha256": hashlib.sha256(origin.path.read_bytes()).hexdigest(),
+        "loaded": loaded,
+        "new": [name for name in weighted if name not in loaded],
+        "left": [name for name in origin.arrays if name not in loaded],
+    }
+
+
+def fits(layer: keras.layers.Layer, arrays: Arrays) -> bool:
+    """Whether a layer's namesake has its shapes."""
+    wanted = [tuple(v.shape) for v in layer.variables if v.dtype.startswith("float")]
+    return wanted == [value.shape for value in floats(arrays.get(layer.name, []))]
+
+
+def floats(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """The weights among the arrays: a dropout's seed is none."""
+    return [value for value in arrays if value.dtype.kind == "f"]
+
+
+def shapes(layers: Mapping[str, Any]) -> str:
+    """The first layers with their shapes, in words."""
+    found = []
+    for name, layer in list(layers.items())[:3]:
+        first = layer[0] if isinstance(layer, list) else layer.weights[0]
+        found.append(f"{name} {'x'.join(map(str, first.shape))}")
+    return ", ".join(found) + (", …" if len(layers) > 3 else "")
