@@ -1,0 +1,162 @@
+"""Fine-tuning: what trains, what stays, and that features computed once change nothing."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+from cnntrain.fitting import in_steps
+from cnntrain.network import cut, freeze
+
+SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")
+NET = ("model=cnn_cifar", "model.filters=[4,8]", "model.hidden=16", "model.batch_norm=true")
+
+
+def body(spec, *words):
+    keras.utils.clear_session()
+    return spec(*words).model((32, 32, 1), 10)
+
+
+def phases(spec, *words):
+    network = body(spec, *words)
+    return network, spec(*words).finetune(network)
+
+
+def trained_weights(run, name="final.keras"):
+    """Arrays by the path below the body."""
+    network = keras.models.load_model(run.folder / name).layers[-1]
+    return {v.path: v.numpy() for v in network.variables if "seed" not in v.path}
+
+
+def rows(run):
+    with (run.folder / "history.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def test_head_is_the_last_layer_or_what_follows_the_features(spec):
+    network, (phase,) = phases(spec, *NET, "finetune=head")
+    assert phase.layers == {network.output_names[0]}
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(3, name="base")(inputs)
+    x = keras.layers.Identity(name="features")(x)
+    x = keras.layers.Dense(3, name="hidden")(x)
+    marked = keras.Model(inputs, keras.layers.Dense(2, name="logits")(x))
+    assert spec("finetune=head").finetune(marked)[0].layers == {"hidden", "logits"}
+
+
+def test_head_from_a_layer_on(spec):
+    _, (phase,) = phases(spec, "model=vgg11", "finetune=head", "finetune.from_layer=fc1")
+    assert {"fc1", "fc2", "predictions"} <= phase.layers
+    assert "block5_conv2" not in phase.layers
+
+
+def test_layer_that_does_not_exist_is_answered_with_the_nearest(spec):
+    with pytest.raises(SpecError, match="no such layer") as answer:
+        phases(spec, "model=vgg11", "finetune=head", "finetune.from_layer=block5_conv3")
+    assert answer.value.hint.startswith("finetune.from_layer=block5_conv")
+
+
+def test_batchnorm_needs_a_batch_norm(spec):
+    with pytest.raises(SpecError, match="no batch norm"):
+        phases(spec, "finetune=batchnorm")
+
+
+def test_rates_fall_with_each_kernel_below_the_head(spec):
+    _, (phase,) = phases(spec, *NET, "finetune=layer_wise", "finetune.decay=0.5")
+    assert phase.rates == {
+        "dense_1": 1, "dense": 0.5, "batch_normalization_1": 0.25, "conv2d_1": 0.25,
+        "batch_normalization": 0.125, "conv2d": 0.125,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("model=lenet5",), "flatten"),
+        (("model=vgg11", "finetune.from_layer=block5_conv1"), "block4_pool"),
+        (("model=vgg11",), "fc2"),  # the dropout above fc2 belongs to what trains
+        (("model=resnet20_v1", "model.depth=8"), "global_average_pooling2d"),
+    ],
+)
+def test_cut_is_right_below_what_trains(spec, words, expected):
+    network, (phase,) = phases(spec, "finetune=head", *words)
+    freeze(network, phase.layers)
+    below = {"flatten": network.layers[-2].name}.get(expected, expected)
+    assert cut(network) is network.get_layer(below).output
+
+
+def test_no_cut_where_several_ways_lead_up_or_nothing_is_frozen(spec):
+    network = body(spec, "model=resnet20_v1", "model.depth=8")
+    assert cut(network) is None
+    names = [layer.name for layer in network.layers]
+    freeze(network, frozenset(names[names.index("conv2d_5") :]))
+    assert cut(network) is None
+
+
+def test_phases_share_the_steps(spec):
+    _, two = phases(spec, "finetune=two_phase", "finetune.head_epochs=3", "epochs=10")
+    assert in_steps(two, 7, 70) == [21, 49]
+    assert in_steps(two, 7, 20) == [20, 0]
+
+
+@pytest.mark.parametrize("augmentation", ["none", "shift_flip"])
+def test_frozen_layers_stay_bit_for_bit_and_in_inference(train, augmentation):
+    base, _ = train(*NET, *SHORT, name="base")
+    run, report = train(
+        *NET, *SHORT, "finetune=head", f"model.init_from={base.folder}", "seed=1",
+        f"augmentation={augmentation}",
+    )  # fmt: skip
+    before, after = trained_weights(base, "best.keras"), trained_weights(run)
+    moved = {path for path in before if not np.array_equal(before[path], after[path])}
+    assert {path.partition("/")[0] for path in moved} == {"dense_1"}
+    assert report["parameters"]["trainable"] == 16 * 10 + 10
+
+
+def test_features_computed_once_give_the_same_training(train):
+    base, _ = train(*NET, *SHORT, name="base")
+    words = (*NET, *SHORT, "finetune=head", f"model.init_from={base.folder}")
+    once, report = train(*words, name="once")
+    each, again = train(*words, "finetune.cache=false", name="each")
+    ours, theirs = trained_weights(once), trained_weights(each)
+    assert all(np.allclose(ours[path], theirs[path], atol=1e-5) for path in ours)
+    assert report["valid"]["final"]["loss"] == pytest.approx(again["valid"]["final"]["loss"], 1e-4)
+
+
+def test_batchnorm_trains_norms_and_head_only(train):
+    base, _ = train(*NET, *SHORT, name="base")
+    run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"model.init_from={base.folder}")
+    before, after = trained_weights(base, "best.keras"), trained_weights(run)
+    moved = {p.partition("/")[0] for p in before if not np.array_equal(before[p], after[p])}
+    assert moved == {"batch_normalization", "batch_normalization_1", "dense_1"}
+
+
+def test_two_phases_are_one_history_with_a_rate_each(train):
+    run, report = train(
+        *NET, *SHORT, "schedule=constant", "finetune=two_phase", "finetune.head_epochs=1",
+        "finetune.learning_rate=1e-4",
+    )  # fmt: skip
+    history = rows(run)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert [row["learning_rate"] for row in history] == pytest.approx([1e-3] + [1e-4] * 3)
+    assert (report["epochs"], report["steps"]) == (4, 16)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_batch_norms_of_the_base_train_in_the_second_phase_only_if_asked(train, batch_norm):
+    words = (*NET, *SHORT, "finetune=two_phase", "finetune.head_epochs=1")
+    run, _ = train(*words, f"finetune.batch_norm={batch_norm}".lower())
+    means = [v for path, v in trained_weights(run).items() if "moving_mean" in path]
+    assert all(mean.any() == batch_norm for mean in means)
+    kernels, first = trained_weights(run), train(*NET, *SHORT, "epochs=1", name="first")[0]
+    assert not np.array_equal(kernels["conv2d/kernel"], trained_weights(first)["conv2d/kernel"])
+
+
+def test_patience_ends_a_phase_and_the_next_begins(train):
+    run, report = train(
+        *NET, "epochs=9", *SHORT[1:], "schedule=constant", "finetune=two_phase",
+        "finetune.head_epochs=5", "finetune.learning_rate=1e-9", "optimizer.learning_rate=1e-9",
+        "early_stopping.patience=1",
+    )  # fmt: skip
+    assert len(rows(run)) == report["epochs"] == 4  # two epochs of each phase
