@@ -1,5 +1,7 @@
 """How weights begin. `initializer` sets every kernel of a built network; biases keep their zeros.
 
+What a network has learnt before, it keeps: the layers that its attribute `pretrained` names.
+
 The seed of each kernel is derived from the run's seed and the kernel's path, so that a layer
 added to a network leaves the weights of the others as they were.
 """
@@ -20,7 +22,7 @@ def initializer(
     *,
     head_gain: NonNegative,
 ) -> None:
-    """Set every kernel of `network` by the initializer, each with its own seed.
+    """Set every fresh kernel of `network` by the initializer, each with its own seed.
 
     The kernels of the layers that put out the logits are multiplied by `head_gain`: no ReLU
     follows them, so with He's gain the first predictions would be confident and wrong.
@@ -33,7 +35,17 @@ def initializer(
 
 
 def _kernels(network: keras.Model) -> list[keras.Variable]:
-    return [v for v in network.trainable_variables if "kernel" in v.name and len(v.shape) > 1]
+    """The kernels that have learnt nothing yet: not those of the layers in `pretrained`."""
+    pretrained = {
+        variable.path
+        for name in getattr(network, "pretrained", ())
+        for variable in network.get_layer(name).weights
+    }
+    return [
+        v
+        for v in network.trainable_variables
+        if "kernel" in v.name and len(v.shape) > 1 and v.path not in pretrained
+    ]
 
 
 def _derived(seed: int, path: str) -> int:

@@ -1,6 +1,5 @@
 """The network: built from the spec, given its first weights, cut where it is frozen."""
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -21,16 +20,13 @@ def build(
 
     And, where it begins with weights of `model.init_from`, what was loaded. Twice the same,
     whatever was done before: names of layers, and so of variables, begin from the same numbers,
-    and so do the seeds of dropout. `constants`, those of the normalisation of a run that is
-    resumed, say that weights need not be read: they are in its state.
+    and so do the seeds of dropout. `constants` are those of the normalisation of a run that is
+    resumed; its weights will come from the state.
     """
     keras.utils.clear_session()
     keras.config.set_dtype_policy(spec.precision)  # clearing has reset it
     keras.utils.set_random_seed(spec.seed)
-    model = spec.model
-    if constants is not None and "weights" in model.knobs:
-        model = dataclasses.replace(model, knobs={**model.knobs, "weights": None})
-    body = model(splits.image_shape, len(splits.class_names))
+    body = spec.model(splits.image_shape, len(splits.class_names))
     spec.initializer(body, spec.seed)
     fit_batch_norm(body, spec.batch_norm_momentum, total_steps)
     source = origin(spec.model["init_from"]) if spec.model["init_from"] and not constants else None

@@ -72,6 +72,7 @@ class Settings:
     log_every: Count
     data_dir: str
     manual_dir: str | None
+    weights_dir: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +105,14 @@ class Spec(Settings):
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
 
-WITHOUT_EFFECT = ("data_dir", "manual_dir", "dataset.folder", "log_every", "checkpoint")
+WITHOUT_EFFECT = (
+    "data_dir", "manual_dir", "dataset.folder", "weights_dir", "model.weights_dir", "log_every",
+    "checkpoint",
+)  # fmt: skip
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
-    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "log_every",
-    "checkpoint.every_steps", "checkpoint.every_minutes",
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir",
+    "model.weights_dir", "log_every", "checkpoint.every_steps", "checkpoint.every_minutes",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
 RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}

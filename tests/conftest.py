@@ -25,6 +25,12 @@ def archives() -> Path:
     return present(DATA / "archives" / "train-images-idx3-ubyte.gz").parent
 
 
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """A folder with ImageNet weights of MobileNet 0.25, as published, and 0.75, as of Keras 3."""
+    return present(DATA / "weights" / "mobilenet_2_5_224_tf_no_top.h5").parent
+
+
 def present(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"no real data at {path}; set CNNTRAIN_TEST_DATA")

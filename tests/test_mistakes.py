@@ -132,6 +132,18 @@ MISTAKES = {
         "one of A, B, C, D, E",
         None,
     ),
+    "architecture that does not exist": (
+        "model=mobilenet model.architecture=mobilnet",
+        "model.architecture is mobilnet",
+        "mobilenet_v2",
+        "model.architecture=mobilenet",
+    ),
+    "part of a head that is neither width nor rate": (
+        "model=mobilenet model.head=[256,1.5]",
+        "model.head[1] is 1.5",
+        "batch_norm",
+        None,
+    ),
     "monitor that does not exist": (
         "monitor=valid.acc",
         "monitor is valid.acc",
@@ -453,6 +465,79 @@ WITH_DATA = {
         "20, 26, 32",
         None,
     ),
+    "images too small for Xception": (
+        "dataset.image_size=[32,40] model=xception",
+        "32x40",
+        "71x71 or larger",
+        "model.upsample=3 or dataset.image_size=[71,71]",
+    ),
+    "images still too small when enlarged": (
+        "dataset.size=[8,8] model=mobilenet model.upsample=3",
+        "8x8 images, 24x24 enlarged",
+        "32x32 or larger",
+        "model.upsample=4 or dataset.image_size=[32,32]",
+    ),
+    "width of a network that has one": (
+        "dataset.image_size=[71,71] model=xception model.alpha=0.5",
+        "model.alpha is 0.5 and model.architecture is xception",
+        "1: only mobilenet and mobilenet_v2",
+        "model.alpha=1",
+    ),
+    "width that nobody has trained": (
+        "model=mobilenet model.upsample=2 model.weights=imagenet model.alpha=0.3",
+        "model.alpha is 0.3",
+        "one of 0.25, 0.5, 0.75, 1",
+        "model.weights=null",
+    ),
+    # learnt weights
+    "no weights and no network": (
+        "model=mobilenet model.upsample=2 model.weights=imagenet weights_dir={data}/nothing",
+        "mobilenet_1_0_224_tf_no_top.h5 is neither in weights_dir={data}/nothing nor in ",
+        "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/",
+        "weights_dir=FOLDER_WITH_THE_FILE, or model.weights=PATH, or model.weights=null",
+    ),
+    "weights that are not there": (
+        "model=mobilenet model.upsample=2 model.weights=nowhere.h5",
+        "model.weights is nowhere.h5, which is not there",
+        "null, imagenet, or a file",
+        "model.weights=/absolute/path/of/a/file.h5",
+    ),
+    "typo in the name of the weights": (
+        "model=mobilenet model.upsample=2 model.weights=imagnet",
+        "model.weights is imagnet",
+        "null, imagenet, or a file",
+        "model.weights=imagenet",
+    ),
+    "weights that are a text": (
+        "model=mobilenet model.upsample=2 model.weights={data}/text.h5",
+        "text.h5 does not hold the weights of mobilenet with alpha=1",
+        "exactly this network",
+        None,
+    ),
+    "weights that are cut short": (
+        "model=mobilenet model.upsample=2 model.alpha=0.25 model.weights={data}/half.weights.h5",
+        "truncated",
+        "exactly this network",
+        None,
+    ),
+    "weights under the name of the older format": (
+        "model=mobilenet model.upsample=2 model.alpha=0.25 model.weights={data}/modern.h5",
+        "does not hold the weights",
+        "Keras 3 in a .weights.h5",
+        None,
+    ),
+    "weights of another width": (
+        "model=mobilenet model.upsample=2 model.alpha=0.5 model.weights={data}/modern.weights.h5",
+        "conv1/kernel has the shape (3, 3, 3, 16), in the file (3, 3, 3, 8)",
+        "exactly this network",
+        None,
+    ),
+    "weights of another network": (
+        "model=vgg16_imagenet model.upsample=2 model.weights={data}/modern.weights.h5",
+        "modern.weights.h5 does not hold the weights of vgg16: ",
+        "exactly this network",
+        None,
+    ),
     "batch larger than the training images": (
         "batch_size=5000",
         "batch_size is 5000 and there are 1294 training images",
@@ -630,6 +715,11 @@ def data(tmp_path_factory) -> Path:
         (root / "texts" / name).mkdir(parents=True)
         (root / "texts" / name / "notes.txt").write_text("not an image")
     parts = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in KINDS]
+    weights(root / "modern.weights.h5")
+    whole = (root / "modern.weights.h5").read_bytes()
+    (root / "modern.h5").write_bytes(whole)
+    (root / "half.weights.h5").write_bytes(whole[: len(whole) // 2])
+    (root / "text.h5").write_text("no weights")
     for folder, names in {"wrong_archives": parts, "three_archives": parts[:3]}.items():
         (root / folder).mkdir()
         for name in names:
@@ -638,6 +728,15 @@ def data(tmp_path_factory) -> Path:
 
 
 KINDS = ("images-idx3", "labels-idx1")
+
+
+def weights(file: Path) -> None:
+    """Write the random weights of a MobileNet with alpha=0.25 in the format of Keras 3."""
+    import keras
+
+    shape = (32, 32, 3)
+    network = keras.applications.MobileNet(shape, 0.25, include_top=False, weights=None)
+    network.save_weights(file)
 
 
 def images(folder: Path, *class_names: str, count: int = 10) -> None:
@@ -652,8 +751,9 @@ def images(folder: Path, *class_names: str, count: int = 10) -> None:
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    """Send every request to a port of this machine where nobody listens."""
+def no_network(monkeypatch, tmp_path):
+    """Send every request to a port of this machine where nobody listens; nothing is cached."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for scheme in ("http", "https", "all"):
         monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
         monkeypatch.setenv(f"{scheme}_proxy".upper(), "http://127.0.0.1:9")

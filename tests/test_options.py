@@ -23,7 +23,33 @@ COUNTS = {
     ("lenet5", (28, 28, 1), 10): (44_426, 44_426),
     ("lenet5", (32, 32, 1), 10): (61_706, 61_706),
 }
-SMALLEST = {"cnn_cats_dogs": 46}  # the side of the images, where 32 is too small
+# Taken from Keras: total parameters with an average pool and one dense layer of 1000 classes.
+APPLICATIONS = {
+    "xception": 22_910_480,
+    "mobilenet": 4_253_864,
+    "mobilenet_v2": 3_538_984,
+    "nasnet_mobile": 5_326_716,
+    "nasnet_large": 88_949_818,
+    "efficientnet_b0": 5_330_571,
+    "convnext_tiny": 28_589_128,
+    "vgg16_imagenet": 15_227_688,  # 138,357,544 with the three dense layers of its own top
+    "vgg19_imagenet": 20_537_384,
+    "resnet50_imagenet": 25_636_712,
+    "resnet101_imagenet": 44_707_176,
+    "resnet152_imagenet": 60_419_944,
+    "resnet50v2_imagenet": 25_613_800,
+    "inception_v3_imagenet": 23_851_784,
+    "inception_resnet_v2_imagenet": 55_873_736,
+    "densenet121_imagenet": 8_062_504,
+    "densenet169_imagenet": 14_307_880,
+    "densenet201_imagenet": 20_242_984,
+}
+# A second or more to build, each.
+GIANTS = set(APPLICATIONS) - {"mobilenet", "mobilenet_v2", "vgg16_imagenet"}
+# Images that are not too small, where 32x32 are.
+SIZES = {
+    "cnn_cats_dogs": 46, "xception": 71, "inception_v3_imagenet": 75, "inception_resnet_v2_imagenet": 75,
+}  # fmt: skip
 PAPER_VGG = ("model.hidden=4096", "model.batch_norm=false")
 VGG_COUNTS = {
     ("vgg11", 1000): 132_863_336,
@@ -46,6 +72,17 @@ RESNET_COUNTS = {
     (110, "A"): 1_727_962,
     (110, "B"): 1_730_714,
 }
+
+
+def built(names):
+    """Options of models to parametrise with; the giants only where there is time."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in GIANTS else n for n in sorted(names)]
+
+
+def fresh(spec, option):
+    """A spec with random weights, also of an option that asks for learnt ones."""
+    overrides = ["model.weights=null"] if option in APPLICATIONS else []
+    return spec(f"model={option}", *overrides)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -76,7 +113,7 @@ def test_no_knob_of_a_component_hides_one_that_its_group_has(group):
 
 
 def test_every_model_is_counted():
-    counted = {name for name, *_ in COUNTS} | {name for name, _ in VGG_COUNTS}
+    counted = {name for name, *_ in COUNTS} | {name for name, _ in VGG_COUNTS} | set(APPLICATIONS)
     assert counted | {f"resnet{depth}_v1" for depth, _ in RESNET_COUNTS} == set(MODELS)
 
 
@@ -105,6 +142,13 @@ def test_cifar_resnet_has_the_parameters_of_the_paper(spec, depth, shortcut):
     assert counts(model)[1] == RESNET_COUNTS[depth, shortcut]
 
 
+@pytest.mark.parametrize("option", built(APPLICATIONS))
+def test_network_of_keras_has_the_parameters_of_keras(spec, option):
+    size = SIZES.get(option, 32)
+    model = fresh(spec, option).model((size, size, 3), 1000)
+    assert counts(model)[0] == APPLICATIONS[option]
+
+
 @pytest.mark.parametrize(("option", "peer"), [("vgg16", "VGG16"), ("vgg19", "VGG19")])
 def test_vgg_has_the_layers_of_keras_applications(spec, option, peer):
     import keras
@@ -114,17 +158,24 @@ def test_vgg_has_the_layers_of_keras_applications(spec, option, peer):
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
 
 
-@pytest.mark.parametrize("option", MODELS)
+@pytest.mark.parametrize("option", built(MODELS))
 def test_model_maps_images_to_float32_logits(spec, option):
     import numpy as np
 
-    size = SMALLEST.get(option, 32)
-    model = spec(f"model={option}").model((size, size, 3), 7)
+    size = SIZES.get(option, 32)
+    model = fresh(spec, option).model((size, size, 3), 7)
     logits = model(np.zeros((2, size, size, 3), "float32"))
     assert logits.shape == (2, 7)
     assert logits.dtype == "float32"
 
 
-@pytest.mark.parametrize("option", sorted(set(MODELS) - set(SMALLEST)))
+@pytest.mark.parametrize("option", built(MODELS))
 def test_default_data_set_fits_every_model(spec, option):
-    spec(f"model={option}").model((32, 32, 1), 10)
+    size = SIZES.get(option, 32)
+    fresh(spec, option).model((size, size, 1), 10)
+
+
+def test_learnt_weights_are_what_an_option_says_that_it_has():
+    files = {option: catalogue.CONF / "model" / f"{option}.yaml" for option in MODELS}
+    asking = {option for option, file in files.items() if catalogue.load(file).get("weights")}
+    assert asking == {option for option in MODELS if option.endswith("_imagenet")}

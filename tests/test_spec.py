@@ -27,6 +27,7 @@ def test_hash_changes_with_what_decides_the_numbers(spec):
 def test_hash_does_not_change_with_places_and_logging(spec):
     base = spec().hash
     assert spec("data_dir=/elsewhere", "log_every=1", "manual_dir=/x").hash == base
+    assert spec("model=mobilenet", "weights_dir=/x").hash == spec("model=mobilenet").hash
 
 
 def test_defaults_are_the_ones_that_are_promised(spec):

@@ -1,0 +1,153 @@
+"""Weights that Keras publishes: where their files lie, and what to say where they do not fit.
+
+No component, but what `application` needs: it loads through the function of `keras.applications`,
+so that nothing is known here of which file belongs to which network.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import requests
+
+from cnntrain.errors import SpecError, nearest
+
+FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
+
+
+def load(
+    build: Callable[[], keras.Model], described: str, weights: str, weights_dir: str | None
+) -> keras.Model:
+    """Return what `build` makes, a network of Keras that asks for its ImageNet weights.
+
+    It is given the file that `weights` names, or for `imagenet` the one of the official name.
+    Raises SpecError for weights that are not there or are not of this network.
+    """
+    given = None if weights == "imagenet" else named(weights)
+    files: list[Path] = []
+
+    def find(name: str, url: str, fetch: Callable[[], str]) -> str:
+        files.append(given or lying(name, weights_dir) or fetched(name, url, weights_dir, fetch))
+        return str(files[-1])
+
+    try:
+        with asked(find):
+            network = build()
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+        if not files:
+            raise
+        raise misfit(files[-1], described, error, given is not None) from error
+    assert files, "Keras did not ask for a file of weights"
+    return network
+
+
+@contextmanager
+def asked(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
+    """Within it, `keras.applications` gets its files from `find(name, url, fetch)`.
+
+    Only the body of each of its functions knows the name and the URL of its file, and all of them
+    call `get_file` of one module with both: standing in there is less brittle than a list of
+    thirty names of our own. Should Keras go another way one day, `load` notices.
+    """
+    module: Any = sys.modules[keras.utils.get_file.__module__]
+    original = module.get_file
+
+    def get_file(fname: str, origin: str, **options: Any) -> str:
+        return find(fname, origin, lambda: original(fname, origin, cache_dir=home(), **options))
+
+    module.get_file = get_file
+    try:
+        yield
+    finally:
+        module.get_file = original
+
+
+def named(text: str) -> Path:
+    """The file of a path that the user gave."""
+    path = user_path(text, "model.weights")
+    if path.is_file() and path.suffix == ".h5":
+        return path
+    if nearest(text, ["imagenet"]):
+        hint = "model.weights=imagenet"
+    else:
+        hint = "model.weights=/absolute/path/of/a/file.h5"
+    what = "no .h5 file" if path.is_file() else "a folder" if path.is_dir() else "not there"
+    raise SpecError(
+        f"model.weights is {text or 'empty'}, which is {what}",
+        f"null, imagenet, or a file: {FORMATS}",
+        hint,
+    )
+
+
+def user_path(text: str, setting: str) -> Path:
+    """A path with `~` for the home of its user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
+
+
+def lying(name: str, weights_dir: str | None) -> Path | None:
+    """The official file in `weights_dir` or in Keras' cache, in either format; None if nowhere."""
+    folders = [user_path(weights_dir, "weights_dir")] if weights_dir else []
+    for folder in [*folders, cache()]:
+        for file in (folder / name, folder / name.replace(".h5", ".weights.h5")):
+            if file.is_file():
+                return file
+    return None
+
+
+def home() -> str:
+    """Keras' own folder, by the rule by which Keras finds it."""
+    return str(Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser())
+
+
+def cache() -> Path:
+    return Path(home(), "models")
+
+
+def fetched(name: str, url: str, weights_dir: str | None, fetch: Callable[[], str]) -> Path:
+    """Download the file into Keras' cache; SpecError where that cannot be."""
+    try:
+        requests.head(url, timeout=10)  # Keras itself waits for minutes where packets are dropped
+        return Path(fetch())
+    except requests.RequestException:
+        why = "there is no network to fetch it"
+    except Exception as error:  # Keras raises bare Exceptions for what urllib says
+        why = f"fetching it failed: {one_line(str(error))}"
+    where = f"weights_dir={weights_dir} nor in {cache()}" if weights_dir else str(cache())
+    raise SpecError(
+        f"{name} is {'neither' if weights_dir else 'not'} in {where}, and {why}",
+        f"the file, as published at {url}",
+        "weights_dir=FOLDER_WITH_THE_FILE, or model.weights=PATH, or model.weights=null",
+    )
+
+
+def misfit(file: Path, described: str, error: Exception, given: bool) -> SpecError:
+    """A file that is damaged or of another network."""
+    return SpecError(
+        f"{file} does not hold the weights of {described}: {reason(error)}",
+        f"weights of exactly this network, without its top: {FORMATS}",
+        "model.weights=PATH of another file, or model.weights=imagenet"
+        if given
+        else f"remove or replace {file}",
+    )
+
+
+def reason(error: Exception) -> str:
+    """What does not fit, in a line: Keras appends whole arrays and lists of layers."""
+    text = str(error)
+    shapes = re.search(r"variable\.shape=(\(.*?\)).*?value\.shape=(\(.*?\)).*?path=(\S+),", text)
+    if shapes:
+        return f"{shapes[3]} has the shape {shapes[1]}, in the file {shapes[2]}"
+    return one_line(text.split("\n\n")[1] if "\n\n" in text else text)
+
+
+def one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else f"{line[:200]}…"
