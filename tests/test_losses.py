@@ -1,4 +1,4 @@
-"""The losses against numpy and Keras: smoothing, focal, weights, one unit, labels that are shares."""
+"""The losses against numpy and Keras: smoothing, focal, weights, one unit, shares as labels."""
 
 import keras
 import numpy as np

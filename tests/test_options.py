@@ -48,8 +48,11 @@ APPLICATIONS = {
 GIANTS = set(APPLICATIONS) - {"mobilenet", "mobilenet_v2", "vgg16_imagenet"}
 # Images that are not too small, where 32x32 are.
 SIZES = {
-    "cnn_cats_dogs": 46, "xception": 71, "inception_v3_imagenet": 75, "inception_resnet_v2_imagenet": 75,
-}  # fmt: skip
+    "cnn_cats_dogs": 46,
+    "xception": 71,
+    "inception_v3_imagenet": 75,
+    "inception_resnet_v2_imagenet": 75,
+}
 PAPER_VGG = ("model.hidden=4096", "model.batch_norm=false")
 VGG_COUNTS = {
     ("vgg11", 1000): 132_863_336,

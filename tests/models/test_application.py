@@ -35,7 +35,7 @@ def pixels(*shape: int) -> np.ndarray:
 
 def features(network: keras.Model) -> keras.Model:
     """From the image to what the head gets."""
-    return keras.Model(network.inputs, network.layers[-1].input)
+    return keras.Model(network.inputs, network.get_layer("features").output)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,187 @@
+"""Beginning with weights that exist: every format of Keras, by name and shape, and said aloud."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+from cnntrain.runs import trained
+from cnntrain.warm_start import origin, warm_start
+
+SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
+DIGITS = tuple("0123456789")
+
+
+def small(name="small", units=3, seed=0):
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Dropout(0.5, name="drop")(x)
+    x = keras.layers.Flatten()(x)
+    network = keras.Model(inputs, keras.layers.Dense(units, name="head")(x), name=name)
+    for variable in network.get_layer("norm").variables:
+        variable.assign(np.random.default_rng(seed).random(4))
+    return network
+
+
+def nested(network):
+    inputs = keras.Input((8, 8, 1))
+    return keras.Model(inputs, network(inputs))
+
+
+def same(ours, theirs, layers):
+    pairs = [
+        (a, b)
+        for name in layers
+        for a, b in zip(
+            ours.get_layer(name).get_weights(), theirs.get_layer(name).get_weights(), strict=True
+        )
+    ]
+    return all(np.array_equal(a, b) for a, b in pairs if a.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("wrap", [lambda network: network, nested], ids=["flat", "nested"])
+@pytest.mark.parametrize("file", ["x.keras", "x.h5", "x.weights.h5"])
+def test_every_format_of_keras_is_read_by_the_names_of_layers(tmp_path, file, wrap):
+    theirs = small(seed=1)
+    whole, path = wrap(theirs), tmp_path / file
+    (whole.save_weights if file.endswith("weights.h5") else whole.save)(path)
+    ours = small()
+    report = warm_start(ours, origin(str(path)), ("a", "b", "c"))
+    assert report["loaded"] == ["conv", "norm", "head"]
+    assert report["new"] == report["left"] == []
+    assert same(ours, theirs, ["conv", "norm", "head"])
+
+
+def test_legacy_file_of_weights_is_read(archives):
+    path = archives.parent / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    found = origin(str(path)).arrays
+    assert found["conv1"][0].shape == (3, 3, 3, 8)
+    assert len(found["conv1_bn"]) == 4
+
+
+def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
+    small(units=5, seed=1).save(tmp_path / "x.keras")
+    ours = small()
+    before = ours.get_layer("head").get_weights()
+    report = warm_start(ours, origin(str(tmp_path / "x.keras")), ("a", "b", "c"))
+    assert (report["loaded"], report["new"], report["left"]) == (
+        ["conv", "norm"],
+        ["head"],
+        ["head"],
+    )
+    assert np.array_equal(ours.get_layer("head").get_weights()[0], before[0])
+    assert len(report["sha256"]) == 64
+
+
+def test_nothing_that_fits_is_refused(tmp_path):
+    small().save(tmp_path / "x.keras")
+    inputs = keras.Input((4,))
+    other = keras.Model(inputs, keras.layers.Dense(2, name="other")(inputs), name="other")
+    with pytest.raises(SpecError, match="no layer of other has a namesake"):
+        warm_start(other, origin(str(tmp_path / "x.keras")), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("given", "content"),
+    [
+        ("nowhere", None),
+        ("nowhere.keras", None),
+        ("x.txt", b"x"),
+        ("x.keras", b"x"),
+        ("x.h5", b"x"),
+    ],
+)
+def test_what_holds_no_weights_is_answered(tmp_path, given, content):
+    path = tmp_path / given
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(SpecError):
+        origin(str(path))
+
+
+def test_folder_without_weights_is_no_run(tmp_path):
+    with pytest.raises(SpecError, match="no run with weights"):
+        trained(str(tmp_path))
+
+
+def test_run_goes_on_where_another_ended(train):
+    base, _ = train(*SHORT, name="base")
+    run, report = train(*SHORT, f"model.init_from={base.folder}", "seed=1")
+    assert report["init"]["new"] == []
+    assert report["init"]["from"] == str(base.best)
+    first = [float(f.open().read().split("\n")[1].split(",")[2]) for f in histories(base, run)]
+    assert first[1] < first[0]
+
+
+def histories(*runs):
+    return [run.folder / "history.csv" for run in runs]
+
+
+def test_head_of_other_classes_is_new_though_its_shape_fits(tmp_path, train):
+    base, _ = train(*SHORT, name="base")
+    record = json.loads(base.record.read_text())
+    base.record.write_text(json.dumps(record | {"class_names": [*"abcdefghij"]}))
+    _, report = train(*SHORT, f"model.init_from={base.folder}")
+    assert report["init"]["new"] == ["dense_2"]
+
+
+def test_pixels_are_normalised_as_in_the_run_that_the_weights_come_from(train):
+    base, _ = train(*SHORT, "normalisation=rescale", name="base")
+    run, _ = train(*SHORT, f"model.init_from={base.folder}")
+    own, _ = train(
+        *SHORT, f"model.init_from={base.folder}", "normalisation=standardise", name="own"
+    )
+    scales = [
+        keras.models.load_model(r.final).get_layer("normalisation").scale for r in (base, run, own)
+    ]
+    assert scales[0] == scales[1] != scales[2]
+
+
+def test_digits_to_odd_and_even_train_only_the_new_head(train):
+    base, _ = train("model=mlp_300_100", *SHORT, name="base")
+    _, report = train(
+        "model=mlp_300_100", *SHORT, "dataset.label_map=odd_even", "finetune=head",
+        f"model.init_from={base.folder}",
+    )  # fmt: skip
+    assert report["parameters"]["trainable"] == 202
+    assert (report["init"]["loaded"], report["init"]["new"]) == (["dense", "dense_1"], ["dense_2"])
+
+
+def test_deeper_vgg_takes_from_vgg11_what_the_paper_says(spec, tmp_path):
+    small_head = "model.hidden=16"
+    spec("model=vgg11", small_head).model((32, 32, 3), 10).save(tmp_path / "vgg11.keras")
+    ours = spec("model=vgg16", small_head).model((32, 32, 3), 10)
+    report = warm_start(ours, origin(str(tmp_path / "vgg11.keras")), DIGITS)
+    assert report["loaded"] == [
+        "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
+    ]  # fmt: skip
+    again = spec("model=vgg11", small_head).model((32, 32, 3), 10)
+    assert warm_start(again, origin(str(tmp_path / "vgg11.keras")), DIGITS)["new"] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "peer"), [("vgg16", "VGG16"), pytest.param("vgg19", "VGG19", marks=pytest.mark.slow)]
+)
+def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, peer):
+    keras.utils.clear_session()
+    theirs = getattr(keras.applications, peer)(weights=None, classifier_activation=None)
+    random = np.random.default_rng(0)
+    for variable in theirs.weights:
+        if "bias" in variable.path:
+            variable.assign(random.normal(0, 0.1, variable.shape))
+    theirs.save(tmp_path / "theirs.h5")
+    ours = spec(f"model={option}", "model.hidden=4096", "model.batch_norm=false").model(
+        (224, 224, 3), 1000
+    )
+    assert warm_start(ours, origin(str(tmp_path / "theirs.h5")), ())["new"] == []
+    images = random.normal(size=(2, 224, 224, 3)).astype("float32")
+    logits = theirs(images)
+    assert np.ptp(logits) > 0.01
+    np.testing.assert_allclose(ours(images), logits, atol=1e-4)
