@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint bench build clean
+.PHONY: help train sweep test test-all lint bench bench-determinism build clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,6 +36,9 @@ lint: $(READY) ## style and types
 
 bench: $(READY) ## images per second of our training step over plain Keras fit
 	$(BIN)/python scripts/bench.py
+
+bench-determinism: $(READY) ## what determinism costs, in images per second
+	$(BIN)/python scripts/bench.py --determinism
 
 build: $(READY) ## the wheel, tried in a clean environment from an empty directory
 	rm -rf dist

@@ -85,7 +85,7 @@ def schedule(
     """Return the rate of a run, its base still 1; `warmup` rises linearly to the curve.
 
     `stretch` is for the trainer: whether a resumed run of more epochs plans its curve anew.
-    Raises SpecError for a warm-up that is longer than the run.
+    Raises SpecError for a warm-up that is longer than the run, and for what the curve refuses.
     """
     warmup_steps = steps_in(warmup, steps_per_epoch, total_steps)
     if warmup_steps > total_steps:
@@ -94,12 +94,14 @@ def schedule(
             "a warm-up within the run",
             "schedule.warmup=5%",
         )
-    return Rate(
+    rate = Rate(
         lambda step: component(step, steps_per_epoch, total_steps),
         total_steps,
         warmup_steps,
         plateau,
     )
+    rate(0)  # what the curve refuses, it refuses now and not inside the graph
+    return rate
 
 
 def constant(step: keras.KerasTensor, steps_per_epoch: int, total_steps: int) -> keras.KerasTensor:
@@ -137,9 +139,120 @@ def resnet_step(
     return value
 
 
+def exponential(
+    step: keras.KerasTensor,
+    steps_per_epoch: int,
+    total_steps: int,
+    *,
+    factor: Factor,
+    every: Duration,
+    staircase: bool,
+) -> keras.KerasTensor:
+    """Times `factor` once `every` so often: at once (`staircase`) or little by little."""
+    every_steps = _every(every, steps_per_epoch, total_steps)
+    return ops.power(factor, _periods(step, every_steps, staircase))
+
+
+def inverse_time(
+    step: keras.KerasTensor,
+    steps_per_epoch: int,
+    total_steps: int,
+    *,
+    decay: NonNegative,
+    every: Duration,
+    staircase: bool,
+) -> keras.KerasTensor:
+    """1 / (1 + decay x periods), a period being `every`; whole periods only with `staircase`."""
+    every_steps = _every(every, steps_per_epoch, total_steps)
+    return 1 / (1 + decay * _periods(step, every_steps, staircase))
+
+
+def polynomial(
+    step: keras.KerasTensor,
+    steps_per_epoch: int,
+    total_steps: int,
+    *,
+    power: Positive,
+    final: Fraction,
+) -> keras.KerasTensor:
+    """From 1 to `final` with the `power` of what is left of the run."""
+    return final + (1 - final) * ops.power(1 - _progress(step, 0, total_steps), power)
+
+
 def cosine(
     step: keras.KerasTensor, steps_per_epoch: int, total_steps: int, *, final: Fraction
 ) -> keras.KerasTensor:
     """Half a cosine from 1 down to `final` (Loshchilov & Hutter 2016, arXiv:1608.03983)."""
-    progress = ops.minimum(ops.cast(step, "float32") / total_steps, 1.0)
-    return final + (1 - final) * 0.5 * (1 + ops.cos(math.pi * progress))
+    return _half_cosine(1, final, _progress(step, 0, total_steps))
+
+
+def one_cycle(
+    step: keras.KerasTensor,
+    steps_per_epoch: int,
+    total_steps: int,
+    *,
+    start: Fraction,
+    peak: Duration,
+    final: Fraction,
+) -> keras.KerasTensor:
+    """Half a cosine from `start` up to 1 at `peak`, another down to `final` at the run's end."""
+    top = _peak(peak, steps_per_epoch, total_steps)
+    rise = _half_cosine(start, 1, _progress(step, 0, top))
+    fall = _half_cosine(1, final, _progress(step, top, total_steps))
+    return ops.where(step < top, rise, fall)
+
+
+def triangular(
+    step: keras.KerasTensor,
+    steps_per_epoch: int,
+    total_steps: int,
+    *,
+    start: Fraction,
+    peak: Duration,
+    final: Fraction,
+) -> keras.KerasTensor:
+    """A line from `start` up to 1 at `peak`, another down to `final` at the run's end."""
+    top = _peak(peak, steps_per_epoch, total_steps)
+    rise = start + (1 - start) * _progress(step, 0, top)
+    fall = 1 + (final - 1) * _progress(step, top, total_steps)
+    return ops.where(step < top, rise, fall)
+
+
+def _progress(step: keras.KerasTensor, begin: int, end: int) -> keras.KerasTensor:
+    """0 until the step `begin`, 1 from the step `end`, linear between."""
+    return ops.clip(ops.cast(step - begin, "float32") / (end - begin), 0.0, 1.0)
+
+
+def _half_cosine(begin: float, end: float, progress: keras.KerasTensor) -> keras.KerasTensor:
+    return end + (begin - end) * 0.5 * (1 + ops.cos(math.pi * progress))
+
+
+def _periods(step: keras.KerasTensor, every_steps: int, staircase: bool) -> keras.KerasTensor:
+    """How many periods have passed; whole ones are counted in integers, which round nothing."""
+    if staircase:
+        return ops.cast(step // every_steps, "float32")
+    return ops.cast(step, "float32") / every_steps
+
+
+def _every(every: Duration, steps_per_epoch: int, total_steps: int) -> int:
+    """The steps of a period, at least one."""
+    every_steps = steps_in(every, steps_per_epoch, total_steps)
+    if every_steps < 1:
+        raise SpecError(
+            f"schedule.every is {every}: 0 steps of a run of {total_steps}",
+            "one step or more",
+            "schedule.every=1",
+        )
+    return every_steps
+
+
+def _peak(peak: Duration, steps_per_epoch: int, total_steps: int) -> int:
+    """The step of the peak, with steps on both sides of it."""
+    top = steps_in(peak, steps_per_epoch, total_steps)
+    if not 0 < top < total_steps:
+        raise SpecError(
+            f"schedule.peak is {peak}: step {top} of a run of {total_steps}",
+            "a peak after the first step and before the end of the run",
+            "schedule.peak=30%" if total_steps > 1 else "a longer run",
+        )
+    return top

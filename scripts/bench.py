@@ -3,12 +3,19 @@
 Both train the same network, from the same weights, without augmentation and with the same
 determinism setting, in turn within one process; the medians of the rounds are compared. Run it
 alone on the machine: `make bench`.
+
+`make bench-determinism` (`--determinism`) measures what determinism costs instead: the training
+steps of our runs with `deterministic=true` and `=false`, in turn. Each is a process of its own,
+because TensorFlow cannot leave determinism again.
 """
 
 import argparse
+import csv
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +40,7 @@ from cnntrain.spec import Spec, spec
 from cnntrain.trainer import set_up
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
+TIMED_EPOCHS = 3  # of a run in a process of its own
 Epoch = Callable[[], Any]
 
 
@@ -41,22 +49,83 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--determinism", action="store_true", help="on against off, our step")
+    parser.add_argument("--steps-of", nargs=2, help=argparse.SUPPRESS)  # MODEL true|false
     arguments = parser.parse_args()
-    with ExitStack() as stack:
-        rows = [measure(model, arguments.rounds, stack) for model in CASES]
-    if arguments.json:
-        print(json.dumps(rows, indent=2))
+    if arguments.steps_of:
+        print(steps_of(*arguments.steps_of))
         return
-    print(f"{'model':<12}{'cnntrain':>14}{'keras fit':>14}{'ratio':>8}   (images/s, medians)")
+    if arguments.determinism:
+        rows = [determinism(model, arguments.rounds) for model in CASES]
+        names, meaning = ("deterministic", "free"), "medians, and the ratio's range"
+    else:
+        with ExitStack() as stack:
+            rows = [measure(model, arguments.rounds, stack) for model in CASES]
+        names, meaning = ("cnntrain", "keras"), "medians"
+    print(json.dumps(rows, indent=2) if arguments.json else table(rows, names, meaning))
+
+
+def table(rows: list[dict[str, Any]], names: tuple[str, str], meaning: str) -> str:
+    """The rows as people read them."""
+    first, second = names
+    lines = [f"{'model':<12}{first:>14}{second:>14}{'ratio':>8}   (images/s, {meaning})"]
     for row in rows:
-        ours, theirs = row["cnntrain"], row["keras"]
-        print(f"{row['model']:<12}{ours:>14,.0f}{theirs:>14,.0f}{row['ratio']:>8.3f}")
+        line = f"{row['model']:<12}{row[first]:>14,.0f}{row[second]:>14,.0f}{row['ratio']:>8.3f}"
+        spread = "   {:.3f} to {:.3f}".format(*row["range"]) if "range" in row else ""
+        lines.append(line + spread)
+    return "\n".join(lines)
+
+
+def determinism(model: str, rounds: int) -> dict[str, Any]:
+    """Time runs with determinism and without in pairs: on, off; off, on; and so on."""
+    settings = {"deterministic": "true", "free": "false"}
+    rates: dict[str, list[float]] = {name: [] for name in settings}
+    for number in range(rounds):
+        for name in sorted(settings, reverse=number % 2 == 1):
+            rates[name].append(in_a_process(model, settings[name]))
+    ratios = [on / off for on, off in zip(rates["deterministic"], rates["free"], strict=True)]
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "model": model,
+        **medians,
+        "ratio": statistics.median(ratios),
+        "range": [min(ratios), max(ratios)],
+        "rounds": rounds,
+    }
+
+
+def in_a_process(model: str, deterministic: str) -> float:
+    """`steps_of`; what TensorFlow says meanwhile is shown only if it fails."""
+    line = [sys.executable, __file__, "--steps-of", model, deterministic]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return float(done.stdout)
+
+
+def steps_of(model: str, deterministic: str) -> float:
+    """Images per second of a run's training steps; the first epoch, which compiles, left out."""
+    checked = checked_spec(model, f"deterministic={deterministic}")
+    set_up(checked)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.claim(Path(folder) / "run", checked.config, [])
+        epoch = ours(checked, made_up(*CASES[model]), run)
+        rates = []
+        for _ in range(1 + TIMED_EPOCHS):
+            epoch()  # begins a history of its own
+            with (run.folder / "history.csv").open() as history:
+                rates += [float(row["images_per_second"]) for row in csv.DictReader(history)]
+    return statistics.median(rates[1:])
+
+
+def checked_spec(model: str, *overrides: str) -> Spec:
+    return spec(compose([f"model={model}", "schedule=constant", *overrides]).config)
 
 
 def measure(model: str, rounds: int, stack: ExitStack) -> dict[str, Any]:
     """Time epochs of both in turn; the first round, which compiles, does not count."""
     image_shape, count = CASES[model]
-    checked = spec(compose([f"model={model}", "schedule=constant"]).config)
+    checked = checked_spec(model)
     set_up(checked)
     splits = made_up(image_shape, count)
     folder = stack.enter_context(tempfile.TemporaryDirectory())

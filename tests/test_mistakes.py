@@ -556,6 +556,36 @@ WITH_DATA = {
         "within the run",
         "schedule.warmup=5%",
     ),
+    "rate that falls every 0 steps": (
+        "schedule=exponential schedule.every=0",
+        "schedule.every is 0",
+        "one step or more",
+        "schedule.every=1",
+    ),
+    "period of less than half a step": (
+        "schedule=inverse_time schedule.every=0.2%",
+        "schedule.every is 0.2%: 0 steps of a run of 200",
+        "one step or more",
+        "schedule.every=1",
+    ),
+    "peak at the first step": (
+        "schedule=triangular schedule.peak=0",
+        "schedule.peak is 0",
+        "after the first step",
+        "schedule.peak=30%",
+    ),
+    "peak at the end of the run": (
+        "schedule=one_cycle schedule.peak=2 epochs=2",
+        "schedule.peak is 2",
+        "before the end of the run",
+        "schedule.peak=30%",
+    ),
+    "peak in a run of one step": (
+        "schedule=one_cycle max_steps=1",
+        "schedule.peak is 30%: step 0 of a run of 1",
+        "before the end of the run",
+        "a longer run",
+    ),
     "limit below the number of classes": (
         "dataset.limit=5",
         "dataset.limit is 5",
