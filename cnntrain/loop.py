@@ -256,10 +256,10 @@ class Loop(keras.callbacks.Callback):
         chance = math.exp(-self.guessing)
         learnt = (row["train.accuracy"] - chance) / (1 - chance)
         shown = (row.get("valid.accuracy", 1) - chance) / (1 - chance)
-        if learnt > 0.3 and shown < 0.05:
+        if learnt > 0.3 and shown < 0.2 * learnt:
             self.progress.note(
-                f"Warning: validation is at chance ({row['valid.accuracy']:.3f}) and training is "
-                "not. The statistics of batch norm may lag behind (batch_norm_momentum=auto), or "
+                f"Warning: validation is near chance (accuracy {row['valid.accuracy']:.3f}) and "
+                f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may lag behind (batch_norm_momentum=auto), or "
                 "the validation images are of another kind."
             )
 
@@ -329,8 +329,15 @@ class Loop(keras.callbacks.Callback):
 
 
 def named(group: str, variables: list[keras.Variable]) -> list[tuple[str, keras.Variable]]:
-    """Variables with the names they have in a state."""
-    return [(f"{group}/{number}/{v.path}", v) for number, v in enumerate(variables)]
+    """Variables with the names they have in a state.
+
+    Only paths of the network are the same in every life: a second phase's optimizer is the second
+    of its process, `adam_1`, or the first.
+    """
+    return [
+        (f"{group}/{number}/{v.path if group == 'network' else v.name}", v)
+        for number, v in enumerate(variables)
+    ]
 
 
 def assign(resumed: State, variables: dict[str, list[keras.Variable]]) -> None:

@@ -53,9 +53,9 @@ def train(tmp_path, spec):
     from cnntrain.runs import Run
     from cnntrain.trainer import train as train_spec
 
-    def run_one(*overrides: str, name: str = "run"):
+    def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
         run = Run.claim(tmp_path / name, compose(overrides).config, overrides)
-        return run, train_spec(spec(*overrides), run, Silent())
+        return run, train_spec(spec(*overrides), run, Silent(said))
 
     return run_one
 
@@ -63,8 +63,8 @@ def train(tmp_path, spec):
 class Silent:
     """A `Progress` that keeps what it is told."""
 
-    def __init__(self):
-        self.lines, self.rows = [], []
+    def __init__(self, lines: list[str] | None = None):
+        self.lines, self.rows = [] if lines is None else lines, []
 
     def note(self, line):
         self.lines.append(line)

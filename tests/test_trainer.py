@@ -178,3 +178,113 @@ def test_batch_norm_evaluates_well_after_a_short_run(train):
 def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words):
     with pytest.raises(SpecError):
         train(*SHORT[:2], *words)
+
+
+def test_average_is_validated_chosen_and_saved_as_its_own_file(train, spec, tmp_path):
+    from cnntrain.evaluation import evaluate
+
+    words = ("epochs=4", *SHORT[1:], "ema_decay=0.8")
+    run, report = train(*words)
+    plain, without = train("epochs=4", *SHORT[1:], name="plain")
+    assert equal(weights(run.final), weights(plain.final)), "the average does not touch training"
+    assert not equal(weights(run.ema), weights(run.final))
+    splits = spec(*words).dataset(tmp_path, None)
+    shown = evaluate(keras.models.load_model(run.ema), splits.valid, 128)
+    assert rows(run)[-1]["valid.loss"] == pytest.approx(shown["loss"])
+    assert report["test"]["final"] == without["test"]["final"]
+    assert report["valid"]["ema"] == pytest.approx(shown)
+    best = evaluate(keras.models.load_model(run.best), splits.valid, 128)
+    assert best["accuracy"] == max(row["valid.accuracy"] for row in rows(run))
+
+
+def test_early_stopping_leaves_the_last_and_the_averaged_weights_apart(train):
+    run, report = train(
+        "epochs=9", *SHORT[1:], "optimizer.learning_rate=1e-9", "early_stopping.patience=1",
+        "ema_decay=0.9",
+    )  # fmt: skip
+    assert report["epochs"] == 2
+    assert not equal(weights(run.ema), weights(run.final))
+    assert set(report["test"]) == {"best", "final", "ema"}
+
+
+def test_average_of_batch_norm_statistics_evaluates_as_well_as_the_weights(train):
+    _, report = train("model=mlp_bn", "epochs=8", "dataset.limit=1000", "ema_decay=0.95")
+    assert report["valid"]["ema"]["accuracy"] > 0.8
+
+
+def test_pieces_change_no_numbers_beyond_rounding(train):
+    whole, _ = train(*SHORT, name="whole")
+    pieces, _ = train(*SHORT, "accumulate=4")
+    pairs = zip(weights(whole.final), weights(pieces.final), strict=True)
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in pairs)
+
+
+def test_refit_trains_on_all_images_as_long_as_validation_chose(train):
+    run, report = train("epochs=4", *SHORT[1:], "refit=true")
+    history = (run.folder / "refit" / "history.csv").read_text().splitlines()
+    assert len(history) - 1 == report["best_epoch"]
+    assert "valid" not in history[0]
+    steps = (128 + 128) // 32  # train + valid, both limited to 128
+    assert history[1].split(",")[1] == str(steps)
+    assert set(report["test"]["refit"]) == {"loss", "accuracy"}
+    assert "refit" not in report["valid"]
+    assert run.refit.is_file()
+
+
+def test_refit_lowers_the_rate_when_the_plateau_did(train):
+    words = (
+        "epochs=5", *SHORT[1:], "schedule=plateau", "schedule.plateau.patience=1",
+        "schedule.plateau.factor=0.5", "schedule.plateau.min_delta=9", "refit=true",
+        "monitor=valid.loss",
+    )  # fmt: skip
+    run, report = train(*words)
+    found = [row["learning_rate"] for row in rows(run)]
+    again = [row["learning_rate"] for row in rows(run, "refit/history.csv")]
+    assert again == found[: report["best_epoch"]]
+    assert len(set(again)) > 2
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_computes_in_half_and_keeps_weights_and_logits_whole(train, precision):
+    run, report = train(*SHORT, f"precision={precision}")
+    network = keras.models.load_model(run.final)
+    body = network.layers[-1]
+    assert body.get_layer("conv2d").compute_dtype == precision.removeprefix("mixed_")
+    assert {v.dtype for v in body.trainable_variables} == {"float32"}
+    assert network.output.dtype == "float32"
+    assert np.isfinite(report["test"]["final"]["loss"])
+
+
+def test_network_of_one_unit_learns_odd_and_even(train):
+    words = ("model=cnn_cifar", "model.one_logit=true", "dataset.label_map=odd_even", "epochs=6")
+    run, report = train(*words, "dataset.limit=1000", "batch_size=32")
+    assert keras.models.load_model(run.final).output_shape == (None, 1)
+    assert report["valid"]["best"]["accuracy"] > 0.8
+
+
+def test_network_that_only_guesses_is_warned_of(train, tmp_path):
+    from cnntrain.loop import LEARNT_BY
+
+    words = ("dataset.limit=128", "batch_size=16", f"epochs={LEARNT_BY // 8 + 1}")
+    for name, said in [("zeros", True), ("he_normal", False)]:
+        progress = []
+        train(*words, f"initializer={name}", name=name, said=progress)
+        assert any("as if the network guessed (2.3" in line for line in progress) == said
+
+
+def test_statistics_that_lag_are_warned_of(train):
+    progress = []
+    train(
+        "model=resnet20_v1", "model.depth=8", "epochs=2", "dataset.limit=640", "batch_size=32",
+        "batch_norm_momentum=0.9999", "optimizer.learning_rate=3e-3", "normalisation=none",
+        said=progress,
+    )  # fmt: skip
+    assert any("statistics of batch norm may lag" in line for line in progress)
+
+
+def test_class_weights_shift_what_the_network_prefers(train):
+    zero = ",".join(["20", *["1"] * 9])
+    run, report = train(*SHORT, f"loss.class_weights=[{zero}]")
+    history = rows(run)
+    assert history[0]["train.objective"] > history[0]["train.loss"]
+    assert report["parameters"]["trainable"] == 61_706

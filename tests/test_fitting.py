@@ -1,0 +1,38 @@
+"""What a fit plans before it begins, and what it says when memory is gone."""
+
+import numpy as np
+import pytest
+
+from cnntrain.errors import OutOfMemory
+from cnntrain.finetune import Phase
+from cnntrain.fitting import answered, entropy, in_steps
+from cnntrain.network import activations
+
+
+def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():
+    assert entropy(np.arange(50) % 5) == pytest.approx(np.log(5))
+    assert entropy(np.array([1, 1, 1, 4])) == pytest.approx(0.5623351)
+
+
+def test_last_phase_takes_the_steps_that_are_left():
+    first, second = Phase(frozenset(), epochs=2), Phase(frozenset())
+    assert in_steps([second], 10, 73) == [73]
+    assert in_steps([first, second], 10, 73) == [20, 53]
+    assert in_steps([first, second], 10, 15) == [15, 0]
+
+
+def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
+    import tensorflow as tf
+
+    checked = spec("batch_size=512", "accumulate=2")
+    network = checked.model((28, 28, 1), 10)
+    with pytest.raises(OutOfMemory) as answer, answered(checked, network):
+        tf.zeros((2**44,)) + 1  # as real as it gets: more than any machine has
+    assert "a batch of 256 images makes" in str(answer.value)
+    assert "accumulate=4" in str(answer.value)
+    assert "batch_size=256" in str(answer.value)
+
+
+def test_activations_are_the_outputs_of_all_layers(spec):
+    maps = [28 * 28, 24 * 24 * 6, 12 * 12 * 6, 8 * 8 * 16, 4 * 4 * 16, 256, 120, 84, 10]
+    assert activations(spec().model((28, 28, 1), 10)) == sum(maps)
