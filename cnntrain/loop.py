@@ -259,8 +259,9 @@ class Loop(keras.callbacks.Callback):
         if learnt > 0.3 and shown < 0.2 * learnt:
             self.progress.note(
                 f"Warning: validation is near chance (accuracy {row['valid.accuracy']:.3f}) and "
-                f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may lag behind (batch_norm_momentum=auto), or "
-                "the validation images are of another kind."
+                f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may "
+                "lag behind (batch_norm_momentum=auto), or the validation images are of another "
+                "kind."
             )
 
     def row(self, logs: Row) -> Row:
