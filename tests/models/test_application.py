@@ -18,6 +18,49 @@ EVERY = [
     for name in VARIANTS
     if not name.startswith(("efficientnet_b", "convnext")) or name.endswith(("b0", "tiny"))
 ]
+# Totals of Keras, with an average pool and one dense layer of 1000 classes. (VGG's own top has
+# three, and VGG-16 138,357,544 parameters with it.)
+COUNTS = {
+    ("xception", (71, 71, 3), 1000, ()): (22_910_480, None),
+    ("mobilenet", (32, 32, 3), 1000, ()): (4_253_864, None),
+    ("mobilenet_v2", (32, 32, 3), 1000, ()): (3_538_984, None),
+    ("nasnet_mobile", (32, 32, 3), 1000, ()): (5_326_716, None),
+    ("nasnet_large", (32, 32, 3), 1000, ()): (88_949_818, None),
+    ("efficientnet_b0", (32, 32, 3), 1000, ()): (5_330_571, None),
+    ("convnext_tiny", (32, 32, 3), 1000, ()): (28_589_128, None),
+    ("vgg16_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (15_227_688, None),
+    ("vgg19_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (20_537_384, None),
+    ("resnet50_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (25_636_712, None),
+    ("resnet101_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (44_707_176, None),
+    ("resnet152_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (60_419_944, None),
+    ("resnet50v2_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (25_613_800, None),
+    ("inception_v3_imagenet", (75, 75, 3), 1000, ("model.weights=null",)): (23_851_784, None),
+    ("inception_resnet_v2_imagenet", (75, 75, 3), 1000, ("model.weights=null",)): (
+        55_873_736,
+        None,
+    ),
+    ("densenet121_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (8_062_504, None),
+    ("densenet169_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (14_307_880, None),
+    ("densenet201_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (20_242_984, None),
+}
+SMALLEST = {"xception": 71, "inception_v3_imagenet": 75, "inception_resnet_v2_imagenet": 75}
+HEAVY = {
+    "xception": "a second or more",
+    "nasnet_mobile": "a second or more",
+    "nasnet_large": "a second or more",
+    "efficientnet_b0": "a second or more",
+    "convnext_tiny": "a second or more",
+    "vgg19_imagenet": "a second or more",
+    "resnet50_imagenet": "a second or more",
+    "resnet101_imagenet": "a second or more",
+    "resnet152_imagenet": "a second or more",
+    "resnet50v2_imagenet": "a second or more",
+    "inception_v3_imagenet": "a second or more",
+    "inception_resnet_v2_imagenet": "a second or more",
+    "densenet121_imagenet": "a second or more",
+    "densenet169_imagenet": "a second or more",
+    "densenet201_imagenet": "a second or more",
+}
 SMALL = ("model=mobilenet", "model.alpha=0.25")
 # The name that Keras gives the file of SMALL.
 OFFICIAL = "mobilenet_2_5_224_tf_no_top.h5"
