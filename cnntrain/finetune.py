@@ -87,7 +87,8 @@ def layer_wise(body: keras.Model, *, decay: Factor) -> list[Phase]:
 
 
 def _all(body: keras.Model) -> frozenset[str]:
-    return frozenset(layer.name for layer in body.layers)
+    """All layers but those whose weights the architecture fixes."""
+    return frozenset(layer.name for layer in body.layers if layer.trainable)
 
 
 def _from(body: keras.Model, name: str) -> frozenset[str]:
@@ -101,12 +102,12 @@ def _from(body: keras.Model, name: str) -> frozenset[str]:
             weighted if len(weighted) < 40 else [*weighted[:3], "…", *weighted[-30:]],
             f"finetune.from_layer={close}" if close else None,
         )
-    return frozenset(names[names.index(name) :])
+    return frozenset(names[names.index(name) :]) & _all(body)
 
 
 def _head(body: keras.Model) -> frozenset[str]:
     """The layers behind the one named `features`; without it, those that put out the logits."""
     names = [layer.name for layer in body.layers]
     if "features" in names:
-        return frozenset(names[names.index("features") + 1 :])
-    return frozenset(body.output_names)
+        return frozenset(names[names.index("features") + 1 :]) & _all(body)
+    return frozenset(body.output_names) & _all(body)

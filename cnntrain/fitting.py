@@ -16,7 +16,7 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
-from cnntrain.network import activations, body_of, build, cut, divided, freeze
+from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.runs import Run
 from cnntrain.spec import MAY_CHANGE, Spec
 from cnntrain.state import State
@@ -47,17 +47,23 @@ class Fitting:
             for name in resumed.damaged:
                 progress.note(f"{run.state / name} is damaged and is not used")
         self.planned_steps = resumed.facts["loop"]["planned_steps"] if resumed else self.total_steps
-        self.network, self.loaded = build(spec, splits, self.planned_steps, constants(resumed))
-        self.phases: list[Phase] = spec.finetune(body_of(self.network))
-        freeze(body_of(self.network), self.phases[-1].layers)
+        self.built = build(spec, splits, self.planned_steps, constants(resumed))
+        self.network, self.body = self.built.network, self.built.body
+        self.phases: list[Phase] = spec.finetune(self.body)
+        freeze(self.body, self.phases[-1].layers)
         self.average = Average(self.network, spec.ema_decay) if spec.ema_decay else None
         weights = losses.class_weights(
             spec.loss.class_weights, splits.train.labels, len(splits.class_names)
         )
-        self.loss = losses.objective(spec.loss.label_smoothing, spec.loss.focal_gamma, weights)
+        rejection = spec.loss.rejection
+        if rejection == "auto":
+            rejection = getattr(self.body, "rejection", None)
+        self.loss = losses.objective(
+            spec.loss.label_smoothing, spec.loss.focal_gamma, weights, rejection
+        )
         self.loop = Loop(
-            spec, run, self.network, self.average, self.steps_per_epoch, self.planned_steps,
-            entropy(splits.train.labels), progress, script,
+            spec, run, self.network, self.built.variables, self.average, self.steps_per_epoch,
+            self.planned_steps, entropy(splits.train.labels), progress, script,
         )  # fmt: skip
         self.loop.resume(resumed)
         self.loop.total_steps = self.total_steps
@@ -71,7 +77,7 @@ class Fitting:
                 is_done = number == loop.phase and loop.phase_over and number < last
                 if number < loop.phase or is_done or not lengths[number]:
                     continue
-                freeze(body_of(self.network), phase.layers)
+                freeze(self.body, phase.layers)
                 stage, train = self.staged(number, phase, lengths[number])
                 loop.enter(number, stage)
                 if not loop.phase_over:
@@ -94,28 +100,35 @@ class Fitting:
         Where one tensor divides what trains from what is frozen, only the part above is trained;
         without augmentation the features below are computed once.
         """
-        spec, body = self.spec, body_of(self.network)
+        spec = self.spec
         stretched = self.total_steps if spec.schedule["stretch"] else self.planned_steps
         planned = in_steps(self.phases, self.steps_per_epoch, stretched)[number]
         rate = spec.schedule(self.steps_per_epoch, planned)
-        optimizer = spec.optimizer(self.network, rate, phase.learning_rate)
+        optimizer = spec.optimizer(self.body, rate, phase.learning_rate)
         train, valid, network, below = self.splits.train, self.splits.valid, self.network, None
-        if (tensor := cut(body)) is not None:
-            below, above = divided(self.network, tensor)
+        trained = with_all_heads(self.built)
+        if (tensor := cut(self.body)) is not None:
+            below, trained = divided(self.built, tensor)
             if phase.cache and spec.augmentation.name == "none":
                 count = len(train) + (len(valid) if valid else 0)
                 self.progress.note(f"computing the features of {count:,} images once")
                 train = features(below, train, spec.batch_size)
                 valid = features(below, valid, spec.batch_size) if valid else None
-                network, below = above, None
+                network, below = trained, None
         rates = {
             v.path: phase.rates[layer.name]
-            for layer in body.layers
+            for layer in self.body.layers
             if layer.name in phase.rates
             for v in layer.variables
         }
-        model = network if tensor is None else above
-        trainee = Trainee(model.inputs, model.outputs, spec.accumulate, rates, self.average, below)
+        trainee = Trainee(
+            trained,
+            getattr(self.body, "auxiliary", ()),
+            spec.accumulate,
+            rates,
+            self.average,
+            below,
+        )
         return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid, steps), train
 
 

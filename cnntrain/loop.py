@@ -73,6 +73,7 @@ class Loop(keras.callbacks.Callback):
         spec: Spec,
         run: Run,
         network: keras.Model,
+        variables: list[keras.Variable],
         average: Average | None,
         steps_per_epoch: int,
         total_steps: int,
@@ -81,7 +82,8 @@ class Loop(keras.callbacks.Callback):
         script: Script | None = None,
     ):
         super().__init__()
-        self.spec, self.run, self.network, self.average = spec, run, network, average
+        self.spec, self.run, self.network = spec, run, network
+        self.variables, self.average = variables, average
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.planned_steps = total_steps  # when the run began; more epochs may have come since
         self.guessing, self.progress, self.script = guessing, progress, script
@@ -290,7 +292,7 @@ class Loop(keras.callbacks.Callback):
     def lasting(self) -> dict[str, list[keras.Variable]]:
         """What Keras remembers beyond a phase: weights, the seeds of dropout, their average."""
         average = self.average.variables if self.average else []
-        return {"network": self.network.variables, "average": average}
+        return {"network": self.variables, "average": average}
 
     def passing(self) -> dict[str, list[keras.Variable]]:
         """What belongs to a phase: slots, the factor of the rate."""

@@ -17,15 +17,20 @@ Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 
 
 def objective(
-    label_smoothing: float, focal_gamma: float, class_weights: Sequence[float] | None
+    label_smoothing: float,
+    focal_gamma: float,
+    class_weights: Sequence[float] | None,
+    rejection: float | None = None,
 ) -> Loss:
     """Return the loss (B,) that is minimised, in nats: cross-entropy, and what is asked beside it.
 
     `label_smoothing` spreads that much of each target over all classes (Szegedy et al. 2015,
     section 7); `focal_gamma` multiplies each term by (1 - p)^gamma (Lin et al. 2017,
-    arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class.
+    arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class. `rejection` is
+    the constant j of LeCun et al. (1998, equation 9): one class more, that nothing belongs to, with
+    the logit -j.
     """
-    if not (label_smoothing or focal_gamma or class_weights):
+    if not (label_smoothing or focal_gamma or class_weights) and rejection is None:
         return cross_entropy
 
     def loss(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
@@ -33,7 +38,10 @@ def objective(
         classes = logits.shape[-1]
         targets = shares(labels, classes)  # (B, classes)
         smooth = targets * (1 - label_smoothing) + label_smoothing / classes
-        log_p = ops.log_softmax(logits, axis=-1)
+        total = ops.logsumexp(logits, axis=-1, keepdims=True)
+        if rejection is not None:
+            total = ops.logaddexp(total, -rejection)
+        log_p = logits - total
         terms = -smooth * log_p
         if focal_gamma:  # bounded, because the power has no slope at 0
             terms = terms * ops.maximum(-ops.expm1(log_p), 1e-7) ** focal_gamma

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,15 +14,34 @@ from cnntrain.spec import Spec
 from cnntrain.warm_start import Origin, origin, warm_start
 
 
+@dataclass(frozen=True)
+class Built:
+    """A network and what it is made of.
+
+    `network` takes uint8 images (B, H, W, C) and gives float32 logits (B, classes): it is evaluated
+    and saved. `body` is the builder's own network behind the normalisation, with the auxiliary
+    heads that are there for the training loss only. `loaded` says what came from where.
+    """
+
+    network: keras.Model
+    body: keras.Model
+    loaded: dict[str, Any] | None
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables: the network's, then those of auxiliary heads."""
+        own = self.network.variables
+        return own + [v for v in self.body.variables if all(v is not other for other in own)]
+
+
 def build(
     spec: Spec, splits: Splits, total_steps: int, constants: dict[str, Any] | None = None
-) -> tuple[keras.Model, dict[str, Any] | None]:
-    """Return the network: uint8 images (B, H, W, C) in, float32 logits (B, classes) out.
+) -> Built:
+    """Return the network, with its first weights.
 
-    And, where it begins with weights of `model.init_from`, what was loaded. Twice the same,
-    whatever was done before: names of layers, and so of variables, begin from the same numbers,
-    and so do the seeds of dropout. `constants` are those of the normalisation of a run that is
-    resumed; its weights will come from the state.
+    Twice the same, whatever was done before: names of layers, and so of variables, begin from the
+    same numbers, and so do the seeds of dropout. `constants` are those of the normalisation of a
+    run that is resumed; its weights will come from the state.
     """
     keras.utils.clear_session()
     keras.config.set_dtype_policy(spec.precision)  # clearing has reset it
@@ -37,7 +57,18 @@ def build(
         if constants
         else first_layer(spec, splits, body, source)
     )
-    return keras.Model(images, body(first(images)), name=body.name), loaded
+    main = body
+    if len(body.outputs) > 1:
+        main = keras.Model(body.inputs, body.outputs[0], name=body.name)
+    return Built(keras.Model(images, main(first(images)), name=body.name), body, loaded)
+
+
+def with_all_heads(built: Built) -> keras.Model:
+    """The network with its auxiliary heads, if it has any: what is trained."""
+    if len(built.body.outputs) == 1:
+        return built.network
+    images = keras.Input(built.network.input_shape[1:], dtype="uint8")
+    return keras.Model(images, built.body(built.network.get_layer("normalisation")(images)))
 
 
 def first_layer(
@@ -59,11 +90,6 @@ def first_layer(
         return keras.layers.Rescaling(**source.normalisation, dtype="float32", name="normalisation")
     kind = ("none" if own else "standardise") if kind == "auto" else kind
     return normalisation(kind, splits.train)
-
-
-def body_of(network: keras.Model) -> keras.Model:
-    """The builder's own network, behind the normalisation."""
-    return network.layers[-1]
 
 
 def constants_of(network: keras.Model) -> dict[str, Any]:
@@ -129,15 +155,13 @@ def weights_of(operation: keras.Operation, kind: str) -> list[keras.Variable]:
     return getattr(operation, kind, [])
 
 
-def divided(network: keras.Model, tensor: keras.KerasTensor) -> tuple[keras.Model, keras.Model]:
+def divided(built: Built, tensor: keras.KerasTensor) -> tuple[keras.Model, keras.Model]:
     """Return the network below and above a tensor of its body: images to features to logits."""
-    body = body_of(network)
-    images = keras.Input(network.input_shape[1:], dtype="uint8")
-    below = keras.Model(body.inputs, tensor)
-    first = network.get_layer("normalisation")
-    return keras.Model(images, below(first(images), training=False)), keras.Model(
-        tensor, body.outputs
-    )
+    images = keras.Input(built.network.input_shape[1:], dtype="uint8")
+    below = keras.Model(built.body.inputs, tensor)
+    first = built.network.get_layer("normalisation")
+    above = keras.Model(tensor, built.body.outputs[0])
+    return keras.Model(images, below(first(images), training=False)), above
 
 
 def parameters(network: keras.Model) -> dict[str, int]:

@@ -46,6 +46,7 @@ class Loss:
     label_smoothing: Probability
     focal_gamma: NonNegative
     class_weights: Literal["none", "balanced"] | list[NonNegative]
+    rejection: Literal["auto"] | float | None
 
 
 @dataclass(frozen=True, kw_only=True)

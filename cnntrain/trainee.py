@@ -4,7 +4,7 @@ own and keep an average of its weights.
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -54,21 +54,24 @@ class Average:
 class Trainee(keras.Model):
     """The layers of a network as `fit` trains them.
 
-    `pieces` is into how many a batch is cut to save memory: the gradient is their mean, so a step
-    is the same but for batch norm, which sees the pieces. `rates` are factors of the learning rate
-    by the variables' paths. `below` makes features of images first: frozen layers, in inference.
+    Outputs beyond the first are those of auxiliary heads, whose losses are added with the weights
+    of `auxiliary` (Szegedy et al. 2014, section 5). `pieces` is into how many a batch is cut to
+    save memory: the gradient is their mean, so a step is the same but for batch norm, which sees
+    the pieces. `rates` are factors of the learning rate by the variables' paths. `below` makes
+    features of images first: frozen layers, in inference.
     """
 
     def __init__(
         self,
-        inputs: keras.KerasTensor,
-        outputs: keras.KerasTensor,
+        network: keras.Model,
+        auxiliary: Sequence[float],
         pieces: int,
         rates: Mapping[str, float],
         average: Average | None,
         below: keras.Model | None,
     ):
-        super().__init__(inputs=inputs, outputs=outputs)
+        super().__init__(inputs=network.inputs, outputs=network.outputs)
+        self.auxiliary = tuple(auxiliary)
         # in a function Keras does not take it for a layer of this model
         self.features = functools.partial(below, training=False) if below else lambda images: images
         self.pieces, self.average = pieces, average
@@ -89,6 +92,25 @@ class Trainee(keras.Model):
         if self.average is not None:
             self.average.update(self.optimizer.iterations)
         return logs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
+        """The loss of the logits, penalties included, and those of auxiliary heads."""
+        logits, *others = as_list(y_pred)
+        loss = super().compute_loss(x, y, logits, sample_weight, training)
+        for weight, other in zip(self.auxiliary, others, strict=False):
+            loss = loss + weight * ops.mean(self.loss(y, other))
+        return loss
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The metrics of the logits."""
+        return super().compute_metrics(x, y, as_list(y_pred)[0], sample_weight)
 
     def step_in_pieces(self, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """A step whose gradient is the mean of those of the pieces, computed one after another."""
@@ -122,6 +144,11 @@ class Trainee(keras.Model):
         return self.get_metrics_result()
 
 
+def as_list(outputs: Any) -> list[Any]:
+    """The logits, and those of auxiliary heads."""
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
 def compiled(trainee: Trainee, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Any:
     """Return the trainee, ready for `fit`.
 
@@ -131,7 +158,8 @@ def compiled(trainee: Trainee, optimizer: keras.optimizers.Optimizer, loss: Loss
     trainee.compile(optimizer, loss, metrics=losses.metrics())
     if not trainee.optimizer.built:
         trainee.optimizer.build(trainee.trainable_variables)
-    labels, logits = np.zeros(1, "int32"), np.zeros((1, *trainee.output_shape[1:]), "float32")
+    labels = np.zeros(1, "int32")
+    logits = [np.zeros((1, *output.shape[1:]), "float32") for output in trainee.outputs]
     trainee.compute_loss(y=labels, y_pred=logits)
     trainee.compute_metrics(None, labels, logits)
     trainee.reset_metrics()

@@ -90,12 +90,12 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     data = {"fingerprint": fingerprint(splits), "sizes": sizes(splits), "origin": splits.origin}
     run.update(**facts, data=data, class_names=splits.class_names)
     progress.note(introduction(spec, splits, fitting.network))
-    if fitting.loaded is not None:
-        run.update(init=fitting.loaded)
-        loaded, new = len(fitting.loaded["loaded"]), ", ".join(fitting.loaded["new"]) or "none"
+    if (init := fitting.built.loaded) is not None:
+        run.update(init=init)
+        loaded, new = len(init["loaded"]), len(init["new"])
         progress.note(
-            f"{loaded} of {loaded + len(fitting.loaded['new'])} layers have the weights of "
-            f"{fitting.loaded['from']}; new: {new}"
+            f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
+            + (", ".join(init["new"]) or "none")
         )
     if spec.precision != "float32" and machine["kind"] == "CPU":
         progress.note(

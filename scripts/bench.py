@@ -170,7 +170,10 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
 def theirs(checked: Spec, splits: Splits) -> Epoch:
     """An epoch as a notebook runs it: `fit` on the arrays, shuffled."""
     model = keras.Sequential(
-        [keras.Input(splits.image_shape), *build(checked, splits, total_steps=1000)[0].layers[1:]]
+        [
+            keras.Input(splits.image_shape),
+            *build(checked, splits, total_steps=1000).network.layers[1:],
+        ]
     )
     model.compile(
         keras.optimizers.Adam(1e-3),

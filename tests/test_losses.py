@@ -89,3 +89,9 @@ def test_balanced_weights_make_every_class_count_the_same():
 def test_weights_for_another_number_of_classes_are_refused():
     with pytest.raises(SpecError, match="2 numbers and there are 3 classes"):
         losses.class_weights((1, 2), np.array([0, 1, 2]), 3)
+
+
+def test_rejection_is_one_class_more_that_nothing_belongs_to():
+    loss = losses.objective(0, 0, None, rejection=1.5)
+    more = np.hstack([LOGITS, np.full((6, 1), -1.5, "float32")])
+    assert np.allclose(loss(LABELS, LOGITS), losses.cross_entropy(LABELS, more), rtol=1e-5)

@@ -19,9 +19,9 @@ def linear():
     return keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs))
 
 
-def trained(network, steps=3, pieces=1, rates=None, average=None, **options):
+def trained(network, steps=3, pieces=1, rates=None, average=None, auxiliary=(), **options):
     """Make steps of SGD on all images; return the logs of each."""
-    trainee = Trainee(network.inputs, network.outputs, pieces, rates or {}, average, None)
+    trainee = Trainee(network, auxiliary, pieces, rates or {}, average, None)
     optimizer = keras.optimizers.SGD(0.5, **options)
     compiled(trainee, optimizer, losses.cross_entropy)
     batch = (keras.ops.array(IMAGES), keras.ops.array(LABELS))
@@ -115,3 +115,19 @@ def test_average_is_in_place_within_the_block_only():
 
 def same(ours, theirs):
     return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_auxiliary_heads_add_their_weighted_loss(pieces):
+    network = linear()
+    inputs = network.inputs[0]
+    other = keras.layers.Dense(3, name="auxiliary")(inputs)
+    both = keras.Model(inputs, [network.outputs[0], other])
+    before = both.get_layer("auxiliary").get_weights()
+    alone, _ = softmax_regression(*network.get_weights(), steps=1)
+    logs = trained(both, steps=1, pieces=pieces, auxiliary=(0.3,))
+    kernel, _ = softmax_regression(*before, steps=1)
+    moved = both.get_layer("auxiliary").get_weights()[0] - before[0]
+    assert np.allclose(moved, 0.3 * (kernel - before[0]), atol=1e-6)
+    assert np.allclose(network.get_weights()[0], alone, atol=1e-6)
+    assert logs[0]["loss"] > logs[0]["cross_entropy"]
