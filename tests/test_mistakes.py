@@ -192,6 +192,42 @@ MISTAKES = {
         "rising",
         None,
     ),
+    "pieces of two sizes": (
+        "accumulate=3",
+        "accumulate is 3 and batch_size is 128",
+        "pieces of one size",
+        "accumulate=1",
+    ),
+    "no epochs for the second phase": (
+        "finetune=two_phase epochs=5",
+        "finetune.head_epochs is 5 and epochs is 5",
+        "second phase",
+        "epochs=10",
+    ),
+    "refit of a part of an epoch": (
+        "refit=true max_steps=7",
+        "refit is true and max_steps is 7",
+        "whole epochs",
+        None,
+    ),
+    "smoothing of everything": (
+        "loss.label_smoothing=1",
+        "loss.label_smoothing is 1",
+        "below 1",
+        None,
+    ),
+    "precision that does not exist": (
+        "precision=float16",
+        "precision is float16",
+        "mixed_float16",
+        None,
+    ),
+    "weights from nowhere": (
+        "model.init_from=nowhere.keras",
+        "model.init_from is nowhere.keras, which is no .keras or .h5 file",
+        "the directory of a run",
+        None,
+    ),
     "odd and even photos": (
         "dataset=cifar10 dataset.label_map=odd_even",
         "cifar10",

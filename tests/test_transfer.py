@@ -1,0 +1,54 @@
+"""Transfer learning on real data, through the real command line."""
+
+import json
+import zipfile
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PARITY = (
+    "model=mlp_300_100", "dataset=mnist", "dataset.valid=5000", "optimizer=sgd",
+    "optimizer.momentum=0", "optimizer.learning_rate=1e-3", "schedule=constant", "batch_size=32",
+    "epochs=10", "initializer.head_gain=1", "normalisation=rescale", "log_every=500",
+)  # fmt: skip
+
+
+def report(done, run):
+    assert done.returncode == 0, done.stderr
+    return json.loads((run / "report.json").read_text())
+
+
+def test_ten_digits_teach_odd_and_even(command, tmp_path, archives):
+    places = (f"manual_dir={archives}", f"data_dir={tmp_path / 'data'}")
+    assert command(*PARITY, *places, "hydra.run.dir=base").returncode == 0
+    words = (*PARITY, *places, "dataset.label_map=odd_even", "model.init_from=base")
+    head = report(command(*words, "finetune=head", "hydra.run.dir=head"), tmp_path / "head")
+    assert head["parameters"]["trainable"] == 202
+    assert head["valid"]["final"]["accuracy"] == pytest.approx(0.893, abs=0.02)
+    more = ("finetune=two_phase", "finetune.head_epochs=1", "finetune.learning_rate=1e-3")
+    all_layers = ("optimizer=adam", "epochs=4", "schedule=cosine", "hydra.run.dir=all")
+    words = [word for word in words if not word.startswith(("optimizer", "epochs", "schedule"))]
+    done = command(*words, *more, *all_layers)
+    assert report(done, tmp_path / "all")["valid"]["final"]["accuracy"] >= 0.97
+
+
+def test_frozen_mobilenet_tells_cats_from_dogs(command, tmp_path, archives):
+    weights = archives.parent / "weights" / "mobilenet_7_5_224_tf_no_top.weights.h5"
+    photos = archives / "cats_and_dogs_700.zip"
+    for path in (weights, photos):
+        if not path.exists():
+            pytest.skip(f"no {path}")
+    with zipfile.ZipFile(photos) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "cats_and_dogs"
+    (folder / "validation").rename(folder / "test")  # validation is cut from train
+    done = command(
+        "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
+        "dataset=image_folder", f"dataset.folder={folder}", "dataset.size=[224,224]",
+        "batch_size=32", "epochs=15", "hydra.run.dir=run",
+    )  # fmt: skip
+    found = report(done, tmp_path / "run")
+    assert found["test"]["best"]["accuracy"] >= 0.9
+    assert found["seconds"]["total"] < 300
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["sizes"]["test"] == 200
