@@ -4,7 +4,7 @@ A component takes the network's body and returns the phases. A layer that does n
 keeps its weights, and its batch norm uses and keeps its statistics (inference mode).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import keras
@@ -26,6 +26,19 @@ class Phase:
     learning_rate: float | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
     cache: bool = False
+
+
+def finetune(component: Callable[[keras.Model], list[Phase]], body: keras.Model) -> list[Phase]:
+    """Return the phases of a run; SpecError for one in which nothing would train."""
+    phases = component(body)
+    weighted = {layer.name for layer in body.layers if layer.trainable_weights}
+    for phase in phases:
+        if not phase.layers & weighted:
+            raise SpecError(
+                f"no layer of {body.name} that trains has weights",
+                f"finetune.from_layer at or below {body.output_names[0]}",
+            )
+    return phases
 
 
 def none(body: keras.Model) -> list[Phase]:

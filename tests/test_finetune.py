@@ -58,6 +58,12 @@ def test_layer_that_does_not_exist_is_answered_with_the_nearest(spec):
     assert answer.value.hint.startswith("finetune.from_layer=block5_conv")
 
 
+def test_layer_above_all_weights_is_refused(spec):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), keras.layers.ReLU()])
+    with pytest.raises(SpecError, match="that trains has weights"):
+        spec("finetune=head", "finetune.from_layer=re_lu").finetune(network)
+
+
 def test_batchnorm_needs_a_batch_norm(spec):
     with pytest.raises(SpecError, match="no batch norm"):
         phases(spec, "finetune=batchnorm")
