@@ -115,6 +115,7 @@ def named(report: Mapping[str, Any]) -> dict[str, str]:
         "best": f"best epoch ({report.get('best_epoch')})",
         "final": "last epoch",
         "ema": "last average",
-        "refit": f"refit on train + valid ({report.get('best_epoch')} epochs)",
+        "refit": f"refit on train + valid ({report.get('best_epoch')} epochs"
+        + (", averaged)" if "ema" in report["test"] else ")"),
     }
     return {key: name for key, name in names.items() if key in report["test"]}

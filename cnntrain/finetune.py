@@ -119,8 +119,12 @@ def _from(body: keras.Model, name: str) -> frozenset[str]:
 
 
 def _head(body: keras.Model) -> frozenset[str]:
-    """The layers behind the one named `features`; without it, those that put out the logits."""
+    """The layers behind the one named `features`; without it, those that put out the logits, or
+    the last one that has weights to train.
+    """
     names = [layer.name for layer in body.layers]
     if "features" in names:
         return frozenset(names[names.index("features") + 1 :]) & _all(body)
-    return frozenset(body.output_names) & _all(body)
+    outputs = {name for name in body.output_names if body.get_layer(name).trainable_weights}
+    weighted = [layer.name for layer in body.layers if layer.trainable_weights]
+    return frozenset(outputs or weighted[-1:])

@@ -18,9 +18,11 @@ from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.runs import Run
+from cnntrain.schedules import Rate
 from cnntrain.spec import MAY_CHANGE, Spec
 from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee, compiled
+from cnntrain.warm_start import Origin
 
 
 class Fitting:
@@ -37,6 +39,7 @@ class Fitting:
         run: Run,
         splits: Splits,
         progress: Progress,
+        source: Origin | None = None,
         script: Script | None = None,
     ):
         self.spec, self.splits, self.progress = spec, splits, progress
@@ -46,11 +49,20 @@ class Fitting:
             check_resumable(spec, run, splits, resumed, self.total_steps)
             for name in resumed.damaged:
                 progress.note(f"{run.state / name} is damaged and is not used")
-        self.planned_steps = resumed.facts["loop"]["planned_steps"] if resumed else self.total_steps
-        self.built = build(spec, splits, self.planned_steps, constants(resumed))
+        if script is not None:
+            self.planned_steps = script.planned_epochs * self.steps_per_epoch
+        elif resumed is not None:
+            self.planned_steps = resumed.facts["loop"]["planned_steps"]
+        else:
+            self.planned_steps = self.total_steps
+        self.built = build(spec, splits, self.planned_steps, source, constants(resumed))
         self.network, self.body = self.built.network, self.built.body
+        self.fixed = {layer.name for layer in self.body.layers if not layer.trainable}
         self.phases: list[Phase] = spec.finetune(self.body)
         freeze(self.body, self.phases[-1].layers)
+        for number, length in enumerate(self.lengths()):
+            if length:
+                self.rate(number)  # what a schedule refuses, it refuses now
         self.average = Average(self.network, spec.ema_decay) if spec.ema_decay else None
         weights = losses.class_weights(
             spec.loss.class_weights, splits.train.labels, len(splits.class_names)
@@ -66,44 +78,64 @@ class Fitting:
             self.planned_steps, entropy(splits.train.labels), progress, script,
         )  # fmt: skip
         self.loop.resume(resumed)
-        self.loop.total_steps = self.total_steps
+        self.loop.total_steps = (
+            self.total_steps if script is None else script.epochs * self.steps_per_epoch
+        )
+        if self.loop.stopped_early and self.loop.phase == len(self.phases) - 1:
+            progress.note(f"stopped early after epoch {self.loop.epochs}: more change nothing")
 
     def fit(self) -> None:
         """Train through the phases that are left."""
-        loop, last = self.loop, len(self.phases) - 1
-        lengths = in_steps(self.phases, self.steps_per_epoch, self.total_steps)
+        loop = self.loop
         with loop.signals, answered(self.spec, self.network):
-            for number, phase in enumerate(self.phases):
-                is_done = number == loop.phase and loop.phase_over and number < last
-                if number < loop.phase or is_done or not lengths[number]:
+            for number, (phase, length) in enumerate(zip(self.phases, self.lengths(), strict=True)):
+                if number < loop.phase or not length or not loop.turn_to(number, length):
                     continue
                 freeze(self.body, phase.layers)
-                stage, train = self.staged(number, phase, lengths[number])
-                loop.enter(number, stage)
-                if not loop.phase_over:
-                    stage.trainee.fit(
-                        pipeline.training(
-                            train, self.spec.batch_size, self.steps_per_epoch,
-                            self.spec.augmentation, self.spec.seed, loop.step,
-                        ),
-                        initial_epoch=loop.epochs,
-                        epochs=loop.epochs + lengths[number],  # the loop ends it
-                        steps_per_epoch=self.steps_per_epoch,
-                        callbacks=[loop],
-                        shuffle=False,
-                        verbose=0,
-                    )  # fmt: skip
+                stage, train = self.staged(number, phase)
+                loop.enter(stage)
+                stage.trainee.fit(
+                    pipeline.training(
+                        train, self.spec.batch_size, self.steps_per_epoch,
+                        self.spec.augmentation, self.spec.seed, loop.step,
+                    ),
+                    initial_epoch=loop.epochs,
+                    epochs=loop.epochs + length,  # the loop ends it
+                    steps_per_epoch=self.steps_per_epoch,
+                    callbacks=[loop],
+                    shuffle=False,
+                    verbose=0,
+                )  # fmt: skip
+            loop.signals.leave()  # one that came when no step was left
 
-    def staged(self, number: int, phase: Phase, steps: int) -> tuple[Stage, Examples]:
+    def starts_learnt(self) -> bool:
+        """Whether the layers that are frozen at first, if any, have learnt weights."""
+        weighted = {layer.name for layer in self.body.layers if layer.weights}
+        frozen = weighted - self.phases[0].layers - self.fixed
+        return self.built.loaded is not None or frozen <= set(getattr(self.body, "pretrained", ()))
+
+    def lengths(self) -> list[int]:
+        """The steps of each phase."""
+        return in_steps(self.phases, self.steps_per_epoch, self.total_steps)
+
+    def rate(self, number: int) -> Rate:
+        """The rate of a phase, planned when the run began, or anew if `stretch` wants it.
+
+        A phase that the run had no steps for when it began is planned now.
+        """
+        planned = in_steps(self.phases, self.steps_per_epoch, self.planned_steps)[number]
+        if self.spec.schedule["stretch"] or not planned:
+            planned = self.lengths()[number]
+        return self.spec.schedule(self.steps_per_epoch, planned)
+
+    def staged(self, number: int, phase: Phase) -> tuple[Stage, Examples]:
         """Return a phase as it is trained, and its training examples.
 
         Where one tensor divides what trains from what is frozen, only the part above is trained;
         without augmentation the features below are computed once.
         """
         spec = self.spec
-        stretched = self.total_steps if spec.schedule["stretch"] else self.planned_steps
-        planned = in_steps(self.phases, self.steps_per_epoch, stretched)[number]
-        rate = spec.schedule(self.steps_per_epoch, planned)
+        rate = self.rate(number)
         optimizer = spec.optimizer(self.body, rate, phase.learning_rate)
         train, valid, network, below = self.splits.train, self.splits.valid, self.network, None
         trained = with_all_heads(self.built)
@@ -129,7 +161,7 @@ class Fitting:
             self.average,
             below,
         )
-        return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid, steps), train
+        return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid), train
 
 
 def constants(resumed: State | None) -> dict[str, Any] | None:

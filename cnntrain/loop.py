@@ -53,7 +53,6 @@ class Stage:
     network: keras.Model
     rate: Rate
     valid: Examples | None
-    steps: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Script:
     """What a training did that depended on its validation; a refit, which has none, repeats it."""
 
     epochs: int
+    planned_epochs: int  # for which its rates were planned
     phases: Sequence[int] = (0,)  # the epochs before each phase
     fell: Sequence[int] = ()  # the epochs after which the plateau lowered the rate
 
@@ -90,7 +90,7 @@ class Loop(keras.callbacks.Callback):
         self.best = Monitor(spec.monitor, tie=spec.monitor.replace("accuracy", "loss"))
         self.step = self.epochs = 0  # done so far
         self.first_step = 0  # the one at which this epoch began
-        self.phase, self.phase_began, self.phase_over = 0, 0, False
+        self.phase, self.phase_began, self.phase_steps = 0, 0, 0
         self.phases: list[int] = [0]  # these two are for a Script
         self.fell: list[int] = []
         self.stopped_early = False
@@ -130,17 +130,21 @@ class Loop(keras.callbacks.Callback):
         self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
         assign(resumed, self.lasting())
 
-    def enter(self, number: int, stage: Stage) -> None:
-        """Begin a phase, or go on with it where the state left it."""
-        self.stage = stage
+    def turn_to(self, number: int, steps: int) -> bool:
+        """Begin a phase of so many steps, or go on with it; return whether any are left."""
         if number > self.phase:
-            self.phase, self.phase_began, self.phase_over = number, self.step, False
+            self.phase, self.phase_began = number, self.step
             self.phases.append(self.epochs)
             self.patience, self.plateau = self.watches()
             self.stopped_early, self.resumed = False, None
-        elif self.resumed is not None:
+        self.phase_steps = steps
+        return self.step < self.ends and not self.stopped_early
+
+    def enter(self, stage: Stage) -> None:
+        """Take the phase's variables to where the state left them."""
+        self.stage = stage
+        if self.resumed is not None:
             assign(self.resumed, self.passing())
-        self.phase_over = self.ends <= self.step or self.stopped_early
         self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
 
@@ -148,7 +152,7 @@ class Loop(keras.callbacks.Callback):
     def ends(self) -> int:
         """The step with which the phase ends, unless it stops early."""
         if self.script is None:
-            return self.phase_began + self.stage.steps
+            return self.phase_began + self.phase_steps
         later = [*self.script.phases[self.phase + 1 :], self.script.epochs]
         return min(later[0], self.script.epochs) * self.steps_per_epoch
 
@@ -225,16 +229,17 @@ class Loop(keras.callbacks.Callback):
             self.fell.append(self.epochs)
         self.run.append("history.csv", row)
         self.progress.epoch(row)
-        waited = self.has_waited(row)  # asked also at the end, for a run that is extended
-        self.stopped_early = waited and self.step < self.ends
-        self.phase_over = self.model.stop_training = waited or self.step == self.ends
-        if self.stopped_early:
+        self.stopped_early = self.has_waited(row)
+        if self.stopped_early and self.step < self.ends:
             self.progress.note(
                 f"stopped early: {self.spec.monitor} has not improved for "
                 f"{self.spec.early_stopping.patience} epochs"
             )
-        if self.phase_over:
+        self.model.stop_training = self.stopped_early or self.step == self.ends
+        if self.model.stop_training:
             self.warn_of_statistics(row)
+            self.warn_of_skipped_steps()
+        self.resumed = None
         self.first_step = self.step
         self.save()
         self.signals.leave()
@@ -285,13 +290,27 @@ class Loop(keras.callbacks.Callback):
             "images_per_second": round(images / self.epoch_seconds, 1),
         }
 
+    def warn_of_skipped_steps(self) -> None:
+        """Say so where float16 let most gradients overflow: these steps changed nothing."""
+        made, steps = self.updates(), self.step - self.phase_began
+        if made < steps / 2:
+            self.progress.note(
+                f"Warning: {steps - made} of {steps} steps were skipped because their gradients "
+                "were not finite in float16. Try precision=mixed_bfloat16, a smaller "
+                "optimizer.learning_rate, or smaller loss.class_weights."
+            )
+
     def learning_rate(self) -> float:
         """The rate of the step that was last made."""
-        return float(self.stage.rate(self.step - 1 - self.phase_began))
+        return float(self.stage.rate(max(0, self.updates() - 1)))
+
+    def updates(self) -> int:
+        """The updates of this phase: its steps, but for those that float16 made overflow."""
+        return int(self.stage.trainee.optimizer.iterations)
 
     def lasting(self) -> dict[str, list[keras.Variable]]:
         """What Keras remembers beyond a phase: weights, the seeds of dropout, their average."""
-        average = self.average.variables if self.average else []
+        average = [*self.average.variables, self.average.step] if self.average else []
         return {"network": self.variables, "average": average}
 
     def passing(self) -> dict[str, list[keras.Variable]]:
@@ -317,7 +336,7 @@ class Loop(keras.callbacks.Callback):
 
     def facts(self) -> dict[str, Any]:
         names = (
-            "step", "epochs", "first_step", "phase", "phase_began", "phase_over", "phases", "fell",
+            "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell",
             "stopped_early", "seconds", "epoch_seconds", "window", "best_row", "planned_steps",
             "warned",
         )  # fmt: skip

@@ -56,7 +56,7 @@ def objective(
 def class_weights(wanted: str | Sequence[float], labels: np.ndarray, classes: int) -> list[float]:
     """Return a weight for each class, or none: `balanced` gives n / (classes * n_class).
 
-    Raises SpecError for another number of weights than there are classes.
+    Raises SpecError for another number of weights than there are classes, or only zeros.
     """
     if wanted == "none":
         return []
@@ -69,6 +69,8 @@ def class_weights(wanted: str | Sequence[float], labels: np.ndarray, classes: in
             "a weight for each class, or balanced",
             "loss.class_weights=balanced",
         )
+    if not any(wanted):
+        raise SpecError("loss.class_weights are all 0", "at least one class that counts")
     return [float(weight) for weight in wanted]
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from cnntrain.datasets.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
 from cnntrain.spec import Spec
-from cnntrain.warm_start import Origin, origin, warm_start
+from cnntrain.warm_start import Origin, warm_start
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,17 @@ class Built:
 
 
 def build(
-    spec: Spec, splits: Splits, total_steps: int, constants: dict[str, Any] | None = None
+    spec: Spec,
+    splits: Splits,
+    total_steps: int,
+    source: Origin | None = None,
+    constants: dict[str, Any] | None = None,
 ) -> Built:
     """Return the network, with its first weights.
 
     Twice the same, whatever was done before: names of layers, and so of variables, begin from the
-    same numbers, and so do the seeds of dropout. `constants` are those of the normalisation of a
-    run that is resumed; its weights will come from the state.
+    same numbers, and so do the seeds of dropout. `source` has weights to begin with; `constants`
+    are those of the normalisation of a run that is resumed, whose weights are in its state.
     """
     keras.utils.clear_session()
     keras.config.set_dtype_policy(spec.precision)  # clearing has reset it
@@ -49,7 +54,6 @@ def build(
     body = spec.model(splits.image_shape, len(splits.class_names))
     spec.initializer(body, spec.seed)
     fit_batch_norm(body, spec.batch_norm_momentum, total_steps)
-    source = origin(spec.model["init_from"]) if spec.model["init_from"] and not constants else None
     loaded = warm_start(body, source, splits.class_names) if source else None
     images = keras.Input(splits.image_shape, dtype="uint8", name="images")
     first = (
@@ -87,9 +91,22 @@ def first_layer(
             "normalisation=auto",
         )
     if kind == "auto" and source is not None and source.normalisation is not None and not own:
+        check_constants(source, splits.image_shape)
         return keras.layers.Rescaling(**source.normalisation, dtype="float32", name="normalisation")
     kind = ("none" if own else "standardise") if kind == "auto" else kind
     return normalisation(kind, splits.train)
+
+
+def check_constants(source: Origin, image_shape: tuple[int, int, int]) -> None:
+    """Refuse a mean image, or channels, of another shape than these images."""
+    for value in (source.normalisation or {}).values():
+        shape = np.shape(value)
+        if any(a not in (1, b) for a, b in zip(shape[::-1], image_shape[::-1], strict=False)):
+            raise SpecError(
+                f"{source.path} subtracts a mean of shape {shape} and the images are {image_shape}",
+                "images of that shape",
+                "normalisation=standardise",
+            )
 
 
 def constants_of(network: keras.Model) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Run:
         self.ema, self.refit = folder / "ema.keras", folder / "refit.keras"
         self.report, self.log = folder / "report.json", folder / "train.log"
         self.state, self.spec = folder / "state", folder / "spec.yaml"
+        self.origin = self.state / "init_from"  # a copy of the weights that it begins with
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
         self.before: dict[Path, str] = {}
@@ -120,8 +121,12 @@ class Run:
         replace(self.spec, header + text)
 
     def discard(self) -> None:
-        """Take a run back whose spec was refused after all: nothing of it was done."""
+        """Take a run back whose spec was refused after all, unless something of it was done."""
+        if any(self.state.glob("*.state")):
+            self.finish("failed", error="refused after it had begun")
+            return
         self.lock.release()
+        shutil.rmtree(self.origin, ignore_errors=True)
         for name in ("run.json", "spec.yaml", "train.log", "state/lock"):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a directory that another run is in stays
@@ -167,6 +172,22 @@ class Run:
         """Add a line to train.log."""
         with self.log.open("a", encoding="utf-8") as file:
             file.write(line.rstrip() + "\n")
+
+    def keep_origin(self, file: Path) -> Path:
+        """Return a copy of the weights that the run begins with, and of the run they are from.
+
+        With it a resume and a refit do not depend on what becomes of the original.
+        """
+        copy = self.origin / file.name
+        if not copy.exists():
+            self.origin.mkdir(parents=True, exist_ok=True)
+            record = file.parent / "run.json"
+            if record.is_file():
+                shutil.copyfile(record, self.origin / "run.json")
+            unfinished = copy.with_name(f"unfinished_{file.name}")
+            shutil.copyfile(file, unfinished)
+            unfinished.replace(copy)
+        return copy
 
     def save(self, network: Any, path: Path) -> None:
         """Save a Keras model under its name only once it is whole."""

@@ -12,6 +12,7 @@ from cnntrain.components import GROUPS, Component, component, vocabulary
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import (
     Count,
+    Factor,
     Fraction,
     NonNegative,
     Positive,
@@ -61,7 +62,7 @@ class Settings:
     accumulate: Count
     refit: bool
     loss: Loss
-    ema_decay: Probability | None
+    ema_decay: Factor | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction

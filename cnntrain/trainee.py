@@ -30,10 +30,12 @@ class Average:
             keras.Variable(weight.numpy(), trainable=False, dtype=weight.dtype, name=weight.name)
             for weight in self.weights
         ]
+        self.step = keras.Variable(0, trainable=False, dtype="int32", name="step")
 
-    def update(self, step: keras.KerasTensor) -> None:
-        """Take in the weights after `step` updates."""
-        done = ops.cast(step, "float32")
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        self.step.assign_add(1)
+        done = ops.cast(self.step, "float32")
         rest = 1 - ops.minimum(self.decay, (1 + done) / (10 + done))
         for mean, weight in zip(self.variables, self.weights, strict=True):
             mean.assign(mean + ops.cast(rest, mean.dtype) * (weight - mean))
@@ -90,7 +92,7 @@ class Trainee(keras.Model):
         for (variable, rate), old in zip(self.slowed, before, strict=True):
             variable.assign(old + rate * (variable - old))
         if self.average is not None:
-            self.average.update(self.optimizer.iterations)
+            self.average.update()
         return logs
 
     def compute_loss(

@@ -17,8 +17,9 @@ from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters
-from cnntrain.runs import Run
+from cnntrain.runs import Run, trained
 from cnntrain.spec import Spec
+from cnntrain.warm_start import Origin, origin
 
 
 def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
@@ -32,17 +33,18 @@ def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
     splits = spec.dataset(folder(spec.data_dir, "data_dir"), manual_dir)
     clock.lap("data")
 
-    fitting = Fitting(spec, run, splits, progress)
+    source = beginning(spec, run)
+    fitting = Fitting(spec, run, splits, progress, source)
     announce(spec, run, splits, fitting, progress)
     clock.lap("build")
     fitting.fit()
     clock.lap("train")
 
     report = results(spec, run, splits, fitting)
-    if spec.refit:
-        report["test"]["refit"] = refitted(spec, run, splits, fitting, progress)
-        clock.lap("refit")
     clock.lap("test")
+    if spec.refit:
+        report["test"]["refit"] = refitted(spec, run, splits, fitting, progress, source)
+        clock.lap("refit")
     seconds, steps = fitting.loop.seconds, fitting.loop.step
     report["seconds"] = clock.seconds | {"steps": seconds}
     report["images_per_second"] = round(steps * spec.batch_size / seconds, 1)
@@ -83,6 +85,15 @@ def folder(text: str, setting: str) -> Path:
     return path
 
 
+def beginning(spec: Spec, run: Run) -> Origin | None:
+    """The weights to begin with, from the run's own copy of them."""
+    init_from = spec.model["init_from"]
+    if init_from is None:
+        return None
+    kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
+    return origin(kept or run.keep_origin(trained(init_from)[0]), init_from)
+
+
 def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
     """Say what is going to be trained, and put it into run.json."""
     machine = device()
@@ -96,6 +107,11 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         progress.note(
             f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
             + (", ".join(init["new"]) or "none")
+        )
+    elif not fitting.starts_learnt() and not any(run.state.glob("*.state")):
+        progress.note(
+            f"Warning: finetune={spec.finetune.name} freezes layers with random weights; begin "
+            "with learnt ones: model.init_from=RUN, or a network with model.weights=imagenet"
         )
     if spec.precision != "float32" and machine["kind"] == "CPU":
         progress.note(
@@ -135,7 +151,12 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
 
 
 def refitted(
-    spec: Spec, run: Run, splits: Splits, chosen: Fitting, progress: Progress
+    spec: Spec,
+    run: Run,
+    splits: Splits,
+    chosen: Fitting,
+    progress: Progress,
+    source: Origin | None,
 ) -> dict[str, float]:
     """Train once more on train + valid, as long as validation chose; return the test's numbers.
 
@@ -147,8 +168,9 @@ def refitted(
     again = Run(run.folder / "refit")
     again.folder.mkdir(exist_ok=True)
     progress.note(f"refit: {epochs} epochs on train + valid")
-    script = Script(epochs, tuple(loop.phases), tuple(loop.fell))
-    fitting = Fitting(spec, again, splits.merged(), progress, script)
+    planned = chosen.planned_steps // chosen.steps_per_epoch
+    script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
+    fitting = Fitting(spec, again, splits.merged(), progress, source, script)
     fitting.fit()
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
         run.save(fitting.network, run.refit)

@@ -33,20 +33,21 @@ class Origin:
     """What a file of weights holds: arrays by layer, and what is known of its network."""
 
     path: Path
+    said: str
     arrays: Arrays
     name: str | None  # of the network, in a run of ours
     class_names: tuple[str, ...] | None
     normalisation: Mapping[str, Any] | None  # scale and offset of the first layer
 
 
-def origin(init_from: str) -> Origin:
-    """Read what `model.init_from` names; SpecError if there is nothing that can be read."""
-    path, record = trained(init_from)
+def origin(given: Path | str, said: str | None = None) -> Origin:
+    """Read a file of weights, or a run's; SpecError if it cannot be read. `said` is its name."""
+    path, record = trained(str(given))
     try:
         config, file = opened(path)
         with file:
             arrays = by_layer(file)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise SpecError(
             f"{path} cannot be read as weights: {error}",
             "a run, a .keras or a .h5 that Keras has written",
@@ -56,6 +57,7 @@ def origin(init_from: str) -> Origin:
     names = record.get("class_names")
     return Origin(
         path,
+        said or str(path),
         arrays,
         config.get("config", {}).get("name"),
         tuple(names) if names else None,
@@ -112,7 +114,7 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
     loaded = [name for name in weighted if name in allowed and fits(weighted[name], origin.arrays)]
     if not loaded:
         raise SpecError(
-            f"no layer of {body.name} has a namesake of the same shape in {origin.path}",
+            f"no layer of {body.name} has a namesake of the same shape in {origin.said}",
             f"weights for {shapes(weighted)}; there are {shapes(origin.arrays)}",
             "the model that the weights were trained in",
         )
@@ -121,7 +123,7 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
         for variable, value in zip(saved, floats(origin.arrays[name]), strict=True):
             variable.assign(value)
     return {
-        "from": str(origin.path),
+        "from": origin.said,
         "sha256": hashlib.sha256(origin.path.read_bytes()).hexdigest(),
         "loaded": loaded,
         "new": [name for name in weighted if name not in loaded],

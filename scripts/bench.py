@@ -157,8 +157,9 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
     """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows."""
     fitting = Fitting(checked, run, splits, Console(run, checked, RichConsole(quiet=True)))
     steps, loop = fitting.steps_per_epoch, fitting.loop
-    stage, train = fitting.staged(0, fitting.phases[0], fitting.total_steps)
-    loop.enter(0, stage)
+    loop.turn_to(0, fitting.total_steps)
+    stage, train = fitting.staged(0, fitting.phases[0])
+    loop.enter(stage)
     batches = pipeline.training(
         train, checked.batch_size, steps, checked.augmentation, checked.seed
     )

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -273,6 +274,42 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     assert rates["kept"][8:] == [rates["kept"][7]] * 8
     assert rates["stretched"][8] > rates["kept"][7]
     assert rates["stretched"][15] < rates["stretched"][8]
+
+
+@pytest.mark.parametrize("ended", ["max_steps=6", "max_steps=13"], ids=["in the first", "later"])
+def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, ended):
+    words = (
+        "finetune=two_phase", "finetune.head_epochs=3", "epochs=5", "schedule=constant",
+        "dataset.limit=128", "batch_size=32", "log_every=1",
+    )  # fmt: skip
+    assert command(*words, ended, "hydra.run.dir=run").returncode == 0
+    assert command("resume", "run", "max_steps=null").returncode == 0
+    table = (tmp_path / "run" / "steps.csv").read_text().splitlines()[1:]
+    rates = [float(row.split(",")[2]) for row in table]
+    assert rates == pytest.approx([1e-3] * 12 + [1e-5] * 8)
+
+
+def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, command):
+    short = ("epochs=2", "dataset.limit=128", "batch_size=32")
+    assert command(*short, "hydra.run.dir=base").returncode == 0
+    words = (*short, "model.init_from=base", "finetune=head", "refit=true")
+    assert command(*words, "hydra.run.dir=run").returncode == 0
+    (tmp_path / "base").rename(tmp_path / "gone")
+    done = command("resume", "run", "epochs=4")
+    assert done.returncode == 0, done.stderr
+    assert rows_of(tmp_path / "run", "history.csv") == 4
+
+
+def test_refit_of_an_extended_run_is_the_same_whether_or_not_it_was_made_before(tmp_path, command):
+    words = ("epochs=2", "dataset.limit=128", "batch_size=32", "refit=true")
+    rates = {}
+    for name in ("kept", "removed"):
+        assert command(*words, f"hydra.run.dir={name}").returncode == 0
+        if name == "removed":
+            shutil.rmtree(tmp_path / name / "refit")
+        assert command("resume", name, "epochs=4").returncode == 0
+        rates[name] = timeless((tmp_path / name / "refit" / "history.csv").read_text())
+    assert rates["kept"] == rates["removed"]
 
 
 @pytest.mark.parametrize(

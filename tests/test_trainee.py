@@ -75,7 +75,7 @@ def test_average_is_the_one_of_numpy():
     expected = network.get_weights()
     for step in range(1, 6):
         trained(network, steps=1)
-        average.update(keras.ops.array(step))
+        average.update()
         keep = min(0.3, (1 + step) / (10 + step))
         pairs = zip(expected, network.get_weights(), strict=True)
         expected = [keep * mean + (1 - keep) * weight for mean, weight in pairs]

@@ -288,3 +288,26 @@ def test_class_weights_shift_what_the_network_prefers(train):
     history = rows(run)
     assert history[0]["train.objective"] > history[0]["train.loss"]
     assert report["parameters"]["trainable"] == 61_706
+
+
+def test_refusal_of_the_second_phase_comes_before_the_first(train, tmp_path):
+    words = ("finetune=two_phase", "finetune.head_epochs=3", "epochs=4", "schedule.warmup=2")
+    with pytest.raises(SpecError, match="warmup"):
+        train(*words, *SHORT[1:])
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
+def test_frozen_layers_without_learnt_weights_are_warned_of(train):
+    progress = []
+    train(*SHORT, "finetune=head", said=progress)
+    assert any("freezes layers with random weights" in line for line in progress)
+
+
+def test_steps_that_float16_skips_are_counted_and_said(train):
+    progress = []
+    weights = ",".join(["99999"] * 10)
+    run, _ = train(
+        *SHORT, "precision=mixed_float16", f"loss.class_weights=[{weights}]", said=progress
+    )
+    assert any("steps were skipped" in line for line in progress)
+    assert rows(run)[-1]["learning_rate"] == rows(run)[0]["learning_rate"]

@@ -1,5 +1,6 @@
 """Beginning with weights that exist: every format of Keras, by name and shape, and said aloud."""
 
+import contextlib
 import json
 
 import keras
@@ -115,7 +116,7 @@ def test_run_goes_on_where_another_ended(train):
     base, _ = train(*SHORT, name="base")
     run, report = train(*SHORT, f"model.init_from={base.folder}", "seed=1")
     assert report["init"]["new"] == []
-    assert report["init"]["from"] == str(base.best)
+    assert report["init"]["from"] == str(base.folder)
     first = [float(f.open().read().split("\n")[1].split(",")[2]) for f in histories(base, run)]
     assert first[1] < first[0]
 
@@ -185,3 +186,25 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
     logits = theirs(images)
     assert np.ptp(logits) > 0.01
     np.testing.assert_allclose(ours(images), logits, atol=1e-4)
+
+
+def test_mean_image_of_another_size_is_refused(train):
+    base, _ = train(*SHORT, "normalisation=pixel_mean", name="base")
+    words = (f"model.init_from={base.folder}", "dataset.image_size=[48,48]")
+    with pytest.raises(SpecError, match="subtracts a mean of shape"):
+        train(*SHORT, *words)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_damaged_file_is_answered_or_read(tmp_path, suffix):
+    random = np.random.default_rng(0)
+    path = tmp_path / f"x{suffix}"
+    (small().save if suffix == ".keras" else small().save_weights)(path)
+    content = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), 8):
+            damaged[place] ^= 255
+        path.write_bytes(damaged)
+        with contextlib.suppress(SpecError):
+            origin(str(path))
