@@ -19,3 +19,10 @@ def test_local_response_norm_is_the_formula_of_the_paper():
     sums = [100 + 400 + 900, 3000, 5500, 9000, 8600, 1600 + 2500 + 3600]
     expected = maps.ravel() / (2 + 1e-4 * np.array(sums)) ** 0.75
     np.testing.assert_allclose(np.ravel(local_response_norm(keras.ops.array(maps))), expected, 1e-5)
+
+
+def test_half_precision_stays_and_does_not_overflow():
+    maps = np.full((1, 1, 1, 6), 1000, "float16")
+    normed = local_response_norm(keras.ops.array(maps))
+    assert keras.backend.standardize_dtype(normed.dtype) == "float16"
+    np.testing.assert_allclose(np.ravel(normed)[2], 1000 / (2 + 500) ** 0.75, rtol=1e-3)

@@ -101,6 +101,7 @@ def test_cifar_networks_have_their_depth_and_widths(spec, option, depth, shapes)
     ],
 )
 def test_logits_are_those_of_keras_applications_with_the_same_weights(spec, depth, size):
+    keras.utils.set_random_seed(0)
     theirs = getattr(keras.applications, f"DenseNet{depth}")(
         weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None
     )
