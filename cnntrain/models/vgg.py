@@ -8,10 +8,12 @@ from keras import layers
 
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Probability, Variant
+from cnntrain.models.blocks import local_response_norm
 
 # Table 1 of the paper: the kernel sizes of each stage. Every stage ends in a 2x2 max pool.
 VARIANTS = {
     "A": [[3], [3], [3, 3], [3, 3], [3, 3]],  # VGG-11
+    "A-LRN": [[3], [3], [3, 3], [3, 3], [3, 3]],  # the same, normalised after the first convolution
     "B": [[3, 3], [3, 3], [3, 3], [3, 3], [3, 3]],  # VGG-13
     "C": [[3, 3], [3, 3], [3, 3, 1], [3, 3, 1], [3, 3, 1]],  # VGG-16 with 1x1 kernels
     "D": [[3, 3], [3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]],  # VGG-16
@@ -44,6 +46,8 @@ def vgg(
     for stage, (filters, kernels) in enumerate(zip(FILTERS, VARIANTS[variant], strict=True), 1):
         for number, kernel in enumerate(kernels, 1):
             x = conv(x, filters, kernel, batch_norm, f"block{stage}_conv{number}")
+            if variant == "A-LRN" and stage == 1:
+                x = local_response_norm(x)
         x = layers.MaxPooling2D(name=f"block{stage}_pool")(x)
     # (H/32, W/32, 512)
 

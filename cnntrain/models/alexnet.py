@@ -1,0 +1,129 @@
+"""AlexNet (Krizhevsky, Sutskever & Hinton 2012, NeurIPS), and the same with batch normalisation."""
+
+from typing import Literal, NamedTuple
+
+import keras
+from keras import layers, ops
+
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Probability, Variant
+from cnntrain.models.blocks import local_response_norm
+
+
+class Conv(NamedTuple):
+    """A convolution, and the window of the max pool behind it (its stride is 2; 0: no pool)."""
+
+    filters: int
+    kernel: int
+    strides: int
+    padding: str
+    pool: int
+
+
+VARIANTS = {
+    "paper": [  # section 3.5, Figure 2
+        Conv(96, 11, 4, "valid", 3),
+        Conv(256, 5, 1, "same", 3),
+        Conv(384, 3, 1, "same", 0),
+        Conv(384, 3, 1, "same", 0),
+        Conv(256, 3, 1, "same", 3),
+    ],
+    "valid": [  # the last three are not padded, as in many a course
+        Conv(96, 11, 4, "valid", 3),
+        Conv(256, 5, 1, "same", 3),
+        Conv(384, 3, 1, "valid", 0),
+        Conv(384, 3, 1, "valid", 0),
+        Conv(256, 3, 1, "valid", 3),
+    ],
+    "valid_11": [  # no padding at all, 2x2 pools, and the second as large as the first
+        Conv(96, 11, 4, "valid", 2),
+        Conv(256, 11, 1, "valid", 2),
+        Conv(384, 3, 1, "valid", 0),
+        Conv(384, 3, 1, "valid", 0),
+        Conv(256, 3, 1, "valid", 2),
+    ],
+}
+NORMALISED = (1, 2)  # the convolutions that local response normalisation follows (section 3.3)
+GROUPED = (2, 4, 5)  # the convolutions that the paper splits between its two GPUs
+
+
+def alexnet(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    variant: Variant,
+    groups: Literal[1, 2],
+    norm: Literal["lrn", "batch", "none"],
+    hidden: list[Count],
+    dropout: Probability,
+) -> keras.Model:
+    """Return an AlexNet: float images (B, H, W, C) in, logits (B, num_classes) out.
+
+    With two `groups` the second, fourth and fifth convolution see half of the maps each, as on the
+    two GPUs of the paper. `norm` is local response normalisation behind the first two
+    convolutions, or batch normalisation before every ReLU. `dropout` follows every hidden layer.
+    Raises SpecError for images that are gone before the last pool.
+    """
+    table = VARIANTS[variant]
+    check_size(image_shape, table)
+    inputs = x = keras.Input(image_shape)  # (227, 227, C)
+    for number, row in enumerate(table, start=1):
+        x = conv(x, row, groups if number in GROUPED else 1, f"conv{number}")
+        x = batch_norm_relu(x, norm == "batch", f"conv{number}")
+        if norm == "lrn" and number in NORMALISED:
+            x = local_response_norm(x)
+        if row.pool:
+            x = layers.MaxPooling2D(row.pool, 2, name=f"pool{number}")(x)
+    # (27, 27, 96), (13, 13, 256), (13, 13, 384) twice, (6, 6, 256)
+
+    x = layers.Flatten(name="flatten")(x)  # (9216,)
+    for number, units in enumerate(hidden, start=len(table) + 1):
+        x = layers.Dense(units, name=f"fc{number}")(x)
+        x = batch_norm_relu(x, norm == "batch", f"fc{number}")
+        x = layers.Dropout(dropout)(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
+    return keras.Model(inputs, logits, name="alexnet")
+
+
+def conv(x: keras.KerasTensor, row: Conv, groups: int, name: str) -> keras.KerasTensor:
+    """One convolution, or one for each group of maps.
+
+    Split by hand: on a CPU, Keras' own `groups` takes eight times as long to train (measured on
+    the second convolution).
+    """
+    if groups == 1:
+        return layers.Conv2D(row.filters, row.kernel, row.strides, row.padding, name=name)(x)
+    parts = [
+        layers.Conv2D(
+            row.filters // groups,
+            row.kernel,
+            row.strides,
+            row.padding,
+            name=f"{name}_group{number}",
+        )(part)
+        for number, part in enumerate(ops.split(x, groups, axis=-1), start=1)
+    ]
+    return layers.Concatenate(name=name)(parts)
+
+
+def batch_norm_relu(x: keras.KerasTensor, batch_norm: bool, name: str) -> keras.KerasTensor:
+    """ReLU, behind batch normalisation if asked. The layers before it keep their biases."""
+    if batch_norm:
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def check_size(image_shape: tuple[int, int, int], table: list[Conv]) -> None:
+    """Refuse images of which nothing is left after the last pool."""
+    smallest = 1
+    for row in reversed(table):  # from the last output back to the image
+        if row.pool:
+            smallest = (smallest - 1) * 2 + row.pool
+        margin = row.kernel if row.padding == "valid" else 1
+        smallest = (smallest - 1) * row.strides + margin
+    if min(image_shape[:2]) < smallest:
+        raise SpecError(
+            f"model=alexnet got {image_shape[0]}x{image_shape[1]} images",
+            f"{smallest}x{smallest} or larger",
+            f"dataset.image_size=[{smallest},{smallest}]",
+        )

@@ -1,0 +1,116 @@
+"""LeNet-5 as published (LeCun et al. 1998, Proceedings of the IEEE 86, section II.B).
+
+Sixty thousand weights that learn, and ten fixed pictures of digits that the last of them must draw.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cnntrain.errors import SpecError
+
+# Table I of the paper: the maps of S2 that each of the 16 maps of C3 sees.
+TABLE_I = [
+    *([0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [0, 4, 5], [0, 1, 5]),
+    *([0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [0, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 5]),
+    *([0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5]),
+    [0, 1, 2, 3, 4, 5],
+]
+# The 7x12 bitmaps of 0 to 9 in Figure 3, side by side; # is +1, a dot -1. In the transcription that
+# public reimplementations share (that of mattwang44/LeNet-from-Scratch is one), with the bars over
+# 0, 2, 4 and 5 that they show.
+BITMAPS = """
+.#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
+....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
+..###.. .####.. .#####. ....##. ....... ####### ##..... .....## ##...## ##...##
+.##.##. ...##.. ##...## ...##.. .##..## ##..... ##..... ....##. ##...## ##...##
+##...## ...##.. #....## ..####. .##..## ##..... ######. ...##.. .#####. ##..###
+##...## ...##.. ....##. .....## ###..## .####.. ###..## ...##.. ##...## .######
+##...## ...##.. ..###.. .....## ##...## ..####. ##...## ..##... ##...## .....##
+##...## ...##.. .##.... .....## ##...## .....## ##...## ..##... ##...## .....##
+.##.##. ...##.. ##..... ##...## ##..### ##...## ###..## ..##... ##...## ....##.
+..###.. .###### ####### .#####. .###### .#####. .#####. ..##... .#####. .####..
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+"""
+
+
+def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Return LeNet-5: raw pixels (B, H, W, 1) in, minus squared distances (B, 10) out.
+
+    Pixels are those of MNIST: 0 is paper, 255 is ink. Raises SpecError for images that are not
+    28x28 (padded to 32x32 here) or 32x32 in grey, and for another number of classes than 10.
+    """
+    check(image_shape, num_classes)
+    inputs = x = keras.Input(image_shape)  # (28, 28, 1) or (32, 32, 1)
+    if image_shape[0] == 28:
+        x = layers.ZeroPadding2D(2)(x)  # (32, 32, 1), paper all round
+    x = layers.Rescaling(1.275 / 255, -0.1, name="preprocessing")(x)  # -0.1 (paper) to 1.175 (ink)
+    x = squash(layers.Conv2D(6, 5, name="c1")(x))  # (28, 28, 6)
+    x = subsample(x, "s2")  # (14, 14, 6)
+    x = [
+        layers.Conv2D(1, 5, name=f"c3_{number}")(ops.take(x, maps, axis=-1))
+        for number, maps in enumerate(TABLE_I)
+    ]
+    x = squash(layers.Concatenate(name="c3")(x))  # (10, 10, 16)
+    x = subsample(x, "s4")  # (5, 5, 16)
+    x = squash(layers.Conv2D(120, 5, name="c5")(x))  # (1, 1, 120)
+    x = layers.Flatten(name="features")(x)  # (120,)
+    x = squash(layers.Dense(84, dtype="float32", name="f6")(x))  # (84,)
+
+    network = keras.Model(inputs, penalties(x, num_classes), name="lenet5_1998")
+    network.get_layer("rbf").set_weights([centres().T])
+    # The constant j of equation 9, an energy for what is none of the digits. Where an image is
+    # halfway between the two centres that are nearest to each other, both penalties are this large:
+    # farther off than that from all ten it is called none.
+    network.rejection = halfway()
+    return network
+
+
+def check(image_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Refuse what the published network cannot take: its geometry and its centres are fixed."""
+    if image_shape not in ((28, 28, 1), (32, 32, 1)):
+        height, width, channels = image_shape
+        hint = "dataset.image_size=[32,32]" if channels == 1 else "model=lenet5"
+        raise SpecError(
+            f"model=lenet5_1998 got {height}x{width} images of {channels} channels",
+            "grey images of 28x28 or 32x32, of 1 channel",
+            hint,
+        )
+    if num_classes != 10:
+        raise SpecError(
+            f"model=lenet5_1998 got {num_classes} classes", "10: its centres are ten digits", None
+        )
+
+
+def squash(x: keras.KerasTensor) -> keras.KerasTensor:
+    """The paper's squashing function (appendix A): 1 at 1, -1 at -1, and steepest between them."""
+    return 1.7159 * ops.tanh(2 / 3 * x)
+
+
+def subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """The sum of each 2x2 block, times a weight of the map, plus its bias, squashed."""
+    x = 4 * layers.AveragePooling2D(2)(x)
+    return squash(layers.DepthwiseConv2D(1, name=name)(x))
+
+
+def penalties(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
+    """Minus the squared distance of (B, 84) to each centre, in logits (B, 10): |x - w|^2."""
+    products = layers.Dense(
+        num_classes, use_bias=False, trainable=False, dtype="float32", name="rbf"
+    )(x)
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True) + x.shape[-1]  # |x|^2 + |w|^2
+    return layers.Rescaling(-1.0, dtype="float32", name="logits")(squares - 2 * products)
+
+
+def centres() -> np.ndarray:
+    """The ten bitmaps (10, 84), row by row, of +1 and -1."""
+    rows = [line.split() for line in BITMAPS.split("\n") if line]
+    digits = ["".join(row[digit] for row in rows) for digit in range(10)]
+    return np.array([[1.0 if pixel == "#" else -1.0 for pixel in digit] for digit in digits])
+
+
+def halfway() -> float:
+    """The squared distance from the nearest two centres to the point between them."""
+    squared = ((centres()[:, None] - centres()[None]) ** 2).sum(axis=-1)  # (10, 10)
+    return float(squared[squared > 0].min() / 4)

@@ -1,0 +1,149 @@
+"""AlexNet against section 3.5 of the paper, layer by layer."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+from cnntrain.models.alexnet import GROUPED
+
+COUNTS = {
+    ("alexnet", (227, 227, 3), 1000, ()): (62_378_344, 62_378_344),
+    ("alexnet", (227, 227, 3), 1000, ("model.groups=2",)): (60_965_224, 60_965_224),
+    ("alexnet_bn", (224, 224, 3), 17, ()): (24_834_833, 24_815_697),
+    ("alexnet_bn_11", (224, 224, 3), 17, ()): (28_096_769, None),
+}
+SMALLEST = {"alexnet": 67, "alexnet_bn": 163, "alexnet_bn_11": 215}
+HEAVY = {}
+
+# The hidden layers hold nearly all the weights; where these do not matter they are small.
+SMALL = ("model=alexnet", "model.hidden=[8]", "model.dropout=0")
+
+
+def pixels(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def paper():
+    """The networks of one and of two groups, as in the paper."""
+    from cnntrain.compose import compose
+    from cnntrain.spec import spec as check
+
+    def build(groups):
+        checked = check(compose(["model=alexnet", f"model.groups={groups}"]).config)
+        return checked.model((227, 227, 3), 1000)
+
+    return {groups: build(groups) for groups in (1, 2)}
+
+
+def parts(network, name):
+    """The layers that hold the weights of a convolution or a dense layer."""
+    layers = [x for x in network.layers if x.weights and x.name.partition("_")[0] == name]
+    assert layers
+    return layers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("groups", "counts"),
+    [
+        (1, [34_944, 614_656, 885_120, 1_327_488, 884_992, 37_752_832, 16_781_312, 4_097_000]),
+        (2, [34_944, 307_456, 885_120, 663_936, 442_624, 37_752_832, 16_781_312, 4_097_000]),
+    ],
+)
+def test_layers_have_the_parameters_of_the_paper(paper, groups, counts):
+    names = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "predictions"]
+    found = [sum(x.count_params() for x in parts(paper[groups], name)) for name in names]
+    assert found == counts
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_layers_have_the_shapes_of_the_paper(spec, groups):
+    shapes = {
+        "conv1": (55, 55, 96),
+        "pool1": (27, 27, 96),
+        "conv2": (27, 27, 256),
+        "pool2": (13, 13, 256),
+        "conv3": (13, 13, 384),
+        "conv4": (13, 13, 384),
+        "conv5": (13, 13, 256),
+        "pool5": (6, 6, 256),
+        "flatten": (9216,),
+    }
+    network = spec(*SMALL, f"model.groups={groups}").model((227, 227, 3), 1000)
+    assert {name: network.get_layer(name).output.shape[1:] for name in shapes} == shapes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "giga"), [(1, 1.135), (2, 0.724)])
+def test_multiply_adds_are_those_of_the_paper(paper, groups, giga):
+    total = sum(
+        math.prod(x.kernel.shape) * math.prod(x.output.shape[1:-1])
+        for x in paper[groups].layers
+        if x.weights
+    )
+    assert total == pytest.approx(giga * 1e9, rel=0.01)
+
+
+def test_layers_of_the_bn_variants_shrink_as_in_the_tutorial(spec):
+    sizes = {}
+    for option in ("alexnet_bn", "alexnet_bn_11"):
+        network = spec(f"model={option}", "model.hidden=[8]").model((224, 224, 3), 17)
+        names = [f"conv{n}" for n in range(1, 6)] + ["pool5"]
+        sizes[option] = [network.get_layer(name).output.shape[1] for name in names]
+    assert sizes == {"alexnet_bn": [54, 26, 10, 8, 6, 2], "alexnet_bn_11": [54, 17, 6, 4, 2, 1]}
+
+
+def test_two_groups_are_a_grouped_convolution(spec):
+    network = spec(*SMALL, "model.groups=2").model((67, 67, 3), 5)
+    for number in GROUPED:
+        halves = parts(network, f"conv{number}")
+        first = halves[0]
+        joined = keras.layers.Conv2D(first.filters * 2, first.kernel_size, padding="same", groups=2)
+        maps = pixels(1, 5, 5, first.kernel.shape[2] * 2)
+        joined.build(maps.shape)
+        joined.set_weights(
+            [
+                np.concatenate([x.kernel for x in halves], axis=-1),
+                np.concatenate([x.bias for x in halves]),
+            ]
+        )
+        split = [half(x) for half, x in zip(halves, np.split(maps, 2, axis=-1), strict=True)]
+        np.testing.assert_allclose(np.concatenate(split, axis=-1), joined(maps), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "overrides", [("model.groups=2",), pytest.param(("model.norm=batch",), marks=pytest.mark.slow)]
+)
+def test_every_weight_learns_on_a_cpu(spec, overrides):
+    checked = spec(*SMALL, *overrides)
+    network = checked.model((67, 67, 3), 5)
+    checked.initializer(network, 0)
+    before = [w.numpy() for w in network.trainable_weights]
+    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    network.train_on_batch(pixels(5, 67, 67, 3), np.arange(5))
+    for old, weight in zip(before, network.trainable_weights, strict=True):
+        assert (old != weight.numpy()).any(), weight.path
+
+
+@pytest.mark.parametrize("option", sorted(SMALLEST))
+def test_smallest_size_is_said_and_is_enough(spec, option):
+    size = SMALLEST[option]
+    build = spec(f"model={option}", "model.hidden=[8]").model
+    with pytest.raises(SpecError, match=f"{size}x{size} or larger") as refused:
+        build((size - 1, size, 3), 17)
+    assert refused.value.hint == f"dataset.image_size=[{size},{size}]"
+    assert build((size, size, 3), 17).get_layer("pool5").output.shape[1:3] == (1, 1)
+
+
+@pytest.mark.parametrize("overrides", [("model.groups=2",), ("model.norm=batch",)])
+def test_saved_network_needs_none_of_our_code(spec, tmp_path, overrides):
+    network = spec(*SMALL, *overrides).model((67, 67, 3), 5)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        loaded(pixels(2, 67, 67, 3)), network(pixels(2, 67, 67, 3)), atol=1e-5
+    )

@@ -1,0 +1,153 @@
+"""LeNet-5 of 1998 against the paper: its parameters, its connections, its Table I, its centres."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+from cnntrain.models.lenet5_1998 import TABLE_I, centres, halfway, squash
+
+COUNTS = {
+    ("lenet5_1998", (32, 32, 1), 10, ()): (60_840, 60_000),
+    ("lenet5_1998", (28, 28, 1), 10, ()): (60_840, 60_000),
+}
+SMALLEST = {}
+HEAVY = {}
+FIXED = {"lenet5_1998": ((32, 32, 1), 10)}  # an image shape and classes, where few others are taken
+
+
+@pytest.fixture
+def network(spec):
+    checked = spec("model=lenet5_1998", "initializer=lecun_uniform")
+    network = checked.model(*FIXED["lenet5_1998"])
+    checked.initializer(network, 0)
+    return network
+
+
+def pixels(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+
+
+# Section II.B: name -> (trainable parameters, units of a map, connections of a unit, connections).
+@pytest.mark.parametrize(
+    ("name", "parameters", "units", "connections"),
+    [
+        ("c1", 156, 28 * 28, 122_304),
+        ("s2", 12, 14 * 14, 5_880),
+        ("c3", 1_516, 10 * 10, 151_600),
+        ("s4", 32, 5 * 5, 2_000),
+        ("c5", 48_120, 1, 48_120),
+        ("f6", 10_164, 1, 10_164),
+    ],
+)
+def test_layers_have_the_parameters_and_connections_of_the_paper(
+    network, name, parameters, units, connections
+):
+    parts = [layer for layer in network.layers if layer.name.partition("_")[0] == name]
+    assert sum(part.count_params() for part in parts) == parameters
+    assert math.prod(parts[-1].output.shape[1:-1]) == units
+    # A unit of S2 or S4 adds four inputs before their one weight, and its bias is a connection too.
+    each = parameters * 5 // 2 if name.startswith("s") else parameters
+    assert each * units == connections
+
+
+def test_every_map_of_s2_is_seen_by_ten_of_c3():
+    assert [sum(maps.count(s) for maps in TABLE_I) for s in range(6)] == [10] * 6
+    assert [len(maps) for maps in TABLE_I] == [3] * 6 + [4] * 9 + [6]
+    assert len({tuple(maps) for maps in TABLE_I}) == 16
+
+
+def test_c3_sees_only_the_maps_of_its_column(network):
+    """A change of one map of S2 reaches exactly those maps of C3 that Table I names."""
+    s2 = network.get_layer("s2").output
+    between = keras.Model(s2, network.get_layer("c3").output)
+    maps = np.zeros((1, 14, 14, 6), "float32")
+    before = between(maps).numpy()
+    for number in range(6):
+        changed = maps.copy()
+        changed[..., number] = 1
+        moved = (between(changed).numpy() != before).any(axis=(0, 1, 2))
+        assert [number in seen for seen in TABLE_I] == moved.tolist()
+
+
+def test_subsampling_adds_four_and_has_a_weight_and_a_bias(network):
+    c1, s2 = (network.get_layer(name) for name in ("c1", "s2"))
+    weight, bias = np.array([1, 2, 3, 4, 5, 6]), np.array([6, 5, 4, 3, 2, 1])
+    s2.set_weights([weight.reshape(1, 1, 6, 1), bias])
+    maps = np.random.default_rng(0).normal(size=(1, 28, 28, 6)).astype("float32")
+    squashed = 1.7159 * np.tanh(2 / 3 * maps)
+    sums = squashed.reshape(1, 14, 2, 14, 2, 6).sum(axis=(2, 4))
+    got = keras.Model(c1.output, s2.output)(maps)
+    np.testing.assert_allclose(got, weight * sums + bias, atol=1e-4)
+
+
+def test_logits_are_minus_squared_distances_to_the_bitmaps(network):
+    f6 = network.get_layer("f6").output
+    drawn = squash(keras.Model(network.input, f6)(pixels(5, 32, 32, 1))).numpy()
+    expected = -((drawn[:, None].astype("float64") - centres()[None]) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(network(pixels(5, 32, 32, 1)), expected, rtol=1e-5)
+
+
+def test_bitmaps_are_fixed_and_differ(network):
+    rbf = network.get_layer("rbf")
+    assert rbf.kernel.shape == (84, 10)
+    assert not rbf.trainable_weights
+    np.testing.assert_array_equal(rbf.kernel, centres().T)  # the initializer was here
+    assert set(np.unique(centres())) == {-1, 1}
+    differing = (centres()[:, None] != centres()[None]).sum(axis=-1)  # (10, 10)
+    assert differing[~np.eye(10, dtype=bool)].min() == halfway() == network.rejection == 12
+
+
+def test_one_is_drawn_as_a_one():
+    one = "\n".join("".join(".#"[int(p > 0)] for p in row) for row in centres()[1].reshape(12, 7))
+    assert one.split() == [
+        *("...##..", "..###..", ".####..", *["...##.."] * 6, ".######"),
+        *[".......", "......."],
+    ]
+
+
+def test_squashing_keeps_one_and_minus_one():
+    np.testing.assert_allclose(squash(np.array([-1.0, 0, 1])), [-1, 0, 1], atol=1e-4)
+
+
+def test_small_images_are_padded_with_paper(spec, network):
+    small = spec("model=lenet5_1998").model((28, 28, 1), 10)
+    small.set_weights(network.get_weights())
+    images = pixels(2, 28, 28, 1)
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)])
+    np.testing.assert_allclose(small(images), network(padded), rtol=1e-6)
+    scaled = small.get_layer("preprocessing")(np.array([[[[0.0], [255.0]]]]))
+    np.testing.assert_allclose(np.ravel(scaled), [-0.1, 1.175], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "num_classes", "given"),
+    [
+        ((30, 30, 1), 10, "30x30 images of 1 channels"),
+        ((28, 32, 1), 10, "28x32 images of 1 channels"),
+        ((32, 32, 3), 10, "32x32 images of 3 channels"),
+        ((32, 32, 1), 2, "2 classes"),
+    ],
+)
+def test_what_the_published_network_cannot_take_is_refused(spec, image_shape, num_classes, given):
+    with pytest.raises(SpecError, match=given):
+        spec("model=lenet5_1998").model(image_shape, num_classes)
+
+
+def test_saved_network_needs_none_of_our_code(network, tmp_path):
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(pixels(2, 32, 32, 1)), network(pixels(2, 32, 32, 1)))
+    assert not loaded.get_layer("rbf").trainable_weights
+
+
+@pytest.mark.slow
+def test_loss_falls_and_digits_are_told_apart(train):
+    run, report = train("model=lenet5_1998", "epochs=12", "initializer=lecun_uniform")
+    rows = run.folder.joinpath("history.csv").read_text().splitlines()
+    column = rows[0].split(",").index("train.loss")
+    losses = [float(row.split(",")[column]) for row in rows[1:]]
+    assert losses[-1] < losses[0] / 4
+    assert report["test"]["final"]["accuracy"] > 0.85
