@@ -1,7 +1,10 @@
 """One small convnet, and ideas that each change one thing in it; to train side by side in minutes.
 
 Three 3x3 convolutions and a dense layer: four layers with weights, like the networks with which
-Krizhevsky et al. (2012, Fig. 1) compared ReLU and tanh.
+Krizhevsky et al. (2012, Fig. 1) compared ReLU and tanh. They saw ReLU reach 25 % training error on
+CIFAR-10 six times sooner. From He's weights and standardised pixels tanh is hardly later (one seed,
+batch 128, constant rates that were not searched): in epoch 8 like ReLU with Adam at 0.001, in epoch
+10 instead of 9 with SGD at 0.01 and momentum 0.9.
 """
 
 from typing import Literal
