@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint bench bench-determinism build clean
+.PHONY: help train sweep test test-all lint bench bench-determinism degradation build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -39,6 +39,9 @@ bench: $(READY) ## images per second of our training step over plain Keras fit
 
 bench-determinism: $(READY) ## what determinism costs, in images per second
 	$(BIN)/python scripts/bench.py --determinism
+
+degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
+	$(BIN)/python scripts/degradation.py $(ARGUMENTS)
 
 build: $(READY) ## the wheel, tried in a clean environment from an empty directory
 	rm -rf dist

@@ -1,0 +1,128 @@
+"""Every option of conf/model learns: gradients reach all that trains, and 16 images are learnt.
+
+Both tests take what they need from conf/ and from the tables of the families' tests; a new option
+or family is in them without a word here, and in the tables below where it needs something else.
+"""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_options import COUNTS, HEAVY, MODELS, SMALLEST, as_list
+
+from cnntrain import catalogue, losses
+from cnntrain.components import names
+from cnntrain.datasets.source import Examples, Splits
+from cnntrain.network import body_of, build
+
+pytestmark = pytest.mark.slow
+
+STEPS = 200
+# Option -> (a pattern of paths, why): variables whose gradient in the very first step is zero.
+UNREACHED: dict[str, tuple[str, str]] = {}
+# Family -> (option, overrides) to learn a few images with, where `smallest` would choose worse.
+CHOSEN = {
+    "application": ("mobilenet", ("model.alpha=0.25",)),
+    "cnn_depth": ("cnn_depth", ("model.filters=32",)),  # 16 are at 13 % of the start
+}
+SETTINGS = {
+    option: catalogue.load(catalogue.CONF / "model" / f"{option}.yaml") for option in MODELS
+}
+
+
+def plain(option: str) -> list[str]:
+    """Overrides for random weights and, as nothing is to be held back, no dropout."""
+    knobs = SETTINGS[option]
+    without = [f"model.{knob}=0" for knob in knobs if "dropout" in knob]
+    return [f"model={option}", *without, *(["model.weights=null"] if knobs.get("weights") else [])]
+
+
+def made_up(count: int, size: int, classes: int) -> Splits:
+    """Random pixels, of classes in turn."""
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    examples = Examples(images, np.arange(count, dtype=np.int32) % classes)
+    return Splits(examples, examples, examples, tuple(map(str, range(classes))), {})
+
+
+def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarray]:
+    """A network with its first weights, as `train` begins with it, and the images as it gets them.
+
+    It is the builder's own, with the auxiliary heads that the whole network may lack.
+    """
+    network, _ = build(spec(*overrides), splits, total_steps=STEPS)
+    return body_of(network), np.asarray(network.get_layer("normalisation")(splits.train.images))
+
+
+def objective(body: keras.Model, images: np.ndarray, labels: np.ndarray) -> tf.Tensor:
+    """The mean cross-entropy in training, plus that of each auxiliary head times its weight."""
+    outputs = as_list(body(images, training=True))
+    weights = [1.0, *getattr(body, "auxiliary", ())]
+    means = [tf.reduce_mean(losses.cross_entropy(labels, logits)) for logits in outputs]
+    return sum(weight * mean for weight, mean in zip(weights, means, strict=True))
+
+
+@pytest.mark.parametrize("option", MODELS)
+def test_gradients_reach_every_variable(spec, option):
+    splits = made_up(2 if option in HEAVY else 4, SMALLEST.get(option, 32), 7)
+    body, images = begun(spec, splits, *plain(option))
+    with tf.GradientTape() as tape:
+        loss = objective(body, images, splits.train.labels)
+    variables = body.trainable_variables
+    found = tape.gradient(loss, values(variables))
+    gradients = dict(zip([v.path for v in variables], found, strict=True))
+    pattern, _ = UNREACHED.get(option, ("$^", ""))
+    assert np.isfinite(loss)
+    assert [path for path, gradient in gradients.items() if gradient is None] == []
+    assert [path for path, gradient in gradients.items() if not np.all(np.isfinite(gradient))] == []
+    still = {path for path, gradient in gradients.items() if not np.any(gradient)}
+    assert still == {path for path in gradients if re.search(pattern, path)}
+
+    keras.optimizers.SGD(1e-3).apply(list(gradients.values()), variables)
+    assert all(np.all(np.isfinite(variable)) for variable in variables)
+    keras.utils.clear_session()
+
+
+def values(variables: list[keras.Variable]) -> list[tf.Variable]:
+    return [variable.value for variable in variables]
+
+
+def smallest(family: str) -> tuple[str, tuple[str, ...]]:
+    """The option of a family with the fewest parameters that its tests count."""
+    counted = {
+        option: max(total or 0, trainable or 0)
+        for (option, *_), (total, trainable) in COUNTS.items()
+        if SETTINGS[option]["name"] == family
+    }
+    return min(counted, key=lambda option: (counted[option], option)), ()
+
+
+@pytest.mark.parametrize("family", names("model"))
+def test_smallest_of_a_family_learns_sixteen_images(spec, family):
+    option, overrides = CHOSEN.get(family) or smallest(family)
+    splits = made_up(16, SMALLEST.get(option, 32), 4)
+    body, images = begun(spec, splits, *plain(option), *overrides)
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(body.trainable_variables)
+
+    @tf.function
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = objective(body, images, splits.train.labels)
+        variables = body.trainable_variables
+        optimizer.apply(tape.gradient(loss, values(variables)), variables)
+        return loss
+
+    first = loss = float(step())
+    for _ in range(STEPS):
+        if loss < first / 10:
+            break
+        loss = float(step())
+    assert loss < first / 10, f"{option} came from {first:.3f} to {loss:.3f}"
+    keras.utils.clear_session()
+
+
+def test_tables_name_what_exists():
+    assert UNREACHED.keys() <= set(MODELS)
+    assert CHOSEN.keys() <= set(names("model"))
