@@ -121,6 +121,12 @@ def totals(network: keras.Model) -> dict[str, int]:
     }
 
 
+def receptive_field(rows: Sequence[Row]) -> Axes | None:
+    """How much of the image the last positions see, along each axis; None without positions."""
+    fields = [row.receptive_field for row in rows if row.receptive_field]
+    return tuple(max(axis) for axis in zip(*fields, strict=False)) or None
+
+
 def evaluated(network: keras.Model) -> keras.Model:
     """The network without its auxiliary heads, which are there for training only."""
     if len(network.outputs) == 1:

@@ -121,7 +121,7 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
     """Print the layers of an option's network, with totals."""
     network = build(option, overrides, config_dir)
 
-    from cnntrain.anatomy import anatomy, totals
+    from cnntrain.anatomy import anatomy, receptive_field, totals
 
     made = catalogue.made_for(catalogue.options("model", config_dir)[option])
     words, rows, total = [*made.overrides, *overrides], anatomy(network), totals(network)
@@ -133,6 +133,7 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
             "num_classes": made.num_classes,
             "overrides": words,
             **total,
+            "receptive_field": receptive_field(rows),
             "not_counted": uncounted,
             "layers": [asdict(row) for row in rows],
         }
@@ -143,6 +144,8 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
         f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
     ]
+    if field := receptive_field(rows):
+        lines.append(f"receptive field of {pixels(field)} pixels")
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
     console = terminal()

@@ -17,6 +17,7 @@ from cnntrain.components import PACKAGE, locate, names, tree
 from cnntrain.errors import SpecError, nearest, one_of
 
 FILE = PACKAGE / "zoo.json"
+NO_YEAR = 9999  # what has none comes last
 FAMILY = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
 
 
@@ -63,9 +64,8 @@ def zoo(config_dir: str | None = None) -> list[Entry]:
             first[known.family] = min(known.year, first.get(known.family, known.year))
 
     def order(known: Entry) -> tuple[Any, ...]:
-        nameless = known.family is None
-        family = (nameless, first.get(known.family, 0), known.family or "")
-        return *family, known.year or 0, known.parameters or 0, known.option
+        family = (first.get(known.family, NO_YEAR), known.family is None, known.family or "")
+        return *family, known.year or NO_YEAR, known.parameters or 0, known.option
 
     return sorted(entries, key=order)
 

@@ -30,7 +30,7 @@ are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers
 
 
 def main(only: Sequence[str]) -> int:
-    """Count, write, and return 1 if options do not say what they are made for."""
+    """Count, write, and return 1 if options were left out, because they cannot be built."""
     files = catalogue.options("model")
     counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     counted = {option: row for option, row in counted.items() if only and option in files}
@@ -38,19 +38,19 @@ def main(only: Sequence[str]) -> int:
         raise SpecError(f"{', '.join(unknown)} is no option of the group model", files)
     lacking: list[str] = []
     for option in only or files:
+        print(option, flush=True)
         try:
             made = catalogue.made_for(files[option])
-        except SpecError as error:
-            lacking.append(error.given)
-            continue
-        print(option, flush=True)
-        counted[option] = {"made_for": str(made), **count(option)}
+            counted[option] = {"made_for": str(made), **count(option)}
+        except Exception as error:  # the others are counted all the same
+            counted.pop(option, None)
+            lacking.append(f"{option}: {error if isinstance(error, SpecError) else repr(error)}")
     lines = [f"{json.dumps(key)}: {json.dumps(counted[key])}" for key in sorted(counted)]
     FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     DOCS.write_text(markdown(zoo()), encoding="utf-8")
     print(f"{len(counted)} options in {FILE} and {DOCS}")
-    for given in lacking:
-        print(given, file=sys.stderr)
+    for text in lacking:
+        print(text, file=sys.stderr)
     return 1 if lacking else 0
 
 

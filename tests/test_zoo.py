@@ -126,11 +126,10 @@ def test_numbers_are_true(option):
 
 
 def test_families_come_in_order_of_their_first_year_and_are_described():
-    first: dict[str, int] = {}
-    for known in zoo():
-        first.setdefault(known.family, 0)
-        years = [e.year for e in zoo() if e.family == known.family and e.year]
-        first[known.family] = min(years, default=0)
+    entries, first = zoo(), {}
+    for family in dict.fromkeys(known.family for known in entries):
+        years = [known.year for known in entries if known.family == family and known.year]
+        first[family] = min(years, default=9999)
     assert list(first.values()) == sorted(first.values())
     assert all(about(family) for family in first)
 
@@ -207,6 +206,7 @@ def test_layers_of_a_network(capsys):
     assert row == ["block5_pool", "MaxPooling2D", "2x2/2", "7x7x512", "0", "0", "212", "32"]
     assert "138,357,544 parameters" in text
     assert "15,470,264,320 multiply-adds" in text
+    assert "receptive field of 212 pixels" in text
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
@@ -214,6 +214,7 @@ def test_layers_in_json_with_overrides(capsys):
     found = json.loads(listed(capsys, "model", "mobilenet", "model.alpha=0.25", "--json"))
     assert found["overrides"] == ["model.alpha=0.25"]
     assert found["not_counted"] == []
+    assert found["receptive_field"] == [315, 315]
     assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
     assert found["layers"][0] == {
         "layer": "conv1",
