@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint bench bench-determinism degradation build clean
+.PHONY: help train sweep test test-all lint zoo bench bench-determinism degradation build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -33,6 +33,9 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+zoo: $(READY) ## count what every model costs: cnntrain/zoo.json and docs/models.md
+	$(BIN)/python scripts/zoo.py
 
 bench: $(READY) ## images per second of our training step over plain Keras fit
 	$(BIN)/python scripts/bench.py

@@ -1,5 +1,7 @@
 """What there is to choose from: the options of each group, with the first line of each file."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,12 @@ from cnntrain.errors import SpecError
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+
+MADE_FOR = re.compile(
+    r"# Made for (?P<height>[1-9]\d*)x(?P<width>[1-9]\d*)x(?P<channels>[1-9]\d*), "
+    r"(?P<classes>[1-9]\d*) classes(: (?P<overrides>\S.*))?"
+)
+YEAR = re.compile(r"(?<![\w:.])(19[5-9]\d|20[0-3]\d)(?!\w)")
 
 
 def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
@@ -71,6 +79,41 @@ def summary(file: Path) -> str:
     """The first line of an option's file, a comment."""
     first = file.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+@dataclass(frozen=True)
+class MadeFor:
+    """What a paper's network takes and tells apart, and what makes an option that network."""
+
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shape, overrides = "x".join(map(str, self.image_shape)), " ".join(self.overrides)
+        text = f"{shape}, {self.num_classes} classes"
+        return f"{text}: {overrides}" if overrides else text
+
+
+def made_for(file: Path) -> MadeFor:
+    """What the second line of a model's file says; SpecError where it does not."""
+    lines = [*file.read_text(encoding="utf-8", errors="replace").splitlines(), "", ""]
+    found = MADE_FOR.fullmatch(lines[1])
+    overrides = tuple((found["overrides"] or "").split()) if found else ()
+    if found is None or not all(word.startswith("model.") and "=" in word for word in overrides):
+        raise SpecError(
+            f"{file}, line 2, does not say which network of which paper this is",
+            "the input, the classes and, behind a colon, overrides: "
+            "# Made for 224x224x3, 1000 classes: model.hidden=4096",
+        )
+    height, width, channels = (int(found[axis]) for axis in ("height", "width", "channels"))
+    return MadeFor((height, width, channels), int(found["classes"]), overrides)
+
+
+def year(text: str) -> int | None:
+    """The first year in the first line of an option's file; the number of a preprint is none."""
+    found = YEAR.search(text)
+    return int(found[0]) if found else None
 
 
 def defaults() -> dict[str, str]:

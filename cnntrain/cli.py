@@ -6,7 +6,6 @@ before the request is known to be right.
 """
 
 import argparse
-import json
 import signal
 import sys
 import textwrap
@@ -211,29 +210,22 @@ def start(checked: Any, run: Any) -> dict[str, Any]:
 
 
 def list_options(words: list[str]) -> int:
-    """`cnntrain list [GROUP]`: the options of one group, or of all."""
+    """`cnntrain list [GROUP]`, `cnntrain list model OPTION [model.KNOB=VALUE ...]`."""
+    from cnntrain import listing
+
     parser = Parser(prog="cnntrain list", add_help=False, allow_abbrev=False)
     parser.add_argument("group", nargs="?")
+    parser.add_argument("option", nargs="?")
+    parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("-h", "--help", action="store_true")
-    arguments = parser.parse_intermixed_args(words)
-    if arguments.help:
+    given = parser.parse_intermixed_args(words)
+    if given.help:
         print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
+        print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
         return 0
-    listed = catalogue.catalogue(arguments.config_dir)
-    if arguments.group is not None:
-        if arguments.group not in listed:
-            close = nearest(arguments.group, listed)
-            hint = f"cnntrain list {close}" if close else None
-            raise SpecError(f"{arguments.group} is not a group", listed, hint)
-        listed = {arguments.group: listed[arguments.group]}
-    if arguments.json:
-        print(json.dumps(listed, indent=2))
-        return 0
-    terminal = RichConsole()
-    for group, options in listed.items():
-        terminal.print(catalogue.table(group, options))
+    listing.list_options(given.group, given.option, given.overrides, given.config_dir, given.json)
     return 0
 
 
@@ -245,6 +237,7 @@ def help_text(config_dir: str | None) -> str:
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
         "       cnntrain list [GROUP] [--json]  what each option is",
+        "       cnntrain list model OPTION      the layers of a network, and what they cost",
         "",
         "Every run is one option of each group, and settings; cnntrain --cfg job shows them all.",
         "Knobs of an option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",

@@ -1,0 +1,182 @@
+"""`cnntrain list`: options as tables, and the layers of one network as a table."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cnntrain import catalogue
+from cnntrain.errors import SpecError, nearest
+from cnntrain.zoo import about, build, zoo
+
+WIDTH = 100  # of what is no terminal
+NONE = "–"
+REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column
+
+
+def list_options(
+    group: str | None,
+    option: str | None,
+    overrides: Sequence[str],
+    config_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Print all groups, one group, the zoo (the group `model`) or the layers of one of its options.
+
+    Raises SpecError for what does not exist, and for an option of another group.
+    """
+    listed = catalogue.catalogue(config_dir)
+    if group is not None and group not in listed:
+        close = nearest(group, listed)
+        hint = f"cnntrain list {close}" if close else None
+        if group in listed["model"]:
+            hint = f"cnntrain list model {group}"
+        raise SpecError(f"{group} is not a group", listed, hint)
+    if option is not None and group != "model":
+        raise SpecError(
+            f"{option} follows the group {group}",
+            "an option behind the group model only, which lists its layers",
+            f"cnntrain list {group}",
+        )
+    if option is not None:
+        layers(option, overrides, config_dir, as_json)
+    elif group == "model":
+        models(config_dir, as_json)
+    else:
+        chosen = listed if group is None else {group: listed[group]}
+        if as_json:
+            print(json.dumps(chosen, indent=2))
+            return
+        for name, options in chosen.items():
+            Console().print(catalogue.table(name, options))
+
+
+def terminal() -> Console:
+    """The terminal, or for a pipe one of 100 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def models(config_dir: str | None, as_json: bool) -> None:
+    """Print the zoo, by families."""
+    entries = zoo(config_dir)
+    if as_json:
+        listed = {known.option: known.as_json() for known in entries}
+        print(json.dumps({"model": listed}, indent=2))
+        return
+    console, default = terminal(), catalogue.defaults()["model"]
+    names = {
+        e.option: f"{e.option} (default)" if e.option == default else e.option for e in entries
+    }
+    width = max(len(name) for name in names.values()) + 2
+    head = line(width, "option", "year", "params", "mult-adds", "input", "what it is")
+    say(console, Text(head, style="bold"))
+    family: object = ...
+    for known in entries:
+        if known.family != family:
+            family = known.family
+            title = Text(f"\n{family or 'of no family'}", style="bold")
+            say(console, title.append(f"  {about(known.family)}", style="not bold dim"))
+        cells = (known.year, short(known.parameters), short(known.multiply_adds), known.input)
+        what = REFERENCE.sub("", known.what)
+        say(console, Text(line(width, f"  {names[known.option]}", *cells, what)))
+    say(
+        console,
+        Text(
+            "\nParameters, and multiply-adds for one image, of the paper's network at its input;"
+            "\ncnntrain list model OPTION shows which overrides that takes, and the layers."
+        ),
+    )
+
+
+def line(width: int, name: str, *cells: Any) -> str:
+    year, parameters, cost, image, what = (NONE if cell is None else cell for cell in cells)
+    return f"{name:<{width}}  {year:>4}  {parameters:>7}  {cost:>9}  {image:<9}  {what}".rstrip()
+
+
+def say(console: Console, text: Text) -> None:
+    """Print lines, each cut where the terminal ends."""
+    console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
+
+
+def short(number: int | None) -> str | None:
+    """Four digits: 138.4 M for 138,357,544."""
+    if number is None:
+        return None
+    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
+        value = number / 10**power
+        if float(f"{value:.4g}") >= 1:
+            digits = max(0, 3 - int(f"{value:.3e}".partition("e")[2]))
+            return f"{value:.{digits}f} {prefix}"
+    return str(number)
+
+
+def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
+    """Print the layers of an option's network, with totals."""
+    network = build(option, overrides, config_dir)
+
+    from cnntrain.anatomy import anatomy, receptive_field, totals
+
+    made = catalogue.made_for(catalogue.options("model", config_dir)[option])
+    words, rows, total = [*made.overrides, *overrides], anatomy(network), totals(network)
+    uncounted = [row.layer for row in rows if row.multiply_adds is None]
+    if as_json:
+        described = {
+            "option": option,
+            "image_shape": made.image_shape,
+            "num_classes": made.num_classes,
+            "overrides": words,
+            **total,
+            "receptive_field": receptive_field(rows),
+            "not_counted": uncounted,
+            "layers": [asdict(row) for row in rows],
+        }
+        print(json.dumps(described, indent=2))
+        return
+    image, fixed = "x".join(map(str, made.image_shape)), total["parameters"] - total["trainable"]
+    lines = [
+        f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
+        f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
+    ]
+    if field := receptive_field(rows):
+        lines.append(f"receptive field of {pixels(field)} pixels")
+    if uncounted:
+        lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
+    console = terminal()
+    title = f"{image} images, {made.num_classes} classes, {' '.join([f'model={option}', *words])}"
+    console.print(Text(title, style="bold"), highlight=False)
+    console.print(layer_table(rows))
+    console.print(Text("\n".join(lines)), highlight=False)
+
+
+def layer_table(rows: Sequence[Any]) -> Table:
+    """A row a layer. The receptive field is that of convolutions and pools, in pixels."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="ellipsis")  # the one that gives way
+    table.add_column("kind", no_wrap=True)
+    for heading in ("output", "parameters", "mult-adds", "field", "stride"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        kind = f"{row.kind} {row.window}" if row.window else row.kind
+        table.add_row(
+            row.layer,
+            kind,
+            "x".join(map(str, row.output)),
+            f"{row.parameters:,}",
+            "?" if row.multiply_adds is None else short(row.multiply_adds),
+            pixels(row.receptive_field),
+            pixels(row.stride),
+        )
+    return table
+
+
+def pixels(axes: Sequence[float] | None) -> str:
+    """7, or 1x7 where the axes differ."""
+    parts = [f"{axis:g}" for axis in axes or ()]
+    return "x".join(parts if len(set(parts)) > 1 else parts[:1])

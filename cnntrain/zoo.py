@@ -1,0 +1,144 @@
+"""The zoo: every option of the group `model` as its paper has it, what it is and what it costs.
+
+What it costs was counted on built networks and lies in zoo.json (`make zoo`): listing needs no
+TensorFlow. Options of a user's own are not counted there.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnntrain import catalogue
+from cnntrain.components import PACKAGE, locate, names, tree
+from cnntrain.errors import SpecError, nearest, one_of
+
+FILE = PACKAGE / "zoo.json"
+NO_YEAR = 9999  # what has none comes last
+FAMILY = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An option of the group `model`; None is what nobody said or counted."""
+
+    option: str
+    what: str
+    family: str | None  # the name of its component
+    year: int | None
+    made_for: catalogue.MadeFor | None
+    parameters: int | None
+    trainable: int | None
+    multiply_adds: int | None
+
+    @property
+    def input(self) -> str | None:
+        return "x".join(map(str, self.made_for.image_shape)) if self.made_for else None
+
+    def as_json(self) -> dict[str, Any]:
+        made = self.made_for
+        return {
+            "what": self.what,
+            "family": self.family,
+            "year": self.year,
+            "image_shape": list(made.image_shape) if made else None,
+            "num_classes": made.num_classes if made else None,
+            "overrides": list(made.overrides) if made else None,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "multiply_adds": self.multiply_adds,
+        }
+
+
+def zoo(config_dir: str | None = None) -> list[Entry]:
+    """Every option: families in order of their first year, and so the options of each."""
+    counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    files = catalogue.options("model", config_dir)
+    entries = [entry(option, file, counted) for option, file in files.items()]
+    first: dict[str | None, int] = {}
+    for known in entries:
+        if known.year:
+            first[known.family] = min(known.year, first.get(known.family, known.year))
+
+    def order(known: Entry) -> tuple[Any, ...]:
+        family = (first.get(known.family, NO_YEAR), known.family is None, known.family or "")
+        return *family, known.year or NO_YEAR, known.parameters or 0, known.option
+
+    return sorted(entries, key=order)
+
+
+def entry(option: str, file: Path, counted: dict[str, Any]) -> Entry:
+    """One option; what was counted for another input, or under this name, is not shown."""
+    what = catalogue.summary(file)
+    family = FAMILY.search(file.read_text(encoding="utf-8", errors="replace"))
+    try:
+        made = catalogue.made_for(file)
+    except SpecError:
+        made = None
+    row = counted.get(option, {}) if file.is_relative_to(catalogue.CONF) else {}
+    if row.get("made_for") != str(made):
+        row = {}
+    return Entry(
+        option=option,
+        what=what,
+        family=family[1] if family and family[1] in names("model") else None,
+        year=catalogue.year(what),
+        made_for=made,
+        parameters=row.get("parameters"),
+        trainable=row.get("trainable"),
+        multiply_adds=row.get("multiply_adds"),
+    )
+
+
+def about(family: str | None) -> str:
+    """The first line of a family's module."""
+    if family is None:
+        return ""
+    return (ast.get_docstring(tree(locate("model", family)[0])) or "").partition("\n")[0]
+
+
+def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Any:
+    """Return the network of an option, as its paper has it but for `overrides`, unfilled.
+
+    It has shapes but no values in its weights, which takes a fraction of the time and no memory;
+    auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
+    say what it is made for, and for overrides of anything but the model.
+    """
+    files = catalogue.options("model", config_dir)
+    if option not in files:
+        close = nearest(option, files)
+        hint = f"cnntrain list model {close}" if close else None
+        raise SpecError(f"{option} is no option of the group model", files, hint)
+    for word in overrides:
+        if not word.lstrip("+~").startswith("model."):
+            knobs = [knob for knob in catalogue.load(files[option]) if knob != "name"]
+            knob, _, value = word.partition("=")
+            close = nearest(knob.rpartition(".")[2], knobs)
+            raise SpecError(
+                f"{word} is not about the model, and only {option} is built",
+                f"model.KNOB=VALUE, with {one_of(knobs)}",
+                f"model.{close}={value or 'VALUE'}" if close else None,
+            )
+    made = catalogue.made_for(files[option])
+    # Learnt weights would be looked for, and fetched, for nothing.
+    fresh = ["model.weights=null"] if catalogue.load(files[option]).get("weights") else []
+
+    from cnntrain.compose import compose
+    from cnntrain.spec import spec
+
+    chosen = [f"model={option}", *fresh, *made.overrides, *overrides]
+    model = spec(compose(chosen, config_dir).config).model
+
+    from cnntrain.quiet import quiet
+
+    with quiet():
+        import keras
+
+        from cnntrain.anatomy import evaluated
+
+    keras.utils.clear_session()  # names of layers begin from the same numbers
+    with keras.StatelessScope(initialize_variables=False):
+        return evaluated(model(made.image_shape, made.num_classes))

@@ -1,0 +1,94 @@
+"""Count what every model costs, and write the tables: `make zoo`.
+
+Writes cnntrain/zoo.json, which `cnntrain list model` shows, and docs/models.md. With names of
+options it counts only these again and keeps the rest: `python scripts/zoo.py lenet5 vgg16`.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from cnntrain import catalogue
+from cnntrain.errors import SpecError
+from cnntrain.zoo import FILE, Entry, about, build, zoo
+
+DOCS = Path(__file__).parent.parent / "docs" / "models.md"
+INTRODUCTION = """\
+# The models
+
+<!-- Written by `make zoo`; what is written here by hand is lost. -->
+
+Every option of the group `model`, families in order of the year of their first paper. Parameters
+and multiply-adds (of convolutions, dense layers and matrix products, for one image) are those of
+the paper's network: at its input, with its classes and with the overrides in the last column.
+Without these an option has the defaults of its file in `conf/model/`, which may be meant for
+smaller images. *Fixed* parameters do not train: moving statistics, and weights that stay as they
+are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers.
+"""
+
+
+def main(only: Sequence[str]) -> int:
+    """Count, write, and return 1 if options were left out, because they cannot be built."""
+    files = catalogue.options("model")
+    counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    counted = {option: row for option, row in counted.items() if only and option in files}
+    if unknown := [option for option in only if option not in files]:
+        raise SpecError(f"{', '.join(unknown)} is no option of the group model", files)
+    lacking: list[str] = []
+    for option in only or files:
+        print(option, flush=True)
+        try:
+            made = catalogue.made_for(files[option])
+            counted[option] = {"made_for": str(made), **count(option)}
+        except Exception as error:  # the others are counted all the same
+            counted.pop(option, None)
+            lacking.append(f"{option}: {error if isinstance(error, SpecError) else repr(error)}")
+    lines = [f"{json.dumps(key)}: {json.dumps(counted[key])}" for key in sorted(counted)]
+    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    DOCS.write_text(markdown(zoo()), encoding="utf-8")
+    print(f"{len(counted)} options in {FILE} and {DOCS}")
+    for text in lacking:
+        print(text, file=sys.stderr)
+    return 1 if lacking else 0
+
+
+def count(option: str) -> dict[str, int]:
+    """Parameters and multiply-adds of an option as its paper has it."""
+    network = build(option)
+
+    from cnntrain.anatomy import totals
+
+    return totals(network)
+
+
+def markdown(entries: Sequence[Entry]) -> str:
+    """The page: a table for each family."""
+    parts = [INTRODUCTION]
+    for family, members in groupby(entries, lambda known: known.family):
+        rows = [row(known) for known in members]
+        heading = "| option | what it is | parameters | of these fixed | multiply-adds | made for |"
+        table = "\n".join([heading, "|---|---|--:|--:|--:|---|", *rows])
+        parts.append(f"## `{family}`\n{about(family)}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def row(known: Entry) -> str:
+    fixed = (known.parameters or 0) - (known.trainable or 0)
+    numbers = [known.parameters, fixed, known.multiply_adds]
+    cells = ["–" if known.parameters is None else f"{number:,}" for number in numbers]
+    made = known.made_for
+    text = "–"
+    if made is not None:
+        text = f"{known.input}, {made.num_classes} classes"
+        text += f": `{' '.join(made.overrides)}`" if made.overrides else ""
+    what = known.what.replace("|", "\\|")
+    return f"| `{known.option}` | {what} | {' | '.join(cells)} | {text} |"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SpecError as error:
+        sys.exit(str(error))

@@ -1,0 +1,264 @@
+"""The zoo: that every option says what it is made for, and that what was counted is true."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnntrain import catalogue
+from cnntrain.catalogue import made_for, year
+from cnntrain.cli import main
+from cnntrain.errors import SpecError
+from cnntrain.listing import short
+from cnntrain.zoo import FILE, about, build, zoo
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = sorted(catalogue.options("model"))
+FAST = ("mobilenet", "mobilenet_v2", "vgg16_imagenet", "lenet5", "cnn_cifar", "vgg16")
+COUNTED = json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def listed(capsys, *words):
+    """What `cnntrain list …` prints."""
+    with pytest.raises(SystemExit) as ended:
+        main(["list", *words])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder of a user's own options: with the line, without, and with a wrong one."""
+    folder = tmp_path / "mine" / "model"
+    folder.mkdir(parents=True)
+    knobs = "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
+    made = "# Made for 28x28x1, 10 classes: model.hidden=[6,4]\n"
+    (folder / "mine.yaml").write_text(f"# Mine, of 2026.\n{made}{knobs}")
+    (folder / "silent.yaml").write_text(f"# Says nothing more.\n{knobs}")
+    (folder / "broken.yaml").write_text("- no\n- mapping\n")
+    return str(tmp_path / "mine")
+
+
+# The files.
+
+
+def test_every_option_says_what_it_is_made_for():
+    lacking = []
+    for option in OPTIONS:
+        try:
+            made_for(catalogue.CONF / "model" / f"{option}.yaml")
+        except SpecError:
+            lacking.append(option)
+    assert not lacking, "no valid second line: # Made for 224x224x3, 1000 classes: model.KNOB=VALUE"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("# Made for 224x224x3, 1000 classes", ((224, 224, 3), 1000, ())),
+        ("# Made for 28x20x1, 2 classes: model.a=1 model.b=[2,3]", None),
+    ],
+)
+def test_line_is_read(tmp_path, line, expected):
+    (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\nname: vgg\n")
+    made = made_for(tmp_path / "a.yaml")
+    expected = expected or ((28, 20, 1), 2, ("model.a=1", "model.b=[2,3]"))
+    assert (made.image_shape, made.num_classes, made.overrides) == expected
+    assert f"# Made for {made}" == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name: vgg",
+        "# Made for 224x224, 1000 classes",
+        "# Made for 0x0x3, 1000 classes",
+        "# Made for 224x224x3, 1000 classes:",
+        "# Made for 224x224x3, 1000 classes: hidden=4096",
+        "# Made for 224x224x3, 1000 classes: model.hidden",
+        "# made for 224x224x3, 1000 classes",
+    ],
+)
+def test_wrong_line_is_refused(tmp_path, line):
+    (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\n")
+    with pytest.raises(SpecError, match="line 2"):
+        made_for(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("VGG-16 (Simonyan & Zisserman 2014, arXiv:1409.1556).", 2014),
+        ("NASNet (arXiv:2003.01234, Zoph et al. 2017), 2018.", 2017),
+        ("A head of 2048 units.", None),
+        ("A perceptron.", None),
+    ],
+)
+def test_year_is_the_first_and_no_preprint_or_width(text, expected):
+    assert year(text) == expected
+
+
+# What was counted.
+
+
+def test_no_option_is_missing_and_none_is_of_another_input():
+    stale = {known.option for known in zoo() if known.parameters is None}
+    assert not stale, "make zoo"
+    assert set(COUNTED) == set(OPTIONS), "make zoo"
+
+
+def test_page_is_the_one_of_these_numbers():
+    markdown = runpy.run_path(str(ROOT / "scripts" / "zoo.py"))["markdown"]
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == markdown(zoo()), "make zoo"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [pytest.param(o, marks=() if o in FAST else pytest.mark.slow) for o in sorted(COUNTED)],
+)
+def test_numbers_are_true(option):
+    from cnntrain.anatomy import totals
+
+    assert totals(build(option)).items() <= COUNTED[option].items(), "make zoo"
+
+
+def test_families_come_in_order_of_their_first_year_and_are_described():
+    entries, first = zoo(), {}
+    for family in dict.fromkeys(known.family for known in entries):
+        years = [known.year for known in entries if known.family == family and known.year]
+        first[family] = min(years, default=9999)
+    assert list(first.values()) == sorted(first.values())
+    assert all(about(family) for family in first)
+
+
+# The list.
+
+
+def test_list_of_models_fits_a_hundred_columns_and_names_all(capsys):
+    text = listed(capsys, "model")
+    assert max(len(line) for line in text.splitlines()) <= 100
+    words = text.split()
+    assert set(OPTIONS) <= set(words)
+    (row,) = [line for line in text.splitlines() if line.startswith("  mobilenet ")]
+    for cell in ("2017", "4.254 M", "568.7 M", "224x224x3", "MobileNet: depthwise"):
+        assert cell in row
+
+
+def test_list_of_models_loads_no_tensorflow():
+    code = (
+        "import sys, cnntrain.cli as cli\n"
+        "try: cli.main(['list', 'model'])\n"
+        "except SystemExit: assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+    )
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_list_of_models_in_json(capsys):
+    found = json.loads(listed(capsys, "model", "--json"))["model"]
+    assert set(found) == set(OPTIONS)
+    assert found["vgg16_imagenet"] == {
+        "what": catalogue.catalogue()["model"]["vgg16_imagenet"],
+        "family": "application",
+        "year": 2014,
+        "image_shape": [224, 224, 3],
+        "num_classes": 1000,
+        "overrides": ["model.pool=flatten", "model.head=[4096,0.5,4096,0.5]"],
+        "parameters": 138_357_544,
+        "trainable": 138_357_544,
+        "multiply_adds": 15_470_264_320,
+    }
+
+
+def test_options_of_a_user_are_listed_with_dashes(capsys, own):
+    lines = listed(capsys, "model", "--config-dir", own).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
+    assert rows["mine"][:4] == ["2026", "–", "–", "28x28x1"]
+    assert rows["silent"][:4] == ["–", "–", "–", "–"]
+    assert "broken" in rows
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (44_426, "44.43 k"),
+        (999_999, "1.000 M"),
+        (138_357_544, "138.4 M"),
+        (15_470_264_320, "15.47 G"),
+    ],
+)
+def test_numbers_are_shortened_to_four_digits(number, text):
+    assert short(number) == text
+
+
+# The layers.
+
+
+def test_layers_of_a_network(capsys):
+    text = listed(capsys, "model", "vgg16_imagenet")
+    (row,) = [line.split() for line in text.splitlines() if "block5_pool" in line]
+    assert row == ["block5_pool", "MaxPooling2D", "2x2/2", "7x7x512", "0", "0", "212", "32"]
+    assert "138,357,544 parameters" in text
+    assert "15,470,264,320 multiply-adds" in text
+    assert "receptive field of 212 pixels" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_layers_in_json_with_overrides(capsys):
+    found = json.loads(listed(capsys, "model", "mobilenet", "model.alpha=0.25", "--json"))
+    assert found["overrides"] == ["model.alpha=0.25"]
+    assert found["not_counted"] == []
+    assert found["receptive_field"] == [315, 315]
+    assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
+    assert found["layers"][0] == {
+        "layer": "conv1",
+        "kind": "Conv2D",
+        "window": "3x3/2",
+        "output": [112, 112, 8],
+        "parameters": 216,
+        "multiply_adds": 112 * 112 * 216,
+        "receptive_field": [3, 3],
+        "stride": [2, 2],
+    }
+
+
+def test_layers_of_a_users_own_option(capsys, own):
+    found = json.loads(listed(capsys, "model", "mine", "--config-dir", own, "--json"))
+    assert (found["image_shape"], found["num_classes"]) == ([28, 28, 1], 10)
+    assert found["layers"][-2]["output"] == [4]
+
+
+@pytest.mark.slow
+def test_layers_are_listed_without_chatter(command):
+    done = command("list", "model", "efficientnet_b0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "hint"),
+    [
+        ("list model mobilnet", "mobilnet is no option", "cnntrain list model mobilenet"),
+        ("list vgg16", "vgg16 is not a group", "cnntrain list model vgg16"),
+        ("list optimizer adam", "adam follows the group optimizer", "cnntrain list optimizer"),
+        ("list model mobilenet alpha=0.25", "alpha=0.25", "model.alpha=0.25"),
+        ("list model mobilenet optimizer=sgd", "optimizer=sgd", None),
+        ("list model mobilenet model.alhpa=0.25", "model.alhpa", "model.alpha=0.25"),
+        ("list model mobilenet model.alpha=-1", "model.alpha is -1", None),
+        ("list model silent --config-dir OWN", "silent.yaml, line 2", None),
+        ("list model broken --config-dir OWN", "broken.yaml", None),
+    ],
+)
+def test_mistake_is_answered(capsys, own, words, given, hint):
+    with pytest.raises(SystemExit) as ended:
+        main([own if word == "OWN" else word for word in words.split()])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert given in said
+    assert "expected" in said
+    assert hint is None or f"try       {hint}" in said
