@@ -7,20 +7,8 @@ from keras import layers
 
 from cnntrain.knobs import NonNegative, Probability
 from cnntrain.models.blocks import local_response_norm
-from cnntrain.models.inception_parts import check_size, conv, mixed
+from cnntrain.models.inception_parts import TABLE_1, check_size, conv, mixed
 
-# Table 1 of the paper: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
-BLOCKS = {
-    "3a": (64, 96, 128, 16, 32, 32),
-    "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64),
-    "4b": (160, 112, 224, 24, 64, 64),
-    "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64),
-    "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128),
-    "5b": (384, 192, 384, 48, 128, 128),
-}
 POOL_BEFORE = ("4a", "5a")
 AUXILIARY_AFTER = ("4a", "4d")
 
@@ -49,7 +37,7 @@ def googlenet(
     inputs = keras.Input(image_shape)  # (224, 224, 3)
     x = beginning(inputs, stem)  # (28, 28, 192)
     auxiliary = []
-    for name, (one, reduce3, three, reduce5, five, projection) in BLOCKS.items():
+    for name, (one, reduce3, three, reduce5, five, projection) in TABLE_1.items():
         if name in POOL_BEFORE:
             x = layers.MaxPooling2D(3, 2, padding="same")(x)  # (14, 14, 480), (7, 7, 832)
         chains = [[(one, 1)], [(reduce3, 1), (three, 3)], [(reduce5, 1), (five, 5)]]

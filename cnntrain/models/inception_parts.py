@@ -18,6 +18,19 @@ Chain = Sequence[Conv | list[Conv]]
 Norm = Literal["bias", "shift", "affine"]
 Pool = Literal["average", "max"]
 
+# Table 1 of GoogLeNet (Szegedy et al. 2014): 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, projection.
+TABLE_1 = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
 
 def conv(
     x: keras.KerasTensor,
