@@ -1,20 +1,29 @@
-"""What networks of several families are built from; no network itself."""
+"""Operations that several families share and Keras has no layer for; built from `keras.ops`.
+
+So a saved network needs none of our code to load.
+"""
 
 import keras
 from keras import ops
 
 
-def local_response_norm(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Divide each value of (B, H, W, C) by what lies in the five maps round it.
+def local_response_norm(
+    x: keras.KerasTensor,
+    size: int = 5,
+    k: float = 2.0,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+) -> keras.KerasTensor:
+    """Divide every value of x (B, H, W, C) by (k + alpha * s) ** beta, the shape stays.
 
-    x / (2 + 1e-4 * sum of five squares)^0.75, fewer at the first and last maps: Krizhevsky et al.
-    2012, section 3.3, with n = 5, k = 2, alpha = 1e-4 and beta = 0.75. Alpha multiplies the sum,
-    as in the paper; Caffe's multiplies the mean. Computed in float32: half precision overflows.
+    s is the sum of the squares at the same place in the `size` channels around it, those beyond
+    the ends counting as zero (Krizhevsky et al. 2012, section 3.3; they do not divide by `size`,
+    Caffe does). Computed in float32: squares leave the range of float16 early.
     """
-    maps, precision = x.shape[-1], keras.backend.standardize_dtype(x.dtype)
-    x = ops.cast(x, "float32")
-    squares = ops.pad(ops.square(x), [[0, 0], [0, 0], [0, 0], [2, 2]])  # (B, H, W, 2 + C + 2)
-    total = squares[..., :maps]
-    for shift in range(1, 5):
-        total = total + squares[..., shift : shift + maps]
-    return ops.cast(x / (2 + 1e-4 * total) ** 0.75, precision)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    wide = x if dtype == "float32" else ops.cast(x, "float32")
+    before = size // 2
+    squares = ops.pad(ops.square(wide), [[0, 0]] * 3 + [[before, size - 1 - before]])
+    total = sum(squares[..., start : start + x.shape[-1]] for start in range(size))
+    normed = wide * ops.power(k + alpha * total, -beta)
+    return normed if dtype == "float32" else ops.cast(normed, dtype)
