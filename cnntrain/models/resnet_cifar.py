@@ -15,12 +15,13 @@ def resnet_cifar(
     num_classes: int,
     *,
     depth: Literal[8, 14, 20, 26, 32, 38, 44, 50, 56, 110, 1202],
-    shortcut: Literal["A", "B"],
+    shortcut: Literal["A", "B", "none"],
 ) -> keras.Model:
     """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     Where the size changes, `shortcut` A pads the new maps with zeros and adds no parameters, B is
-    a 1x1 projection. Raises SpecError for images below 8x8.
+    a 1x1 projection; `none` leaves out all shortcuts, for the plain networks of the comparison.
+    Raises SpecError for images below 8x8.
     """
     if min(image_shape[:2]) < 8:
         raise SpecError(
@@ -38,14 +39,17 @@ def resnet_cifar(
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
-    return keras.Model(inputs, logits, name=f"resnet{depth}_v1")
+    name = f"plain{depth}" if shortcut == "none" else f"resnet{depth}_v1"
+    return keras.Model(inputs, logits, name=name)
 
 
 def block(x: keras.KerasTensor, filters: int, strides: int, shortcut: str) -> keras.KerasTensor:
-    """Two 3x3 convolutions and the shortcut round them (Fig. 2)."""
+    """Two 3x3 convolutions and the shortcut round them (Fig. 2), if any."""
     y = conv_norm(x, filters, strides=strides)
     y = layers.ReLU()(y)
     y = conv_norm(y, filters)
+    if shortcut == "none":
+        return layers.ReLU()(y)
     if strides > 1:
         project = conv_norm if shortcut == "B" else zero_pad
         x = project(x, filters, kernel=1, strides=strides)
