@@ -26,6 +26,7 @@ def constants(name):
 # (option, image shape, classes, overrides) -> (total, trainable) parameters; None: not published.
 COUNTS = constants("COUNTS")
 SMALLEST = constants("SMALLEST")  # option -> the side of the images, where 32 is too small
+FIXED = constants("FIXED")  # option -> the only image shape and number of classes that it takes
 HEAVY = constants("HEAVY")  # option -> seconds or gigabytes to build: only where there is time
 
 
@@ -93,9 +94,10 @@ def test_model_maps_images_to_float32_logits(spec, option):
     import numpy as np
 
     size = SMALLEST.get(option, 32)
-    model = fresh(spec, option).model((size, size, 3), 7)
-    logits = np.asarray(as_list(model(np.zeros((2, size, size, 3), "float32")))[0])
-    assert logits.shape == (2, 7)
+    image_shape, classes = FIXED.get(option, ((size, size, 3), 7))
+    model = fresh(spec, option).model(image_shape, classes)
+    logits = np.asarray(as_list(model(np.zeros((2, *image_shape), "float32")))[0])
+    assert logits.shape == (2, classes)
     assert logits.dtype == "float32"
 
 

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_options import COUNTS, HEAVY, MODELS, SMALLEST, as_list
+from test_options import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 from cnntrain import catalogue, losses
 from cnntrain.components import names
 from cnntrain.datasets.source import Examples, Splits
-from cnntrain.network import body_of, build
+from cnntrain.network import build
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +39,13 @@ def plain(option: str) -> list[str]:
     return [f"model={option}", *without, *(["model.weights=null"] if knobs.get("weights") else [])]
 
 
-def made_up(count: int, size: int, classes: int) -> Splits:
-    """Random pixels, of classes in turn."""
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+def made_up(option: str, count: int, classes: int) -> Splits:
+    """Random pixels of the smallest size that an option takes, of classes in turn."""
+    size = SMALLEST.get(option, 32)
+    image_shape, all_classes = FIXED.get(option, ((size, size, 3), classes))
+    images = np.random.default_rng(0).integers(0, 256, (count, *image_shape), np.uint8)
     examples = Examples(images, np.arange(count, dtype=np.int32) % classes)
-    return Splits(examples, examples, examples, tuple(map(str, range(classes))), {})
+    return Splits(examples, examples, examples, tuple(map(str, range(all_classes))), {})
 
 
 def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarray]:
@@ -51,8 +53,9 @@ def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarra
 
     It is the builder's own, with the auxiliary heads that the whole network may lack.
     """
-    network, _ = build(spec(*overrides), splits, total_steps=STEPS)
-    return body_of(network), np.asarray(network.get_layer("normalisation")(splits.train.images))
+    built = build(spec(*overrides), splits, total_steps=STEPS)
+    first = built.network.get_layer("normalisation")
+    return built.body, np.asarray(first(splits.train.images))
 
 
 def objective(body: keras.Model, images: np.ndarray, labels: np.ndarray) -> tf.Tensor:
@@ -65,7 +68,7 @@ def objective(body: keras.Model, images: np.ndarray, labels: np.ndarray) -> tf.T
 
 @pytest.mark.parametrize("option", MODELS)
 def test_gradients_reach_every_variable(spec, option):
-    splits = made_up(2 if option in HEAVY else 4, SMALLEST.get(option, 32), 7)
+    splits = made_up(option, 2 if option in HEAVY else 4, 7)
     body, images = begun(spec, splits, *plain(option))
     with tf.GradientTape() as tape:
         loss = objective(body, images, splits.train.labels)
@@ -101,7 +104,7 @@ def smallest(family: str) -> tuple[str, tuple[str, ...]]:
 @pytest.mark.parametrize("family", names("model"))
 def test_smallest_of_a_family_learns_sixteen_images(spec, family):
     option, overrides = CHOSEN.get(family) or smallest(family)
-    splits = made_up(16, SMALLEST.get(option, 32), 4)
+    splits = made_up(option, 16, 4)
     body, images = begun(spec, splits, *plain(option), *overrides)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(body.trainable_variables)
