@@ -90,11 +90,11 @@ def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides)
 
 
 @pytest.mark.parametrize("option", built(MODELS))
-def test_model_maps_images_to_float32_logits(spec, option):
+def test_model_maps_images_of_the_default_data_set_to_float32_logits(spec, option):
     import numpy as np
 
     size = SMALLEST.get(option, 32)
-    image_shape, classes = FIXED.get(option, ((size, size, 3), 7))
+    image_shape, classes = FIXED.get(option, ((size, size, 1), 10))
     model = fresh(spec, option).model(image_shape, classes)
     logits = np.asarray(as_list(model(np.zeros((2, *image_shape), "float32")))[0])
     assert logits.shape == (2, classes)
@@ -104,12 +104,6 @@ def test_model_maps_images_to_float32_logits(spec, option):
 def as_list(outputs):
     """The logits, and those of auxiliary heads behind them."""
     return outputs if isinstance(outputs, list) else [outputs]
-
-
-@pytest.mark.parametrize("option", built(MODELS))
-def test_default_data_set_fits_every_model(spec, option):
-    size = SMALLEST.get(option, 32)
-    fresh(spec, option).model((size, size, 1), 10)
 
 
 def test_learnt_weights_are_what_an_option_says_that_it_has():

@@ -8,6 +8,7 @@ from keras import layers, ops
 from cnntrain.errors import SpecError
 
 FILTERS = [16, 32, 64]
+PART = 40  # blocks at most in one network: a network is no deeper than Python's stack
 
 
 def resnet_cifar(
@@ -33,14 +34,31 @@ def resnet_cifar(
     x = conv_norm(inputs, FILTERS[0])  # (H, W, 16)
     x = layers.ReLU()(x)
     for stage, filters in enumerate(FILTERS):
-        for number in range((depth - 2) // 6):
-            strides = 2 if stage > 0 and number == 0 else 1
-            x = block(x, filters, strides, shortcut)
+        x = blocks(x, filters, (depth - 2) // 6, 1 if stage == 0 else 2, shortcut)
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     name = f"plain{depth}" if shortcut == "none" else f"resnet{depth}_v1"
     return keras.Model(inputs, logits, name=name)
+
+
+def blocks(
+    x: keras.KerasTensor, filters: int, count: int, strides: int, shortcut: str
+) -> keras.KerasTensor:
+    """A stage: `count` blocks, the first of which divides the size by `strides`.
+
+    Keras walks through a network by recursion, so a long stage is made of nested networks.
+    """
+    if count > PART:
+        for start in range(0, count, PART):
+            begin = keras.Input(x.shape[1:])
+            some = min(PART, count - start)
+            end = blocks(begin, filters, some, strides if start == 0 else 1, shortcut)
+            x = keras.Model(begin, end, name=f"maps{filters}_{start + 1}_{start + some}")(x)
+        return x
+    for number in range(count):
+        x = block(x, filters, strides if number == 0 else 1, shortcut)
+    return x
 
 
 def block(x: keras.KerasTensor, filters: int, strides: int, shortcut: str) -> keras.KerasTensor:
