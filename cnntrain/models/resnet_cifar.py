@@ -1,11 +1,13 @@
 """ResNets for 32x32 images (He et al., 2015, arXiv:1512.03385, section 4.2)."""
 
+from functools import partial
 from typing import Literal
 
 import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
+from cnntrain.models.chain import chain
 
 FILTERS = [16, 32, 64]
 
@@ -32,10 +34,17 @@ def resnet_cifar(
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = conv_norm(inputs, FILTERS[0])  # (H, W, 16)
     x = layers.ReLU()(x)
-    for stage, filters in enumerate(FILTERS):
-        for number in range((depth - 2) // 6):
-            strides = 2 if stage > 0 and number == 0 else 1
-            x = block(x, filters, strides, shortcut)
+    blocks = [
+        partial(
+            block,
+            filters=filters,
+            strides=2 if stage > 0 and number == 0 else 1,
+            shortcut=shortcut,
+        )
+        for stage, filters in enumerate(FILTERS)
+        for number in range((depth - 2) // 6)
+    ]
+    x = chain(x, blocks)
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
