@@ -1,14 +1,15 @@
 """ResNets for 32x32 images (He et al., 2015, arXiv:1512.03385, section 4.2)."""
 
+from functools import partial
 from typing import Literal
 
 import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
+from cnntrain.models.chain import chain
 
 FILTERS = [16, 32, 64]
-PART = 40  # blocks at most in one network: a network is no deeper than Python's stack
 
 
 def resnet_cifar(
@@ -33,32 +34,22 @@ def resnet_cifar(
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = conv_norm(inputs, FILTERS[0])  # (H, W, 16)
     x = layers.ReLU()(x)
-    for stage, filters in enumerate(FILTERS):
-        x = blocks(x, filters, (depth - 2) // 6, 1 if stage == 0 else 2, shortcut)
+    blocks = [
+        partial(
+            block,
+            filters=filters,
+            strides=2 if stage > 0 and number == 0 else 1,
+            shortcut=shortcut,
+        )
+        for stage, filters in enumerate(FILTERS)
+        for number in range((depth - 2) // 6)
+    ]
+    x = chain(x, blocks)
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     name = f"plain{depth}" if shortcut == "none" else f"resnet{depth}_v1"
     return keras.Model(inputs, logits, name=name)
-
-
-def blocks(
-    x: keras.KerasTensor, filters: int, count: int, strides: int, shortcut: str
-) -> keras.KerasTensor:
-    """A stage: `count` blocks, the first of which divides the size by `strides`.
-
-    Keras walks through a network by recursion, so a long stage is made of nested networks.
-    """
-    if count > PART:
-        for start in range(0, count, PART):
-            begin = keras.Input(x.shape[1:])
-            some = min(PART, count - start)
-            end = blocks(begin, filters, some, strides if start == 0 else 1, shortcut)
-            x = keras.Model(begin, end, name=f"maps{filters}_{start + 1}_{start + some}")(x)
-        return x
-    for number in range(count):
-        x = block(x, filters, strides if number == 0 else 1, shortcut)
-    return x
 
 
 def block(x: keras.KerasTensor, filters: int, strides: int, shortcut: str) -> keras.KerasTensor:

@@ -4,6 +4,7 @@ Batch normalisation and ReLU come before each convolution (arXiv:1603.05027), so
 the shortcuts is free of both. Wide ones (arXiv:1605.07146) have few blocks with many maps.
 """
 
+from functools import partial
 from typing import Literal
 
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Probability
+from cnntrain.models.chain import chain
 
 FILTERS = [16, 32, 64]
 # How the authors count layers: so many for a block of each stage, and besides these the stem and
@@ -44,10 +46,18 @@ def resnet_cifar_v2(
         )
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = conv(inputs, FILTERS[0], 3)  # (H, W, 16)
-    for stage, filters in enumerate(FILTERS):
-        for number in range(blocks):
-            strides = 2 if stage > 0 and number == 0 else 1
-            x = unit(x, filters * width, strides, block, dropout)
+    units = [
+        partial(
+            unit,
+            filters=filters * width,
+            strides=2 if stage > 0 and number == 0 else 1,
+            block=block,
+            dropout=dropout,
+        )
+        for stage, filters in enumerate(FILTERS)
+        for number in range(blocks)
+    ]
+    x = chain(x, units)
     x = norm_relu(x)  # (H/4, W/4, 64 * width), four times as many maps with bottlenecks
     x = layers.GlobalAveragePooling2D()(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)

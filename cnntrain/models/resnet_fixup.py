@@ -19,7 +19,7 @@ def resnet_fixup(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    depth: Literal[8, 14, 20, 26, 32, 38, 44, 50, 56, 110, 1202],
+    depth: Literal[8, 14, 20, 26, 32, 38, 44, 50, 56, 110],
 ) -> keras.Model:
     """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
+from cnntrain.models import chain
 
 COUNTS = {
     ("resnet1202_v1", (32, 32, 3), 10, ()): (None, 19_421_274),
@@ -23,7 +24,7 @@ COUNTS = {
 }
 SMALLEST = {}
 HEAVY = {
-    "resnet1202_v1": "a minute",
+    "resnet1202_v1": "twelve seconds",
     "resnet110_v2": "three seconds",
     "resnet164_v2": "five seconds",
     "wrn28_10": "36 million weights",
@@ -97,6 +98,26 @@ def test_dropout_comes_before_the_last_convolution_of_each_block(spec):
     assert [d.rate for d in dropouts] == [0.3] * 6
     after = [d._outbound_nodes[0].operation for d in dropouts]
     assert [(c.kernel_size, c.strides) for c in after] == [((3, 3), (1, 1))] * 6
+
+
+@pytest.mark.parametrize("option", ["resnet20_v1", "resnet29_v2"])
+def test_chains_that_are_cut_compute_the_same(spec, monkeypatch, tmp_path, option):
+    whole = spec(f"model={option}").model((32, 32, 3), 10)
+    monkeypatch.setattr(chain, "LONGEST", 4)
+    cut = spec(f"model={option}").model((32, 32, 3), 10)
+    assert sum(isinstance(layer, keras.Model) for layer in cut.layers) == 3
+    cut.set_weights(whole.get_weights())
+    np.testing.assert_allclose(cut(images()), whole(images()), atol=1e-5)
+    cut.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(images()), whole(images()), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_network_of_1001_layers_is_built(spec):
+    """The deepest of the paper on pre-activation, of 10.2 million parameters."""
+    model = spec("model=resnet164_v2", "model.depth=1001").model((32, 32, 3), 10)
+    assert sum(np.prod(w.shape) for w in model.trainable_weights) == pytest.approx(10.2e6, rel=0.02)
 
 
 # The tutorials'.

@@ -1,0 +1,28 @@
+"""Blocks one behind the other, also where they are hundreds."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+
+# Keras walks a network by recursion, a call a layer, also when it loads a file; Python allows
+# about a thousand calls. A block has up to ten layers, so that so many in a row are safe.
+LONGEST = 60
+
+Block = Callable[[keras.KerasTensor], keras.KerasTensor]
+
+
+def chain(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
+    """Return what the blocks make of `x`; more than `LONGEST` are cut into models in the model."""
+    if len(blocks) <= LONGEST:
+        return in_a_row(x, blocks)
+    for first in range(0, len(blocks), LONGEST):
+        inputs = keras.Input(x.shape[1:])
+        outputs = in_a_row(inputs, blocks[first : first + LONGEST])
+        x = keras.Model(inputs, outputs)(x)
+    return x
+
+
+def in_a_row(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
+    for block in blocks:
+        x = block(x)
+    return x
