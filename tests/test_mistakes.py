@@ -129,7 +129,7 @@ MISTAKES = {
     "variant that does not exist": (
         "model=vgg16 model.variant=F",
         "model.variant is F",
-        "one of A, B, C, D, E",
+        "one of A, A-LRN, B, C, D, E",
         None,
     ),
     "architecture that does not exist": (

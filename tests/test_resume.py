@@ -58,6 +58,12 @@ def whole(tmp_path_factory):
     return uninterrupted(tmp_path_factory.mktemp("whole"), WORDS)
 
 
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    words = ("epochs=2", "dataset.limit=128", "batch_size=32")
+    return uninterrupted(tmp_path_factory.mktemp("short"), words)
+
+
 def result(run):
     """All that a run leaves, timings aside: the last state, the history, the report."""
     last = state.load(run / "state")
@@ -276,7 +282,11 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     assert rates["stretched"][15] < rates["stretched"][8]
 
 
-@pytest.mark.parametrize("ended", ["max_steps=6", "max_steps=13"], ids=["in the first", "later"])
+@pytest.mark.parametrize(
+    "ended",
+    ["max_steps=6", pytest.param("max_steps=13", marks=pytest.mark.slow)],
+    ids=["in the first", "later"],
+)
 def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, ended):
     words = (
         "finetune=two_phase", "finetune.head_epochs=3", "epochs=5", "schedule=constant",
@@ -300,6 +310,7 @@ def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, command):
     assert rows_of(tmp_path / "run", "history.csv") == 4
 
 
+@pytest.mark.slow
 def test_refit_of_an_extended_run_is_the_same_whether_or_not_it_was_made_before(tmp_path, command):
     words = ("epochs=2", "dataset.limit=128", "batch_size=32", "refit=true")
     rates = {}
@@ -323,10 +334,8 @@ def test_refit_of_an_extended_run_is_the_same_whether_or_not_it_was_made_before(
         (("run", "epochs=-1"), "epochs is -1"),
     ],
 )
-def test_what_cannot_be_resumed_is_answered(tmp_path, command, words, given):
-    short = ("epochs=2", "dataset.limit=128", "batch_size=32", "hydra.run.dir=run")
-    if "run" in words:
-        command(*short)
+def test_what_cannot_be_resumed_is_answered(tmp_path, command, short_run, words, given):
+    shutil.copytree(short_run, tmp_path / "run")
     done = command("resume", *words)
     assert done.returncode == 2
     assert given in done.stderr
@@ -336,8 +345,8 @@ def test_what_cannot_be_resumed_is_answered(tmp_path, command, words, given):
         assert command("resume", "run").returncode == 0
 
 
-def test_edited_spec_is_refused_with_what_differs(tmp_path, command):
-    command("epochs=2", "dataset.limit=128", "batch_size=32", "hydra.run.dir=run")
+def test_edited_spec_is_refused_with_what_differs(tmp_path, command, short_run):
+    shutil.copytree(short_run, tmp_path / "run")
     spec = tmp_path / "run" / "spec.yaml"
     spec.write_text(spec.read_text().replace("seed: 0", "seed: 1"))
     done = command("resume", "run", "epochs=3")

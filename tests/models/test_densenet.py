@@ -95,7 +95,7 @@ def test_cifar_networks_have_their_depth_and_widths(spec, option, depth, shapes)
 @pytest.mark.parametrize(
     ("depth", "size"),
     [
-        (121, 32),
+        pytest.param(121, 32, marks=pytest.mark.slow),
         pytest.param(169, 32, marks=pytest.mark.slow),
         pytest.param(201, 64, marks=pytest.mark.slow),
     ],
