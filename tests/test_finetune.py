@@ -59,8 +59,9 @@ def test_layer_that_does_not_exist_is_answered_with_the_nearest(spec):
 
 
 def test_layer_above_all_weights_is_refused(spec):
+    inputs = keras.Input((4,))
     last = keras.layers.ReLU(name="last")
-    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), last])
+    network = keras.Model(inputs, last(keras.layers.Dense(2)(inputs)))
     with pytest.raises(SpecError, match="that trains has weights"):
         spec("finetune=head", "finetune.from_layer=last").finetune(network)
 

@@ -12,7 +12,7 @@ from keras import layers
 
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Probability
-from cnntrain.models.chain import chain
+from cnntrain.models.deep import chain
 
 FILTERS = [16, 32, 64]
 # How the authors count layers: so many for a block of each stage, and besides these the stem and
