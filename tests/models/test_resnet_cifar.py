@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models import chain
+from cnntrain.models import deep
 
 COUNTS = {
     ("resnet1202_v1", (32, 32, 3), 10, ()): (None, 19_421_274),
@@ -103,7 +103,7 @@ def test_dropout_comes_before_the_last_convolution_of_each_block(spec):
 @pytest.mark.parametrize("option", ["resnet20_v1", "resnet29_v2"])
 def test_chains_that_are_cut_compute_the_same(spec, monkeypatch, tmp_path, option):
     whole = spec(f"model={option}").model((32, 32, 3), 10)
-    monkeypatch.setattr(chain, "LONGEST", 4)
+    monkeypatch.setattr(deep, "LONGEST", 4)
     cut = spec(f"model={option}").model((32, 32, 3), 10)
     assert sum(isinstance(layer, keras.Model) for layer in cut.layers) == 3
     cut.set_weights(whole.get_weights())
