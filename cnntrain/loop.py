@@ -208,7 +208,7 @@ class Loop(keras.callbacks.Callback):
         with (self.run.folder / "steps.csv").open(encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) > LEARNT_BY // 2]
         loss = float(np.mean([float(row["train.loss"]) for row in rows]))
-        if loss > 0.99 * self.guessing:
+        if abs(loss - self.guessing) < 0.01 * self.guessing:
             self.progress.note(
                 f"Warning: after {self.step} steps the loss is {loss:.3f}, as if the network "
                 f"guessed ({self.guessing:.3f}); it may never learn. Try model.batch_norm=true, a "
