@@ -82,7 +82,8 @@ class Fitting:
             self.total_steps if script is None else script.epochs * self.steps_per_epoch
         )
         if self.loop.stopped_early and self.loop.phase == len(self.phases) - 1:
-            progress.note(f"stopped early after epoch {self.loop.epochs}: more change nothing")
+            epochs = self.loop.epochs
+            progress.note(f"stopped early after epoch {epochs}: more epochs change nothing")
 
     def fit(self) -> None:
         """Train through the phases that are left."""

@@ -4,15 +4,14 @@ The units are those of He et al. (2016, arXiv:1603.05027): batch normalisation a
 the convolution and nothing stands on the way of the shortcuts, so each switch changes nothing else.
 """
 
+import functools
+
 import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count
-
-# Keras follows a graph by recursion, layer by layer, when it makes or loads a model; Python allows
-# about a thousand calls. Longer networks are made of models of at most so many units.
-PART = 100
+from cnntrain.models.deep import chain
 
 
 def cnn_depth(
@@ -41,25 +40,16 @@ def cnn_depth(
     x = conv(inputs, filters, batch_norm)
     if pool > 1:
         x = layers.MaxPooling2D(pool)(x)  # (H/pool, W/pool, filters)
-    if depth - 1 <= PART:
-        x = units(x, depth - 1, residual, batch_norm)
-    else:
-        for start in range(0, depth - 1, PART):
-            count = min(PART, depth - 1 - start)
-            begin = keras.Input(x.shape[1:])
-            end = units(begin, count, residual, batch_norm)
-            x = keras.Model(begin, end, name=f"units_{start + 1}_{start + count}")(x)
+    x = chain(x, [functools.partial(unit, residual=residual, batch_norm=batch_norm)] * (depth - 1))
     x = layers.GlobalAveragePooling2D()(active(x, batch_norm))  # (filters,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name=f"cnn_depth_{depth}")
 
 
-def units(x: keras.KerasTensor, count: int, residual: bool, batch_norm: bool) -> keras.KerasTensor:
-    """(h, w, filters) stays that, through `count` convolutions."""
-    for _ in range(count):
-        y = conv(active(x, batch_norm), x.shape[-1], batch_norm)
-        x = layers.Add()([x, y]) if residual else y
-    return x
+def unit(x: keras.KerasTensor, residual: bool, batch_norm: bool) -> keras.KerasTensor:
+    """(h, w, filters) stays that, through one convolution."""
+    y = conv(active(x, batch_norm), x.shape[-1], batch_norm)
+    return layers.Add()([x, y]) if residual else y
 
 
 def conv(x: keras.KerasTensor, filters: int, batch_norm: bool) -> keras.KerasTensor:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models import cnn_depth
+from cnntrain.models import deep
 from cnntrain.network import leaves, parameters
 
 # By hand, 32x32x3, 16 filters and 10 classes: 3 * 9 * 16 = 432 weights of the first convolution,
@@ -35,7 +35,7 @@ def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 5, 8])
 def test_depth_counts_the_convolutions_also_where_parts_meet(spec, depth, monkeypatch):
-    monkeypatch.setattr(cnn_depth, "PART", 3)
+    monkeypatch.setattr(deep, "LONGEST", 3)
     model = spec("model=cnn_depth", f"model.depth={depth}").model((8, 8, 3), 10)
     assert len(convolutions(model)) == depth
     assert len({weight.path for weight in model.weights}) == len(model.weights)
@@ -44,7 +44,7 @@ def test_depth_counts_the_convolutions_also_where_parts_meet(spec, depth, monkey
 def test_network_of_parts_computes_what_one_of_a_piece_does(spec, monkeypatch):
     settings = ("model=cnn_depth", "model.depth=7")
     whole = spec(*settings).model((8, 8, 3), 10)
-    monkeypatch.setattr(cnn_depth, "PART", 2)
+    monkeypatch.setattr(deep, "LONGEST", 2)
     parts = spec(*settings).model((8, 8, 3), 10)
     assert sum(isinstance(layer, keras.Model) for layer in parts.layers) == 3
     in_order = [w for layer in leaves(parts) for w in layer.get_weights()]
