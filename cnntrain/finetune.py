@@ -53,7 +53,7 @@ def head(body: keras.Model, *, from_layer: str | None, cache: bool) -> list[Phas
 
 def batchnorm(body: keras.Model) -> list[Phase]:
     """Only the batch norms and the head train (Frankle et al. 2020, arXiv:2003.00152)."""
-    norms = {la.name for la in body.layers if isinstance(la, keras.layers.BatchNormalization)}
+    norms = _norms(body)
     if not norms:
         raise SpecError(
             f"finetune=batchnorm and {body.name} has no batch norm", "a network that has", None
@@ -77,8 +77,7 @@ def two_phase(
     """
     later = _from(body, from_layer) if from_layer else _all(body)
     if not batch_norm:
-        norms = {la.name for la in body.layers if isinstance(la, keras.layers.BatchNormalization)}
-        later = later - (norms - _head(body))
+        later = later - (_norms(body) - _head(body))
     return [
         Phase(_head(body), epochs=head_epochs, cache=cache),
         Phase(later | _head(body), learning_rate=learning_rate, cache=cache),
@@ -102,6 +101,12 @@ def layer_wise(body: keras.Model, *, decay: Factor) -> list[Phase]:
 def _all(body: keras.Model) -> frozenset[str]:
     """All layers but those whose weights the architecture fixes."""
     return frozenset(layer.name for layer in body.layers if layer.trainable)
+
+
+def _norms(body: keras.Model) -> frozenset[str]:
+    """The batch norms among the layers; not those inside nested models, as of a 1,000-layer net."""
+    norms = (la for la in body.layers if isinstance(la, keras.layers.BatchNormalization))
+    return frozenset(norm.name for norm in norms)
 
 
 def _from(body: keras.Model, name: str) -> frozenset[str]:
