@@ -97,8 +97,8 @@ class Fitting:
                 loop.enter(stage)
                 stage.trainee.fit(
                     pipeline.training(
-                        train, self.spec.batch_size, self.steps_per_epoch,
-                        self.spec.augmentation, self.spec.seed, loop.step,
+                        train, len(self.splits.class_names), self.spec.batch_size,
+                        self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
                     ),
                     initial_epoch=loop.epochs,
                     epochs=loop.epochs + length,  # the loop ends it

@@ -1,33 +1,38 @@
 """Splits -> batches: one data set over global steps, where batch k is a function of (spec, k).
 
-Each epoch is a stateless shuffle of the indices, so that starting at any step costs nothing; the
-augmentation's seed is derived from the step. Batches travel as uint8.
+Each epoch is a stateless shuffle of the indices, so that starting at any step costs nothing; what
+is drawn for a batch is drawn from (seed, step). Batches travel as uint8.
 """
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from cnntrain.datasets.source import Examples
 
+Augmentation = Callable[
+    [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
+]
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION = 1, 2
 
 
 def training(
     examples: Examples,
+    num_classes: int,
     batch_size: int,
     steps_per_epoch: int,
-    augment: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+    augment: Augmentation,
     seed: int,
     start: int = 0,
 ) -> tf.data.Dataset:
     """Return the endless data set of training batches from step `start` on.
 
-    Images (batch_size, H, W, C) uint8 and labels (batch_size,) int32. No example comes twice in an
+    Images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or shares of the classes
+    (batch_size, num_classes) float32 where `augment` mixes images. No example comes twice in an
     epoch; the few that whole batches leave out differ from epoch to epoch.
     """
-    gather = gatherer(examples)
     count = len(examples)
 
     @tf.autograph.experimental.do_not_convert
@@ -38,34 +43,58 @@ def training(
         used = order[: steps_per_epoch * batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
-    @tf.autograph.experimental.do_not_convert
-    def batch(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = gather(chosen)
-        return augment(images, labels, stream(seed, AUGMENTATION, step))
+    def batch(step: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        random = generator(seed, AUGMENTATION, int(step))
+        return augment(examples.images[chosen], examples.labels[chosen], num_classes, random)
 
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
     order = epochs.flat_map(indices).skip(skipped)
-    batches = tf.data.Dataset.zip(steps, order).map(batch, num_parallel_calls=2)
-    return batches.prefetch(2)
+    fetch = fetching(batch, batch(np.int64(start), np.arange(batch_size)), batch_size)
+    return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
 def evaluation(examples: Examples, batch_size: int) -> tf.data.Dataset:
     """Return the images of every example exactly once, in order, the last batch maybe smaller."""
-    gather = gatherer(examples)
+
+    def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
+        return (examples.images[chosen],)
+
     order = tf.data.Dataset.range(len(examples)).batch(batch_size)
-    return order.map(lambda chosen: gather(chosen)[0], num_parallel_calls=2).prefetch(2)
+    fetch = fetching(batch, batch(np.arange(1)), None)
+    return order.map(fetch, num_parallel_calls=2).prefetch(2)
 
 
-def gatherer(examples: Examples) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """A function from indices (B,) to images and labels, held in main memory."""
-    with tf.device("CPU:0"):
-        images, labels = tf.constant(examples.images), tf.constant(examples.labels)
-    return lambda chosen: (tf.gather(images, chosen), tf.gather(labels, chosen))
+def fetching(
+    batch: Callable[..., tuple[np.ndarray, ...]],
+    example: tuple[np.ndarray, ...],
+    batch_size: int | None,
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Return `batch` for the graph of a data set; its results are of the kinds of `example`.
+
+    It counts as stateless, because it is: else deterministic data sets would not run it in
+    parallel.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def fetch(*arguments: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        types = [array.dtype for array in example]
+        tensors = tf.numpy_function(batch, arguments, types, stateful=False)
+        for tensor, array in zip(tensors, example, strict=True):
+            tensor.set_shape((batch_size, *array.shape[1:]))
+        return tuple(tensors)
+
+    return fetch
+
+
+def generator(seed: int, purpose: int, position: int) -> np.random.Generator:
+    """The random numbers of one purpose at one step: streams of their own, whatever is drawn."""
+    bits = np.random.Philox(key=[seed, purpose], counter=[0, 0, 0, position])
+    return np.random.Generator(bits)
 
 
 def stream(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
-    """The seed (2,) of the random numbers of one purpose at one step or epoch."""
+    """The seed (2,) of the random numbers of one purpose in one epoch."""
     base = tf.constant([seed, purpose], tf.int64)
     return tf.random.fold_in(base, tf.cast(position, tf.int64), alg="philox")

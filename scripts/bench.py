@@ -161,7 +161,12 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
     stage, train = fitting.staged(0, fitting.phases[0])
     loop.enter(stage)
     batches = pipeline.training(
-        train, checked.batch_size, steps, checked.augmentation, checked.seed
+        train,
+        len(splits.class_names),
+        checked.batch_size,
+        steps,
+        checked.augmentation,
+        checked.seed,
     )
     return lambda: stage.trainee.fit(
         batches, steps_per_epoch=steps, callbacks=[loop], shuffle=False, verbose=0

@@ -14,12 +14,12 @@ def examples(count=103):
     return Examples(images.reshape(count, 4, 4, 3), np.arange(count, dtype=np.int32))
 
 
-def augment(images, labels, seed):
-    return flip_crop(images, labels, seed, pad=1, flip=0.5)
+def augment(images, labels, num_classes, random):
+    return flip_crop(images, labels, num_classes, random, pad=1, flip=0.5)
 
 
 def batches(start=0, count=25, seed=0, augmentation=augment, steps_per_epoch=10):
-    data = pipeline.training(examples(), 10, steps_per_epoch, augmentation, seed, start)
+    data = pipeline.training(examples(), 103, 10, steps_per_epoch, augmentation, seed, start)
     return list(data.take(count).as_numpy_iterator())
 
 
@@ -42,7 +42,7 @@ def test_another_seed_gives_another_order_and_another_augmentation():
     assert not same(batches(augmentation=none), batches(augmentation=none, seed=1))
     still = examples()
     data = [
-        pipeline.training(still, 103, 1, augment, seed).take(1).as_numpy_iterator().next()
+        pipeline.training(still, 103, 103, 1, augment, seed).take(1).as_numpy_iterator().next()
         for seed in (0, 1)
     ]
     ordered = [images[np.argsort(labels)] for images, labels in data]
@@ -66,7 +66,7 @@ def test_images_keep_their_labels_and_their_type():
 
 def test_every_epoch_is_shuffled_evenly():
     places = np.zeros(103)
-    data = pipeline.training(examples(), 103, 1, none, seed=3)
+    data = pipeline.training(examples(), 103, 103, 1, none, seed=3)
     for _, labels in data.take(400).as_numpy_iterator():
         places[labels] += np.arange(103)
     # The mean place of each example is 51 +- 30 / sqrt(400): six standard errors are 9.
@@ -76,4 +76,4 @@ def test_every_epoch_is_shuffled_evenly():
 @pytest.mark.parametrize("batch_size", [1, 10, 103, 200])
 def test_evaluation_sees_every_example_exactly_once_in_order(batch_size):
     data = pipeline.evaluation(examples(), batch_size).as_numpy_iterator()
-    assert np.array_equal(np.concatenate(list(data)), examples().images)
+    assert np.array_equal(np.concatenate([images for (images,) in data]), examples().images)

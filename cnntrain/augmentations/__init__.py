@@ -1,5 +1,7 @@
-"""The augmentations: one file each, `f(images, labels, seed, *, knobs) -> (images, labels)`.
+"""The augmentations: one file each, `f(images, labels, num_classes, random, *, knobs)`.
 
-Whole batches (B, H, W, C), uint8 in and out, stateless: the parameters are drawn from `seed` (two
-integers) first and applied second, so that another device can apply the same draw.
+They take a whole batch, images (B, H, W, C) uint8 with labels (B,) int32 or shares of the classes
+(B, num_classes) float32, and return images of the same shape and type with labels of either kind.
+They are stateless: parameters are drawn from `random` first and applied second, as two functions,
+and what is given is never written to.
 """

@@ -1,8 +1,10 @@
 """No augmentation."""
 
-import tensorflow as tf
+import numpy as np
 
 
-def none(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def none(
+    images: np.ndarray, labels: np.ndarray, num_classes: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the batch as it is."""
     return images, labels

@@ -1,32 +1,42 @@
 """Shift by whole pixels and mirror: the augmentation of the Keras CIFAR-10 ResNet example."""
 
-import tensorflow as tf
+import numpy as np
 
-from cnntrain.augmentations.windows import chances, mirrored, offsets, take
+from cnntrain.augmentations.windows import bordered, mirrored, windows
 from cnntrain.knobs import Fraction
 
 
 def shift_flip(
-    images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, *, shift: Fraction, flip: Fraction
-) -> tuple[tf.Tensor, tf.Tensor]:
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    shift: Fraction,
+    flip: Fraction,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return images moved by up to `shift` of their size, edges repeated, mirrored with `flip`."""
-    down, right, flips = draw(images, seed, shift, flip)
-    return move(images, down, right, flips), labels
+    tall, wide = (round(shift * size) for size in images.shape[1:3])
+    down, right, flips = draw(len(images), random, tall, wide, flip)
+    return move(images, down, right, flips, tall, wide), labels
 
 
 def draw(
-    images: tf.Tensor, seed: tf.Tensor, shift: float, flip: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """How many pixels down and right, and whether mirrored, each (B, 1)."""
-    count = tf.shape(images)[0]
-    tall, wide = round(shift * images.shape[1]), round(shift * images.shape[2])
-    seeds = tf.random.split(seed, 3, alg="philox")
-    down, right = offsets(count, -tall, tall, seeds[0]), offsets(count, -wide, wide, seeds[1])
-    return down, right, chances(count, flip, seeds[2])
+    count: int, random: np.random.Generator, tall: int, wide: int, flip: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many pixels down and right, and whether mirrored, each (B,)."""
+    down = random.integers(-tall, tall, count, endpoint=True)
+    right = random.integers(-wide, wide, count, endpoint=True)
+    return down, right, random.random(count) < flip
 
 
-def move(images: tf.Tensor, down: tf.Tensor, right: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-    height, width = images.shape[1], images.shape[2]
-    rows = tf.clip_by_value(tf.range(height) - down, 0, height - 1)
-    columns = tf.clip_by_value(mirrored(tf.range(width), flip) - right, 0, width - 1)
-    return take(images, rows, columns)
+def move(
+    images: np.ndarray,
+    down: np.ndarray,
+    right: np.ndarray,
+    flips: np.ndarray,
+    tall: int,
+    wide: int,
+) -> np.ndarray:
+    padded = bordered(images, tall, wide, "edge")
+    return mirrored(windows(padded, tall - down, wide - right, images.shape[1:3]), flips)

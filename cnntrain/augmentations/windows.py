@@ -1,24 +1,29 @@
-"""Moving and mirroring a batch by two gathers: no interpolation, any dtype, no loop over images."""
+"""Moving and mirroring a batch by whole pixels: no interpolation, no loop over images."""
 
-import tensorflow as tf
+from typing import Literal
 
-
-def take(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Return the pixels at `rows` (B, h) and `columns` (B, w) of images (B, H, W, C)."""
-    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
-def offsets(count: tf.Tensor, low: int, high: int, seed: tf.Tensor) -> tf.Tensor:
-    """Whole numbers from `low` to `high`, both possible, one for each image (B, 1)."""
-    shape = tf.stack([count, 1])
-    return tf.random.stateless_uniform(shape, seed, low, high + 1, tf.int32, alg="philox")
+def windows(
+    images: np.ndarray, down: np.ndarray, right: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """Return from each image (B, H, W, C) the window of `size` that begins at (down, right)."""
+    views = sliding_window_view(images, size, axis=(1, 2))  # (B, y, x, C, h, w)
+    return views.transpose(0, 1, 2, 4, 5, 3)[np.arange(len(images)), down, right]  # (B, h, w, C)
 
 
-def chances(count: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
-    """True with `probability`, for each image (B, 1)."""
-    return tf.random.stateless_uniform(tf.stack([count, 1]), seed, alg="philox") < probability
+def bordered(
+    images: np.ndarray, tall: int, wide: int, fill: Literal["black", "edge"]
+) -> np.ndarray:
+    """Return images with `tall` rows more above and below, `wide` columns more on both sides."""
+    mode: Literal["constant", "edge"] = "constant" if fill == "black" else "edge"
+    return np.pad(images, [(0, 0), (tall, tall), (wide, wide), (0, 0)], mode)
 
 
-def mirrored(columns: tf.Tensor, flip: tf.Tensor) -> tf.Tensor:
-    """The column numbers (w,) for each image (B, w), from right to left where `flip` (B, 1)."""
-    return tf.where(flip, columns[tf.newaxis, ::-1], columns[tf.newaxis, :])
+def mirrored(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
+    """Return the images with those where `flips` (B,) is true mirrored left to right."""
+    result = images.copy()
+    result[flips] = images[flips, :, ::-1]
+    return result
