@@ -57,7 +57,7 @@ def instances(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
     """The knobs with each record turned into its class, named like the knob, of `module`."""
     return {
         knob: getattr(module, knob.title().replace("_", ""))(**value)
-        if isinstance(value, Mapping)
+        if isinstance(value, MappingProxyType)  # a mapping of names stays the dict it is
         else value
         for knob, value in knobs.items()
     }
@@ -152,11 +152,11 @@ def vocabulary(file: Path) -> dict[str, Any]:
 
 def is_known(annotation: ast.expr, known: Mapping[str, Any]) -> bool:
     used = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
-    return used <= set(known) | {"list", "tuple", "None"}
+    return used <= set(known) | {"list", "tuple", "dict", "None"}
 
 
 def evaluate(annotation: ast.expr | None, known: Mapping[str, Any]) -> Any:
     """The typing object that an annotation in our own source stands for."""
     assert annotation is not None
     code = compile(ast.Expression(annotation), "<annotation>", "eval")
-    return eval(code, {"__builtins__": {"list": list, "tuple": tuple}}, dict(known))
+    return eval(code, {"__builtins__": {"list": list, "tuple": tuple, "dict": dict}}, dict(known))

@@ -1,8 +1,9 @@
 """The vocabulary of knobs: annotations that carry a type and a range, and the strict conversion.
 
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
-`list[...]`, `tuple[...]`, `... | None` and `Record`s are all that is understood. OmegaConf's own
-conversion is not used: it takes nan for a float, 2 for a bool and tuples of any length.
+`list[...]`, `tuple[...]`, `dict[...]`, `... | None` and `Record`s are all that is understood.
+OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and tuples of any
+length.
 """
 
 import math
@@ -95,6 +96,8 @@ def describe(annotation: Any) -> str:
         return one_of(show(value) for value in args)
     if origin is list:
         return f"a list, each {describe(args[0])}"
+    if origin is dict:
+        return f"a mapping of names, each to {describe(args[1])}"
     if origin is tuple:
         return f"a list of {len(args)}: {', '.join(describe(arg) for arg in args)}"
     if origin in (types.UnionType, Union):
@@ -137,6 +140,11 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         return tuple(
             convert(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, args, strict=True))
         )
+    elif origin is dict and isinstance(value, Mapping):
+        return {
+            convert(key, args[0], where): convert(item, args[1], f"{where}.{key}")
+            for key, item in value.items()
+        }
     elif fits(value, annotation):
         return float(value) if annotation is float else value
     raise refusal(value, annotation, where)

@@ -18,18 +18,21 @@ def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
     (He et al. 2015, section 4.2).
     """
     scale, offset = {
-        "none": lambda images: (1.0, 0.0),
-        "rescale": lambda images: (1 / 255, 0.0),
+        "none": lambda train: (1.0, 0.0),
+        "rescale": lambda train: (1 / 255, 0.0),
         "standardise": standardise,
         "pixel_mean": pixel_mean,
-    }[kind](train.images)
+    }[kind](train)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalisation")
 
 
-def standardise(images: np.ndarray) -> tuple[list[float], list[float]]:
+def standardise(train: Examples) -> tuple[list[float], list[float]]:
     """Scale and offset (C,) each, from exact counts of the 256 values."""
-    values = np.arange(256)
-    counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(images.shape[-1])]
+    values, channels = np.arange(256), train.store.shape[-1]
+    counts = np.zeros((channels, 256), np.int64)
+    for images in train.chunks():
+        for c in range(channels):
+            counts[c] += np.bincount(images[..., c].ravel(), minlength=256)
     means = np.array([np.average(values, weights=n) for n in counts])
     squares = np.array([np.average(values**2, weights=n) for n in counts])
     deviations = np.sqrt(np.maximum(squares - means**2, 0))
@@ -37,6 +40,7 @@ def standardise(images: np.ndarray) -> tuple[list[float], list[float]]:
     return scale.tolist(), (-means * scale).tolist()
 
 
-def pixel_mean(images: np.ndarray) -> tuple[float, list[list[list[float]]]]:
+def pixel_mean(train: Examples) -> tuple[float, list[list[list[float]]]]:
     """The scale to 0..1, and minus the mean image (H, W, C)."""
-    return 1 / 255, (-images.mean(axis=0, dtype=np.float64) / 255).tolist()
+    total = sum(images.sum(axis=0, dtype=np.int64) for images in train.chunks())
+    return 1 / 255, (-(total / len(train)) / 255).tolist()

@@ -15,7 +15,7 @@ Augmentation = Callable[
     [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
 ]
 # The streams of random numbers that share the run's seed.
-ORDER, AUGMENTATION = 1, 2
+ORDER, AUGMENTATION, WINDOW = 1, 2, 3
 
 
 def training(
@@ -43,15 +43,16 @@ def training(
         used = order[: steps_per_epoch * batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
-    def batch(step: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        images = examples.gather(chosen, generator(seed, WINDOW, int(step)))
         random = generator(seed, AUGMENTATION, int(step))
-        return augment(examples.images[chosen], examples.labels[chosen], num_classes, random)
+        return augment(images, examples.labels[chosen], num_classes, random)
 
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
     order = epochs.flat_map(indices).skip(skipped)
-    fetch = fetching(batch, batch(np.int64(start), np.arange(batch_size)), batch_size)
+    fetch = fetching(batch, batch(start, np.arange(batch_size)), batch_size)
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
@@ -59,7 +60,7 @@ def evaluation(examples: Examples, batch_size: int) -> tf.data.Dataset:
     """Return the images of every example exactly once, in order, the last batch maybe smaller."""
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
-        return (examples.images[chosen],)
+        return (examples.gather(chosen),)
 
     order = tf.data.Dataset.range(len(examples)).batch(batch_size)
     fetch = fetching(batch, batch(np.arange(1)), None)

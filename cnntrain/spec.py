@@ -108,12 +108,12 @@ class Spec(Settings):
 
 
 WITHOUT_EFFECT = (
-    "data_dir", "manual_dir", "dataset.folder", "weights_dir", "model.weights_dir", "log_every",
-    "checkpoint",
+    "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
+    "model.weights_dir", "log_every", "checkpoint",
 )  # fmt: skip
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
-    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir",
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.cache",
     "model.weights_dir", "log_every", "checkpoint.every_steps", "checkpoint.every_minutes",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields

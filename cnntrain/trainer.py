@@ -98,9 +98,16 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     """Say what is going to be trained, and put it into run.json."""
     machine = device()
     facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
-    data = {"fingerprint": fingerprint(splits), "sizes": sizes(splits), "origin": splits.origin}
+    data = {
+        "fingerprint": fingerprint(splits),
+        "sizes": sizes(splits),
+        "origin": splits.origin,
+        "skipped": dict(splits.skipped),
+    }
     run.update(**facts, data=data, class_names=splits.class_names)
     progress.note(introduction(spec, splits, fitting.network))
+    if splits.skipped:
+        progress.note(skipping(splits))
     if (init := fitting.built.loaded) is not None:
         run.update(init=init)
         loaded, new = len(init["loaded"]), len(init["new"])
@@ -175,6 +182,12 @@ def refitted(
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
         run.save(fitting.network, run.refit)
         return evaluate(fitting.network, splits.test, spec.batch_size)
+
+
+def skipping(splits: Splits) -> str:
+    """Name the files that were left out, a line each; all of them, because data is easily lost."""
+    lines = [f"  {name}: {why}" for name, why in splits.skipped]
+    return "\n".join([f"Left out {len(lines)} files that are no images:", *lines])
 
 
 def sizes(splits: Splits) -> dict[str, int]:

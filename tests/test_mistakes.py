@@ -459,7 +459,7 @@ WITH_DATA = {
         "dataset=digits or dataset=mnist",
     ),
     "images larger than the memory": (
-        "dataset=image_folder dataset.folder={data}/animals dataset.size=[1000000,1000000]",
+        "dataset=image_folder dataset.folder={data}/animals dataset.image_size=[1000000,1000000]",
         "1000000x1000000",
         "memory",
         None,
@@ -472,25 +472,25 @@ WITH_DATA = {
     ),
     # data that does not fit the run
     "images too small for VGG": (
-        "dataset.size=[28,28] model=vgg16",
+        "dataset.image_size=[28,28] model=vgg16",
         "28x28",
         "32x32 or larger",
         "dataset.image_size=[32,32]",
     ),
     "images too small for LeNet": (
-        "dataset.size=[8,8] model=lenet5",
+        "dataset.image_size=[8,8] model=lenet5",
         "8x8",
         "16x16 or larger",
         "dataset.image_size=[32,32]",
     ),
     "images too small for ResNet": (
-        "dataset.size=[6,6] model=resnet20_v1",
+        "dataset.image_size=[6,6] model=resnet20_v1",
         "6x6",
         "8x8 or larger",
         None,
     ),
     "images too small for the stages": (
-        "dataset.size=[2,2] model=cnn_mnist",
+        "dataset.image_size=[2,2] model=cnn_mnist",
         "2x2",
         "4x4 or larger",
         None,
@@ -508,7 +508,7 @@ WITH_DATA = {
         "model.upsample=3 or dataset.image_size=[71,71]",
     ),
     "images still too small when enlarged": (
-        "dataset.size=[8,8] model=mobilenet model.upsample=3",
+        "dataset.image_size=[8,8] model=mobilenet model.upsample=3",
         "8x8 images, 24x24 enlarged",
         "32x32 or larger",
         "model.upsample=4 or dataset.image_size=[32,32]",

@@ -45,7 +45,7 @@ def test_frozen_mobilenet_tells_cats_from_dogs(command, tmp_path, archives):
     (folder / "validation").rename(folder / "test")  # validation is cut from train
     done = command(
         "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
-        "dataset=image_folder", f"dataset.folder={folder}", "dataset.size=[224,224]",
+        "dataset=image_folder", f"dataset.folder={folder}", "dataset.image_size=[224,224]",
         "batch_size=32", "epochs=15", "hydra.run.dir=run",
     )  # fmt: skip
     found = report(done, tmp_path / "run")

@@ -1,20 +1,25 @@
 """The data sets: one file a source, `f(data_dir, manual_dir, *, knobs) -> Source`.
 
 `dataset` turns any source into its three splits: official where they exist, else stratified and
-seeded, cut from the training part.
+seeded, cut from the training part. Until the very end a split is row numbers and labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from sklearn.model_selection import train_test_split
 
-from cnntrain.datasets.source import Examples, Source, Splits, room_for
+from cnntrain.datasets.labels import grouping, kept, noisy
+from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
+from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
+from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Seed, Share
+from cnntrain.knobs import Count, Factor, Fraction, Seed, Share
+
+CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 
 
 def dataset(
@@ -22,95 +27,169 @@ def dataset(
     data_dir: Path,
     manual_dir: Path | None,
     *,
+    image_size: tuple[Count, Count] | None,
+    resize: Literal["stretch", "crop", "pad", "random_crop"],
+    channels: Literal[1, 3] | None,
+    cache: Literal["auto", "memory", "disk", "none"],
+    classes: list[str] | None,
+    label_map: Literal["none", "odd_even"] | dict[str, list[str]],
+    label_noise: Fraction,
     valid: Share,
     test: Share,
     split_seed: Seed,
-    label_map: Literal["none", "odd_even"],
-    image_size: tuple[Count, Count] | None,
+    fraction: Factor | None,
     limit: Count | None,
 ) -> Splits:
     """Return the splits of a source.
 
     `valid` and `test` say how much to cut off where the source has no such split, `split_seed`
-    which examples; it is not the run's seed, so that runs stay comparable. `limit` keeps at most
-    that many images of each split, in class proportions.
+    which examples; it is not the run's seed, so that runs stay comparable. `fraction` keeps that
+    share of the training images, `limit` at most that many images of each split, both in class
+    proportions. Files that are no images are left out, and named in `skipped`.
     """
     source = component(data_dir, manual_dir)
-    train, origin = source.train, {}
-    parts: dict[str, Examples] = {}
-    for name, official, size in [("test", source.test, test), ("valid", source.valid, valid)]:
-        if official is not None:
-            parts[name], origin[name] = official, "official"
-        else:
-            train, parts[name] = cut(train, size, split_seed, name)
-            origin[name] = f"cut from train, stratified, split_seed={split_seed}"
-    parts["train"], origin["train"] = train, "all that is left"
-    for name, part in parts.items():
-        if limit is not None:
-            parts[name] = some(part, limit, split_seed)
-        if image_size is not None:
-            parts[name] = Examples(resized(parts[name].images, image_size), parts[name].labels)
-    class_names = source.class_names
-    if label_map == "odd_even":
-        parts, class_names = odd_even(parts, class_names), ("odd", "even")
-    return Splits(parts["train"], parts["valid"], parts["test"], class_names, origin)
-
-
-def cut(examples: Examples, size: float, seed: int, name: str) -> tuple[Examples, Examples]:
-    """Split in two, in class proportions: the rest, and `size` examples (a share if below 1)."""
-    count = round(size * len(examples)) if size < 1 else int(size)
-    classes, sizes = np.unique(examples.labels, return_counts=True)
-    if not len(classes) <= count <= len(examples) - len(classes) or sizes.min() < 2:
+    if isinstance(source.images, Photos):
+        frame = framing(image_size, channels or 3, resize)
+        source = stored(source, keep(source.images, frame, cache, data_dir / CACHE))
+    elif resize == "random_crop":
         raise SpecError(
-            f"{count} of {len(examples)} images for the {name} split, {len(classes)} classes, "
+            "dataset.resize is random_crop and the images are small and of one size",
+            "photos in files",
+            "augmentation=inception_crop",
+        )
+    source = kept(source, classes)
+    groups, class_names = grouping(source.class_names, label_map)
+
+    rows, origin = cut_up(source, valid, test, split_seed)
+    if fraction is not None:
+        count = round(fraction * len(rows["train"]))
+        rows["train"] = some(rows["train"], source.labels, count, split_seed, "fraction")
+    if limit is not None:
+        for name, part in rows.items():
+            rows[name] = some(part, source.labels, limit, split_seed, "limit")
+    labels = {name: groups[source.labels[part]] for name, part in rows.items()}
+    if label_noise:
+        labels["train"] = noisy(labels["train"], len(class_names), label_noise, split_seed)
+    assert not isinstance(source.images, Photos)
+    store, rows = reframed(source.images, rows, image_size, channels, resize)
+    parts = {name: Examples(store, labels[name], rows[name]) for name in rows}
+    return Splits(
+        **parts,
+        class_names=class_names,
+        origin=origin,
+        skipped=source.skipped,
+        digests=source.digests,
+    )
+
+
+def framing(size: tuple[int, int] | None, channels: Literal[1, 3], resize: Resize) -> Frame:
+    if size is None:
+        raise SpecError(
+            "dataset.image_size is null and the photos are of many sizes",
+            "the height and width that all get",
+            "dataset.image_size=[64,64]",
+        )
+    return Frame(size, channels, resize)
+
+
+def stored(source: Source, kept: Kept) -> Source:
+    """The source with its photos decoded, and without the broken ones."""
+    assert isinstance(source.images, Photos)
+    names = source.images.names
+    skipped = tuple((names[row], why) for row, why in sorted(kept.broken.items()))
+    whole = np.ones(len(source.labels), bool)
+    whole[list(kept.broken)] = False
+    check_left(source, whole, dict(skipped))
+    source = replace(source, images=kept.images, skipped=skipped, digests=kept.digests)
+    return source.only(whole)
+
+
+def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:
+    """Refuse a class of which no file is an image."""
+    assert isinstance(source.images, Photos)
+    for part, rows in source.parts.items():
+        for label in np.unique(source.labels[rows]):
+            members = rows[source.labels[rows] == label]
+            if not whole[members].any():
+                name = source.images.names[members[0]]
+                raise SpecError(
+                    f"none of the {len(members)} files of {source.class_names[label]} in {part} "
+                    f"is an image, for example {name} ({broken[name]})",
+                    "files that can be decoded",
+                )
+
+
+def cut_up(
+    source: Source, valid: float, test: float, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the rows of train, valid and test, and where each part comes from."""
+    train, origin, parts = source.parts["train"], {}, {}
+    for name, size in [("test", test), ("valid", valid)]:
+        if name in source.parts:
+            parts[name], origin[name] = source.parts[name], source.origin
+        else:
+            train, parts[name] = cut(train, source.labels[train], size, seed, name)
+            origin[name] = f"cut from train, stratified, split_seed={seed}"
+    parts["train"], origin["train"] = train, "all that is left"
+    return parts, origin
+
+
+def cut(
+    rows: np.ndarray, labels: np.ndarray, size: float, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows in two, in class proportions: the rest, and `size` (a share if below 1)."""
+    count = round(size * len(rows)) if size < 1 else int(size)
+    classes, sizes = np.unique(labels, return_counts=True)
+    if not len(classes) <= count <= len(rows) - len(classes) or sizes.min() < 2:
+        raise SpecError(
+            f"{count} of {len(rows)} images for the {name} split, {len(classes)} classes, "
             f"{sizes.min()} images in the smallest",
             "at least one image of each class on both sides of a cut",
             f"more images, or another dataset.{name}",
         )
     rest, taken = train_test_split(
-        np.arange(len(examples)), test_size=count, random_state=seed, stratify=examples.labels
+        np.arange(len(rows)), test_size=count, random_state=seed, stratify=labels
     )
-    return examples[np.sort(rest)], examples[np.sort(taken)]
+    return rows[np.sort(rest)], rows[np.sort(taken)]
 
 
-def some(examples: Examples, limit: int, seed: int) -> Examples:
-    """At most `limit` examples, as evenly from all classes as these allow."""
-    if limit >= len(examples):
-        return examples
-    classes = np.unique(examples.labels)
-    if limit < len(classes):
+def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str) -> np.ndarray:
+    """At most `count` of the rows, as evenly from all classes as these allow."""
+    if count >= len(rows):
+        return rows
+    own = labels[rows]
+    classes = np.unique(own)
+    if count < len(classes):
         raise SpecError(
-            f"dataset.limit is {limit} and there are {len(classes)} classes",
+            f"dataset.{knob} leaves {count} images and there are {len(classes)} classes",
             "at least one image of each class",
-            f"dataset.limit={10 * len(classes)}",
+            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger fraction",
         )
-    order = np.random.default_rng(seed).permutation(len(examples))
+    order = np.random.default_rng(seed).permutation(len(rows))
     share = np.empty(len(order))  # how much of its class comes before an example
     for label in classes:
-        members = order[examples.labels[order] == label]
+        members = order[own[order] == label]
         share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return examples[np.sort(np.argsort(share, kind="stable")[:limit])]
+    return rows[np.sort(np.argsort(share, kind="stable")[:count])]
 
 
-def odd_even(parts: dict[str, Examples], class_names: tuple[str, ...]) -> dict[str, Examples]:
-    """Relabel digits: odd is 0, even is 1."""
-    if not all(name.isdigit() for name in class_names):
-        raise SpecError(
-            f"dataset.label_map is odd_even and the classes are {', '.join(class_names[:5])}, …",
-            "classes that are numbers",
-            "dataset=digits or dataset=mnist",
-        )
-    even = np.array([int(name) % 2 == 0 for name in class_names], np.int32)
-    return {name: Examples(part.images, even[part.labels]) for name, part in parts.items()}
-
-
-def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Images (N, H, W, C) uint8 stretched to `size`, (height, width), bilinearly."""
-    if images.shape[1:3] == size:
-        return images
-    result = room_for(len(images), size, images.shape[3])
-    for index, image in enumerate(images):
-        channels = image[..., 0] if image.shape[2] == 1 else image
-        scaled = Image.fromarray(channels).resize(size[::-1], Image.Resampling.BILINEAR)
-        result[index] = np.asarray(scaled).reshape(result.shape[1:])
-    return result
+def reframed(
+    images: Images,
+    rows: dict[str, np.ndarray],
+    size: tuple[int, int] | None,
+    channels: Literal[1, 3] | None,
+    resize: Resize,
+) -> tuple[Images, dict[str, np.ndarray]]:
+    """Return images of the size and channels asked for, only those of `rows`, and their rows."""
+    height, width, depth = images.shape[1:]
+    frame = Frame(size or (height, width), channels or depth, resize)  # type: ignore[arg-type]
+    if frame.shape == images.shape[1:]:
+        return images, rows
+    result = room_for(sum(map(len, rows.values())), frame.size, frame.channels)
+    start, places = 0, {}
+    for name, part in rows.items():
+        places[name] = np.arange(start, start + len(part))
+        for place, row in zip(places[name], part, strict=True):
+            result[place] = reframe(images[np.array([row])][0], frame)
+        start += len(part)
+    return result, places

@@ -1,42 +1,92 @@
-"""What a data set is made of: examples in memory, and the splits that training uses."""
+"""What a data set is made of: where its images are, which belong to a split, and their labels."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import psutil
 
+from cnntrain.datasets.photos import Photos
 from cnntrain.errors import SpecError
+
+CHUNK = 1000  # images that are in memory at once where all of a split are gone through
+
+
+class Images(Protocol):
+    """Images (N, H, W, C) by number: an array, a file mapped into memory, or files to decode."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Images (N, H, W, C) uint8 with their labels (N,) int32; random access by index."""
+    """Some images of a store, `rows` (n,) of it or all, with their labels (n,) int32."""
 
-    images: np.ndarray
+    store: Images
     labels: np.ndarray
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, indices: np.ndarray) -> "Examples":
-        return Examples(self.images[indices], self.labels[indices])
+        return Examples(self.store, self.labels[indices], self.located(indices))
+
+    def located(self, indices: np.ndarray) -> np.ndarray:
+        """Where in the store the examples `indices` are."""
+        return indices if self.rows is None else self.rows[indices]
+
+    def gather(self, indices: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+        """Return the images `indices` (B,) as (B, H, W, C) uint8.
+
+        Only a store of random crops makes use of `random`; without it they are central.
+        """
+        if random is not None and hasattr(self.store, "crops"):
+            return self.store.crops(self.located(indices), random)
+        return self.store[self.located(indices)]
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """All images in order, some at a time."""
+        for start in range(0, len(self), CHUNK):
+            yield self.gather(np.arange(start, min(start + CHUNK, len(self))))
+
+    @property
+    def images(self) -> np.ndarray:
+        """All images as one array."""
+        return self.gather(np.arange(len(self)))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as its makers cut it: a part that they did not cut is None."""
+    """A data set as its makers cut it: all its images, and the rows of each part.
 
-    train: Examples
-    valid: Examples | None
-    test: Examples | None
+    `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
+    `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
+    of each file.
+    """
+
+    images: Images | Photos
+    labels: np.ndarray  # (N,) int32
     class_names: tuple[str, ...]
+    parts: Mapping[str, np.ndarray]
+    origin: str = "official"
+    skipped: Sequence[tuple[str, str]] = ()
+    digests: np.ndarray | None = field(default=None, repr=False)
+
+    def only(self, wanted: np.ndarray) -> "Source":
+        """The same without the images where `wanted` (N,) is false."""
+        return replace(self, parts={part: rows[wanted[rows]] for part, rows in self.parts.items()})
 
 
 @dataclass(frozen=True)
 class Splits:
     """Three parts that never share an example; `origin` says where each comes from.
 
-    `valid` is None once it has been merged into train.
+    `valid` is None once it has been merged into train. `skipped` and `digests` as in `Source`.
     """
 
     train: Examples
@@ -44,18 +94,22 @@ class Splits:
     test: Examples
     class_names: tuple[str, ...]
     origin: dict[str, str]
+    skipped: Sequence[tuple[str, str]] = ()
+    digests: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        height, width, channels = self.train.images.shape[1:]
+        height, width, channels = self.train.store.shape[1:]
         return height, width, channels
 
     def merged(self) -> "Splits":
         """The same with train and valid as one training part."""
         assert self.valid is not None
-        images = np.concatenate([self.train.images, self.valid.images])
-        labels = np.concatenate([self.train.labels, self.valid.labels])
-        return replace(self, train=Examples(images, labels), valid=None)
+        assert self.valid.store is self.train.store
+        both = (self.train, self.valid)
+        rows = np.concatenate([part.located(np.arange(len(part))) for part in both])
+        labels = np.concatenate([part.labels for part in both])
+        return replace(self, train=Examples(self.train.store, labels, rows), valid=None)
 
     def items(self) -> list[tuple[str, Examples]]:
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
@@ -70,6 +124,6 @@ def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
             f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB "
             f"and {free / 2**30:,.1f} GiB are free",
             "images that fit in memory",
-            "smaller images: dataset.size or dataset.image_size",
+            "smaller images: dataset.image_size; or files on disk: dataset.cache=disk",
         )
     return np.empty((count, *size, channels), np.uint8)

@@ -9,7 +9,7 @@ import requests
 import tensorflow_datasets as library
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-from cnntrain.datasets.source import Examples, Source, room_for
+from cnntrain.datasets.source import Source, room_for
 from cnntrain.errors import SpecError
 
 
@@ -26,7 +26,14 @@ def tfds(
     """
     builder = prepared(tfds, data_dir, manual_dir)
     names = builder.info.features["label"].names
-    return Source(read(builder, "train"), None, read(builder, "test"), tuple(names))
+    sizes = [builder.info.splits[split].num_examples for split in ("train", "test")]
+    height, width, channels = builder.info.features["image"].shape
+    images = room_for(sum(sizes), (height, width), channels)
+    labels = np.empty(sum(sizes), np.int32)
+    parts = {"train": np.arange(sizes[0]), "test": np.arange(sizes[0], sum(sizes))}
+    for split, rows in parts.items():
+        read(builder, split, images[rows[0] :], labels[rows[0] :])
+    return Source(images, labels, tuple(names), parts)
 
 
 def prepared(name: str, data_dir: Path, manual_dir: Path | None) -> Any:
@@ -87,21 +94,16 @@ def reason(error: Exception) -> str:
     return f"preparing it failed: {str(error).strip().partition(chr(10))[0].rstrip(':')}"
 
 
-def read(builder: Any, split: str) -> Examples:
-    """Decode a whole split into memory, in the order of its file."""
-    count = builder.info.splits[split].num_examples
-    height, width, channels = builder.info.features["image"].shape
-    images = room_for(count, (height, width), channels)
-    labels = np.empty(count, np.int32)
+def read(builder: Any, split: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Decode a whole split, in the order of its file, into the beginnings of two arrays."""
     batches = builder.as_dataset(
         split=split,
         as_supervised=True,
         read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     ).batch(1000)
-    start = 0
+    start, count = 0, builder.info.splits[split].num_examples
     for batch_images, batch_labels in batches.as_numpy_iterator():
         end = start + len(batch_labels)
         images[start:end], labels[start:end] = batch_images, batch_labels
         start = end
     assert start == count, f"{builder.name} says {count} examples and has {start}"
-    return Examples(images, labels)

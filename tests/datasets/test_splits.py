@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.errors import SpecError
-
 
 @pytest.fixture
 def splits(spec, tmp_path):
@@ -17,7 +15,7 @@ def contents(examples):
 
 
 def test_digits_are_scikit_learns_and_cut_in_three(splits):
-    digits = splits("dataset.image_size=null")
+    digits = splits()
     assert [len(part) for _, part in digits.items()] == [1294, 144, 359]
     assert digits.image_shape == (32, 32, 1)
     assert digits.class_names == tuple("0123456789")
@@ -57,11 +55,11 @@ def test_limit_may_be_just_below_the_size_of_a_split(splits, limit):
 
 
 def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
-    from cnntrain.datasets.image_folder import decoded
+    from cnntrain.datasets.photos import Frame, decode
 
     pixels = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
     Image.fromarray(pixels).save(tmp_path / "deep.png")
-    grey = decoded(tmp_path / "deep.png", (16, 16), 1)[0, :, 0]
+    grey = decode((tmp_path / "deep.png").read_bytes(), Frame((16, 16), 1, "stretch"))[0, :, 0]
     assert np.allclose(grey, np.linspace(0, 255, 16), atol=1)
 
 
@@ -92,7 +90,7 @@ def photos(tmp_path):
 
 
 def folder(path):
-    return ["dataset=image_folder", f"dataset.folder={path}", "dataset.size=[16,24]"]
+    return ["dataset=image_folder", f"dataset.folder={path}", "dataset.image_size=[16,24]"]
 
 
 def test_folder_is_read_by_class_in_any_mode(splits, photos):
@@ -116,7 +114,7 @@ def test_relative_folder_is_looked_for_in_data_dir(splits, photos):
 
 
 def test_exif_orientation_is_honoured(tmp_path):
-    from cnntrain.datasets.image_folder import decoded
+    from cnntrain.datasets.photos import Frame, decode
 
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, :8] = 255  # white on the left
@@ -124,22 +122,26 @@ def test_exif_orientation_is_honoured(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
     image.save(tmp_path / "turned.png", exif=exif)
-    upright = decoded(tmp_path / "turned.png", (16, 8), 3)
+    upright = decode((tmp_path / "turned.png").read_bytes(), Frame((16, 8), 3, "stretch"))
     assert upright[:8].mean() > 250  # white is on top now
     assert upright[8:].mean() < 5
 
 
 def test_colours_are_rgb(tmp_path):
-    from cnntrain.datasets.image_folder import decoded
+    from cnntrain.datasets.photos import Frame, decode
 
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    assert decoded(tmp_path / "red.png", (4, 4), 3)[0, 0].tolist() == [255, 0, 0]
+    assert decode((tmp_path / "red.png").read_bytes(), Frame((4, 4), 3, "stretch"))[
+        0, 0
+    ].tolist() == [255, 0, 0]
 
 
-def test_broken_files_are_all_counted_and_named(splits, photos):
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
     (photos / "cat" / "notes.jpg").write_text("no image")
     (photos / "dog" / "half.jpg").write_bytes((photos / "dog" / "00.jpg").read_bytes()[:200])
-    with pytest.raises(SpecError, match="2 of 26") as refused:
-        splits(*folder(photos))
-    assert "notes.jpg" in refused.value.given
-    assert "half.jpg" in refused.value.given
+    found = splits(*folder(photos), f"dataset.cache={cache}")
+    assert sum(len(part) for _, part in found.items()) == 24
+    assert [name for name, _ in found.skipped] == ["cat/notes.jpg", "dog/half.jpg"]
+    again = splits(*folder(photos), f"dataset.cache={cache}")
+    assert again.skipped == found.skipped

@@ -1,0 +1,80 @@
+"""Which classes there are, and what they are called: pure functions of a source."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cnntrain.datasets.source import Source
+from cnntrain.errors import SpecError, nearest
+
+
+def kept(source: Source, classes: Sequence[str] | None) -> Source:
+    """The source with only these classes, in this order."""
+    if classes is None:
+        return source
+    check(classes, source.class_names, "dataset.classes")
+    if len(classes) < 2:
+        raise SpecError(f"dataset.classes is {list(classes)}", "two classes or more")
+    new = np.array(
+        [list(classes).index(name) if name in classes else -1 for name in source.class_names],
+        np.int32,
+    )
+    labels = new[source.labels]
+    return replace(source, labels=labels, class_names=tuple(classes)).only(labels >= 0)
+
+
+def grouping(
+    class_names: Sequence[str], label_map: str | Mapping[str, Sequence[str]]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the group of each class (classes,) int32, and the names of the groups.
+
+    `odd_even` groups digits: odd is 0, even is 1.
+    """
+    if label_map == "none":
+        return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
+    if isinstance(label_map, str):
+        return grouping(class_names, odd_even(class_names))
+    members = [name for group in label_map.values() for name in group]
+    check(members, class_names, "dataset.label_map")
+    if left := [name for name in class_names if name not in members]:
+        raise SpecError(
+            f"dataset.label_map has no group for {', '.join(left[:5])}",
+            "every class in one group",
+            "dataset.classes=[…] leaves classes out",
+        )
+    if len(label_map) < 2:
+        raise SpecError(f"dataset.label_map has {len(label_map)} group", "two groups or more")
+    groups = {name: index for index, group in enumerate(label_map.values()) for name in group}
+    return np.array([groups[name] for name in class_names], np.int32), tuple(label_map)
+
+
+def odd_even(class_names: Sequence[str]) -> dict[str, list[str]]:
+    if not all(name.isdigit() for name in class_names):
+        raise SpecError(
+            f"dataset.label_map is odd_even and the classes are {', '.join(class_names[:5])}, …",
+            "classes that are numbers",
+            "dataset=digits or dataset=mnist",
+        )
+    odd = [name for name in class_names if int(name) % 2]
+    return {"odd": odd, "even": [name for name in class_names if name not in odd]}
+
+
+def check(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None:
+    """Refuse names that are no classes, and names that come twice."""
+    for name in wanted:
+        if name not in class_names:
+            close = nearest(name, class_names)
+            few = ", ".join(class_names[:20]) + (", …" if len(class_names) > 20 else "")
+            raise SpecError(f"{where} has {name}", f"classes: {few}", close)
+        if list(wanted).count(name) > 1:
+            raise SpecError(f"{where} has {name} twice", "each class once")
+
+
+def noisy(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:
+    """Labels of which `share` have become another class, all others equally likely."""
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(len(labels))[: round(share * len(labels))]
+    result = labels.copy()
+    result[chosen] = (labels[chosen] + random.integers(1, count, len(chosen))) % count
+    return result
