@@ -79,6 +79,7 @@ def dataset(
         origin=origin,
         skipped=source.skipped,
         digests=source.digests,
+        names=source.names,
     )
 
 
@@ -100,8 +101,9 @@ def stored(source: Source, kept: Kept) -> Source:
     whole = np.ones(len(source.labels), bool)
     whole[list(kept.broken)] = False
     check_left(source, whole, dict(skipped))
-    source = replace(source, images=kept.images, skipped=skipped, digests=kept.digests)
-    return source.only(whole)
+    return replace(
+        source, images=kept.images, skipped=skipped, digests=kept.digests, names=names
+    ).only(whole)
 
 
 def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:

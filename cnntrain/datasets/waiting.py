@@ -1,7 +1,7 @@
 """What people see while images are fetched or decoded: a bar, where there is a terminal."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -32,3 +32,13 @@ def counted(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
         for part in parts:
             yield part
             progress.advance(task, len(part))
+
+
+def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    """Name the files that are no images, a line each; all of them, because data is easily lost."""
+    count = (
+        "1 file that is no image"
+        if len(skipped) == 1
+        else f"{len(skipped)} files that are no images"
+    )
+    return "\n".join([f"Left out {count}:", *(f"  {name}: {why}" for name, why in skipped)])
