@@ -163,7 +163,7 @@ def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str)
         raise SpecError(
             f"dataset.{knob} leaves {count} images and there are {len(classes)} classes",
             "at least one image of each class",
-            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger fraction",
+            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger share",
         )
     order = np.random.default_rng(seed).permutation(len(rows))
     share = np.empty(len(order))  # how much of its class comes before an example
