@@ -15,6 +15,9 @@ from cnntrain.errors import SpecError
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
+# What can be chosen by name: the groups, and recipes, which choose an option of every group.
+CHOICES = (*GROUPS, "experiment")
+
 MADE_FOR = re.compile(
     r"# Made for (?P<height>[1-9]\d*)x(?P<width>[1-9]\d*)x(?P<channels>[1-9]\d*), "
     r"(?P<classes>[1-9]\d*) classes(: (?P<overrides>\S.*))?"
@@ -71,7 +74,7 @@ def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
     """Group -> option -> what it is."""
     return {
         group: {name: summary(file) for name, file in options(group, config_dir).items()}
-        for group in GROUPS
+        for group in CHOICES
     }
 
 

@@ -22,8 +22,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cnntrain.catalogue import CONF, load, options, user_folder
-from cnntrain.components import GROUPS
+from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import show
 
@@ -123,7 +122,7 @@ def check(override: Override, config_dir: str | None) -> None:
             f"cnntrain -m {text}",
         )
     group = key.removesuffix(".name")
-    if group not in GROUPS:
+    if group not in CHOICES:
         return
     known, value = options(group, config_dir), str(override.get_value_element_as_str())
     if override.is_delete():
@@ -146,11 +145,11 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
         return SpecError(
             where + first_line(error), "settings, or oc.env variables, that exist", None
         )
-    chosen = [o.input_line or "" for o in overrides if o.key_or_group in GROUPS]
+    chosen = [o.input_line or "" for o in overrides if o.key_or_group in CHOICES]
     keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
     for override in overrides:
         key = override.key_or_group
-        if key not in keys and key not in GROUPS and not key.startswith("hydra/"):
+        if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
             return unknown_key(override, keys)
     return SpecError(first_line(error), "options and settings that fit together")
 
@@ -161,7 +160,7 @@ def unknown_key(override: Override, keys: list[str]) -> SpecError:
     parent, _, last = key.rpartition(".")
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
     beside = [k for k in beside if k != "hydra"]
-    close = nearest(last, [k.rpartition(".")[2] for k in beside if k not in GROUPS])
+    close = nearest(last, [k.rpartition(".")[2] for k in beside if k not in CHOICES])
     hint = None
     if not override.is_delete() and "/" not in key:
         value = override.get_value_element_as_str()
@@ -182,12 +181,12 @@ def unknown_key(override: Override, keys: list[str]) -> SpecError:
 
 def group_hint(word: str, option: str) -> str | None:
     """`model=vgg16` for `modle=vgg16`: a group is only suggested for one of its options."""
-    group = nearest(word, GROUPS)
+    group = nearest(word, CHOICES)
     return f"{group}={option}" if group and option in options(group) else None
 
 
 def options_of(group: str) -> list[tuple[str, Path]]:
-    return list(options(group).items()) if group in GROUPS else []
+    return list(options(group).items()) if group in CHOICES else []
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:

@@ -58,6 +58,8 @@ Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Facto
 Duration = Annotated[
     float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
 ]
+# The name of a class; digits' are numbers, and YAML reads them so.
+Name = Annotated[int | str, Range("a name", lambda v: True)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 

@@ -411,25 +411,13 @@ WITH_DATA = {
     ),
     "class without images": (
         "dataset=image_folder dataset.folder={data}/empty_class",
-        "empty_class/emu has no images",
-        ".jpeg",
+        "empty_class/emu has no files",
+        "the images of a class",
         None,
     ),
     "nothing but texts": (
         "dataset=image_folder dataset.folder={data}/texts",
-        "texts/cat has no images",
-        ".jpeg",
-        None,
-    ),
-    "text with the name of an image": (
-        "dataset=image_folder dataset.folder={data}/text_as_image",
-        "1 of 21 files are no images: {data}/text_as_image/cat/notes.jpg",
-        "can be decoded",
-        None,
-    ),
-    "image that is cut short": (
-        "dataset=image_folder dataset.folder={data}/half_image",
-        "1 of 21 files are no images: {data}/half_image/cat/half.png",
+        "none of the 1 files of cat in train is an image, for example cat/notes.txt (no image of a",
         "can be decoded",
         None,
     ),
@@ -624,7 +612,7 @@ WITH_DATA = {
     ),
     "limit below the number of classes": (
         "dataset.limit=5",
-        "dataset.limit is 5",
+        "dataset.limit leaves 5 images",
         "each class",
         None,
     ),
@@ -768,11 +756,6 @@ def data(tmp_path_factory) -> Path:
     images(root / "empty_class", "cat", "dog")
     (root / "empty_class" / "emu").mkdir()
     images(root / "one_each", "cat", "dog", count=1)
-    images(root / "text_as_image", "cat", "dog")
-    (root / "text_as_image" / "cat" / "notes.jpg").write_text("not an image")
-    images(root / "half_image", "cat", "dog")
-    whole = (root / "half_image" / "cat" / "0.png").read_bytes()
-    (root / "half_image" / "cat" / "half.png").write_bytes(whole[: len(whole) // 2])
     for part, names in {"train": ("cat", "dog"), "test": ("cat", "dog", "emu")}.items():
         images(root / "more_in_test" / part, *names)
     for part, names in {"train": ("cat", "dog"), "test": ("cat",)}.items():

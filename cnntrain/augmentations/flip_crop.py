@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.augmentations.windows import bordered, mirrored, windows
+from cnntrain.augmentations.windows import bordered, cropped, mirrored
 from cnntrain.knobs import Fraction, Natural
 
 
@@ -35,4 +35,4 @@ def crop(
     images: np.ndarray, down: np.ndarray, right: np.ndarray, flips: np.ndarray, pad: int
 ) -> np.ndarray:
     padded = bordered(images, pad, pad, "black")
-    return mirrored(windows(padded, down, right, images.shape[1:3]), flips)
+    return mirrored(cropped(padded, down, right, images.shape[1:3]), flips)

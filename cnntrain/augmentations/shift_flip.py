@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.augmentations.windows import bordered, mirrored, windows
+from cnntrain.augmentations.windows import bordered, cropped, mirrored
 from cnntrain.knobs import Fraction
 
 
@@ -39,4 +39,4 @@ def move(
     wide: int,
 ) -> np.ndarray:
     padded = bordered(images, tall, wide, "edge")
-    return mirrored(windows(padded, tall - down, wide - right, images.shape[1:3]), flips)
+    return mirrored(cropped(padded, tall - down, wide - right, images.shape[1:3]), flips)

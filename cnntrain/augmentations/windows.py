@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def windows(
+def cropped(
     images: np.ndarray, down: np.ndarray, right: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
     """Return from each image (B, H, W, C) the window of `size` that begins at (down, right)."""

@@ -17,7 +17,7 @@ from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
 from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Fraction, Seed, Share
+from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share
 
 CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 
@@ -31,8 +31,8 @@ def dataset(
     resize: Literal["stretch", "crop", "pad", "random_crop"],
     channels: Literal[1, 3] | None,
     cache: Literal["auto", "memory", "disk", "none"],
-    classes: list[str] | None,
-    label_map: Literal["none", "odd_even"] | dict[str, list[str]],
+    classes: list[Name] | None,
+    label_map: Literal["none", "odd_even"] | dict[Name, list[Name]],
     label_noise: Fraction,
     valid: Share,
     test: Share,
@@ -165,7 +165,7 @@ def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str)
         raise SpecError(
             f"dataset.{knob} leaves {count} images and there are {len(classes)} classes",
             "at least one image of each class",
-            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger fraction",
+            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger share",
         )
     order = np.random.default_rng(seed).permutation(len(rows))
     share = np.empty(len(order))  # how much of its class comes before an example

@@ -7,25 +7,26 @@ import numpy as np
 
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, nearest
+from cnntrain.knobs import Name
 
 
-def kept(source: Source, classes: Sequence[str] | None) -> Source:
+def kept(source: Source, wanted: Sequence[Name] | None) -> Source:
     """The source with only these classes, in this order."""
-    if classes is None:
+    if wanted is None:
         return source
+    classes = [str(name) for name in wanted]
     check(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
-        raise SpecError(f"dataset.classes is {list(classes)}", "two classes or more")
+        raise SpecError(f"dataset.classes is {classes}", "two classes or more")
     new = np.array(
-        [list(classes).index(name) if name in classes else -1 for name in source.class_names],
-        np.int32,
+        [classes.index(name) if name in classes else -1 for name in source.class_names], np.int32
     )
     labels = new[source.labels]
     return replace(source, labels=labels, class_names=tuple(classes)).only(labels >= 0)
 
 
 def grouping(
-    class_names: Sequence[str], label_map: str | Mapping[str, Sequence[str]]
+    class_names: Sequence[str], label_map: str | Mapping[Name, Sequence[Name]]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the group of each class (classes,) int32, and the names of the groups.
 
@@ -35,7 +36,7 @@ def grouping(
         return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
     if isinstance(label_map, str):
         return grouping(class_names, odd_even(class_names))
-    members = [name for group in label_map.values() for name in group]
+    members = [str(name) for group in label_map.values() for name in group]
     check(members, class_names, "dataset.label_map")
     if left := [name for name in class_names if name not in members]:
         raise SpecError(
@@ -45,11 +46,11 @@ def grouping(
         )
     if len(label_map) < 2:
         raise SpecError(f"dataset.label_map has {len(label_map)} group", "two groups or more")
-    groups = {name: index for index, group in enumerate(label_map.values()) for name in group}
-    return np.array([groups[name] for name in class_names], np.int32), tuple(label_map)
+    groups = {str(name): index for index, group in enumerate(label_map.values()) for name in group}
+    return np.array([groups[name] for name in class_names], np.int32), tuple(map(str, label_map))
 
 
-def odd_even(class_names: Sequence[str]) -> dict[str, list[str]]:
+def odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
     if not all(name.isdigit() for name in class_names):
         raise SpecError(
             f"dataset.label_map is odd_even and the classes are {', '.join(class_names[:5])}, …",

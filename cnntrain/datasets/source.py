@@ -121,6 +121,11 @@ class Splits:
 
 def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
     """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
+    check_room(count, size, channels)
+    return np.empty((count, *size, channels), np.uint8)
+
+
+def check_room(count: int, size: tuple[int, int], channels: int) -> None:
     needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
     if needed > 0.4 * free:  # cutting and feeding them takes copies
         raise SpecError(
@@ -129,4 +134,3 @@ def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
             "images that fit in memory",
             "smaller images: dataset.image_size; or files on disk: dataset.cache=disk",
         )
-    return np.empty((count, *size, channels), np.uint8)

@@ -19,7 +19,7 @@ from filelock import FileLock
 from PIL import UnidentifiedImageError
 
 from cnntrain.datasets.photos import Frame, Photos, decode, random_window
-from cnntrain.datasets.source import CHUNK, Images, room_for
+from cnntrain.datasets.source import CHUNK, Images, check_room, room_for
 from cnntrain.datasets.waiting import counted
 from cnntrain.errors import SpecError
 
@@ -82,6 +82,7 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
 
     Every photo has been decoded once, now or before: the broken ones are known.
     """
+    check_room(min(len(photos), CHUNK), frame.size, frame.channels)
     digests = digested(photos)
     if frame.resize == "random_crop":
         return Kept(Crops(photos, frame), checked(photos, digests, folder), digests)

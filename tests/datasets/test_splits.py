@@ -63,6 +63,36 @@ def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
     assert np.allclose(grey, np.linspace(0, 255, 16), atol=1)
 
 
+def test_fraction_keeps_that_share_of_the_training_images_alone(splits):
+    few, whole = splits("dataset.fraction=0.25"), splits()
+    assert len(few.train) == round(0.25 * len(whole.train))
+    assert contents(few.test) == contents(whole.test)
+    assert contents(few.valid) == contents(whole.valid)
+    assert set(contents(few.train)) <= set(contents(whole.train))
+    proportions = np.bincount(few.train.labels) - np.bincount(whole.train.labels) * 0.25
+    assert abs(proportions).max() <= 1
+
+
+def test_label_noise_touches_the_training_labels_alone(splits):
+    noisy, right = splits("dataset.label_noise=0.2"), splits()
+    assert (noisy.train.labels != right.train.labels).mean() == pytest.approx(0.2, abs=0.001)
+    assert np.array_equal(noisy.valid.labels, right.valid.labels)
+    assert np.array_equal(noisy.test.labels, right.test.labels)
+
+
+def test_classes_can_be_picked_and_grouped_on_the_command_line(splits):
+    some = splits("dataset.classes=[7,3,1]", "dataset.label_map={high: [7], low: [1, 3]}")
+    assert some.class_names == ("high", "low")
+    assert np.bincount(some.train.labels)[0] < np.bincount(some.train.labels)[1]
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(3, (32, 32, 3)), (1, (32, 32, 1))])
+def test_grey_becomes_colour_where_asked(splits, channels, shape):
+    found = splits(f"dataset.channels={channels}", "dataset.limit=20")
+    assert found.image_shape == shape
+    assert (found.train.images == found.train.images[..., :1]).all()
+
+
 def test_odd_even_relabels_by_the_digit(splits):
     plain, mapped = splits(), splits("dataset.label_map=odd_even")
     assert mapped.class_names == ("odd", "even")
