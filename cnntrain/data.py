@@ -50,13 +50,8 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
         return 0
     if verb not in USAGE:
         close = nearest(verb or "list", USAGE)
-        raise SpecError(
-            f"{verb} is no command of cnntrain data"
-            if verb
-            else "cnntrain data is given no command",
-            USAGE,
-            f"cnntrain data {close}" if close else "cnntrain data --help",
-        )
+        hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
+        raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
     for flag, value in (("--json", flags.json), ("--output", flags.output)):
         if value and flag not in usage:
@@ -65,10 +60,8 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
         list_sets(words, flags.config_dir, flags.json)
         return 0
     signal.signal(signal.SIGTERM, terminate)
-    name = next((word for word in words if "=" not in word), None)
+    name = name_among(words, flags.config_dir, verb)
     overrides = [word for word in words if word != name]
-    check_name(name, overrides, flags.config_dir, verb)
-    assert name is not None
     if verb == "prepare":
         return prepare(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
@@ -76,21 +69,20 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
     return preview(name, overrides, flags.config_dir, flags.output)
 
 
-def check_name(
-    name: str | None, overrides: Sequence[str], config_dir: str | None, verb: str
-) -> None:
-    """Refuse no data set, one that there is not, and two."""
+def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
+    """The one word that is no override, the name of a data set; SpecError for none and for two."""
     known = catalogue.options("dataset", config_dir)
-    other = next((word for word in overrides if word.lstrip("+").startswith("dataset=")), None)
-    given = name or (other or "").partition("=")[2]
-    close = nearest(given, known) if given else None
+    bare = [word for word in words if "=" not in word and not word.startswith("~")]
+    chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
+    close = nearest((bare + chosen)[0], known) if bare + chosen else None
     hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
-    if name is None:
+    if not bare:
         raise SpecError("no data set is named", known, hint)
-    if name not in known:
-        raise SpecError(f"{name} is no data set", known, hint)
-    if other:
-        raise SpecError(f"{name} and {other} are both given", "one data set", hint)
+    if bare[0] not in known:
+        raise SpecError(f"{bare[0]} is no data set", known, hint)
+    if len(bare + chosen) > 1:
+        raise SpecError(f"{' and '.join(bare + chosen)} are both given", "one data set", hint)
+    return bare[0]
 
 
 def checked(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:

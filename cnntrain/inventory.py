@@ -23,20 +23,20 @@ HOLDS = re.compile(
     r"# Holds (?P<images>[\d,]+) images of (?P<classes>\d+) classes; (?P<bytes>[\d,]+) bytes"
     r"(: (?P<archives>\S.*))?"
 )
-# What TFDS writes last into a folder that it prepares.
-READY = "dataset_info.json"
+# What stands in a folder that is ready: of TFDS, or of an archive that was unpacked.
+READY = ("dataset_info.json", "origin.json")
 HERE = {
     "always": "always",
     "prepared": "yes",
     "archives": "archives",
-    "others": "archives?",
+    "others": "other archives",
     "no": "no",
 }
 
 
 @dataclass(frozen=True)
 class Holds:
-    """What a data set holds, the bytes to download for it, and the names of its archives."""
+    """What a data set holds, the bytes to download for it, and its archives, by name or pattern."""
 
     images: int
     classes: int
@@ -99,10 +99,12 @@ def lying(holds: Holds | None, manual_dir: Path | None) -> str:
     """Whether the archives are in manual_dir: their names alone do not tell MNIST from Fashion."""
     if not holds or not holds.archives or not manual_dir:
         return "no"
-    files = [manual_dir / name for name in holds.archives]
-    if not all(file.is_file() for file in files):
+    found = [sorted(manual_dir.glob(name)) for name in holds.archives]
+    if not all(found):
         return "no"
-    return "archives" if sum(file.stat().st_size for file in files) == holds.bytes else "others"
+    return (
+        "archives" if sum(files[0].stat().st_size for files in found) == holds.bytes else "others"
+    )
 
 
 def held(file: Path) -> Holds | None:
@@ -120,9 +122,10 @@ def prepared(option: str, knobs: Mapping[str, Any], data_dir: Path) -> Path | No
     """The folder in data_dir that a data set lies in, ready; that of the newest version."""
     for name in (knobs.get("tfds"), knobs.get("name"), option):
         known = re.split("[:/]", str(name or option))[0]
-        found = [*data_dir.glob(f"{known}/*/{READY}"), *data_dir.glob(f"{known}/*/*/{READY}")]
-        if found:
-            return max((file.parent for file in found), key=version)
+        places = [f"{known}{deep}/{mark}" for deep in ("/*", "/*/*") for mark in READY]
+        found = [file.parent for place in places for file in data_dir.glob(place)]
+        if ready := [path for path in found if "incomplete" not in path.name]:
+            return max(ready, key=version)
     return None
 
 
@@ -150,7 +153,7 @@ def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -
 
 def line(width: int, option: str, *cells: str) -> str:
     images, classes, size, here, what = cells
-    return f"{option:<{width}}  {images:>7}  {classes:>7}  {size:>8}  {here:<12}  {what}".rstrip()
+    return f"{option:<{width}}  {images:>7}  {classes:>7}  {size:>8}  {here:<14}  {what}".rstrip()
 
 
 def cells(known: Entry) -> tuple[str, ...]:

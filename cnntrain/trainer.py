@@ -15,7 +15,7 @@ from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
-from cnntrain.network import parameters
+from cnntrain.network import parameters, sees_colour
 from cnntrain.runs import Run, trained
 from cnntrain.spec import Spec
 from cnntrain.warm_start import Origin, origin
@@ -94,6 +94,10 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     }
     run.update(**facts, data=data, class_names=splits.class_names)
     progress.note(introduction(spec, splits, fitting.network))
+    if sees_colour(fitting.body):
+        progress.note(
+            f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
+        )
     if splits.skipped:
         progress.note(left_out(splits.skipped))
     if (init := fitting.built.loaded) is not None:
