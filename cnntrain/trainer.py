@@ -9,8 +9,7 @@ import keras
 import tensorflow as tf
 
 from cnntrain import runs
-from cnntrain.datasets.source import Splits
-from cnntrain.datasets.waiting import left_out
+from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
@@ -91,9 +90,12 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         "sizes": sizes(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),
+        "notes": list(splits.notes),
     }
     run.update(**facts, data=data, class_names=splits.class_names)
     progress.note(introduction(spec, splits, fitting.network))
+    for note in splits.notes:
+        progress.note(note)
     if sees_colour(fitting.body):
         progress.note(
             f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
@@ -197,7 +199,7 @@ def cores() -> int:
 
 def introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
     counts = ", ".join(f"{count:,} {name}" for name, count in sizes(splits).items())
-    cut = [name for name in ("valid", "test") if splits.origin[name] != "official"]
+    cut = [name for name in ("valid", "test") if splits.origin[name].startswith("cut")]
     shape = "x".join(str(size) for size in splits.image_shape)
     known = parameters(network)
     trainable = (

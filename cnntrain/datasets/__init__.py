@@ -80,6 +80,7 @@ def dataset(
         skipped=source.skipped,
         digests=source.digests,
         names=source.names,
+        notes=source.notes,
     )
 
 
