@@ -320,6 +320,7 @@ def test_mixed_labels_are_written_as_shares():
 
     shares = np.array([0.3, 0.0, 0.7], np.float32)
     assert mixture(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
+    assert mixture(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
     assert mixture(np.int32(1), ["cat", "cow"]) == []
 
 
