@@ -52,6 +52,7 @@ NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
+Pixel = Annotated[int, Range("a whole number from 0 to 255", lambda v: 0 <= v <= 255)]
 # A part of the examples: how many, or a share of them.
 Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
@@ -60,6 +61,8 @@ Duration = Annotated[
 ]
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
+# RandAugment's scale of how strongly images are distorted.
+Strength = Annotated[int, Range("a whole number from 0 to 30", lambda v: 0 <= v <= 30)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 
