@@ -32,10 +32,11 @@ def distort(images: np.ndarray, changes: np.ndarray, order: np.ndarray) -> np.nd
     """
     count, height, width, channels = images.shape
     luma = LUMA if channels == 3 else np.ones(1)
-    means = np.einsum("bhwc->bc", images, dtype=np.int64) / (height * width)
+    means = np.ones((count, 1, channels + 1))
+    means[:, 0, :-1] = np.einsum("bhwc->bc", images, dtype=np.int64) / (height * width)
     total = np.tile(np.eye(channels + 1), (count, 1, 1))
     for step in order.T:
-        greys = (means[:, None] @ total[:, :-1, :-1] + total[:, -1:, :-1])[:, 0] @ luma
+        greys = (means @ total)[:, 0, :-1] @ luma  # (B,), after the steps so far
         total = total @ maps(changes, greys, luma)[step, np.arange(count)]
     return recolour(images, total)
 

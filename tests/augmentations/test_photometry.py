@@ -77,8 +77,8 @@ def loop(image, changes, order):
 
 def test_steps_are_done_in_the_order_drawn_and_clipped_at_the_end():
     batch = np.random.default_rng(1).integers(0, 256, (48, 5, 4, 3), np.uint8)
-    changes, order = draw(48, np.random.default_rng(3), (0.5, 0.5, 0.5, 0.2))
-    knobs = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.2}
+    changes, order = draw(48, np.random.default_rng(3), (0.5, 0.4, 0.6, 0.2))
+    knobs = {"brightness": 0.5, "contrast": 0.4, "saturation": 0.6, "hue": 0.2}
     out, _ = color(batch, np.zeros(48), 10, np.random.default_rng(3), **knobs)
     for image, result, *drawn in zip(batch, out, changes, order, strict=True):
         assert np.abs(result - loop(image, *drawn)).max() < 0.51
