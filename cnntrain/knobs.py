@@ -51,6 +51,7 @@ NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
+Pixel = Annotated[int, Range("a whole number from 0 to 255", lambda v: 0 <= v <= 255)]
 # A part of the examples: how many, or a share of them.
 Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
