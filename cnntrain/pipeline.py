@@ -9,11 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from cnntrain.augmentations import Augmentation
 from cnntrain.datasets.source import Examples
 
-Augmentation = Callable[
-    [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
-]
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION = 1, 2
 
@@ -51,7 +49,7 @@ def training(
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
     order = epochs.flat_map(indices).skip(skipped)
-    fetch = fetching(batch, batch(np.int64(start), np.arange(batch_size)), batch_size)
+    fetch = fetching(batch, batch(np.array(start), np.arange(batch_size)), batch_size)
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
