@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
+from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import show
 
