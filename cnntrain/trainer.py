@@ -103,9 +103,12 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         "sizes": sizes(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),
+        "notes": list(splits.notes),
     }
     run.update(**facts, data=data, class_names=splits.class_names)
     progress.note(introduction(spec, splits, fitting.network))
+    for note in splits.notes:
+        progress.note(note)
     if splits.skipped:
         progress.note(skipping(splits))
     if (init := fitting.built.loaded) is not None:
@@ -211,7 +214,7 @@ def cores() -> int:
 
 def introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
     counts = ", ".join(f"{count:,} {name}" for name, count in sizes(splits).items())
-    cut = [name for name in ("valid", "test") if splits.origin[name] != "official"]
+    cut = [name for name in ("valid", "test") if splits.origin[name].startswith("cut")]
     shape = "x".join(str(size) for size in splits.image_shape)
     known = parameters(network)
     trainable = (

@@ -79,6 +79,7 @@ def dataset(
         origin=origin,
         skipped=source.skipped,
         digests=source.digests,
+        notes=source.notes,
     )
 
 

@@ -66,7 +66,7 @@ class Source:
 
     `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
     `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
-    of each file.
+    of each file; `notes` what a user should know of how it came to be.
     """
 
     images: Images | Photos
@@ -76,6 +76,7 @@ class Source:
     origin: str = "official"
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
+    notes: Sequence[str] = ()
 
     def only(self, wanted: np.ndarray) -> "Source":
         """The same without the images where `wanted` (N,) is false."""
@@ -86,7 +87,8 @@ class Source:
 class Splits:
     """Three parts that never share an example; `origin` says where each comes from.
 
-    `valid` is None once it has been merged into train. `skipped` and `digests` as in `Source`.
+    `valid` is None once it has been merged into train. `skipped`, `digests` and `notes` as in
+    `Source`.
     """
 
     train: Examples
@@ -96,6 +98,7 @@ class Splits:
     origin: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
+    notes: Sequence[str] = ()
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,34 +1,72 @@
-"""What people see while images are fetched or decoded: a bar, where there is a terminal."""
+"""What people see while they wait: for images to be fetched or decoded, or for another process."""
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
+
+from cnntrain.errors import SpecError
 
 Part = TypeVar("Part", bound=Sized)
 
 
 def counted(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
     """Hand on `parts`, whose lengths make `total`, and show how far they have come."""
+    return shown(parts, 0, total, what, MofNCompleteColumn())
+
+
+def received(blocks: Iterable[bytes], done: int, total: int | None, what: str) -> Iterator[bytes]:
+    """Hand on blocks of bytes, `done` of `total` came before, and show how far they have come."""
+    return shown(blocks, done, total, what, DownloadColumn(), TransferSpeedColumn())
+
+
+def shown(
+    parts: Iterable[Part], done: int, total: int | None, what: str, *columns: ProgressColumn
+) -> Iterator[Part]:
+    """Hand on `parts` under a bar, where there is a terminal."""
     if not sys.stderr.isatty():
         yield from parts
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total)
+    around = (TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn())
+    with Progress(*around, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total, completed=done)
         for part in parts:
             yield part
             progress.advance(task, len(part))
+
+
+@contextlib.contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Hold the lock of a folder, made if need be, while `what` is prepared; wait for others."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"Another process prepares {what}: waiting for it.", file=sys.stderr, flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise SpecError(
+            f"{what} cannot be prepared in {folder}: {error.strerror}",
+            "a folder that you may write to",
+            "data_dir=/another/folder",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

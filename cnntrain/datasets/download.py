@@ -1,0 +1,155 @@
+"""Archives that their makers publish: downloaded, resumed after a break, whole or not there."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import requests
+from rich.filesize import decimal
+
+from cnntrain.datasets.waiting import received
+from cnntrain.errors import SpecError
+
+TIMEOUT = (5, 30)  # seconds to connect, and between two blocks
+BLOCK = 2**18  # bytes
+# What more of the same request may mend.
+BROKEN_OFF = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A published file: where it is, its name, how many bytes, and their digest."""
+
+    url: str
+    name: str
+    size: int | None  # None: not known
+    digest: str  # hexadecimal
+    kind: Literal["sha256", "md5"] = "sha256"
+
+    def __str__(self) -> str:
+        return self.name if self.size is None else f"{self.name} ({decimal(self.size)})"
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether a file has exactly the contents that were published."""
+        if self.size not in (None, file.stat().st_size):
+            return False
+        return digest(file, self.kind) == self.digest
+
+
+def digest(file: Path, kind: str) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, kind).hexdigest()
+
+
+def given(archive: Archive, manual_dir: Path | None) -> Path | None:
+    """The file of an archive in a folder of the user's; SpecError where it is another one."""
+    file = None if manual_dir is None else manual_dir / archive.name
+    if file is None or not file.is_file():
+        return None
+    if not archive.is_whole(file):
+        raise SpecError(
+            f"{file} is not the file that was published: its checksum is another",
+            f"{archive} from {archive.url}, whose {archive.kind} is {archive.digest}",
+            "fetch it again, or take it away",
+        )
+    return file
+
+
+def fetch(archive: Archive, folder: Path) -> Path:
+    """Return the file of an archive in `folder`, downloaded if it is not there.
+
+    What came before a break is in a `.part`, and not fetched again. Raises what requests raises
+    without a network, and SpecError for a file that is not the published one.
+    """
+    file, part = folder / archive.name, folder / f"{archive.name}.part"
+    if file.exists():
+        if archive.is_whole(file):
+            return file
+        file.unlink()
+    resumed = part.exists()
+    complete(archive, part)
+    if archive.is_whole(part):
+        return part.rename(file)
+    part.unlink()
+    if resumed:  # the beginning may have been that of another file
+        return fetch(archive, folder)
+    raise SpecError(
+        f"{archive.url} sends another file than it used to: its checksum is another",
+        f"{archive}, whose {archive.kind} is {archive.digest}",
+        "that file from elsewhere, and manual_dir=ITS_FOLDER",
+    )
+
+
+def complete(archive: Archive, part: Path) -> None:
+    """Receive what is left of an archive, however often it breaks off, while more of it comes."""
+    if archive.size is None:  # nobody could tell whether it is all there
+        part.unlink(missing_ok=True)
+    while archive.size is None or size(part) < archive.size:
+        had = size(part)
+        try:
+            receive(archive, part)
+            break
+        except BROKEN_OFF:
+            if size(part) <= had:
+                raise
+
+
+def receive(archive: Archive, part: Path) -> None:
+    """Ask once for what is left of an archive, and append it to `part`."""
+    had = size(part)
+    asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
+    with requests.get(archive.url, headers=asked, stream=True, timeout=TIMEOUT) as response:
+        response.raise_for_status()
+        if response.status_code != requests.codes.partial_content:
+            had = 0  # a server that does not know ranges sends all
+        with part.open("ab" if had else "wb") as file:
+            blocks = response.iter_content(BLOCK)
+            for block in received(blocks, had, archive.size, archive.name):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def lacking(
+    name: str, wanted: str, absent: Sequence[str], data_dir: Path, manual_dir: Path | None, why: str
+) -> SpecError:
+    """Say what is not there and why, what to fetch, where to put it, and what to say then."""
+    lacks = ""
+    if manual_dir is not None:
+        what = f"lacks {', '.join(absent)}" if manual_dir.is_dir() else "is not there"
+        lacks = f"manual_dir={manual_dir} {what}, "
+    return SpecError(
+        f"{name} is not in data_dir={data_dir}, {lacks}and {why}",
+        f"in one folder, {wanted}",
+        f"manual_dir={manual_dir or 'THAT_FOLDER'}",
+    )
+
+
+def published(archives: Sequence[Archive]) -> str:
+    """Where there is what: `as published at SITE: FILE (SIZE), ...`."""
+    sites = {archive.url.rpartition("/")[0] for archive in archives}
+    if len(sites) == 1:
+        return f"as published at {sites.pop()}: {', '.join(map(str, archives))}"
+    return ", ".join(f"{archive} from {archive.url}" for archive in archives)
+
+
+def reason(error: Exception) -> str:
+    """Why something could not be fetched, in a line."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{error.response.url} answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.ReadTimeout):
+        return "its download broke off (the same command goes on where it did)"
+    if isinstance(error, requests.RequestException):
+        return "there is no network to fetch it"
+    return f"fetching it failed: {str(error).strip().partition(chr(10))[0].rstrip(':')}"
