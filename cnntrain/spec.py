@@ -105,6 +105,11 @@ class Spec(Settings):
         """The sha256 of all that decides the numbers."""
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
+    def splits(self) -> Any:
+        """Return the `Splits` of the data set, from where this spec says that its data lies."""
+        manual_dir = folder(self.manual_dir, "manual_dir") if self.manual_dir else None
+        return self.dataset(folder(self.data_dir, "data_dir"), manual_dir)
+
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
@@ -132,6 +137,16 @@ def spec(config: Mapping[str, Any]) -> Spec:
     for contradiction in CONTRADICTIONS:
         contradiction(checked)
     return checked
+
+
+def folder(text: str, setting: str) -> Path:
+    """A path of the spec, with `~` for the home of its user."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (RuntimeError, OSError) as error:
+        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
+    return path
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
