@@ -9,11 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from cnntrain.augmentations import Augmentation
 from cnntrain.datasets.source import Examples
 
-Augmentation = Callable[
-    [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
-]
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION, WINDOW = 1, 2, 3
 

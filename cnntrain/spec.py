@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cnntrain.components import GROUPS, Component, component, vocabulary
+from cnntrain.components import GROUPS, Component, component, plain, vocabulary
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import (
     Count,
@@ -93,8 +93,7 @@ class Spec(Settings):
     @property
     def decides(self) -> dict[str, Any]:
         """All that decides the numbers, by dotted key: not where files lie or what is logged."""
-        groups = {group: getattr(self, group) for group in GROUPS}
-        chosen = {g: {"name": c.name, **c.knobs, **c.shared} for g, c in groups.items()}
+        chosen = {group: plain(getattr(self, group)) for group in GROUPS}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flat(chosen | settings | records).items()

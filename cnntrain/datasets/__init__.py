@@ -79,8 +79,8 @@ def dataset(
         origin=origin,
         skipped=source.skipped,
         digests=source.digests,
-        names=source.names,
         notes=source.notes,
+        names=source.names,
     )
 
 

@@ -66,8 +66,8 @@ class Source:
 
     `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
     `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
-    of each file, `names` (N,) what people know each by, and `notes` what a user should know of how
-    it came to be.
+    of each file, `names` (N,) what people know each by, and `notes` what they should know of how
+    the data set came to be.
     """
 
     images: Images | Photos
@@ -77,8 +77,8 @@ class Source:
     origin: str = "official"
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
-    names: Sequence[str] | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
 
     def only(self, wanted: np.ndarray) -> "Source":
         """The same without the images where `wanted` (N,) is false."""
@@ -100,8 +100,8 @@ class Splits:
     origin: dict[str, str]
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
-    names: Sequence[str] | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
