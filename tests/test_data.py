@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -53,34 +52,6 @@ FOLDER = "image_folder dataset.folder=photos dataset.image_size=[16,16]"
 
 
 # list
-
-
-def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
-    for option, file in FILES.items():
-        assert held(file) or "???" in catalogue.load(file).values(), option
-
-
-def published(option):
-    """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
-    knobs = catalogue.load(FILES[option])
-    if option == "flowers17":
-        from cnntrain.datasets.flowers17 import PHOTOS
-
-        return {PHOTOS.name: PHOTOS.size}
-    import tensorflow_datasets as tfds
-
-    archives = tfds.builder_cls(knobs.get("tfds", option)).url_infos.values()
-    return {archive.filename: int(archive.size) for archive in archives}
-
-
-@pytest.mark.parametrize(
-    "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
-)
-def test_what_is_to_be_downloaded_is_what_is_published(option):
-    holds, archives = held(FILES[option]), published(option)
-    assert holds.bytes == sum(archives.values())
-    assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)
-    assert len(archives) == len(holds.archives)
 
 
 def entries(answer):
@@ -298,52 +269,6 @@ def test_later_previews_have_numbers(data, tmp_path):
         "preview_digits.png", "preview_digits_2.png",
     ]  # fmt: skip
     assert data(f"{words} --output mine.png")[1].endswith(" mine.png\n")
-
-
-@pytest.mark.parametrize("resize", ["crop", "random_crop"])
-def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
-    from cnntrain import pipeline, preview
-
-    photos(tmp_path / "photos")
-    words = f"dataset={FOLDER.replace('photos', str(tmp_path / 'photos'))} dataset.resize={resize}"
-    asked = spec(*words.split(), "augmentation=flip_crop", "batch_size=8", f"data_dir={tmp_path}")
-    splits = asked.splits()
-    chosen = preview.first_batch(asked, splits.train)
-    images, labels = preview.drawn(asked, splits, 0, chosen)
-    batches = pipeline.training(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
-    first = next(batches.take(1).as_numpy_iterator())
-    assert np.array_equal(first[0], images)
-    assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, preview.drawn(asked, splits, 1, chosen)[0])
-
-
-def test_mixed_labels_are_written_as_shares():
-    from cnntrain.preview import mixture
-
-    shares = np.array([0.3, 0.0, 0.7], np.float32)
-    assert mixture(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
-    assert mixture(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
-    assert mixture(np.int32(1), ["cat", "cow"]) == []
-
-
-def test_small_images_are_enlarged_without_smoothing_and_in_colour():
-    from cnntrain.contact_sheet import MARGIN, Tile, contact_sheet
-
-    pixels = np.zeros((28, 28, 3), np.uint8)
-    pixels[:, 14:] = (250, 0, 10)
-    sheet = np.asarray(contact_sheet(["title"], [[Tile(pixels, ["猫 " * 99])]], 4))
-    rows, columns = np.nonzero((sheet == (250, 0, 10)).all(axis=-1))
-    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (112, 56)
-    assert columns.min() == MARGIN + 56
-    assert (sheet[rows.min() : rows.max(), MARGIN : MARGIN + 56] == 0).all()
-
-
-def test_large_images_are_reduced():
-    from cnntrain.contact_sheet import Tile, contact_sheet
-
-    sheet = contact_sheet([""], [[Tile(np.zeros((512, 1024, 1), np.uint8), [])]], 1)
-    assert 256 < sheet.size[0] < 400
-    assert 128 < sheet.size[1] < 250
 
 
 # interrupted

@@ -1,0 +1,38 @@
+"""What the options say that data sets hold, against what their makers publish."""
+
+from fnmatch import fnmatch
+
+import pytest
+
+from cnntrain import catalogue
+from cnntrain.inventory import held
+
+FILES = catalogue.options("dataset")
+
+
+def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
+    for option, file in FILES.items():
+        assert held(file) or "???" in catalogue.load(file).values(), option
+
+
+def published(option):
+    """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
+    knobs = catalogue.load(FILES[option])
+    if option == "flowers17":
+        from cnntrain.datasets.flowers17 import PHOTOS
+
+        return {PHOTOS.name: PHOTOS.size}
+    import tensorflow_datasets as tfds
+
+    archives = tfds.builder_cls(knobs.get("tfds", option)).url_infos.values()
+    return {archive.filename: int(archive.size) for archive in archives}
+
+
+@pytest.mark.parametrize(
+    "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
+)
+def test_what_is_to_be_downloaded_is_what_is_published(option):
+    holds, archives = held(FILES[option]), published(option)
+    assert holds.bytes == sum(archives.values())
+    assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)
+    assert len(archives) == len(holds.archives)

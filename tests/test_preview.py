@@ -1,0 +1,43 @@
+"""What a preview shows is what training sees."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnntrain import pipeline, preview
+
+
+def photos(folder):
+    """Twelve images of each of two classes."""
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(0, 256, (20, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+
+
+@pytest.mark.parametrize("resize", ["crop", "random_crop"])
+def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
+    photos(tmp_path / "photos")
+    asked = spec(
+        "dataset=image_folder", "dataset.folder=photos", "dataset.image_size=[16,16]",
+        f"dataset.resize={resize}", f"data_dir={tmp_path}", "augmentation=flip_crop",
+        "batch_size=8",
+    )  # fmt: skip
+    splits = asked.splits()
+    chosen = preview.first_batch(asked, splits.train)
+    images, labels = preview.drawn(asked, splits, 0, chosen)
+    batches = pipeline.training(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
+    first = next(batches.take(1).as_numpy_iterator())
+    assert np.array_equal(first[0], images)
+    assert np.array_equal(first[1], labels)
+    assert not np.array_equal(images, preview.drawn(asked, splits, 1, chosen)[0])
+
+
+def test_mixed_labels_are_written_as_shares():
+    mixture = preview.mixture
+    shares = np.array([0.3, 0.0, 0.7], np.float32)
+    assert mixture(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
+    assert mixture(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
+    assert mixture(np.int32(1), ["cat", "cow"]) == []
