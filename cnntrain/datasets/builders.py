@@ -137,7 +137,7 @@ class Preparation:
         """Put the archives that TFDS asks for where it looks for them first."""
         archives = self.registered(urls)
         try:
-            for archive in archives.values():
+            for archive in sorted(archives.values(), key=self.is_given):  # what is missing first
                 self.put(archive)
         except OSError as error:
             raise lacking(
