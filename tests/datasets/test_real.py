@@ -44,7 +44,7 @@ def test_mnist_is_prepared_from_its_archives_without_a_network(spec, archives, m
     assert np.array_equal(again.test.images, splits.test.images)
 
 
-# The images and labels of all splits, in their order, as of version 0.3.
+# The images and labels of all splits, in their order. They may not change.
 FINGERPRINTS = {
     "cifar10": "6a26e2088f23a14a0b4e8c5f648c833221b5eb8a87caeab81b6546183f6e0319",
     "mnist": "d8c39dc16c6e4f86e69a4c869f4f6d540e9becb8aa95f276351c95956f865c24",
