@@ -23,6 +23,7 @@ from cnntrain.errors import Failure, SpecError, nearest
 from cnntrain.signals import Terminated, terminate
 
 VERBS = ("list", "data", "resume")
+TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 INTERRUPTED, TERMINATED = 130, 143
 EXAMPLES = """\
 examples:
@@ -49,15 +50,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run_verb(words: list[str]) -> int:
     """Dispatch the first word that is a verb, wherever it stands; without one, train."""
-    verb = next((word for word in words if word in VERBS), None)
+    before = ["", *words]
+    places = [n for n, word in enumerate(words) if word in VERBS and before[n] not in TAKE_VALUES]
+    verb = words.pop(places[0]) if places else None
     if verb == "list":
-        words.remove(verb)
         return list_options(words)
     if verb == "data":
-        words.remove(verb)
         return data(words)
     if verb == "resume":
-        words.remove(verb)
         return resume(words)
     arguments = training_parser().parse_intermixed_args(words)
     if arguments.help:

@@ -9,8 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.datasets.source import Splits
-from cnntrain.datasets.waiting import left_out
+from cnntrain.datasets.source import Splits, left_out
 from cnntrain.inventory import prepared
 from cnntrain.listing import terminal
 from cnntrain.spec import Spec, folder
@@ -38,6 +37,7 @@ def as_json(name: str, asked: Spec, splits: Splits, more: dict[str, Any]) -> str
         "image_shape": splits.image_shape,
         "class_names": splits.class_names,
         "places": places(asked, splits),
+        "notes": splits.notes,
     }
     return json.dumps(facts | more, indent=2)
 
@@ -58,6 +58,8 @@ def say_prepared(name: str, asked: Spec, splits: Splits) -> None:
         say(f"  {what} in {where}")
     for split, part in splits.items():
         say(f"  {split:<5}  {len(part):>9,}  {splits.origin[split]}")
+    for note in splits.notes:
+        say(note)
     if splits.skipped:
         say(left_out(splits.skipped))
 
@@ -66,6 +68,8 @@ def say_verified(name: str, asked: Spec, splits: Splits, found: Verification) ->
     say(introduction(name, splits))
     for what, where in places(asked, splits).items():
         say(f"  {what} in {where}")
+    for note in splits.notes:
+        say(note)
     terminal().print(class_table(found))
     for line in findings(found):
         say(line)

@@ -73,7 +73,6 @@ def mixture(target: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """The classes of a mixed image and their shares, a line each; nothing under a plain one."""
     if np.ndim(target) == 0:
         return []
-    order = np.argsort(-target, kind="stable")
-    return [
-        f"{class_names[label]} {target[label]:.2f}" for label in order if target[label] >= 0.005
-    ]
+    shares = [(target[c], class_names[c]) for c in np.argsort(-target, kind="stable")]
+    lines = [f"{name} {share:.2f}" for share, name in shares if share >= 0.005]
+    return lines if len(lines) > 1 else [shares[0][1]]

@@ -9,8 +9,7 @@ import keras
 import tensorflow as tf
 
 from cnntrain import runs
-from cnntrain.datasets.source import Splits
-from cnntrain.datasets.waiting import left_out
+from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting

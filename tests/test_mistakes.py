@@ -558,6 +558,18 @@ WITH_DATA = {
         "16x16 or larger",
         "dataset.image_size=[32,32]",
     ),
+    "colour for the LeNet of 1998": (
+        "dataset.channels=3 model=lenet5_1998",
+        "32x32 images of 3 channels",
+        "grey images of 28x28 or 32x32",
+        "dataset.channels=1",
+    ),
+    "large and colourful for the LeNet of 1998": (
+        "dataset.channels=3 dataset.image_size=[40,40] model=lenet5_1998",
+        "40x40 images of 3 channels",
+        "grey images of 28x28 or 32x32",
+        "dataset.channels=1 dataset.image_size=[32,32]",
+    ),
     "images too small for ResNet": (
         "dataset.image_size=[6,6] model=resnet20_v1",
         "6x6",

@@ -311,3 +311,10 @@ def test_steps_that_float16_skips_are_counted_and_said(train):
     )
     assert any("steps were skipped" in line for line in progress)
     assert rows(run)[-1]["learning_rate"] == rows(run)[0]["learning_rate"]
+
+
+@pytest.mark.slow
+def test_grey_images_in_a_network_for_colour_are_said(train):
+    progress = []
+    train(*SHORT, "model=mobilenet", "model.alpha=0.25", "max_steps=1", said=progress)
+    assert "mobilenet is made for colour: grey images go in as three equal channels" in progress

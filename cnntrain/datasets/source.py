@@ -122,6 +122,13 @@ class Splits:
         return [(name, part) for name, part in parts.items() if part is not None]
 
 
+def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    """Name the files that are no images, a line each; all of them, because data is easily lost."""
+    count = len(skipped)
+    what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
+    return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
+
+
 def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
     """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
     check_room(count, size, channels)

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,13 +70,3 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def left_out(skipped: Sequence[tuple[str, str]]) -> str:
-    """Name the files that are no images, a line each; all of them, because data is easily lost."""
-    count = (
-        "1 file that is no image"
-        if len(skipped) == 1
-        else f"{len(skipped)} files that are no images"
-    )
-    return "\n".join([f"Left out {count}:", *(f"  {name}: {why}" for name, why in skipped)])
