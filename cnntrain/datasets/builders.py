@@ -4,6 +4,7 @@ TFDS prepares; the archives that it asks for are fetched here, because its own d
 after a break, and take three minutes to find that there is no network.
 """
 
+import contextlib
 import re
 import shutil
 import sys
@@ -38,7 +39,8 @@ def found(name: str, data_dir: Path) -> Any:
     try:
         return library.builder(name, data_dir=data_dir)
     except Exception as error:  # of many kinds: no such config or version, a package that it needs
-        raise SpecError(f"{name} cannot be had: {first_line(error)}", variants(plain)) from error
+        why = re.sub('^Failed to construct .*?": ', "", first_line(error))
+        raise SpecError(f"{name} cannot be had: {why}", variants(plain)) from error
 
 
 def variants(plain: str) -> str:
@@ -90,6 +92,7 @@ class Preparation:
 
     def __init__(self, builder: Any, data_dir: Path, manual_dir: Path | None):
         self.builder, self.data_dir, self.manual_dir = builder, data_dir, manual_dir
+        self.folder = Path(builder.data_dir)
         self.work = data_dir / DOWNLOADS / builder.name
         self.by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
@@ -108,7 +111,8 @@ class Preparation:
             try_download_gcs=False,
         )
         try:
-            self.builder.download_and_prepare(download_config=config)
+            with contextlib.redirect_stdout(None):  # TFDS reports each step
+                self.builder.download_and_prepare(download_config=config)
         except (OSError, ImportError, ExtractError) as error:
             raise self.failed(error) from error
         except (library.download.DownloadError, NonMatchingChecksumError) as error:
@@ -122,9 +126,8 @@ class Preparation:
 
     def clean(self) -> None:
         """Remove what a killed preparation leaves; parts of archives stay, to go on with."""
-        folder = Path(self.builder.data_dir)
         left = [self.work / "extracted", *self.work.glob("*.tmp.*")]
-        for path in [*left, *folder.parent.glob(f"incomplete.*_{folder.name}")]:
+        for path in [*left, *self.folder.parent.glob(f"incomplete.*_{self.folder.name}")]:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.work.iterdir():
             if path.is_symlink():
@@ -146,6 +149,7 @@ class Preparation:
                 reason(error),
             ) from error
         self.reach([url for url in urls if url not in archives])
+        print(f"Preparing {self.builder.name} in {self.folder}", file=sys.stderr, flush=True)
 
     def registered(self, urls: list[str]) -> dict[str, Archive]:
         """The archives of which TFDS knows a name of their own and the checksum."""
@@ -176,8 +180,7 @@ class Preparation:
             except requests.RequestException as error:
                 raise SpecError(
                     f"{self.builder.name} is not in data_dir={self.data_dir}, and {reason(error)}",
-                    f"{Path(self.builder.data_dir)}, prepared on a machine with a network "
-                    f"(from {url})",
+                    f"{self.folder}, prepared on a machine with a network (from {url})",
                     "data_dir=ITS_FOLDER",
                 ) from error
 

@@ -14,7 +14,7 @@ from cnntrain.datasets.waiting import received
 from cnntrain.errors import SpecError
 
 TIMEOUT = (5, 30)  # seconds to connect, and between two blocks
-BLOCK = 2**18  # bytes
+BLOCK = 2**16  # bytes; as many may be lost when a download breaks off
 # What more of the same request may mend.
 BROKEN_OFF = (
     requests.ConnectionError,

@@ -94,7 +94,7 @@ def lacks(names: Sequence[str]) -> str | None:
 COLLECTION = Collection(
     name="flowers17",
     archives=(PHOTOS, SPLITS),
-    patterns=(PHOTOS.name, "*17*flower*", "*flower*17*", "jpg"),
+    patterns=(PHOTOS.name, "*17*[Ff]lower*", "*[Ff]lower*17*", "jpg"),
     sign="image_0001.jpg",
     wanted=f"{PHOTOS} and {SPLITS} from {SITE}; or, unofficial, any archive or folder called "
     "*flower*17* with the photos image_0001.jpg to image_1360.jpg",

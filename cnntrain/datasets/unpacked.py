@@ -95,7 +95,7 @@ def is_ready(folder: Path) -> bool:
 
 def downloaded(collection: Collection, work: Path, data_dir: Path, manual_dir: Path | None) -> Path:
     """Fetch the published archives; return the first."""
-    why = "nobody publishes it with a checksum"
+    why = "it is not downloaded, for want of a checksum"
     try:
         if files := [fetch(archive, work) for archive in collection.archives]:
             return files[0]
