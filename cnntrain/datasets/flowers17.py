@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import scipy.io
 
-from cnntrain.datasets.download import Archive, given
+from cnntrain.datasets.archives import Collection, unpacked
+from cnntrain.datasets.download import DOWNLOADS, Archive, given
 from cnntrain.datasets.source import Source
-from cnntrain.datasets.unpacked import DOWNLOADS, Collection, unpacked
 from cnntrain.errors import SpecError
 
 # In the order of the photos.
