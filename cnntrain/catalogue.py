@@ -79,8 +79,9 @@ def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
 
 
 def summary(file: Path) -> str:
-    """The first line of an option's file, a comment."""
-    first = file.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    """The first line of an option's file, a comment; before it a recipe tells Hydra its place."""
+    text = file.read_text(encoding="utf-8", errors="replace").removeprefix("# @package _global_\n")
+    first = text.partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 

@@ -1,7 +1,7 @@
 """The command line: the verbs, the answers to mistakes, and the exit codes.
 
-0 done; 1 a run failed; 2 a mistake in the request; 130 interrupted; 143 terminated, as a preempted
-job is, with a state to resume from. Nothing here imports TensorFlow
+0 done; 1 a run failed, or verified data is not well; 2 a mistake in the request; 130 interrupted;
+143 terminated, as a preempted job is, with a state to resume from. Nothing here imports TensorFlow
 before the request is known to be right.
 """
 
@@ -22,7 +22,8 @@ from cnntrain import __version__, catalogue
 from cnntrain.errors import Failure, SpecError, nearest
 from cnntrain.signals import Terminated, terminate
 
-VERBS = ("list", "resume")
+VERBS = ("list", "data", "resume")
+TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 INTERRUPTED, TERMINATED = 130, 143
 EXAMPLES = """\
 examples:
@@ -49,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run_verb(words: list[str]) -> int:
     """Dispatch the first word that is a verb, wherever it stands; without one, train."""
-    verb = next((word for word in words if word in VERBS), None)
+    before = ["", *words]
+    places = [n for n, word in enumerate(words) if word in VERBS and before[n] not in TAKE_VALUES]
+    verb = words.pop(places[0]) if places else None
     if verb == "list":
-        words.remove(verb)
         return list_options(words)
+    if verb == "data":
+        return data(words)
     if verb == "resume":
-        words.remove(verb)
         return resume(words)
     arguments = training_parser().parse_intermixed_args(words)
     if arguments.help:
@@ -229,6 +232,21 @@ def list_options(words: list[str]) -> int:
     return 0
 
 
+def data(words: list[str]) -> int:
+    """`cnntrain data list | prepare NAME | verify NAME | preview NAME`, with overrides."""
+    from cnntrain.data import run
+
+    parser = Parser(prog="cnntrain data", add_help=False, allow_abbrev=False)
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("-h", "--help", action="store_true")
+    given = parser.parse_intermixed_args(words)
+    return run(given.verb, given.words, given)
+
+
 def help_text(config_dir: str | None) -> str:
     lines = [
         "cnntrain trains convolutional networks; a run is a pure function of its spec.",
@@ -236,6 +254,8 @@ def help_text(config_dir: str | None) -> str:
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
+        "       cnntrain data list              what data there is, and whether it is here",
+        "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain list [GROUP] [--json]  what each option is",
         "       cnntrain list model OPTION      the layers of a network, and what they cost",
         "",

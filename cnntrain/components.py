@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import VOCABULARY, Record, convert_all, show
+from cnntrain.knobs import VOCABULARY, Nested, Record, convert_all, setting, show
 
 # The module, or the package with a module for each component, that serves each group.
 GROUPS = {
@@ -63,25 +63,37 @@ def instances(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
     }
 
 
-def component(group: str, config: Mapping[str, Any]) -> Component:
-    """Return the component that `config`, a name and its knobs, describes; or raise SpecError."""
-    values = dict(config)
+def component(group: str, config: Mapping[str, Any], where: str | None = None) -> Component:
+    """Return the component that `config`, a name and its knobs, describes; or raise SpecError.
+
+    `where` is the key of `config` if that is not the group, as with a component within another.
+    """
+    where, values = where or group, dict(config)
     name = values.pop("name", None)
     if name not in names(group):
-        close = nearest(name, names(group))
+        close = nearest(name, names(group)) if name else None
         raise SpecError(
-            f"{group}.name is {show(name)}",
+            f"{where}.name is {show(name)}",
             names(group),
-            f"{group}.name={close}" if close else None,
+            setting(f"{where}.name", close) if close else None,
         )
     own, shared = knobs_of(group, name), shared_knobs(group)
-    converted = convert_all(values, shared | own, group)
+    converted = convert_all(values, shared | own, where)
     return Component(
         group,
         name,
         MappingProxyType({knob: converted[knob] for knob in own}),
         MappingProxyType({knob: converted[knob] for knob in shared}),
     )
+
+
+def plain(value: Any) -> Any:
+    """A component, or the value of a knob, as YAML has it."""
+    if isinstance(value, Component):
+        return {"name": value.name, **plain(value.knobs), **plain(value.shared)}
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def names(group: str) -> list[str]:
@@ -133,8 +145,8 @@ def knobs_in(file: Path, function: str) -> dict[str, Any]:
 
 
 def vocabulary(file: Path) -> dict[str, Any]:
-    """What annotations in `file` may say: the vocabulary, its records, and `Variant`."""
-    known = dict(VOCABULARY)
+    """What annotations in `file` may say: the vocabulary, its records, `Variant`, components."""
+    known = VOCABULARY | {"Augmentation": Nested("augmentation", component)}
     for node in tree(file).body:
         if isinstance(node, ast.ClassDef):
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]

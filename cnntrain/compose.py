@@ -5,7 +5,7 @@ our words: given, expected, try.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
+from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import show
 
@@ -58,7 +59,28 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed
     if not run_dir:
         raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     assert isinstance(config, dict)
+    for group in GROUPS:
+        if isinstance(knobs := config.get(group), dict):
+            known = options(group, config_dir)
+            config[group] = {key: completed(value, known) for key, value in knobs.items()}
     return Composed({str(k): v for k, v in config.items()}, Path(run_dir), Path(sweep_dir))
+
+
+def completed(value: Any, known: Mapping[str, Path]) -> Any:
+    """A list of components, such as `augmentation.ops`, with the knobs that they leave out.
+
+    They are those in the file of the option that a component names. Other values stay.
+    """
+    if not isinstance(value, list):
+        return value
+    parts = []
+    for part in value:
+        if isinstance(part, dict) and (name := str(part.get("name"))) in known:
+            given = {key: completed(knob, known) for key, knob in part.items() if key != "name"}
+            parts.append(load(known[name]) | given)
+        else:
+            parts.append(part)
+    return parts
 
 
 def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
@@ -151,6 +173,12 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
             return unknown_key(override, keys)
+        if first_line(error) == f"Could not override '{key}'":  # of a list that was given anew
+            text = override.input_line
+            return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
+    if isinstance(error.__cause__, ConfigTypeError):
+        kind = "a list" if error.__cause__.object_type is list else "settings, each by its name"
+        return SpecError(first_line(error).removeprefix("Error merging override "), kind)
     return SpecError(first_line(error), "options and settings that fit together")
 
 
@@ -190,7 +218,9 @@ def options_of(group: str) -> list[tuple[str, Path]]:
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:
-    """The keys of a nested mapping, dotted, its inner nodes included."""
+    """The keys of a nested mapping, dotted, its inner nodes included; a list's are its numbers."""
+    if isinstance(node, list):
+        node = dict(enumerate(node))
     if not isinstance(node, dict):
         return []
     keys = []

@@ -1,9 +1,9 @@
 """The vocabulary of knobs: annotations that carry a type and a range, and the strict conversion.
 
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
-`list[...]`, `tuple[...]`, `dict[...]`, `... | None` and `Record`s are all that is understood.
-OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and tuples of any
-length.
+`list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
+is understood. OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and
+tuples of any length.
 """
 
 import math
@@ -34,6 +34,17 @@ class Record:
     fields: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Nested:
+    """A knob that is a component itself, such as one of `augmentation.ops`: a name and its knobs.
+
+    `component` makes it of its group, the mapping and where this stands.
+    """
+
+    group: str
+    component: Callable[[str, Mapping[str, Any], str], Any]
+
+
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
 
 
@@ -52,6 +63,7 @@ NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
+Pixel = Annotated[int, Range("a whole number from 0 to 255", lambda v: 0 <= v <= 255)]
 # A part of the examples: how many, or a share of them.
 Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
@@ -60,6 +72,8 @@ Duration = Annotated[
 ]
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
+# RandAugment's scale of how strongly images are distorted.
+Strength = Annotated[int, Range("a whole number from 0 to 30", lambda v: 0 <= v <= 30)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 
@@ -92,6 +106,8 @@ def describe(annotation: Any) -> str:
         return "null"
     if isinstance(annotation, Record):
         return f"the settings {', '.join(annotation.fields)}"
+    if isinstance(annotation, Nested):
+        return f"the name of an {annotation.group} and its settings"
     if origin is Annotated:
         return args[1].text
     if origin is Literal:
@@ -125,6 +141,8 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
     origin, args = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, Record):
         return convert_record(value, annotation, where)
+    if isinstance(annotation, Nested):
+        return convert_nested(value, annotation, where)
     if origin in (types.UnionType, Union):
         return convert_union(value, annotation, where)
     if origin is Annotated:
@@ -135,7 +153,7 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         if any(type(value) is type(choice) and value == choice for choice in args):
             return value
         close = nearest(value, [str(choice) for choice in args])
-        raise refusal(value, annotation, where, f"{where}={close}" if close else None)
+        raise refusal(value, annotation, where, setting(where, close) if close else None)
     elif origin is list and isinstance(value, list | tuple):
         return tuple(convert(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
     elif origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
@@ -180,6 +198,13 @@ def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
     return convert_all(value, record.fields, where)
 
 
+def convert_nested(value: Any, nested: Nested, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        hint = f"{{name: {value}}}" if isinstance(value, str) else None
+        raise refusal(value, nested, where, hint)
+    return nested.component(nested.group, value, where)
+
+
 def convert_all(
     values: Mapping[str, Any], fields: Mapping[str, Any], where: str
 ) -> Mapping[str, Any]:
@@ -191,17 +216,25 @@ def convert_all(
             raise SpecError(
                 f"{prefix}{key} is not a setting",
                 one_of(fields) if fields else "no settings here",
-                f"{prefix}{close}={show(values[key])}" if close else None,
+                setting(f"{prefix}{close}", show(values[key])) if close else None,
             )
     for key, annotation in fields.items():
         if values.get(key, MISSING) == MISSING:
             plus = "" if key in values else "+"  # a key that the option's file lacks is added
             raise SpecError(
-                f"{prefix}{key} is not given", describe(annotation), f"{plus}{prefix}{key}=…"
+                f"{prefix}{key} is not given",
+                describe(annotation),
+                setting(f"{plus}{prefix}{key}", "…"),
             )
     return types.MappingProxyType(
         {key: convert(values[key], annotation, prefix + key) for key, annotation in fields.items()}
     )
+
+
+def setting(where: str, value: str) -> str:
+    """What to write: `model.dropout=0.5`, or within a list of mappings, as YAML, `size: 8`."""
+    before, _, key = where.rpartition(".")
+    return f"{key}: {value}" if "[" in before else f"{where}={value}"
 
 
 def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:

@@ -28,7 +28,7 @@ def objective(
     section 7); `focal_gamma` multiplies each term by (1 - p)^gamma (Lin et al. 2017,
     arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class. `rejection` is
     the constant j of LeCun et al. (1998, equation 9): one class more, that nothing belongs to, with
-    the logit -j.
+    the logit -j. Of shares it is the mean over the classes, as in mixup: sum of share * loss.
     """
     if not (label_smoothing or focal_gamma or class_weights) and rejection is None:
         return cross_entropy
@@ -37,7 +37,10 @@ def objective(
         logits = in_columns(logits)
         classes = logits.shape[-1]
         targets = shares(labels, classes)  # (B, classes)
-        smooth = targets * (1 - label_smoothing) + label_smoothing / classes
+        if class_weights:
+            targets = targets * ops.array(class_weights, "float32")
+        spread = ops.sum(targets, axis=-1, keepdims=True) / classes
+        smooth = targets * (1 - label_smoothing) + label_smoothing * spread
         total = ops.logsumexp(logits, axis=-1, keepdims=True)
         if rejection is not None:
             total = ops.logaddexp(total, -rejection)
@@ -45,10 +48,7 @@ def objective(
         terms = -smooth * log_p
         if focal_gamma:  # bounded, because the power has no slope at 0
             terms = terms * ops.maximum(-ops.expm1(log_p), 1e-7) ** focal_gamma
-        value = ops.sum(terms, axis=-1)
-        if class_weights:
-            value = value * ops.sum(targets * ops.array(class_weights, "float32"), axis=-1)
-        return value
+        return ops.sum(terms, axis=-1)
 
     return loss
 

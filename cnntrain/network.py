@@ -102,10 +102,11 @@ def check_constants(source: Origin, image_shape: tuple[int, int, int]) -> None:
     for value in (source.normalisation or {}).values():
         shape = np.shape(value)
         if any(a not in (1, b) for a, b in zip(shape[::-1], image_shape[::-1], strict=False)):
+            colour = shape[-1] == 3 and image_shape[-1] == 1
             raise SpecError(
                 f"{source.path} subtracts a mean of shape {shape} and the images are {image_shape}",
                 "images of that shape",
-                "normalisation=standardise",
+                "dataset.channels=3" if colour else "normalisation=standardise",
             )
 
 
@@ -126,6 +127,14 @@ def fit_batch_norm(body: keras.Model, momentum: float | str, total_steps: int) -
     for layer in leaves(body):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
+
+
+def sees_colour(body: keras.Model) -> bool:
+    """Whether a network repeats grey images as three channels, which its weights are made for."""
+    grey = body.inputs[0].shape[-1] == 1
+    return grey and any(
+        layer.name == "preprocessing" and layer.output.shape[-1] == 3 for layer in body.layers
+    )
 
 
 def leaves(network: keras.Model) -> Iterator[keras.layers.Layer]:

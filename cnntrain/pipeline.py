@@ -9,11 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from cnntrain.augmentations import Augmentation
 from cnntrain.datasets.source import Examples
 
-Augmentation = Callable[
-    [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
-]
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION, WINDOW = 1, 2, 3
 
@@ -44,9 +42,7 @@ def training(
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
     def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        images = examples.gather(chosen, generator(seed, WINDOW, int(step)))
-        random = generator(seed, AUGMENTATION, int(step))
-        return augment(images, examples.labels[chosen], num_classes, random)
+        return drawn(examples, num_classes, augment, seed, int(step), chosen)
 
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
@@ -54,6 +50,20 @@ def training(
     order = epochs.flat_map(indices).skip(skipped)
     fetch = fetching(batch, batch(start, np.arange(batch_size)), batch_size)
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
+
+
+def drawn(
+    examples: Examples,
+    num_classes: int,
+    augment: Augmentation,
+    seed: int,
+    step: int,
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels that training makes of the examples `chosen` (B,) at a step."""
+    images = examples.gather(chosen, generator(seed, WINDOW, step))
+    random = generator(seed, AUGMENTATION, step)
+    return augment(images, examples.labels[chosen], num_classes, random)
 
 
 def evaluation(examples: Examples, batch_size: int) -> tf.data.Dataset:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cnntrain.components import GROUPS, Component, component, vocabulary
+from cnntrain.components import GROUPS, Component, component, plain, vocabulary
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import (
     Count,
@@ -93,8 +93,7 @@ class Spec(Settings):
     @property
     def decides(self) -> dict[str, Any]:
         """All that decides the numbers, by dotted key: not where files lie or what is logged."""
-        groups = {group: getattr(self, group) for group in GROUPS}
-        chosen = {g: {"name": c.name, **c.knobs, **c.shared} for g, c in groups.items()}
+        chosen = {group: plain(getattr(self, group)) for group in GROUPS}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flat(chosen | settings | records).items()
@@ -105,6 +104,11 @@ class Spec(Settings):
     def hash(self) -> str:
         """The sha256 of all that decides the numbers."""
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
+
+    def splits(self) -> Any:
+        """Return the `Splits` of the data set, from where this spec says that its data lies."""
+        manual_dir = folder(self.manual_dir, "manual_dir") if self.manual_dir else None
+        return self.dataset(folder(self.data_dir, "data_dir"), manual_dir)
 
 
 WITHOUT_EFFECT = (
@@ -133,6 +137,16 @@ def spec(config: Mapping[str, Any]) -> Spec:
     for contradiction in CONTRADICTIONS:
         contradiction(checked)
     return checked
+
+
+def folder(text: str, setting: str) -> Path:
+    """A path of the spec, with `~` for the home of its user."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (RuntimeError, OSError) as error:
+        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
+    return path
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

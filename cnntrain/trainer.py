@@ -3,20 +3,18 @@
 import contextlib
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cnntrain import runs
-from cnntrain.datasets.source import Splits
-from cnntrain.errors import SpecError
+from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
-from cnntrain.network import parameters
+from cnntrain.network import parameters, sees_colour
 from cnntrain.runs import Run, trained
 from cnntrain.spec import Spec
 from cnntrain.warm_start import Origin, origin
@@ -29,8 +27,7 @@ def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
     """
     clock = Clock()
     set_up(spec)
-    manual_dir = folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
-    splits = spec.dataset(folder(spec.data_dir, "data_dir"), manual_dir)
+    splits = spec.splits()
     clock.lap("data")
 
     source = beginning(spec, run)
@@ -75,16 +72,6 @@ def set_up(spec: Spec) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
 
 
-def folder(text: str, setting: str) -> Path:
-    """A path of the spec, with `~` for the home of its user."""
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-    except (RuntimeError, OSError) as error:
-        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
-    return path
-
-
 def beginning(spec: Spec, run: Run) -> Origin | None:
     """The weights to begin with, from the run's own copy of them."""
     init_from = spec.model["init_from"]
@@ -109,8 +96,12 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     progress.note(introduction(spec, splits, fitting.network))
     for note in splits.notes:
         progress.note(note)
+    if sees_colour(fitting.body):
+        progress.note(
+            f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
+        )
     if splits.skipped:
-        progress.note(skipping(splits))
+        progress.note(left_out(splits.skipped))
     if (init := fitting.built.loaded) is not None:
         run.update(init=init)
         loaded, new = len(init["loaded"]), len(init["new"])
@@ -185,12 +176,6 @@ def refitted(
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
         run.save(fitting.network, run.refit)
         return evaluate(fitting.network, splits.test, spec.batch_size)
-
-
-def skipping(splits: Splits) -> str:
-    """Name the files that were left out, a line each; all of them, because data is easily lost."""
-    lines = [f"  {name}: {why}" for name, why in splits.skipped]
-    return "\n".join([f"Left out {len(lines)} files that are no images:", *lines])
 
 
 def sizes(splits: Splits) -> dict[str, int]:

@@ -162,6 +162,17 @@ def test_config_dir_of_a_user_trains(command, tmp_path):
     assert "tiny" in command("list", "model", "--config-dir", "mine").stdout
 
 
+def test_folder_of_options_may_be_called_like_a_command(command, tmp_path):
+    (tmp_path / "data" / "model").mkdir(parents=True)
+    (tmp_path / "data" / "model" / "tiny.yaml").write_text(
+        "# Tiny.\nname: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
+    )
+    shown = command("--config-dir", "data", "--cfg", "job", "model=tiny")
+    assert yaml.safe_load(shown.stdout)["model"]["filters"] == [2, 3]
+    assert "tiny" in command("--config-dir", "data", "list", "model").stdout
+    assert "digits" in command("--config-dir", "data", "data", "list").stdout
+
+
 def test_help_shows_groups_options_and_examples(command):
     text = command("--help").stdout
     for word in ("model", "vgg16", "schedule", "resnet_step", "examples:", "cnntrain -m", "epochs"):

@@ -13,6 +13,7 @@ from cnntrain.knobs import (
     Fraction,
     Natural,
     NonNegative,
+    Pixel,
     Positive,
     Probability,
     Share,
@@ -23,6 +24,7 @@ from cnntrain.knobs import (
 GOOD = [
     (3, Count, 3),
     (0, Natural, 0),
+    (255, Pixel, 255),
     (1, Positive, 1.0),
     (1e-3, Positive, 1e-3),
     (0, NonNegative, 0.0),
@@ -52,6 +54,7 @@ BAD = [
     ("2", Count),
     (None, Count),
     (-1, Natural),
+    (256, Pixel),
     (0, Positive),
     (math.nan, Positive),
     (math.inf, Positive),

@@ -37,14 +37,30 @@ def test_objective_is_what_its_papers_say(smoothing, gamma, weights):
     assert np.allclose(loss(LABELS, LOGITS), expected, rtol=1e-4)
 
 
-def test_shares_are_labels_too():
+@pytest.mark.parametrize("options", [(0.1, 2, WEIGHTS), (0.2, 0, None), (0, 0, WEIGHTS, 1.5)])
+def test_loss_of_shares_is_the_mean_over_the_classes(options):
+    """As mixup's authors have it: lambda * loss(a) + (1 - lambda) * loss(b)."""
     shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
-    loss = losses.objective(0.1, 2, WEIGHTS)
-    assert np.allclose(loss(shares, LOGITS), reference(shares, LOGITS, 0.1, 2, WEIGHTS), rtol=1e-4)
+    loss = losses.objective(*options)
+    each = [np.asarray(loss(np.full(6, label, "int32"), LOGITS)) for label in range(4)]
+    assert np.allclose(loss(shares, LOGITS), (shares * np.stack(each, axis=1)).sum(1), rtol=1e-4)
+
+
+def test_metrics_take_shares():
+    shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
     plain = -(shares * log_softmax(LOGITS, axis=-1)).sum(axis=-1)
     assert np.allclose(losses.cross_entropy(shares, LOGITS), plain, rtol=1e-4)
     hits = shares.argmax(axis=-1) == LOGITS.argmax(axis=-1)
     assert np.array_equal(losses.accuracy(shares, LOGITS), hits)
+
+
+def test_one_unit_takes_shares_of_both_classes():
+    shares = RANDOM.dirichlet([1] * 2, 6).astype("float32")
+    theirs = keras.losses.binary_crossentropy(shares[:, 1:], ONE_UNIT, from_logits=True)
+    assert np.allclose(losses.cross_entropy(shares, ONE_UNIT), theirs, rtol=1e-4)
+    assert np.allclose(losses.objective(0, 0, [1, 1])(shares, ONE_UNIT), theirs, rtol=1e-4)
+    hits = (shares[:, 1] > shares[:, 0]) == (ONE_UNIT[:, 0] > 0)
+    assert np.array_equal(losses.accuracy(shares, ONE_UNIT), hits)
 
 
 def test_whole_shares_are_the_same_as_class_numbers():

@@ -167,6 +167,93 @@ MISTAKES = {
     "value that must be given": ("dataset=image_folder", "dataset.folder is not given", "", None),
     "value left open": ("epochs=???", "epochs is", "a whole number from 1", None),
     "interpolation of nothing": ("'epochs=${nope}'", "nope", "", None),
+    "text for a list of components": (
+        "augmentation=compose augmentation.ops=cutout",
+        "augmentation.ops is cutout",
+        "a list",
+        None,
+    ),
+    "mapping for a list": (
+        "augmentation=compose 'augmentation.ops={name: cutout}'",
+        "augmentation.ops={name: cutout}",
+        "a list",
+        None,
+    ),
+    "list for a record": ("schedule.plateau=[1]", "schedule.plateau=[1]", "settings", None),
+    # a component within another
+    "bare name of a component": (
+        "augmentation=compose augmentation.ops=[cutout]",
+        "augmentation.ops[0] is cutout",
+        "the name of an augmentation and its settings",
+        "{name: cutout}",
+    ),
+    "component without a name": (
+        "augmentation=compose 'augmentation.ops=[{size: 8}]'",
+        "augmentation.ops[0].name is null",
+        "flip_crop",
+        None,
+    ),
+    "name that is a list": (
+        "augmentation=compose 'augmentation.ops=[{name: [cutout]}]'",
+        "augmentation.ops[0].name is ['cutout']",
+        "flip_crop",
+        "name: cutout",
+    ),
+    "typo in the name of a component": (
+        "augmentation=compose 'augmentation.ops=[{name: flip_crop}, {name: cutuot}]'",
+        "augmentation.ops[1].name is cutuot",
+        "flip_crop",
+        "name: cutout",
+    ),
+    "typo in its knob": (
+        "augmentation=compose 'augmentation.ops=[{name: cutout, sise: 8}]'",
+        "augmentation.ops[0].sise is not",
+        "one of size, fill",
+        "size: 8",
+    ),
+    "its knob out of range": (
+        "augmentation=compose 'augmentation.ops=[{name: flip_crop}, {name: cutout, size: -3}]'",
+        "augmentation.ops[1].size is -3",
+        "a whole number from 1",
+        None,
+    ),
+    "its knob that is no choice": (
+        "augmentation=compose 'augmentation.ops=[{name: random_erasing, fill: noisy}]'",
+        "augmentation.ops[0].fill is noisy",
+        "one of constant, noise, color",
+        "fill: noise",
+    ),
+    "its knob left open": (
+        "augmentation=compose 'augmentation.ops=[{name: cutout, size: ???}]'",
+        "augmentation.ops[0].size is not given",
+        "a whole number from 1",
+        "size: …",
+    ),
+    "knob of one within one within another": (
+        "augmentation=compose 'augmentation.ops=[{name: compose, ops: [{name: mixup, alpha: 0}]}]'",
+        "augmentation.ops[0].ops[0].alpha is 0",
+        "a number above 0",
+        None,
+    ),
+    "typo in its knob by its place": (
+        "augmentation=compose augmentation.ops.1.sise=8",
+        "augmentation.ops.1.sise is not",
+        "augmentation.ops.1.size",
+        "augmentation.ops.1.size=8",
+    ),
+    "its knob by its place where it is left out": (
+        "augmentation=compose 'augmentation.ops=[{name: mixup}, {name: cutout}]' "
+        "augmentation.ops.1.size=8",
+        "augmentation.ops.1.size=8: it is not given yet",
+        "+",
+        "+augmentation.ops.1.size=8",
+    ),
+    "place that is not in the list": (
+        "augmentation=compose augmentation.ops.9.size=8",
+        "augmentation.ops.9.size is not",
+        "",
+        None,
+    ),
     # contradictions
     "two kinds of clipping": (
         "optimizer.clip_value=1 optimizer.clip_norm=1",
@@ -471,10 +558,28 @@ WITH_DATA = {
         "16x16 or larger",
         "dataset.image_size=[32,32]",
     ),
+    "colour for the LeNet of 1998": (
+        "dataset.channels=3 model=lenet5_1998",
+        "32x32 images of 3 channels",
+        "grey images of 28x28 or 32x32",
+        "dataset.channels=1",
+    ),
+    "large and colourful for the LeNet of 1998": (
+        "dataset.channels=3 dataset.image_size=[40,40] model=lenet5_1998",
+        "40x40 images of 3 channels",
+        "grey images of 28x28 or 32x32",
+        "dataset.channels=1 dataset.image_size=[32,32]",
+    ),
     "images too small for ResNet": (
         "dataset.image_size=[6,6] model=resnet20_v1",
         "6x6",
         "8x8 or larger",
+        None,
+    ),
+    "square larger than the images": (
+        "dataset.size=[8,8] model=cnn_mnist augmentation=cutout",
+        "cutout is 16 and the images are 8x8",
+        "at most 8",
         None,
     ),
     "images too small for the stages": (

@@ -30,6 +30,36 @@ def test_hash_does_not_change_with_places_and_logging(spec):
     assert spec("model=mobilenet", "weights_dir=/x").hash == spec("model=mobilenet").hash
 
 
+OPS = (
+    "augmentation=compose",
+    "augmentation.ops=[{name: flip_crop, pad: 2}, {name: cutout, fill: 0}]",
+)
+
+
+def test_hash_changes_with_any_knob_of_a_component_within_another(spec):
+    base = spec(*OPS)
+    others = [spec(*OPS, f"augmentation.ops.{knob}") for knob in ("0.pad=3", "1.fill=5")]
+    swapped = spec(OPS[0], "augmentation.ops=[{name: cutout, fill: 0}, {name: flip_crop, pad: 2}]")
+    assert len({checked.hash for checked in (base, *others, swapped)}) == 4
+    assert spec(*OPS).hash == base.hash
+
+
+def test_component_within_another_takes_what_it_lacks_from_its_option(spec):
+    flip_crop, cutout = spec(*OPS).augmentation["ops"]
+    assert (flip_crop["pad"], flip_crop["flip"]) == (2, 0.5)
+    assert cutout.knobs == spec("augmentation=cutout", "augmentation.fill=0").augmentation.knobs
+    inner = spec(OPS[0], "augmentation.ops=[{name: compose, ops: [{name: flip_crop, pad: 2}]}]")
+    assert inner.augmentation["ops"][0]["ops"] == (flip_crop,)
+
+
+def test_config_holds_every_knob_of_a_component_within_another(spec):
+    """So does spec.yaml, which a resume reads: what options say later changes no run."""
+    checked = spec(*OPS)
+    config = checked.config["augmentation"]
+    assert config["ops"][1] == {"name": "cutout", **checked.augmentation["ops"][1].knobs}
+    assert components.component("augmentation", config) == checked.augmentation
+
+
 def test_defaults_are_the_ones_that_are_promised(spec):
     checked = spec()
     assert (checked.model.name, checked.dataset.name) == ("lenet5", "digits")
@@ -69,3 +99,14 @@ def test_config_dir_adds_an_option(tmp_path):
     )
     checked = check(compose(["model=mine"], str(tmp_path)).config)
     assert checked.model["filters"] == (2, 3)
+
+
+def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
+    from cnntrain.compose import compose
+    from cnntrain.spec import spec as check
+
+    (tmp_path / "augmentation").mkdir()
+    (tmp_path / "augmentation" / "mild.yaml").write_text("name: cutout\nsize: 2\nfill: 0\n")
+    words = ["augmentation=compose", "augmentation.ops=[{name: mild, fill: 9}]"]
+    (op,) = check(compose(words, str(tmp_path)).config).augmentation["ops"]
+    assert (op.name, op["size"], op["fill"]) == ("cutout", 2, 9)

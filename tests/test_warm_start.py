@@ -189,10 +189,15 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
 
 
 def test_mean_image_of_another_size_is_refused(train):
-    base, _ = train(*SHORT, "normalisation=pixel_mean", name="base")
+    colour = "dataset.channels=3"
+    base, _ = train(*SHORT, "normalisation=pixel_mean", colour, name="base")
     words = (f"model.init_from={base.folder}", "dataset.image_size=[48,48]")
-    with pytest.raises(SpecError, match="subtracts a mean of shape"):
-        train(*SHORT, *words)
+    with pytest.raises(SpecError, match="subtracts a mean of shape") as refusal:
+        train(*SHORT, *words, colour, name="large")
+    assert refusal.value.hint == "normalisation=standardise"
+    with pytest.raises(SpecError, match="subtracts a mean of shape") as refusal:
+        train(*SHORT, words[0], name="grey")
+    assert refusal.value.hint == colour
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])

@@ -5,3 +5,12 @@ They take a whole batch, images (B, H, W, C) uint8 with labels (B,) int32 or sha
 They are stateless: parameters are drawn from `random` first and applied second, as two functions,
 and what is given is never written to.
 """
+
+from collections.abc import Callable
+
+import numpy as np
+
+# A component of this group whose knobs are given.
+Augmentation = Callable[
+    [np.ndarray, np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]
+]

@@ -80,6 +80,7 @@ def dataset(
         skipped=source.skipped,
         digests=source.digests,
         notes=source.notes,
+        names=source.names,
     )
 
 
@@ -101,8 +102,9 @@ def stored(source: Source, kept: Kept) -> Source:
     whole = np.ones(len(source.labels), bool)
     whole[list(kept.broken)] = False
     check_left(source, whole, dict(skipped))
-    source = replace(source, images=kept.images, skipped=skipped, digests=kept.digests)
-    return source.only(whole)
+    return replace(
+        source, images=kept.images, skipped=skipped, digests=kept.digests, names=names
+    ).only(whole)
 
 
 def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:

@@ -66,7 +66,8 @@ class Source:
 
     `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
     `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
-    of each file; `notes` what a user should know of how it came to be.
+    of each file, `names` (N,) what people know each by, and `notes` what they should know of how
+    the data set came to be.
     """
 
     images: Images | Photos
@@ -77,6 +78,7 @@ class Source:
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
 
     def only(self, wanted: np.ndarray) -> "Source":
         """The same without the images where `wanted` (N,) is false."""
@@ -87,8 +89,8 @@ class Source:
 class Splits:
     """Three parts that never share an example; `origin` says where each comes from.
 
-    `valid` is None once it has been merged into train. `skipped`, `digests` and `notes` as in
-    `Source`.
+    `valid` is None once it has been merged into train. `skipped`, `digests`, `names` and `notes`
+    are those of the `Source`.
     """
 
     train: Examples
@@ -99,6 +101,7 @@ class Splits:
     skipped: Sequence[tuple[str, str]] = ()
     digests: np.ndarray | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -117,6 +120,13 @@ class Splits:
     def items(self) -> list[tuple[str, Examples]]:
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
         return [(name, part) for name, part in parts.items() if part is not None]
+
+
+def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    """Name the files that are no images, a line each; all of them, because data is easily lost."""
+    count = len(skipped)
+    what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
+    return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
 
 
 def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:

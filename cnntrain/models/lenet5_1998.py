@@ -71,11 +71,12 @@ def check(image_shape: tuple[int, int, int], num_classes: int) -> None:
     """Refuse what the published network cannot take: its geometry and its centres are fixed."""
     if image_shape not in ((28, 28, 1), (32, 32, 1)):
         height, width, channels = image_shape
-        hint = "dataset.image_size=[32,32]" if channels == 1 else "model=lenet5"
+        size = [] if height == width and height in (28, 32) else ["dataset.image_size=[32,32]"]
+        grey = [] if channels == 1 else ["dataset.channels=1"]
         raise SpecError(
             f"model=lenet5_1998 got {height}x{width} images of {channels} channels",
             "grey images of 28x28 or 32x32, of 1 channel",
-            hint,
+            " ".join([*grey, *size]),
         )
     if num_classes != 10:
         raise SpecError(

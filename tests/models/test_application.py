@@ -159,6 +159,24 @@ def test_grey_images_count_as_colour(spec):
     np.testing.assert_allclose(grey(images), colour(images.repeat(3, axis=-1)), atol=1e-6)
 
 
+@pytest.mark.parametrize("architecture", EVERY)
+def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
+    from cnntrain.network import sees_colour
+
+    size = VARIANTS[architecture].smallest
+    words = ("model=mobilenet", "model.weights=null", f"model.architecture={architecture}")
+    with keras.StatelessScope(initialize_variables=False):  # shapes without values: quick
+        assert sees_colour(spec(*words).model((size, size, 1), 10))
+        assert not sees_colour(spec(*words).model((size, size, 3), 10))
+
+
+def test_networks_that_take_any_images_or_grey_ones_are_not_said_to_be_for_colour(spec):
+    from cnntrain.network import sees_colour
+
+    for option in ("lenet5", "lenet5_1998"):
+        assert not sees_colour(spec(f"model={option}").model((32, 32, 1), 10))
+
+
 def test_upsampling_enlarges_bilinearly(spec):
     small = spec(*SMALL, "model.upsample=2").model((32, 32, 3), 3)
     large = spec(*SMALL).model((64, 64, 3), 3)

@@ -1,0 +1,44 @@
+"""Cut a square out of every image (DeVries & Taylor, 2017, arXiv:1708.04552)."""
+
+import numpy as np
+
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Pixel
+
+
+def cutout(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    size: Count,
+    fill: Pixel,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images, each with a square of `size` pixels that is `fill`.
+
+    The centre of the square is any pixel, so that it may hang over the edge (section 3.2). Raises
+    SpecError for a square larger than the images.
+    """
+    height, width = images.shape[1:3]
+    if size > min(height, width):
+        raise SpecError(
+            f"the size of cutout is {size} and the images are {height}x{width}",
+            f"at most {min(height, width)} pixels, a quarter to a half of it in the paper",
+        )
+    return cut(images, *draw(len(images), (height, width), random), size, fill), labels
+
+
+def draw(
+    count: int, shape: tuple[int, int], random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column of each square's centre, each (B,)."""
+    return random.integers(shape[0], size=count), random.integers(shape[1], size=count)
+
+
+def cut(images: np.ndarray, y: np.ndarray, x: np.ndarray, size: int, fill: int) -> np.ndarray:
+    result = images.copy()
+    corners = zip((y - size // 2).tolist(), (x - size // 2).tolist(), strict=True)
+    for image, (top, left) in zip(result, corners, strict=True):
+        image[max(0, top) : top + size, max(0, left) : left + size] = fill
+    return result

@@ -1,0 +1,34 @@
+"""Additive Gaussian noise, of a strength that differs from image to image."""
+
+import numpy as np
+
+from cnntrain.knobs import NonNegative
+
+
+def noise(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    std: NonNegative,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images with noise of a standard deviation drawn evenly from 0 to `std` grey levels.
+
+    So that some of them stay as clean as those that are validated on.
+    """
+    stds, normal = draw(images.shape, random, std)
+    return add(images, stds, normal), labels
+
+
+def draw(
+    shape: tuple[int, ...], random: np.random.Generator, std: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The standard deviation for each image (B,), and what it multiplies (B, H, W, C)."""
+    stds = random.uniform(0, std, shape[0]).astype(np.float32)
+    return stds, random.standard_normal(shape, np.float32)
+
+
+def add(images: np.ndarray, stds: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    noisy = images + stds[:, None, None, None] * normal
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

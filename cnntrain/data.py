@@ -1,0 +1,150 @@
+"""`cnntrain data`: a data set as training will see it, before any training."""
+
+import contextlib
+import importlib
+import itertools
+import shlex
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cnntrain import catalogue
+from cnntrain.components import locate
+from cnntrain.compose import compose
+from cnntrain.errors import SpecError, nearest
+from cnntrain.inventory import list_sets
+from cnntrain.quiet import quiet
+from cnntrain.signals import terminate
+from cnntrain.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from cnntrain.datasets.source import Splits
+
+USAGE = {
+    "list": (
+        "cnntrain data list [data_dir=…] [manual_dir=…] [--json]",
+        "  every data set, its size, and whether it is here",
+    ),
+    "prepare": (
+        "cnntrain data prepare NAME [key=value ...] [--json]",
+        "  download it, or take the archives in manual_dir; decode what is kept decoded",
+    ),
+    "verify": (
+        "cnntrain data verify NAME [key=value ...] [--json]",
+        "  count it by split and class, decode every image, find images that are there twice;",
+        "  exit code 1 where a file is broken, or an image is in two splits",
+    ),
+    "preview": (
+        "cnntrain data preview NAME [key=value ...] [--output FILE.png]",
+        "  the first training images as a picture: as they are, and augmented beside",
+    ),
+}
+
+
+def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
+    """Do what `cnntrain data VERB WORDS` asks, and return the exit code."""
+    if flags.help:
+        print("\n".join(USAGE.get(verb or "") or itertools.chain(*USAGE.values())))
+        return 0
+    if verb not in USAGE:
+        close = nearest(verb or "list", USAGE)
+        hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
+        raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
+    usage = USAGE[verb][0]
+    for flag, value in (("--json", flags.json), ("--output", flags.output)):
+        if value and flag not in usage:
+            raise SpecError(f"{flag} is not for data {verb}", usage)
+    if verb == "list":
+        list_sets(words, flags.config_dir, flags.json)
+        return 0
+    signal.signal(signal.SIGTERM, terminate)
+    name = name_among(words, flags.config_dir, verb)
+    overrides = [word for word in words if word != name]
+    if verb == "prepare":
+        return prepare(name, overrides, flags.config_dir, flags.json)
+    if verb == "verify":
+        return verify(name, overrides, flags.config_dir, flags.json)
+    return preview(name, overrides, flags.config_dir, flags.output)
+
+
+def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
+    """The one word that is no override, the name of a data set; SpecError for none and for two."""
+    known = catalogue.options("dataset", config_dir)
+    bare = [word for word in words if "=" not in word and not word.startswith("~")]
+    chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
+    close = nearest((bare + chosen)[0], known) if bare + chosen else None
+    hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
+    if not bare:
+        raise SpecError("no data set is named", known, hint)
+    if bare[0] not in known:
+        raise SpecError(f"{bare[0]} is no data set", known, hint)
+    if len(bare + chosen) > 1:
+        raise SpecError(f"{' and '.join(bare + chosen)} are both given", "one data set", hint)
+    return bare[0]
+
+
+def checked(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
+    return spec(compose([f"dataset={name}", *overrides], config_dir).config)
+
+
+def loaded(asked: Spec) -> "Splits":
+    """The splits of a spec; what libraries have to say goes to standard error."""
+    with quiet():
+        importlib.import_module(f"cnntrain.{locate('dataset', asked.dataset.name)[1]}")
+        if "tensorflow_datasets" in sys.modules:  # which imports TensorFlow later
+            importlib.import_module("tensorflow")
+    with contextlib.redirect_stdout(sys.stderr):
+        return asked.splits()
+
+
+def prepare(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+    """Make a data set ready for training, and say what it is."""
+    asked = checked(name, overrides, config_dir)
+    splits = loaded(asked)
+
+    from cnntrain import data_report
+
+    if as_json:
+        print(data_report.prepared_json(name, asked, splits))
+        return 0
+    data_report.say_prepared(name, asked, splits)
+    data_report.say(f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}")
+    return 0
+
+
+def verify(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+    """Say what is in the splits of a data set; 1 for broken files, or an image in two splits."""
+    keys = [word.partition("=")[0] for word in overrides]
+    # Photos are decoded to see whether they can be, and need not be kept.
+    sparing = [] if "dataset.cache" in keys else ["dataset.cache=none"]
+    asked = checked(name, [*sparing, *overrides], config_dir)
+    splits = loaded(asked)
+
+    from cnntrain import data_report
+    from cnntrain.verification import verified
+
+    found = verified(splits)
+    if as_json:
+        print(data_report.verified_json(name, asked, splits, found))
+    else:
+        data_report.say_verified(name, asked, splits, found)
+    return 0 if found.is_well else 1
+
+
+def preview(name: str, overrides: Sequence[str], config_dir: str | None, output: str | None) -> int:
+    """Draw the first training images, augmented beside each, into a new PNG, and say which."""
+    from cnntrain.contact_sheet import new_file, save
+
+    asked = checked(name, overrides, config_dir)
+    file = new_file(f"preview_{name}", output)
+    splits = loaded(asked)
+    with quiet():
+        from cnntrain import preview as drawing
+    sheet = drawing.preview(
+        asked, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
+    )
+    save(sheet, file)
+    print(f"{sheet.size[0]}x{sheet.size[1]} pixels in {file}")
+    return 0

@@ -1,0 +1,130 @@
+"""What every augmentation promises, of each option with the knobs of its YAML."""
+
+import numpy as np
+import pytest
+import yaml
+
+from cnntrain.catalogue import CONF
+from cnntrain.components import component
+from cnntrain.errors import SpecError
+
+OPTIONS = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
+SHAPES = [(32, 32, 3), (28, 28, 1), (20, 12, 3)]
+CLASSES, COUNT = 7, 48
+# (option, image shape) that an option refuses, and rightly so.
+REFUSED = {
+    ("cutout", (20, 12, 3)),  # a square of 16 pixels
+}
+# (option, image shape) that an option leaves as they are.
+UNTOUCHED = {("none", shape) for shape in SHAPES}
+EVERYWHERE = [
+    pytest.param(option, shape, id=f"{option}-{'x'.join(map(str, shape))}")
+    for option in OPTIONS
+    for shape in SHAPES
+    if (option, shape) not in REFUSED
+]
+
+
+def augmentation(option):
+    file = CONF / "augmentation" / f"{option}.yaml"
+    return component("augmentation", yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def images_of(shape, count=COUNT):
+    """Noise of less than full contrast, so that whatever is done shows."""
+    return np.random.default_rng(0).integers(30, 220, (count, *shape), np.uint8)
+
+
+def labels_of(count=COUNT):
+    return np.random.default_rng(1).integers(0, CLASSES, count).astype(np.int32)
+
+
+def batches(option, shape, seed=3, count=COUNT, labels=None, times=1):
+    """What an option makes of a batch, several times, from one generator."""
+    random, augment = np.random.default_rng(seed), augmentation(option)
+    labels = labels_of(count) if labels is None else labels
+    return [augment(images_of(shape, count), labels, CLASSES, random) for _ in range(times)]
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_images_keep_their_shape_and_type(option, shape):
+    for images, labels in batches(option, shape, times=3):
+        assert images.dtype == np.uint8
+        assert images.shape == (COUNT, *shape)
+        assert len(labels) == COUNT
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_what_is_given_is_never_written_to(option, shape):
+    images, labels, shares = images_of(shape), labels_of(), np.eye(CLASSES, dtype=np.float32)
+    shares = shares[labels]
+    for array in (images, labels, shares):
+        array.flags.writeable = False
+    for given in (labels, shares):
+        augmentation(option)(images, given, CLASSES, np.random.default_rng(3))
+    assert np.array_equal(images, images_of(shape))
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_same_generator_gives_the_same_batch_and_another_another(option, shape):
+    first, again, other = (batches(option, shape, seed, times=4) for seed in (3, 3, 4))
+    for ours, theirs in zip(first, again, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    same = [np.array_equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True)]
+    assert all(same) == ((option, shape) in UNTOUCHED)
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_next_batch_of_a_generator_is_drawn_anew(option, shape):
+    first, *later = [images for images, _ in batches(option, shape, times=4)]
+    same = [np.array_equal(first, images) for images in later]
+    assert all(same) == ((option, shape) in UNTOUCHED)
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_labels_stay_or_become_shares_that_sum_to_one(option, shape):
+    for _, labels in batches(option, shape, times=3):
+        if labels.dtype == np.int32:
+            assert np.array_equal(labels, labels_of())
+        else:
+            assert_shares(labels)
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_shares_are_taken_as_labels_and_treated_like_class_numbers(option, shape):
+    whole = np.eye(CLASSES, dtype=np.float32)[labels_of()]
+    (images, labels), (same, shares) = (
+        batches(option, shape, labels=given)[0] for given in (labels_of(), whole)
+    )
+    assert np.array_equal(images, same)
+    assert_shares(shares)
+    assert np.allclose(shares, whole if labels.ndim == 1 else labels)
+    soft = np.random.default_rng(2).dirichlet([1] * CLASSES, COUNT).astype(np.float32)
+    assert_shares(batches(option, shape, labels=soft)[0][1])
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_kind_of_labels_is_the_same_in_every_batch(option, shape):
+    """The pipeline is told once what it will get."""
+    kinds = {(labels.dtype, labels.shape) for _, labels in batches(option, shape, times=8)}
+    assert len(kinds) == 1
+
+
+@pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
+def test_batch_of_one_image_works(option, shape):
+    for images, labels in batches(option, shape, count=1, times=5):
+        assert images.shape == (1, *shape)
+        assert len(labels) == 1
+
+
+@pytest.mark.parametrize(("option", "shape"), sorted(REFUSED))
+def test_shape_that_cannot_be_is_refused(option, shape):
+    with pytest.raises(SpecError):
+        batches(option, shape)
+
+
+def assert_shares(labels):
+    assert labels.dtype == np.float32
+    assert labels.shape == (COUNT, CLASSES)
+    assert labels.min() >= 0
+    assert np.allclose(labels.sum(axis=1), 1, atol=1e-6)
