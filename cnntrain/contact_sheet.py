@@ -1,5 +1,6 @@
 """Images in rows with a line or two under each, as one picture, in a new file."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -18,6 +19,10 @@ MARGIN, GAP, BETWEEN = 16, 4, 24  # around the sheet, between the tiles of a blo
 APART = 8  # more, between the first tile of a block and the others
 PAPER, INK = (238, 238, 238), (20, 20, 20)  # neither black nor white, as the edges of images are
 TEXT, LINE = 13, 17  # the size of the letters, and from one line to the next
+# Looked for where Pillow's own font lacks letters: it has those of ASCII.
+FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf", "arial.ttf")
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def contact_sheet(
 
     All images have one size. Small ones are enlarged by a whole number, without smoothing.
     """
-    font = ImageFont.load_default(TEXT)
+    font = font_for([*title, *(line for b in blocks for tile in b for line in tile.lines)])
     wide, tall = size = shown_size(blocks[0][0].image)
     deep = max(len(tile.lines) for block in blocks for tile in block) * LINE + GAP
     block_width = len(blocks[0]) * (wide + GAP) - GAP + (APART if len(blocks[0]) > 1 else 0)
@@ -57,6 +62,14 @@ def contact_sheet(
     return sheet
 
 
+def font_for(texts: Sequence[str]) -> Font:
+    """The same font everywhere, unless it lacks letters and the machine has one that may not."""
+    for name in () if all(text.isascii() for text in texts) else FONTS:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, TEXT)
+    return ImageFont.load_default(TEXT)
+
+
 def shown_size(image: np.ndarray) -> tuple[int, int]:
     """The (width, height) that images of this shape are shown at."""
     height, width = image.shape[:2]
@@ -75,7 +88,7 @@ def write(
     draw: ImageDraw.ImageDraw,
     lines: Sequence[str],
     corner: tuple[int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: Font,
     width: int,
 ) -> None:
     """Write lines from a corner down, each cut where it would be wider than `width`."""
@@ -86,9 +99,7 @@ def write(
         draw.text((corner[0], corner[1] + number * LINE), shown, INK, font)
 
 
-def wrapped(
-    line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> Sequence[str]:
+def wrapped(line: str, font: Font, width: int) -> Sequence[str]:
     """A line in pieces that are no wider than `width`, broken between words."""
     pieces = [""]
     for word in line.split(" "):
