@@ -4,8 +4,9 @@ As in He et al. (2015, arXiv:1512.03385, Fig. 6): plain networks of 20 and 56 la
 the same depths, on some of CIFAR-10. Plain, the deeper one trains worse; with shortcuts, better.
 With `--depth N` it is one network of N convolutions (`cnn_depth`), with shortcuts and without.
 
-Every curve is a run of the command line in a directory of its own, whose `steps.csv` is drawn. A
-loss that is not finite ends its run, and its curve; no other failure is tolerated.
+Every curve is a run of the command line in a directory of its own, whose `steps.csv` is drawn; with
+`--output` a folder of before, the runs that have ended there are not made again. A loss that is not
+finite ends its run, and its curve; no other failure is tolerated.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def main() -> None:
     arguments = parsed()
     curves = of_depth(arguments.depth) if arguments.depth else OF_THE_PAPER
     name = f"depth{arguments.depth}" if arguments.depth else "degradation"
-    folder = arguments.output / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
+    folder = arguments.output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
     losses = {}
     for number, curve in enumerate(curves):
         run = folder / f"{number}_{curve.label.replace(', ', '_').replace(' ', '_')}"
@@ -90,12 +91,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data-dir", help="where TFDS keeps CIFAR-10 (default: as cnntrain)")
     parser.add_argument("--depth", type=int, help="one network of so many convolutions instead")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("outputs"))
+    parser.add_argument("--output", type=Path, help="the folder of the runs and the picture")
     return parser.parse_args()
 
 
 def train(curve: Curve, run: Path, arguments: argparse.Namespace) -> np.ndarray:
     """Return the training loss of each step (steps,); fewer where it ceased to be finite."""
+    if (run / "report.json").exists():
+        return losses_of(run)
     per_epoch = arguments.images // BATCH_SIZE
     epochs = math.ceil(arguments.steps / per_epoch)
     command = [
@@ -110,6 +113,10 @@ def train(curve: Curve, run: Path, arguments: argparse.Namespace) -> np.ndarray:
         sys.exit(done.stderr)
     if done.returncode:
         print(done.stderr.strip())
+    return losses_of(run)
+
+
+def losses_of(run: Path) -> np.ndarray:
     steps = run / "steps.csv"
     if not steps.exists():  # not one step was finite
         return np.empty(0)

@@ -437,9 +437,9 @@ WITH_DATA = {
     # data that is not there
     "no data and no network": (
         "dataset=fashion_mnist data_dir={data}/nothing",
-        "dataset=fashion_mnist is not in data_dir={data}/nothing",
-        "train-images-idx3-ubyte.gz (25.20 MiB)",
-        "cnntrain dataset=fashion_mnist manual_dir=THAT_FOLDER",
+        "fashion_mnist is not in data_dir={data}/nothing",
+        "train-images-idx3-ubyte.gz (26.4 MB)",
+        "manual_dir=THAT_FOLDER",
     ),
     "folder of archives that is not there": (
         "dataset=mnist data_dir={data}/nothing manual_dir={data}/nowhere",
@@ -450,13 +450,13 @@ WITH_DATA = {
     "archive that is missing": (
         "dataset=mnist data_dir={data}/nothing manual_dir={data}/three_archives",
         "t10k-labels-idx1-ubyte.gz",
-        "t10k-labels-idx1-ubyte.gz (4.44 KiB)",
+        "t10k-labels-idx1-ubyte.gz (4.5 kB)",
         None,
     ),
     "archives with wrong contents": (
         "dataset=mnist data_dir={data}/nothing manual_dir={data}/wrong_archives",
         "checksum",
-        "train-images-idx3-ubyte.gz (9.45 MiB)",
+        "t10k-images-idx3-ubyte.gz (1.6 MB)",
         None,
     ),
     "folder that is not there": (

@@ -10,7 +10,11 @@ from cnntrain.components import GROUPS, knobs_of, names, shared_knobs
 
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in catalogue.CONF.glob("*/*.yaml"))
 MODELS = sorted(file.stem for file in (catalogue.CONF / "model").glob("*.yaml"))
-ELSEWHERE = {"dataset=image_folder": ["dataset.folder=."]}  # options that must be told something
+# Options that must be told something.
+ELSEWHERE = {
+    "dataset=image_folder": ["dataset.folder=."],
+    "dataset=tfds": ["dataset.tfds=food101"],
+}
 
 
 def constants(name):

@@ -5,6 +5,7 @@ import pytest
 
 from cnntrain import pipeline
 from cnntrain.augmentations.flip_crop import flip_crop
+from cnntrain.augmentations.mixup import mixup
 from cnntrain.augmentations.none import none
 from cnntrain.datasets.source import Examples
 
@@ -29,9 +30,24 @@ def same(ours, theirs):
     )
 
 
+def mix(images, labels, num_classes, random):
+    return mixup(images, labels, num_classes, random, alpha=1.0)
+
+
+@pytest.mark.parametrize("augmentation", [augment, mix])
 @pytest.mark.parametrize("start", [1, 9, 10, 13, 20])
-def test_batch_k_is_the_same_wherever_the_pipeline_starts(start):
-    assert same(batches(start, 25 - start), batches()[start:])
+def test_batch_k_is_the_same_wherever_the_pipeline_starts(start, augmentation):
+    whole = batches(augmentation=augmentation)
+    assert same(batches(start, 25 - start, augmentation=augmentation), whole[start:])
+
+
+def test_labels_of_mixed_images_are_shares_of_a_known_shape():
+    data = pipeline.training(examples(), 103, 10, 10, mix, 0)
+    assert [tuple(spec.shape) for spec in data.element_spec] == [(10, 4, 4, 3), (10, 103)]
+    for _, shares in data.take(3).as_numpy_iterator():
+        assert shares.dtype == np.float32
+        assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
+        assert ((shares > 0).sum(axis=1) > 1).any()
 
 
 def test_same_seed_gives_the_same_batches():

@@ -13,11 +13,12 @@ import pytest
 
 from cnntrain import state
 
-# A convnet with dropout, batch norm, augmentation, an average of the weights, a plateau that fires
-# and early stopping on.
+# A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
+# plateau that fires and early stopping on.
 CONVNET = (
     "model=cnn_cifar", "model.filters=[8,16]", "model.hidden=32", "model.batch_norm=true",
-    "augmentation=shift_flip", "ema_decay=0.99", "optimizer.l2=1e-4",
+    "augmentation=compose", "augmentation.ops=[{name: shift_flip}, {name: mixup, alpha: 0.2}]",
+    "ema_decay=0.99", "optimizer.l2=1e-4",
     "schedule.plateau.patience=1", "schedule.plateau.min_delta=0.5", "early_stopping.patience=50",
 )  # fmt: skip
 WORDS = (

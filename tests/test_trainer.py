@@ -219,6 +219,27 @@ def test_pieces_change_no_numbers_beyond_rounding(train):
     assert all(np.allclose(a, b, atol=1e-4) for a, b in pairs)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "accumulate=4 loss.label_smoothing=0.1 loss.focal_gamma=1 loss.class_weights=balanced",
+        "model=cnn_cifar model.one_logit=true dataset.label_map=odd_even "
+        "finetune=head finetune.cache=false",
+    ],
+)
+def test_whole_shares_train_like_class_numbers(train, words):
+    shares = ("augmentation=cutmix", "augmentation.probability=0")  # no image is mixed
+    (numbered, _), (shared, _) = (
+        train("epochs=1", *SHORT[1:], *words.split(), *more, name=name)
+        for name, more in (("a", ()), ("b", shares))
+    )
+    pairs = zip(weights(numbered.final), weights(shared.final), strict=True)
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
+    for ours, theirs in zip(rows(numbered), rows(shared), strict=True):
+        for name in ("train.loss", "train.accuracy", "train.objective", "valid.loss"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4)
+
+
 def test_refit_trains_on_all_images_as_long_as_validation_chose(train):
     run, report = train("epochs=4", *SHORT[1:], "refit=true")
     history = (run.folder / "refit" / "history.csv").read_text().splitlines()
@@ -262,14 +283,23 @@ def test_network_of_one_unit_learns_odd_and_even(train):
     assert report["valid"]["best"]["accuracy"] > 0.8
 
 
-def test_network_that_only_guesses_is_warned_of(train, tmp_path):
+@pytest.mark.parametrize(
+    ("initializer", "augmentation", "said"),
+    [
+        ("zeros", "none", True),
+        pytest.param("zeros", "mixup", True, marks=pytest.mark.slow),
+        ("he_normal", "mixup", False),
+    ],
+)
+def test_network_that_only_guesses_is_warned_of(train, initializer, augmentation, said):
+    """Whatever is mixed: the mean loss of guessing by class frequency is the same."""
     from cnntrain.loop import LEARNT_BY
 
+    progress = []
     words = ("dataset.limit=128", "batch_size=16", f"epochs={LEARNT_BY // 8 + 1}")
-    for name, said in [("zeros", True), ("he_normal", False)]:
-        progress = []
-        train(*words, f"initializer={name}", name=name, said=progress)
-        assert any("as if the network guessed (2.3" in line for line in progress) == said
+    words += (f"initializer={initializer}", f"augmentation={augmentation}")
+    train(*words, said=progress)
+    assert any("as if the network guessed (2.3" in line for line in progress) == said
 
 
 def test_statistics_that_lag_are_warned_of(train):

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from cnntrain.datasets.archives import Collection, unpacked
 from cnntrain.datasets.source import Source
-from cnntrain.datasets.unpacked import Collection, unpacked
 
 CLASSES = ("cats", "dogs")
 USUAL = {"train": 2000, "validation": 1000}

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import scipy.io
 
-from cnntrain.datasets.download import Archive, given
+from cnntrain.datasets.archives import Collection, unpacked
+from cnntrain.datasets.download import DOWNLOADS, Archive, given
 from cnntrain.datasets.source import Source
-from cnntrain.datasets.unpacked import DOWNLOADS, Collection, unpacked
 from cnntrain.errors import SpecError
 
 # In the order of the photos.
@@ -94,7 +94,7 @@ def lacks(names: Sequence[str]) -> str | None:
 COLLECTION = Collection(
     name="flowers17",
     archives=(PHOTOS, SPLITS),
-    patterns=(PHOTOS.name, "*17*flower*", "*flower*17*", "jpg"),
+    patterns=(PHOTOS.name, "*17*[Ff]lower*", "*[Ff]lower*17*", "jpg"),
     sign="image_0001.jpg",
     wanted=f"{PHOTOS} and {SPLITS} from {SITE}; or, unofficial, any archive or folder called "
     "*flower*17* with the photos image_0001.jpg to image_1360.jpg",

@@ -14,6 +14,7 @@ from cnntrain.datasets.folders import PARTS
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source, room_for
 from cnntrain.errors import SpecError, nearest
+from cnntrain.knobs import show
 
 SMALL = 128  # pixels: images of one size, and not larger on any side, become an array
 FILE_NAME = re.compile(r"(image[/_])?file_?name")
@@ -32,22 +33,22 @@ def keys(builder: Any, image_key: str | None, label_key: str | None) -> tuple[st
 
 
 def key(builder: Any, what: str, kind: type, asked: str | None, usual: object) -> str:
-    """The one feature that is asked for, that TFDS trains with, or that is of its kind."""
+    """The one feature that is asked for, else that TFDS trains with, else that is of its kind."""
     features = builder.info.features
-    named = dict(features.items()) if hasattr(features, "items") else {}
-    known = [name for name, feature in named.items() if type(feature) is kind]
-    for choice in (asked, usual):
-        if choice in known:
-            return str(choice)
-    if asked is None and len(known) == 1:
-        return known[0]
-    given = f"dataset.{what}_key is {asked} and" if asked else "which of them is meant is not said:"
+    names = list(features) if hasattr(features, "items") else []
+    known = [name for name in names if type(features[name]) is kind]
+    choice = asked or (usual if usual in known or len(known) != 1 else known[0])
+    if choice in known:
+        return str(choice)
     if not known:
-        has = ", ".join(named) or "one feature without a name"
-        raise SpecError(f"{builder.name} has no {what} to learn from: it has {has}", f"one {what}")
+        raise SpecError(
+            f"{builder.name} has no {what} to learn from: it has {', '.join(names) or 'nothing'}",
+            f"a data set whose features have an image and its label, or another dataset.{what}_key",
+        )
     raise SpecError(
-        f"{given} {builder.name} has the {what}s {', '.join(known)}",
-        f"dataset.{what}_key, one of these",
+        f"dataset.{what}_key is {show(asked)}, and {builder.name} has the {what}s "
+        + ", ".join(known),
+        "one of these",
         f"dataset.{what}_key={nearest(asked or what, known) or known[0]}",
     )
 
@@ -77,7 +78,12 @@ def source(builder: Any, image_key: str, label_key: str) -> Source:
         ) from error
     ends = np.cumsum(sizes)
     rows = {part: np.arange(e - n, e) for part, n, e in zip(splits, sizes, ends, strict=True)}
-    return Source(images, labels, tuple(names), rows)
+    hidden = [splits[part] for part in rows if (labels[rows[part]] < 0).any()]
+    rows = {part: own for part, own in rows.items() if splits[part] not in hidden}
+    if "train" not in rows:
+        raise SpecError(f"{builder.name} has training images without a label", "a label for each")
+    notes = [f"{builder.name}: the labels of {name} are not published: left out" for name in hidden]
+    return Source(images, labels, tuple(names), rows, notes=notes)
 
 
 def parts(builder: Any) -> dict[str, str]:

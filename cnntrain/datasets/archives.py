@@ -16,16 +16,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from cnntrain.datasets.download import Archive, digest, fetch, lacking, reason
+from cnntrain.datasets.download import DOWNLOADS, Archive, digest, fetch, lacking, reason
 from cnntrain.datasets.folders import of_folder, opened
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
 
-DOWNLOADS = "downloads"  # the folder in data_dir that archives go to
 ORIGIN = "origin.json"  # what a folder was unpacked from
+INCOMPLETE = "incomplete."  # before the name of a folder that is being written
 ARCHIVES = (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz")
-DAMAGE = (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
+# What readers of archives raise for those that are damaged, encrypted or of an odd kind.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,13 @@ def unpacked(collection: Collection, data_dir: Path, manual_dir: Path | None) ->
     """
     home, work = data_dir / collection.name, data_dir / DOWNLOADS / collection.name
     path = candidate(collection, manual_dir)
-    folder = home / md5(path, collection)[:12] if path else latest(collection, home)
-    if folder is None or not is_ready(folder):
+    folder = ready(collection, home, path)
+    if folder is None:
         with alone(work, collection.name):
-            path = path or downloaded(collection, work, data_dir, manual_dir)
-            key = md5(path, collection)
-            folder = home / key[:12]
-            if not is_ready(folder):  # else another process was faster
-                unpack(path, collection, folder, key)
+            folder = ready(collection, home, path)  # another process may have been faster
+            if folder is None:
+                path = path or downloaded(collection, work, data_dir, manual_dir)
+                folder = unpack(path, collection, home)
     return taken(folder, collection)
 
 
@@ -82,20 +85,23 @@ def candidate(collection: Collection, folder: Path | None) -> Path | None:
     return None
 
 
-def latest(collection: Collection, home: Path) -> Path | None:
-    """What was unpacked before: the published archive if that was, else the last, or None."""
-    ready = [path.parent for path in home.glob(f"*/{ORIGIN}") if is_ready(path.parent)]
+def ready(collection: Collection, home: Path, path: Path | None) -> Path | None:
+    """Where `path` was unpacked; without one, the published archive, else the last; or None."""
+    if path is not None:
+        folder = home / md5(path, collection)[:12]
+        return folder if (folder / ORIGIN).is_file() else None
     published = [archive.digest[:12] for archive in collection.archives]
-    return max(ready, default=None, key=lambda path: (path.name in published, path.stat().st_mtime))
-
-
-def is_ready(folder: Path) -> bool:
-    return (folder / ORIGIN).is_file() and not folder.name.startswith("incomplete.")
+    folders = [file.parent for file in home.glob(f"*/{ORIGIN}")]
+    return max(
+        (folder for folder in folders if not folder.name.startswith(INCOMPLETE)),
+        default=None,
+        key=lambda folder: (folder.name in published, folder.stat().st_mtime),
+    )
 
 
 def downloaded(collection: Collection, work: Path, data_dir: Path, manual_dir: Path | None) -> Path:
     """Fetch the published archives; return the first."""
-    why = "nobody publishes it with a checksum"
+    why = "it is not downloaded, for want of a checksum"
     try:
         if files := [fetch(archive, work) for archive in collection.archives]:
             return files[0]
@@ -116,21 +122,22 @@ def md5(path: Path, collection: Collection) -> str:
     return total.hexdigest()
 
 
-def unpack(path: Path, collection: Collection, folder: Path, key: str) -> None:
-    """Write the files of an archive into `folder`, which is there when it is complete."""
-    for left in [folder, *folder.parent.glob("incomplete.*")]:
+def unpack(path: Path, collection: Collection, home: Path) -> Path:
+    """Write the files of an archive into a folder in `home`, which is there when it is complete."""
+    key = md5(path, collection)
+    folder, part = home / key[:12], home / f"{INCOMPLETE}{key[:12]}"
+    for left in [folder, *home.glob(f"{INCOMPLETE}*")]:
         shutil.rmtree(left, ignore_errors=True)
-    part = folder.with_name(f"incomplete.{folder.name}")
     try:
         names = list(written(path, collection, part))
         if what := collection.lacks(names):
             raise SpecError(f"{path} {what}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         (part / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
-        part.rename(folder)
+        return part.rename(folder)
     except DAMAGE as error:
         raise SpecError(
-            f"{path} cannot be unpacked into {folder.parent}: {error or type(error).__name__}",
+            f"{path} cannot be unpacked into {home}: {str(error) or type(error).__name__}",
             "an archive that is whole, and room on the disk",
         ) from error
     finally:

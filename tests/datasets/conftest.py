@@ -1,0 +1,118 @@
+"""A server on this machine that publishes files, and data sets as TFDS prepares them, but tiny."""
+
+import hashlib
+import io
+import re
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@dataclass
+class Site:
+    """Files that are published at `url`, and how the server behaves."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True  # whether it honours Range
+    breaks: int | None = None  # it sends so many bytes of an answer, then hangs up
+    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range
+
+    def archive(self, name, **other):
+        from cnntrain.datasets.download import Archive
+
+        content = self.files[name]
+        known = {"size": len(content), "digest": hashlib.sha256(content).hexdigest()}
+        return Archive(f"{self.url}/{name}", name, **known | other)
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        self.site.asked.append((self.path, wanted))
+        content = self.site.files.get(self.path[1:])
+        if content is None:
+            self.send_error(404)
+            return
+        first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
+        if not self.site.ranges:
+            first = 0
+        self.send_response(206 if first else 200)
+        if first:
+            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        self.wfile.write(content[first:][: self.site.breaks])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """A `Site` with a real server behind it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    published = Site()
+    handler = type("SiteHandler", (Handler,), {"site": published})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    published.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield published
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Refuse all connections, as a machine does that has no network."""
+    import socket
+
+    def refuse(*arguments, **named):
+        raise OSError(101, "Network is unreachable")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    for name in ("getaddrinfo", "create_connection"):
+        monkeypatch.setattr(socket, name, refuse)
+
+
+def photo(seed, size=(12, 10)):
+    """The bytes of a JPEG of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def written(data_dir, name, version, features, splits, config=None):
+    """Write a data set into `data_dir` as TFDS does: splits of lists of examples."""
+    import tensorflow_datasets as library
+
+    library.disable_progress_bar()
+    library.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=version,
+        config=config,
+        features=library.features.FeaturesDict(features),
+        split_datasets={split: list(enumerate(rows)) for split, rows in splits.items()},
+        data_dir=str(data_dir),
+    )
+
+
+def photos_of(count, classes, **named):
+    """Examples of photos of all sizes: file names where `named` says how to make them."""
+    for number in range(count):
+        label = number % classes
+        names = {key: make(number, label) for key, make in named.items()}
+        size = (10 + number % 3, 12)
+        yield {"image": io.BytesIO(photo(number, size)), "label": label, **names}

@@ -1,0 +1,116 @@
+"""Getting data on a bad day: no network, killed in the middle, two at once."""
+
+import importlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnntrain import catalogue
+from cnntrain.errors import SpecError
+from cnntrain.fingerprint import fingerprint
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = sorted(file.stem for file in (catalogue.CONF / "dataset").glob("*.yaml"))
+# Options that must be told something, and those that need nothing from anywhere.
+TOLD = {"tfds": ["dataset.tfds=food101"], "image_folder": ["dataset.folder=photos"]}
+ALWAYS = ("digits",)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option_answers_at_once_without_a_network(spec, tmp_path, no_network, option):
+    words = [f"dataset={option}", *TOLD.get(option, [])]
+    importlib.import_module("cnntrain.datasets.records")  # TensorFlow takes its time to load
+    began = time.monotonic()
+    if option in ALWAYS:
+        assert len(spec(*words).dataset(tmp_path, None).train)
+    else:
+        with pytest.raises(SpecError) as caught:
+            spec(*words).dataset(tmp_path, None)
+        assert option == "image_folder" or "://" in caught.value.expected
+        assert caught.value.hint in ("manual_dir=THAT_FOLDER", "dataset.folder=/absolute/path")
+    assert time.monotonic() - began < 10
+    ready = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert not ready
+
+
+def test_command_answers_at_once_where_connections_are_refused(command, tmp_path):
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = command("dataset=oxford_flowers102", "data_dir=data", env=os.environ | proxies)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - spent < 10
+    assert done.returncode == 2
+    assert "102flowers.tgz (344.9 MB)" in done.stderr
+    assert "https://www.robots.ox.ac.uk/~vgg/data/flowers/102" in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "outputs").exists()
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from cnntrain.compose import compose
+from cnntrain.spec import spec
+dataset = spec(compose([f"dataset={sys.argv[1]}", "dataset.limit=200"]).config).dataset
+import cnntrain.datasets.tfds
+print("begins", flush=True)
+dataset(Path(sys.argv[2]), Path(sys.argv[3]))
+print("done", flush=True)
+"""
+
+
+def preparing(option, data_dir, manual_dir):
+    """A process that prepares a data set, its imports done."""
+    line = [sys.executable, "-c", PREPARE, option, str(data_dir), str(manual_dir)]
+    process = subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout.readline() == "begins\n"
+    return process
+
+
+READY = {"mnist": "mnist/3.0.1", "flowers17": "flowers17/5962fd484de3"}  # where it is then
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", READY)
+def test_preparation_killed_ten_times_is_never_taken_for_ready(spec, tmp_path, archives, option):
+    chosen = spec(f"dataset={option}").dataset
+    process, began = preparing(option, tmp_path / "whole", archives), time.monotonic()
+    assert process.communicate()[0] == "done\n"
+    seconds = time.monotonic() - began
+    expected = fingerprint(chosen(tmp_path / "whole", archives))
+
+    folder = tmp_path / "killed" / READY[option]
+    unready = 0
+    for moment in np.linspace(0.02, 0.9, 10) * seconds:
+        process = preparing(option, tmp_path / "killed", archives)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        unready += not folder.exists()
+        if folder.exists():  # then it is whole
+            assert fingerprint(chosen(tmp_path / "killed", None)) == expected
+            shutil.rmtree(folder)
+    assert unready >= 5
+    assert fingerprint(chosen(tmp_path / "killed", archives)) == expected
+    left = [path.name for path in (tmp_path / "killed").rglob("*")]
+    assert not [name for name in left if "incomplete" in name or name == "extracted"]
+
+
+@pytest.mark.slow
+def test_two_processes_that_prepare_at_once_agree(spec, tmp_path, archives):
+    both = [preparing("mnist", tmp_path, archives) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["done\n", "done\n"]
+    splits = spec("dataset=mnist").dataset(tmp_path, None)
+    assert [len(part) for _, part in splits.items()] == [55_000, 5_000, 10_000]

@@ -1,0 +1,269 @@
+"""Data sets of TFDS by name: what becomes of their features and splits, and what is refused."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as library
+from conftest import photo, photos_of, written
+
+from cnntrain.datasets.photos import Photos
+from cnntrain.datasets.tfds import tfds
+from cnntrain.errors import SpecError
+
+features = library.features
+
+
+@pytest.fixture
+def splits(spec, tmp_path):
+    return lambda *overrides: spec(*overrides).dataset(tmp_path, None)
+
+
+def source(data_dir, name, image_key=None, label_key=None):
+    return tfds(data_dir, None, tfds=name, image_key=image_key, label_key=label_key)
+
+
+def images_of(count, classes, shape=(8, 8, 3), **more):
+    random = np.random.default_rng(0)
+    return [
+        {"image": random.integers(0, 256, shape, np.uint8), "label": n % classes, **more}
+        for n in range(count)
+    ]
+
+
+IMAGE, LABEL = features.Image(shape=(None, None, 3)), features.ClassLabel(names=["cat", "dog"])
+
+
+def test_cifar100_has_fine_and_coarse_labels(splits, tmp_path):
+    fine = [f"fine{n}" for n in range(100)]
+    kinds = {
+        "id": features.Text(),
+        "image": features.Image(shape=(32, 32, 3)),
+        "label": features.ClassLabel(names=fine),
+        "coarse_label": features.ClassLabel(num_classes=20),
+    }
+    rows = [{**row, "id": "x", "coarse_label": row["label"] // 5}
+            for row in images_of(300, 100, (32, 32, 3))]  # fmt: skip
+    written(tmp_path, "cifar100", "3.0.2", kinds, {"train": rows, "test": rows[:100]})
+    small = ("dataset.valid=100",)
+    detailed = splits("dataset=cifar100", *small)
+    coarse = splits("dataset=cifar100_coarse", *small)
+    assert len(detailed.class_names) == 100
+    assert len(coarse.class_names) == 20
+    assert np.array_equal(detailed.test.images, coarse.test.images)
+    assert np.array_equal(detailed.test.labels // 5, coarse.test.labels)
+    assert detailed.origin["test"] == "official"
+
+
+def test_oxford_flowers102_keeps_its_three_splits_and_its_file_names(splits, tmp_path):
+    kinds = {
+        "image": IMAGE,
+        "label": features.ClassLabel(num_classes=102),
+        "file_name": features.Text(),
+    }
+    named = [
+        list(photos_of(204, 102, file_name=lambda n, _, p=part: f"image_{p}{n:04}.jpg"))
+        for part in (0, 1, 2)
+    ]
+    parts = dict(zip(("train", "test", "validation"), named, strict=True))
+    written(tmp_path, "oxford_flowers102", "2.1.1", kinds, parts)
+    found = source(tmp_path, "oxford_flowers102")
+    assert {part: len(rows) for part, rows in found.parts.items()} == {
+        "train": 204, "valid": 204, "test": 204,
+    }  # fmt: skip
+    first = {part: found.images.names[rows[0]] for part, rows in found.parts.items()}
+    assert first == {
+        "train": "image_00000.jpg", "test": "image_10000.jpg", "valid": "image_20000.jpg",
+    }  # fmt: skip
+    assert found.images.read(int(found.parts["train"][7])) == photo(7, (11, 12))
+    cut = splits("dataset=oxford_flowers102", "dataset.image_size=[8,8]")
+    assert {cut.origin["valid"], cut.origin["test"]} == {"official"}
+
+
+def test_tf_flowers_is_cut_into_75_15_and_10_percent(splits, tmp_path):
+    kinds = {"image": IMAGE, "label": features.ClassLabel(num_classes=5)}
+    written(tmp_path, "tf_flowers", "3.0.1", kinds, {"train": list(photos_of(200, 5))})
+    found = splits("dataset=tf_flowers", "dataset.image_size=[8,8]")
+    assert [len(part) for _, part in found.items()] == [150, 30, 20]
+    assert source(tmp_path, "tf_flowers").images.names[17] == "train[17]"
+
+
+def test_broken_photo_without_a_name_is_named_by_its_place(splits, tmp_path):
+    kinds = {"image": IMAGE, "label": LABEL}
+    rows = list(photos_of(40, 2))
+    rows[3]["image"] = io.BytesIO(photo(3)[:200])
+    written(tmp_path, "halves", "1.0.0", kinds, {"train": rows})
+    found = splits("dataset=tfds", "dataset.tfds=halves", "dataset.image_size=[8,8]")
+    assert [name[:6] for name, _ in found.skipped] == ["train["]
+    assert sum(len(part) for _, part in found.items()) == 39
+
+
+@pytest.fixture
+def cats_and_dogs(tmp_path):
+    """Write TFDS' cats_vs_dogs with some photos, in some order."""
+    kinds = {"image": IMAGE, "image/filename": features.Text(), "label": LABEL}
+
+    def write(folder, numbers):
+        rows = list(photos_of(60, 2, **{"image/filename": name_of}))
+        written(tmp_path / folder, "cats_vs_dogs", "4.0.1", kinds,
+                {"train": [rows[n] for n in numbers]})  # fmt: skip
+        return tmp_path / folder
+
+    return write
+
+
+def name_of(number, label):
+    return f"PetImages/{('Cat', 'Dog')[label]}/{number}.jpg"
+
+
+def names_of(spec, data_dir):
+    """The file names of each part, by the contents of their photos."""
+    found = spec("dataset=cats_vs_dogs", "dataset.image_size=[8,8]").dataset(data_dir, None)
+    names = {
+        hashlib.sha256(photo(n, (10 + n % 3, 12))).digest(): name_of(n, n % 2) for n in range(60)
+    }
+    return found, {
+        part: {names[bytes(found.digests[row])] for row in examples.rows}
+        for part, examples in found.items()
+    }
+
+
+def test_cats_vs_dogs_has_the_same_test_photos_whatever_their_order(spec, cats_and_dogs):
+    found, parts = names_of(spec, cats_and_dogs("a", range(60)))
+    assert {name: len(part) for name, part in parts.items()} == {"train": 49, "valid": 5, "test": 6}
+    assert parts["test"] == {
+        f"PetImages/Cat/{n}.jpg" for n in CATS
+    } | {f"PetImages/Dog/{n}.jpg" for n in DOGS}  # fmt: skip
+    assert found.origin["test"].startswith("fixed")
+    shuffled = np.random.default_rng(1).permutation(60)
+    assert names_of(spec, cats_and_dogs("b", shuffled))[1] == parts
+
+
+# The three of thirty whose names have the smallest sha256, by sha256sum.
+CATS, DOGS = (16, 38, 48), (5, 7, 59)
+
+
+def test_cats_vs_dogs_counts_as_cut_by_its_makers(cats_and_dogs, spec):
+    data_dir = cats_and_dogs("a", range(60))
+    small = ("dataset=cats_vs_dogs", "dataset.image_size=[8,8]")
+    first = spec(*small).dataset(data_dir, None)
+    other = spec(*small, "dataset.split_seed=5", "dataset.test=30").dataset(data_dir, None)
+    assert np.array_equal(first.test.images, other.test.images)
+
+
+def test_classes_and_configurations_of_a_set_of_ones_own(tmp_path):
+    kinds = {"image": features.Image(shape=(8, 8, 1)), "label": LABEL}
+    rows = {"train": images_of(20, 2, (8, 8, 1))}
+    written(tmp_path, "mine", "1.0.0", kinds, rows, config="small")
+    written(tmp_path, "mine", "2.0.0", kinds, rows, config="small")
+    found = source(tmp_path, "mine/small:1.0.0")
+    assert found.images.shape == (20, 8, 8, 1)
+    assert found.class_names == ("cat", "dog")
+    assert list(found.parts) == ["train"]
+    with pytest.raises(SpecError, match="mine/large cannot be had"):
+        source(tmp_path, "mine/large")
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (features.Image(shape=(8, 8, 3)), np.ndarray),
+        (features.Image(shape=(8, 8, 4)), Photos),
+        (features.Image(shape=(200, 20, 3)), Photos),
+        (features.Image(shape=(8, 8, 1), dtype=np.uint16), Photos),
+        (features.Image(shape=(None, None, 1)), Photos),
+    ],
+)
+def test_small_images_of_one_size_become_an_array(tmp_path, image, kind):
+    shape = [size or 9 for size in image.shape]
+    rows = [{"image": np.full(shape, n, image.np_dtype), "label": n % 2} for n in range(4)]
+    written(tmp_path, "sizes", "1.0.0", {"image": image, "label": LABEL}, {"train": rows})
+    assert isinstance(source(tmp_path, "sizes").images, kind)
+
+
+@pytest.mark.parametrize(
+    ("more", "keys", "given", "hint"),
+    [
+        ({}, ("picture", None), "image_key is picture, and odd has the images image", "image"),
+        ({"kind": LABEL}, (None, None), "label_key is null, and odd has the labels", "label"),
+        ({"kind": LABEL}, (None, "kin"), "label_key is kin", "kind"),
+    ],
+)
+def test_feature_that_is_not_there_or_not_clear_is_refused(tmp_path, more, keys, given, hint):
+    rows = images_of(4, 2, **dict.fromkeys(more, 0))
+    kinds = {"image": features.Image(shape=(8, 8, 3)), "label": LABEL, **more}
+    written(tmp_path, "odd", "1.0.0", kinds, {"train": rows})
+    with pytest.raises(SpecError, match=given) as caught:
+        source(tmp_path, "odd", *keys)
+    assert caught.value.hint.endswith(f"_key={hint}")
+
+
+def test_set_without_a_label_is_refused(tmp_path):
+    rows = [{"image": np.zeros((8, 8, 3), np.uint8)}]
+    written(tmp_path, "bare", "1.0.0", {"image": IMAGE}, {"train": rows})
+    with pytest.raises(SpecError, match="bare has no label to learn from: it has image"):
+        source(tmp_path, "bare")
+
+
+def test_only_split_is_train_whatever_its_name(tmp_path):
+    kinds = {"image": IMAGE, "label": LABEL}
+    written(tmp_path, "one", "1.0.0", kinds, {"test": images_of(4, 2)})
+    assert list(source(tmp_path, "one").parts) == ["train"]
+    written(tmp_path, "two", "1.0.0", kinds, {"test": images_of(4, 2), "extra": images_of(4, 2)})
+    with pytest.raises(SpecError, match="two has the splits"):
+        source(tmp_path, "two")
+
+
+def test_labels_that_are_not_published_are_refused(tmp_path):
+    kinds = {"image": IMAGE, "label": LABEL}
+    hidden = [{**row, "label": -1} for row in images_of(4, 2)]
+    written(tmp_path, "hidden", "1.0.0", kinds, {"train": images_of(8, 2), "test": hidden})
+    found = source(tmp_path, "hidden")
+    assert list(found.parts) == ["train"]
+    assert found.notes == ["hidden: the labels of test are not published: left out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "hint"),
+    [
+        ("minst", "'minst' is no data set of TFDS", "dataset.tfds=mnist"),
+        ("MNIST", "'MNIST' is no data set of TFDS", "dataset.tfds=mnist"),
+        ("../mnist", "is no data set", None),
+        ("", "is no data set", None),
+        ("cifar10:1.0.0", "only: 3.0.2", None),
+        ("cifar10_1/v9", "BuilderConfig v9 not found", None),
+        ("coco", "coco has no label to learn from", None),
+        ("imagenet2012", "must be fetched by hand", "manual_dir=THAT_FOLDER"),
+    ],
+)
+def test_name_is_refused_before_anything_is_fetched(no_network, tmp_path, name, given, hint):
+    with pytest.raises(SpecError, match=given) as caught:
+        source(tmp_path, name)
+    assert caught.value.hint == hint
+
+
+def test_photos_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
+    import psutil
+
+    written(tmp_path, "big", "1.0.0", {"image": IMAGE, "label": LABEL},
+            {"train": list(photos_of(20, 2))})  # fmt: skip
+    memory = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    with pytest.raises(SpecError, match="the photos of big take"):
+        source(tmp_path, "big")
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed"])
+def test_prepared_set_that_was_damaged_is_refused(tmp_path, damage):
+    kinds = {"image": IMAGE, "label": LABEL}
+    written(tmp_path, "mine", "1.0.0", kinds, {"train": list(photos_of(20, 2))})
+    file = next((tmp_path / "mine" / "1.0.0").glob("*.tfrecord*"))
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "changed":
+        file.write_bytes(content[:500] + b"?" + content[501:])
+    with pytest.raises(SpecError, match=r"is not whole|is damaged"):
+        source(tmp_path, "mine")
