@@ -20,6 +20,8 @@ from cnntrain.runs import Run
 from cnntrain.spec import Spec
 
 REDRAW_SECONDS = 0.2
+# Nobody reads any more, and rich would end the program; the run goes on.
+UNREAD = (BrokenPipeError, SystemExit)
 
 
 class Console:
@@ -50,7 +52,7 @@ class Console:
     def note(self, line: str) -> None:
         """Print a line, and log it."""
         self.run.say(line)
-        with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the run goes on
+        with contextlib.suppress(*UNREAD):
             self.terminal.print(escape(line), soft_wrap=True, highlight=False)
 
     def results(self, report: Mapping[str, Any]) -> None:
@@ -59,7 +61,7 @@ class Console:
         text = RichConsole(file=io.StringIO(), width=100)
         text.print(table)
         self.run.say(text.file.getvalue())  # type: ignore[attr-defined]
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(*UNREAD):
             self.terminal.print(table)
 
     def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:

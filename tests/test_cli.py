@@ -95,6 +95,16 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_done(tmp_path):
     assert weights(run / "best.keras")
 
 
+@pytest.mark.slow
+def test_run_goes_on_where_nobody_reads_its_output_any_more(tmp_path):
+    line = [sys.executable, "-m", "cnntrain", *SHORT, "epochs=3", "hydra.run.dir=run"]
+    process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE)
+    assert process.stdout.readline().startswith(b"lenet5")
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
 def test_failure_is_recorded_with_its_traceback(tmp_path):
     code = (
         "import cnntrain.cli, cnntrain.loop\n"
