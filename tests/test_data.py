@@ -276,12 +276,12 @@ def test_later_previews_have_numbers(data, tmp_path):
 
 SLOW = (
     "import sys, time\n"
-    "import cnntrain.datasets.store as store\n"
-    "quick = store.decode\n"
+    "import cnntrain.datasets.decoding as decoding\n"
+    "quick = decoding.unchanged\n"
     "def slow(*arguments):\n"
     "    time.sleep(0.05)\n"
     "    return quick(*arguments)\n"
-    "store.decode = slow\n"
+    "decoding.unchanged = slow\n"
     "from cnntrain.cli import main\n"
     "main(sys.argv[1:])\n"
 )
@@ -305,7 +305,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing_half_made(tmp_path, verb, n
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not list(tmp_path.glob("data/*/*.part")):
+    while not list(tmp_path.glob("data/*/*/*.part")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)
@@ -313,7 +313,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing_half_made(tmp_path, verb, n
     assert process.returncode == code
     assert b"Traceback" not in errors
     left = [path for path in tmp_path.glob("**/*") if path.is_file() and "photos" not in path.parts]
-    assert all(path.suffix == ".lock" for path in left)
+    assert all(path.name == ".lock" for path in left)
 
 
 # the real data

@@ -7,7 +7,7 @@ seeded, cut from the training part. Until the very end a split is row numbers an
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -15,9 +15,12 @@ from sklearn.model_selection import train_test_split
 from cnntrain.datasets.labels import grouping, kept, noisy
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
-from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share
+from cnntrain.quiet import quiet
+
+if TYPE_CHECKING:
+    from cnntrain.datasets.store import Kept
 
 CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 
@@ -50,6 +53,8 @@ def dataset(
     source = component(data_dir, manual_dir)
     if isinstance(source.images, Photos):
         frame = framing(image_size, channels or 3, resize)
+        with quiet():  # TensorFlow, which decodes them
+            from cnntrain.datasets.store import keep
         source = stored(source, keep(source.images, frame, cache, data_dir / CACHE))
     elif resize == "random_crop":
         raise SpecError(
@@ -94,7 +99,7 @@ def framing(size: tuple[int, int] | None, channels: Literal[1, 3], resize: Resiz
     return Frame(size, channels, resize)
 
 
-def stored(source: Source, kept: Kept) -> Source:
+def stored(source: Source, kept: "Kept") -> Source:
     """The source with its photos decoded, and without the broken ones."""
     assert isinstance(source.images, Photos)
     names = source.images.names

@@ -1,20 +1,33 @@
-"""Photos: encoded images of any size and format, and the one way in which they are decoded."""
+"""Photos: encoded images of any size and format, what they say of themselves, and their pixels."""
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from cnntrain.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+Window = Callable[[int, int], Box]  # from a width and a height, the part that is shown
 MODES = {1: "L", 3: "RGB"}
-ORIENTATION = 0x0112  # the EXIF tag
-TURNED = (5, 6, 7, 8)  # orientations in which width and height change places
+SCALES = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
+ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
+# What makes each orientation upright: swap the axes, then mirror up-down, then left-right.
+TURNS = {
+    1: (False, False, False), 2: (False, False, True),
+    3: (False, True, True), 4: (False, True, False),
+    5: (True, False, False), 6: (True, False, True),
+    7: (True, True, True), 8: (True, True, False),
+}  # fmt: skip
+
+# Pillow warns of damaged metadata, which no pixel depends on, and of images of half the size that
+# it refuses.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -46,45 +59,104 @@ class Frame:
         return *self.size, self.channels
 
 
-def decode(
-    content: bytes, frame: Frame, window: Callable[[int, int], Box] | None = None
-) -> np.ndarray:
+class Header(NamedTuple):
+    """The size of a photo as it is stored, and its orientation."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+class View(NamedTuple):
+    """The part of a photo that is shown, as it is stored, and the (width, height) it gets."""
+
+    box: Box
+    inner: tuple[int, int]
+
+    @property
+    def scale(self) -> int:
+        """The largest of SCALES that leaves no fewer pixels than are wanted."""
+        left, top, right, bottom = self.box
+        shrunk = min((right - left) / self.inner[0], (bottom - top) / self.inner[1])
+        return next((scale for scale in SCALES if shrunk >= scale), 1)
+
+    def scaled(self, scale: int, size: tuple[int, int]) -> Box:
+        """The box in the photo decoded at a `scale`, which has made it of that size."""
+        left, top, right, bottom = (edge / scale for edge in self.box)
+        return left, top, min(right, size[0]), min(bottom, size[1])  # rounding may exceed it
+
+
+def plain_jpeg(content: bytes) -> Header | None:
+    """Return the header of a JPEG in grey or ordinary colour, as nearly all photos are, else None.
+
+    Raises ValueError for an empty file, and what Pillow raises for one that is no image.
+    """
+    if not content:
+        raise ValueError("it is empty")
+    with Image.open(io.BytesIO(content)) as image:
+        plain = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
+        return header(image) if plain else None
+
+
+def header(image: Image.Image) -> Header:
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged metadata; the pixels may be whole
+        orientation = None
+    return Header(*image.size, orientation if orientation in TURNS else 1)
+
+
+def decode(content: bytes, frame: Frame, window: Window | None = None) -> np.ndarray:
     """Return a photo as pixels (H, W, C) uint8, upright as its EXIF says, RGB or grey.
 
     `window` chooses from a width and a height the box that is shown; without it `frame` does.
-    Raises what Pillow raises for a file that is no whole image.
+    Of an animation it is the first picture; transparency is ignored. Raises what Pillow raises
+    for a file that is no whole image.
     """
     with Image.open(io.BytesIO(content)) as image:
-        turned = image.getexif().get(ORIENTATION) in TURNED
-        width, height = image.size[::-1] if turned else image.size
-        box, inner = framed(width, height, frame, window)
-        shrunk = min((box[2] - box[0]) / inner[0], (box[3] - box[1]) / inner[1])
-        if shrunk > 1:  # a JPEG decodes straight to a half, a quarter or an eighth
-            image.draft(None, (int(image.size[0] / shrunk), int(image.size[1] / shrunk)))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode[0] in "IF":
-            upright = eight_bit(upright)
-        upright = upright.convert(MODES[frame.channels])
-    across, down = upright.size[0] / width, upright.size[1] / height
-    scaled = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-    return placed(upright.resize(inner, Image.Resampling.BILINEAR, scaled), frame)
+        if image.format not in ("JPEG", "MPO"):
+            image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
+        known = header(image)
+        shown = view(known, frame, window)
+        smaller = known.width // shown.scale, known.height // shown.scale
+        scale = shown.scale if image.draft(None, smaller) else 1
+        ordinary = plainly(image, MODES[frame.channels])
+        box = shown.scaled(scale, ordinary.size)
+        small = ordinary.resize(shown.inner, Image.Resampling.BILINEAR, box)
+    return placed(upright(pixels(small, frame.channels), known.orientation), frame)
 
 
 def reframe(image: np.ndarray, frame: Frame) -> np.ndarray:
     """Return pixels (h, w, c) uint8 as `frame` wants them."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    box, inner = framed(*photo.size, frame, None)
+    box, inner = framed(*photo.size, frame)
     photo = photo.convert(MODES[frame.channels])
-    return placed(photo.resize(inner, Image.Resampling.BILINEAR, box), frame)
+    small = photo.resize(inner, Image.Resampling.BILINEAR, box)
+    return placed(pixels(small, frame.channels), frame)
 
 
-def framed(
-    width: int, height: int, frame: Frame, window: Callable[[int, int], Box] | None
-) -> tuple[Box, tuple[int, int]]:
-    """The box of a photo that is shown, and the (width, height) that it gets."""
-    tall, wide = frame.size
+def view(known: Header, frame: Frame, window: Window | None = None) -> View:
+    """Return which part of a stored photo `frame` or `window` shows once it is upright."""
+    swapped, upside_down, mirrored = TURNS[known.orientation]
+    width, height, _ = known
+    if swapped:
+        width, height = height, width
     if window is not None:
-        return window(width, height), (wide, tall)
+        (left, top, right, bottom), inner = window(width, height), frame.size[::-1]
+    else:
+        (left, top, right, bottom), inner = framed(width, height, frame)
+    if mirrored:
+        left, right = width - right, width - left
+    if upside_down:
+        top, bottom = height - bottom, height - top
+    if swapped:
+        return View((top, left, bottom, right), inner[::-1])
+    return View((left, top, right, bottom), inner)
+
+
+def framed(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]:
+    """The box of an upright photo that is shown, and the (width, height) that it gets."""
+    tall, wide = frame.size
     if frame.resize == "pad":
         scale = min(wide / width, tall / height)
         inner = max(1, round(width * scale)), max(1, round(height * scale))
@@ -96,26 +168,45 @@ def framed(
     return (left, top, left + wide * scale, top + tall * scale), (wide, tall)
 
 
-def placed(photo: Image.Image, frame: Frame) -> np.ndarray:
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return stored pixels (h, w, c) as the camera saw them."""
+    swapped, upside_down, mirrored = TURNS[orientation]
+    turned = image.swapaxes(0, 1) if swapped else image
+    return turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def placed(image: np.ndarray, frame: Frame) -> np.ndarray:
     """The pixels of a photo in the middle of its frame."""
-    pixels = np.asarray(photo).reshape(photo.size[1], photo.size[0], frame.channels)
-    if pixels.shape == frame.shape:
-        return pixels
+    if image.shape == frame.shape:
+        return image
     result = np.zeros(frame.shape, np.uint8)
-    top, left = (frame.size[0] - len(pixels)) // 2, (frame.size[1] - pixels.shape[1]) // 2
-    result[top : top + len(pixels), left : left + pixels.shape[1]] = pixels
+    top, left = (frame.size[0] - len(image)) // 2, (frame.size[1] - image.shape[1]) // 2
+    result[top : top + len(image), left : left + image.shape[1]] = image
     return result
+
+
+def plainly(image: Image.Image, mode: str) -> Image.Image:
+    """An image of any mode as RGB or grey."""
+    if image.mode[0] in "IF":
+        image = eight_bit(image)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # else Pillow warns
+    return image if image.mode == mode else image.convert(mode)
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
     """A grey image of 16 bits as one of 8: Pillow's own conversion makes it white."""
-    pixels = np.asarray(image)
-    if image.mode.startswith("F") or pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError(f"mode {image.mode}")
-    return Image.fromarray((pixels // 257).astype(np.uint8))
+    values = np.asarray(image)
+    if image.mode.startswith("F") or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its pixels have 32 bits, and 8 or 16 are known")
+    return Image.fromarray((values // 257).astype(np.uint8))
 
 
-def random_window(random: np.random.Generator) -> Callable[[int, int], Box]:
+def pixels(image: Image.Image, channels: int) -> np.ndarray:
+    return np.asarray(image).reshape(image.size[1], image.size[0], channels)
+
+
+def random_window(random: np.random.Generator) -> Window:
     """Return the choice of a window: 8 to 100 % of the area, aspect 3/4 to 4/3.
 
     Szegedy et al. (2014, section 6). The numbers are drawn now, applied to a size later; a window

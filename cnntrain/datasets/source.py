@@ -10,7 +10,7 @@ import psutil
 from cnntrain.datasets.photos import Photos
 from cnntrain.errors import SpecError
 
-CHUNK = 1000  # images that are in memory at once where all of a split are gone through
+CHUNK = 2**25  # bytes of images that are in memory at once where a split is gone through
 
 
 class Images(Protocol):
@@ -51,8 +51,9 @@ class Examples:
 
     def chunks(self) -> Iterator[np.ndarray]:
         """All images in order, some at a time."""
-        for start in range(0, len(self), CHUNK):
-            yield self.gather(np.arange(start, min(start + CHUNK, len(self))))
+        count = max(1, CHUNK // int(np.prod(self.store.shape[1:])))
+        for start in range(0, len(self), count):
+            yield self.gather(np.arange(start, min(start + count, len(self))))
 
     @property
     def images(self) -> np.ndarray:

@@ -1,71 +1,34 @@
 """Where decoded photos are kept: in memory, in a file that is mapped into memory, or nowhere.
 
-The pixels are the same wherever they come from. A file holds the whole data set at one size; its
-name is made from the contents of all photos and the settings, so that it is never out of date.
+The pixels are the same wherever they come from. A file holds the whole data set at one size. The
+folder it is in is named after the contents of all photos and the settings, so that it is never out
+of date; the file has its name only once it is whole, so that no half of it is ever taken for it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import PIL
-from filelock import FileLock
-from PIL import UnidentifiedImageError
+import tensorflow as tf
+from filelock import FileLock, Timeout
 
-from cnntrain.datasets.photos import Frame, Photos, decode, random_window
-from cnntrain.datasets.source import CHUNK, Images, check_room, room_for
-from cnntrain.datasets.waiting import counted
+from cnntrain.datasets.decoding import AT_ONCE, Crops, Decoded, Known, decoded, looked_at
+from cnntrain.datasets.photos import Frame, Photos
+from cnntrain.datasets.source import Images, check_room, room_for
+from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
-VERSION = f"1, Pillow {PIL.__version__}"  # of the decoding: raise it when pixels change
-
-POOL = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes without the interpreter's lock
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Photos as images (N, H, W, C) uint8, decoded when asked for."""
-
-    photos: Photos
-    frame: Frame
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return len(self.photos), *self.frame.shape
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        def one(row: int) -> np.ndarray:
-            return decode(self.photos.read(row), self.frame)
-
-        return stacked(POOL.map(one, rows.tolist()), len(rows), self.frame)
-
-
-class Crops(Decoded):
-    """The same, with windows drawn at random where training asks for them."""
-
-    def crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        windows = [random_window(random) for _ in rows]
-
-        def one(row: int, number: int) -> np.ndarray:
-            return decode(self.photos.read(row), self.frame, windows[number])
-
-        found = POOL.map(one, rows.tolist(), range(len(rows)))
-        return stacked(found, len(rows), self.frame)
-
-
-def stacked(images: Iterator[np.ndarray], count: int, frame: Frame) -> np.ndarray:
-    result = np.empty((count, *frame.shape), np.uint8)
-    for index, image in enumerate(images):
-        result[index] = image
-    return result
+VERSION = f"2, TensorFlow {tf.__version__}, Pillow {PIL.__version__}"  # raise it when pixels change
+PROBE = Frame((8, 8), 3, "stretch")  # what photos are decoded to where only broken ones matter
 
 
 @dataclass(frozen=True)
@@ -80,150 +43,149 @@ class Kept:
 def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
     """Return the images of `photos`; those kept on disk are in `folder`.
 
-    Every photo has been decoded once, now or before: the broken ones are known.
+    Every photo has been decoded once, now or before: the broken ones are known. `auto` keeps small
+    sets in memory, large ones on disk, or in memory where the disk will not have them.
     """
-    check_room(min(len(photos), CHUNK), frame.size, frame.channels)
-    digests = digested(photos)
-    if frame.resize == "random_crop":
-        return Kept(Crops(photos, frame), checked(photos, digests, folder), digests)
+    crops = frame.resize == "random_crop"
+    if crops and cache in ("memory", "disk"):
+        raise SpecError(
+            f"dataset.cache is {cache} and dataset.resize is random_crop, other pixels each time",
+            "photos that are decoded each time",
+            "dataset.cache=none",
+        )
+    check_room(min(len(photos), AT_ONCE), frame.size, frame.channels)
+    known = looked_at(photos)
+    if crops or cache == "none":
+        images = (Crops if crops else Decoded)(photos, known.jpegs, frame)
+        return Kept(images, checked(photos, known, folder), known.digests)
+    home = folder / named(known, frame)
     if cache == "auto":
-        large = len(photos) * np.prod(frame.shape) > SMALL
-        cache = "disk" if large and writable(folder) else "memory"
-    if cache == "none":
-        return Kept(Decoded(photos, frame), checked(photos, digests, folder), digests)
-    if cache == "disk":
-        images, broken = on_disk(photos, frame, digests, folder)
-        return Kept(images, broken, digests)
+        needed = size(photos, frame)
+        fits = ready(home, needed) or (writable(folder) and room(folder) > needed)
+        cache = "disk" if needed > SMALL and fits else "memory"
+    keeping = on_disk if cache == "disk" else in_memory
+    return Kept(*keeping(photos, known, frame, home), known.digests)
+
+
+def in_memory(
+    photos: Photos, known: Known, frame: Frame, home: Path
+) -> tuple[np.ndarray, dict[int, str]]:
     images = room_for(len(photos), frame.size, frame.channels)
     broken, start = dict[int, str](), 0
-    for chunk, reasons in decoded(photos, frame):
-        images[start : start + len(chunk)] = chunk
+    for part, reasons in decoded(photos, known, frame):
+        images[start : start + len(part)] = part
         broken |= reasons
-        start += len(chunk)
-    return Kept(images, broken, digests)
-
-
-def digested(photos: Photos) -> np.ndarray:
-    """The sha256 of each photo's bytes (N,); that of nothing where it cannot be read."""
-
-    def one(row: int) -> bytes:
-        try:
-            return hashlib.sha256(photos.read(row)).digest()
-        except Exception:  # what cannot be read will be named when it is decoded
-            return hashlib.sha256().digest()
-
-    return np.array(list(POOL.map(one, range(len(photos)), chunksize=16)), "V32")
-
-
-def decoded(photos: Photos, frame: Frame) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
-    """All photos in order, some at a time, black where one is broken, and why it is."""
-
-    def one(row: int) -> np.ndarray | str:
-        try:
-            return decode(photos.read(row), frame)
-        except MemoryError:
-            raise
-        except Exception as error:  # a broken file may raise anything
-            return reason(error)
-
-    for rows in counted(chunked(len(photos)), len(photos), "decoding photos"):
-        images = np.zeros((len(rows), *frame.shape), np.uint8)
-        broken = {}
-        for index, found in enumerate(POOL.map(one, rows)):
-            if isinstance(found, str):
-                broken[rows[index]] = found
-            else:
-                images[index] = found
-        yield images, broken
-
-
-def reason(error: Exception) -> str:
-    """Why a file could not be decoded, in a few words."""
-    if isinstance(error, UnidentifiedImageError):
-        return "no image of a known format"
-    return str(error).partition("\n")[0] or error.__class__.__name__
-
-
-def chunked(count: int) -> Iterator[range]:
-    for start in range(0, count, CHUNK):
-        yield range(start, min(start + CHUNK, count))
-
-
-def named(digests: np.ndarray, *settings: object) -> str:
-    """A name for exactly these photos with these settings."""
-    text = json.dumps([VERSION, *settings], default=str)
-    return hashlib.sha256(text.encode() + digests.tobytes()).hexdigest()[:24]
-
-
-def checked(photos: Photos, digests: np.ndarray, folder: Path) -> dict[int, str]:
-    """Which photos are broken, from the last time that these were decoded, or now."""
-    path = folder / f"{named(digests)}.json"
-    if (known := noted(path)) is not None:
-        return known
-    broken: dict[int, str] = {}
-    for _, reasons in decoded(photos, Frame((8, 8), 3, "stretch")):
-        broken |= reasons
-    if writable(folder):
-        note(path, broken)
-    return broken
+        start += len(part)
+    return images, broken
 
 
 def on_disk(
-    photos: Photos, frame: Frame, digests: np.ndarray, folder: Path
+    photos: Photos, known: Known, frame: Frame, home: Path
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Return the file of these photos, mapped into memory, made first if need be."""
-    if not writable(folder):
-        raise SpecError(
-            f"dataset.cache is disk and {folder} cannot be written to",
-            "a folder for the decoded images",
-            "data_dir=/another/folder or dataset.cache=memory",
-        )
-    name = named(digests, frame.size, frame.channels, frame.resize)
-    pixels, notes = folder / f"{name}.npy", folder / f"{name}.json"
-    with FileLock(folder / f"{name}.lock"):
-        if not pixels.exists():
-            try:
-                broken = write(pixels, photos, frame)
-            except OSError as error:
-                raise SpecError(
-                    f"the decoded images do not go into {folder}: {error.strerror}",
-                    f"{len(photos) * np.prod(frame.shape) / 2**30:,.1f} GiB of room",
-                    "dataset.cache=none, or smaller images",
-                ) from error
-            note(notes, broken)
-            pixels.with_suffix(".part").rename(pixels)
-        return np.load(pixels, mmap_mode="r"), noted(notes) or {}
+    needed = size(photos, frame)
+    if not ready(home, needed):
+        with alone(home, "decoded photos"):
+            if not ready(home, needed):
+                clear(home.parent)
+                write(photos, known, frame, home)
+    return np.load(home / "pixels.npy", mmap_mode="r"), known.broken | noted(home)
 
 
-def write(pixels: Path, photos: Photos, frame: Frame) -> dict[int, str]:
-    """Decode all photos into `pixels` with the suffix `.part`, to the disk."""
-    part = pixels.with_suffix(".part")
-    broken: dict[int, str] = {}
+def write(photos: Photos, known: Known, frame: Frame, home: Path) -> None:
+    """Decode all photos into `home`, to the disk, or leave nothing."""
+    part, broken = home / "pixels.part", dict[int, str]()
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), *frame.shape)}
     try:
+        check_disk(photos, frame, home)
         with part.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
-            for chunk, reasons in decoded(photos, frame):
-                file.write(chunk.data)
+            for images, reasons in decoded(photos, known, frame):
+                file.write(images.data)
                 broken |= reasons
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
+        note(home, broken)
+        part.rename(home / "pixels.npy")
+    except OSError as error:
+        raise no_room(photos, frame, home, error.strerror) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def checked(photos: Photos, known: Known, folder: Path) -> dict[int, str]:
+    """Which photos are broken, from the last time that these were decoded, or now."""
+    home = folder / named(known)
+    if not (home / "broken.json").exists():
+        broken = dict[int, str]()
+        for _, reasons in decoded(photos, known, PROBE):
+            broken |= reasons
+        if not writable(folder):
+            return broken
+        with contextlib.suppress(OSError):  # it is only found out anew
+            home.mkdir(exist_ok=True)
+            note(home, broken)
+        return broken
+    return known.broken | noted(home)
+
+
+def named(known: Known, *settings: object) -> str:
+    """A name for exactly these photos with these settings."""
+    text = f"{VERSION} {settings}".encode()
+    return hashlib.sha256(text + known.digests.tobytes()).hexdigest()[:24]
+
+
+def ready(home: Path, size: int) -> bool:
+    pixels = home / "pixels.npy"
+    return pixels.exists() and pixels.stat().st_size > size and (home / "broken.json").exists()
+
+
+def note(home: Path, broken: dict[int, str]) -> None:
+    part = home / f"broken.{os.getpid()}.part"
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            json.dump({str(row): why for row, why in broken.items()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(home / "broken.json")
+    finally:
         part.unlink(missing_ok=True)
-        raise
-    return broken
 
 
-def note(path: Path, broken: dict[int, str]) -> None:
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps({str(row): why for row, why in broken.items()}), encoding="utf-8")
-    part.rename(path)
+def noted(home: Path) -> dict[int, str]:
+    text = (home / "broken.json").read_text(encoding="utf-8")
+    return {int(row): why for row, why in json.loads(text).items()}
 
 
-def noted(path: Path) -> dict[int, str] | None:
-    if not path.exists():
-        return None
-    return {int(row): why for row, why in json.loads(path.read_text(encoding="utf-8")).items()}
+def clear(folder: Path) -> None:
+    """Remove what processes that were killed have left unfinished."""
+    for part in folder.glob("*/*.part"):
+        with contextlib.suppress(OSError, Timeout), FileLock(part.parent / ".lock", timeout=0):
+            part.unlink()
+
+
+def size(photos: Photos, frame: Frame) -> int:
+    """The bytes of all photos, decoded."""
+    return len(photos) * int(np.prod(frame.shape))
+
+
+def room(folder: Path) -> int:
+    """The bytes that are free where a folder is."""
+    return shutil.disk_usage(folder).free
+
+
+def check_disk(photos: Photos, frame: Frame, home: Path) -> None:
+    if room(home) < size(photos, frame):
+        raise no_room(photos, frame, home, "no space left on device")
+
+
+def no_room(photos: Photos, frame: Frame, home: Path, why: str | None) -> SpecError:
+    return SpecError(
+        f"the decoded photos do not go into {home.parent}: {why}",
+        f"{size(photos, frame) / 2**30:,.1f} GiB of room",
+        "dataset.cache=none, smaller images, or data_dir=/another/folder",
+    )
 
 
 def writable(folder: Path) -> bool:
