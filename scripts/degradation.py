@@ -23,8 +23,8 @@ import numpy as np
 from matplotlib import pyplot
 
 BATCH_SIZE = 32
-# A tenth of the paper's rate, for a run of a twentieth of its steps: with 0.1 (or 0.03, at batches of
-# 32) deep networks lose so many of them at the beginning that ResNet-56 ends behind ResNet-20.
+# A tenth of the paper's rate, for a twentieth of its steps: with more (0.03, or 0.1 at batches of
+# 128) deep networks lose so many of them at the beginning that ResNet-56 ends behind ResNet-20.
 # Weight decay is that of section 4.2: its 1e-4 is half as much in `l2`.
 SETTINGS = (
     "dataset=cifar10",
