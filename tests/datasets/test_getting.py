@@ -1,5 +1,6 @@
 """Getting data on a bad day: no network, killed in the middle, two at once."""
 
+import contextlib
 import importlib
 import os
 import resource
@@ -66,7 +67,7 @@ print("done", flush=True)
 
 
 def preparing(option, data_dir, manual_dir):
-    """A process that prepares a data set, its imports done."""
+    """A process that begins to prepare a data set: its imports are done."""
     line = [sys.executable, "-c", PREPARE, option, str(data_dir), str(manual_dir)]
     process = subprocess.Popen(
         line,
@@ -79,6 +80,15 @@ def preparing(option, data_dir, manual_dir):
     return process
 
 
+def bytes_in(folder):
+    """How much lies below a folder that is being written to."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it has just been renamed or removed
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 READY = {"mnist": "mnist/3.0.1", "flowers17": "flowers17/5962fd484de3"}  # where it is then
 
 
@@ -86,25 +96,26 @@ READY = {"mnist": "mnist/3.0.1", "flowers17": "flowers17/5962fd484de3"}  # where
 @pytest.mark.parametrize("option", READY)
 def test_preparation_killed_ten_times_is_never_taken_for_ready(spec, tmp_path, archives, option):
     chosen = spec(f"dataset={option}").dataset
-    process, began = preparing(option, tmp_path / "whole", archives), time.monotonic()
-    assert process.communicate()[0] == "done\n"
-    seconds = time.monotonic() - began
+    process, most = preparing(option, tmp_path / "whole", archives), 0
+    while process.poll() is None:
+        most = max(most, bytes_in(tmp_path / "whole"))
     expected = fingerprint(chosen(tmp_path / "whole", archives))
 
-    folder = tmp_path / "killed" / READY[option]
-    unready = 0
-    for moment in np.linspace(0.02, 0.9, 10) * seconds:
-        process = preparing(option, tmp_path / "killed", archives)
-        time.sleep(moment)
+    killed, unready = tmp_path / "killed", 0
+    folder = killed / READY[option]
+    for share in np.linspace(0.001, 0.95, 10):
+        process = preparing(option, killed, archives)
+        while bytes_in(killed) < share * most and process.poll() is None:
+            time.sleep(0.001)
         process.kill()
         process.wait()
         unready += not folder.exists()
         if folder.exists():  # then it is whole
-            assert fingerprint(chosen(tmp_path / "killed", None)) == expected
+            assert fingerprint(chosen(killed, None)) == expected
             shutil.rmtree(folder)
-    assert unready >= 5
-    assert fingerprint(chosen(tmp_path / "killed", archives)) == expected
-    left = [path.name for path in (tmp_path / "killed").rglob("*")]
+    assert unready >= 6
+    assert fingerprint(chosen(killed, archives)) == expected
+    left = [path.name for path in killed.rglob("*")]
     assert not [name for name in left if "incomplete" in name or name == "extracted"]
 
 
