@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo bench bench-determinism degradation build clean
+.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline degradation build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -42,6 +42,9 @@ bench: $(READY) ## images per second of our training step over plain Keras fit
 
 bench-determinism: $(READY) ## what determinism costs, in images per second
 	$(BIN)/python scripts/bench.py --determinism
+
+bench-pipeline: $(READY) ## images per second of our pipeline beside what tutorials do
+	$(BIN)/python scripts/bench_pipeline.py
 
 degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
 	$(BIN)/python scripts/degradation.py $(ARGUMENTS)
