@@ -577,7 +577,7 @@ WITH_DATA = {
         None,
     ),
     "square larger than the images": (
-        "dataset.size=[8,8] model=cnn_mnist augmentation=cutout",
+        "dataset.image_size=[8,8] model=cnn_mnist augmentation=cutout",
         "cutout is 16 and the images are 8x8",
         "at most 8",
         None,
