@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,6 +18,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True  # whether it honours Range
     breaks: int | None = None  # it sends so many bytes of an answer, then hangs up
+    stalls: float = 0  # seconds that it waits before it hangs up
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range
 
     def archive(self, name, **other):
@@ -50,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         self.wfile.write(content[first:][: self.site.breaks])
+        time.sleep(self.site.stalls)
 
     def log_message(self, *arguments):
         pass
