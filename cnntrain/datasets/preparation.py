@@ -151,7 +151,11 @@ class Preparation:
 
 
 def before_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
-    """Have a builder's download manager call `get` with URLs before it deals with them itself."""
+    """Have a builder's download manager call `get` with URLs before it deals with them itself.
+
+    TFDS registers archives that are long gone, and those of all configurations: only what a builder
+    asks its manager for is what it needs. There is no public way to give it a manager.
+    """
     make = builder._make_download_manager
 
     def made(**arguments: Any) -> Any:

@@ -1,15 +1,13 @@
-"""A server on this machine that publishes files, and data sets as TFDS prepares them, but tiny."""
+"""A server on this machine that publishes files, and a machine without a network."""
 
 import hashlib
-import io
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
-from PIL import Image
 
 
 @dataclass
@@ -20,6 +18,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True  # whether it honours Range
     breaks: int | None = None  # it sends so many bytes of an answer, then hangs up
+    stalls: float = 0  # seconds that it waits before it hangs up
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range
 
     def archive(self, name, **other):
@@ -53,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) - first))
         self.end_headers()
         self.wfile.write(content[first:][: self.site.breaks])
+        time.sleep(self.site.stalls)
 
     def log_message(self, *arguments):
         pass
@@ -84,35 +84,3 @@ def no_network(monkeypatch):
         monkeypatch.setattr(socket.socket, name, refuse)
     for name in ("getaddrinfo", "create_connection"):
         monkeypatch.setattr(socket, name, refuse)
-
-
-def photo(seed, size=(12, 10)):
-    """The bytes of a JPEG of noise."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG")
-    return file.getvalue()
-
-
-def written(data_dir, name, version, features, splits, config=None):
-    """Write a data set into `data_dir` as TFDS does: splits of lists of examples."""
-    import tensorflow_datasets as library
-
-    library.disable_progress_bar()
-    library.dataset_builders.store_as_tfds_dataset(
-        name=name,
-        version=version,
-        config=config,
-        features=library.features.FeaturesDict(features),
-        split_datasets={split: list(enumerate(rows)) for split, rows in splits.items()},
-        data_dir=str(data_dir),
-    )
-
-
-def photos_of(count, classes, **named):
-    """Examples of photos of all sizes: file names where `named` says how to make them."""
-    for number in range(count):
-        label = number % classes
-        names = {key: make(number, label) for key, make in named.items()}
-        size = (10 + number % 3, 12)
-        yield {"image": io.BytesIO(photo(number, size)), "label": label, **names}

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-from conftest import photo
 from filelock import FileLock
+from tiny import photo
 
 from cnntrain.datasets import flowers17 as flowers
 from cnntrain.datasets.cats_vs_dogs_small import cats_vs_dogs_small

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as library
-from conftest import photo
+from tiny import photo
 
 from cnntrain.datasets.tfds import tfds
 from cnntrain.errors import SpecError

@@ -1,5 +1,11 @@
 """Downloads: whole or not there, resumed, verified; from a real server on this machine."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import requests
 
@@ -35,6 +41,32 @@ def test_download_goes_on_in_the_next_process(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT[:1000])
     assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
     assert published.asked == [("/all.zip", "bytes=1000-")]
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from cnntrain.datasets.download import Archive, fetch
+url, digest, folder = sys.argv[1:]
+fetch(Archive(url, "all.zip", 1_024_000, digest), Path(folder))
+"""
+
+
+@pytest.mark.slow
+def test_download_that_is_killed_goes_on_where_it_was(published, tmp_path):
+    published.breaks, published.stalls = 5 * BLOCK, 3
+    archive = published.archive("all.zip")
+    line = [sys.executable, "-c", FETCH, archive.url, archive.digest, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process, part = subprocess.Popen(line, env=environment), tmp_path / "all.zip.part"
+    while not part.exists() or part.stat().st_size < 5 * BLOCK:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    published.breaks, published.stalls = None, 0
+    assert fetch(archive, tmp_path).read_bytes() == CONTENT
+    assert published.asked == [("/all.zip", None), ("/all.zip", f"bytes={5 * BLOCK}-")]
 
 
 def test_part_that_is_complete_is_not_asked_for_again(published, tmp_path):

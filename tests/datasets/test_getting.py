@@ -83,9 +83,10 @@ def preparing(option, data_dir, manual_dir):
 def bytes_in(folder):
     """How much lies below a folder that is being written to."""
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # it has just been renamed or removed
-            total += path.stat().st_size if path.is_file() else 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # it has just been renamed or removed
+                total += Path(root, name).stat().st_size
     return total
 
 

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow_datasets as library
-from conftest import photo, photos_of, written
+from tiny import photo, photos_of, written
 
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.tfds import tfds

@@ -1,0 +1,38 @@
+"""Photos, and data sets as TFDS prepares them, but tiny."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+def photo(seed, size=(12, 10)):
+    """The bytes of a JPEG of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+def written(data_dir, name, version, features, splits, config=None):
+    """Write a data set into `data_dir` as TFDS does: splits of lists of examples."""
+    import tensorflow_datasets as library
+
+    library.disable_progress_bar()
+    library.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=version,
+        config=config,
+        features=library.features.FeaturesDict(features),
+        split_datasets={split: list(enumerate(rows)) for split, rows in splits.items()},
+        data_dir=str(data_dir),
+    )
+
+
+def photos_of(count, classes, **named):
+    """Examples of photos of all sizes: file names where `named` says how to make them."""
+    for number in range(count):
+        label = number % classes
+        names = {key: make(number, label) for key, make in named.items()}
+        size = (10 + number % 3, 12)
+        yield {"image": io.BytesIO(photo(number, size)), "label": label, **names}
