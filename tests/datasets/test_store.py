@@ -1,0 +1,318 @@
+"""The cache of decoded photos: never out of date, never half, and made once."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import odd
+import pytest
+
+from cnntrain.datasets import decoding, store
+from cnntrain.errors import SpecError
+from cnntrain.fingerprint import fingerprint
+
+COUNT = 70  # photos of each class: two parts of 64, and some
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes of photos, one file of which is broken."""
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(COUNT):
+            image = odd.picture(1000 * label + number, 40, 30)
+            file = tmp_path / "photos" / name / f"{number:03}.jpg"
+            file.write_bytes(odd.encoded(image, quality=90))
+    file.write_bytes(file.read_bytes()[:500])
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def splits(spec, photos, tmp_path):
+    def load(cache, *overrides, data_dir=tmp_path / "data"):
+        words = ["dataset=image_folder", f"dataset.folder={photos}", "dataset.image_size=[16,16]"]
+        return spec(*words, f"dataset.cache={cache}", *overrides).dataset(data_dir, None)
+
+    return load
+
+
+@pytest.fixture
+def never_decoded(monkeypatch):
+    """Call it, and whoever decodes from then on fails."""
+
+    def refuse(*arguments):
+        raise AssertionError("decoded again")
+
+    return lambda: monkeypatch.setattr(decoding, "pixels", refuse)
+
+
+def kept(tmp_path):
+    return sorted(path for path in tmp_path.glob("data/cnntrain_cache/*/*") if path.name != ".lock")
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_pixels_broken_files_and_fingerprint_are_the_same_whatever_the_cache(splits, resize):
+    expected = splits("memory", f"dataset.resize={resize}")
+    assert [name for name, _ in expected.skipped] == [f"dog/{COUNT - 1:03}.jpg"]
+    for cache in ("none", "disk", "auto", "disk", "none"):
+        found = splits(cache, f"dataset.resize={resize}")
+        assert found.skipped == expected.skipped
+        assert fingerprint(found) == fingerprint(expected)
+        for (_, part), (_, other) in zip(found.items(), expected.items(), strict=True):
+            assert np.array_equal(part.images, other.images)
+            assert np.array_equal(part.labels, other.labels)
+
+
+def test_disk_is_decoded_once_for_each_setting_and_mapped_into_memory(
+    splits, tmp_path, never_decoded
+):
+    first = splits("disk").train.images
+    grey = splits("disk", "dataset.channels=1").train.images
+    never_decoded()
+    again = splits("disk")
+    assert isinstance(again.train.store, np.memmap)
+    assert np.array_equal(again.train.images, first)
+    assert np.array_equal(splits("disk", "dataset.channels=1").train.images, grey)
+    assert [path.name for path in kept(tmp_path)] == 2 * ["broken.json", "pixels.npy"]
+    with pytest.raises(AssertionError, match="decoded again"):
+        splits("disk", "dataset.image_size=[17,16]")
+
+
+def test_auto_puts_what_is_large_on_disk_and_nothing_else(splits, tmp_path, monkeypatch):
+    assert isinstance(splits("auto").train.store, np.ndarray)
+    assert kept(tmp_path) == []
+    monkeypatch.setattr(store, "SMALL", 2 * COUNT * 16 * 16 * 3 - 1)
+    assert isinstance(splits("auto").train.store, np.memmap)
+
+
+def test_a_changed_photo_is_decoded_again_even_with_the_same_size_and_time(splits, photos):
+    before = splits("disk", "dataset.valid=4", "dataset.test=4")
+    file = photos / "cat" / "000.jpg"
+    times, content = file.stat(), file.read_bytes()
+    middle = len(content) // 2
+    other = bytearray(content)
+    other[middle : middle + 8] = bytes(8)
+    file.write_bytes(other)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = splits("disk", "dataset.valid=4", "dataset.test=4")
+    assert file.stat().st_mtime_ns == times.st_mtime_ns
+    assert file.stat().st_size == len(content)
+    assert not np.array_equal(after.train.store[[0]], before.train.store[[0]])
+    assert fingerprint(after) != fingerprint(before)
+    file.write_bytes(content)
+    assert np.array_equal(splits("disk").train.store[[0]], before.train.store[[0]])
+
+
+def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
+    before = splits("memory")
+    (photos / "cat" / "notes.txt").write_text("a cat")
+    after = splits("memory")
+    assert len(after.skipped) == 2
+    assert fingerprint(after) == fingerprint(before)
+
+
+def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_path, monkeypatch):
+    look = store.looked_at
+
+    def change(found):
+        known = look(found)
+        (photos / "cat" / "007.jpg").write_bytes(odd.encoded(odd.picture(5)))
+        return known
+
+    monkeypatch.setattr(store, "looked_at", change)
+    with pytest.raises(SpecError, match=r"cat/007\.jpg has changed while the photos were read"):
+        splits("disk")
+    assert kept(tmp_path) == []
+
+
+# processes
+
+
+PREPARE = (
+    "import os, signal, sys\n"
+    "import numpy as np\n"
+    "from cnntrain.cli import main\n"
+    "from cnntrain.datasets import decoding, store\n"
+    "{change}\n"
+    "main(['data', 'prepare', 'image_folder', *sys.argv[1:]])\n"
+)
+DIE = "os.kill(os.getpid(), signal.SIGKILL)"
+MOMENTS = {
+    "while the first photos are decoded": f"decoding.pixels = lambda *_: {DIE}",
+    "after the first photos": "plain, calls = decoding.pixels, []\n"
+    f"decoding.pixels = lambda *a: {DIE} if calls else (calls.append(0), plain(*a))[1]",
+    "while the file goes to the disk": f"os.fsync = lambda _: {DIE}",
+    "before the broken ones are noted": f"store.note = lambda *_: {DIE}",
+    "before the file gets its name": "plain = store.note\n"
+    f"store.note = lambda *a: (plain(*a), {DIE})",
+}
+
+
+def prepare(photos, tmp_path, change="", **options):
+    words = [f"dataset.folder={photos}", "dataset.image_size=[16,16]", "dataset.cache=disk"]
+    line = [sys.executable, "-c", PREPARE.format(change=change), *words, "data_dir=data", "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(line, cwd=tmp_path, **pipes, **options)
+
+
+@pytest.mark.parametrize("moment", [
+    "while the file goes to the disk",
+    *(pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS if "goes to the disk" not in m),
+])  # fmt: skip
+def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, tmp_path, moment):
+    process = prepare(photos, tmp_path, MOMENTS[moment])
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, errors
+    assert "pixels.part" in [path.name for path in kept(tmp_path)]
+    expected = splits("memory")
+    found = splits("disk")
+    assert np.array_equal(found.train.images, expected.train.images)
+    assert found.skipped == expected.skipped
+    assert [path.name for path in kept(tmp_path)] == ["broken.json", "pixels.npy"]
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_decodes_and_the_other_waits(splits, photos, tmp_path):
+    slow = (
+        "import time\nplain = decoding.pixels\n"
+        "decoding.pixels = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), plain(*a))"
+        "[2]"
+    )
+    both = [prepare(photos, tmp_path, slow) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    told = [errors.count("Another process prepares decoded photos") for _, errors in outputs]
+    assert sorted(told) == [0, 1]
+    decoded = [errors.count("decoded\n") for _, errors in outputs]
+    assert sorted(decoded) == [0, 3]  # parts of 64 of the 140 photos
+    sizes = [json.loads(output)["splits"] for output, _ in outputs]
+    assert sizes[0] == sizes[1]
+    assert np.array_equal(splits("disk").train.images, splits("memory").train.images)
+
+
+def test_leftovers_of_other_settings_are_cleared_away(splits, tmp_path):
+    old = tmp_path / "data" / "cnntrain_cache" / "0123456789abcdef01234567"
+    old.mkdir(parents=True)
+    (old / "pixels.part").write_bytes(b"half")
+    (old / "broken.4711.part").write_bytes(b"half")
+    splits("disk")
+    assert list(old.glob("*.part")) == []
+
+
+def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
+    expected = splits("disk").train.images
+    broken, pixels = kept(tmp_path)
+    os.truncate(pixels, 1000)
+    assert np.array_equal(splits("disk").train.images, expected)
+    broken.unlink()
+    assert splits("disk").skipped
+
+
+# disks
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
+    splits, monkeypatch, never_decoded
+):
+    monkeypatch.setattr(store, "room", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
+    never_decoded()
+    with pytest.raises(SpecError) as refused:
+        splits("disk")
+    assert "no space left" in str(refused.value)
+    assert "dataset.cache=none" in str(refused.value)
+
+
+def test_auto_keeps_in_memory_what_the_disk_has_no_room_for(splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "SMALL", 0)
+    monkeypatch.setattr(store, "room", lambda folder: 1000)
+    assert not isinstance(splits("auto").train.store, np.memmap)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_answered_and_nothing_is_left(splits, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))  # of 107,520 bytes
+    try:
+        with pytest.raises(SpecError) as refused:
+            splits("disk")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "the decoded photos do not go into" in str(refused.value)
+    assert "File too large" in str(refused.value)
+    assert kept(tmp_path) == []
+
+
+@pytest.fixture
+def read_only():
+    """A folder that this process, an ordinary user's meanwhile, may not write to; and its owner."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755 if os.geteuid() == 0 else 0o555)
+    yield folder
+    if os.getuid() == 0:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+def become_ordinary(folder):
+    if os.geteuid() == 0:
+        for path in [folder, *folder.parents]:
+            if not path.stat().st_mode & 0o005:
+                pytest.skip(f"{path} is closed to others")
+        os.seteuid(65534)
+
+
+def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkeypatch):
+    from cnntrain.datasets.photos import Frame, Photos
+
+    monkeypatch.setattr(store, "SMALL", 0)
+    contents = [odd.encoded(odd.picture(number)) for number in range(3)]
+    found = Photos(["a", "b", "c"], contents.__getitem__)
+    frame, cache = Frame((8, 8), 3, "stretch"), read_only / "cnntrain_cache"
+    become_ordinary(read_only)
+    kept_there = {how: store.keep(found, frame, how, cache).images for how in ("auto", "none")}
+    assert not isinstance(kept_there["auto"], np.memmap)
+    rows = np.arange(3)
+    assert np.array_equal(kept_there["auto"][rows], kept_there["none"][rows])
+    with pytest.raises(SpecError, match="decoded photos cannot be prepared in"):
+        store.keep(found, frame, "disk", cache)
+
+
+def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_decoded):
+    from cnntrain.datasets.photos import Frame, Photos
+
+    if os.geteuid() != 0:
+        read_only.chmod(0o755)
+    contents = [odd.encoded(odd.picture(number)) for number in range(3)]
+    found = Photos(["a", "b", "c"], contents.__getitem__)
+    frame, cache = Frame((8, 8), 3, "stretch"), read_only / "cnntrain_cache"
+    expected = np.array(store.keep(found, frame, "disk", cache).images)
+    if os.geteuid() != 0:
+        read_only.chmod(0o555)
+    become_ordinary(read_only)
+    never_decoded()
+    assert np.array_equal(store.keep(found, frame, "disk", cache).images, expected)
+
+
+# crops
+
+
+def test_random_crops_differ_in_training_and_are_central_elsewhere(splits):
+    found = splits("auto", "dataset.resize=random_crop").train
+    rows = np.arange(5)
+    drawn = [found.gather(rows, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+    central = splits("memory", "dataset.resize=crop").train.gather(rows)
+    assert abs(found.gather(rows).astype(int) - central).max() <= 2  # decoded only where cropped
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_random_crops_cannot_be_kept(splits, cache):
+    with pytest.raises(SpecError, match=r"dataset\.cache=none"):
+        splits(cache, "dataset.resize=random_crop")
