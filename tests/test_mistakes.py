@@ -499,7 +499,7 @@ WITH_DATA = {
     "class without images": (
         "dataset=image_folder dataset.folder={data}/empty_class",
         "empty_class/emu has no files",
-        "the images of a class",
+        "images of a class",
         None,
     ),
     "nothing but texts": (
