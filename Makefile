@@ -44,7 +44,7 @@ bench-determinism: $(READY) ## what determinism costs, in images per second
 	$(BIN)/python scripts/bench.py --determinism
 
 bench-pipeline: $(READY) ## images per second of our pipeline beside what tutorials do
-	$(BIN)/python scripts/bench_pipeline.py
+	$(BIN)/python scripts/bench_pipeline.py $(ARGUMENTS)
 
 degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
 	$(BIN)/python scripts/degradation.py $(ARGUMENTS)

@@ -2,9 +2,9 @@
 
 `make bench-pipeline`: batches of small images, gathered and augmented in every way of
 `conf/augmentation`, beside the map over single images that tutorials have, and Keras' layers; then
-photos, decoded and resized, beside a bare map of TensorFlow's operations. All take turns in one
-process, for several rounds, and medians are shown. Time is that of the processor, of all threads:
-the wall clock of a shared machine says little.
+photos (ARGUMENTS="--photos FOLDER", else made up), decoded and resized, beside a bare map of
+TensorFlow's operations. All take turns in one process, for several rounds, and medians are shown.
+Time is that of the processor, of all threads: the wall clock of a shared machine says little.
 """
 
 import argparse
