@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cnntrain import catalogue
+from cnntrain.arguments import arguments
 from cnntrain.components import locate
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
@@ -41,6 +42,17 @@ USAGE = {
         "  the first training images as a picture: as they are, and augmented beside",
     ),
 }
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain data list | prepare NAME | verify NAME | preview NAME`, with overrides."""
+    parser = arguments("data")
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output")
+    given = parser.parse_intermixed_args(words)
+    return run(given.verb, given.words, given)
 
 
 def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:

@@ -12,12 +12,29 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain import catalogue
+from cnntrain.arguments import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.zoo import about, build, zoo
 
 WIDTH = 100  # of what is no terminal
 NONE = "–"
 REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain list [GROUP]`, `cnntrain list model OPTION [model.KNOB=VALUE ...]`."""
+    parser = arguments("list")
+    parser.add_argument("group", nargs="?")
+    parser.add_argument("option", nargs="?")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
+        print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
+        return 0
+    list_options(given.group, given.option, given.overrides, given.config_dir, given.json)
+    return 0
 
 
 def list_options(

@@ -1,4 +1,4 @@
-"""Opening a run again: its spec as it was, what may be changed, and what else is different now."""
+"""`cnntrain resume`: a run is opened again, its spec as it was but for what may be changed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,13 +6,38 @@ from typing import Any
 
 import yaml
 
+from cnntrain.arguments import arguments
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
+from cnntrain.training import bring_to_an_end
 
 # What of run.json can change a run's numbers.
 MATTERS = ("versions", "platform", "cpu_count")
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run stopped."""
+    parser = arguments("resume")
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("overrides", nargs="*")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
+        return 0
+    if given.run is None:
+        raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
+    checked, run, notes = reopened(Path(given.run), given.overrides)
+    for note in notes:
+        print(note)
+    if run.read()["status"] == "finished":
+        return 0
+    try:
+        return bring_to_an_end(checked, run)
+    except SpecError:
+        run.put_back()
+        raise
 
 
 def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[str]]:

@@ -5,6 +5,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
+
 
 class Terminated(BaseException):
     """SIGTERM arrived and the state is written; a preempted job ends so."""

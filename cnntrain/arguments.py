@@ -1,0 +1,26 @@
+"""The arguments of every verb: one parser, whose refusals are like all others."""
+
+import argparse
+from typing import NoReturn
+
+from cnntrain import catalogue
+from cnntrain.errors import SpecError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that answers like everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        flag, _, value = message.rpartition(" ")[2].partition("=")
+        hint = nearest(flag, self._option_string_actions)
+        if hint is None and (setting := nearest(flag.lstrip("-"), catalogue.settings())):
+            hint = f"{setting}={value or 'VALUE'}"
+        raise SpecError(message, "settings as key=value, flags as in cnntrain --help", hint)
+
+
+def arguments(verb: str = "") -> Parser:
+    """Return the parser of a verb, with the flags that all have; it prints no help by itself."""
+    parser = Parser(prog=f"cnntrain {verb}".strip(), add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    return parser
