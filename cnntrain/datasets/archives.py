@@ -7,6 +7,7 @@ leaves is never taken for another. The folder is renamed to that when it is comp
 import hashlib
 import json
 import lzma
+import os
 import shutil
 import tarfile
 import zipfile
@@ -134,6 +135,7 @@ def unpack(path: Path, collection: Collection, home: Path) -> Path:
             raise SpecError(f"{path} {what}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         (part / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+        os.sync()  # the photos, before their folder has its name
         return part.rename(folder)
     except DAMAGE as error:
         raise SpecError(

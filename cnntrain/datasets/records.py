@@ -71,8 +71,9 @@ def source(builder: Any, image_key: str, label_key: str) -> Source:
     try:
         images, labels, sizes = read(builder, splits.values(), image_key, label_key)
     except tf.errors.DataLossError as error:
+        why = error.message.rpartition("}} ")[2]  # behind {{function_node …}}
         raise SpecError(
-            f"{builder.data_dir} is damaged: {error.message}",
+            f"{builder.data_dir} is damaged: {why}",
             "the files as TFDS wrote them",
             f"copy it again, or rm -r {builder.data_dir}",
         ) from error
