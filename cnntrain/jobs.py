@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ class Job:
         return self.record.get("status", "waiting")
 
     def values(self, varied: Sequence[str]) -> dict[str, str]:
-        """What it has for the keys that differ between jobs."""
+        """What it has for the keys that differ between jobs, as people read it."""
         given = dict(text.partition("=")[::2] for text in self.overrides)
-        return {key: given.get(key, "") for key in varied}
+        return {key: short(given.get(key, "")) for key in varied}
 
 
 class Sweep:
@@ -125,10 +126,11 @@ class Sweep:
 
     def add(self, overrides: Sequence[str]) -> Job:
         """The next job, in a directory that its number and what varies give the name."""
-        number, varied = len(self.jobs), set(self.varied)
-        words = sorted(text for text in overrides if text.partition("=")[0] in varied)
-        slug = re.sub(r"[^\w=.,+-]+", "-", ",".join(words))[:100]
-        job = Job(number, self.folder / f"{number}_{slug}", tuple(overrides))
+        job = Job(len(self.jobs), self.folder, tuple(overrides))
+        values = sorted(job.values(self.varied).items())
+        words = ",".join(f"{key}={value}" for key, value in values)
+        slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
+        job = replaced(job, folder=self.folder / f"{job.number}_{slug}")
         self.jobs.append(job)
         return job
 
@@ -151,6 +153,14 @@ class Sweep:
 
 
 SUMMARY = ("status", "reason", "retried", "started", "ended")
+
+
+def short(text: str) -> str:
+    """A number with so many digits as say something; other texts as they are."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 8 else text
+    except ValueError:
+        return text
 
 
 def best(job: Job) -> float | None:

@@ -83,6 +83,13 @@ def check(override: Override, config_dir: str | None) -> None:
 
 def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
     """The overrides of each job of a sweep: every combination, the last key varying fastest."""
+    for override in map(parse, overrides):
+        if override.is_interval_sweep():
+            raise SpecError(
+                f"{override.input_line} is no list of values",
+                "values to combine, or a search",
+                f"cnntrain -m hydra/sweeper=optuna {override.input_line}",
+            )
     try:
         planned = BasicSweeper.split_arguments(parsed(overrides, config_dir), None)[0]
     except HydraException as error:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from cnntrain.board import history
 from cnntrain.components import vocabulary
 from cnntrain.errors import SpecError
@@ -87,7 +89,7 @@ class Trials:
         number = len(self.sweep.jobs)
         if number >= self.settings.n_trials:
             return None
-        self.study.sampler = self.sampler(self.settings.seed + number)
+        self.study.sampler = self.sampler(number)
         trial = self.study.ask(self.space)
         job = self.sweep.add(self.overrides(trial.params))
         self.at_work[job.number], self.told[job.number] = trial, set()
@@ -131,7 +133,9 @@ class Trials:
             return kinds.IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=step)
         return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
-    def sampler(self, seed: int) -> Any:
+    def sampler(self, number: int) -> Any:
+        """The sampler of one trial."""
+        seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
         if self.settings.sampler == "random":
             return self.optuna.samplers.RandomSampler(seed=seed)
         startup = self.settings.random_trials
