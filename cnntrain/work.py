@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.compose import compose
+import yaml
+
 from cnntrain.errors import Diverged, OutOfMemory
 from cnntrain.jobs import GOOD, Job, Sweep, read_json
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
@@ -37,7 +38,7 @@ class Task:
     flags: tuple[str, ...]  # of the command line, such as --config-dir
     cwd: Path  # in which the overrides' paths mean what they did
     on_error: str
-    retry_batch: int | None  # the batch of a second try if memory does not suffice
+    retry_oom: bool
 
     @property
     def stop(self) -> Path:
@@ -54,15 +55,10 @@ class Task:
 
 def task(sweep: Sweep, job: Job) -> Task:
     """What it takes to do a job of a sweep."""
-    plan, batch = sweep.plan, None
-    if plan["sweep"]["retry_oom"]:
-        config_dir = plan["flags"][-1] if plan["flags"] else None
-        config = compose(job.overrides, config_dir).config
-        half = config["batch_size"] // 2
-        batch = half if half and half % config["accumulate"] == 0 else None
+    plan, asked = sweep.plan, sweep.plan["sweep"]
     return Task(
         job.folder, job.overrides, tuple(plan["flags"]), Path(plan["cwd"]),
-        plan["sweep"]["on_error"], batch,
+        asked["on_error"], asked["retry_oom"],
     )  # fmt: skip
 
 
@@ -72,13 +68,20 @@ def work(task: Task, gpu: str | None = None) -> None:
         return
     task.folder.mkdir(exist_ok=True)
     status = live(task, task.overrides, gpu)
-    if status == "out of memory" and task.retry_batch:
+    if status == "out of memory" and task.retry_oom and (half := half_the_batch(task.folder)):
         reason = read_json(task.record)["reason"]
         clear(task.folder)
-        again = (*task.overrides, f"batch_size={task.retry_batch}")
-        status = live(task, again, gpu, retried=f"batch_size={task.retry_batch} after {reason}")
+        again = (*task.overrides, f"batch_size={half}")
+        status = live(task, again, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD, "interrupted") and task.on_error == "stop":
         task.stop.write_text(BEGIN_NONE, encoding="utf-8")
+
+
+def half_the_batch(folder: Path) -> int | None:
+    """Half the batch of a run, or None if that is not one, or not of its number of pieces."""
+    config = yaml.safe_load(Run(folder).spec.read_text(encoding="utf-8"))
+    half, odd = divmod(config["batch_size"], 2)
+    return half if half and not odd and half % config["accumulate"] == 0 else None
 
 
 def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) -> str:

@@ -61,7 +61,7 @@ def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command,
     done = command("resume", "sweep")  # refused again; diverged is left alone; killed goes on
     assert done.returncode == 1
     assert statuses(tmp_path / "sweep") == ["finished", "refused", "diverged", "refused"]
-    for words in ("job 2, optimizer.learning_rate=1e30", "diverged: the loss is not finite"):
+    for words in ("job 2, optimizer.learning_rate=1e+30", "diverged: the loss is not finite"):
         assert words in done.stdout
     assert "resumed" in json.loads((good / "run.json").read_text())
 
@@ -137,12 +137,12 @@ def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkey
     def live(task, overrides, gpu, **facts):
         lives.append((overrides, facts))
         task.folder.joinpath("job.json").write_text('{"reason": "out of memory: too much"}')
-        task.folder.joinpath("run.json").write_text("{}")
+        task.folder.joinpath("spec.yaml").write_text("{batch_size: 128, accumulate: 2}")
         return "out of memory" if len(lives) == 1 else "finished"
 
     monkeypatch.setattr(work, "live", live)
     job = tmp_path / "0_"
-    work.work(work.Task(job, ("seed=1",), (), tmp_path, "continue", 64))
+    work.work(work.Task(job, ("seed=1",), (), tmp_path, "continue", True))
     assert [overrides for overrides, _ in lives] == [("seed=1",), ("seed=1", "batch_size=64")]
     assert lives[1][1]["retried"].startswith("batch_size=64 after out of memory")
 
@@ -195,19 +195,6 @@ def test_directory_of_a_finished_sweep_is_resumed_without_doing_anything(command
     assert done.returncode == 0, done.stderr
     assert {k: v for k, v in mtimes(tmp_path / "sweep").items() if "_seed" in k} == before
     assert command("resume", "sweep", "seed=3").returncode == 2
-
-
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
-@pytest.mark.slow
-def test_launcher_runs_the_jobs(command, tmp_path, launcher):
-    pytest.importorskip(launcher.partition("_")[0])
-    words = ["-m", "seed=1,2", "batch_size=128,5000", *SHORT, "sweep.jobs=2"]
-    done = command(*words, f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")
-    assert done.returncode == 1, done.stderr
-    assert statuses(tmp_path / "sweep") == ["finished", "refused"] * 2
-    done = command("resume", "sweep")
-    assert done.returncode == 1, done.stderr
-    assert statuses(tmp_path / "sweep") == ["finished", "refused"] * 2
 
 
 @pytest.mark.slow
