@@ -2,6 +2,7 @@
 
 import csv
 import math
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from cnntrain.jobs import ENDED, Job, Sweep, best, read_json
 from cnntrain.runs import Run
 
 REDRAW_SECONDS = 0.5
+STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
 CHROME = 7  # lines of the table that are no jobs
 
 
@@ -91,10 +93,10 @@ class Board:
         shown.caption = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
         shown.add_column("job", justify="right")
         for key in self.sweep.varied:
-            shown.add_column(escape(key.rpartition(".")[2]), overflow="ellipsis", no_wrap=True)
-        for heading in ("epoch", self.monitor, "left"):
-            shown.add_column(heading, justify="right", no_wrap=True)
-        shown.add_column("state", no_wrap=True, overflow="ellipsis")
+            shown.add_column(escape(key.rpartition(".")[2].replace("_", " ")))
+        for heading in ("epoch", self.monitor.replace(".", " "), "left"):
+            shown.add_column(heading, justify="right", min_width=len("epoch"))
+        shown.add_column("state", no_wrap=True)
         for job in jobs[:room]:
             shown.add_row(*self.cells(job, self.sweep.varied))
         return shown
@@ -111,7 +113,7 @@ class Board:
             found.epoch,
             "" if found.best is None else f"{found.best:.4f}",
             "" if found.left is None else clock(found.left),
-            escape(state),
+            escape(textwrap.shorten(state, STATE_WIDTH, placeholder="…")),
         ]
 
 
