@@ -215,6 +215,6 @@ def leaves(node: Any, prefix: str = "") -> list[str]:
     return keys
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     text = str(error) or str(error.__cause__) or type(error).__name__
     return text.strip().splitlines()[0].rstrip(".")

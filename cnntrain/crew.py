@@ -1,12 +1,14 @@
 """Jobs are handed to the launcher while there are any, and watched until the last has ended."""
 
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol
 
 from cnntrain.board import Board
+from cnntrain.compose import first_line
 from cnntrain.jobs import Job, Sweep
 from cnntrain.launchers import launcher, shared_out
 from cnntrain.runs import now, write_json
@@ -87,12 +89,23 @@ class Crew:
             self.busy[pool.submit(self.launch, tasks)] = batch
 
     def collect(self) -> None:
-        """Take back what has ended; an engine may have lost a job, which then has not said so."""
+        """Take back what has ended, with or without a word."""
         for future in [future for future in self.busy if future.done()]:
             for job in self.busy.pop(future):
-                if job.status == "running":
-                    lost = {"status": "killed", "reason": "lost by its launcher", "ended": now()}
-                    write_json(job.folder / "job.json", job.record | lost)
+                error = future.exception()
+                if job.status in ("running", "waiting") and (error or not self.sweep.stop.exists()):
+                    lost(job, error)
                 self.supply.ended(job)
             self.sweep.summarise()
-            future.result()
+
+
+def lost(job: Job, error: BaseException | None) -> None:
+    """Record that whoever had a job, a worker of an engine say, died before it could say so."""
+    job.folder.mkdir(exist_ok=True)
+    reason = "lost by its launcher"
+    if error is not None:
+        reason += f": {type(error).__name__}: {first_line(error)}"
+        with (job.folder / "console.log").open("a", encoding="utf-8") as console:
+            traceback.print_exception(error, file=console)
+    facts = {"status": "killed", "reason": reason, "ended": now()}
+    write_json(job.folder / "job.json", {"overrides": job.overrides} | job.record | facts)

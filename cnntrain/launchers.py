@@ -5,16 +5,18 @@ how a job ended is in its directory. Keyword-only parameters come from `conf/hyd
 """
 
 import importlib
+import os
 import queue
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.work import Task, work
+from cnntrain.work import POLL_SECONDS, Task, work
 
 Launch = Callable[[Sequence[Task]], None]
 ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> what it needs
@@ -75,8 +77,13 @@ def with_submitit(
     first = {key: given.pop(key) for key in ("cluster", "slurm_max_num_timeout") if key in given}
     executor = submitit.AutoExecutor(folder=folder / "submitit" / "%j", **first)
     executor.update_parameters(**given)
-    for job in executor.map_array(Resubmitted(), tasks):
-        job.result()
+    jobs = executor.map_array(Resubmitted(), tasks)
+    while not all(job.done() for job in jobs):
+        if tasks[0].stop.exists():
+            for job in jobs:
+                if job.state == "PENDING":  # those at work see the file
+                    job.cancel(check=False)
+        time.sleep(POLL_SECONDS)
 
 
 class Resubmitted:
@@ -127,8 +134,6 @@ def shared_out(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]:
 
 def visible() -> list[str]:
     """The numbers of the GPUs that NVIDIA's tool lists, or those that the environment names."""
-    import os
-
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu]
     if shutil.which("nvidia-smi") is None:

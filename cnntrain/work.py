@@ -26,6 +26,8 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 POLL_SECONDS = 0.1
 # What the sweep's file `stop` may say.
 BEGIN_NONE, LEAVE, NOW = "begin no other", "leave", "now"
+# More jobs than GPUs: none takes all memory of one at once.
+SHARED = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 KINDS = {Diverged.__name__: "diverged", OutOfMemory.__name__: "out of memory"}
 
 
@@ -100,7 +102,7 @@ def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) 
         process = subprocess.Popen(
             [sys.executable, "-m", "cnntrain.child", *words],
             cwd=task.cwd if task.cwd.is_dir() else None,
-            env=os.environ | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
+            env=os.environ | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} | SHARED),
             stdin=subprocess.PIPE,  # its end is the end of the sweep: see child.py
             stdout=console,
             stderr=subprocess.STDOUT,

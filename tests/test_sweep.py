@@ -231,7 +231,7 @@ def quick_child(tmp_path: Path) -> Path:
     folder = tmp_path / "quick"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import json, sys, time\n"
+        "import json, os, sys, time\n"
         "from pathlib import Path\n"
         "if 'cnntrain.child' in sys.orig_argv:\n"
         '    run = Path(sys.orig_argv[-1].split("\'")[1])\n'
@@ -240,7 +240,7 @@ def quick_child(tmp_path: Path) -> Path:
         "    report = {'monitor': {'best': 0.5}, 'valid': part, 'test': part}\n"
         "    time.sleep(0.3)\n"
         "    (run / 'report.json').write_text(json.dumps(report))\n"
-        "    raise SystemExit\n"
+        "    os._exit(0)\n"
     )
     return folder
 
