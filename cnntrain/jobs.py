@@ -56,7 +56,7 @@ class Sweep:
     """A sweep's directory. Its files are replaced whole."""
 
     def __init__(self, folder: Path):
-        self.folder = folder.absolute()
+        self.folder = folder = folder.absolute()
         self.file = folder / "sweep.yaml"
         self.stop, self.database = folder / "stop", folder / "search.db"
         self.lock = FileLock(folder / "lock")  # held by the process that runs the jobs

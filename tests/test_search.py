@@ -42,17 +42,18 @@ def trials(tmp_path):
     from cnntrain.jobs import Sweep
     from cnntrain.search import Trials, search
 
-    config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 3, "pruner": "median",
+    config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 2, "pruner": "median",
               "prune_from_trial": 2, "prune_from_epoch": 1, "params": {}}  # fmt: skip
     space = ["optimizer.learning_rate=tag(log,interval(1e-4,1))", "batch_size=choice(32,64)"]
     keys = [text.partition("=")[0] for text in space]
     plan = {"overrides": [], "varied": keys, "fixed": ["seed=1"], "flags": []}
 
-    def make(folder: str = "sweep", monitor: str = "valid.accuracy"):
+    def make(folder: str = "sweep", n_trials: int = 6):
+        config["n_trials"] = n_trials
         path = tmp_path / folder
         sweep = Sweep(path) if path.exists() else Sweep.begin(path, plan, [])
         sweep.plan = plan
-        return Trials(sweep, search(config), axes(space), monitor)
+        return Trials(sweep, search(config), axes(space), "valid.accuracy")
 
     return make
 
@@ -72,12 +73,12 @@ def value_of(job) -> float:
 
 
 def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials):
-    whole = trials("whole")
+    whole = trials("whole", 4)
     while job := whole.next():
         end(job, "finished", value_of(job))
         whole.ended(job)
-    for _ in range(10):  # killed before every second trial, with one at work
-        broken = trials("broken")
+    for _ in range(5):  # killed before every second trial, with one at work
+        broken = trials("broken", 4)
         for turn in range(2):
             if not (job := broken.next()):
                 break

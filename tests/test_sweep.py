@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
+
+from cnntrain.errors import SpecError
 
 SHORT = ["model=mlp_256_128", "epochs=1", "max_steps=2"]
 
@@ -275,3 +278,44 @@ def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command
 
 def finished(job: Path) -> bool:
     return json.loads((job / "job.json").read_text())["status"] == "finished"
+
+
+def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+    from cnntrain import launchers
+    from cnntrain.board import Board
+    from cnntrain.crew import Crew, Grid
+    from cnntrain.jobs import Sweep
+    from cnntrain.signals import Signals
+
+    def work(task, gpu=None):
+        task.folder.mkdir()
+        if task.folder.name.startswith("0"):
+            raise OSError("no space is left")
+        status = "running" if task.folder.name.startswith("1") else "finished"
+        (task.folder / "job.json").write_text(json.dumps({"status": status}))
+
+    monkeypatch.setattr(launchers, "work", work)
+    settings = {"on_error": "continue", "retry_oom": False}
+    plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": "/", "sweep": settings}
+    plan |= {"launcher": {"name": "local"}}
+    sweep = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"], ["seed=2"], ["seed=3"]])
+    with Signals() as signals, Board(sweep, 3, "valid.accuracy", Console()) as board:
+        Crew(sweep, Grid(sweep), 2, None).work(signals, board)
+    assert [job.status for job in sweep.jobs] == ["killed", "killed", "finished"]
+    assert [job["reason"] for job in jobs_of(sweep.folder)] == [
+        "lost by its launcher: OSError: no space is left",
+        "lost by its launcher",
+        None,
+    ]
+    assert "Traceback" in (sweep.jobs[0].folder / "console.log").read_text()
+
+
+def test_sweep_that_runs_is_not_run_twice(tmp_path):
+    from cnntrain.jobs import Sweep
+
+    plan = {"overrides": [], "varied": ["seed"]}
+    begun = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"]])
+    with pytest.raises(SpecError, match="is being run by another process"):
+        Sweep.reopen(begun.folder)
+    begun.lock.release()
+    assert [job.overrides for job in Sweep.reopen(begun.folder).jobs] == [("seed=1",)]
