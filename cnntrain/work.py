@@ -150,7 +150,7 @@ def wait(process: subprocess.Popen[bytes], task: Task) -> tuple[int, bool]:
 def outcome(run: Run, code: int, said: str) -> tuple[str, str | None]:
     """How a process ended, and why: from its exit code, its run.json and what it printed."""
     record = read_json(run.record)
-    if code == 0:
+    if code == 0 or record.get("status") == "finished":  # a signal may come as it leaves
         return "finished", None
     if code in (INTERRUPTED, TERMINATED, -signal.SIGTERM, -signal.SIGINT):
         return "interrupted", None

@@ -6,7 +6,7 @@ import signal
 import sqlite3
 
 import pytest
-from test_sweep import begin, mtimes, statuses, wait_until
+from test_sweep import begin, finished, mtimes, statuses, wait_until
 
 from cnntrain.errors import SpecError
 from cnntrain.multirun import Axis, axes
@@ -124,13 +124,14 @@ def test_hopeless_trial_is_asked_to_stop(trials):
 
 @pytest.mark.slow
 def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, tmp_path):
-    words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=20", "epochs=2",
+    words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=20", "epochs=1",
              "model=mlp_256_128", "sweep.jobs=2", "hydra.sweep.dir=sweep"]  # fmt: skip
     process, sweep = begin(*words, cwd=tmp_path), tmp_path / "sweep"
     wait_until(lambda: len(list(sweep.glob("*/report.json"))) >= 4, process, 900)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 130
-    before = {job.parent: mtimes(job.parent) for job in sweep.glob("*/report.json")}
+    before = {job: mtimes(job) for job in sweep.glob("*_*/") if finished(job)}
+    assert len(before) >= 3
     done = command("resume", "sweep")
     assert done.returncode == 0, done.stderr
     assert all(mtimes(job) == times for job, times in before.items())
