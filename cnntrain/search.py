@@ -22,6 +22,7 @@ from cnntrain.launchers import needed
 from cnntrain.multirun import Axis
 from cnntrain.runs import Run
 
+OLDEST = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
 # What makes a trial short, and is left out of the command that trains the best in full.
 SHORTENING = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
 
@@ -47,11 +48,23 @@ def search(config: Mapping[str, Any]) -> Search:
     return Search(**convert_all(values, fields, "hydra.sweeper"))
 
 
+def engine() -> Any:
+    """Optuna's module; SpecError if it is missing or of another time."""
+    optuna = needed("optuna")
+    if int(optuna.__version__.partition(".")[0]) < OLDEST:
+        raise SpecError(
+            f"optuna {optuna.__version__} is installed",
+            f"version {OLDEST} or newer",
+            "pip install --upgrade 'cnntrain[optuna]'",
+        )
+    return optuna
+
+
 class Trials:
     """The jobs of a search, one after another, each from what those before it gave."""
 
     def __init__(self, sweep: Sweep, settings: Search, axes: Sequence[Axis], monitor: str):
-        self.optuna = needed("optuna")
+        self.optuna = engine()
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.distribution(axis) for axis in axes}

@@ -28,7 +28,7 @@ from cnntrain.knobs import Count, Natural, convert_all
 from cnntrain.launchers import launcher
 from cnntrain.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.runs import Run
-from cnntrain.search import Trials, inside, search, space
+from cnntrain.search import Trials, engine, inside, search, space
 from cnntrain.signals import Signals
 from cnntrain.spec import Spec, spec
 
@@ -70,7 +70,9 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         planned = tried = jobs(theirs, config_dir)
     checked = [spec(compose(words, config_dir).config) for words in tried]
     plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
-    launcher(asked.launcher, [None], asked.folder)  # refused now, if it cannot be used
+    launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
+    if "space" in plan:
+        engine()
     begun = Sweep.begin(asked.folder, plan, planned)
     return run(begun)
 
@@ -104,8 +106,14 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
             )
         begun.plan[part][key] = override.value()
     settings_of(begun.plan["sweep"])
+    if searched(begun):
+        search(begun.plan["sweeper"])
     begun.write()
     return run(begun)
+
+
+def searched(sweep: Sweep) -> bool:
+    return sweep.plan["sweeper"]["name"] == "optuna"
 
 
 def wait_for_orphan(job: Job) -> None:
@@ -128,7 +136,7 @@ def run(sweep: Sweep) -> int:
     """Run the jobs that are left; show what came out; return 0, or 1 if a job failed."""
     settings, monitor = settings_of(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: Supply = Grid(sweep)
-    if sweep.plan["sweeper"]["name"] == "optuna":
+    if searched(sweep):
         found = axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
         supply = Trials(sweep, search(sweep.plan["sweeper"]), found, monitor)
     for job in sweep.left():
