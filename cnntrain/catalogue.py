@@ -132,7 +132,7 @@ def defaults() -> dict[str, str]:
 def settings() -> list[str]:
     """The settings of a run outside the groups."""
     config = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
-    return [key for key in config if key not in ("defaults", "hydra", *GROUPS)]
+    return [key for key in config if key not in ("defaults", "hydra", "sweep", *GROUPS)]
 
 
 def group_of(option: str) -> str | None:

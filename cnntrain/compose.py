@@ -12,9 +12,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import create_config_search_path
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -27,10 +25,8 @@ from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import show
 
-# A directory name for an override: initializer=zeros,model=vgg16
-OmegaConf.register_new_resolver(
-    "slug", lambda text: re.sub(r"[^\w=.,+-]+", "-", text)[:100], replace=True
-)
+# The keys that say how a sweep runs; no job's spec knows of them.
+OF_A_SWEEP = re.compile(r"(sweep|hydra\.(sweep|sweeper|launcher)|hydra/(sweeper|launcher))(\..*)?")
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,28 @@ class Composed:
 
     config: dict[str, Any]
     run_dir: Path
-    sweep_dir: Path
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
+    for override in map(parse, overrides):
+        if OF_A_SWEEP.fullmatch(override.key_or_group):
+            text = override.input_line
+            raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+    whole = composed(overrides, config_dir)
+    config, run_dir = whole, whole.pop("hydra")["run"]["dir"]
+    del config["sweep"]
+    if not run_dir:
+        raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
+    for group in GROUPS:
+        if isinstance(knobs := config.get(group), dict):
+            known = options(group, config_dir)
+            config[group] = {key: completed(value, known) for key, value in knobs.items()}
+    return Composed(config, Path(run_dir))
+
+
+def composed(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+    """Everything, as plain values: of Hydra's own only what is used."""
     folder = user_folder(config_dir)
     parsed = [parse(text) for text in overrides]
     for override in parsed:
@@ -52,18 +65,17 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed
     try:
         whole = hydra(search + list(overrides))
         ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
-        config = OmegaConf.to_container(ours, resolve=True)
-        run_dir, sweep_dir = whole.hydra.run.dir, whole.hydra.sweep.dir
+        plain = OmegaConf.to_container(ours, resolve=True)
+        assert isinstance(plain, dict)
+        own = {key: used(whole.hydra[key]) for key in ("sweeper", "launcher")}
+        own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
     except (HydraException, OmegaConfBaseException) as error:
         raise retold(error, parsed, search) from None
-    if not run_dir:
-        raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
-    assert isinstance(config, dict)
-    for group in GROUPS:
-        if isinstance(knobs := config.get(group), dict):
-            known = options(group, config_dir)
-            config[group] = {key: completed(value, known) for key, value in knobs.items()}
-    return Composed({str(k): v for k, v in config.items()}, Path(run_dir), Path(sweep_dir))
+    return {str(key): value for key, value in plain.items()} | {"hydra": own}
+
+
+def used(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
 
 
 def completed(value: Any, known: Mapping[str, Path]) -> Any:
@@ -83,36 +95,10 @@ def completed(value: Any, known: Mapping[str, Path]) -> Any:
     return parts
 
 
-def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
-    """The overrides of each job of a sweep, in the order in which Hydra will run them."""
-    folder = user_folder(config_dir)
-    places = create_config_search_path(str(CONF))
-    if folder is not None:
-        places.append("--config-dir", f"file://{folder.absolute()}")
-    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(places))
-    for text in overrides:
-        parse(text)
-    try:
-        planned = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)[0]
-    except HydraException as error:
-        raise SpecError(first_line(error), "seed=1,2,3 or initializer=glob(*)") from None
-    if not planned:
-        raise SpecError(
-            f"{', '.join(text for text in overrides if parse(text).is_sweep_override())} is no job",
-            "at least one value for each key",
-            "seed=1,2,3 or initializer=glob(*)",
-        )
-    return planned
-
-
-def swept(overrides: Sequence[str]) -> list[str]:
-    """The keys of the overrides that take more than one value."""
-    parsed = [parse(text) for text in overrides]
-    return [override.get_key_element() for override in parsed if override.is_sweep_override()]
-
-
 def hydra(overrides: list[str]) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
+        for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
+            ConfigStore.instance().repo["hydra"].get(group, {}).clear()
         whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
     return whole
@@ -229,6 +215,6 @@ def leaves(node: Any, prefix: str = "") -> list[str]:
     return keys
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     text = str(error) or str(error.__cause__) or type(error).__name__
     return text.strip().splitlines()[0].rstrip(".")

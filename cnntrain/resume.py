@@ -9,6 +9,7 @@ import yaml
 from cnntrain.arguments import arguments
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
+from cnntrain.jobs import Sweep
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.training import bring_to_an_end
@@ -18,16 +19,21 @@ MATTERS = ("versions", "platform", "cpu_count")
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run stopped."""
+    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run, or a sweep, stopped."""
     parser = arguments("resume")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args(words)
     if given.help:
         print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
+        print("       cnntrain resume SWEEP [sweep.jobs=N] [hydra.sweeper.n_trials=N]")
         return 0
     if given.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
+    if Sweep(Path(given.run)).file.is_file():
+        from cnntrain.sweep import resume
+
+        return resume(Path(given.run), given.overrides)
     checked, run, notes = reopened(Path(given.run), given.overrides)
     for note in notes:
         print(note)

@@ -35,6 +35,9 @@ PACKAGES = (
     "hydra-core",
 )  # fmt: skip
 
+# What a sweep keeps in the directory of a job before, and after, it is that of a run.
+OF_A_JOB = ("job.json", "console.log")
+
 
 class Run:
     """One run's directory. Files are replaced whole or appended to, never half-written."""
@@ -59,7 +62,7 @@ class Run:
         try:
             run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
+            if any(path.name not in OF_A_JOB for path in folder.iterdir()):
                 raise FileExistsError
             run.state.mkdir()  # whoever makes it has the run
         except FileExistsError:

@@ -1,113 +1,193 @@
-"""Sweeps: Hydra says which jobs there are, and each runs as a process of its own.
+"""Sweeps: `cnntrain -m`, and `cnntrain resume` of its directory.
 
-A job is the same command as a run alone, so it has the same weights bit for bit, and a job that
-fails takes nothing with it.
+A job is the same command as a run alone, in a process of its own: it has the same weights bit for
+bit, and one that fails takes nothing with it. What a sweep knows is in files: sweep.yaml says what
+was planned, the jobs' directories how each stands. So going on is the same as beginning, with the
+jobs that are left.
 """
 
-import json
-import math
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from filelock import Timeout
 from rich import box
 from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.catalogue import CONF
-from cnntrain.compose import compose, jobs, swept
+from cnntrain.board import Board
+from cnntrain.components import vocabulary
+from cnntrain.compose import compose, parse
+from cnntrain.crew import Crew, Grid, Supply
 from cnntrain.errors import SpecError
+from cnntrain.jobs import GOOD, Job, Sweep, read_json
+from cnntrain.knobs import Count, Natural, convert_all
+from cnntrain.launchers import launcher
+from cnntrain.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.runs import Run
+from cnntrain.search import Trials, engine, inside, search, space
 from cnntrain.signals import Signals
-from cnntrain.spec import spec
+from cnntrain.spec import Spec, spec
+
+ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How jobs are run; `conf/config.yaml` says what each does."""
+
+    jobs: Count
+    gpus: Literal["auto"] | list[Natural] | None
+    on_error: Literal["continue", "stop"]
+    retry_oom: bool
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
-    """Check every job, run them one after the other, and show what came out.
+    """Check every job, run them, and show what came out.
 
     Returns 0, or 1 if a job failed. A mistake in any job is answered before the first begins.
     """
-    planned = jobs(overrides, config_dir)
-    for asked in planned:
-        spec(compose(asked, config_dir).config)
-    folder = compose(planned[0], config_dir).sweep_dir
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    asked = machinery([text for text in overrides if of_a_sweep(text)], config_dir)
+    theirs = [text for text in overrides if not of_a_sweep(text)]
+    fixed, varied = [t for t in theirs if not several(t)], [t for t in theirs if several(t)]
+    settings_of(asked.settings)
+    plan: dict[str, Any] = {
+        "overrides": list(overrides),
+        "flags": ["--config-dir", str(Path(config_dir).absolute())] if config_dir else [],
+        "cwd": str(Path.cwd()),
+        "sweep": asked.settings,
+        "launcher": asked.launcher,
+        "sweeper": asked.sweeper,
+    }
+    if asked.sweeper["name"] == "optuna":
+        varied = space(varied, fixed, search(asked.sweeper).params)
+        tried, planned = [fixed + words for words in inside(axes(varied, config_dir))], []
+        plan |= {"fixed": fixed, "space": varied}
+    else:
+        planned = tried = jobs(theirs, config_dir)
+    checked = [spec(compose(words, config_dir).config) for words in tried]
+    plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
+    launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
+    if "space" in plan:
+        engine()
+    begun = Sweep.begin(asked.folder, plan, planned)
+    return run(begun)
+
+
+def monitored(checked: Sequence[Spec]) -> str:
+    """The one value by which the jobs are compared."""
+    names = sorted({job.monitor for job in checked})
+    if len(names) > 1:
+        raise SpecError(f"monitor differs between jobs: {', '.join(names)}", "one monitor for all")
+    return names[0]
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    fields = vocabulary(Path(__file__))["Settings"].fields
+    return Settings(**convert_all(values, fields, "sweep"))
+
+
+def resume(folder: Path, overrides: Sequence[str]) -> int:
+    """`cnntrain resume SWEEP`: run what is missing, go on with what was interrupted.
+
+    A job that is done is not touched. What runs the jobs may change, and how many trials there are.
+    """
+    begun = Sweep.reopen(folder)
+    for override in map(parse, overrides):
+        section, _, key = override.key_or_group.rpartition(".")
+        part = {"sweep": "sweep", "hydra.sweeper": "sweeper"}.get(section, "")
+        if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
+            raise SpecError(
+                f"{override.key_or_group} cannot change within a sweep",
+                [*(f"sweep.{name}" for name in begun.plan["sweep"]), "hydra.sweeper.n_trials"],
+            )
+        begun.plan[part][key] = override.value()
+    settings_of(begun.plan["sweep"])
+    if searched(begun):
+        search(begun.plan["sweeper"])
+    begun.write()
+    return run(begun)
+
+
+def searched(sweep: Sweep) -> bool:
+    return sweep.plan["sweeper"]["name"] == "optuna"
+
+
+def wait_for_orphan(job: Job) -> None:
+    """A job whose sweep was killed writes its state and leaves; then its run is free."""
+    lock = Run(job.folder).lock
+    if not job.folder.is_dir() or not Path(lock.lock_file).exists():
+        return
+    try:
+        lock.acquire(timeout=ORPHAN_SECONDS)
+        lock.release()
+    except Timeout:
         raise SpecError(
-            f"{folder} is not empty",
-            "a directory of its own for every sweep",
-            "leave hydra.sweep.dir out, or name a new one",
-        )
-    varied = swept(overrides)
-    fixed = [word.partition("=")[0] for word in overrides if word.partition("=")[0] not in varied]
-    search = ["--config-dir", str(Path(config_dir).absolute())] if config_dir else []
-    codes: list[int] = []
-
-    def job(_: DictConfig) -> float:
-        """Run one job; return its best monitored value, for Hydra's optimising sweepers."""
-        this = HydraConfig.get()
-        asked, out = list(this.overrides.task), Path(this.runtime.output_dir)
-        print(f"\n[{len(codes) + 1}/{len(planned)}] {' '.join(asked)}", flush=True)
-        words = [*search, *asked, f"hydra.run.dir='{out}'"]
-        codes.append(wait([sys.executable, "-m", "cnntrain", *words]))
-        report = results(out)
-        return report["monitor"]["best"] if report else math.nan
-
-    sys.argv = ["cnntrain", "--multirun", *search, *overrides]
-    sys.argv += [f"hydra.sweep.dir='{folder}'"]
-    sys.argv += [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(job)()
-    RichConsole().print(table(folder, planned, varied))
-    print(f"results in {folder}")
-    return 1 if any(codes) else 0
+            f"{job.folder} is being trained by another process",
+            "jobs that nothing is at work on",
+            "wait for it, or stop it",
+        ) from None
 
 
-def wait(command: list[str]) -> int:
-    """Run a job to its end; Ctrl-C and SIGTERM are passed on, it stops cleanly, and so do we."""
-    with Signals() as signals:
-        process = subprocess.Popen(command, process_group=0)  # signals reach it through us, once
-        forwarded = False
-        try:
-            while process.poll() is None:
-                if signals.received is not None and not forwarded:
-                    process.send_signal(signals.received)
-                    forwarded = True
-                time.sleep(0.1)
-        finally:
-            process.kill()  # a second Ctrl-C; otherwise it has ended
+def run(sweep: Sweep) -> int:
+    """Run the jobs that are left; show what came out; return 0, or 1 if a job failed."""
+    settings, monitor = settings_of(sweep.plan["sweep"]), sweep.plan["monitor"]
+    supply: Supply = Grid(sweep)
+    if searched(sweep):
+        found = axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        supply = Trials(sweep, search(sweep.plan["sweeper"]), found, monitor)
+    for job in sweep.left():
+        wait_for_orphan(job)
+    try:
+        with Signals() as signals, Board(sweep, supply.total, monitor, RichConsole()) as board:
+            Crew(sweep, supply, settings.jobs, settings.gpus).work(signals, board)
+    finally:
+        sweep.summarise()
+        sweep.stop.unlink(missing_ok=True)
+    if signals.received:
+        print(f"Interrupted; cnntrain resume {sweep.folder} goes on.", file=sys.stderr)
     signals.leave()
-    return process.wait()
+    conclude(sweep, supply)
+    return 0 if all(job.status in GOOD for job in sweep.jobs) else 1
 
 
-def results(folder: Path) -> dict[str, Any] | None:
-    """The report of a job, or None if it has none."""
-    report = Run(folder).report
-    return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None
+def conclude(sweep: Sweep, supply: Supply) -> None:
+    """Show what came out: a row a job, what failed and why, the best of a search."""
+    RichConsole().print(table(sweep))
+    for line in [*failures(sweep), *supply.said()]:
+        print(line)
+    print(f"results in {sweep.folder}")
 
 
-def table(folder: Path, planned: list[list[str]], varied: list[str]) -> Table:
+def failures(sweep: Sweep) -> list[str]:
+    """The jobs that did not finish, each with its reason."""
+    lines = []
+    for job in sweep.jobs:
+        if job.status not in GOOD:
+            what = " ".join(f"{key}={value}" for key, value in job.values(sweep.varied).items())
+            reason = f": {reason}" if (reason := job.record.get("reason")) else ""
+            lines.append(f"job {job.number}, {what}, {job.status}{reason}")
+    if any(job.status not in GOOD for job in sweep.left()):
+        lines.append(f"cnntrain resume {sweep.folder} runs what is missing")
+    return lines
+
+
+def table(sweep: Sweep) -> Table:
     """A row a job: what was varied in it, how it ended, and its accuracies."""
     shown = Table(box=box.SIMPLE_HEAD)
     shown.add_column("job", justify="right")
-    for key in varied:
+    for key in sweep.varied:
         shown.add_column(escape(key))
     for heading in ("status", "valid accuracy", "test accuracy"):
         shown.add_column(heading, justify="left" if heading == "status" else "right")
-    for number, asked in enumerate(planned):
-        values = dict(word.partition("=")[::2] for word in asked)
-        out = next(folder.glob(f"{number}_*"), folder)
-        run = Run(out)
-        status = run.read().get("status", "refused") if run.record.is_file() else "refused"
-        report = results(out)
-        scores = ["", ""]
+    for job in sweep.jobs:
+        report, scores = read_json(Run(job.folder).report), ["", ""]
         if report:
             weights = "best" if "best" in report["valid"] else "final"
             scores = [f"{report[part][weights]['accuracy']:.4f}" for part in ("valid", "test")]
-        shown.add_row(str(number), *(escape(values[key]) for key in varied), status, *scores)
+        values = map(escape, job.values(sweep.varied).values())
+        shown.add_row(str(job.number), *values, job.status, *scores)
     return shown

@@ -92,7 +92,8 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         "skipped": dict(splits.skipped),
         "notes": list(splits.notes),
     }
-    run.update(**facts, data=data, class_names=splits.class_names)
+    planned = {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch}
+    run.update(**facts, data=data, class_names=splits.class_names, planned=planned)
     progress.note(introduction(spec, splits, fitting.network))
     for note in splits.notes:
         progress.note(note)

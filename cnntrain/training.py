@@ -53,7 +53,8 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
         run.say(f"failed: {error}")
-        run.finish("failed", error=str(error).partition("\n")[0])
+        kind = type(error).__name__
+        run.finish("failed", error=str(error).partition("\n")[0], kind=kind)
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:

@@ -1,0 +1,177 @@
+"""The directory of a sweep: what was planned, and how each job stands, read from its own directory.
+
+sweep.yaml   what was asked for, and the jobs that came of it, in full before the first begins
+jobs.json    how each job ended, and why
+search.db    the trials of a search, where one was asked for
+stop         while the sweep is being stopped: the word for all jobs, wherever they run
+0_seed=1/    a job: the directory of its run, and
+             job.json     who runs it, how it ended, and why
+             console.log  all that it printed
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from cnntrain.errors import SpecError
+from cnntrain.runs import Run, replace, write_json
+
+# How a job can stand. `DONE` is never run again; `GOOD` is no failure.
+GOOD = ("finished", "pruned")
+DONE = (*GOOD, "diverged")  # which the same spec does again
+ENDED = (*DONE, "failed", "out of memory", "refused", "killed")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: where it is, and the overrides that make it."""
+
+    number: int
+    folder: Path
+    overrides: tuple[str, ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What job.json says; empty before it has begun."""
+        return read_json(self.folder / "job.json")
+
+    @property
+    def status(self) -> str:
+        return self.record.get("status", "waiting")
+
+    def values(self, varied: Sequence[str]) -> dict[str, str]:
+        """What it has for the keys that differ between jobs, as people read it."""
+        given = dict(text.partition("=")[::2] for text in self.overrides)
+        return {key: short(given.get(key, "")) for key in varied}
+
+
+class Sweep:
+    """A sweep's directory. Its files are replaced whole."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder = folder.absolute()
+        self.file = folder / "sweep.yaml"
+        self.stop, self.database = folder / "stop", folder / "search.db"
+        self.lock = FileLock(folder / "lock")  # held by the process that runs the jobs
+        self.plan: dict[str, Any] = {}
+        self.jobs: list[Job] = []
+
+    @classmethod
+    def begin(
+        cls, folder: Path, plan: Mapping[str, Any], overrides: Sequence[Sequence[str]]
+    ) -> "Sweep":
+        """Claim a directory for a sweep and write down its plan, or raise SpecError."""
+        sweep = cls(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise FileExistsError
+        except (FileExistsError, NotADirectoryError):
+            raise SpecError(
+                f"{folder} is not empty",
+                "a directory of its own for every sweep",
+                "leave hydra.sweep.dir out, or name a new one",
+            ) from None
+        except OSError as error:
+            raise SpecError(
+                f"{folder} cannot be written: {error.strerror}",
+                "a directory that you may write to",
+                "hydra.sweep.dir=/another/place",
+            ) from error
+        sweep.hold()
+        sweep.plan = dict(plan)
+        for words in overrides:
+            sweep.add(words)
+        sweep.write()
+        return sweep
+
+    @classmethod
+    def reopen(cls, folder: Path) -> "Sweep":
+        """The sweep in a directory; SpecError while a process is at work on it."""
+        sweep = cls(folder)
+        sweep.hold()
+        sweep.plan = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
+        for words in sweep.plan.pop("jobs"):
+            sweep.add(words)
+        sweep.stop.unlink(missing_ok=True)
+        return sweep
+
+    def hold(self) -> None:
+        """Keep other processes off the sweep as long as this one lives."""
+        try:
+            self.lock.acquire(blocking=False)
+        except Timeout:
+            raise SpecError(
+                f"{self.folder} is being run by another process",
+                "a sweep that nothing is at work on",
+                "wait for it, or stop it",
+            ) from None
+
+    def write(self) -> None:
+        """Write sweep.yaml: what was asked for, and the jobs."""
+        plan = self.plan | {"jobs": [list(job.overrides) for job in self.jobs]}
+        text = yaml.safe_dump(plan, sort_keys=False, default_flow_style=None, width=100)
+        replace(self.file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
+
+    @property
+    def varied(self) -> list[str]:
+        return self.plan["varied"]
+
+    def add(self, overrides: Sequence[str]) -> Job:
+        """The next job, in a directory that its number and what varies give the name."""
+        job = Job(len(self.jobs), self.folder, tuple(overrides))
+        values = sorted(job.values(self.varied).items())
+        words = ",".join(f"{key}={value}" for key, value in values)
+        slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
+        job = replaced(job, folder=self.folder / f"{job.number}_{slug}")
+        self.jobs.append(job)
+        return job
+
+    def left(self) -> list[Job]:
+        """The jobs that are not done: not begun, interrupted, or failed in a way that may pass."""
+        return [job for job in self.jobs if job.status not in DONE]
+
+    def failed(self) -> list[Job]:
+        return [job for job in self.jobs if job.status in ENDED and job.status not in GOOD]
+
+    def summarise(self) -> None:
+        """Write jobs.json: how each job stands, and why."""
+        rows = [
+            {"job": job.number, "folder": job.folder.name, "overrides": job.overrides}
+            | {"status": "waiting", "reason": None}
+            | {key: value for key, value in job.record.items() if key in SUMMARY}
+            for job in self.jobs
+        ]
+        write_json(self.folder / "jobs.json", rows)
+
+
+SUMMARY = ("status", "reason", "retried", "started", "ended")
+
+
+def short(text: str) -> str:
+    """A number with so many digits as say something; other texts as they are."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 8 else text
+    except ValueError:
+        return text
+
+
+def best(job: Job) -> float | None:
+    """The best monitored value of a finished job."""
+    report = read_json(Run(job.folder).report)
+    return report["monitor"]["best"] if report else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file says; nothing if it is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}

@@ -1,0 +1,165 @@
+"""Search: the space, the trials, what is told of them, and that a stopped search goes on."""
+
+import json
+import shlex
+import signal
+import sqlite3
+
+import pytest
+from test_sweep import begin, finished, mtimes, statuses, wait_until
+
+from cnntrain.errors import SpecError
+from cnntrain.multirun import Axis, axes
+
+optuna = pytest.importorskip("optuna", minversion="4.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed=range(1,7,2)", Axis("seed", low=1, high=5, step=2, whole=True)),
+        ("batch_size=choice(32,64)", Axis("batch_size", ("32", "64"))),
+        ("model=vgg11,lenet5", Axis("model", ("vgg11", "lenet5"))),
+        ("initializer=glob(he_*)", Axis("initializer", ("he_normal", "he_uniform"))),
+        ("ema_decay=interval(0.1,0.9)", Axis("ema_decay", low=0.1, high=0.9)),
+        ("x=tag(log, interval(1e-4, 1e-1))", Axis("x", low=1e-4, high=1e-1, log=True)),
+        ("x=int(interval(2, 9))", Axis("x", low=2, high=9, whole=True)),
+    ],
+)
+def test_space_is_written_in_hydras_grammar(text, expected):
+    assert axes([text]) == [expected]
+
+
+@pytest.mark.parametrize("text", ["x=3", "x=interval(3,1)", "x=tag(log,interval(0,1))"])
+def test_what_is_no_space_is_refused(text):
+    with pytest.raises(SpecError):
+        axes([text])
+
+
+@pytest.fixture
+def trials(tmp_path):
+    """Make a search over two keys in a directory: trials() -> Trials, as often as it is resumed."""
+    from cnntrain.jobs import Sweep
+    from cnntrain.search import Trials, search
+
+    config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 2, "pruner": "median",
+              "prune_from_trial": 2, "prune_from_epoch": 1, "params": {}}  # fmt: skip
+    space = ["optimizer.learning_rate=tag(log,interval(1e-4,1))", "batch_size=choice(32,64)"]
+    keys = [text.partition("=")[0] for text in space]
+    plan = {"overrides": [], "varied": keys, "fixed": ["seed=1"], "flags": []}
+
+    def make(folder: str = "sweep", n_trials: int = 6):
+        config["n_trials"] = n_trials
+        path = tmp_path / folder
+        sweep = Sweep(path) if path.exists() else Sweep.begin(path, plan, [])
+        sweep.plan = plan
+        return Trials(sweep, search(config), axes(space), "valid.accuracy")
+
+    return make
+
+
+def end(job, status: str, value: float | None = None) -> None:
+    """Write what `work` and the run write when a job has ended."""
+    job.folder.mkdir(exist_ok=True)
+    (job.folder / "job.json").write_text(json.dumps({"status": status}))
+    if value is not None:
+        (job.folder / "report.json").write_text(json.dumps({"monitor": {"best": value}}))
+
+
+def value_of(job) -> float:
+    """A made-up result that depends on the trial."""
+    rate = float(dict(text.split("=") for text in job.overrides)["optimizer.learning_rate"])
+    return 1 / (1 + rate)
+
+
+def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials):
+    whole = trials("whole", 4)
+    while job := whole.next():
+        end(job, "finished", value_of(job))
+        whole.ended(job)
+    for _ in range(5):  # killed before every second trial, with one at work
+        broken = trials("broken", 4)
+        for turn in range(2):
+            if not (job := broken.next()):
+                break
+            if turn == 0:
+                end(job, "finished", value_of(job))
+                broken.ended(job)
+        broken.study._storage.remove_session()
+        broken.sweep.lock.release()
+    assert [job.overrides for job in broken.sweep.jobs] == [
+        job.overrides for job in whole.sweep.jobs
+    ]
+    assert broken.said()[1] == whole.said()[1]
+
+
+def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
+    search = trials()
+    for status in ("diverged", "finished", "pruned", "refused", "finished", "killed"):
+        job = search.next()
+        end(job, status, 0.1 * job.number if status == "finished" else None)
+        search.ended(job)
+    assert search.next() is None
+    states = [trial.state.name for trial in search.study.trials]
+    assert states == ["FAIL", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL"]
+    assert search.study.best_trial.number == 4
+    assert search.said()[0].startswith("best of 2 finished trials: 4")
+
+
+def test_hopeless_trial_is_asked_to_stop(trials):
+    search = trials()
+    for accuracy in (0.8, 0.7, 0.9, 0.1):
+        job = search.next()
+        end(job, "running")
+        rows = "".join(f"{epoch},{epoch * accuracy}\n" for epoch in (1, 2, 3))
+        (job.folder / "history.csv").write_text("epoch,valid.accuracy\n" + rows)
+        search.watch()
+        asked = (job.folder / "prune").exists()
+        assert asked == (accuracy == 0.1)
+        if not asked:
+            end(job, "finished", 3 * accuracy)
+            search.ended(job)
+    assert "worse than the median" in (job.folder / "prune").read_text()
+
+
+@pytest.mark.slow
+def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, tmp_path):
+    words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=20", "epochs=1",
+             "model=mlp_256_128", "sweep.jobs=2", "hydra.sweep.dir=sweep"]  # fmt: skip
+    process, sweep = begin(*words, cwd=tmp_path), tmp_path / "sweep"
+    wait_until(lambda: len(list(sweep.glob("*/report.json"))) >= 4, process, 900)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    before = {job: mtimes(job) for job in sweep.glob("*_*/") if finished(job)}
+    assert len(before) >= 3
+    done = command("resume", "sweep")
+    assert done.returncode == 0, done.stderr
+    assert all(mtimes(job) == times for job, times in before.items())
+    assert len(statuses(sweep)) == 20
+    assert set(statuses(sweep)) <= {"finished", "pruned"}
+    with sqlite3.connect(sweep / "search.db") as database:
+        assert database.execute("select count(*) from trials").fetchone() == (20,)
+    line = next(line for line in done.stdout.splitlines() if "trained in full by" in line)
+    words = shlex.split(line.partition("by")[2])
+    assert words[0] == "cnntrain"
+    assert not any(word.startswith("epochs") for word in words)
+    assert command("--cfg", "job", *words[1:]).returncode == 0
+
+
+def test_ready_space_gives_way_to_what_is_named():
+    from cnntrain.search import space
+
+    ready = {"seed": "1,2", "epochs": "3,4"}
+    assert space([], [], ready) == ["seed=1,2", "epochs=3,4"]
+    assert space([], ["epochs=5"], ready) == ["seed=1,2"]
+    assert space(["batch_size=1,2"], [], ready) == ["batch_size=1,2"]
+    with pytest.raises(SpecError):
+        space([], ["seed=1", "epochs=2"], ready)
+
+
+def test_missing_engine_says_how_to_install_it():
+    from cnntrain.launchers import needed
+
+    with pytest.raises(SpecError) as error:
+        needed("no_such_engine")
+    assert error.value.hint == "pip install 'cnntrain[no_such_engine]'"

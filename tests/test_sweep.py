@@ -1,0 +1,321 @@
+"""Sweeps: jobs in processes, their failures named, their kills survived, on every launcher."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from cnntrain.errors import SpecError
+
+SHORT = ["model=mlp_256_128", "epochs=1", "max_steps=2"]
+
+
+def jobs_of(sweep: Path) -> list[dict]:
+    return json.loads((sweep / "jobs.json").read_text())
+
+
+def statuses(sweep: Path) -> list[str]:
+    return [job["status"] for job in jobs_of(sweep)]
+
+
+def mtimes(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def wait_until(condition, process, seconds=240):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, "ended too early"
+        assert time.monotonic() < ends, "did not come"
+        time.sleep(0.05)
+
+
+def begin(*words: str, cwd: Path) -> subprocess.Popen:
+    """The real command line, as a process to be killed."""
+    line = [sys.executable, "-m", "cnntrain", *words]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(line, cwd=cwd, **quiet)
+
+
+@pytest.mark.slow
+def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command, tmp_path):
+    """Two have a bad option that only the data shows, one diverges, one is killed."""
+    rates = "optimizer.learning_rate=0.01,1e30"
+    words = ["-m", rates, "batch_size=128,5000", "optimizer=sgd", "epochs=40", "model=mlp_256_128"]
+    process = begin(*words, "sweep.jobs=2", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    good = tmp_path / "sweep" / "0_batch_size=128,optimizer.learning_rate=0.01"
+    wait_until((good / "history.csv").exists, process)
+    os.kill(json.loads((good / "job.json").read_text())["pid"], signal.SIGKILL)
+    assert process.wait(timeout=300) == 1
+    reasons = {job["job"]: (job["status"], job["reason"]) for job in jobs_of(tmp_path / "sweep")}
+    assert reasons[0] == ("killed", "killed by SIGKILL")
+    assert reasons[1][0] == reasons[3][0] == "refused"
+    assert "batch_size is 5000" in reasons[1][1]
+    assert reasons[2][0] == "diverged"
+    assert "not finite at step" in reasons[2][1]
+    done = command("resume", "sweep")  # refused again; diverged is left alone; killed goes on
+    assert done.returncode == 1
+    assert statuses(tmp_path / "sweep") == ["finished", "refused", "diverged", "refused"]
+    for words in ("job 2, optimizer.learning_rate=1e+30", "diverged: the loss is not finite"):
+        assert words in done.stdout
+    assert "resumed" in json.loads((good / "run.json").read_text())
+
+
+@pytest.mark.slow
+def test_killed_sweep_goes_on_where_it_was_and_touches_nothing_that_is_finished(command, tmp_path):
+    words = ["-m", "seed=1,2,3", "epochs=60", "model=mlp_256_128", "hydra.sweep.dir=sweep"]
+    process = begin(*words, cwd=tmp_path)
+    sweep = tmp_path / "sweep"
+    second = sweep / "1_seed=2"
+    wait_until((second / "best.keras").exists, process)
+    child = json.loads((second / "job.json").read_text())["pid"]
+    process.kill()
+    process.wait()
+    before = mtimes(sweep / "0_seed=1")
+    wait_until(lambda: not alive(child), None, 60)  # no orphan goes on
+    assert json.loads((second / "run.json").read_text())["status"] == "interrupted"
+    done = command("resume", "sweep", "sweep.jobs=2")
+    assert done.returncode == 0, done.stderr
+    assert mtimes(sweep / "0_seed=1") == before
+    assert statuses(sweep) == ["finished"] * 3
+    assert "resumed" in json.loads((second / "run.json").read_text())
+    assert "resumed" not in json.loads((sweep / "2_seed=3" / "run.json").read_text())
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs; one that nobody has waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_plan_is_written_in_full_before_the_first_job(command, tmp_path):
+    process = begin("-m", "seed=1,2,3", *SHORT, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    plan = tmp_path / "sweep" / "sweep.yaml"
+    wait_until(plan.exists, process)
+    process.kill()
+    process.wait()
+    assert [job[0] for job in yaml.safe_load(plan.read_text())["jobs"]] == [
+        "seed=1", "seed=2", "seed=3",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_on_error_stop_begins_no_other_job(command, tmp_path):
+    words = ["-m", "batch_size=5000,128", *SHORT, "sweep.on_error=stop", "hydra.sweep.dir=sweep"]
+    assert command(*words).returncode == 1
+    assert statuses(tmp_path / "sweep") == ["refused", "waiting"]
+
+
+def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, monkeypatch):
+    from cnntrain import launchers, work
+
+    seen = []
+    monkeypatch.setattr(launchers, "work", lambda task, gpu=None: seen.append((task, gpu)))
+    launch = launchers.local(launchers.shared_out([4, 7], 3))
+    for number in range(3):
+        launch([number])
+    assert seen == [(0, "4"), (1, "7"), (2, "4")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert launchers.shared_out("auto", 2) == ["2", "3"]
+    assert launchers.shared_out(None, 2) == [None, None]
+    assert work.outcome(work.Run(tmp_path), -9, "") == ("killed", "killed by SIGKILL")
+
+
+def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkeypatch):
+    from cnntrain import work
+
+    lives = []
+
+    def live(task, overrides, gpu, **facts):
+        lives.append((overrides, facts))
+        task.folder.joinpath("job.json").write_text('{"reason": "out of memory: too much"}')
+        task.folder.joinpath("spec.yaml").write_text("{batch_size: 128, accumulate: 2}")
+        return "out of memory" if len(lives) == 1 else "finished"
+
+    monkeypatch.setattr(work, "live", live)
+    job = tmp_path / "0_"
+    work.work(work.Task(job, ("seed=1",), (), tmp_path, "continue", True))
+    assert [overrides for overrides, _ in lives] == [("seed=1",), ("seed=1", "batch_size=64")]
+    assert lives[1][1]["retried"].startswith("batch_size=64 after out of memory")
+
+
+MISTAKES = {
+    "launcher that is none": (["-m", "seed=1,2", "hydra/launcher=loky"], "hydra/launcher is loky"),
+    "sweeper that is none": (["-m", "seed=1,2", "hydra/sweeper=ax"], "hydra/sweeper is ax"),
+    "no jobs at once": (["-m", "seed=1,2", "sweep.jobs=0"], "sweep.jobs is 0"),
+    "several numbers of jobs": (["-m", "seed=1", "sweep.jobs=1,2"], "sweep.jobs has several"),
+    "no such setting": (["-m", "seed=1", "sweep.job=2"], "sweep.job is not a setting"),
+    "setting of a sweep for a run": (["sweep.jobs=2"], "sweep.jobs=2 is for a sweep"),
+    "two monitors": (["-m", "monitor=valid.loss,valid.accuracy"], "monitor differs"),
+    "grid over an interval": (["-m", "dataset.valid=interval(0.1,0.2)"], "interval"),
+    "search of nothing": (
+        ["-m", "hydra/sweeper=optuna", "+hydra.sweeper.params.initializer=zeros"],
+        "initializer=zeros is nothing to search",
+    ),
+    "search of an impossible value": (
+        ["-m", "hydra/sweeper=optuna", "batch_size=choice(32,0)"],
+        "batch_size is 0",
+    ),
+    "cluster that is not here": (
+        ["-m", "seed=1,2", "hydra/launcher=submitit_slurm"],
+        "no sbatch here",
+    ),
+    "resume of nothing": (["resume", "nowhere"], "nowhere holds no run"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_answered_before_the_first_job(name, tmp_path, monkeypatch, capsys):
+    from cnntrain.cli import main
+
+    if name.startswith("cluster") and shutil.which("sbatch"):
+        pytest.skip("there is a SLURM here")
+    monkeypatch.chdir(tmp_path)
+    words, answer = MISTAKES[name]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert answer in capsys.readouterr().err.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_directory_of_a_finished_sweep_is_resumed_without_doing_anything(command, tmp_path):
+    assert command("-m", "seed=1,2", *SHORT, "hydra.sweep.dir=sweep").returncode == 0
+    before = {k: v for k, v in mtimes(tmp_path / "sweep").items() if "_seed" in k}
+    done = command("resume", "sweep")
+    assert done.returncode == 0, done.stderr
+    assert {k: v for k, v in mtimes(tmp_path / "sweep").items() if "_seed" in k} == before
+    assert command("resume", "sweep", "seed=3").returncode == 2
+
+
+@pytest.mark.slow
+def test_eight_runs_started_in_the_same_second_have_eight_directories(tmp_path):
+    processes = [begin(*SHORT, cwd=tmp_path) for _ in range(8)]
+    assert [process.wait(timeout=500) for process in processes] == [0] * 8
+    runs = list((tmp_path / "outputs").iterdir())
+    assert len(runs) == 8
+    assert all((run / "report.json").is_file() for run in runs)
+
+
+@pytest.mark.slow
+def test_memory_of_the_sweep_does_not_grow_over_thirty_jobs(tmp_path, monkeypatch):
+    """The children are stood in for by one that is quick: what is measured is the parent."""
+    import psutil
+
+    monkeypatch.setenv("PYTHONPATH", f"{quick_child(tmp_path)}:{os.environ.get('PYTHONPATH', '')}")
+    seeds = ",".join(map(str, range(30)))
+    process = begin("-m", f"seed={seeds}", "sweep.jobs=2", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    sizes = {}
+    while process.poll() is None:
+        ended = len(list(tmp_path.glob("sweep/*/report.json")))
+        sizes[ended] = psutil.Process(process.pid).memory_info().rss
+        time.sleep(0.02)
+    assert process.returncode == 0
+    first, last = (
+        max(v for k, v in sizes.items() if k in part) for part in (range(3, 8), range(25, 30))
+    )
+    assert last - first < 2 * 2**20, sizes
+
+
+def quick_child(tmp_path: Path) -> Path:
+    """A folder whose sitecustomize makes a job finish at once."""
+    folder = tmp_path / "quick"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import json, os, sys, time\n"
+        "from pathlib import Path\n"
+        "if 'cnntrain.child' in sys.orig_argv:\n"
+        '    run = Path(sys.orig_argv[-1].split("\'")[1])\n'
+        "    (run / 'run.json').write_text('{\"status\": \"finished\"}')\n"
+        "    part = {'final': {'accuracy': 0.5}}\n"
+        "    report = {'monitor': {'best': 0.5}, 'valid': part, 'test': part}\n"
+        "    time.sleep(0.3)\n"
+        "    (run / 'report.json').write_text(json.dumps(report))\n"
+        "    os._exit(0)\n"
+    )
+    return folder
+
+
+@pytest.mark.slow
+def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command, tmp_path):
+    """The numbers of every job, and that zeros stay at chance, do not depend on the kills."""
+    words = ["-m", "initializer=zeros,glorot_uniform,he_normal", "seed=1,2", "model=mlp_256_128"]
+    words += ["optimizer=sgd", "epochs=30", "batch_size=32", "threads=1", "sweep.jobs=2"]
+    assert command(*words, "hydra.sweep.dir=whole").returncode == 0
+    process, sweep = begin(*words, "hydra.sweep.dir=sweep", cwd=tmp_path), tmp_path / "sweep"
+    done: dict[Path, dict] = {}
+    for count in (1, 3):
+        wait_until(lambda n=count: len(list(sweep.glob("*/report.json"))) >= n, process, 500)
+        wait_until(lambda n=count: len(list(sweep.glob("*/best.keras"))) > n, process, 500)
+        process.kill()
+        process.wait()
+        assert all(mtimes(job) == before for job, before in done.items())
+        done = {job.parent: mtimes(job.parent) for job in sweep.glob("*/job.json")}
+        done = {job: before for job, before in done.items() if finished(job)}
+        process = begin("resume", "sweep", cwd=tmp_path)
+    assert process.wait(timeout=500) == 0
+    assert done
+    assert all(mtimes(job) == before for job, before in done.items())
+    for job in sorted((tmp_path / "whole").glob("*_*/")):
+        folders = (job, sweep / job.name)
+        mine, theirs = (json.loads((folder / "report.json").read_text()) for folder in folders)
+        assert mine["valid"] == theirs["valid"]
+        assert mine["test"] == theirs["test"]
+        assert (mine["test"]["final"]["accuracy"] < 0.2) == ("zeros" in job.name)
+
+
+def finished(job: Path) -> bool:
+    return json.loads((job / "job.json").read_text())["status"] == "finished"
+
+
+def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+    from cnntrain import launchers
+    from cnntrain.board import Board
+    from cnntrain.crew import Crew, Grid
+    from cnntrain.jobs import Sweep
+    from cnntrain.signals import Signals
+
+    def work(task, gpu=None):
+        task.folder.mkdir()
+        if task.folder.name.startswith("0"):
+            raise OSError("no space is left")
+        status = "running" if task.folder.name.startswith("1") else "finished"
+        (task.folder / "job.json").write_text(json.dumps({"status": status}))
+
+    monkeypatch.setattr(launchers, "work", work)
+    settings = {"on_error": "continue", "retry_oom": False}
+    plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": "/", "sweep": settings}
+    plan |= {"launcher": {"name": "local"}}
+    sweep = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"], ["seed=2"], ["seed=3"]])
+    with Signals() as signals, Board(sweep, 3, "valid.accuracy", Console()) as board:
+        Crew(sweep, Grid(sweep), 2, None).work(signals, board)
+    assert [job.status for job in sweep.jobs] == ["killed", "killed", "finished"]
+    assert [job["reason"] for job in jobs_of(sweep.folder)] == [
+        "lost by its launcher: OSError: no space is left",
+        "lost by its launcher",
+        None,
+    ]
+    assert "Traceback" in (sweep.jobs[0].folder / "console.log").read_text()
+
+
+def test_sweep_that_runs_is_not_run_twice(tmp_path):
+    from cnntrain.jobs import Sweep
+
+    plan = {"overrides": [], "varied": ["seed"]}
+    begun = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"]])
+    with pytest.raises(SpecError, match="is being run by another process"):
+        Sweep.reopen(begun.folder)
+    begun.lock.release()
+    assert [job.overrides for job in Sweep.reopen(begun.folder).jobs] == [("seed=1",)]
