@@ -23,6 +23,9 @@ VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
     "data": "data",
     "list": "listing",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
 }
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 EXAMPLES = """\
