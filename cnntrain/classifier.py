@@ -3,14 +3,12 @@
 Only `Classifier.network` loads TensorFlow: what is wrong with a run is answered before.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from cnntrain import __version__
@@ -147,7 +145,9 @@ def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) 
         )
     if wanted is not None and wanted not in there:
         raise SpecError(
-            f"{folder} has no {wanted}.keras: it is {status}", one_of(there), f"--weights {there[0]}"
+            f"{folder} has no {wanted}.keras: it is {status}",
+            one_of(there),
+            f"--weights {there[0]}",
         )
     return wanted or there[0]
 
@@ -170,10 +170,3 @@ def damaged(file: Path, why: object) -> SpecError:
         f"{file} cannot be used: {text if len(text) <= 200 else text[:200] + '…'}",
         "a run as training left it",
     )
-
-
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return float64 probabilities (B, classes) of float32 logits (B, classes) or (B, 1)."""
-    from cnntrain.evaluation import log_probabilities
-
-    return np.exp(log_probabilities(logits))

@@ -101,7 +101,7 @@ def check_alike(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> Non
         if set(classifier.class_names) != set(first.class_names):
             raise other_classes(first, classifier.class_names, str(first.folder))
         one, other = which(specs[0]), which(asked)
-        if differ := [key for key in one | other if one.get(key) != other.get(key)]:
+        if differ := [key for key in {**one, **other} if one.get(key) != other.get(key)]:
             raise SpecError(
                 f"{first.folder} and {classifier.folder} are of other images: dataset."
                 + ", dataset.".join(differ),

@@ -36,7 +36,8 @@ def headline(found: Mapping[str, Any]) -> list[str]:
     flips = ", each with its mirror image" if found["flips"] else ""
     top5 = "" if found["top5"] is None else f"top-5 {found['top5']:.4f}  "
     return [
-        f"{runs}{together} on {found['images']:,} images, {found['dataset']} {found['split']}{flips}",
+        f"{runs}{together} on {found['images']:,} images, "
+        f"{found['dataset']} {found['split']}{flips}",
         *(f"Note: {note}" for note in found["notes"]),
         "",
         f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",

@@ -94,7 +94,9 @@ def option(
         raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
     for word in overrides:
         if not word.startswith(("model.", "weights_dir=")):
-            raise SpecError(f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER")
+            raise SpecError(
+                f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
+            )
     words = [f"model={name}", f'model.weights="{weights}"', *overrides]
     made = catalogue.made_for(files[name])
     shape = made.image_shape if made is not None else (224, 224, 3)
@@ -121,7 +123,9 @@ def show(
     if given.csv or given.jsonl:
         write = predict_report.as_csv if given.csv else predict_report.as_json_lines
     began = time.perf_counter()
-    whole = write(predictions(network, photos, frame), class_names, min(given.top, len(class_names)))
+    whole = write(
+        predictions(network, photos, frame), class_names, min(given.top, len(class_names))
+    )
     seconds = time.perf_counter() - began
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "

@@ -139,9 +139,7 @@ def fetched(
     )
 
 
-def misfit(
-    file: Path, described: str, part: str, error: Exception, given: bool
-) -> SpecError:
+def misfit(file: Path, described: str, part: str, error: Exception, given: bool) -> SpecError:
     """A file that is damaged or of another network."""
     return SpecError(
         f"{file} does not hold the weights of {described}: {reason(error)}",
