@@ -11,10 +11,11 @@ import numpy as np
 
 from cnntrain import runs
 from cnntrain.arguments import arguments
-from cnntrain.classifier import WEIGHTS, Classifier, opened
+from cnntrain.classifier import Classifier, opened
 from cnntrain.errors import SpecError
 from cnntrain.examples import Mirrored, examples, other_classes, spec_for, which
 from cnntrain.quiet import quiet
+from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, folder
 
 USAGE = """\

@@ -15,11 +15,12 @@ from typing import Any
 
 from cnntrain.agreement import CALIBRATED, CHECKED, Agreement, compared, spread
 from cnntrain.arguments import arguments
-from cnntrain.classifier import WEIGHTS, Classifier, opened
+from cnntrain.classifier import Classifier, opened
 from cnntrain.errors import Failure, SpecError
 from cnntrain.examples import examples, spec_for
 from cnntrain.formats import FORMATS, check_installed
 from cnntrain.quiet import quiet
+from cnntrain.runs import WEIGHTS
 from cnntrain.safety import network_config
 from cnntrain.signals import terminate
 from cnntrain.spec import Spec, folder

@@ -9,9 +9,10 @@ from typing import Any
 
 from cnntrain import catalogue, photos_given
 from cnntrain.arguments import arguments
-from cnntrain.classifier import WEIGHTS, Classifier, opened
+from cnntrain.classifier import Classifier, opened
 from cnntrain.errors import SpecError, nearest
 from cnntrain.quiet import quiet
+from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, spec
 
 USAGE = """\

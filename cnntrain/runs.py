@@ -34,6 +34,7 @@ PACKAGES = (
     "cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn", "pillow",
     "hydra-core",
 )  # fmt: skip
+WEIGHTS = ("best", "final", "ema", "refit")  # each in its own .keras file
 
 
 class Run:
