@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import tempfile
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -181,8 +182,9 @@ def remove(folders: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Hold back what converters print, on both streams; nothing of it is about the network."""
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+    """Hold back what converters print and warn of; nothing of it is about the network."""
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -1,4 +1,4 @@
-"""Run directories that may be anyone's: found, of a version that is known, and read as plain data."""
+"""Run directories that may be anyone's: found, of a known version, and read as plain data."""
 
 import re
 from pathlib import Path

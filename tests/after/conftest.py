@@ -12,7 +12,7 @@ from PIL import Image
 from cnntrain.cli import VERBS
 from cnntrain.errors import SpecError
 
-WORDS = ("epochs=3", "dataset.limit=300", "batch_size=50", "log_every=100")
+WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")
 
 
 @dataclass

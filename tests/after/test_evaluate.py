@@ -78,6 +78,16 @@ def test_interval_is_wilsons(hits, count):
     assert wilson(hits, count) == pytest.approx([low, high], abs=1e-9)
 
 
+def test_flips_are_the_mean_of_two_probabilities(verb, digits):
+    found = evaluated(verb, digits.folder, "--flips")
+    mirrored = digits.probabilities(images=digits.images[:, :, ::-1])
+    mean = (digits.probabilities().astype(float) + mirrored) / 2
+    chosen = mean[range(len(mean)), digits.labels]
+    assert found["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert found["accuracy"] == (mean.argmax(axis=1) == digits.labels).mean()
+
+
+@pytest.mark.slow
 def test_flips_and_runs_together_are_means_of_probabilities(verb, digits, training):
     # The same images, its classes counted from the other end.
     turned = training(
