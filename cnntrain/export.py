@@ -118,28 +118,47 @@ def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path
     """Write the network under a temporary name, run it, and give it its name if it agrees."""
     format = FORMATS[given.format]
     part, splits = examples(classifier, asked, "test")
-    network = with_probabilities(classifier.network())
+    trained = classifier.network()
+    network = with_probabilities(in_float32(trained) if format.only_float32 else trained)
     images = part.gather(spread(len(part), CHECKED))
     expected = network.predict(images, verbose=0)["probabilities"]
     calibration = None
     if given.quantize:
         calibration = splits.train.gather(spread(len(splits.train), CALIBRATED))
     with unfinished(target) as draft:
-        with quietly():
-            try:
+        try:
+            with quietly():
                 format.write(network, classifier.class_names, draft, calibration)
                 found = compared(format.run(draft), images, expected)
-            except Exception as error:  # converters raise anything
-                raise Failure(
-                    f"{classifier.file} cannot be exported as {given.format}: "
-                    f"{type(error).__name__}: {str(error).strip()[:500]}"
-                ) from error
+        except Exception as error:  # converters raise anything
+            said = str(error).strip().partition("\n")[0][:300]
+            raise Failure(
+                f"{classifier.file} cannot be exported as {given.format}: "
+                f"{type(error).__name__}: {said}"
+            ) from error
         if not found.is_close(given.quantize is not None):
             raise Failure(
                 f"the {given.format} does not say what {classifier.file} says: {found}; "
                 "nothing was left of it"
             )
     return found
+
+
+def in_float32(network: Any) -> Any:
+    """The same layers and weights, computing in float32 what was trained in fewer bits."""
+    import keras
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, dict):
+            if node.get("class_name") == "DTypePolicy":
+                return {**node, "config": {"name": "float32"}}
+            return {key: whole(value) for key, value in node.items()}
+        return [whole(value) for value in node] if isinstance(node, list | tuple) else node
+
+    config = keras.saving.serialize_keras_object(network)
+    twin = keras.saving.deserialize_keras_object(whole(config), safe_mode=True)
+    twin.set_weights(network.get_weights())
+    return twin
 
 
 def with_probabilities(network: Any) -> Any:
@@ -182,10 +201,16 @@ def remove(folders: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Hold back what converters print and warn of; nothing of it is about the network."""
+    """Hold back what converters print and warn of, pages of it where one fails."""
+    failure = None
     with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        except Exception as error:  # or what was held back would be shown
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def say(found: Agreement, given: Namespace, classifier: Classifier, target: Path) -> None:

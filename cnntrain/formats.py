@@ -24,13 +24,15 @@ Run = Callable[[np.ndarray], np.ndarray]  # images (B, H, W, C) uint8 to probabi
 class Format:
     """How a format is written to a path, how it is run from there, and what both need.
 
-    `write` gets a network whose outputs are named, the class names, the path, and images to
-    calibrate with where it is to be quantised.
+    One that is `only_float32` computes so whatever precision the run had. `write` gets a network
+    whose outputs are named, the class names, the path, and images to calibrate with where it is to
+    be quantised.
     """
 
     suffix: str
     runtime: str
     needs: Sequence[str]
+    only_float32: bool
     write: Callable[[Any, Sequence[str], Path, np.ndarray | None], None]
     run: Callable[[Path], Run]
 
@@ -143,10 +145,12 @@ def lines(class_names: Sequence[str]) -> str:
 
 
 FORMATS = {
-    "savedmodel": Format("", "tensorflow", (), write_savedmodel, run_savedmodel),
+    "savedmodel": Format("", "tensorflow", (), False, write_savedmodel, run_savedmodel),
     "onnx": Format(
-        ".onnx", "onnxruntime", ("onnx", "tf2onnx", "onnxruntime"), write_onnx, run_onnx
+        ".onnx", "onnxruntime", ("onnx", "tf2onnx", "onnxruntime"), True, write_onnx, run_onnx
     ),
-    "tflite": Format(".tflite", "ai-edge-litert", ("ai_edge_litert",), write_tflite, run_tflite),
-    "keras": Format(".keras", "keras", (), write_keras, run_keras),
+    "tflite": Format(
+        ".tflite", "ai-edge-litert", ("ai_edge_litert",), True, write_tflite, run_tflite
+    ),
+    "keras": Format(".keras", "keras", (), False, write_keras, run_keras),
 }
