@@ -23,7 +23,7 @@ from cnntrain.formats import FORMATS, check_installed
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.safety import network_config
-from cnntrain.signals import terminate
+from cnntrain.signals import Signals, terminate
 from cnntrain.spec import Spec, folder
 
 USAGE = """\
@@ -127,7 +127,7 @@ def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path
         calibration = splits.train.gather(spread(len(splits.train), CALIBRATED))
     with unfinished(target) as draft:
         try:
-            with quietly():
+            with quietly(), Signals() as signals:  # converters die of exceptions from outside
                 format.write(network, classifier.class_names, draft, calibration)
                 found = compared(format.run(draft), images, expected)
         except Exception as error:  # converters raise anything
@@ -136,6 +136,7 @@ def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path
                 f"{classifier.file} cannot be exported as {given.format}: "
                 f"{type(error).__name__}: {said}"
             ) from error
+        signals.leave()
         if not found.is_close(given.quantize is not None):
             raise Failure(
                 f"the {given.format} does not say what {classifier.file} says: {found}; "

@@ -54,7 +54,9 @@ def main(words: Sequence[str]) -> int:
 def with_run(given: Namespace) -> int:
     """Predict with the network of a run, the first of the words."""
     if not given.words:
-        raise SpecError("no run is named", "the directory of a run, then images", "predict --help")
+        raise SpecError(
+            "no run is named", "the directory of a run, then images", "cnntrain predict --help"
+        )
     if given.weights not in (None, *WEIGHTS):
         hint = "--model NAME --weights imagenet" if given.weights == "imagenet" else None
         raise SpecError(f"--weights is {given.weights}", WEIGHTS, hint)

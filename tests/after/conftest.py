@@ -60,6 +60,34 @@ def digits(training):
     return training(*WORDS)
 
 
+@pytest.fixture(scope="session")
+def lenet(training, archives, tmp_path_factory):
+    """LeNet-5 on MNIST."""
+    places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
+    return training("dataset=mnist", "epochs=2", "log_every=500", *places)
+
+
+@pytest.fixture(scope="session")
+def cats(training, archives, weights_dir, tmp_path_factory):
+    """A frozen MobileNet on photos of cats and dogs."""
+    weights = weights_dir / "mobilenet_7_5_224_tf_no_top.weights.h5"
+    places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
+    return training(
+        "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
+        "dataset=cats_vs_dogs_small", "dataset.image_size=[224,224]", "batch_size=32", "epochs=6",
+        *places,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def one_logit(training):
+    """A head of one unit, for odd and even digits."""
+    return training(
+        "model=mobilenet", "model.alpha=0.25", "model.one_logit=true", "epochs=1",
+        "dataset.label_map=odd_even", "dataset.limit=300", "batch_size=50",
+    )  # fmt: skip
+
+
 @pytest.fixture
 def verb(capfd):
     """Do what a verb does, in this process: verb("evaluate", RUN) -> (exit code, out, err)."""

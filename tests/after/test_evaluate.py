@@ -131,6 +131,18 @@ def test_pixels_moved_against_the_network_cost_accuracy(verb, digits):
     assert accuracies[-1] < accuracies[0] - 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lenet", "cats", "one_logit"])
+def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, request, name):
+    run = request.getfixturevalue(name)
+    found = evaluated(verb, run.folder, "--fgsm", "0,1,2,4,8")
+    reported = run.report["test"]["best"]
+    assert {key: found[key] for key in reported} == reported
+    accuracies = [row["accuracy"] for row in found["fgsm"]]
+    assert accuracies[0] == found["accuracy"]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
 def test_the_step_is_along_the_gradient_of_the_loss():
     import keras
 

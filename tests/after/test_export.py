@@ -186,50 +186,26 @@ def test_a_kill_leaves_no_file_of_that_name(digits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_trained_lenet_agrees_with_evaluate_to_the_image(
-    verb, training, archives, tmp_path, name, request
-):
-    lenet = trained(request, training, "mnist", (
-        "dataset=mnist", f"manual_dir={archives}", "epochs=2", "log_every=500",
-    ))  # fmt: skip
-    agrees_to_the_image(verb, lenet, tmp_path, name)
+@pytest.mark.parametrize("run", ["lenet", "cats", "one_logit"])
+def test_a_trained_network_agrees_with_evaluate_to_the_image(verb, tmp_path, name, run, request):
+    agrees_to_the_image(verb, request.getfixturevalue(run), tmp_path, name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_cats_and_dogs_mobilenet_agrees_with_evaluate_to_the_image(
-    verb, training, archives, weights_dir, tmp_path, name, request
-):
-    weights = weights_dir / "mobilenet_7_5_224_tf_no_top.weights.h5"
-    cats = trained(request, training, "cats", (
-        "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
-        "dataset=cats_vs_dogs_small", f"manual_dir={archives}", "dataset.image_size=[224,224]",
-        "batch_size=32", "epochs=6",
-    ))  # fmt: skip
-    agrees_to_the_image(verb, cats, tmp_path, name)
+@pytest.mark.parametrize("run", ["lenet", "cats"])
+def test_eight_bits_of_a_trained_network_are_nearly_the_same(verb, tmp_path, run, request):
+    trained = request.getfixturevalue(run)
+    about = made(verb, trained.folder, tmp_path, "tflite", "--quantize", "int8")
+    assert about["changed"] <= 0.05 * about["images"]
+    assert about["mean_difference"] < 0.05
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMATS)
-def test_one_logit_becomes_two_probabilities(verb, training, tmp_path, name, request):
-    one = trained(request, training, "one", (
-        "model=mobilenet", "model.alpha=0.25", "model.one_logit=true", "epochs=1",
-        "dataset.label_map=odd_even", "dataset.limit=300", "batch_size=50",
-    ))  # fmt: skip
-    assert one.network().output_shape == (None, 1)
-    agrees_to_the_image(verb, one, tmp_path, name)
-
-
-def trained(request, training, key, words):
-    """A run that the tests of all formats share."""
-    known = request.config.stash.setdefault(RUNS, {})
-    if key not in known:
-        place = request.getfixturevalue("tmp_path_factory").mktemp("data")
-        known[key] = training(*words, f"data_dir={place}")
-    return known[key]
-
-
-RUNS = pytest.StashKey[dict]()
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_mixed_precision_becomes_float32(verb, training, tmp_path, name):
+    mixed = training("precision=mixed_bfloat16", "epochs=1", "dataset.limit=100", "batch_size=50")
+    about = made(verb, mixed.folder, tmp_path, name)
+    assert about["largest_difference"] < 1e-4
 
 
 def agrees_to_the_image(verb, run, folder, name):

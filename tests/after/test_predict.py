@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -85,6 +86,25 @@ def test_standard_input_is_paths_or_an_image(digits, pngs):
     np.testing.assert_allclose(
         list(by_name(one).values()), list(by_name(named[0]).values()), atol=1e-6
     )
+
+
+@pytest.mark.slow
+def test_loose_photos_are_told_apart_as_evaluate_says(verb, cats, archives, tmp_path):
+    with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
+        archive.extractall(tmp_path)
+    _, out, _ = verb("evaluate", cats.folder, "--json")
+    judged = json.loads(out)
+    names = [row["name"] for row in judged["classes"]]
+    confusion = np.zeros((2, 2), int)
+    code, out, _ = verb(
+        "predict", cats.folder, tmp_path / "cats_and_dogs" / "validation", "--jsonl"
+    )
+    assert code == 0
+    for row in rows(out):
+        is_cat = "/cats/" in row["image"]
+        confusion[1 - is_cat, names.index(row["classes"][0]["name"])] += 1
+    assert names == ["cats", "dogs"]
+    assert confusion.tolist() == judged["confusion"]
 
 
 MISTAKES = [
