@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline degradation build clean
+.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline bench-predict degradation build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -45,6 +45,9 @@ bench-determinism: $(READY) ## what determinism costs, in images per second
 
 bench-pipeline: $(READY) ## images per second of our pipeline beside what tutorials do
 	$(BIN)/python scripts/bench_pipeline.py $(ARGUMENTS)
+
+bench-predict: $(READY) ## photos per second of `cnntrain predict` beside the bare calls
+	$(BIN)/python scripts/bench_predict.py $(ARGUMENTS)
 
 degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
 	$(BIN)/python scripts/degradation.py $(ARGUMENTS)

@@ -1,10 +1,11 @@
 """The command line: the verbs, the answers to mistakes, and the exit codes.
 
 0 done; 1 a run failed, or verified data is not well; 2 a mistake in the request; 130 interrupted;
-143 terminated, as a preempted job is, with a state to resume from. Nothing here imports TensorFlow
-before the request is known to be right.
+141 nobody reads the output any more; 143 terminated, as a preempted job is, with a state to resume
+from. Nothing here imports TensorFlow before the request is known to be right.
 """
 
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,14 @@ from cnntrain.arguments import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 
+UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
     "data": "data",
     "list": "listing",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "export": "export",
 }
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 EXAMPLES = """\
@@ -46,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
     except Terminated:
         sys.exit(TERMINATED)
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(UNREAD)
 
 
 def run_verb(words: list[str]) -> int:
@@ -102,6 +110,9 @@ def help_text(config_dir: str | None) -> str:
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
+        "       cnntrain evaluate RUN...        how good it is: every class, calibration, attacks",
+        "       cnntrain predict RUN IMAGE...   the likeliest classes of photos",
+        "       cnntrain export RUN --format F  for other programs, run there before it is kept",
         "       cnntrain list [GROUP] [--json]  what each option is",
         "       cnntrain list model OPTION      the layers of a network, and what they cost",
         "",

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnntrain.arguments import arguments
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
 from cnntrain.jobs import Sweep
+from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.training import bring_to_an_end
@@ -54,8 +53,7 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     """
     changes = [changed(override) for override in overrides]
     run = Run.reopen(folder)
-    record = run.read()
-    config = yaml.safe_load(run.spec.read_text(encoding="utf-8"))
+    record, config = read_record(run), read_config(run)
     for key, value in changes:
         put(config, key, value)
     checked = spec(config)

@@ -34,6 +34,7 @@ PACKAGES = (
     "cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn", "pillow",
     "hydra-core",
 )  # fmt: skip
+WEIGHTS = ("best", "final", "ema", "refit")  # each in its own .keras file
 
 # What a sweep keeps in the directory of a job before, and after, it is that of a run.
 OF_A_JOB = ("job.json", "console.log")

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ def load(folder: Path) -> State | None:
             content = path.read_bytes()
             payload = content[DIGEST_LINE:]
             if content[:DIGEST_LINE] == hashlib.sha256(payload).hexdigest().encode() + b"\n":
-                return opened(payload, tuple(damaged))
+                with contextlib.suppress(ValueError, KeyError, OSError, zipfile.BadZipFile):
+                    return opened(payload, tuple(damaged))  # unless it was not us who wrote it
             damaged.append(name)
     return State({}, {}, tuple(damaged)) if damaged else None
 

@@ -21,11 +21,16 @@ FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
 
 def load(
-    build: Callable[[], keras.Model], described: str, weights: str, weights_dir: str | None
+    build: Callable[[], keras.Model],
+    described: str,
+    weights: str,
+    weights_dir: str | None,
+    part: str = "without its top",
 ) -> keras.Model:
     """Return what `build` makes, a network of Keras that asks for its ImageNet weights.
 
-    It is given the file that `weights` names, or for `imagenet` the one of the official name.
+    It is given the file that `weights` names, or for `imagenet` the one of the official name;
+    `part` says of which part of the network these are.
     Raises SpecError for weights that are not there or are not of this network.
     """
     given = None if weights == "imagenet" else named(weights)
@@ -41,7 +46,7 @@ def load(
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # h5py's and Keras'
         if not files:
             raise
-        raise misfit(files[-1], described, error, given is not None) from error
+        raise misfit(files[-1], described, part, error, given is not None) from error
     assert files, "Keras did not ask for a file of weights"
     return network
 
@@ -111,7 +116,13 @@ def cache() -> Path:
     return Path(home(), "models")
 
 
-def fetched(name: str, url: str, weights_dir: str | None, fetch: Callable[[], str]) -> Path:
+def fetched(
+    name: str,
+    url: str,
+    weights_dir: str | None,
+    fetch: Callable[[], str],
+    otherwise: str = "model.weights=PATH, or model.weights=null",
+) -> Path:
     """Download the file into Keras' cache; SpecError where that cannot be."""
     try:
         requests.head(url, timeout=10)  # Keras itself waits for minutes where packets are dropped
@@ -124,15 +135,15 @@ def fetched(name: str, url: str, weights_dir: str | None, fetch: Callable[[], st
     raise SpecError(
         f"{name} is {'neither' if weights_dir else 'not'} in {where}, and {why}",
         f"the file, as published at {url}",
-        "weights_dir=FOLDER_WITH_THE_FILE, or model.weights=PATH, or model.weights=null",
+        "weights_dir=FOLDER_WITH_THE_FILE" + (f", or {otherwise}" if otherwise else ""),
     )
 
 
-def misfit(file: Path, described: str, error: Exception, given: bool) -> SpecError:
+def misfit(file: Path, described: str, part: str, error: Exception, given: bool) -> SpecError:
     """A file that is damaged or of another network."""
     return SpecError(
         f"{file} does not hold the weights of {described}: {reason(error)}",
-        f"weights of exactly this network, without its top: {FORMATS}",
+        f"weights of exactly this network, {part}: {FORMATS}",
         "model.weights=PATH of another file, or model.weights=imagenet"
         if given
         else f"remove or replace {file}",

@@ -1,0 +1,94 @@
+"""What `cnntrain evaluate` found, for people: a few lines and tables of at most 100 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+WIDTH = 100
+LARGEST = 12  # classes whose confusion matrix fits the width
+SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
+PAIRS = 10
+
+
+def say(found: Mapping[str, Any]) -> None:
+    """Print what `evaluated` returns."""
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    for line in headline(found):
+        console.print(escape(line), soft_wrap=True, highlight=False)
+    for table in (classes(found["classes"]), mistakes(found)):
+        console.print(table)
+    if "fgsm" in found:
+        console.print(attack(found["fgsm"]))
+
+
+def headline(found: Mapping[str, Any]) -> list[str]:
+    """The figures of all images together."""
+    low, high = found["interval"]
+    runs = ", ".join(
+        f"{run} ({weights})" for run, weights in zip(found["runs"], found["weights"], strict=True)
+    )
+    together = " together" if len(found["runs"]) > 1 else ""
+    flips = ", each with its mirror image" if found["flips"] else ""
+    top5 = "" if found["top5"] is None else f"top-5 {found['top5']:.4f}  "
+    return [
+        f"{runs}{together} on {found['images']:,} images, "
+        f"{found['dataset']} {found['split']}{flips}",
+        *(f"Note: {note}" for note in found["notes"]),
+        "",
+        f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",
+        f"{top5}loss {found['loss']:.4f}  macro F1 {found['macro_f1']:.4f}  "
+        f"calibration error {found['ece']:.4f}",
+    ]
+
+
+def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Precision, recall and F1 of every class, or of those that are recognised worst."""
+    title = None
+    if len(rows) > SHOWN:
+        title = f"the {SHOWN} of {len(rows)} classes with the lowest F1; --json has all"
+        rows = sorted(rows, key=lambda row: row["f1"])[:SHOWN]
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for heading in ("class", "precision", "recall", "F1", "images"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for row in rows:
+        figures = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
+        table.add_row(escape(row["name"]), *figures, f"{row['images']:,}")
+    return table
+
+
+def mistakes(found: Mapping[str, Any]) -> Table:
+    """The confusion matrix where it fits, else the pairs that are confused most often."""
+    names = [row["name"] for row in found["classes"]]
+    counts = np.array(found["confusion"])
+    if len(names) <= LARGEST:
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+        table.add_column("is \\ called")
+        for name in names:
+            table.add_column(escape(name[:6]), justify="right")
+        for name, row in zip(names, counts, strict=True):
+            table.add_row(escape(name), *(str(count) if count else "·" for count in row))
+        return table
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("is", "called", "images"):
+        table.add_column(heading, justify="right" if heading == "images" else "left")
+    np.fill_diagonal(counts, 0)
+    for place in np.argsort(-counts, axis=None, kind="stable")[:PAIRS]:
+        row, column = divmod(int(place), len(names))
+        if counts[row, column]:
+            table.add_row(escape(names[row]), escape(names[column]), str(counts[row, column]))
+    return table
+
+
+def attack(rows: Sequence[Mapping[str, float]]) -> Table:
+    """Accuracy by the distance that pixels are moved."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("fast gradient sign, epsilon")
+    for row in rows:
+        table.add_column(f"{row['epsilon']:g}/255", justify="right")
+    table.add_row("accuracy", *(f"{row['accuracy']:.4f}" for row in rows))
+    return table

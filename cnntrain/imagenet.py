@@ -1,0 +1,71 @@
+"""The networks of `keras.applications` as they were published: with their ImageNet classes."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from cnntrain.components import Component
+from cnntrain.errors import SpecError
+from cnntrain.models.application import VARIANTS, check_alpha, preprocess, quietly
+from cnntrain.models.pretrained import fetched, home, load, lying
+
+# What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.
+INDEX = "imagenet_class_index.json"
+URL = "https://storage.googleapis.com/download.tensorflow.org/data/" + INDEX
+MD5 = "c2c37ea517e94d9795004a39431a14cb"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network with its own classes: raw images (B, H, W, C) uint8 in, logits (B, 1000) out."""
+
+    network: keras.Model
+    class_names: tuple[str, ...]
+
+
+def published(model: Component, image_shape: tuple[int, int, int]) -> Published:
+    """Return the whole network of an option whose component is `application`.
+
+    Raises SpecError for weights or names of classes that are not there, and for weights that do
+    not fit.
+    """
+    architecture, alpha = model["architecture"], model["alpha"]
+    chosen = VARIANTS[architecture]
+    check_alpha(alpha, architecture, chosen, model["weights"])
+    names = class_names(model["weights_dir"])
+    images = keras.Input(image_shape, dtype="uint8", name="images")
+    pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(images)
+    build = functools.partial(
+        quietly,
+        getattr(keras.applications, chosen.function),
+        input_tensor=preprocess(pixels, chosen.preprocessing),
+        classifier_activation=None,
+        weights="imagenet",
+        **({"alpha": alpha} if len(chosen.alphas) > 1 else {}),
+    )
+    whole = load(build, architecture, model["weights"], model["weights_dir"], "with its top")
+    return Published(keras.Model(images, whole.output, name=architecture), names)
+
+
+def class_names(weights_dir: str | None) -> tuple[str, ...]:
+    """The 1,000 names, from `weights_dir`, Keras' cache or the network."""
+    found = lying(INDEX, weights_dir) or fetched(INDEX, URL, weights_dir, fetch, otherwise="")
+    try:
+        index: Any = json.loads(found.read_text(encoding="utf-8"))
+        return tuple(str(index[str(number)][1]) for number in range(1000))
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise SpecError(
+            f"{found} does not hold the names of the classes: {error}",
+            f"the file as published at {URL}",
+            f"remove or replace {found}",
+        ) from None
+
+
+def fetch() -> str:
+    return keras.utils.get_file(
+        INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(Path(home()))
+    )

@@ -1,0 +1,72 @@
+"""Files from strangers: a saved network says what it is made of before Keras makes it.
+
+A `.keras` file names classes, and Keras imports and calls them. Those of our networks are layers,
+operations and initializers of Keras, so that nothing else is let through. No TensorFlow here.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnntrain.errors import SpecError
+
+# The modules that the networks of conf/model name, and what may stand in one of Keras itself.
+MODULES = (
+    "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
+    "keras.src.models.functional", "keras.src.ops.numpy", "keras.src.ops.nn",
+)  # fmt: skip
+APPLICATIONS = "keras.src.applications."  # layers of their own: LayerScale, CustomScaleLayer
+OF_KERAS = ("DTypePolicy", "Sequential", "Model", "Functional")
+VALUES = ("__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
+# Layers that run code, load another program or read other files.
+FORBIDDEN = (
+    "Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup",
+    "IntegerLookup", "TextVectorization",
+)  # fmt: skip
+
+
+def network_config(path: Path) -> dict[str, Any]:
+    """Return the configuration of a saved network, once nothing in it can run foreign code.
+
+    Raises SpecError for a file that is no `.keras`, or names what no network of ours is made of.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise SpecError(
+            f"{path} cannot be read as a network: {error}", "a .keras file, as a run leaves it"
+        ) from None
+    for node in named(config):
+        if not is_harmless(node):
+            raise SpecError(
+                f"{path} names {node.get('module') or 'no module'}.{node['class_name']}, which may "
+                "run foreign code",
+                "a network of layers and operations of Keras only",
+            )
+    return config
+
+
+def named(node: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a configuration that Keras looks up by a name."""
+    if isinstance(node, dict):
+        if "class_name" in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from named(part)
+
+
+def is_harmless(node: dict[str, Any]) -> bool:
+    """Whether a class is a value, or a layer, an operation or an initializer of Keras."""
+    module, name = node.get("module"), node["class_name"]
+    if not isinstance(name, str) or name in FORBIDDEN:
+        return False
+    if module is None:
+        return name in VALUES
+    if module == "keras":
+        return name in OF_KERAS
+    return isinstance(module, str) and (module in MODULES or module.startswith(APPLICATIONS))

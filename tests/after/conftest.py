@@ -1,0 +1,122 @@
+"""A run on the digits, trained once, and the verbs that use it."""
+
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnntrain.cli import VERBS
+from cnntrain.errors import SpecError
+
+WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")
+
+
+@dataclass
+class Trained:
+    """A finished run, and what it was tested on."""
+
+    folder: Path
+    images: np.ndarray  # (N, H, W, C) uint8
+    labels: np.ndarray
+
+    @property
+    def report(self):
+        return json.loads((self.folder / "report.json").read_text())
+
+    def network(self, weights="best"):
+        import keras
+
+        return keras.models.load_model(self.folder / f"{weights}.keras", compile=False)
+
+    def probabilities(self, weights="best", images=None):
+        import keras
+
+        shown = self.images if images is None else images
+        return keras.ops.softmax(self.network(weights).predict(shown, verbose=0)).numpy()
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory):
+    """Train as the command line does, in this process: training("epochs=1") -> Trained."""
+    from cnntrain.compose import compose
+    from cnntrain.spec import spec
+    from cnntrain.training import train
+
+    def one(*words):
+        folder = tmp_path_factory.mktemp("trained") / "run"
+        assert train([*words, f"hydra.run.dir={folder}"], None) == 0
+        test = spec(compose(words).config).splits().test
+        return Trained(folder, test.images, test.labels)
+
+    return one
+
+
+@pytest.fixture(scope="session")
+def digits(training):
+    return training(*WORDS)
+
+
+@pytest.fixture(scope="session")
+def lenet(training, archives, tmp_path_factory):
+    """LeNet-5 on MNIST."""
+    places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
+    return training("dataset=mnist", "epochs=2", "log_every=500", *places)
+
+
+@pytest.fixture(scope="session")
+def cats(training, archives, weights_dir, tmp_path_factory):
+    """A frozen MobileNet on photos of cats and dogs."""
+    weights = weights_dir / "mobilenet_7_5_224_tf_no_top.weights.h5"
+    places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
+    return training(
+        "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
+        "dataset=cats_vs_dogs_small", "dataset.image_size=[224,224]", "batch_size=32", "epochs=6",
+        *places,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def one_logit(training):
+    """A head of one unit, for odd and even digits."""
+    return training(
+        "model=mobilenet", "model.alpha=0.25", "model.one_logit=true", "epochs=1",
+        "dataset.label_map=odd_even", "dataset.limit=300", "batch_size=50",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def verb(capfd):
+    """Do what a verb does, in this process: verb("evaluate", RUN) -> (exit code, out, err)."""
+
+    def do(name, *words):
+        capfd.readouterr()
+        code = import_module(f"cnntrain.{VERBS[name]}").main([str(word) for word in words])
+        return code, *capfd.readouterr()
+
+    return do
+
+
+@pytest.fixture
+def refusal(capfd):
+    """What a verb answers to a mistake: refusal("evaluate", RUN) -> SpecError."""
+
+    def of(name, *words):
+        with pytest.raises(SpecError) as answer:
+            import_module(f"cnntrain.{VERBS[name]}").main([str(word) for word in words])
+        return answer.value
+
+    return of
+
+
+@pytest.fixture
+def pngs(digits, tmp_path):
+    """The test images as files, in a folder of each class."""
+    for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
+        folder = tmp_path / "pngs" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{number:03}.png")
+    return tmp_path / "pngs"

@@ -1,0 +1,212 @@
+"""`cnntrain evaluate`: its figures are the run's own, and those of other programs."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn import metrics
+
+from cnntrain.scores import calibration_error, scores, wilson
+
+
+def evaluated(verb, *words):
+    code, out, _ = verb("evaluate", *words, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("weights", ["best", "final"])
+@pytest.mark.parametrize("split", ["test", "valid"])
+def test_it_says_what_the_run_itself_reported(verb, digits, weights, split):
+    found = evaluated(verb, digits.folder, "--weights", weights, "--split", split)
+    assert {key: found[key] for key in ("loss", "accuracy")} == digits.report[split][weights]
+
+
+def test_it_writes_nothing_unless_told_where(verb, digits, tmp_path):
+    before = sorted((path, path.stat().st_mtime_ns) for path in digits.folder.rglob("*"))
+    code, out, _ = verb("evaluate", digits.folder, "--output", tmp_path / "found.json")
+    assert code == 0
+    assert sorted((path, path.stat().st_mtime_ns) for path in digits.folder.rglob("*")) == before
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert f"accuracy {found['accuracy']:.4f}" in out
+    assert max(map(len, out.splitlines()[1:])) <= 100
+    assert "\x1b" not in out
+
+
+def test_figures_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(7), 400)
+    labels = np.array([random.choice(7, p=row) for row in p], np.int32)
+    labels[labels == 5] = 4  # a class without images
+    found = scores(np.log(p), labels, list("abcdefg"))
+    guesses = p.argmax(axis=1)
+    table = metrics.classification_report(
+        labels, guesses, labels=range(7), output_dict=True, zero_division=0
+    )
+    assert found["loss"] == pytest.approx(metrics.log_loss(labels, p, labels=range(7)))
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guesses))
+    top5 = metrics.top_k_accuracy_score(labels, p, k=5, labels=range(7))
+    assert found["top5"] == pytest.approx(top5)
+    expected = metrics.confusion_matrix(labels, guesses, labels=range(7))
+    assert found["confusion"] == expected.tolist()
+    for number, row in enumerate(found["classes"]):
+        expected = table[str(number)]
+        assert row["precision"] == pytest.approx(expected["precision"])
+        assert row["recall"] == pytest.approx(expected["recall"])
+        assert row["f1"] == pytest.approx(expected["f1-score"])
+        assert row["images"] == expected["support"]
+
+
+def test_calibration_error_is_the_papers():
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.32, 0.68]])
+    labels = np.array([0, 1, 1, 1])
+    # 0.9 lies in (13/15, 14/15], 0.7 and 0.68 in (10/15, 11/15].
+    assert calibration_error(p, labels) == pytest.approx(2 / 4 * 0.4 + 2 / 4 * abs(1 - 0.69))
+    random = np.random.default_rng(1)
+    p = random.dirichlet(np.full(10, 0.1), 300_000)
+    honest = (p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
+    assert calibration_error(p, honest) < 0.005
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (327, 359)])
+def test_interval_is_wilsons(hits, count):
+    z, p = norm.ppf(0.975), hits / count
+    middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    low, high = max(0, middle - half), min(1, middle + half)
+    assert wilson(hits, count) == pytest.approx([low, high], abs=1e-9)
+
+
+def test_flips_are_the_mean_of_two_probabilities(verb, digits):
+    found = evaluated(verb, digits.folder, "--flips")
+    mirrored = digits.probabilities(images=digits.images[:, :, ::-1])
+    mean = (digits.probabilities().astype(float) + mirrored) / 2
+    chosen = mean[range(len(mean)), digits.labels]
+    assert found["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert found["accuracy"] == (mean.argmax(axis=1) == digits.labels).mean()
+
+
+@pytest.mark.slow
+def test_flips_and_runs_together_are_means_of_probabilities(verb, digits, training):
+    # The same images, its classes counted from the other end.
+    turned = training(
+        "epochs=1", "dataset.limit=300", "batch_size=50", "dataset.classes=[9,8,7,6,5,4,3,2,1,0]"
+    )
+    both = evaluated(
+        verb, digits.folder, turned.folder, "dataset=digits", "dataset.limit=300", "--flips"
+    )
+    mean = np.zeros((300, 10))
+    for run, columns in ((digits, slice(None)), (turned, slice(None, None, -1))):
+        for images in (digits.images, digits.images[:, :, ::-1]):
+            mean += run.probabilities(images=images)[:, columns] / 4
+    assert both["accuracy"] == pytest.approx((mean.argmax(axis=1) == digits.labels).mean())
+    assert both["loss"] == pytest.approx(-np.log(mean[range(300), digits.labels]).mean(), rel=1e-5)
+
+
+def test_other_data_with_the_same_classes(verb, digits, pngs):
+    found = evaluated(
+        verb, digits.folder, "dataset=image_folder", f"dataset.folder={pngs}",
+        "dataset.valid=10", "dataset.test=200", f"data_dir={pngs.parent}", "--split", "test",
+    )  # fmt: skip
+    assert found["images"] == 200
+    assert found["accuracy"] == pytest.approx(digits.report["test"]["best"]["accuracy"], abs=0.06)
+
+
+def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):
+    own = evaluated(verb, digits.folder)
+    turned = evaluated(
+        verb, digits.folder, "dataset=digits", "dataset.limit=300",
+        "dataset.classes=[9,8,7,6,5,4,3,2,1,0]",
+    )  # fmt: skip
+    assert [row["name"] for row in turned["classes"]] == [str(n) for n in range(10)]
+    assert turned["accuracy"] == pytest.approx(own["accuracy"], abs=0.05)
+
+
+def test_pixels_moved_against_the_network_cost_accuracy(verb, digits):
+    found = evaluated(verb, digits.folder, "--fgsm", "0,1,4,8,16")
+    accuracies = [row["accuracy"] for row in found["fgsm"]]
+    assert accuracies[0] == found["accuracy"]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[-1] < accuracies[0] - 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lenet", "cats", "one_logit"])
+def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, request, name):
+    run = request.getfixturevalue(name)
+    found = evaluated(verb, run.folder, "--fgsm", "0,1,2,4,8")
+    reported = run.report["test"]["best"]
+    assert {key: found[key] for key in reported} == reported
+    accuracies = [row["accuracy"] for row in found["fgsm"]]
+    assert accuracies[0] == found["accuracy"]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_the_step_is_along_the_gradient_of_the_loss():
+    import keras
+
+    from cnntrain.adversarial import behind_the_cast, gradient
+
+    images = keras.Input((4, 4, 1), dtype="uint8")
+    x = keras.layers.Rescaling(0.02, -1.5, dtype="float32")(images)
+    network = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+    kernel = network.layers[-1].kernel.numpy()
+    shown = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1), np.uint8)
+    labels = np.array([0, 1, 2, 0, 1], np.int32)
+    p = keras.ops.softmax(network(shown)).numpy()
+    expected = 0.02 * (p - np.eye(3)[labels]) @ kernel.T
+    found = gradient(behind_the_cast(network))(shown.astype(np.float32), labels)
+    np.testing.assert_allclose(found.reshape(5, 16), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_images_that_are_others_now_are_noted(verb, training, tmp_path, pngs):
+    words = (
+        "dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]",
+        f"data_dir={tmp_path}", "epochs=1", "batch_size=50", "dataset.channels=1",
+    )  # fmt: skip
+    run = training(*words)
+    assert evaluated(verb, run.folder)["notes"] == []
+    first = next(pngs.rglob("*.png"))
+    first.write_bytes(sorted(pngs.rglob("*.png"))[-1].read_bytes())
+    assert "not the images" in evaluated(verb, run.folder)["notes"][0]
+
+
+MISTAKES = [
+    ((), "no run is named"),
+    (("RUN", "epochs=3"), "epochs is not for a network that is trained"),
+    (("RUN", "--weights", "ema"), "has no ema.keras: it is finished"),
+    (("RUN", "--fgsm", "much"), "--fgsm is much"),
+    (("RUN", "RUN", "--fgsm", "1"), "several runs"),
+    (("RUN", "--output", "/nowhere/x.json"), "no folder to lie in"),
+    (("RUN", "dataset.test=0.4", "dataset.tset=3"), "dataset.tset is not a setting"),
+    (("RUN/best.keras",), "is a file"),
+]
+
+
+@pytest.mark.parametrize(("words", "given"), MISTAKES)
+def test_mistakes_are_answered(refusal, digits, words, given):
+    words = [word.replace("RUN", str(digits.folder)) for word in words]
+    assert given in str(refusal("evaluate", *words))
+
+
+def test_other_classes_are_refused(refusal, digits):
+    answer = refusal("evaluate", digits.folder, "dataset.label_map=odd_even")
+    assert "they lack 0, 1" in str(answer)
+    assert "have even, odd" in str(answer)
+
+
+def test_a_table_of_many_classes_is_short(capsys):
+    from cnntrain.evaluate_report import say
+
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(100), 2000)
+    names = [f"class number {n}" for n in range(100)]
+    labels = random.integers(0, 100, 2000).astype(np.int32)
+    found = scores(np.log(p), labels, names)
+    about = {"runs": ["r"], "weights": ["best"], "dataset": "d", "split": "test", "notes": []}
+    say(found | about | {"flips": False})
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) < 60
+    assert "the 20 of 100 classes with the lowest F1" in out

@@ -1,0 +1,230 @@
+"""`cnntrain export`: what is written says what the network says, in its own runtime, or is not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cnntrain import export
+from cnntrain.agreement import compared
+
+FORMATS = ("savedmodel", "onnx", "tflite", "keras")
+# Programs for a process of its own, where nothing of ours can be imported.
+ALONE = {
+    "savedmodel": """
+import tensorflow as tf
+run = tf.saved_model.load(path).signatures["serving_default"]
+found = run(images=tf.constant(images))["probabilities"].numpy()
+labels = open(path + "/assets.extra/labels.txt").read().split()
+""",
+    "onnx": """
+import onnxruntime
+session = onnxruntime.InferenceSession(path)
+found = session.run(["probabilities"], {"images": images})[0]
+labels = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
+""",
+    "tflite": """
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(path)
+run = interpreter.get_signature_runner()
+found = np.concatenate([run(images=image[None])["probabilities"] for image in images])
+labels = zipfile.ZipFile(path).read("labels.txt").decode().split()
+""",
+    "keras": """
+import keras
+found = keras.models.load_model(path).predict(images, verbose=0)
+labels = zipfile.ZipFile(path).read("labels.txt").decode().split()
+""",
+}
+PROLOGUE = """
+import json, sys, zipfile
+import numpy as np
+class Nothing:
+    def find_spec(self, name, *more):
+        assert name.partition(".")[0] != "cnntrain"
+sys.meta_path.insert(0, Nothing())
+path, images = sys.argv[1], np.load("images.npy")
+"""
+EPILOGUE = """
+np.save("found.npy", found)
+print(json.dumps(labels))
+"""
+
+
+def alone(name, path, images, folder):
+    """Probabilities and labels, from a process that has only the file and its runtime."""
+    np.save(folder / "images.npy", images)
+    line = [sys.executable, "-c", PROLOGUE + ALONE[name] + EPILOGUE, str(path)]
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    options = {"cwd": folder, "env": clean, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(line, **options)
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "found.npy"), json.loads(done.stdout.splitlines()[-1])
+
+
+def made(verb, run, folder, name, *words):
+    pytest.importorskip({"onnx": "tf2onnx", "tflite": "ai_edge_litert"}.get(name, "keras"))
+    target = folder / f"digits{export.FORMATS[name].suffix}"
+    code, out, _ = verb("export", run, "--format", name, "--output", target, "--json", *words)
+    assert code == 0
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_says_what_the_network_says(verb, digits, tmp_path, name):
+    about = made(verb, digits.folder, tmp_path, name)
+    assert about["images"] == 256
+    assert about["largest_difference"] < 1e-4
+    assert about["changed"] == 0
+    found = export.FORMATS[name].run(Path(about["path"]))(digits.images)
+    np.testing.assert_allclose(found, digits.probabilities(), atol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == [f"digits{export.FORMATS[name].suffix}"]
+
+
+def test_eight_bits_are_a_quarter_and_nearly_the_same(verb, digits, tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole = made(verb, digits.folder, tmp_path / "whole", "tflite")
+    about = made(verb, digits.folder, tmp_path, "tflite", "--quantize", "int8")
+    assert about["bytes"] < 0.4 * whole["bytes"]
+    assert about["changed"] <= 0.05 * about["images"]
+    assert 0 < about["mean_difference"] < 0.05
+
+
+@pytest.mark.parametrize("name", ["savedmodel", "keras"])  # a folder and a file
+def test_what_disagrees_is_not_left(verb, digits, tmp_path, monkeypatch, name):
+    honest = export.FORMATS[name]
+
+    def dishonest(path):
+        run = honest.run(path)
+        return lambda images: run(images) + np.float32(2e-4)
+
+    changed = export.FORMATS | {name: replace(honest, run=dishonest)}
+    monkeypatch.setattr(export, "FORMATS", changed)
+    target = tmp_path / f"x{honest.suffix}"
+    code, out, err = verb("export", digits.folder, "--format", name, "--output", target)
+    assert code == 1
+    assert "does not say what" in err
+    assert "2.0e-04 at most" in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_converted_is_not_left(verb, digits, tmp_path, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no such operation: Frobnicate")
+
+    honest = export.FORMATS["onnx"]
+    broken = export.FORMATS | {"onnx": replace(honest, write=fails)}
+    monkeypatch.setattr(export, "FORMATS", broken)
+    target = tmp_path / "new.onnx"
+    code, _, err = verb("export", digits.folder, "--format", "onnx", "--output", target)
+    assert code == 1
+    assert "cannot be exported as onnx: RuntimeError: no such operation: Frobnicate" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_agrees_with_nothing():
+    p = np.full((9, 2), 0.5, np.float32)
+    images = np.zeros((9, 2, 2, 1), np.uint8)
+    nan = compared(lambda images: np.full((len(images), 2), np.nan), images, p)
+    assert not nan.is_close(quantized=False)
+    assert not nan.is_close(quantized=True)
+
+
+def test_each_export_is_the_next_version(verb, digits, tmp_path):
+    (tmp_path / "digits" / "9").mkdir(parents=True)
+    about = made(verb, digits.folder, tmp_path, "savedmodel")
+    assert about["path"] == str(tmp_path / "digits" / "10")
+
+
+MISTAKES = [
+    ((), "no run is named"),
+    (("RUN",), "no --format is given"),
+    (("RUN", "--format", "onnx", "--quantize", "int8"), "--format tflite"),
+    (("RUN", "--format", "onnx", "--output", "x.tflite"), "ends in .onnx"),
+    (("RUN", "--format", "onnx", "--output", "nowhere/x.onnx"), "nowhere, where --output goes"),
+    (("RUN", "--format", "keras", "--output", "RUN/best.keras"), "is there already"),
+    (("RUN", "--format", "keras", "epochs=3"), "epochs is not for"),
+    (("RUN", "--format", "keras", "--weights", "ema"), "has no ema.keras"),
+]
+
+
+@pytest.mark.parametrize(("words", "given"), MISTAKES)
+def test_mistakes_are_answered(refusal, digits, words, given):
+    words = [word.replace("RUN", str(digits.folder)) for word in words]
+    assert given in str(refusal("export", *words))
+
+
+def test_a_missing_package_is_named(refusal, digits, monkeypatch):
+    from cnntrain import formats
+
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    answer = str(refusal("export", digits.folder, "--format", "onnx"))
+    assert "onnx and tf2onnx and onnxruntime" in answer
+    assert "pip install 'cnntrain[export]'" in answer
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_no_file_of_that_name(digits, tmp_path):
+    target = tmp_path / "x.onnx"
+    words = ["export", str(digits.folder), "--format", "onnx", "--output", str(target)]
+    process = subprocess.Popen([sys.executable, "-m", "cnntrain", *words])
+    while process.poll() is None and not list(tmp_path.glob(".unfinished_*")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("run", ["lenet", "cats", "one_logit"])
+def test_a_trained_network_agrees_with_evaluate_to_the_image(verb, tmp_path, name, run, request):
+    agrees_to_the_image(verb, request.getfixturevalue(run), tmp_path, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["lenet", "cats"])
+def test_eight_bits_of_a_trained_network_are_nearly_the_same(verb, tmp_path, run, request):
+    trained = request.getfixturevalue(run)
+    about = made(verb, trained.folder, tmp_path, "tflite", "--quantize", "int8")
+    assert about["changed"] <= 0.05 * about["images"]
+    assert about["mean_difference"] < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_mixed_precision_becomes_float32(verb, training, tmp_path, name):
+    mixed = training("precision=mixed_bfloat16", "epochs=1", "dataset.limit=100", "batch_size=50")
+    about = made(verb, mixed.folder, tmp_path, name)
+    assert about["largest_difference"] < 1e-4
+
+
+def agrees_to_the_image(verb, run, folder, name):
+    """The same class for every image of the test split, in a process of its own."""
+    _, out, _ = verb("evaluate", run.folder, "--json")
+    judged = json.loads(out)
+    about = made(verb, run.folder, folder, name)
+    found, labels = alone(name, about["path"], run.images, folder)
+    assert labels == [row["name"] for row in judged["classes"]]
+    confusion = np.zeros((len(labels), len(labels)), int)
+    np.add.at(confusion, (run.labels, found.argmax(axis=1)), 1)
+    assert confusion.tolist() == judged["confusion"]
+    logits = run.network().predict(run.images, verbose=0)
+    if logits.shape[1] == 1:
+        logits = np.hstack([0 * logits, logits])
+    assert (found.argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+def test_labels_are_inside(verb, digits, tmp_path):
+    about = made(verb, digits.folder, tmp_path, "keras")
+    labels = zipfile.ZipFile(about["path"]).read("labels.txt").decode()
+    assert labels.split() == [str(n) for n in range(10)]
