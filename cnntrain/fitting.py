@@ -17,6 +17,7 @@ from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
+from cnntrain.parallel import Parallel
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
 from cnntrain.spec import MAY_CHANGE, Spec
@@ -41,8 +42,10 @@ class Fitting:
         progress: Progress,
         source: Origin | None = None,
         script: Script | None = None,
+        parallel: Parallel | None = None,
     ):
         self.spec, self.splits, self.progress = spec, splits, progress
+        self.parallel = parallel
         self.steps_per_epoch, self.total_steps = plan(spec, splits.train)
         resumed = state.load(run.state)
         if resumed is not None:
@@ -76,6 +79,7 @@ class Fitting:
         self.loop = Loop(
             spec, run, self.network, self.built.variables, self.average, self.steps_per_epoch,
             self.planned_steps, entropy(splits.train.labels), progress, script,
+            parallel,
         )  # fmt: skip
         self.loop.resume(resumed)
         self.loop.total_steps = (
@@ -88,6 +92,8 @@ class Fitting:
     def fit(self) -> None:
         """Train through the phases that are left."""
         loop = self.loop
+        if self.parallel is not None:
+            self.parallel.agree({"spec": self.spec.decides, "step": loop.step})
         with loop.signals, answered(self.spec, self.network):
             for number, (phase, length) in enumerate(zip(self.phases, self.lengths(), strict=True)):
                 if number < loop.phase or not length or not loop.turn_to(number, length):
@@ -95,18 +101,22 @@ class Fitting:
                 freeze(self.body, phase.layers)
                 stage, train = self.staged(number, phase)
                 loop.enter(stage)
+                batches = pipeline.training(
+                    train, len(self.splits.class_names), self.spec.batch_size,
+                    self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
+                )  # fmt: skip
+                if self.parallel is not None:
+                    self.parallel.fit(stage.trainee, batches, loop)
+                    continue
                 stage.trainee.fit(
-                    pipeline.training(
-                        train, len(self.splits.class_names), self.spec.batch_size,
-                        self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
-                    ),
+                    batches,
                     initial_epoch=loop.epochs,
                     epochs=loop.epochs + length,  # the loop ends it
                     steps_per_epoch=self.steps_per_epoch,
                     callbacks=[loop],
                     shuffle=False,
                     verbose=0,
-                )  # fmt: skip
+                )
             loop.signals.leave()  # one that came when no step was left
 
     def starts_learnt(self) -> bool:

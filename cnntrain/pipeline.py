@@ -52,6 +52,23 @@ def training(
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
+def parts(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
+    """Return the `wanted` ones of the `count` equal parts of each batch, one after another.
+
+    Every worker makes the whole batch, because what is drawn for it may mix its examples.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def cut(*batch: tf.Tensor) -> tf.data.Dataset:
+        shared = [tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in batch]
+        return tf.data.Dataset.from_tensor_slices(
+            tuple(x[wanted.start : wanted.stop] for x in shared)
+        )
+
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return batches.flat_map(cut).apply(endless)
+
+
 def drawn(
     examples: Examples,
     num_classes: int,

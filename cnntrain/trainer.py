@@ -9,39 +9,57 @@ import keras
 import tensorflow as tf
 
 from cnntrain import runs
+from cnntrain.cluster import cluster_of
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
+from cnntrain.parallel import Parallel
 from cnntrain.runs import Run, trained
-from cnntrain.spec import Spec
+from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
 
 
-def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
+def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
     """Train what `spec` describes into the directory of `run`; return the report.
 
+    Of several workers only the chief writes into `run` what is kept, and the others have no report.
     Raises SpecError, before the first step, for what only the data can show to be wrong.
     """
     clock = Clock()
-    set_up(spec)
+    parallel = set_up(spec)
+    if parallel is None:
+        return told(spec, run, progress, clock, None)
+    with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
+        return told(spec, run, progress, clock, parallel)
+
+
+def told(
+    spec: Spec, run: Run, progress: Progress, clock: "Clock", parallel: Parallel | None
+) -> dict[str, Any] | None:
+    """The story itself, on the devices that there are."""
     splits = spec.splits()
     clock.lap("data")
 
     source = beginning(spec, run)
-    fitting = Fitting(spec, run, splits, progress, source)
+    fitting = Fitting(spec, run, splits, progress, source, parallel=parallel)
     announce(spec, run, splits, fitting, progress)
     clock.lap("build")
     fitting.fit()
     clock.lap("train")
 
-    report = results(spec, run, splits, fitting)
+    writes = parallel is None or parallel.is_chief
+    report = results(spec, run, splits, fitting) if writes else {"test": {}}
     clock.lap("test")
     if spec.refit:
         report["test"]["refit"] = refitted(spec, run, splits, fitting, progress, source)
         clock.lap("refit")
+    if parallel is not None:
+        parallel.from_chief([])  # nobody leaves before all have done
+    if not writes:
+        return None
     seconds, steps = fitting.loop.seconds, fitting.loop.step
     report["seconds"] = clock.seconds | {"steps": seconds}
     report["images_per_second"] = round(steps * spec.batch_size / seconds, 1)
@@ -63,13 +81,22 @@ class Clock:
         self.last = now
 
 
-def set_up(spec: Spec) -> None:
-    """Set what TensorFlow reads once: determinism and threads."""
+def set_up(spec: Spec) -> Parallel | None:
+    """Set what TensorFlow reads once: determinism, threads and devices; return these if several.
+
+    Raises SpecError for a batch that the devices cannot share, or devices that are not there.
+    """
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
+    strategy = spec.distribution()
+    if strategy is None:
+        return None
+    parallel = Parallel(strategy, cluster_of(spec.distribution))
+    parts_of_one_size(spec, parallel.replicas)
+    return parallel
 
 
 def beginning(spec: Spec, run: Run) -> Origin | None:
@@ -85,6 +112,8 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     """Say what is going to be trained, and put it into run.json."""
     machine = device()
     facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
+    if fitting.parallel is not None:
+        facts["replicas"] = fitting.parallel.replicas
     data = {
         "fingerprint": fingerprint(splits),
         "sizes": sizes(splits),
@@ -171,8 +200,10 @@ def refitted(
     progress.note(f"refit: {epochs} epochs on train + valid")
     planned = chosen.planned_steps // chosen.steps_per_epoch
     script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
-    fitting = Fitting(spec, again, splits.merged(), progress, source, script)
+    fitting = Fitting(spec, again, splits.merged(), progress, source, script, chosen.parallel)
     fitting.fit()
+    if not fitting.loop.writes:
+        return {}
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
         run.save(fitting.network, run.refit)
         return evaluate(fitting.network, splits.test, spec.batch_size)

@@ -1,0 +1,81 @@
+"""How many devices train: each takes its part of the same batch, and the parts make one step.
+
+A component returns the strategy of TensorFlow that computes with them, or None for one device.
+"""
+
+import os
+import threading
+from typing import Any
+
+import tensorflow as tf
+
+from cnntrain.cluster import Cluster, cluster
+from cnntrain.errors import SpecError, WorkerLost
+from cnntrain.knobs import Count, Natural, Positive
+
+
+def single() -> None:
+    """One device."""
+
+
+def mirrored(
+    *, devices: list[Natural] | None, logical_cpus: Count | None
+) -> tf.distribute.Strategy:
+    """The GPUs of this machine, or the CPU as `logical_cpus` devices.
+
+    Raises SpecError for GPUs that are not there.
+    """
+    if logical_cpus is not None:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != logical_cpus:
+            one = tf.config.LogicalDeviceConfiguration()
+            tf.config.set_logical_device_configuration(cpu, [one] * logical_cpus)
+        return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(logical_cpus)])
+    found = range(len(tf.config.list_physical_devices("GPU")))
+    wanted = found if devices is None else devices
+    if not wanted or not set(wanted) <= set(found):
+        raise SpecError(
+            "distribution is mirrored and TensorFlow sees no GPU"
+            if not found
+            else f"distribution.devices is {[*wanted]}",
+            f"GPUs from {[*found]}" if found else "GPUs",
+            "distribution=single",
+        )
+    return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in wanted])
+
+
+def multi_worker(
+    *, workers: list[str] | None, index: Natural | None, port: Count, timeout: Positive
+) -> tf.distribute.Strategy:
+    """The devices of all workers, once they have all started.
+
+    Raises WorkerLost if they have not after `timeout` seconds.
+    """
+    group = cluster(workers, index, port, os.environ)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(group.workers)}),
+        task_type="worker",
+        task_id=group.index,
+        rpc_layer="grpc",
+    )
+    return _once_all_are_there(group, timeout, resolver)
+
+
+def _once_all_are_there(group: Cluster, timeout: float, resolver: Any) -> tf.distribute.Strategy:
+    """Wait in a thread of its own, else Ctrl-C would not be heard."""
+    made: list[Any] = []
+
+    def make() -> None:
+        try:
+            made.append(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver))
+        except Exception as error:
+            made.append(error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not made:
+        raise WorkerLost(group.silent() or [group.name(n) for n in group.others])
+    if isinstance(made[0], Exception):
+        raise made[0]
+    return made[0]
