@@ -192,14 +192,16 @@ class Step:
     def found(self, images: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> Any:
         """The gradients of the loss, the new `values` of what changes, the sums of the metrics."""
         trainee, changed = self.trainee, self.statistics + self.seeds
-        with keras.StatelessScope(list(zip(changed, values, strict=True))) as scope:
-            with tf.GradientTape() as tape:
+        weights = trainee.trainable_weights
+        with tf.GradientTape() as tape:
+            # weights too: within the scope, Keras' penalties know no others
+            known = [(weight, weight.value) for weight in weights]
+            with keras.StatelessScope([*known, *zip(changed, values, strict=True)]) as scope:
                 logits = trainee(images, training=True)
                 loss = trainee.compute_loss(x=images, y=labels, y_pred=logits, training=True)
-                scaled = trainee.optimizer.scale_loss(loss)
-            weights = trainee.trainable_weights
-            gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
             values = [scope.get_current_value(v) for v in changed]
+            scaled = trainee.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, weights, unconnected_gradients="zero")
         first = as_list(logits)[0]
         size = tf.cast(tf.shape(labels)[0], "float32")
         objective = loss * self.parallel.replicas * size  # the loss is the device's share
