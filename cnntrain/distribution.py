@@ -5,8 +5,10 @@ A component returns the strategy of TensorFlow that computes with them, or None 
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from cnntrain.cluster import Cluster, cluster
@@ -20,27 +22,21 @@ def single() -> None:
 
 def mirrored(
     *, devices: list[Natural] | None, logical_cpus: Count | None
-) -> tf.distribute.Strategy:
+) -> tf.distribute.Strategy | None:
     """The GPUs of this machine, or the CPU as `logical_cpus` devices.
 
-    Raises SpecError for GPUs that are not there.
+    On JAX, Keras shares out the batches by itself, as it has been told. Raises SpecError for GPUs
+    that are not there.
     """
+    if keras.backend.backend() == "jax":
+        return _share_on_jax(devices, logical_cpus)
     if logical_cpus is not None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != logical_cpus:
             one = tf.config.LogicalDeviceConfiguration()
             tf.config.set_logical_device_configuration(cpu, [one] * logical_cpus)
         return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(logical_cpus)])
-    found = range(len(tf.config.list_physical_devices("GPU")))
-    wanted = found if devices is None else devices
-    if not wanted or not set(wanted) <= set(found):
-        raise SpecError(
-            "distribution is mirrored and TensorFlow sees no GPU"
-            if not found
-            else f"distribution.devices is {[*wanted]}",
-            f"GPUs from {[*found]}" if found else "GPUs",
-            "distribution=single",
-        )
+    wanted = _present(devices, len(tf.config.list_physical_devices("GPU")))
     return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in wanted])
 
 
@@ -59,6 +55,32 @@ def multi_worker(
         rpc_layer="grpc",
     )
     return _once_all_are_there(group, timeout, resolver)
+
+
+def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
+    """The numbers of the GPUs that are wanted, of so many that there are."""
+    wanted = range(count) if devices is None else devices
+    if not count:
+        raise SpecError("distribution is mirrored and no GPU is seen", "GPUs", "distribution=single")
+    if not set(wanted) <= set(range(count)):
+        raise SpecError(
+            f"distribution.devices is {list(wanted)} and there are {count} GPUs",
+            f"numbers from 0 to {count - 1}",
+        )
+    return wanted
+
+
+def _share_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> None:
+    """Let Keras put a copy of all variables, and a part of each batch, on every device."""
+    import jax
+
+    if logical_cpus is not None:
+        jax.config.update("jax_num_cpu_devices", logical_cpus)
+        chosen = jax.devices("cpu")
+    else:
+        gpus = jax.devices("gpu") if jax.default_backend() == "gpu" else []
+        chosen = [gpus[n] for n in _present(devices, len(gpus))]
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=chosen))
 
 
 def _once_all_are_there(group: Cluster, timeout: float, resolver: Any) -> tf.distribute.Strategy:

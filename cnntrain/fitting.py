@@ -13,6 +13,7 @@ import tensorflow as tf
 from cnntrain import losses, pipeline, state
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.errors import OutOfMemory, SpecError
+from cnntrain.evaluation import predicted
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
@@ -164,7 +165,7 @@ class Fitting:
             if layer.name in phase.rates
             for v in layer.variables
         }
-        trainee = Trainee(
+        trainee = kind_of_trainee()(
             trained,
             getattr(self.body, "auxiliary", ()),
             spec.accumulate,
@@ -172,7 +173,18 @@ class Fitting:
             self.average,
             below,
         )
+        if keras.backend.backend() == "jax":  # what a step reads must be in its state
+            rate.factor = optimizer.add_variable((), "ones", "float32", name="plateau_factor")
         return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid), train
+
+
+def kind_of_trainee() -> type[Trainee]:
+    """The training step of the backend."""
+    if keras.backend.backend() == "tensorflow":
+        return Trainee
+    from cnntrain.trainee_jax import JaxTrainee
+
+    return JaxTrainee
 
 
 def constants(resumed: State | None) -> dict[str, Any] | None:
@@ -253,7 +265,7 @@ def features(below: keras.Model, examples: Examples, batch_size: int) -> Example
             "features that fit in memory",
             "finetune.cache=false",
         )
-    found = below.predict(pipeline.evaluation(examples, batch_size), verbose=0)
+    found = predicted(below, examples, batch_size)
     return Examples(found.astype(np.float32), examples.labels)
 
 
@@ -266,9 +278,11 @@ def entropy(labels: np.ndarray) -> float:
 
 @contextlib.contextmanager
 def answered(spec: Spec, network: keras.Model) -> Iterator[None]:
-    """Answer TensorFlow's lack of memory with what would help."""
+    """Answer a lack of memory, TensorFlow's or JAX's, with what would help."""
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    except (tf.errors.ResourceExhaustedError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
         size = 4 if spec.precision == "float32" else 2
         raise OutOfMemory(spec.batch_size, spec.accumulate, size * activations(network)) from error

@@ -187,6 +187,11 @@ class Loop(keras.callbacks.Callback):
             self.save()
             self.signals.leave()
 
+    def settle(self) -> None:
+        """Bring the variables up to date, which JAX does by itself only when an epoch is over."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+
     def is_due(self) -> bool:
         """Whether the settings want a state within the epoch now."""
         steps, minutes = self.spec.checkpoint.every_steps, self.spec.checkpoint.every_minutes
@@ -197,6 +202,7 @@ class Loop(keras.callbacks.Callback):
     def log_steps(self, done: int, summed: float, images_per_second: float) -> None:
         """Write the mean loss of the steps since the last row, which running means contain."""
         before, summed_before = self.window
+        self.settle()
         row = {
             "step": self.step,
             "train.loss": (summed - summed_before) / (done - before),
@@ -338,6 +344,7 @@ class Loop(keras.callbacks.Callback):
         """Write the state; a disk that is full costs a state, not the run."""
         if not self.writes:
             return
+        self.settle()
         metrics = {"metrics": self.model.metrics_variables}
         arrays = {
             name: variable.numpy()

@@ -83,13 +83,18 @@ def drawn(
     return augment(images, examples.labels[chosen], num_classes, random)
 
 
-def evaluation(examples: Examples, batch_size: int) -> tf.data.Dataset:
-    """Return the images of every example exactly once, in order, the last batch maybe smaller."""
+def evaluation(examples: Examples, batch_size: int, multiple: int = 1) -> tf.data.Dataset:
+    """Return the images of every example exactly once, in order, the last batch maybe smaller.
+
+    The last example comes again until the last batch is a `multiple` of so many.
+    """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
         return (examples.gather(chosen),)
 
-    order = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    count = len(examples)
+    whole = -(-count // multiple) * multiple
+    order = tf.data.Dataset.range(whole).map(lambda n: tf.minimum(n, count - 1)).batch(batch_size)
     fetch = fetching(batch, batch(np.arange(1)), None)
     return order.map(fetch, num_parallel_calls=2).prefetch(2)
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from cnntrain.arguments import arguments
+from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
@@ -71,6 +72,8 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     record = run.read()
     config = changed_config(run, changes)
     checked = spec(config)
+    check_resumed(record.get("backend", "tensorflow"))
+    check_backend(checked)
     if record.get("status") == "finished" and not longer(overrides):
         return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
     here = environment()

@@ -45,7 +45,7 @@ class Average:
         """Let the network have the average for as long as the block takes."""
         own = [weight.numpy() for weight in self.weights]
         for mean, weight in zip(self.variables, self.weights, strict=True):
-            weight.assign(mean)
+            weight.assign(ops.copy(mean))  # on JAX they would share their memory, which `fit` reuses
         try:
             yield
         finally:
@@ -98,7 +98,7 @@ class Trainee(keras.Model):
     @contextlib.contextmanager
     def followed_up(self) -> Iterator[None]:
         """After an update, the layers with a rate of their own go that far, and then the average."""
-        before = [tf.identity(variable.value) for variable, _ in self.slowed]
+        before = [ops.copy(variable) for variable, _ in self.slowed]
         yield
         for (variable, rate), old in zip(self.slowed, before, strict=True):
             variable.assign(old + rate * (variable - old))

@@ -87,6 +87,8 @@ def set_up(spec: Spec) -> Parallel | None:
     Raises SpecError for a batch that the devices cannot share, or devices that are not there.
     """
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
+    if keras.backend.backend() == "jax":
+        set_up_jax(spec)
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
@@ -97,6 +99,14 @@ def set_up(spec: Spec) -> Parallel | None:
     parallel = Parallel(strategy, cluster_of(spec.distribution))
     parts_of_one_size(spec, parallel.replicas)
     return parallel
+
+
+def set_up_jax(spec: Spec) -> None:
+    """Leave the GPU to JAX, and make it deterministic there; on a CPU it is."""
+    tf.config.set_visible_devices([], "GPU")
+    if spec.deterministic:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def beginning(spec: Spec, run: Run) -> Origin | None:
@@ -114,6 +124,8 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
     if fitting.parallel is not None:
         facts["replicas"] = fitting.parallel.replicas
+    elif (shared := keras.distribution.distribution()) is not None:
+        facts["replicas"] = shared.num_model_replicas
     data = {
         "fingerprint": fingerprint(splits),
         "sizes": sizes(splits),
@@ -214,6 +226,13 @@ def sizes(splits: Splits) -> dict[str, int]:
 
 
 def device() -> dict[str, Any]:
+    """What computes: the kind of device, the names of GPUs, the threads of a CPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        gpus = jax.devices() if jax.default_backend() == "gpu" else []
+        kind, names = "GPU" if gpus else "CPU", [gpu.device_kind for gpu in gpus]
+        return {"kind": kind, "gpus": names, "threads": cores()}
     physical = tf.config.list_physical_devices("GPU")
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in physical]
     return {

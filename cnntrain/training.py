@@ -14,6 +14,7 @@ import psutil
 import yaml
 from rich.console import Console as RichConsole
 
+from cnntrain.backends import check_backend
 from cnntrain.cluster import cluster_of
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
@@ -33,6 +34,7 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         return 0
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
+    check_backend(checked)
     workers = cluster_of(checked.distribution)
     if workers is not None:
         parts_of_one_size(checked, len(workers.workers))
