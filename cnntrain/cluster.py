@@ -127,7 +127,7 @@ def from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpecError(
             f"TF_CONFIG cannot be read: {type(error).__name__}: {error}",
-            'JSON as {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}',
+            'JSON: {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}',
         ) from None
     if kind not in ("chief", "worker"):
         raise SpecError(f"TF_CONFIG makes this process a {kind}", ("chief", "worker"))
@@ -161,7 +161,5 @@ def expanded(nodes: str) -> list[str]:
         for part in numbers.split(",") if numbers else [""]:
             first, _, last = part.partition("-")
             ends = range(int(first), int(last or first) + 1) if part else [None]
-            names += [
-                prefix if n is None else f"{prefix}{str(n).zfill(len(first))}" for n in ends
-            ]
+            names += [prefix if n is None else f"{prefix}{str(n).zfill(len(first))}" for n in ends]
     return names

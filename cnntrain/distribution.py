@@ -29,7 +29,8 @@ def mirrored(
     that are not there.
     """
     if keras.backend.backend() == "jax":
-        return _share_on_jax(devices, logical_cpus)
+        _share_on_jax(devices, logical_cpus)
+        return None
     if logical_cpus is not None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != logical_cpus:
@@ -61,7 +62,9 @@ def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
     """The numbers of the GPUs that are wanted, of so many that there are."""
     wanted = range(count) if devices is None else devices
     if not count:
-        raise SpecError("distribution is mirrored and no GPU is seen", "GPUs", "distribution=single")
+        raise SpecError(
+            "distribution is mirrored and no GPU is seen", "GPUs", "distribution=single"
+        )
     if not set(wanted) <= set(range(count)):
         raise SpecError(
             f"distribution.devices is {list(wanted)} and there are {count} GPUs",

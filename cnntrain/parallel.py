@@ -14,11 +14,11 @@ import contextlib
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from cnntrain import losses, pipeline
@@ -27,6 +27,7 @@ from cnntrain.errors import SpecError, WorkerLost
 from cnntrain.loop import Loop
 from cnntrain.trainee import Trainee, as_list
 
+LINGER = 15  # seconds that the chief waits, at the most, for the others to leave
 APART = 7919  # between the seeds of dropout of two devices
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 TASK = re.compile(r"task:(\d+)")
@@ -101,15 +102,30 @@ class Parallel:
 
     @contextlib.contextmanager
     def watched(self, run: str) -> Iterator[None]:
-        """Answer the loss of a worker by naming it."""
+        """Answer the loss of a worker by naming it; see that all have heard before one leaves."""
+        cluster = self.cluster
+        if cluster is None:
+            yield
+            return
         try:
             yield
         except GONE as error:
-            if self.cluster is None:
-                raise
             named = {int(number) for number in TASK.findall(str(error))}
-            lost = [self.cluster.name(n) for n in self.cluster.others if n in named]
-            raise WorkerLost(lost or self.cluster.silent() or ["another worker"], run) from error
+            lost = [cluster.name(number) for number in cluster.others if number in named]
+            raise WorkerLost(lost or cluster.silent() or ["another worker"], run) from error
+        except BaseException:
+            stay(cluster)
+            raise
+        stay(cluster)
+
+
+def stay(cluster: Cluster) -> None:
+    """Wait until what was last added up has reached the others; the chief until they are gone."""
+    ends = time.monotonic() + (LINGER if cluster.is_chief else 1)
+    while time.monotonic() < ends:
+        if cluster.is_chief and len(cluster.silent()) == len(cluster.others):
+            break
+        time.sleep(0.2)
 
 
 class Step:
@@ -138,9 +154,7 @@ class Step:
             self.parallel.summed(found), len(self.trainee.trainable_weights), len(self.statistics)
         )
         drawn = [strategy.experimental_local_results(seed)[0] for seed in seeds]
-        for variable, value in zip(
-            self.statistics + self.seeds, statistics + drawn, strict=True
-        ):
+        for variable, value in zip(self.statistics + self.seeds, statistics + drawn, strict=True):
             variable.assign(value)
         self.trainee.update(gradients)
         *totals, count, leaving = sums
@@ -205,7 +219,9 @@ class Step:
         first = as_list(logits)[0]
         size = tf.cast(tf.shape(labels)[0], "float32")
         objective = loss * self.parallel.replicas * size  # the loss is the device's share
-        shown = [tf.reduce_sum(kind(labels, first)) for kind in (losses.cross_entropy, losses.accuracy)]
+        shown = [
+            tf.reduce_sum(kind(labels, first)) for kind in (losses.cross_entropy, losses.accuracy)
+        ]
         return gradients, values, [objective, *shown]
 
 

@@ -45,7 +45,9 @@ class Average:
         """Let the network have the average for as long as the block takes."""
         own = [weight.numpy() for weight in self.weights]
         for mean, weight in zip(self.variables, self.weights, strict=True):
-            weight.assign(ops.copy(mean))  # on JAX they would share their memory, which `fit` reuses
+            weight.assign(
+                ops.copy(mean)
+            )  # on JAX they would share their memory, which `fit` reuses
         try:
             yield
         finally:
@@ -97,7 +99,7 @@ class Trainee(keras.Model):
 
     @contextlib.contextmanager
     def followed_up(self) -> Iterator[None]:
-        """After an update, the layers with a rate of their own go that far, and then the average."""
+        """After an update, layers with a rate of their own go that far; then the average follows."""
         before = [ops.copy(variable) for variable, _ in self.slowed]
         yield
         for (variable, rate), old in zip(self.slowed, before, strict=True):

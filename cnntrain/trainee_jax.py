@@ -1,4 +1,4 @@
-"""The training step on JAX, where a step is a function: of a state and a batch, to another state."""
+"""The training step on JAX: a function of a state and a batch, that returns the next state."""
 
 from typing import Any
 
@@ -21,7 +21,9 @@ class JaxTrainee(Trainee):
         if self.average is not None:
             self.averaged = [*self.average.variables, self.average.step]
 
-    def train_step(self, state: tuple[Values, ...], data: tuple[Any, Any]) -> Any:
+    def train_step(  # type: ignore[override]  # as Keras has it on JAX
+        self, state: tuple[Values, ...], data: tuple[Any, Any]
+    ) -> Any:
         """Return the running means, and the state after a step."""
         weights, others, slots, metrics = state
         images, labels = self.features(data[0]), data[1]

@@ -67,6 +67,6 @@ def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
     ],
 )
 def test_what_is_no_cluster_is_refused(workers, index, environment, said):
-    with pytest.raises(SpecError, match="distribution|TF_CONFIG|SLURM") as caught:
+    with pytest.raises(SpecError, match=r"distribution|TF_CONFIG|SLURM") as caught:
         cluster(workers, index, 1, environment)
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""One step on several devices is the step of one; a worker that is lost ends the run, and no more."""
+"""A step on several devices is the step of one; a worker that is lost ends the run, and no more."""
 
 import csv
 import json
@@ -137,7 +137,7 @@ def test_three_ways_to_train_lenet5_have_the_same_losses(command, tmp_path):
 @pytest.mark.slow
 def test_auxiliary_heads_and_regularizers_count_once(command, tmp_path):
     words = ("model=googlenet", "model.dropout=0", "model.auxiliary_dropout=0",
-             "dataset.image_size=[64,64]", "dataset.limit=64", "batch_size=16", "optimizer.l2=1e-3",
+             "dataset.image_size=[65,65]", "dataset.limit=64", "batch_size=16", "optimizer.l2=1e-3",
              "epochs=2", "max_steps=4", "log_every=1", "optimizer=sgd")  # fmt: skip
     for name, devices in (("one", ()), ("two", MIRRORED)):
         done = command(*words, *devices, f"hydra.run.dir={name}")
@@ -188,9 +188,7 @@ def test_killed_worker_ends_the_other_and_both_go_on_exactly(tmp_path, whole, vi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("told", [1, 0])
-def test_worker_that_is_terminated_takes_the_others_with_it_at_the_same_step(
-    tmp_path, whole, told
-):
+def test_worker_that_is_terminated_takes_the_others_with_it_at_the_same_step(tmp_path, whole, told):
     workers = Workers(tmp_path).train(*CONVNET, "epochs=6", "checkpoint.every_steps=null")
     workers.wait_for(rows=14)
     workers.processes[told].send_signal(signal.SIGTERM)
