@@ -127,7 +127,7 @@ def from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpecError(
             f"TF_CONFIG cannot be read: {type(error).__name__}: {error}",
-            'JSON: {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}',
+            '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}',
         ) from None
     if kind not in ("chief", "worker"):
         raise SpecError(f"TF_CONFIG makes this process a {kind}", ("chief", "worker"))

@@ -94,7 +94,7 @@ class Fitting:
         """Train through the phases that are left."""
         loop = self.loop
         if self.parallel is not None:
-            self.parallel.agree({"spec": self.spec.decides, "step": loop.step})
+            self.parallel.agree(loop.step)
         with loop.signals, answered(self.spec, self.network):
             for number, (phase, length) in enumerate(zip(self.phases, self.lengths(), strict=True)):
                 if number < loop.phase or not length or not loop.turn_to(number, length):

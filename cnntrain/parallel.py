@@ -69,8 +69,8 @@ class Parallel:
         own = [float(int(digest[:12], 16))]  # 48 bits: a float64 holds them
         if self.from_chief(own) != own:
             raise SpecError(
-                "worker 0 trains another spec, or goes on from another step",
-                "the same command for every worker, but for distribution.index",
+                "worker 0 trains another spec, has other images, or goes on from another step",
+                "the same command, data and run for every worker; only distribution.index differs",
             )
 
     def batches(self, whole: tf.data.Dataset) -> Iterator[Any]:

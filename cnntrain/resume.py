@@ -58,7 +58,11 @@ def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:
         return None
     checked = spec(changed_config(run, [changed(override) for override in overrides]))
     workers = cluster_of(checked.distribution)
-    return None if workers is None or workers.is_chief else checked
+    if workers is None or workers.is_chief:
+        return None
+    check_resumed(run.read().get("backend", "tensorflow"))
+    check_backend(checked)
+    return checked
 
 
 def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[str]]:

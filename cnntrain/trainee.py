@@ -99,7 +99,7 @@ class Trainee(keras.Model):
 
     @contextlib.contextmanager
     def followed_up(self) -> Iterator[None]:
-        """After an update, layers with a rate of their own go that far; then the average follows."""
+        """After an update, layers with rates of their own go that far; then the average follows."""
         before = [ops.copy(variable) for variable, _ in self.slowed]
         yield
         for (variable, rate), old in zip(self.slowed, before, strict=True):

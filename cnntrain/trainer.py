@@ -46,6 +46,8 @@ def told(
     source = beginning(spec, run)
     fitting = Fitting(spec, run, splits, progress, source, parallel=parallel)
     announce(spec, run, splits, fitting, progress)
+    if parallel is not None:
+        parallel.agree({"spec": spec.decides, "data": run.read()["data"]["fingerprint"]})
     clock.lap("build")
     fitting.fit()
     clock.lap("train")
@@ -121,11 +123,13 @@ def beginning(spec: Spec, run: Run) -> Origin | None:
 def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
     """Say what is going to be trained, and put it into run.json."""
     machine = device()
-    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
-    if fitting.parallel is not None:
-        facts["replicas"] = fitting.parallel.replicas
-    elif (shared := keras.distribution.distribution()) is not None:
-        facts["replicas"] = shared.num_model_replicas
+    count = replicas(fitting.parallel)
+    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine, "replicas": count}
+    if (before := run.read().get("replicas", count)) != count:
+        progress.note(
+            f"Warning: the run began on {before} devices and goes on with {count}; "
+            "batch norm and dropout see other parts of a batch"
+        )
     data = {
         "fingerprint": fingerprint(splits),
         "sizes": sizes(splits),
@@ -160,6 +164,13 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
             f"Warning: precision is {spec.precision} on a CPU, where it is often 2 to 4 times "
             "slower than float32"
         )
+
+
+def replicas(parallel: Parallel | None) -> int:
+    """How many devices share a batch, as TensorFlow or, on JAX, Keras shares it out."""
+    shared = keras.distribution.distribution()
+    on_jax = shared.num_model_replicas if shared is not None else 1
+    return parallel.replicas if parallel is not None else on_jax
 
 
 def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:

@@ -60,14 +60,16 @@ def assist(checked: Spec, run: Path | None) -> int:
             shutil.copytree(run / "state", own.state, dirs_exist_ok=True, ignore=NOT_COPIED)
             for table in run.glob("*.csv"):
                 shutil.copy(table, own.folder)
+            if (run / "refit").is_dir():
+                shutil.copytree(run / "refit", own.folder / "refit", ignore=NOT_COPIED)
         try:
-            return bring_to_an_end(checked, own)
+            return bring_to_an_end(checked, own, "RUN")
         finally:
             own.lock.release()
 
 
-def bring_to_an_end(checked: Spec, run: Run) -> int:
-    """Train, and record how it ended; return the exit code."""
+def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
+    """Train, and record how it ended; return the exit code. `shown` stands for the directory."""
     signal.signal(signal.SIGTERM, terminate)
     try:
         report = start(checked, run)
@@ -81,7 +83,8 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         run.say("interrupted")
         run.finish("interrupted")
         on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
-        print(f"Interrupted; cnntrain resume {run.folder} {on}.", file=sys.stderr)
+        on = "goes on, started for every worker" if shown else on
+        print(f"Interrupted; cnntrain resume {shown or run.folder} {on}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
         run.say(f"failed: {error}")
@@ -92,7 +95,8 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         run.say(traceback.format_exc())
         run.finish("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
+        if shown is None:
+            print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
 
 
