@@ -7,12 +7,13 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cnntrain.components import Component
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, WorkerLost
 
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
@@ -44,6 +45,36 @@ class Cluster:
     def silent(self) -> list[str]:
         """The other workers at whose addresses nothing listens now."""
         return [self.name(n) for n in self.others if not listens(self.workers[n])]
+
+    def meet(self, timeout: float) -> None:
+        """Wait until every other worker has been seen at its address; WorkerLost after `timeout`.
+
+        Each listens here until it has seen all, and then leaves the port to TensorFlow, whose own
+        wait can neither be ended by Ctrl-C nor say who is missing. Raises SpecError if the port is
+        taken.
+        """
+        unseen, ends = set(self.others), time.monotonic() + timeout
+        with self.listening():
+            while unseen:
+                unseen = {number for number in unseen if not listens(self.workers[number])}
+                if unseen and time.monotonic() > ends:
+                    raise WorkerLost(
+                        [self.name(number) for number in sorted(unseen)],
+                        f"all of them started within distribution.timeout={timeout:g} seconds",
+                    )
+                time.sleep(0.2)
+
+    def listening(self) -> socket.socket:
+        """A server at the port of this worker, for those who look whether it is there."""
+        address = self.workers[self.index]
+        port = int(address.rpartition(":")[2])
+        try:
+            return socket.create_server(("", port), backlog=len(self.workers) + 8)
+        except (OSError, OverflowError) as error:
+            raise SpecError(
+                f"{self.name(self.index)} cannot listen: {error}",
+                "a port of this machine that is free",
+            ) from error
 
 
 def listens(address: str) -> bool:

@@ -3,16 +3,16 @@
 A component returns the strategy of TensorFlow that computes with them, or None for one device.
 """
 
+import contextlib
 import os
-import threading
-from collections.abc import Sequence
-from typing import Any
+import signal
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
-from cnntrain.cluster import Cluster, cluster
-from cnntrain.errors import SpecError, WorkerLost
+from cnntrain.cluster import cluster
+from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Natural, Positive
 
 
@@ -46,16 +46,18 @@ def multi_worker(
 ) -> tf.distribute.Strategy:
     """The devices of all workers, once they have all started.
 
-    Raises WorkerLost if they have not after `timeout` seconds.
+    Raises WorkerLost if they have not after `timeout` seconds, SpecError for a port that is taken.
     """
     group = cluster(workers, index, port, os.environ)
+    group.meet(timeout)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(group.workers)}),
         task_type="worker",
         task_id=group.index,
         rpc_layer="grpc",
     )
-    return _once_all_are_there(group, timeout, resolver)
+    with _stoppable():
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
 def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
@@ -86,21 +88,13 @@ def _share_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> No
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=chosen))
 
 
-def _once_all_are_there(group: Cluster, timeout: float, resolver: Any) -> tf.distribute.Strategy:
-    """Wait in a thread of its own, else Ctrl-C would not be heard."""
-    made: list[Any] = []
-
-    def make() -> None:
-        try:
-            made.append(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver))
-        except Exception as error:
-            made.append(error)
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not made:
-        raise WorkerLost(group.silent() or [group.name(n) for n in group.others])
-    if isinstance(made[0], Exception):
-        raise made[0]
-    return made[0]
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let signals end the process: TensorFlow waits for the others without giving Python a turn."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

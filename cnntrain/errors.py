@@ -55,12 +55,9 @@ class OutOfMemory(Failure):
 class WorkerLost(Failure):
     """A worker of a run that is trained by several has gone, or never came."""
 
-    def __init__(self, workers: Sequence[str], run: str = "RUN"):
+    def __init__(self, workers: Sequence[str], hint: str):
         do = "does" if len(workers) == 1 else "do"
-        super().__init__(
-            f"{' and '.join(workers)} {do} not answer\n"
-            f"  try       start all again with `cnntrain resume {run}`"
-        )
+        super().__init__(f"{' and '.join(workers)} {do} not answer\n  try       {hint}")
 
 
 def one_of(names: Iterable[object]) -> str:

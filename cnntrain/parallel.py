@@ -112,7 +112,10 @@ class Parallel:
         except GONE as error:
             named = {int(number) for number in TASK.findall(str(error))}
             lost = [cluster.name(number) for number in cluster.others if number in named]
-            raise WorkerLost(lost or cluster.silent() or ["another worker"], run) from error
+            raise WorkerLost(
+                lost or cluster.silent() or ["another worker"],
+                f"all of them again with: cnntrain resume {run}",
+            ) from error
         except BaseException:
             stay(cluster)
             raise

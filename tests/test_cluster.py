@@ -1,11 +1,13 @@
 """Who trains together, from settings, TF_CONFIG and SLURM; answered before TensorFlow is loaded."""
 
 import json
+import socket
+import threading
 
 import pytest
 
-from cnntrain.cluster import cluster, expanded
-from cnntrain.errors import SpecError
+from cnntrain.cluster import Cluster, cluster, expanded
+from cnntrain.errors import SpecError, WorkerLost
 
 TWO = ("10.0.0.1:2222", "10.0.0.2:2222")
 
@@ -70,3 +72,35 @@ def test_what_is_no_cluster_is_refused(workers, index, environment, said):
     with pytest.raises(SpecError, match=r"distribution|TF_CONFIG|SLURM") as caught:
         cluster(workers, index, 1, environment)
     assert said in str(caught.value)
+
+
+def here(count, index):
+    """A cluster on this machine, at ports that nothing listens on."""
+    held = [socket.create_server(("", 0)) for _ in range(count)]
+    workers = tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in held)
+    for server in held:
+        server.close()
+    return [Cluster(workers, number) for number in range(count)][index]
+
+
+def test_workers_that_start_one_after_another_meet():
+    first = here(3, 0)
+    others = [Cluster(first.workers, number) for number in (1, 2)]
+    waiting = [threading.Thread(target=each.meet, args=(20,)) for each in (first, *others)]
+    for number, thread in enumerate(waiting):
+        threading.Event().wait(0.3 * number)
+        thread.start()
+    for thread in waiting:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in waiting)
+
+
+def test_worker_that_does_not_come_is_named():
+    with pytest.raises(WorkerLost, match=r"worker 1 at 127.0.0.1:\d+ does not answer"):
+        here(2, 0).meet(0.1)
+
+
+def test_port_that_is_taken_is_refused():
+    alone = here(1, 0)
+    with alone.listening(), pytest.raises(SpecError, match=r"worker 0 at .* cannot listen"):
+        alone.meet(1)
