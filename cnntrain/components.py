@@ -27,6 +27,7 @@ GROUPS = {
     "schedule": "schedules",
     "initializer": "initializers",
     "finetune": "finetune",
+    "distribution": "distribution",
 }
 PACKAGE = Path(__file__).parent
 

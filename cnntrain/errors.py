@@ -1,7 +1,7 @@
 """The one exception for a user's mistake: what was given, what was expected, what to try."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SpecError(Exception):
@@ -50,6 +50,14 @@ class OutOfMemory(Failure):
             f"batch_size={max(1, batch_size // 2)}, smaller images, or precision=mixed_bfloat16 "
             "on a GPU"
         )
+
+
+class WorkerLost(Failure):
+    """A worker of a run that is trained by several has gone, or never came."""
+
+    def __init__(self, workers: Sequence[str], hint: str):
+        do = "does" if len(workers) == 1 else "do"
+        super().__init__(f"{' and '.join(workers)} {do} not answer\n  try       {hint}")
 
 
 def one_of(names: Iterable[object]) -> str:

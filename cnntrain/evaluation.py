@@ -15,8 +15,14 @@ def evaluate(network: keras.Model, examples: Examples, batch_size: int) -> dict[
 
 def predicted(network: keras.Model, examples: Examples, batch_size: int) -> np.ndarray:
     """Return the logarithms of the probabilities of all classes (N, classes), float64."""
-    batches = pipeline.evaluation(examples, batch_size)
-    return log_probabilities(network.predict(batches, verbose=0))
+    return log_probabilities(outputs(network, examples, batch_size))
+
+
+def outputs(network: keras.Model, examples: Examples, batch_size: int) -> np.ndarray:
+    """Return what a network puts out for each of `examples`, in their order."""
+    shared = keras.distribution.distribution()  # on JAX, over so many devices
+    batches = pipeline.evaluation(examples, batch_size, shared.num_model_replicas if shared else 1)
+    return network.predict(batches, verbose=0)[: len(examples)]
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -13,10 +13,12 @@ import tensorflow as tf
 from cnntrain import losses, pipeline, state
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.errors import OutOfMemory, SpecError
+from cnntrain.evaluation import outputs
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
+from cnntrain.parallel import Parallel
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
 from cnntrain.spec import MAY_CHANGE, Spec
@@ -41,8 +43,10 @@ class Fitting:
         progress: Progress,
         source: Origin | None = None,
         script: Script | None = None,
+        parallel: Parallel | None = None,
     ):
         self.spec, self.splits, self.progress = spec, splits, progress
+        self.parallel = parallel
         self.steps_per_epoch, self.total_steps = plan(spec, splits.train)
         resumed = state.load(run.state)
         if resumed is not None:
@@ -76,6 +80,7 @@ class Fitting:
         self.loop = Loop(
             spec, run, self.network, self.built.variables, self.average, self.steps_per_epoch,
             self.planned_steps, entropy(splits.train.labels), progress, script,
+            parallel,
         )  # fmt: skip
         self.loop.resume(resumed)
         self.loop.total_steps = (
@@ -88,6 +93,8 @@ class Fitting:
     def fit(self) -> None:
         """Train through the phases that are left."""
         loop = self.loop
+        if self.parallel is not None:
+            self.parallel.agree(loop.step)
         with loop.signals, answered(self.spec, self.network):
             for number, (phase, length) in enumerate(zip(self.phases, self.lengths(), strict=True)):
                 if number < loop.phase or not length or not loop.turn_to(number, length):
@@ -95,18 +102,22 @@ class Fitting:
                 freeze(self.body, phase.layers)
                 stage, train = self.staged(number, phase)
                 loop.enter(stage)
+                batches = pipeline.training(
+                    train, len(self.splits.class_names), self.spec.batch_size,
+                    self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
+                )  # fmt: skip
+                if self.parallel is not None:
+                    self.parallel.fit(stage.trainee, batches, loop)
+                    continue
                 stage.trainee.fit(
-                    pipeline.training(
-                        train, len(self.splits.class_names), self.spec.batch_size,
-                        self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
-                    ),
+                    batches,
                     initial_epoch=loop.epochs,
                     epochs=loop.epochs + length,  # the loop ends it
                     steps_per_epoch=self.steps_per_epoch,
                     callbacks=[loop],
                     shuffle=False,
                     verbose=0,
-                )  # fmt: skip
+                )
             loop.signals.leave()  # one that came when no step was left
 
     def starts_learnt(self) -> bool:
@@ -154,7 +165,7 @@ class Fitting:
             if layer.name in phase.rates
             for v in layer.variables
         }
-        trainee = Trainee(
+        trainee = kind_of_trainee()(
             trained,
             getattr(self.body, "auxiliary", ()),
             spec.accumulate,
@@ -162,7 +173,18 @@ class Fitting:
             self.average,
             below,
         )
+        if keras.backend.backend() == "jax":  # what a step reads must be in its state
+            rate.factor = optimizer.add_variable((), "ones", "float32", name="plateau_factor")
         return Stage(compiled(trainee, optimizer, self.loss), network, rate, valid), train
+
+
+def kind_of_trainee() -> type[Trainee]:
+    """The training step of the backend."""
+    if keras.backend.backend() == "tensorflow":
+        return Trainee
+    from cnntrain.trainee_jax import JaxTrainee
+
+    return JaxTrainee
 
 
 def constants(resumed: State | None) -> dict[str, Any] | None:
@@ -243,7 +265,7 @@ def features(below: keras.Model, examples: Examples, batch_size: int) -> Example
             "features that fit in memory",
             "finetune.cache=false",
         )
-    found = below.predict(pipeline.evaluation(examples, batch_size), verbose=0)
+    found = outputs(below, examples, batch_size)
     return Examples(found.astype(np.float32), examples.labels)
 
 
@@ -256,9 +278,11 @@ def entropy(labels: np.ndarray) -> float:
 
 @contextlib.contextmanager
 def answered(spec: Spec, network: keras.Model) -> Iterator[None]:
-    """Answer TensorFlow's lack of memory with what would help."""
+    """Answer a lack of memory, TensorFlow's or JAX's, with what would help."""
     try:
         yield
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+    except (tf.errors.ResourceExhaustedError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
         size = 4 if spec.precision == "float32" else 2
         raise OutOfMemory(spec.batch_size, spec.accumulate, size * activations(network)) from error

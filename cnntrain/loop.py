@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -26,6 +26,9 @@ from cnntrain.signals import Signals
 from cnntrain.spec import Spec
 from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee
+
+if TYPE_CHECKING:
+    from cnntrain.parallel import Parallel
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")
@@ -80,8 +83,11 @@ class Loop(keras.callbacks.Callback):
         guessing: float,
         progress: Progress,
         script: Script | None = None,
+        parallel: "Parallel | None" = None,
     ):
         super().__init__()
+        self.parallel = parallel
+        self.writes = parallel is None or parallel.is_chief
         self.spec, self.run, self.network = spec, run, network
         self.variables, self.average = variables, average
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
@@ -177,9 +183,14 @@ class Loop(keras.callbacks.Callback):
         self.progress.step(self.epochs + 1, self.step, rate, logs)
         if over:
             self.model.stop_training = True  # for Keras a resumed epoch would not be over yet
-        elif self.is_due() or self.signals.received:
+        elif self.is_due() or self.signals.due:
             self.save()
             self.signals.leave()
+
+    def settle(self) -> None:
+        """Bring the variables up to date, which JAX does by itself only when an epoch is over."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
 
     def is_due(self) -> bool:
         """Whether the settings want a state within the epoch now."""
@@ -191,6 +202,7 @@ class Loop(keras.callbacks.Callback):
     def log_steps(self, done: int, summed: float, images_per_second: float) -> None:
         """Write the mean loss of the steps since the last row, which running means contain."""
         before, summed_before = self.window
+        self.settle()
         row = {
             "step": self.step,
             "train.loss": (summed - summed_before) / (done - before),
@@ -223,7 +235,8 @@ class Loop(keras.callbacks.Callback):
             row = self.row(logs)
             if self.stage.valid is not None and self.best.improved(row):
                 self.best_row = row
-                self.run.save(self.network, self.run.best)
+                if self.writes:
+                    self.run.save(self.network, self.run.best)
         if self.falls(row):
             self.stage.rate.reduce()
             self.fell.append(self.epochs)
@@ -282,13 +295,22 @@ class Loop(keras.callbacks.Callback):
             "train.objective": logs["loss"],
         }
         if self.stage.valid is not None:
-            valid = evaluate(self.stage.network, self.stage.valid, self.spec.batch_size)
-            row |= {"valid.loss": valid["loss"], "valid.accuracy": valid["accuracy"]}
+            row |= self.validation(self.stage.valid)
         return row | {
             "learning_rate": self.learning_rate(),
             "seconds": round(self.epoch_seconds, 3),
             "images_per_second": round(images / self.epoch_seconds, 1),
         }
+
+    def validation(self, valid: Examples) -> Row:
+        """The numbers of validation, which all workers have from the chief."""
+        numbers = [0.0, 0.0]
+        if self.writes:
+            found = evaluate(self.stage.network, valid, self.spec.batch_size)
+            numbers = [found["loss"], found["accuracy"]]
+        if self.parallel is not None:
+            numbers = self.parallel.from_chief(numbers)
+        return dict(zip(("valid.loss", "valid.accuracy"), numbers, strict=True))
 
     def warn_of_skipped_steps(self) -> None:
         """Say so where float16 let most gradients overflow: these steps changed nothing."""
@@ -320,6 +342,9 @@ class Loop(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Write the state; a disk that is full costs a state, not the run."""
+        if not self.writes:
+            return
+        self.settle()
         metrics = {"metrics": self.model.metrics_variables}
         arrays = {
             name: variable.numpy()

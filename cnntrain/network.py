@@ -48,8 +48,11 @@ def build(
     same numbers, and so do the seeds of dropout. `source` has weights to begin with; `constants`
     are those of the normalisation of a run that is resumed, whose weights are in its state.
     """
+    shared = keras.distribution.distribution()
     keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)  # clearing has reset it
+    keras.config.set_dtype_policy(spec.precision)  # clearing has reset it, and what follows
+    if shared is not None:
+        keras.distribution.set_distribution(shared)
     keras.utils.set_random_seed(spec.seed)
     body = spec.model(splits.image_shape, len(splits.class_names))
     spec.initializer(body, spec.seed)

@@ -52,6 +52,23 @@ def training(
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
+def parts(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
+    """Return the `wanted` ones of the `count` equal parts of each batch, one after another.
+
+    Every worker makes the whole batch, because what is drawn for it may mix its examples.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def cut(*batch: tf.Tensor) -> tf.data.Dataset:
+        shared = [tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in batch]
+        return tf.data.Dataset.from_tensor_slices(
+            tuple(x[wanted.start : wanted.stop] for x in shared)
+        )
+
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return batches.flat_map(cut).apply(endless)
+
+
 def drawn(
     examples: Examples,
     num_classes: int,
@@ -66,13 +83,18 @@ def drawn(
     return augment(images, examples.labels[chosen], num_classes, random)
 
 
-def evaluation(examples: Examples, batch_size: int) -> tf.data.Dataset:
-    """Return the images of every example exactly once, in order, the last batch maybe smaller."""
+def evaluation(examples: Examples, batch_size: int, multiple: int = 1) -> tf.data.Dataset:
+    """Return the images of every example exactly once, in order, the last batch maybe smaller.
+
+    The last example comes again until the last batch is a `multiple` of so many.
+    """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
         return (examples.gather(chosen),)
 
-    order = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    count = len(examples)
+    whole = -(-count // multiple) * multiple
+    order = tf.data.Dataset.range(whole).map(lambda n: tf.minimum(n, count - 1)).batch(batch_size)
     fetch = fetching(batch, batch(np.arange(1)), None)
     return order.map(fetch, num_parallel_calls=2).prefetch(2)
 

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.arguments import arguments
+from cnntrain.backends import check_backend, check_resumed
+from cnntrain.cluster import cluster_of
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
 from cnntrain.jobs import Sweep
 from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
-from cnntrain.training import bring_to_an_end
+from cnntrain.training import assist, bring_to_an_end
 
 # What of run.json can change a run's numbers.
 MATTERS = ("versions", "platform", "cpu_count")
@@ -29,11 +31,17 @@ def main(words: Sequence[str]) -> int:
         return 0
     if given.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
-    if Sweep(Path(given.run)).file.is_file():
+    folder = Path(given.run)
+    if Sweep(folder).file.is_file():
         from cnntrain.sweep import resume
 
-        return resume(Path(given.run), given.overrides)
-    checked, run, notes = reopened(Path(given.run), given.overrides)
+        return resume(folder, given.overrides)
+    if (checked := assistant(folder, given.overrides)) is not None:
+        if Run(folder).read().get("status") == "finished" and not longer(given.overrides):
+            print(f"{folder} is finished; epochs=N goes on beyond")
+            return 0
+        return assist(checked, folder)
+    checked, run, notes = reopened(folder, given.overrides)
     for note in notes:
         print(note)
     if run.read()["status"] == "finished":
@@ -45,6 +53,23 @@ def main(words: Sequence[str]) -> int:
         raise
 
 
+def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:
+    """The spec of a run of several workers, if this process is to be another than its chief.
+
+    It reads the run's directory, which it must see, and leaves it to the chief.
+    """
+    run = Run(folder)
+    if not run.spec.is_file():
+        return None
+    checked = spec(changed_config(run, [changed(override) for override in overrides]))
+    workers = cluster_of(checked.distribution)
+    if workers is None or workers.is_chief:
+        return None
+    check_resumed(run.read().get("backend", "tensorflow"))
+    check_backend(checked)
+    return checked
+
+
 def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[str]]:
     """Return a run's spec, the run, and what to tell; the run's status is `finished` if it is.
 
@@ -53,11 +78,11 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     """
     changes = [changed(override) for override in overrides]
     run = Run.reopen(folder)
-    record, config = read_record(run), read_config(run)
-    for key, value in changes:
-        put(config, key, value)
+    record, config = read_record(run), changed_config(run, changes)
     checked = spec(config)
-    if record.get("status") == "finished" and not changes:
+    check_resumed(record.get("backend", "tensorflow"))
+    check_backend(checked)
+    if record.get("status") == "finished" and not longer(overrides):
         return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
     here = environment()
     notes = [
@@ -67,6 +92,19 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     ]
     run.go_on(config, overrides)
     return checked, run, notes
+
+
+def longer(overrides: Sequence[str]) -> bool:
+    """Whether there is anything but who trains it that a finished run could go on with."""
+    return any(not changed(override)[0].startswith("distribution.") for override in overrides)
+
+
+def changed_config(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A run's configuration with what is to change."""
+    config = read_config(run)
+    for key, value in changes:
+        put(config, key, value)
+    return config
 
 
 def changed(override: str) -> tuple[str, Any]:

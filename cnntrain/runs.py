@@ -264,7 +264,8 @@ def environment() -> dict[str, Any]:
     """What else a run's numbers depend on, as far as it is known without TensorFlow."""
     return {
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        | {name: importlib.metadata.version(name) for name in [*PACKAGES, *other_backend()]},
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "git": git(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
@@ -272,6 +273,11 @@ def environment() -> dict[str, Any]:
         "pid": os.getpid(),
         "command": sys.argv,
     }
+
+
+def other_backend() -> list[str]:
+    """The packages of a backend that is not TensorFlow."""
+    return ["jax", "jaxlib"] if os.environ.get("KERAS_BACKEND") == "jax" else []
 
 
 def git() -> dict[str, Any] | None:

@@ -22,6 +22,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.shared = False  # whether others must be told first, who then leave at the same step
+        self.agreed: int | None = None
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -44,7 +46,16 @@ class Signals:
         self.received = number
         self.release()
 
+    @property
+    def due(self) -> int | None:
+        """The signal with which to leave now, if any."""
+        return self.agreed if self.shared else self.received
+
+    def agree(self) -> None:
+        """Leave with the others, one of which has received a signal."""
+        self.agreed = self.received or signal.SIGTERM
+
     def leave(self) -> None:
         """Raise KeyboardInterrupt or Terminated if a signal came; a state has been written."""
-        if self.received is not None:
-            raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated
+        if self.due is not None:
+            raise KeyboardInterrupt if self.due == signal.SIGINT else Terminated

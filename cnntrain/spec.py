@@ -88,6 +88,7 @@ class Spec(Settings):
     schedule: Component
     initializer: Component
     finetune: Component
+    distribution: Component
     config: Mapping[str, Any]  # as composed, for spec.yaml
 
     @property
@@ -113,12 +114,14 @@ class Spec(Settings):
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
-    "model.weights_dir", "log_every", "checkpoint",
+    "model.weights_dir", "log_every", "checkpoint", "distribution.workers", "distribution.index",
+    "distribution.port", "distribution.timeout",
 )  # fmt: skip
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
     "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.cache",
     "model.weights_dir", "log_every", "checkpoint.every_steps", "checkpoint.every_minutes",
+    "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
 RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}
@@ -246,6 +249,30 @@ def refit_of_whole_epochs(spec: Spec) -> None:
         )
 
 
+def known_parts_of_one_size(spec: Spec) -> None:
+    devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
+    if devices is not None and cpus is not None:
+        raise SpecError(
+            "distribution.devices and distribution.logical_cpus are both set",
+            "GPUs, or the CPU as if it were several",
+            "distribution.devices=null",
+        )
+    workers = spec.distribution.knobs.get("workers")
+    parts_of_one_size(spec, len(devices or workers or ()) or cpus or 1)
+
+
+def parts_of_one_size(spec: Spec, replicas: int) -> None:
+    """Refuse a batch that so many devices cannot share, in equal parts, and in equal pieces."""
+    if spec.batch_size % (replicas * spec.accumulate):
+        pieces = f", in {spec.accumulate} pieces each" if spec.accumulate > 1 else ""
+        whole = replicas * spec.accumulate
+        raise SpecError(
+            f"batch_size is {spec.batch_size} and {replicas} devices share each batch{pieces}",
+            f"a multiple of {whole}",
+            f"batch_size={max(1, round(spec.batch_size / whole)) * whole}",
+        )
+
+
 NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")
 CONTRADICTIONS = [
     one_kind_of_clipping,
@@ -253,6 +280,7 @@ CONTRADICTIONS = [
     a_factor_for_each_boundary,
     odd_even_of_digits,
     pieces_of_one_size,
+    known_parts_of_one_size,
     epochs_for_both_phases,
     refit_of_whole_epochs,
 ]

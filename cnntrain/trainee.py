@@ -45,7 +45,9 @@ class Average:
         """Let the network have the average for as long as the block takes."""
         own = [weight.numpy() for weight in self.weights]
         for mean, weight in zip(self.variables, self.weights, strict=True):
-            weight.assign(mean)
+            weight.assign(
+                ops.copy(mean)
+            )  # on JAX they would share their memory, which `fit` reuses
         try:
             yield
         finally:
@@ -77,6 +79,7 @@ class Trainee(keras.Model):
         # in a function Keras does not take it for a layer of this model
         self.features = functools.partial(below, training=False) if below else lambda images: images
         self.pieces, self.average = pieces, average
+        self.replicas = 1  # how many devices share a batch
         self.slowed = [
             (v, rates[v.path]) for v in self.trainable_variables if rates.get(v.path, 1.0) != 1.0
         ]
@@ -84,16 +87,25 @@ class Trainee(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step: the gradient, the update, the average; returns the running means."""
         inputs, labels = self.features(data[0]), data[1]
-        before = [tf.identity(variable.value) for variable, _ in self.slowed]
-        if self.pieces == 1:
-            logs = super().train_step((inputs, labels))
-        else:
-            logs = self.step_in_pieces(inputs, labels)
+        with self.followed_up():
+            if self.pieces == 1:
+                return super().train_step((inputs, labels))
+            return self.step_in_pieces(inputs, labels)
+
+    def update(self, gradients: Sequence[tf.Tensor]) -> None:
+        """The part of a step that follows upon the gradients of the trainable weights."""
+        with self.followed_up():
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+
+    @contextlib.contextmanager
+    def followed_up(self) -> Iterator[None]:
+        """After an update, layers with rates of their own go that far; then the average follows."""
+        before = [ops.copy(variable) for variable, _ in self.slowed]
+        yield
         for (variable, rate), old in zip(self.slowed, before, strict=True):
             variable.assign(old + rate * (variable - old))
         if self.average is not None:
             self.average.update()
-        return logs
 
     def compute_loss(
         self,
@@ -107,7 +119,7 @@ class Trainee(keras.Model):
         logits, *others = as_list(y_pred)
         loss = super().compute_loss(x, y, logits, sample_weight, training)
         for weight, other in zip(self.auxiliary, others, strict=False):
-            loss = loss + weight * ops.mean(self.loss(y, other))
+            loss = loss + weight * ops.mean(self.loss(y, other)) / self.replicas
         return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:

@@ -9,39 +9,59 @@ import keras
 import tensorflow as tf
 
 from cnntrain import runs
+from cnntrain.cluster import cluster_of
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
+from cnntrain.parallel import Parallel
 from cnntrain.runs import Run, trained
-from cnntrain.spec import Spec
+from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
 
 
-def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any]:
+def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
     """Train what `spec` describes into the directory of `run`; return the report.
 
+    Of several workers only the chief writes into `run` what is kept, and the others have no report.
     Raises SpecError, before the first step, for what only the data can show to be wrong.
     """
     clock = Clock()
-    set_up(spec)
+    parallel = set_up(spec)
+    if parallel is None:
+        return told(spec, run, progress, clock, None)
+    with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
+        return told(spec, run, progress, clock, parallel)
+
+
+def told(
+    spec: Spec, run: Run, progress: Progress, clock: "Clock", parallel: Parallel | None
+) -> dict[str, Any] | None:
+    """The story itself, on the devices that there are."""
     splits = spec.splits()
     clock.lap("data")
 
     source = beginning(spec, run)
-    fitting = Fitting(spec, run, splits, progress, source)
+    fitting = Fitting(spec, run, splits, progress, source, parallel=parallel)
     announce(spec, run, splits, fitting, progress)
+    if parallel is not None:
+        parallel.agree({"spec": spec.decides, "data": run.read()["data"]["fingerprint"]})
     clock.lap("build")
     fitting.fit()
     clock.lap("train")
 
-    report = results(spec, run, splits, fitting)
+    writes = parallel is None or parallel.is_chief
+    report = results(spec, run, splits, fitting) if writes else {"test": {}}
     clock.lap("test")
     if spec.refit:
         report["test"]["refit"] = refitted(spec, run, splits, fitting, progress, source)
         clock.lap("refit")
+    if parallel is not None:
+        parallel.from_chief([])  # nobody leaves before all have done
+    if not writes:
+        return None
     seconds, steps = fitting.loop.seconds, fitting.loop.step
     report["seconds"] = clock.seconds | {"steps": seconds}
     report["images_per_second"] = round(steps * spec.batch_size / seconds, 1)
@@ -63,13 +83,32 @@ class Clock:
         self.last = now
 
 
-def set_up(spec: Spec) -> None:
-    """Set what TensorFlow reads once: determinism and threads."""
+def set_up(spec: Spec) -> Parallel | None:
+    """Set what TensorFlow reads once: determinism, threads and devices; return these if several.
+
+    Raises SpecError for a batch that the devices cannot share, or devices that are not there.
+    """
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
+    if keras.backend.backend() == "jax":
+        set_up_jax(spec)
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
+    strategy = spec.distribution()
+    if strategy is None:
+        return None
+    parallel = Parallel(strategy, cluster_of(spec.distribution))
+    parts_of_one_size(spec, parallel.replicas)
+    return parallel
+
+
+def set_up_jax(spec: Spec) -> None:
+    """Leave the GPU to JAX, and make it deterministic there; on a CPU it is."""
+    tf.config.set_visible_devices([], "GPU")
+    if spec.deterministic:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def beginning(spec: Spec, run: Run) -> Origin | None:
@@ -84,7 +123,13 @@ def beginning(spec: Spec, run: Run) -> Origin | None:
 def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
     """Say what is going to be trained, and put it into run.json."""
     machine = device()
-    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine}
+    count = replicas(fitting.parallel)
+    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine, "replicas": count}
+    if (before := run.read().get("replicas", count)) != count:
+        progress.note(
+            f"Warning: the run began on {before} devices and goes on with {count}; "
+            "batch norm and dropout see other parts of a batch"
+        )
     data = {
         "fingerprint": fingerprint(splits),
         "sizes": sizes(splits),
@@ -120,6 +165,13 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
             f"Warning: precision is {spec.precision} on a CPU, where it is often 2 to 4 times "
             "slower than float32"
         )
+
+
+def replicas(parallel: Parallel | None) -> int:
+    """How many devices share a batch, as TensorFlow or, on JAX, Keras shares it out."""
+    shared = keras.distribution.distribution()
+    on_jax = shared.num_model_replicas if shared is not None else 1
+    return parallel.replicas if parallel is not None else on_jax
 
 
 def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
@@ -172,8 +224,10 @@ def refitted(
     progress.note(f"refit: {epochs} epochs on train + valid")
     planned = chosen.planned_steps // chosen.steps_per_epoch
     script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
-    fitting = Fitting(spec, again, splits.merged(), progress, source, script)
+    fitting = Fitting(spec, again, splits.merged(), progress, source, script, chosen.parallel)
     fitting.fit()
+    if not fitting.loop.writes:
+        return {}
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
         run.save(fitting.network, run.refit)
         return evaluate(fitting.network, splits.test, spec.batch_size)
@@ -184,6 +238,13 @@ def sizes(splits: Splits) -> dict[str, int]:
 
 
 def device() -> dict[str, Any]:
+    """What computes: the kind of device, the names of GPUs, the threads of a CPU."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        gpus = jax.devices() if jax.default_backend() == "gpu" else []
+        kind, names = "GPU" if gpus else "CPU", [gpu.device_kind for gpu in gpus]
+        return {"kind": kind, "gpus": names, "threads": cores()}
     physical = tf.config.list_physical_devices("GPU")
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in physical]
     return {

@@ -1,21 +1,28 @@
 """One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
 
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
 from rich.console import Console as RichConsole
 
+from cnntrain.backends import check_backend
+from cnntrain.cluster import cluster_of
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import Spec, parts_of_one_size, spec
+
+NOT_COPIED = shutil.ignore_patterns("lock", "unfinished*")
 
 
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
@@ -27,6 +34,12 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         return 0
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
+    check_backend(checked)
+    workers = cluster_of(checked.distribution)
+    if workers is not None:
+        parts_of_one_size(checked, len(workers.workers))
+        if not workers.is_chief:
+            return assist(checked, None)
     run = Run.claim(composed.run_dir, composed.config, overrides)
     try:
         return bring_to_an_end(checked, run)
@@ -35,12 +48,33 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         raise
 
 
-def bring_to_an_end(checked: Spec, run: Run) -> int:
-    """Train, and record how it ended; return the exit code."""
+def assist(checked: Spec, run: Path | None) -> int:
+    """Train as a worker that is not the chief; return the exit code.
+
+    What it writes goes into a directory that nobody keeps; it goes on from a copy of the last state
+    in `run`, the chief's.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = Run.claim(Path(folder) / "run", checked.config, [])
+        if run is not None:
+            shutil.copytree(run / "state", own.state, dirs_exist_ok=True, ignore=NOT_COPIED)
+            for table in run.glob("*.csv"):
+                shutil.copy(table, own.folder)
+            if (run / "refit").is_dir():
+                shutil.copytree(run / "refit", own.folder / "refit", ignore=NOT_COPIED)
+        try:
+            return bring_to_an_end(checked, own, "RUN")
+        finally:
+            own.lock.release()
+
+
+def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
+    """Train, and record how it ended; return the exit code. `shown` stands for the directory."""
     signal.signal(signal.SIGTERM, terminate)
     try:
         report = start(checked, run)
-        run.finish("finished", seconds=report["seconds"])
+        if report is not None:
+            run.finish("finished", seconds=report["seconds"])
         return 0
     except SpecError:
         raise
@@ -49,7 +83,8 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         run.say("interrupted")
         run.finish("interrupted")
         on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
-        print(f"Interrupted; cnntrain resume {run.folder} {on}.", file=sys.stderr)
+        on = "goes on, started for every worker" if shown else on
+        print(f"Interrupted; cnntrain resume {shown or run.folder} {on}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
         run.say(f"failed: {error}")
@@ -61,12 +96,13 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         run.say(traceback.format_exc())
         run.finish("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
-        print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
+        if shown is None:
+            print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
 
 
-def start(checked: Spec, run: Run) -> dict[str, Any]:
-    """Load TensorFlow, without its chatter, train and show the result."""
+def start(checked: Spec, run: Run) -> dict[str, Any] | None:
+    """Load TensorFlow, without its chatter, train and show the result; only a chief has one."""
     from cnntrain.console import Console
     from cnntrain.quiet import quiet
 
@@ -76,6 +112,8 @@ def start(checked: Spec, run: Run) -> dict[str, Any]:
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:
         report = train_spec(checked, run, console)
+    if report is None:
+        return None
     console.results(report)
     total = time.time() - psutil.Process().create_time()
     speed = report["images_per_second"]

@@ -1,0 +1,55 @@
+"""What Keras computes with: TensorFlow, or JAX where KERAS_BACKEND=jax asks for it.
+
+Said before Keras is loaded, by the environment alone: a setting of a person's machine, as the file
+keras.json in a home directory is, is nothing that a run should depend on.
+"""
+
+import importlib.util
+import os
+
+from cnntrain.errors import SpecError
+from cnntrain.spec import Spec
+
+BACKENDS = ("tensorflow", "jax")
+
+
+def backend() -> str:
+    """The backend of this process; SpecError for one that trains nothing here."""
+    name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
+    if name not in BACKENDS:
+        raise SpecError(f"KERAS_BACKEND is {name}", BACKENDS, "KERAS_BACKEND=tensorflow")
+    if importlib.util.find_spec(name) is None:
+        raise SpecError(
+            f"KERAS_BACKEND is {name}, which is not installed",
+            "an installed backend",
+            f"pip install 'cnntrain[{name}]', or KERAS_BACKEND=tensorflow",
+        )
+    return name
+
+
+def check_backend(spec: Spec) -> None:
+    """Refuse what a spec asks of TensorFlow alone."""
+    if backend() != "jax":
+        return
+    if spec.distribution.name == "multi_worker":
+        raise SpecError(
+            "distribution is multi_worker and KERAS_BACKEND is jax",
+            "distribution=mirrored or single, or TensorFlow",
+            "KERAS_BACKEND=tensorflow",
+        )
+    if spec.threads is not None:
+        raise SpecError(
+            f"threads is {spec.threads} and KERAS_BACKEND is jax, which takes all cores",
+            "threads=null, or TensorFlow",
+            "taskset --cpu-list 0 cnntrain … limits a process to one core",
+        )
+
+
+def check_resumed(began: str) -> None:
+    """Refuse to go on with another backend: its random numbers, and the last bits, are others."""
+    if backend() != began:
+        raise SpecError(
+            f"the run began with KERAS_BACKEND={began} and it is now {backend()}",
+            "the backend that it began with",
+            f"KERAS_BACKEND={began} cnntrain resume …, or a new run with model.init_from",
+        )

@@ -1,0 +1,196 @@
+"""Who trains together: the workers' addresses, and which of them this process is.
+
+Known before TensorFlow is loaded, from the settings, else from TF_CONFIG, else from SLURM.
+"""
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnntrain.components import Component
+from cnntrain.errors import SpecError, WorkerLost
+
+ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
+PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
+TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # of SLURM's tasks of each node: 2(x3),1
+HERE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses of all workers, and the number of this one; the first is the chief."""
+
+    workers: tuple[str, ...]
+    index: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker validates, and writes the run."""
+        return self.index == 0
+
+    @property
+    def others(self) -> list[int]:
+        """The numbers of the other workers."""
+        return [number for number in range(len(self.workers)) if number != self.index]
+
+    def name(self, number: int) -> str:
+        """A worker in words."""
+        return f"worker {number} at {self.workers[number]}"
+
+    def silent(self) -> list[str]:
+        """The other workers at whose addresses nothing listens now."""
+        return [self.name(n) for n in self.others if not listens(self.workers[n])]
+
+    def meet(self, timeout: float) -> None:
+        """Wait until every other worker has been seen at its address; WorkerLost after `timeout`.
+
+        Each listens here until it has seen all, and then leaves the port to TensorFlow, whose own
+        wait can neither be ended by Ctrl-C nor say who is missing. Raises SpecError if the port is
+        taken.
+        """
+        unseen, ends = set(self.others), time.monotonic() + timeout
+        with self.listening():
+            while unseen:
+                unseen = {number for number in unseen if not listens(self.workers[number])}
+                if unseen and time.monotonic() > ends:
+                    raise WorkerLost(
+                        [self.name(number) for number in sorted(unseen)],
+                        f"all of them started within distribution.timeout={timeout:g} seconds",
+                    )
+                time.sleep(0.2)
+
+    def listening(self) -> socket.socket:
+        """A server at the port of this worker, for those who look whether it is there."""
+        address = self.workers[self.index]
+        port = int(address.rpartition(":")[2])
+        try:
+            return socket.create_server(("", port), backlog=len(self.workers) + 8)
+        except (OSError, OverflowError) as error:
+            raise SpecError(
+                f"{self.name(self.index)} cannot listen: {error}",
+                "a port of this machine that is free",
+            ) from error
+
+
+def listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def cluster(
+    workers: Sequence[str] | None, index: int | None, port: int, environment: Mapping[str, str]
+) -> Cluster:
+    """Return the cluster; SpecError where nothing, or a contradiction, says what it is.
+
+    Settings that are given go before the environment, each by itself.
+    """
+    known_workers, known_index = from_environment(port, environment)
+    workers = known_workers if workers is None else tuple(workers)
+    index = known_index if index is None else index
+    if workers is None:
+        raise SpecError(
+            "distribution is multi_worker and distribution.workers is null",
+            "the workers' addresses, TF_CONFIG or a step of SLURM",
+            HERE,
+        )
+    if index is None:
+        raise SpecError(
+            "distribution is multi_worker and distribution.index is null",
+            f"which of the {len(workers)} workers this is, from 0",
+            "distribution.index=0",
+        )
+    check(workers, index)
+    return Cluster(workers, index)
+
+
+def cluster_of(distribution: Component) -> Cluster | None:
+    """The cluster of the `distribution` of a spec, if it has one."""
+    if distribution.name != "multi_worker":
+        return None
+    knobs = distribution.knobs
+    return cluster(knobs["workers"], knobs["index"], knobs["port"], os.environ)
+
+
+def check(workers: tuple[str, ...], index: int) -> None:
+    """Refuse addresses that are none, or twice the same, and a worker that is not there."""
+    for address in workers:
+        if not ADDRESS.fullmatch(address):
+            raise SpecError(f"distribution.workers has {address!r}", "HOST:PORT for each", HERE)
+    if len(set(workers)) < len(workers):
+        raise SpecError(
+            f"distribution.workers has an address twice: {', '.join(workers)}",
+            "an address of its own for each; on one host, a port of its own",
+        )
+    if index >= len(workers):
+        raise SpecError(
+            f"distribution.index is {index} and there are {len(workers)} workers",
+            f"a whole number from 0 to {len(workers) - 1}",
+        )
+
+
+def from_environment(
+    port: int, environment: Mapping[str, str]
+) -> tuple[tuple[str, ...] | None, int | None]:
+    """The workers and the number of this one, as far as TF_CONFIG or SLURM says."""
+    if environment.get("TF_CONFIG"):
+        return from_tf_config(environment["TF_CONFIG"])
+    if "SLURM_PROCID" in environment:
+        return from_slurm(port, environment)
+    return None, None
+
+
+def from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
+    """The workers of TF_CONFIG; one of the kind `chief` is the first of them."""
+    try:
+        config: Mapping[str, Any] = json.loads(text)
+        chiefs = config["cluster"].get("chief", [])
+        workers = (*chiefs, *config["cluster"].get("worker", []))
+        kind, index = config["task"]["type"], int(config["task"]["index"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpecError(
+            f"TF_CONFIG cannot be read: {type(error).__name__}: {error}",
+            '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}',
+        ) from None
+    if kind not in ("chief", "worker"):
+        raise SpecError(f"TF_CONFIG makes this process a {kind}", ("chief", "worker"))
+    return workers, index + (len(chiefs) if kind == "worker" else 0)
+
+
+def from_slurm(port: int, environment: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
+    """A worker for each task of a step (srun), in SLURM's block order."""
+    try:
+        nodes = expanded(environment["SLURM_STEP_NODELIST"])
+        tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
+        counts = [int(n) for n, times in TASKS.findall(tasks) for _ in range(int(times or 1))]
+        workers = tuple(
+            f"{node}:{port + number}"
+            for node, count in zip(nodes, counts, strict=True)
+            for number in range(count)
+        )
+        return workers, int(environment["SLURM_PROCID"])
+    except (ValueError, KeyError) as error:
+        raise SpecError(
+            f"SLURM's variables cannot be read: {type(error).__name__}: {error}",
+            "a step of SLURM, as srun starts it",
+            HERE,
+        ) from None
+
+
+def expanded(nodes: str) -> list[str]:
+    """The names in SLURM's short form: gpu[01-03,07],login is gpu01, gpu02, gpu03, gpu07, login."""
+    names = []
+    for prefix, numbers in PART.findall(nodes):
+        for part in numbers.split(",") if numbers else [""]:
+            first, _, last = part.partition("-")
+            ends = range(int(first), int(last or first) + 1) if part else [None]
+            names += [prefix if n is None else f"{prefix}{str(n).zfill(len(first))}" for n in ends]
+    return names

@@ -1,0 +1,100 @@
+"""How many devices train: each takes its part of the same batch, and the parts make one step.
+
+A component returns the strategy of TensorFlow that computes with them, or None for one device.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import keras
+import tensorflow as tf
+
+from cnntrain.cluster import cluster
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Natural, Positive
+
+
+def single() -> None:
+    """One device."""
+
+
+def mirrored(
+    *, devices: list[Natural] | None, logical_cpus: Count | None
+) -> tf.distribute.Strategy | None:
+    """The GPUs of this machine, or the CPU as `logical_cpus` devices.
+
+    On JAX, Keras shares out the batches by itself, as it has been told. Raises SpecError for GPUs
+    that are not there.
+    """
+    if keras.backend.backend() == "jax":
+        _share_on_jax(devices, logical_cpus)
+        return None
+    if logical_cpus is not None:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != logical_cpus:
+            one = tf.config.LogicalDeviceConfiguration()
+            tf.config.set_logical_device_configuration(cpu, [one] * logical_cpus)
+        return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(logical_cpus)])
+    wanted = _present(devices, len(tf.config.list_physical_devices("GPU")))
+    return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in wanted])
+
+
+def multi_worker(
+    *, workers: list[str] | None, index: Natural | None, port: Count, timeout: Positive
+) -> tf.distribute.Strategy:
+    """The devices of all workers, once they have all started.
+
+    Raises WorkerLost if they have not after `timeout` seconds, SpecError for a port that is taken.
+    """
+    group = cluster(workers, index, port, os.environ)
+    group.meet(timeout)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(group.workers)}),
+        task_type="worker",
+        task_id=group.index,
+        rpc_layer="grpc",
+    )
+    with _stoppable():
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+
+
+def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
+    """The numbers of the GPUs that are wanted, of so many that there are."""
+    wanted = range(count) if devices is None else devices
+    if not count:
+        raise SpecError(
+            "distribution is mirrored and no GPU is seen", "GPUs", "distribution=single"
+        )
+    if not set(wanted) <= set(range(count)):
+        raise SpecError(
+            f"distribution.devices is {list(wanted)} and there are {count} GPUs",
+            f"numbers from 0 to {count - 1}",
+        )
+    return wanted
+
+
+def _share_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> None:
+    """Let Keras put a copy of all variables, and a part of each batch, on every device."""
+    import jax
+
+    if logical_cpus is not None:
+        jax.config.update("jax_num_cpu_devices", logical_cpus)
+        chosen = jax.devices("cpu")
+    else:
+        gpus = jax.devices("gpu") if jax.default_backend() == "gpu" else []
+        chosen = [gpus[n] for n in _present(devices, len(gpus))]
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=chosen))
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let signals end the process: TensorFlow waits for the others without giving Python a turn."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
