@@ -23,6 +23,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
     "data": "data",
     "list": "listing",
+    "plan": "plan",
 }
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 EXAMPLES = """\
@@ -100,6 +101,7 @@ def help_text(config_dir: str | None) -> str:
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
+        "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain list [GROUP] [--json]  what each option is",

@@ -21,12 +21,12 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.batch_size import provisional
 from cnntrain.catalogue import CONF
 from cnntrain.compose import compose, jobs, swept
 from cnntrain.errors import SpecError
 from cnntrain.runs import Run
 from cnntrain.signals import Signals
-from cnntrain.spec import spec
 
 
 def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
@@ -36,7 +36,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     """
     planned = jobs(overrides, config_dir)
     for asked in planned:
-        spec(compose(asked, config_dir).config)
+        provisional(compose(asked, config_dir).config)
     folder = compose(planned[0], config_dir).sweep_dir
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError(

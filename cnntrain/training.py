@@ -11,23 +11,28 @@ import psutil
 import yaml
 from rich.console import Console as RichConsole
 
+from cnntrain.batch_size import provisional, settled
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import Spec
 
 
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
     """Check the request, claim a directory, train, and say what came out."""
     composed = compose(overrides, config_dir)
-    checked = spec(composed.config)
+    checked = provisional(composed.config)
     if show_only:
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
-    run = Run.claim(composed.run_dir, composed.config, overrides)
+    config, checked, note = settled(composed.config, config_dir)
+    run = Run.claim(composed.run_dir, config, overrides)
+    if note:
+        run.say(note)
+        print(note)
     try:
         return bring_to_an_end(checked, run)
     except SpecError:
