@@ -24,6 +24,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it
     "data": "data",
     "list": "listing",
     "plan": "plan",
+    "doctor": "doctor",
 }
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 EXAMPLES = """\
@@ -102,6 +103,7 @@ def help_text(config_dir: str | None) -> str:
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
         "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
+        "       cnntrain doctor                 whether this machine is fit to train",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain list [GROUP] [--json]  what each option is",

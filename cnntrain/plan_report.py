@@ -79,7 +79,7 @@ def text(console: Console, lines: str, style: str = "") -> None:
 def headline(plan: Plan) -> str:
     splits = plan.outline.splits
     shape = "x".join(map(str, splits.image_shape))
-    return f"{plan.spec.model.name}: {len(splits.class_names)} classes of {shape} images"
+    return f"{plan.name}: {len(splits.class_names)} classes of {shape} images"
 
 
 def counts(plan: Plan) -> list[str]:
@@ -191,6 +191,7 @@ def as_json(plan: Plan, measured: Measured | None) -> dict[str, Any]:
     splits, batch = plan.outline.splits, plan.spec.batch_size
     parts = needs(plan)
     return {
+        "network": plan.name,
         "image_shape": splits.image_shape,
         "num_classes": len(splits.class_names),
         "sizes": {name: len(part) for name, part in splits.items()},

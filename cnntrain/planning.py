@@ -27,6 +27,7 @@ class Plan:
     """A run before it begins; bytes, steps, and multiply-adds of one image forward."""
 
     spec: Spec
+    name: str  # of the network
     outline: Outline
     totals: dict[str, int]
     layers: Sequence[Row]
@@ -51,7 +52,7 @@ def planned(spec: Spec, config_dir: str | None) -> Plan:
     rates = curve(spec, drafted, lengths, steps_per_epoch)
     needed = memory(spec, known, drafted)
     made = Plan(
-        spec, known, totals(drafted.body), anatomy(evaluated(drafted.body)),
+        spec, drafted.body.name, known, totals(drafted.body), anatomy(evaluated(drafted.body)),
         inner(activations(drafted.network).of, drafted.body.name), needed, room_of(spec), base,
         steps_per_epoch, total_steps, lengths, rates, [],
     )  # fmt: skip
