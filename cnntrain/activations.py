@@ -18,24 +18,15 @@ from cnntrain.anatomy import Signal, Walk, whole
 # What the derivative of a layer or an operation reads; of what is not listed, both.
 INPUT = (
     *("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv", "DepthwiseConv"),
-    *("SeparableConv1D", "SeparableConv2D", "Dense", "Matmul", "BatchNormalization", "LeakyReLU"),
-    *("LayerNormalization", "Multiply", "PReLU", "Square", "Power", "Absolute", "Silu", "Gelu"),
+    *("SeparableConv1D", "SeparableConv2D", "Dense", "Matmul", "BatchNormalization"),
+    *("LayerNormalization", "LayerScale", "LeakyReLU", "PReLU", "Silu"),
+    *("Multiply", "Square", "Power", "Absolute"),
 )
 OUTPUT = ("ReLU", "Relu", "Tanh", "Sigmoid", "Softmax", "Sqrt", "Exp")
 NEITHER = (
-    *("Add", "Subtract", "Average", "Concatenate", "AveragePooling2D", "GlobalAveragePooling2D"),
-    *(
-        "AveragePool",
-        "ZeroPadding2D",
-        "Pad",
-        "UpSampling2D",
-        "Rescaling",
-        "Sum",
-        "Mean",
-        "Negative",
-    ),
-    *("Split", "GetItem", "Take", "Repeat", "Flip", "Cast"),
-    *("Cropping2D", "Transpose"),
+    *("Add", "Subtract", "Negative", "Sum", "Mean", "Average", "Concatenate", "Rescaling", "Cast"),
+    *("AveragePooling2D", "GlobalAveragePooling2D", "AveragePool", "UpSampling2D"),
+    *("ZeroPadding2D", "Pad", "Cropping2D", "Split", "GetItem", "Take", "Repeat", "Flip"),
 )
 # The same numbers under another shape: no memory of their own.
 VIEWS = ("Flatten", "Reshape", "Identity", "Squeeze", "ExpandDims", "InputLayer")
@@ -45,6 +36,7 @@ NORMS = ("BatchNormalization", "LayerNormalization")  # computed in float32, wha
 AT_ONCE = {"BatchNormalization": 4, "LayerNormalization": 4}
 USUAL_AT_ONCE = 2  # the gradients of what came out and of what went in
 # Activations within a layer (`activation="relu"`) by what their derivatives read.
+GELU = 3  # tensors that TensorFlow keeps of it: x / 2, x / sqrt(2) and 1 + erf
 OF_OUTPUT = ("relu", "tanh", "sigmoid", "softmax", "linear")
 
 
@@ -164,9 +156,14 @@ def reads_of(node: Any, into: list[Buffer], out: list[Buffer], made: list[Signal
     if getattr(operation, "weights", ()) and not operation.trainable_weights:
         return of_activation(inner, out)
     if kind in NORMS:
-        return [wide(buffer, node.input_tensors[0].dtype) for buffer in into]
+        copies = [wide(buffer, node.input_tensors[0].dtype) for buffer in into]
+        return copies if kind == "BatchNormalization" else [*copies, *map(again, copies)]
+    if kind == "Gelu":
+        return of_activation("gelu", out)
     if kind == "Activation":
-        return out if inner in OF_OUTPUT else into
+        return into if inner not in (*OF_OUTPUT, "gelu") else of_activation(inner, out)
+    if kind in ("Multiply", "TrueDivide") and len(into) == 1:
+        return []  # times a number
     if "Dropout" in kind:
         return [Buffer(math.prod(signal.shape), True) for signal in made]  # who stays, as bools
     reads = [] if kind in NEITHER or kind in OUTPUT else list(into)
@@ -186,12 +183,20 @@ def of_activation(name: str, out: list[Buffer]) -> list[Buffer]:
     """What the derivative of an activation within a layer reads: what came out, or went in."""
     if name == "linear":
         return []
-    return out if name in OF_OUTPUT else [Buffer(buffer.bytes, True) for buffer in out]
+    if name in OF_OUTPUT:
+        return out
+    copies = GELU if name == "gelu" else 1
+    return [Buffer(buffer.bytes, True) for buffer in out for _ in range(copies)]
 
 
 def wide(buffer: Buffer, dtype: str) -> Buffer:
     """What goes into a norm as float32: a copy where it is not that already."""
     return buffer if width(dtype) >= 4 else Buffer(2 * buffer.bytes, True)
+
+
+def again(buffer: Buffer) -> Buffer:
+    """Another tensor of the same size: Keras multiplies a layer norm's two scales first."""
+    return Buffer(buffer.bytes, True)
 
 
 def between(operation: Any, into: Buffer, made: Signal) -> Buffer:

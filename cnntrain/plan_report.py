@@ -73,7 +73,7 @@ def say(plan: Plan, measured: Measured | None, note: str | None, layers: bool) -
 
 
 def text(console: Console, lines: str, style: str = "") -> None:
-    console.print(Text(lines, style=style), highlight=False, soft_wrap=not console.is_terminal)
+    console.print(Text(lines, style=style), highlight=False)
 
 
 def headline(plan: Plan) -> str:

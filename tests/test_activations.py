@@ -30,7 +30,8 @@ SLOW = {
     "efficientnet_b0": (64, ["model.weights=null"]),
     "convnext_tiny": (64, ["model.weights=null"]),
     "vgg11_lrn": (32, []),
-    "lenet5_1998": (32, []),
+    "se_resnet50": (64, []),
+    "googlenet": (96, ["model.auxiliary_weight=0"]),
 }
 
 
