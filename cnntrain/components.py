@@ -27,6 +27,7 @@ GROUPS = {
     "schedule": "schedules",
     "initializer": "initializers",
     "finetune": "finetune",
+    "tracking": "tracking",
 }
 PACKAGE = Path(__file__).parent
 

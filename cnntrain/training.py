@@ -1,5 +1,6 @@
 """One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
 
+import importlib.util
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         return 0
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
+    check_tracker(checked)
     config, checked, note = settled(composed.config, config_dir)
     run = Run.claim(composed.run_dir, config, overrides)
     if note:
@@ -38,6 +40,17 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
     except SpecError:
         run.discard()
         raise
+
+
+def check_tracker(checked: Spec) -> None:
+    """Refuse a tracker whose package, which has its name, is not installed."""
+    name = checked.tracking.name
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise SpecError(
+            f"tracking is {name}, which is not installed",
+            f"the package {name}",
+            f"pip install 'cnntrain[{name}]'",
+        )
 
 
 def bring_to_an_end(checked: Spec, run: Run) -> int:
@@ -75,11 +88,21 @@ def start(checked: Spec, run: Run) -> dict[str, Any]:
     from cnntrain.quiet import quiet
 
     with quiet():
+        from cnntrain.tracked import Tracked
         from cnntrain.trainer import train as train_spec
 
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:
-        report = train_spec(checked, run, console)
+        tracked = Tracked(console, run, checked)
+        try:
+            report = train_spec(checked, run, tracked)
+        except (KeyboardInterrupt, Terminated):
+            tracked.ended("interrupted")
+            raise
+        except BaseException:
+            tracked.ended("failed")
+            raise
+        tracked.ended("finished", report)
     console.results(report)
     total = time.time() - psutil.Process().create_time()
     speed = report["images_per_second"]
