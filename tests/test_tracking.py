@@ -18,9 +18,22 @@ from cnntrain.runs import Run
 from cnntrain.spec import spec as check
 from cnntrain.tracked import Tracked, rows
 from cnntrain.training import check_tracker
-from tests.conftest import Silent
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
+
+
+class Silent:
+    """A `Progress` that keeps the notes."""
+
+    def __init__(self, lines):
+        self.lines = lines
+
+    def note(self, line):
+        self.lines.append(line)
+
+    def began(self, done, total_steps, steps_per_epoch): ...
+    def step(self, epoch, step, images_per_second, logs): ...
+    def epoch(self, row): ...
 
 
 class Recorder:
