@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from cnntrain import __version__, catalogue
 from cnntrain.arguments import arguments
+from cnntrain.backends import backend
 from cnntrain.errors import SpecError, nearest
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 
@@ -28,6 +29,8 @@ VERBS = {  # verb -> the module whose `main(words)` does it
     "evaluate": "evaluate",
     "predict": "predict",
     "export": "export",
+    "plan": "plan",
+    "doctor": "doctor",
 }
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
 EXAMPLES = """\
@@ -42,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        backend()  # said before any verb loads Keras
         sys.exit(run_verb(words))
     except SpecError as error:
         say_mistake(error)
@@ -108,6 +112,8 @@ def help_text(config_dir: str | None) -> str:
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
+        "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
+        "       cnntrain doctor                 whether this machine is fit to train",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain evaluate RUN...        how good it is: every class, calibration, attacks",

@@ -28,6 +28,7 @@ GROUPS = {
     "initializer": "initializers",
     "finetune": "finetune",
     "distribution": "distribution",
+    "tracking": "tracking",
 }
 PACKAGE = Path(__file__).parent
 
@@ -43,8 +44,16 @@ class Component:
 
     def __call__(self, *run_values: Any) -> Any:
         """Import the function and call it; a group's own function is called with it first."""
+        return self.around(self.bare, *run_values)
+
+    @property
+    def bare(self) -> Any:
+        """The function itself, imported, with its own knobs given."""
         module = importlib.import_module(f"cnntrain.{locate(self.group, self.name)[1]}")
-        bare = functools.partial(getattr(module, self.name), **instances(self.knobs, module))
+        return functools.partial(getattr(module, self.name), **instances(self.knobs, module))
+
+    def around(self, bare: Any, *run_values: Any) -> Any:
+        """Call the group's own function, if it has one, with `bare` as the component."""
         group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
         if not hasattr(group, self.group):
             return bare(*run_values)

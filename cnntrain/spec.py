@@ -89,12 +89,14 @@ class Spec(Settings):
     initializer: Component
     finetune: Component
     distribution: Component
+    tracking: Component
     config: Mapping[str, Any]  # as composed, for spec.yaml
 
     @property
     def decides(self) -> dict[str, Any]:
         """All that decides the numbers, by dotted key: not where files lie or what is logged."""
-        chosen = {group: plain(getattr(self, group)) for group in GROUPS}
+        deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
+        chosen = {group: plain(getattr(self, group)) for group in deciding}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flat(chosen | settings | records).items()
@@ -115,8 +117,10 @@ class Spec(Settings):
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
     "model.weights_dir", "log_every", "checkpoint", "distribution.workers", "distribution.index",
-    "distribution.port", "distribution.timeout",
+    "distribution.port", "distribution.timeout", "tracking",
 )  # fmt: skip
+# Groups that came later, as they are in a spec.yaml from before.
+LATER: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
     "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.cache",
@@ -129,6 +133,7 @@ RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkp
 
 def spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a composed configuration, a plain mapping; or raise SpecError."""
+    config = LATER | dict(config)
     check_keys(config)
     settings: dict[str, Any] = {
         key: convert(config[key], kind, key) for key, kind in SETTINGS.items()

@@ -18,6 +18,7 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.batch_size import provisional
 from cnntrain.board import Board
 from cnntrain.components import vocabulary
 from cnntrain.compose import compose, parse
@@ -30,7 +31,7 @@ from cnntrain.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.runs import Run
 from cnntrain.search import Trials, engine, inside, search, space
 from cnntrain.signals import Signals
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import Spec
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 
@@ -68,7 +69,7 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         plan |= {"fixed": fixed, "space": varied}
     else:
         planned = tried = jobs(theirs, config_dir)
-    checked = [spec(compose(words, config_dir).config) for words in tried]
+    checked = [provisional(compose(words, config_dir).config) for words in tried]
     plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
     launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
     if "space" in plan:

@@ -29,7 +29,8 @@ def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
     Raises SpecError, before the first step, for what only the data can show to be wrong.
     """
     clock = Clock()
-    parallel = set_up(spec)
+    set_up(spec)
+    parallel = devices(spec)
     if parallel is None:
         return told(spec, run, progress, clock, None)
     with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
@@ -83,11 +84,8 @@ class Clock:
         self.last = now
 
 
-def set_up(spec: Spec) -> Parallel | None:
-    """Set what TensorFlow reads once: determinism, threads and devices; return these if several.
-
-    Raises SpecError for a batch that the devices cannot share, or devices that are not there.
-    """
+def set_up(spec: Spec) -> None:
+    """Set what TensorFlow, or JAX, reads once: determinism and threads."""
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
     if keras.backend.backend() == "jax":
         set_up_jax(spec)
@@ -95,6 +93,13 @@ def set_up(spec: Spec) -> Parallel | None:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
+
+
+def devices(spec: Spec) -> Parallel | None:
+    """The devices that train together, or None for one; of workers, when all are there.
+
+    Raises SpecError for a batch that the devices cannot share, or devices that are not there.
+    """
     strategy = spec.distribution()
     if strategy is None:
         return None

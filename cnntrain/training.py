@@ -1,5 +1,6 @@
 """One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
 
+import importlib.util
 import shutil
 import signal
 import sys
@@ -7,6 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import yaml
 from rich.console import Console as RichConsole
 
 from cnntrain.backends import check_backend
+from cnntrain.batch_size import provisional, settled
 from cnntrain.cluster import cluster_of
+from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
-from cnntrain.spec import Spec, parts_of_one_size, spec
+from cnntrain.spec import Spec, parts_of_one_size
 
 NOT_COPIED = shutil.ignore_patterns("lock", "unfinished*")
 
@@ -28,24 +32,40 @@ NOT_COPIED = shutil.ignore_patterns("lock", "unfinished*")
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
     """Check the request, claim a directory, train, and say what came out."""
     composed = compose(overrides, config_dir)
-    checked = spec(composed.config)
+    checked = provisional(composed.config)
     if show_only:
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
     check_backend(checked)
+    check_tracker(checked)
+    config, checked, note = settled(composed.config, config_dir)
     workers = cluster_of(checked.distribution)
     if workers is not None:
         parts_of_one_size(checked, len(workers.workers))
         if not workers.is_chief:
             return assist(checked, None)
-    run = Run.claim(composed.run_dir, composed.config, overrides)
+    run = Run.claim(composed.run_dir, config, overrides)
+    if note:
+        run.say(note)
+        print(note)
     try:
         return bring_to_an_end(checked, run)
     except SpecError:
         run.discard()
         raise
+
+
+def check_tracker(checked: Spec) -> None:
+    """Refuse a tracker whose package, which has its name, is not installed."""
+    name = checked.tracking.name
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise SpecError(
+            f"tracking is {name}, which is not installed",
+            f"the package {name}",
+            f"pip install 'cnntrain[{name}]'",
+        )
 
 
 def assist(checked: Spec, run: Path | None) -> int:
@@ -54,6 +74,7 @@ def assist(checked: Spec, run: Path | None) -> int:
     What it writes goes into a directory that nobody keeps; it goes on from a copy of the last state
     in `run`, the chief's.
     """
+    untracked = replace(checked, tracking=component("tracking", {"name": "none"}))
     with tempfile.TemporaryDirectory() as folder:
         own = Run.claim(Path(folder) / "run", checked.config, [])
         if run is not None:
@@ -63,7 +84,7 @@ def assist(checked: Spec, run: Path | None) -> int:
             if (run / "refit").is_dir():
                 shutil.copytree(run / "refit", own.folder / "refit", ignore=NOT_COPIED)
         try:
-            return bring_to_an_end(checked, own, "RUN")
+            return bring_to_an_end(untracked, own, "RUN")
         finally:
             own.lock.release()
 
@@ -107,11 +128,21 @@ def start(checked: Spec, run: Run) -> dict[str, Any] | None:
     from cnntrain.quiet import quiet
 
     with quiet():
+        from cnntrain.tracked import Tracked
         from cnntrain.trainer import train as train_spec
 
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:
-        report = train_spec(checked, run, console)
+        tracked = Tracked(console, run, checked)
+        try:
+            report = train_spec(checked, run, tracked)
+        except (KeyboardInterrupt, Terminated):
+            tracked.ended("interrupted")
+            raise
+        except BaseException:
+            tracked.ended("failed")
+            raise
+        tracked.ended("finished", report)
     if report is None:
         return None
     console.results(report)

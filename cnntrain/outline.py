@@ -1,0 +1,179 @@
+"""A data set before it is prepared: how many images of which shape, in which splits.
+
+What is here is asked (a folder is listed, what TFDS has prepared describes itself); else the head
+of the option's file says it. The splits are cut as for training, of stand-ins for the images.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnntrain import catalogue
+from cnntrain.components import Component
+from cnntrain.datasets import framing
+from cnntrain.datasets.folders import PARTS
+from cnntrain.datasets.photos import Photos
+from cnntrain.datasets.source import Source, Splits
+from cnntrain.errors import SpecError
+from cnntrain.inventory import held, prepared
+from cnntrain.spec import Spec, folder
+
+# The first line of an option's file: `60,000 + 10,000 handwritten digits, 28x28 grey`.
+COUNTS = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")
+SHAPE = re.compile(r"\b(?P<height>\d+)x(?P<width>\d+) (?P<colour>grey|colour)\b")
+NAMES_OF = {1: ("train",), 2: ("train", "test"), 3: ("train", "valid", "test")}
+QUICK = ("digits", "image_folder")  # what says all of itself without being prepared
+POOL = 64  # different stand-ins
+
+
+class Noise:
+    """Images of a shape (N, H, W, C) without content: the same few, again and again."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+        draw = np.random.default_rng(0)
+        self.pool = draw.integers(0, 256, (min(POOL, shape[0]), *shape[1:]), dtype=np.uint8)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.pool[rows % len(self.pool)]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Splits of stand-ins, how they are known, and whether the images are photos in files."""
+
+    splits: Splits
+    known: str
+    photos: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set: the size of its parts, its classes, the shape of its images."""
+
+    parts: Mapping[str, int]
+    class_names: Sequence[str]
+    shape: tuple[int, int, int] | None  # None: photos of many sizes
+    known: str
+
+
+def outline(spec: Spec, config_dir: str | None) -> Outline:
+    """Return the outline of the data set of a spec.
+
+    Raises SpecError where nothing is known of it, and for what its settings refuse.
+    """
+    data_dir = folder(spec.data_dir, "data_dir")
+    if spec.dataset.name in QUICK:
+        source, known = spec.dataset.bare(data_dir, None), "as it is here"
+    else:
+        facts = facts_of(spec, data_dir, config_dir)
+        source, known = imagined(facts, spec.dataset), facts.known
+    photos = isinstance(source.images, Photos)
+    shape = shaped(spec.dataset, None if photos else source.images.shape[1:])
+    count = max(int(rows.max()) + 1 for rows in source.parts.values())
+    blank = replace(source, images=Noise((count, *shape)))
+    fitting = replace(spec.dataset, shared={**spec.dataset.shared, "resize": "stretch"})
+    splits = fitting.around(lambda *_: blank, data_dir, None)
+    return Outline(splits, known, photos)
+
+
+def shaped(dataset: Component, own: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape that images get; `own` is what they have, None of photos."""
+    if own is None:
+        return framing(dataset["image_size"], dataset["channels"] or 3, dataset["resize"]).shape
+    return (*(dataset["image_size"] or own[:2]), dataset["channels"] or own[2])
+
+
+def imagined(facts: Facts, dataset: Component) -> Source:
+    """A source of as many images as are known of, its classes in equal parts."""
+    ends = np.cumsum([*facts.parts.values()])
+    starts = [0, *ends[:-1]]
+    parts = {
+        name: np.arange(start, end)
+        for name, start, end in zip(facts.parts, starts, ends, strict=True)
+    }
+    total = int(ends[-1])
+    labels = np.arange(total, dtype=np.int32) % len(facts.class_names)
+    images = Photos(range(total), bytes) if facts.shape is None else Noise((total, *facts.shape))  # type: ignore[arg-type]
+    return Source(images, labels, tuple(facts.class_names), parts)
+
+
+def facts_of(spec: Spec, data_dir: Path, config_dir: str | None) -> Facts:
+    """What is known of a data set that has to be prepared."""
+    own = spec.dataset.knobs
+    home = prepared(str(own.get("tfds") or spec.dataset.name), own, data_dir)
+    if home and own.get("tfds") and (facts := described(home, own)):
+        return facts
+    for file in catalogue.options("dataset", config_dir).values():
+        if is_of(file, spec.dataset) and (facts := headed(file, spec.dataset)):
+            return facts
+    name = own.get("tfds", spec.dataset.name)
+    raise SpecError(
+        f"what {name} holds is not known before it is here",
+        "a data set that has been prepared in data_dir, or whose file says what it holds",
+        f"cnntrain data prepare tfds dataset.tfds={name}",
+    )
+
+
+def is_of(file: Path, dataset: Component) -> bool:
+    """Whether an option's file is of this data set."""
+    option = catalogue.load(file)
+    same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
+    return option.get("name") == dataset.name and same
+
+
+def headed(file: Path, dataset: Component) -> Facts | None:
+    """What the first two lines of an option's file say."""
+    holds, first = held(file), catalogue.summary(file)
+    if holds is None:
+        return None
+    found = COUNTS.search(first)
+    counts = [int(n.replace(",", "")) for n in found[0].split(" + ")] if found else [holds.images]
+    shape = None
+    if size := SHAPE.search(first):
+        shape = (int(size["height"]), int(size["width"]), 1 if size["colour"] == "grey" else 3)
+    names = class_names(holds.classes, dataset)
+    parts = dict(zip(NAMES_OF[len(counts)], counts, strict=True))
+    return Facts(parts, names, shape, f"as {file.name} says; not prepared here")
+
+
+def class_names(count: int, dataset: Component) -> list[str]:
+    """Names for classes of which only the number is known: first those that settings name."""
+    grouped = dataset["label_map"]
+    members = [str(n) for group in grouped.values() for n in group] if grouped not in (
+        "none", "odd_even") else []  # fmt: skip
+    named = dict.fromkeys([*map(str, dataset["classes"] or ()), *members])
+    others = (str(number) for number in range(10 * count))
+    free = [name for name in others if name not in named]
+    return [*named, *free][:count]
+
+
+def described(home: Path, knobs: Mapping[str, Any]) -> Facts | None:
+    """What a data set that TFDS has prepared says of itself, without loading it."""
+    try:
+        info = json.loads((home / "dataset_info.json").read_text(encoding="utf-8"))
+        tree = json.loads((home / "features.json").read_text(encoding="utf-8"))
+        features = tree["featuresDict"]["features"]
+        usual = [item.get("featureKey") for item in info["supervisedKeys"]["tuple"]["items"]]
+        image = features[knobs["image_key"] or usual[0]]["image"]
+        key = knobs["label_key"] or usual[1]
+        names = (home / f"{key}.labels.txt").read_text(encoding="utf-8").split("\n")
+        sizes = {one["name"]: sum(map(int, one["shardLengths"])) for one in info["splits"]}
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    dimensions = [int(size) for size in image.get("shape", {}).get("dimensions", ())]
+    small = len(dimensions) == 3 and all(size > 0 for size in dimensions)
+    parts = {"train": sum(sizes.values())} if len(sizes) == 1 else {
+        part: size for part, ours in PARTS.items() for name, size in sizes.items() if name in ours
+    }  # fmt: skip
+    if "train" not in parts or not math.prod(parts.values()):
+        return None
+    height, width, channels = dimensions if small else (0, 0, 0)
+    shape = (height, width, channels) if small and max(height, width) <= 128 else None
+    return Facts(parts, [name for name in names if name], shape, f"as it lies in {home}")

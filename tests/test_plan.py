@@ -1,0 +1,310 @@
+"""`cnntrain plan` and `batch_size: auto`: counted right, before anything is trained or prepared."""
+
+import json
+import os
+import stat
+import time
+
+import pytest
+import yaml
+
+from cnntrain import catalogue, room
+from cnntrain.batch_size import LARGEST, settled
+from cnntrain.chart import HEIGHT, WIDTH, chart
+from cnntrain.cli import main
+from cnntrain.compose import compose
+from cnntrain.errors import SpecError
+
+GIB = 2**30
+# Within 20 % of what a real step makes a fresh process grow by: the issue's three.
+MEASURED = {
+    "resnet50 at 64 pixels": ["model=resnet50", "dataset.image_size=[64,64]"],
+    "resnet50 at 128 pixels": ["model=resnet50", "dataset.image_size=[128,128]"],
+    "vgg16 at 32 pixels": ["model=vgg16"],
+}
+# What is allowed and rarely meant, and a word of the answer.
+PITFALLS = {
+    "batch_norm_momentum=0.99 model=resnet20_v1 epochs=5": "still the initial ones",
+    "optimizer=sgd optimizer.weight_decay=5e-4": "optimizer.l2",
+    "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "loss of guessing",
+    "finetune=head": "random weights",
+    "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",
+    "precision=mixed_bfloat16": "slower than float32",
+    "epochs=1": "few to learn from",
+    "dataset=cifar10 dataset.image_size=[512,512] model=lenet5": "dataset.cache=disk",
+}
+CARD = "NVIDIA H200, 143771, 143167"
+
+
+@pytest.fixture
+def plan(capsys):
+    """What `cnntrain plan … --json` answers."""
+
+    def ask(*words):
+        with pytest.raises(SystemExit) as ended:
+            main(["plan", *words, "--json"])
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    return ask
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Let the machine have so many bytes."""
+
+    def have(size):
+        monkeypatch.setattr(room, "machine", lambda: room.Room("machine", size, size, False))
+
+    return have
+
+
+# What is counted.
+
+
+def test_a_plan_is_what_the_run_then_is(plan, train):
+    words = ["epochs=2", "batch_size=64", "dataset.fraction=0.5", "model=cnn_mnist"]
+    planned = plan(*words)
+    said = []
+    run, report = train(*words, said=said)
+    assert planned["total_steps"] == report["steps"]
+    assert planned["parameters"] == report["parameters"]["total"]
+    assert planned["sizes"] == run.read()["data"]["sizes"]
+
+
+def test_the_text_is_short_and_fits_a_terminal(capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", "schedule=cosine", "--layers"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "61,706" in "\n".join(lines)
+    assert len(lines) < 60
+
+
+@pytest.mark.parametrize("option", sorted(catalogue.options("schedule")))
+def test_every_schedule_has_a_curve(plan, option):
+    curve = plan(f"schedule={option}", "model=mlp_256_128", "epochs=10")["learning_rate"]
+    assert len(curve) > 50
+    assert all(rate >= 0 for _, rate in curve)
+    assert curve[-1][0] == 99
+
+
+def test_phases_have_curves_of_their_own(plan):
+    found = plan("finetune=two_phase", "finetune.head_epochs=1", "epochs=3", "model=cnn_mnist")
+    assert found["phases"] == [10, 20]
+    assert len({step for step, _ in found["learning_rate"]}) == 30
+
+
+def test_a_chart_is_as_high_as_the_rate():
+    lines = chart([(0, 0.0), (50, 1.0), (99, 1.0)], 100).splitlines()
+    assert len(lines) == HEIGHT + 1
+    columns = [line[11:].ljust(WIDTH) for line in lines[:HEIGHT]]
+    assert columns[0][0] == " "
+    assert columns[0][-1] == "█"
+    assert columns[-1][0] == " "
+    assert columns[-1][-1] == "█"
+
+
+# The data before it is here.
+
+
+@pytest.mark.parametrize("option", sorted(catalogue.options("dataset")))
+def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
+    from cnntrain.inventory import held
+    from cnntrain.outline import headed
+
+    file = catalogue.options("dataset")[option]
+    if (holds := held(file)) is None:
+        pytest.skip("it says nothing: whatever the user has")
+    facts = headed(file, spec(f"dataset={option}").dataset)
+    assert sum(facts.parts.values()) == holds.images
+    assert len(facts.class_names) == holds.classes
+
+
+def test_a_prepared_data_set_says_the_same_as_its_file(plan, cifar10_dir):
+    here = plan("dataset=cifar10", f"data_dir={cifar10_dir}", "model=cnn_cifar")
+    away = plan("dataset=cifar10", "data_dir=nowhere", "model=cnn_cifar")
+    assert "not prepared" in away["data"]
+    assert "not prepared" not in here["data"]
+    for fact in ("image_shape", "num_classes", "sizes"):
+        assert here[fact] == away[fact]
+
+
+def test_classes_and_label_maps_are_counted_before_the_data_is_here(plan):
+    few = plan(
+        "dataset=cifar10", "data_dir=nowhere", "dataset.classes=[cat,dog]", "model=cnn_cifar"
+    )
+    assert few["num_classes"] == 2
+    assert few["sizes"] == {"train": 5000, "valid": 5000, "test": 2000}
+
+
+def test_a_folder_is_counted_as_it_is(plan, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            (tmp_path / name / f"{number}.jpg").write_bytes(b"")
+    found = plan("dataset=image_folder", f"dataset.folder={tmp_path}", "batch_size=4")
+    assert sum(found["sizes"].values()) == 40
+    assert found["image_shape"] == [64, 64, 3]
+
+
+def test_what_nobody_knows_is_answered(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", "dataset=tfds", "dataset.tfds=food101", "dataset.image_size=[64,64]"])
+    assert ended.value.code == 2
+    assert "cnntrain data prepare tfds dataset.tfds=food101" in capsys.readouterr().err
+
+
+# Memory.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEASURED)
+def test_memory_is_within_20_percent_of_a_real_step(command, cifar10_dir, name):
+    words = ["dataset=cifar10", f"data_dir={cifar10_dir}", "batch_size=64", *MEASURED[name]]
+    ended = command("plan", *words, "--measure", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["measured"]["growth"] == pytest.approx(found["memory"]["step"], rel=0.2)
+
+
+def test_what_will_not_fit_where(plan):
+    found = plan(
+        "model=resnet50", "dataset=cifar10", "dataset.image_size=[256,256]", "batch_size=64"
+    )
+    fits = found["memory"]["largest_batch_on_gpu"]
+    assert fits["8 GiB"] < 64 <= fits["16 GiB"] < fits["80 GiB"]
+    assert found["memory"]["activations_per_image"] > 100 * 2**20
+
+
+def test_pieces_and_half_precision_need_less_and_the_average_more(plan):
+    def step(*words):
+        return plan("model=resnet20_v1", "dataset=cifar10", *words)["memory"]["step"]
+
+    usual = step()
+    assert step("accumulate=4") < usual
+    assert step("precision=mixed_bfloat16") < usual
+    assert step("ema_decay=0.999") > usual
+    assert step("optimizer=sgd") < usual  # one slot, not two
+
+
+def test_too_little_memory_is_said_before_anything_is_allocated(plan, no_memory):
+    no_memory(1.7 * GIB)
+    found = plan("model=resnet50", "dataset=cifar10", "dataset.image_size=[64,64]")
+    assert not found["memory"]["fits"]
+    assert "batch_size" in found["warnings"][0]
+    assert "accumulate=2" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("words", PITFALLS)
+def test_pitfalls_are_warned_of(plan, words):
+    asked = words.split()
+    assert any(PITFALLS[words] in warning for warning in plan(*asked)["warnings"])
+
+
+def test_the_defaults_are_not_warned_of(plan):
+    assert plan("epochs=60")["warnings"] == []
+
+
+# Devices.
+
+
+def test_a_container_has_what_its_limit_leaves(tmp_path):
+    (tmp_path / "memory.max").write_text(f"{2 * GIB}\n")
+    (tmp_path / "memory.current").write_text(f"{GIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 2}\n")
+    found = room.machine(tmp_path)
+    assert (found.name, found.total) == ("container", 2 * GIB)
+    assert found.free <= 1.5 * GIB
+    (tmp_path / "memory.max").write_text("max\n")
+    assert room.machine(tmp_path).name == "machine"
+
+
+def nvidia_smi(folder, answer):
+    """A driver's program that answers so."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(program.stat().st_mode | stat.S_IEXEC)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", nvidia_smi(tmp_path, f"echo '{CARD}'")["PATH"])
+    (found,) = room.gpus()
+    assert found.name == "NVIDIA H200"
+    assert found.total == 143771 * 2**20
+    nvidia_smi(tmp_path, "echo 'No devices were found'; exit 6")
+    assert room.gpus() == []
+
+
+# batch_size: auto.
+
+
+def test_auto_is_a_number_in_the_spec():
+    config = compose(["batch_size=auto"]).config
+    number, checked, note = settled(config, None)
+    assert number["batch_size"] == checked.batch_size == LARGEST
+    assert "auto" in note
+    assert "512" in note
+    assert settled(compose(["batch_size=48"]).config, None)[2] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [("dataset.limit=100 epochs=2", 64), ("accumulate=3", 384), ("steps_per_epoch=5", 256)],
+)
+def test_auto_goes_with_the_other_settings(words, number):
+    _, checked, _ = settled(compose(["batch_size=auto", *words.split()]).config, None)
+    assert checked.batch_size == number
+
+
+def test_auto_follows_the_memory(no_memory):
+    asked = compose(["batch_size=auto", "model=resnet20_v1", "dataset=cifar10"]).config
+    no_memory(GIB)
+    _, checked, _ = settled(asked, None)
+    assert checked.batch_size == 256
+    no_memory(GIB // 8)
+    with pytest.raises(SpecError, match="no room"):
+        settled(asked, None)
+
+
+@pytest.mark.slow
+def test_auto_gives_the_weights_of_the_number(command, tmp_path):
+    words = ["epochs=1", "threads=2"]
+    ended = command(*words, "batch_size=auto", "hydra.run.dir=auto")
+    assert ended.returncode == 0, ended.stderr
+    asked = yaml.safe_load((tmp_path / "auto" / "spec.yaml").read_text())
+    assert asked["batch_size"] == LARGEST
+    assert "batch_size is auto: 512" in ended.stdout
+    assert command(*words, f"batch_size={LARGEST}", "hydra.run.dir=number").returncode == 0
+    reports = [json.loads((tmp_path / d / "report.json").read_text()) for d in ("auto", "number")]
+    assert reports[0]["test"] == reports[1]["test"]
+
+
+def test_a_mistake_beside_auto_is_answered_before_anything(command, tmp_path):
+    ended = command("batch_size=auto", "model.filtres=[1,2]")
+    assert ended.returncode == 2
+    assert "filtres" in ended.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+# The verbs.
+
+
+@pytest.mark.parametrize("verb", ["plan", "doctor"])
+def test_help_is_quick(command, verb):
+    command(verb, "--help")  # files are cached now, as they are for people
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        ended = command(verb, "--help")
+        seconds.append(time.perf_counter() - began)
+    assert ended.returncode == 0
+    assert "usage" in ended.stdout
+    assert min(seconds) < 2
+
+
+def test_a_verb_refuses_as_all_do(command):
+    ended = command("plan", "modle=vgg16")
+    assert ended.returncode == 2
+    assert "model=vgg16" in ended.stderr
