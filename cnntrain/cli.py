@@ -21,10 +21,13 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 
 VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
+    "report": "report",
+    "compare": "compare",
     "data": "data",
     "list": "listing",
 }
-TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
+# A folder may be called data.
+TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
 EXAMPLES = """\
 examples:
   cnntrain                                           LeNet-5 on scikit-learn's digits, 20 epochs
@@ -100,6 +103,8 @@ def help_text(config_dir: str | None) -> str:
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run stopped",
+        "       cnntrain report RUN|SWEEP       make its page again, and say what came out",
+        "       cnntrain compare RUN...         runs side by side, and where their specs differ",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain list [GROUP] [--json]  what each option is",
