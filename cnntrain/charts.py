@@ -14,6 +14,7 @@ Figure = dict[str, Any]
 COLOURS = 8  # how many `$c0` … the style sheet has
 HEIGHT = 320  # pixels
 TICKS = 12  # more values of a setting are not named on an axis
+MATRIX = 200  # classes; a larger confusion matrix is not drawn
 
 
 def figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
@@ -195,3 +196,89 @@ def landscape(comparison: Comparison) -> Figure | None:
         return None
     drawn = {0: None, 1: dots, 2: heat_map}.get(len(comparison.varied), parallel)
     return drawn(comparison) if drawn else None
+
+
+def over_epochs(
+    title: str,
+    rows: Sequence[Mapping[str, float]],
+    keys: Sequence[str],
+    phases: Sequence[int],
+    best: float | None,
+) -> Figure:
+    """Numbers of one run over its epochs; dotted lines where a phase began, a solid one at best."""
+    colors = {"train": "$c1", "valid": "$accent"}
+    traces = []
+    for key in keys:
+        part, _, name = key.rpartition(".")
+        dash = {"dash": "dot"} if name == "objective" else {}
+        label = "train, with penalties" if dash else part or name.replace("_", " ")
+        made = line(label, rows, key, colors.get(part, "$accent"))
+        traces.append(made | {"line": made["line"] | dash})
+        if not part:
+            traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
+    marks = [mark(epoch + 0.5, "dot", "phase") for epoch in phases]
+    if best is not None:
+        marks.append(mark(best, "solid", "best"))
+    return figure(
+        traces,
+        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
+        xaxis=axis("epoch"),
+        yaxis={"exponentformat": "power"} if not keys[0].partition(".")[2] else {},
+        showlegend=len(traces) > 1,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        margin={"l": 56, "r": 16, "t": 44, "b": 48},
+        hovermode="x",
+        shapes=[shape for shape, _ in marks],
+        annotations=[note for _, note in marks],
+    )
+
+
+def mark(epoch: float, dash: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A line down a chart at an epoch, and what it says."""
+    dashed = {"color": "$muted", "width": 1, "dash": dash}
+    shape = {
+        "type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper",
+        "line": dashed, "opacity": 0.5,
+    }  # fmt: skip
+    note = {
+        "x": epoch, "y": 0, "yref": "paper", "text": word, "showarrow": False,
+        "xanchor": "right", "yanchor": "bottom", "textangle": -90,
+        "font": {"size": 11, "color": "$muted"},
+    }  # fmt: skip
+    return shape, note
+
+
+def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
+    """Counts by true and predicted class, coloured by the share of the true class."""
+    count = len(names)
+    if count > MATRIX:
+        return None
+    totals = [max(1, int(row.sum())) for row in matrix]
+    shares = [
+        [round(int(n) / total, 4) for n in row] for row, total in zip(matrix, totals, strict=True)
+    ]
+    counts = [[int(n) for n in row] for row in matrix]
+    return figure(
+        [
+            {
+                "type": "heatmap",
+                "x": [*names],
+                "y": [*names],
+                "z": shares,
+                "text": [[str(n) if n else "" for n in row] for row in counts],
+                "customdata": counts,
+                "texttemplate": "%{text}" if count <= 2 * TICKS else "",
+                "colorscale": [[0, "$low"], [1, "$accent"]],
+                "zmin": 0,
+                "zmax": 1,
+                "showscale": False,
+                "xgap": 1,
+                "ygap": 1,
+                "hovertemplate": "%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+            }
+        ],
+        xaxis=axis("predicted", type="category", automargin=True, constrain="domain"),
+        yaxis=axis("true", type="category", automargin=True, autorange="reversed"),
+        height=min(900, 160 + 32 * count),
+        margin={"l": 56, "r": 16, "t": 12, "b": 60},
+    )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from cnntrain import comparison_tables as tables
 from cnntrain.arguments import Parser, arguments
-from cnntrain.comparison import Comparison, compared
+from cnntrain.comparison import Comparison, compared, text
 from cnntrain.comparison_page import write_all
 from cnntrain.errors import SpecError
-from cnntrain.results import gathered
+from cnntrain.results import gathered, is_sweep, read
 from cnntrain.runs import finite
 
 REPORT = (
@@ -32,13 +32,38 @@ def main(words: Sequence[str]) -> int:
     if given.path is None:
         raise SpecError("no run is named", "the directory of a run or a sweep", REPORT[0][7:])
     path, output = Path(given.path), folder_for(given.output)
-    comparison = summarise(path, given.sort, output)
-    if given.json:
+    if is_sweep(path):
+        return report_sweep(path, given.sort, output, given.json)
+    if given.sort is not None:
+        raise SpecError("--sort is given for a run", "a sweep, whose jobs are sorted")
+    return report_run(path, output, given.json)
+
+
+def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: bool) -> int:
+    """Write and print what came out of a sweep."""
+    comparison = summarise(path, sort, output)
+    if as_json:
         print(json.dumps(finite(comparison.as_json()), indent=2))
         return 0
     console = tables.terminal()
     console.print(tables.show(comparison, console.width, differences=False))
-    print(f"{(output or path) / 'sweep.html'}")
+    print((output or path) / "sweep.html")
+    return 0
+
+
+def report_run(path: Path, output: Path | None, as_json: bool) -> int:
+    """Write the page and the figures of a run, and print its numbers."""
+    from cnntrain.run_page import write
+
+    result = read(path)
+    page = write(path, output)
+    if as_json:
+        facts = {"run": str(path), "status": result.status, "reason": result.reason}
+        print(json.dumps(finite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2))
+        return 0
+    numbers = ", ".join(f"{key} {text(value)}" for key, value in result.numbers.items())
+    print(f"{path} is {result.status}" + (f": {result.reason}" if result.reason else ""))
+    print("\n".join(line for line in (numbers, str(page)) if line))
     return 0
 
 

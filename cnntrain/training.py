@@ -41,6 +41,7 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
     try:
         report = start(checked, run)
         run.finish("finished", seconds=report["seconds"])
+        draw(run)
         return 0
     except SpecError:
         raise
@@ -54,6 +55,7 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
     except Failure as error:
         run.say(f"failed: {error}")
         run.finish("failed", error=str(error).partition("\n")[0])
+        draw(run)
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
@@ -62,6 +64,18 @@ def bring_to_an_end(checked: Spec, run: Run) -> int:
         traceback.print_exc()
         print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
+
+
+def draw(run: Run) -> None:
+    """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
+    try:
+        from cnntrain.run_page import write
+
+        write(run.folder)
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        line = f"report.html is missing: {error!r}; cnntrain report {run.folder} makes it again"
+        run.say(line)
+        print(line, file=sys.stderr)
 
 
 def start(checked: Spec, run: Run) -> dict[str, Any]:
