@@ -19,7 +19,8 @@ MATRIX = 200  # classes; a larger confusion matrix is not drawn
 
 def figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
     """A figure in the style of the pages."""
-    layout = {"height": HEIGHT, "margin": {"l": 56, "r": 16, "t": 12, "b": 48}} | layout
+    margin = {"l": 56, "r": 16, "t": 12, "b": 48}
+    layout = {"height": HEIGHT, "margin": margin} | layout
     return {"data": [*traces], "layout": layout}
 
 
@@ -211,14 +212,15 @@ def over_epochs(
     for key in keys:
         part, _, name = key.rpartition(".")
         dash = {"dash": "dot"} if name == "objective" else {}
-        label = "train, with penalties" if dash else part or name.replace("_", " ")
+        label = "objective" if dash else part or name.replace("_", " ")
         made = line(label, rows, key, colors.get(part, "$accent"))
         traces.append(made | {"line": made["line"] | dash})
         if not part:
             traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
-    marks = [mark(epoch + 0.5, "dot", "phase") for epoch in phases]
+    falls = not title.startswith("accuracy")  # then there is room at the top
+    marks = [mark(epoch + 0.5, "dot", "phase", falls) for epoch in phases]
     if best is not None:
-        marks.append(mark(best, "solid", "best"))
+        marks.append(mark(best, "solid", "best", falls))
     return figure(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
@@ -226,14 +228,15 @@ def over_epochs(
         yaxis={"exponentformat": "power"} if not keys[0].partition(".")[2] else {},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        margin={"l": 56, "r": 16, "t": 44, "b": 48},
+        margin={"l": 48, "r": 12, "t": 44, "b": 48},
+        height=290,
         hovermode="x",
         shapes=[shape for shape, _ in marks],
         annotations=[note for _, note in marks],
     )
 
 
-def mark(epoch: float, dash: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def mark(epoch: float, dash: str, word: str, top: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """A line down a chart at an epoch, and what it says."""
     dashed = {"color": "$muted", "width": 1, "dash": dash}
     shape = {
@@ -241,8 +244,8 @@ def mark(epoch: float, dash: str, word: str) -> tuple[dict[str, Any], dict[str, 
         "line": dashed, "opacity": 0.5,
     }  # fmt: skip
     note = {
-        "x": epoch, "y": 0, "yref": "paper", "text": word, "showarrow": False,
-        "xanchor": "right", "yanchor": "bottom", "textangle": -90,
+        "x": epoch, "y": int(top), "yref": "paper", "text": word, "showarrow": False,
+        "xanchor": "right", "yanchor": "top" if top else "bottom", "textangle": -90,
         "font": {"size": 11, "color": "$muted"},
     }  # fmt: skip
     return shape, note
@@ -279,6 +282,6 @@ def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
         ],
         xaxis=axis("predicted", type="category", automargin=True, constrain="domain"),
         yaxis=axis("true", type="category", automargin=True, autorange="reversed"),
-        height=min(900, 160 + 32 * count),
-        margin={"l": 56, "r": 16, "t": 12, "b": 60},
+        height=min(760, 180 + 30 * count),
+        margin={"l": 56, "r": 8, "t": 12, "b": 60},
     )

@@ -5,6 +5,8 @@ What a run has not left yet, or an old one never did, is left out of the page.
 
 import contextlib
 import io
+import zipfile
+import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,7 @@ from cnntrain.results import Result, loaded, read, table
 from cnntrain.runs import Run
 from cnntrain.scoring import scores
 
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
 SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
 
@@ -55,7 +58,7 @@ class Left:
 
 def arrays(file: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; none if it is not there or damaged."""
-    with contextlib.suppress(OSError, ValueError, EOFError), np.load(file) as found:
+    with contextlib.suppress(*UNREADABLE), np.load(file, allow_pickle=False) as found:
         return {name: found[name] for name in found.files}
     return {}
 
@@ -91,7 +94,7 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
 
 def eyebrow(result: Result, left: Left) -> str:
     began = left.record.get("started", "")[:16].replace("T", " ")
-    words = " ".join(left.record.get("overrides", []))
+    words = " ".join(w for w in left.record.get("overrides", []) if not w.startswith("hydra."))
     return " · ".join(part for part in (result.folder.resolve().name, began, words) if part)
 
 
@@ -190,7 +193,9 @@ def curves(result: Result, left: Left) -> list[charts.Figure]:
 
 def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
     """Test images, each with its class and what the network took it for."""
-    found = []
+    found: list[dict[str, Any]] = []
+    if not left.predictions:
+        return found
     for image, row in zip(left.pictures.get(images, ()), left.pictures.get(rows, ()), strict=False):
         label = int(left.predictions["labels"][row])
         guess = int(left.predictions["classes"][row, 0])
@@ -201,7 +206,7 @@ def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
                 "label": left.names[label],
                 "guess": left.names[guess],
                 "right": guess == label,
-                "probability": percent(float(left.predictions["probabilities"][row, 0])),
+                "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
                 "number": int(row),
                 "array": image,
             }
