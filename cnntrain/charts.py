@@ -66,8 +66,9 @@ def curves(comparison: Comparison, key: str) -> Figure:
                     "hovertemplate": f"{seed}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
             )
-    several = len(comparison.groups) > 1
-    room = 20 * len(comparison.groups) if several else 0  # for the legend, on a phone
+    count = sum(any(result.history for result in group.results) for group in comparison.groups)
+    several = 1 < count <= TICKS  # more names than that say less than hovering does
+    room = 20 * count if several else 0  # for the legend, on a phone
     return figure(
         traces,
         xaxis=axis("epoch"),
@@ -218,7 +219,7 @@ def over_epochs(
         if not part:
             traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
     falls = not title.startswith("accuracy")  # then there is room at the top
-    marks = [mark(epoch + 0.5, "dot", "phase", falls) for epoch in phases]
+    marks = [mark(epoch, "dot", "phase", falls) for epoch in phases]
     if best is not None:
         marks.append(mark(best, "solid", "best", falls))
     return figure(

@@ -33,7 +33,7 @@ def context(comparison: Comparison, folder: Path, title: str, again: str) -> dic
         "keys": keys,
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
-        "unfinished": [r for r in comparison.results if r.status != "finished"],
+        "unfinished": [r for r in comparison.results if r.status not in tables.GOOD],
         "landscape": charts.landscape(comparison),
         "landscape_caption": caption(comparison),
         "curves": curves(comparison),

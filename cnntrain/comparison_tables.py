@@ -20,6 +20,7 @@ SHOWN = {
     "test.accuracy": "test accuracy",
 }
 # What a narrow terminal is not shown, the first first.
+GOOD = ("finished", "pruned")  # ends that need no reason
 GIVE_WAY = ("last epoch", "valid loss", "time", "runs")
 HEADINGS = ("runs", *SHOWN.values(), "last epoch", "time")
 
@@ -33,9 +34,10 @@ def terminal() -> Console:
 def show(comparison: Comparison, width: int, differences: bool) -> Stack:
     """All there is to print; `differences` adds where the specs differ."""
     parts: list[Table | Text] = [groups(comparison, width), Text(order(comparison))]
-    unfinished = [r for r in comparison.results if r.status != "finished"]
+    unfinished = [r for r in comparison.results if r.status not in GOOD]
     if unfinished:
-        parts.append(Text("\n".join(["", *map(unfinished_line, unfinished)])))
+        lines = "\n".join(["", *map(unfinished_line, unfinished)])
+        parts.append(Text(lines, no_wrap=True, overflow="ignore"))
     if differences:
         parts += [Text(), differing(comparison)]
     return Stack(*parts)

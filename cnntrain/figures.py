@@ -81,7 +81,7 @@ def curves(result: Result, phases: Sequence[int]) -> Figure:
                 values = [row.get(key, np.nan) for row in result.history]
                 axes.plot(epochs, values, color=color, label=key.partition(".")[0])
         for epoch in phases:
-            axes.axvline(epoch + 0.5, color="#999999", linewidth=0.8, linestyle=":")
+            axes.axvline(epoch, color="#999999", linewidth=0.8, linestyle=":")
         axes.set_title(title, fontsize=11, color=INK)
         axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)

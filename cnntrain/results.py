@@ -189,32 +189,62 @@ def named(group: str, name: str) -> dict[str, dict[str, Any]]:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a directory holds runs and is none itself."""
+    plans = (folder / "sweep.yaml", folder / "jobs.json")
     return not Run(folder).record.is_file() and (
-        (folder / "multirun.yaml").is_file() or any(folder.glob("*/run.json"))
+        any(plan.is_file() for plan in plans) or any(folder.glob("*/run.json"))
     )
 
 
 def of_sweep(folder: Path) -> list[Result]:
-    """The jobs of a sweep in their order, those that are damaged among them."""
-    return [lenient(job) for job in sorted(folder.iterdir(), key=place) if is_job(job)]
+    """The jobs of a sweep in their order, those that failed, wait or are damaged among them."""
+    jobs = {path: job_of(path) for path in sorted(folder.iterdir(), key=place) if is_job(path)}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        for listed in json.loads((folder / "jobs.json").read_text(encoding="utf-8")):
+            jobs.setdefault(folder / listed["folder"], listed)
+    return [lenient(path, job) for path, job in jobs.items()]
 
 
 def is_job(folder: Path) -> bool:
-    return (folder / "run.json").is_file() or (folder / "spec.yaml").is_file()
+    return any((folder / name).is_file() for name in ("run.json", "job.json"))
 
 
 def place(folder: Path) -> tuple[float, str]:
-    """Where a job stands: Hydra begins its directory with its number."""
+    """Where a job stands: its directory begins with its number."""
     number = folder.name.partition("_")[0]
     return (int(number) if number.isdecimal() else math.inf, folder.name)
 
 
-def lenient(folder: Path) -> Result:
-    """A run, or why it cannot be read."""
+def job_of(folder: Path) -> dict[str, Any]:
+    """What the sweep wrote down of a job: its overrides, how it stands, and why."""
     try:
-        return read(folder)
+        return loaded(folder / "job.json")
+    except SpecError:
+        return {}
+
+
+def lenient(folder: Path, job: Mapping[str, Any]) -> Result:
+    """The run of a job, or why there is none; the sweep knows of ends that a run cannot record."""
+    status, reason = job.get("status"), str(job.get("reason") or "")
+    try:
+        result = read(folder)
     except SpecError as error:
-        return Result(folder, "unreadable", error.given, whole=False)
+        given = dict(map(override, job.get("overrides", [])))
+        began = Run(folder).record.is_file()
+        if began or not status:
+            status, reason = "unreadable", error.given
+        return Result(folder, status, reason, given, whole=False)
+    if status in (None, "running", "waiting") or result.status == "finished":
+        return result
+    return replace(result, status=status, reason=reason or result.reason)
+
+
+def override(word: str) -> tuple[str, Any]:
+    """The key and the value of an override of one value."""
+    key, _, value = word.partition("=")
+    try:
+        return key.lstrip("+"), yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key.lstrip("+"), value
 
 
 def gathered(paths: Sequence[Path]) -> list[Result]:

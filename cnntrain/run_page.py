@@ -5,6 +5,7 @@ What a run has not left yet, or an old one never did, is left out of the page.
 
 import contextlib
 import io
+import shlex
 import zipfile
 import zlib
 from base64 import b64encode
@@ -24,6 +25,10 @@ from cnntrain.scoring import scores
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
+PARTS = {
+    "data": "reading the data", "build": "building the network", "train": "training",
+    "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
+}  # fmt: skip
 SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
 
 
@@ -72,6 +77,7 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
         "result": result,
         "eyebrow": eyebrow(result, left),
         "lead": lead(result, left),
+        "command": command(left.record),
         "numbers": headline(result, left),
         "weights": weights(left.report),
         "warnings": warnings(run),
@@ -94,8 +100,13 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
 
 def eyebrow(result: Result, left: Left) -> str:
     began = left.record.get("started", "")[:16].replace("T", " ")
-    words = " ".join(w for w in left.record.get("overrides", []) if not w.startswith("hydra."))
-    return " · ".join(part for part in (result.folder.resolve().name, began, words) if part)
+    return " · ".join(part for part in (result.folder.resolve().name, began) if part)
+
+
+def command(record: Mapping[str, Any]) -> str:
+    """The command that makes the run again, wherever that one lies."""
+    words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
+    return shlex.join(["cnntrain", *words])
 
 
 def lead(result: Result, left: Left) -> str:
@@ -254,7 +265,6 @@ def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     device, git = record.get("device", {}), record.get("git")
     changed = ", with changes" if git and git.get("dirty") else ""
     rows = [
-        ("command", " ".join(["cnntrain", *record.get("overrides", [])])),
         ("began", record.get("started")),
         ("ended", record.get("ended")),
         ("resumed", ", ".join(record.get("resumed", []))),
@@ -278,5 +288,7 @@ def throughput(result: Result, left: Left) -> list[tuple[str, str]]:
         )
     if rate := left.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
-    parts = left.report.get("seconds", {})
-    return rows + [(f"seconds: {name}", f"{value:.1f} s") for name, value in parts.items()]
+    seconds = left.report.get("seconds", {})
+    return rows + [
+        (what, duration(seconds[name])) for name, what in PARTS.items() if name in seconds
+    ]

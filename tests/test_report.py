@@ -65,7 +65,8 @@ def test_compare_shows_where_specs_differ(command, left_behind, tmp_path):
         (["report"], "no run is named"),
         (["report", "missing"], "missing is not there"),
         (["report", "empty"], "empty holds no run"),
-        (["report", "a", "--sort", "speed"], "--sort is speed"),
+        (["report", "a", "--sort", "valid.loss"], "--sort is given for a run"),
+        (["compare", "a", "a/../b", "--sort", "speed"], "--sort is speed"),
         (["report", "a", "--output", "a/run.json"], "--output is a/run.json"),
         (["report", "a", "b"], "unrecognized arguments: b"),
         (["report", "new"], "was written by cnntrain 99.0"),
@@ -79,6 +80,7 @@ def test_mistakes_are_answered(words, answer, left_behind, tmp_path, monkeypatch
     from cnntrain.cli import main
 
     left_behind("a")
+    left_behind("b")
     left_behind("new", format=99, versions={"cnntrain": "99.0"})
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -95,6 +95,25 @@ def test_jobs_come_in_their_order_and_each_once(left_behind, tmp_path):
     assert [result.folder for result in found] == [folders[0], folders[2], folders[1]]
 
 
+def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tmp_path):
+    left_behind("sweep/0_batch_size=32", "batch_size=32")
+    killed = left_behind("sweep/1_batch_size=64", "batch_size=64", status="running", pid=1)
+    refused = tmp_path / "sweep" / "2_batch_size=5000"
+    refused.mkdir()
+    end = {"overrides": ["batch_size=5000"], "status": "refused", "reason": "batch_size is 5000"}
+    (refused / "job.json").write_text(json.dumps(end))
+    (killed / "job.json").write_text(json.dumps({"status": "killed", "reason": "by SIGKILL"}))
+    waits = {"folder": "3_batch_size=16", "overrides": ["batch_size=16"], "status": "waiting"}
+    (tmp_path / "sweep" / "jobs.json").write_text(json.dumps([waits]))
+    found = gathered([tmp_path / "sweep"])
+    assert [(r.status, r.reason) for r in found] == [
+        ("finished", ""), ("killed", "by SIGKILL"), ("refused", "batch_size is 5000"),
+        ("waiting", ""),
+    ]  # fmt: skip
+    assert [r.settings["batch_size"] for r in found] == [32, 64, 5000, 16]
+    assert found[2].settings["epochs"] == 20  # as in all others
+
+
 def test_option_is_told_by_its_knobs(spec):
     for name in ("zeros", "he_normal", "random_normal"):
         assert (
