@@ -226,7 +226,7 @@ def over_epochs(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
         xaxis=axis("epoch"),
-        yaxis={"exponentformat": "power"} if not keys[0].partition(".")[2] else {},
+        yaxis={"exponentformat": "e", "automargin": True},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
         margin={"l": 48, "r": 12, "t": 44, "b": 48},

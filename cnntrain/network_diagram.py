@@ -35,10 +35,11 @@ def diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 + f", {shape}, {layer['parameters']:,} parameters",
             }
         )
+        place = min(max(x, LABEL / 2), WIDTH - LABEL / 2)
         changed = number == 0 or layers[number - 1]["output"] != layer["output"]
-        if changed and x - free >= LABEL:
-            labels.append({"x": round(x, 1), "text": shape})
-            free = x
+        if changed and place - free >= LABEL:
+            labels.append({"x": round(place, 1), "text": shape})
+            free = place
     return {"boxes": boxes, "labels": labels, "width": WIDTH, "height": HEIGHT, "base": BASE}
 
 

