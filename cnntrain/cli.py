@@ -24,6 +24,8 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
+    "report": "report",
+    "compare": "compare",
     "data": "data",
     "list": "listing",
     "evaluate": "evaluate",
@@ -32,7 +34,8 @@ VERBS = {  # verb -> the module whose `main(words)` does it
     "plan": "plan",
     "doctor": "doctor",
 }
-TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output")  # a folder may be called data
+# A folder may be called data.
+TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
 EXAMPLES = """\
 examples:
   cnntrain                                           LeNet-5 on scikit-learn's digits, 20 epochs
@@ -114,6 +117,8 @@ def help_text(config_dir: str | None) -> str:
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
         "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
         "       cnntrain doctor                 whether this machine is fit to train",
+        "       cnntrain report RUN|SWEEP       make its page again, and say what came out",
+        "       cnntrain compare RUN...         runs side by side, and where their specs differ",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain evaluate RUN...        how good it is: every class, calibration, attacks",

@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
 
+FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 PACKAGES = (
     "cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn", "pillow",
     "hydra-core",
@@ -59,7 +60,8 @@ class Run:
     def claim(cls, folder: Path, spec: Mapping[str, Any], overrides: Sequence[str]) -> "Run":
         """Make the directory ours, or raise SpecError if it belongs to another run."""
         run = cls(folder)
-        record = environment() | {"status": "running", "started": now(), "overrides": [*overrides]}
+        begun = {"format": FORMAT, "status": "running", "started": now()}
+        record = environment() | begun | {"overrides": [*overrides]}
         try:
             run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +94,8 @@ class Run:
                 f"{folder} holds no run",
                 "a directory with run.json and spec.yaml, as cnntrain leaves it below outputs/",
             )
+        if run.read().get("format", FORMAT) > FORMAT:
+            raise newer(folder, run.read())
         run.hold()
         return run
 
@@ -225,6 +229,16 @@ def trained(path: str) -> tuple[Path, dict[str, Any]]:
             "the directory of a run, or a .keras or .h5 file of weights",
         )
     return given, found
+
+
+def newer(folder: Path, record: Mapping[str, Any]) -> SpecError:
+    """The answer to a run of a version that this one does not know."""
+    version = record.get("versions", {}).get("cnntrain", "a newer version")
+    return SpecError(
+        f"{folder} was written by cnntrain {version}, in format {record['format']}",
+        f"a run in format {FORMAT}, or older",
+        "pip install --upgrade cnntrain",
+    )
 
 
 def what_fills(folder: Path) -> str:

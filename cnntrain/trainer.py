@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from cnntrain import runs
+from cnntrain import gallery, runs
 from cnntrain.cluster import cluster_of
 from cnntrain.datasets.source import Splits, left_out
-from cnntrain.evaluation import evaluate
+from cnntrain.evaluation import evaluate, headline, predicted
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
@@ -184,27 +185,37 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
-    def add(name: str) -> None:
-        report["test"][name] = evaluate(network, splits.test, spec.batch_size)
+    def add(name: str) -> np.ndarray:
         assert splits.valid is not None
         report["valid"][name] = evaluate(network, splits.valid, spec.batch_size)
+        began = time.perf_counter()  # Keras has made the graph of a prediction by now
+        found = predicted(network, splits.test, spec.batch_size)
+        rate = len(splits.test) / (time.perf_counter() - began)
+        report["test"][name] = headline(found, splits.test.labels)
+        report["evaluation"] = {"images_per_second": round(rate, 1)}
+        return found
 
     run.save(network, run.final)
-    add("final")
+    guesses = add("final")
     if fitting.average is not None:
         with fitting.average.in_place():
             run.save(network, run.ema)
             add("ema")
     if loop.best_row is not None:
         network.load_weights(run.best)
-        add("best")
+        guesses = add("best")
         report["best_epoch"] = int(loop.best_row["epoch"])
     if init := run.read().get("init"):
         report["init"] = init
+    try:
+        gallery.keep(run, spec, splits, fitting.body, guesses)
+    except Exception as error:  # of a page; the run has its results
+        fitting.progress.note(f"The pictures of the report are missing: {error!r}")
     return report | {
         "parameters": parameters(network),
         "monitor": {"name": spec.monitor, "best": loop.best.best},
         "epochs": loop.epochs,
+        "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each
         "steps": loop.step,
     }
 

@@ -96,6 +96,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         report = start(checked, run)
         if report is not None:
             run.finish("finished", seconds=report["seconds"])
+            draw(run)
         return 0
     except SpecError:
         raise
@@ -111,6 +112,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         run.say(f"failed: {error}")
         kind = type(error).__name__
         run.finish("failed", error=str(error).partition("\n")[0], kind=kind)
+        draw(run)
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
@@ -120,6 +122,18 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         if shown is None:
             print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
+
+
+def draw(run: Run) -> None:
+    """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
+    try:
+        from cnntrain.run_page import write
+
+        write(run.folder)
+    except (Exception, KeyboardInterrupt, Terminated) as error:
+        line = f"report.html is missing: {error!r}; cnntrain report {run.folder} makes it again"
+        run.say(line)
+        print(line, file=sys.stderr)
 
 
 def start(checked: Spec, run: Run) -> dict[str, Any] | None:

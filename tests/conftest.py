@@ -60,6 +60,33 @@ def train(tmp_path, spec):
     return run_one
 
 
+@pytest.fixture
+def left_behind(tmp_path):
+    """Write what a run leaves, without training: left_behind("a", "seed=1", accuracies=[.5])."""
+    import json
+
+    from cnntrain.compose import compose
+    from cnntrain.runs import Run
+
+    def write(name: str, *overrides: str, accuracies=(0.5, 0.75), status="finished", **record):
+        run = Run.claim(tmp_path / name, compose(overrides).config, overrides)
+        for epoch, accuracy in enumerate(accuracies, 1):
+            parts = {"train": accuracy + 0.01, "valid": accuracy}
+            numbers = {f"{part}.accuracy": value for part, value in parts.items()}
+            losses = {f"{part}.loss": 1 - value for part, value in parts.items()}
+            row = {"epoch": epoch, "step": 10 * epoch, **numbers, **losses}
+            run.append("history.csv", row | {"learning_rate": 0.001, "seconds": 1.5})
+        if status == "finished":
+            best = {"accuracy": max(accuracies) - 0.05, "loss": 0.5}
+            report = {"test": {"best": best, "final": best}, "seconds": {"total": 12.5}}
+            run.report.write_text(json.dumps(report))
+        run.update(status=status, **record)
+        run.lock.release()
+        return run.folder
+
+    return write
+
+
 class Silent:
     """A `Progress` that keeps what it is told."""
 

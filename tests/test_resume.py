@@ -36,7 +36,7 @@ RESNET = (
     "dataset.limit=640", "batch_size=64", "epochs=5", "max_steps=40", "checkpoint.every_steps=3",
     "log_every=2",
 )  # fmt: skip
-TIMINGS = ("seconds", "images_per_second")
+TIMINGS = ("seconds", "images_per_second", "evaluation")
 
 
 def line(*words):

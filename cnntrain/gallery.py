@@ -1,0 +1,137 @@
+"""What a run keeps so that its page needs neither TensorFlow nor the data: predictions, pictures.
+
+predictions.npz  for each image of the test split its label, the most probable classes, and how
+                 probable these are
+pictures.npz     some of these images, those most confidently mistaken, what augmentation draws,
+                 and the filters of the first layer
+network.json     the layers and what they cost
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from cnntrain import runs
+from cnntrain.anatomy import anatomy, evaluated, totals
+from cnntrain.datasets.source import Examples, Splits
+from cnntrain.network import leaves
+from cnntrain.preview import drawn, first_batch, mixture
+from cnntrain.runs import Run
+from cnntrain.spec import Spec
+
+TOP = 5  # classes for each image
+SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64
+SIDE = 96  # pixels: larger images are made smaller
+
+
+def keep(
+    run: Run, spec: Spec, splits: Splits, body: keras.Model, log_probabilities: np.ndarray
+) -> None:
+    """Write the three files of a finished run; `log_probabilities` (N, classes) are of test."""
+    predictions = best_guesses(log_probabilities, splits.test.labels)
+    save(run.folder / "predictions.npz", predictions)
+    parts: list[Callable[[], dict[str, Any]]] = [
+        lambda: chosen(splits.test, predictions),
+        lambda: augmented(spec, splits),
+        lambda: filters(body, splits.image_shape),
+    ]
+    save(run.folder / "pictures.npz", {k: v for part in parts for k, v in part().items()})
+    network = evaluated(body)
+    layers = [asdict(row) for row in anatomy(network)]
+    penalty = float(sum(float(loss) for loss in body.losses))  # L1 and L2, of these weights
+    facts = {"name": network.name, **totals(network), "penalty": penalty, "layers": layers}
+    runs.write_json(run.folder / "network.json", facts)
+
+
+def best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """The labels (N,), the most probable classes (N, 5) and their probabilities (N, 5)."""
+    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP]
+    probable = np.exp(np.take_along_axis(log_probabilities, top, axis=1))
+    return {
+        "labels": labels.astype(np.int32),
+        "classes": top.astype(np.int32),
+        "probabilities": probable.astype(np.float32),
+    }
+
+
+def chosen(test: Examples, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Images spread evenly over the split, and those most confidently mistaken."""
+    count = len(test)
+    sample = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int))
+    wrong = np.flatnonzero(predictions["classes"][:, 0] != test.labels)
+    surest = np.argsort(-predictions["probabilities"][wrong, 0], kind="stable")
+    mistakes = wrong[surest][:MISTAKES]
+    return {
+        "sample": sample,
+        "sample_images": small(test.gather(sample)),
+        "mistakes": mistakes,
+        "mistake_images": small(test.gather(mistakes)) if len(mistakes) else np.empty(0),
+    }
+
+
+def augmented(spec: Spec, splits: Splits) -> dict[str, Any]:
+    """Training images, each as it is and as the first steps draw it; nothing without augmentation.
+
+    The first draw is what the first step trained on.
+    """
+    if spec.augmentation.name == "none" and not hasattr(splits.train.store, "crops"):
+        return {}
+    rows = first_batch(spec, splits.train)
+    draws, texts = [splits.train.gather(rows[:AUGMENTED])], []
+    for step in range(DRAWS):
+        images, targets = drawn(spec, splits, step, rows)
+        draws.append(images[:AUGMENTED])
+        texts.append([", ".join(mixture(t, splits.class_names)) for t in targets[:AUGMENTED]])
+    pictures = np.stack([small(images) for images in draws], axis=1)  # (8, 5, H, W, C)
+    return {
+        "augmented_images": pictures,
+        "augmented_labels": splits.train.labels[rows[:AUGMENTED]],
+        "augmented_texts": np.asarray(texts).T,
+    }
+
+
+def filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    """The kernels of the first layer, if they can be seen as images: (n, h, w, 1 or 3) float32."""
+    first = next((layer for layer in leaves(body) if hasattr(layer, "kernel")), None)
+    if first is None:
+        return {}
+    kernel = np.asarray(first.kernel)
+    if kernel.ndim == 2 and len(kernel) == np.prod(image_shape):  # a dense layer over all pixels
+        kernel = kernel.reshape(*image_shape, -1)
+    if kernel.ndim != 4 or kernel.shape[2] not in (1, 3):
+        return {}
+    return {"filters": np.moveaxis(kernel, -1, 0)[:FILTERS].astype(np.float32)}
+
+
+def small(images: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C), no side longer than 96 pixels."""
+    height, width = images.shape[1:3]
+    scale = SIDE / max(height, width)
+    if scale >= 1:
+        return images
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = [
+        np.asarray(
+            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).resize(
+                size, Image.Resampling.BOX
+            )
+        )
+        for image in images
+    ]
+    return np.stack(shrunk).reshape(len(images), size[1], size[0], -1)
+
+
+def save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an .npz file whole; it holds no objects, so that reading it runs nothing."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    with temporary.open("wb") as out:
+        np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)

@@ -1,0 +1,42 @@
+"""What predictions of a split say about each class: scikit-learn's numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the most probable classes: (classes, classes) counts, and (classes,) each."""
+
+    confusion: np.ndarray  # true class by predicted class
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+    top5: float | None  # the share of images with their class among five; None for few classes
+
+    def rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """A row a class, in their order."""
+        columns = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
+        return [
+            {"name": name, "cells": [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}"], "count": int(count)}
+            for name, p, r, f, count in columns
+        ]
+
+
+def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
+    """Return the scores of predictions.npz; a class that is never predicted has precision 0."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels, classes = predictions["labels"], predictions["classes"]
+    known = np.arange(num_classes)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, classes[:, 0], labels=known, zero_division=0
+    )
+    hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
+    top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
+    matrix = confusion_matrix(labels, classes[:, 0], labels=known)
+    return Scores(matrix, precision, recall, f1, support, top5)

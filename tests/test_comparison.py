@@ -1,0 +1,153 @@
+import csv
+import functools
+import io
+import itertools
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cnntrain import charts
+from cnntrain.comparison import compared
+from cnntrain.comparison_tables import groups, show, wide
+from cnntrain.components import GROUPS
+from cnntrain.compose import compose
+from cnntrain.errors import SpecError
+from cnntrain.results import Result, gathered, settings
+
+
+@functools.cache
+def chosen(*options):
+    """The settings of a run that chose these options."""
+    return settings(compose(options).config)
+
+
+def history(*accuracies):
+    parts = ("train", "valid")
+    return [
+        {"epoch": epoch, "seconds": 1.5}
+        | {f"{part}.accuracy": accuracy for part in parts}
+        | {f"{part}.loss": 1 - accuracy for part in parts}
+        for epoch, accuracy in enumerate(accuracies, 1)
+    ]
+
+
+def comparison(*varied, sort=None):
+    """Jobs that vary so: comparison("seed=1,2", "initializer=zeros,he_normal")."""
+    keys = [[f"{k}={v}" for v in vs.split(",")] for k, vs in (w.split("=") for w in varied)]
+    results = []
+    for number, words in enumerate(itertools.product(*keys)):
+        options = [word for word in words if word.partition("=")[0] in GROUPS]
+        values = dict(word.split("=") for word in words if word not in options)
+        given = chosen(*options) | {key: yaml.safe_load(value) for key, value in values.items()}
+        rows, test = history(0.3, 0.5 + number / 100), {"accuracy": 0.4, "loss": 1.1}
+        folder = Path(f"sweep/{number}_job")
+        results.append(Result(folder, "finished", "", given, rows, test, seconds=10 + number))
+    return compared(results, sort)
+
+
+def test_only_what_differs_is_a_column_and_seeds_are_averaged():
+    made = comparison("initializer=zeros,he_normal", "seed=1,2,3")
+    assert made.varied == ["initializer"]  # head_gain differs too: the option brings it
+    best, worst = made.groups
+    assert best.settings == {"initializer": "he_normal"}
+    values = [0.53, 0.54, 0.55]
+    assert best.mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
+    assert best.deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
+    assert len(worst.results) == 3
+
+
+def test_knob_that_varies_within_an_option_is_a_column():
+    made = comparison("initializer=zeros,he_normal", "initializer.head_gain=0.1,0.5")
+    assert made.varied == ["initializer", "initializer.head_gain"]
+    assert len(made.groups) == 4
+
+
+def test_where_files_lie_is_no_difference():
+    assert comparison("log_every=1,10", "seed=1,2").varied == []
+
+
+@pytest.mark.parametrize(
+    ("sort", "first"), [(None, 0.53), ("valid.loss", 0.53), ("train.loss", 0.53), ("seconds", 0.5)]
+)
+def test_best_is_first_whether_the_number_rises_or_falls(sort, first):
+    made = comparison("epochs=1,2,3,4", sort=sort)
+    assert made.groups[0].mean("valid.accuracy") == pytest.approx(first)
+
+
+def test_jobs_without_numbers_come_last_with_their_reason(left_behind, tmp_path):
+    left_behind("sweep/0_a", "epochs=1", accuracies=[], status="failed", error="not finite")
+    left_behind("sweep/1_b", "epochs=2")
+    made = compared(gathered([tmp_path / "sweep"]), None)
+    assert [group.settings["epochs"] for group in made.groups] == [2, 1]
+    assert made.rows()[1]["reason"] == "not finite"
+    assert [part for part in show(made, 100, False).renderables if "not finite" in str(part)]
+
+
+def test_unknown_number_to_sort_by_is_refused():
+    with pytest.raises(SpecError, match=r"--sort is valid\.acuracy") as refused:
+        comparison("seed=1,2", sort="valid.acuracy")
+    assert refused.value.hint == "--sort valid.accuracy"
+
+
+def test_csv_and_json_hold_every_run():
+    made = comparison("initializer=zeros,he_normal", "seed=1,2")
+    rows = list(csv.DictReader(io.StringIO(made.as_csv())))
+    assert [row["initializer"] for row in rows] == ["he_normal", "he_normal", "zeros", "zeros"]
+    assert {row["seed"] for row in rows} == {"1", "2"}
+    listed = json.loads(json.dumps(made.as_json()))
+    assert listed["groups"][0]["valid.accuracy"]["runs"] == 2
+    assert len(listed["runs"]) == 4
+
+
+def test_table_fits_the_terminal_however_much_is_varied():
+    made = comparison(
+        "initializer=truncated_normal,glorot_uniform", "optimizer.learning_rate=0.001,0.0001",
+        "batch_size=32,64", "schedule=cosine,constant", "seed=1,2",
+    )  # fmt: skip
+    table = groups(made, 100)
+    columns = [[*column.cells] for column in table.columns]
+    headings = [str(column.header) for column in table.columns]
+    assert wide(headings, [*zip(*columns, strict=True)]) <= 100 or headings[0] == "settings"
+    assert {"valid accuracy", "test accuracy"} <= set(headings)
+
+
+@pytest.mark.parametrize(
+    ("varied", "kind"),
+    [
+        (["initializer=zeros,he_normal"], "scatter"),
+        (["initializer=zeros,he_normal", "epochs=1,2"], "heatmap"),
+        (["initializer=zeros,he_normal", "epochs=1,2", "batch_size=32,64"], "parcoords"),
+    ],
+)
+def test_figures_are_valid_plotly(varied, kind):
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    made = comparison(*varied, "seed=1,2")
+    landscape = charts.landscape(made)
+    assert landscape["data"][0]["type"] == kind
+    for figure in (landscape, charts.curves(made, "valid.loss")):
+        graph_objects.Figure(painted(figure))  # raises for anything that plotly does not know
+
+
+def test_heat_map_has_the_mean_of_each_pair():
+    made = comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
+    heat = charts.heat_map(made)["data"][0]
+    across, down = made.varied
+    assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
+    assert (across, down) == ("batch_size", "epochs")
+    assert heat["z"][0][1] == pytest.approx(0.505)  # epochs 1, batch 64: jobs 0 and 1
+
+
+def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():
+    assert charts.landscape(comparison("seed=1,2")) is None
+
+
+def painted(value):
+    """A figure with real colours in the place of those of the style sheet."""
+    if isinstance(value, str) and value.startswith("$"):
+        return "#123456"
+    if isinstance(value, dict):
+        return {key: painted(part) for key, part in value.items()}
+    return [painted(part) for part in value] if isinstance(value, list) else value

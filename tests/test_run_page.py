@@ -1,0 +1,185 @@
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from sklearn.metrics import classification_report
+
+from cnntrain import charts
+from cnntrain.network_diagram import diagram
+from cnntrain.run_page import write
+from cnntrain.scoring import scores
+
+SHORT = ("epochs=2", "dataset.limit=200", "batch_size=32", "augmentation=shift_flip")
+FIGURES = {"augmentation", "confusion", "curves", "filters", "mistakes", "predictions"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of the command line that has finished; tests leave it as it is."""
+    import sys
+
+    folder = tmp_path_factory.mktemp("page")
+    words = [sys.executable, "-m", "cnntrain", *SHORT, "hydra.run.dir=run"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    assert "report.html is missing" not in done.stderr
+    return folder / "run"
+
+
+def test_run_ends_with_a_page_and_figures(finished):
+    page = (finished / "report.html").read_text()
+    for part in (
+        "lenet5 on digits", "How it learnt", "Class by class", "The most confident mistakes",
+        "Predictions", "Augmentation", "First-layer filters", "The network", "The spec",
+        "Environment", "taken for", "61,706",
+    ):  # fmt: skip
+        assert part in page, part
+    assert {file.stem for file in (finished / "figures").iterdir()} == FIGURES
+    assert (finished / "report.html").stat().st_size < 5_000_000
+
+
+def test_page_fetches_nothing(finished):
+    page = (finished / "report.html").read_text()
+    assert re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?!data:)[\w/.:]""", page) == []
+    assert re.findall(r"@import|url\(", page) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize("size", ["1280,4000", "500,8000"])
+def test_browser_draws_every_chart_without_an_error_or_a_request(finished, tmp_path, size):
+    log = tmp_path / "net.json"
+    words = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+        "--virtual-time-budget=10000", f"--log-net-log={log}", f"--window-size={size}",
+        "--dump-dom", f"file://{finished / 'report.html'}",
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    assert done.stdout.count("js-plotly-plot") >= 4
+    assert "The chart is drawn by JavaScript" not in done.stdout
+    origin = f"file://{finished}"
+    asked = re.findall(r'"url":"((?:https?|file):[^"]*)"', log.read_text())
+    theirs = ("google", "gvt1", "chrome")  # of the browser itself
+    assert [u for u in asked if not u.startswith(origin) and not any(t in u for t in theirs)] == []
+
+
+def test_kept_predictions_give_the_reported_accuracy(finished):
+    with np.load(finished / "predictions.npz", allow_pickle=False) as kept:
+        hits = kept["classes"][:, 0] == kept["labels"]
+        assert (np.diff(kept["probabilities"], axis=1) <= 0).all()
+    report = json.loads((finished / "report.json").read_text())
+    assert hits.mean() == pytest.approx(report["test"]["best"]["accuracy"])
+
+
+def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "report.html").unlink()
+    code = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        f"from cnntrain.report import main; main([{str(copy)!r}])"
+    )
+    import sys
+
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert "Class by class" in (copy / "report.html").read_text()
+
+
+def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
+    folder = left_behind("a", "epochs=9", status="running")
+    page = write(folder).read_text()
+    assert "2 of 9 epochs" in page
+    assert "How it learnt" in page
+    assert "Class by class" not in page
+
+
+def test_page_of_a_run_that_has_just_begun_says_so(left_behind):
+    page = write(left_behind("a", accuracies=[], status="running")).read_text()
+    assert "No epoch is over yet." in page
+
+
+def test_failed_run_has_a_page_with_the_reason(left_behind):
+    page = write(left_behind("a", status="failed", error="the loss is not finite")).read_text()
+    assert "the loss is not finite" in page
+
+
+def test_names_of_classes_cannot_write_the_page(left_behind):
+    evil = "</script><script>alert(1)</script>"
+    folder = left_behind("a", class_names=[evil, "b"], error=evil)
+    predictions = {
+        "labels": np.array([0, 1]),
+        "classes": np.array([[0, 1], [0, 1]]),
+        "probabilities": np.array([[0.9, 0.1], [0.8, 0.2]], np.float32),
+    }
+    np.savez(folder / "predictions.npz", **predictions)
+    page = write(folder).read_text()
+    assert "Class by class" in page
+    assert evil not in page
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "pictures.npz"])
+def test_damaged_pictures_are_left_out(finished, tmp_path, name):
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / name).write_bytes(b"PK\3\4 half")
+    assert "How it learnt" in write(copy).read_text()
+
+
+def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
+    from cnntrain import run_page, training
+    from cnntrain.runs import Run
+
+    def fail(folder):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(run_page, "write", fail)
+    training.draw(Run(finished))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "no space left on device" in said[0]
+
+
+def test_scores_agree_with_scikit_learn():
+    random = np.random.default_rng(0)
+    labels, guesses = random.integers(0, 3, 200), random.integers(0, 3, 200)
+    predictions = {"labels": labels, "classes": guesses[:, np.newaxis]}
+    found = scores(predictions, 3)
+    theirs = classification_report(labels, guesses, output_dict=True)
+    for name, f1, recall in zip("012", found.f1, found.recall, strict=True):
+        assert f1 == pytest.approx(theirs[name]["f1-score"])
+        assert recall == pytest.approx(theirs[name]["recall"])
+    assert found.confusion.sum() == 200
+
+
+def test_class_that_is_not_in_the_split_has_a_row():
+    predictions = {"labels": np.array([0, 0]), "classes": np.array([[0], [2]])}
+    rows = scores(predictions, 4).rows(["a", "b", "c", "d"])
+    assert [row["count"] for row in rows] == [2, 0, 0, 0]
+
+
+def test_figures_of_a_run_are_valid_plotly():
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    rows = [{"epoch": e, "train.loss": 1 / e, "valid.loss": 2 / e} for e in (1, 2, 3)]
+    keys = ["train.loss", "valid.loss", "train.objective"]
+    matrix = np.array([[3, 1], [0, 4]])
+    for figure in (
+        charts.over_epochs("loss", rows, keys, [2], 3),
+        charts.confusion(matrix, ["cat", "dog"]),
+    ):
+        graph_objects.Figure(json.loads(re.sub(r'"\$\w+"', '"#123456"', json.dumps(figure))))
+    assert charts.confusion(np.eye(1000), [*"abcdefghij"] * 100) is None
+
+
+def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():
+    layers = [
+        {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "parameters": 9,
+         "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
+        for n in range(40)
+    ]  # fmt: skip
+    drawn = diagram(layers)
+    assert len(drawn["boxes"]) == 40
+    heights = [box["height"] for box in drawn["boxes"]]
+    assert heights == sorted(heights, reverse=True)
+    places = [label["x"] for label in drawn["labels"]]
+    assert min(np.diff(places)) >= 57.9
