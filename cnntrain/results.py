@@ -22,7 +22,8 @@ import yaml
 from cnntrain import catalogue
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError
-from cnntrain.runs import FORMAT, Run, newer
+from cnntrain.reading import found, mapping, read_config, read_record
+from cnntrain.runs import Run
 from cnntrain.spec import flat
 
 Row = dict[str, float]
@@ -82,16 +83,9 @@ class Result:
 
 def read(folder: Path) -> Result:
     """Return the run in a directory, or raise SpecError: it is none, is newer, or is damaged."""
-    run = Run(folder)
-    if not (run.record.is_file() and run.spec.is_file()):
-        raise SpecError(
-            f"{folder} {'holds no run' if folder.is_dir() else 'is not there'}",
-            "the directory of a run or a sweep, as cnntrain leaves it below outputs/",
-        )
-    record, config = loaded(run.record), loaded(run.spec)
-    if record.get("format", FORMAT) > FORMAT:
-        raise newer(folder, record)
-    report = loaded(run.report) if run.report.is_file() else {}
+    run = Run(found(str(folder)))
+    record, config = read_record(run), read_config(run)
+    report = mapping(run.report) if run.report.is_file() else {}
     tests = report.get("test", {})
     status, reason = ended(record)
     history = table(folder / "history.csv")
@@ -104,18 +98,6 @@ def read(folder: Path) -> Result:
         tests.get("best") or tests.get("final") or {},
         seconds(report, history),
     )
-
-
-def loaded(file: Path) -> dict[str, Any]:
-    """A mapping in JSON or YAML, or SpecError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError):
-        found = None
-    if not isinstance(found, dict):
-        raise SpecError(f"{file} is damaged", "the file as cnntrain wrote it")
-    return found
 
 
 def ended(record: Mapping[str, Any]) -> tuple[str, str]:
@@ -217,7 +199,7 @@ def place(folder: Path) -> tuple[float, str]:
 def job_of(folder: Path) -> dict[str, Any]:
     """What the sweep wrote down of a job: its overrides, how it stands, and why."""
     try:
-        return loaded(folder / "job.json")
+        return mapping(folder / "job.json")
     except SpecError:
         return {}
 

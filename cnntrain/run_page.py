@@ -19,7 +19,8 @@ from PIL import Image
 from cnntrain import charts, figures, webpage
 from cnntrain.comparison_tables import ABSENT, duration
 from cnntrain.network_diagram import diagram
-from cnntrain.results import Result, loaded, read, table
+from cnntrain.reading import mapping
+from cnntrain.results import Result, read, table
 from cnntrain.runs import Run
 from cnntrain.scoring import scores
 
@@ -50,10 +51,10 @@ class Left:
     """The files of a run beside its history."""
 
     def __init__(self, run: Run):
-        self.record = loaded(run.record)
-        self.report = loaded(run.report) if run.report.is_file() else {}
+        self.record = mapping(run.record)
+        self.report = mapping(run.report) if run.report.is_file() else {}
         network = run.folder / "network.json"
-        self.network = loaded(network) if network.is_file() else None
+        self.network = mapping(network) if network.is_file() else None
         self.predictions = arrays(run.folder / "predictions.npz")
         self.pictures = arrays(run.folder / "pictures.npz")
         self.steps = table(run.folder / "steps.csv")

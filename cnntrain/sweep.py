@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import Timeout
-from rich import box
 from rich.console import Console as RichConsole
-from rich.markup import escape
-from rich.table import Table
 
+from cnntrain import comparison_tables as tables
 from cnntrain.batch_size import provisional
 from cnntrain.board import Board
 from cnntrain.components import vocabulary
 from cnntrain.compose import compose, parse
 from cnntrain.crew import Crew, Grid, Supply
 from cnntrain.errors import SpecError
-from cnntrain.jobs import GOOD, Job, Sweep, read_json
+from cnntrain.jobs import GOOD, Job, Sweep
 from cnntrain.knobs import Count, Natural, convert_all
 from cnntrain.launchers import launcher
 from cnntrain.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
+from cnntrain.report import summarise
 from cnntrain.runs import Run
 from cnntrain.search import Trials, engine, inside, search, space
 from cnntrain.signals import Signals
@@ -156,39 +155,11 @@ def run(sweep: Sweep) -> int:
 
 
 def conclude(sweep: Sweep, supply: Supply) -> None:
-    """Show what came out: a row a job, what failed and why, the best of a search."""
-    RichConsole().print(table(sweep))
-    for line in [*failures(sweep), *supply.said()]:
+    """Show what came out, with what failed and why, and the best of a search; write its page."""
+    comparison, console = summarise(sweep.folder), tables.terminal()
+    console.print(tables.show(comparison, console.width, differences=False))
+    for line in supply.said():
         print(line)
-    print(f"results in {sweep.folder}")
-
-
-def failures(sweep: Sweep) -> list[str]:
-    """The jobs that did not finish, each with its reason."""
-    lines = []
-    for job in sweep.jobs:
-        if job.status not in GOOD:
-            what = " ".join(f"{key}={value}" for key, value in job.values(sweep.varied).items())
-            reason = f": {reason}" if (reason := job.record.get("reason")) else ""
-            lines.append(f"job {job.number}, {what}, {job.status}{reason}")
     if any(job.status not in GOOD for job in sweep.left()):
-        lines.append(f"cnntrain resume {sweep.folder} runs what is missing")
-    return lines
-
-
-def table(sweep: Sweep) -> Table:
-    """A row a job: what was varied in it, how it ended, and its accuracies."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    shown.add_column("job", justify="right")
-    for key in sweep.varied:
-        shown.add_column(escape(key))
-    for heading in ("status", "valid accuracy", "test accuracy"):
-        shown.add_column(heading, justify="left" if heading == "status" else "right")
-    for job in sweep.jobs:
-        report, scores = read_json(Run(job.folder).report), ["", ""]
-        if report:
-            weights = "best" if "best" in report["valid"] else "final"
-            scores = [f"{report[part][weights]['accuracy']:.4f}" for part in ("valid", "test")]
-        values = map(escape, job.values(sweep.varied).values())
-        shown.add_row(str(job.number), *values, job.status, *scores)
-    return shown
+        print(f"cnntrain resume {sweep.folder} runs what is missing")
+    print(f"results in {sweep.folder / 'sweep.html'}")
