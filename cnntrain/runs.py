@@ -148,7 +148,9 @@ class Run:
         write_json(self.record, self.read() | values)
 
     def finish(self, status: str, **values: Any) -> None:
-        """Record how the run ended: finished, interrupted or failed."""
+        """Record how the run ended: finished, interrupted or failed; finished it stays."""
+        if self.read().get("status") == "finished":
+            return
         self.update(status=status, ended=now(), **values)
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ from cnntrain.runs import Run
 from cnntrain.search import Trials, engine, inside, search, space
 from cnntrain.signals import Signals
 from cnntrain.spec import Spec
+from cnntrain.training import check_here
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 
@@ -69,6 +70,8 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     else:
         planned = tried = jobs(theirs, config_dir)
     checked = [provisional(compose(words, config_dir).config) for words in tried]
+    for job in checked:
+        check_here(job)
     plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
     launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
     if "space" in plan:

@@ -40,7 +40,7 @@ def test_a_run_leaves_everything_it_promises(command, tmp_path):
     assert {path.name for path in run.iterdir()} == {
         "spec.yaml", "run.json", "history.csv", "steps.csv", "best.keras", "final.keras",
         "report.json", "train.log", "state", "report.html", "figures", "predictions.npz",
-        "pictures.npz", "network.json",
+        "pictures.npz", "network.json", "tensorboard",
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
