@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from cnntrain.evaluation import headline
+from cnntrain.scoring import by_class
 
 BINS = 15  # Guo et al. 2017, section 5
 CONFIDENCE = 0.95
@@ -21,8 +21,8 @@ def scores(
     `interval` is Wilson's for the accuracy, at 95 %: what other images of the same kind would
     give, not other trainings. `confusion[i][j]` counts images of class i that were called j.
     """
-    guesses, classes = log_probabilities.argmax(axis=-1), range(len(class_names))
-    parts = precision_recall_fscore_support(labels, guesses, labels=classes, zero_division=0)
+    guesses = log_probabilities.argmax(axis=-1)
+    confusion, *parts = by_class(labels, guesses, len(class_names))
     names = ("precision", "recall", "f1", "images")
     columns = {name: column.tolist() for name, column in zip(names, parts, strict=True)}
     return headline(log_probabilities, labels) | {
@@ -35,7 +35,7 @@ def scores(
             {"name": name, **{key: column[n] for key, column in columns.items()}}
             for n, name in enumerate(class_names)
         ],
-        "confusion": confusion_matrix(labels, guesses, labels=classes).tolist(),
+        "confusion": confusion.tolist(),
     }
 
 

@@ -29,14 +29,16 @@ class Scores:
 
 def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
     """Return the scores of predictions.npz; a class that is never predicted has precision 0."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     labels, classes = predictions["labels"], predictions["classes"]
-    known = np.arange(num_classes)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, classes[:, 0], labels=known, zero_division=0
-    )
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
     top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
-    matrix = confusion_matrix(labels, classes[:, 0], labels=known)
-    return Scores(matrix, precision, recall, f1, support, top5)
+    return Scores(*by_class(labels, classes[:, 0], num_classes), top5)
+
+
+def by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
+    """Return the confusion (classes, classes), and (classes,) of precision, recall, F1, images."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    known = np.arange(num_classes)
+    parts = precision_recall_fscore_support(labels, guesses, labels=known, zero_division=0)
+    return [confusion_matrix(labels, guesses, labels=known), *parts]
