@@ -32,7 +32,8 @@ def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
     labels, classes = predictions["labels"], predictions["classes"]
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
     top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
-    return Scores(*by_class(labels, classes[:, 0], num_classes), top5)
+    matrix, precision, recall, f1, support = by_class(labels, classes[:, 0], num_classes)
+    return Scores(matrix, precision, recall, f1, support, top5)
 
 
 def by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
