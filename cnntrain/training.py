@@ -16,11 +16,11 @@ import yaml
 from rich.console import Console as RichConsole
 
 from cnntrain.backends import check_backend
-from cnntrain.batch_size import provisional, settled
 from cnntrain.cluster import cluster_of
 from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
+from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec import Spec, parts_of_one_size
@@ -128,7 +128,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
 def draw(run: Run) -> None:
     """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
     try:
-        from cnntrain.run_page import write
+        from cnntrain.reports.run_page import write
 
         write(run.folder)
     except (Exception, KeyboardInterrupt, Terminated) as error:

@@ -15,7 +15,7 @@ import yaml
 
 from cnntrain import catalogue
 from cnntrain.errors import SpecError
-from cnntrain.safety import FORBIDDEN, is_harmless, named, network_config
+from cnntrain.inference.safety import FORBIDDEN, is_harmless, named, network_config
 
 TRACE = "ran.txt"
 VERBS = {
