@@ -35,22 +35,27 @@ class Tracked:
         self.progress.note(line)
 
     def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Open the tracker, now that the tables are cut to where the run goes on."""
         self.progress.began(done, total_steps, steps_per_epoch)
+
+    def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None:
+        self.progress.step(epoch, step, images_per_second, logs)
+        self.begin()
+
+    def begin(self) -> None:
+        """Open the tracker once: nothing is refused any more, and the tables are cut."""
         if not self.opened:
             self.opened = True
             self.harmless(self.open)
             self.harmless(self.send)
-
-    def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None:
-        self.progress.step(epoch, step, images_per_second, logs)
 
     def epoch(self, row: Row) -> None:
         self.progress.epoch(row)
         self.harmless(self.send)
 
     def ended(self, status: str, report: Mapping[str, Any] | None = None) -> None:
-        """Tell how the run ended."""
+        """Tell how the run ended; a resumed one may have had no step left to make."""
+        if status == "finished":
+            self.begin()
 
         def tell() -> None:
             if self.tracker is not None:
