@@ -1,8 +1,6 @@
 """`cnntrain look`: what a trained network sees in one picture, as a page and PNGs."""
 
 import json
-import math
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntrain import layer_names, photos_given, runs
+from cnntrain import photos_given, runs
 from cnntrain.arguments import arguments
 from cnntrain.backends import backend
 from cnntrain.classifier import Classifier, opened
-from cnntrain.errors import SpecError, nearest
-from cnntrain.examples import examples, some, spec_for
-from cnntrain.look_folder import Folder
+from cnntrain.errors import SpecError
+from cnntrain.examples import examples, spec_for
+from cnntrain.looking.folder import Folder
+from cnntrain.looking.wishes import Wishes, checked
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec
@@ -44,16 +43,6 @@ usage: cnntrain look RUN IMAGE [--output FOLDER]
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What to look at; None is for what the picture, or the network, suggests."""
-
-    target: int | None
-    layer: str | None
-    channel: int | None
-    epsilon: float  # of 255
-
-
-@dataclass(frozen=True)
 class Given:
     """The picture: where it is from, the name of its folder, and how it is read if it is a file."""
 
@@ -72,7 +61,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--target")
     parser.add_argument("--layer")
     parser.add_argument("--filter", type=int)
-    parser.add_argument("--epsilon", type=float, default=8.0)
+    parser.add_argument("--epsilon", type=int, default=8)
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_intermixed_args(words)
@@ -108,23 +97,6 @@ def check_backend() -> None:
             "tensorflow, which runs the networks of all backends",
             "KERAS_BACKEND=tensorflow",
         )
-
-
-def checked(given: Namespace, classifier: Classifier) -> Wishes:
-    """What is asked for, once it is known to exist."""
-    names = classifier.class_names
-    if given.target is not None and given.target not in names:
-        close = nearest(given.target, names)
-        raise SpecError(
-            f"--target is {given.target}", some(names), f"--target {close}" if close else None
-        )
-    if not (math.isfinite(given.epsilon) and 0 < given.epsilon <= 255):
-        raise SpecError(
-            f"--epsilon is {given.epsilon:g}", "a number above 0, to 255", "--epsilon 8"
-        )
-    layer_names.check(classifier.file, given.layer, given.filter)
-    target = None if given.target is None else names.index(given.target)
-    return Wishes(target, given.layer, given.filter, given.epsilon)
 
 
 def the_picture(images: Sequence[str], test: int | None, classifier: Classifier) -> Given:
@@ -176,8 +148,8 @@ def looked(
 ) -> dict[str, Any]:
     """Load TensorFlow, look, and write everything; return the facts."""
     with quiet():
-        from cnntrain import look_page
-        from cnntrain.looking import look
+        from cnntrain.looking import page
+        from cnntrain.looking.story import look
         from cnntrain.trainer import set_up
     set_up(asked)
     image, truth = pixels(classifier, asked, picture)
@@ -185,7 +157,7 @@ def looked(
     known = {"run": str(classifier.folder), "weights": classifier.weights, "image": picture.origin}
     facts = known | {"truth": truth} | facts | {"folder": str(folder.path)}
     with folder.writing() as place:
-        look_page.write(place, classifier, facts, sections)
+        page.write(place, classifier, facts, sections)
         runs.write_json(place / "look.json", facts)
     return facts
 
@@ -210,7 +182,7 @@ def said(facts: dict[str, Any]) -> str:
     lines = [f"{row['probability']:7.4f}  {row['name']}" for row in facts["classes"]]
     attack = facts["adversarial"]
     lines.append(
-        f"moved by {attack['epsilon']:g}/255: {attack['classes'][0]['name']} "
+        f"moved by {attack['epsilon']}/255: {attack['classes'][0]['name']} "
         f"{attack['classes'][0]['probability']:.4f}"
     )
     lines += facts["left_out"]

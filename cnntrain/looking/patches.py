@@ -10,7 +10,7 @@ import tensorflow as tf
 from cnntrain.anatomy import Field
 from cnntrain.datasets.source import Examples
 from cnntrain.datasets.waiting import counted
-from cnntrain.inside import Place, passed
+from cnntrain.looking.inside import Place, passed
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,13 @@ def strongest(
     best = np.argsort(-values, kind="stable")[:count]
     return [
         Patch(image, int(train.labels[row]), float(values[row]),
-              seen(place, int(positions[row]), image.shape))
+              sees(place, int(positions[row]), image.shape))
         for row, image in zip(best, train.gather(best), strict=True)
     ]  # fmt: skip
 
 
-def seen(place: Place, position: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def sees(place: Place, position: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """The box of an image (H, W, C) that a position sees, counted along the rows of the maps."""
-    assert place.field is not None
     (top, bottom), (left, right) = (
         edges(place.field, axis, at, shape[axis])
         for axis, at in enumerate(divmod(position, place.shape[1]))

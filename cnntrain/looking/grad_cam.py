@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.inside import passed
+from cnntrain.looking.inside import passed
 
 
 def grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The filters of image processing before networks learnt their own: 3x3 kernels on grey pictures."""
+"""The filters of image processing before networks learnt theirs: 3x3 kernels on grey pictures."""
 
 import numpy as np
 from scipy.ndimage import correlate

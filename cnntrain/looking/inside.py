@@ -22,8 +22,10 @@ from cnntrain.anatomy import (
     graph_of,
     nodes,
     whole,
+    window_of,
 )
 
+NORMS = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization)
 # What changes no map, or only its edges.
 UNSEEN = ("ZeroPadding2D", "Dropout", "SpatialDropout2D", "Identity", "Pad", "Cast")
 
@@ -32,19 +34,25 @@ UNSEEN = ("ZeroPadding2D", "Dropout", "SpatialDropout2D", "Identity", "Pad", "Ca
 class Place:
     """A layer, or an operation, that puts out maps.
 
-    `shape` is (h, w, channels), `field` what a position of them sees; `is_main`: everything that
-    reaches the logits passes here.
+    `shape` is (h, w, channels), `field` what a position of them sees. `is_main`: all that reaches
+    the logits passes here; `begins`: it looks through a window, or joins branches, and does not
+    just change numbers one by one.
     """
 
     name: str
     operation: Any
     shape: tuple[int, int, int]
-    field: Field | None
+    field: Field
     is_main: bool
+    begins: bool
 
     @property
     def kind(self) -> str:
         return type(self.operation).__name__
+
+    @property
+    def is_pool(self) -> bool:
+        return "Pool" in self.kind
 
 
 class Survey(Walk):
@@ -69,12 +77,12 @@ def places(network: keras.Model) -> list[Place]:
     survey(network, [Signal(x, whole(x.shape[1:])) for x in network.inputs], "")
     main = main_line([(sources, made) for _, _, sources, made in survey.calls])
     found: dict[str, Place] = {}
-    for (name, node, _, made), is_main in zip(survey.calls, main, strict=True):
-        operation, shape = node.operation, made[0].shape
-        begun = found or is_convolution(operation)
-        if begun and len(shape) == 3 and shape[0] * shape[1] > 1 and made[0].field:
-            own = short(network, name)
-            found.setdefault(own, Place(own, operation, shape, made[0].field, is_main))
+    for (name, node, sources, made), is_main in zip(survey.calls, main, strict=True):
+        operation, shape, field = node.operation, made[0].shape, made[0].field
+        behind = found or is_convolution(operation)
+        if behind and len(shape) == 3 and shape[0] * shape[1] > 1 and field:
+            own, begins = short(network, name), len(sources) > 1 or window_of(node) is not None
+            found.setdefault(own, Place(own, operation, shape, field, is_main, begins))
     return [*found.values()]
 
 
@@ -123,17 +131,27 @@ def forward(
     return [known[id(ref)] for ref in graph.outputs]
 
 
-def stages(found: Sequence[Place], count: int) -> list[Place]:
-    """Return at most `count` places of the main line: the last of each size, and some between.
+def blocks(found: Sequence[Place]) -> list[list[Place]]:
+    """The main line in pieces: a convolution, a pool or a sum, with what changes its numbers.
 
-    A stage is what has maps of one size.
+    All places where the network has no such line.
     """
+    shown = [place for place in found if place.kind not in UNSEEN]
+    pieces: list[list[Place]] = []
+    for place in [place for place in shown if place.is_main] or shown:
+        if place.begins or not pieces:
+            pieces.append([])
+        pieces[-1].append(place)
+    return pieces
+
+
+def stages(found: Sequence[Place], count: int) -> list[Place]:
+    """Return at most `count` ends of blocks: the last of each size of maps, and some between."""
     sizes: dict[tuple[int, int], list[Place]] = {}
-    for place in main(found):
-        sizes.setdefault(place.shape[:2], []).append(place)
+    for block in without_pools(blocks(found)):
+        sizes.setdefault(block[-1].shape[:2], []).append(block[-1])
     stages = [*sizes.values()][-count:]
-    each = count // max(1, len(stages))
-    return [stage[n] for stage in stages for n in spread(len(stage), each)]
+    return [stage[n] for stage in stages for n in spread(len(stage), count // len(stages))]
 
 
 def spread(length: int, count: int) -> list[int]:
@@ -141,23 +159,28 @@ def spread(length: int, count: int) -> list[int]:
     return sorted({round((n + 1) * length / count) - 1 for n in range(count)} - {-1})
 
 
-def main(found: Sequence[Place]) -> list[Place]:
-    """The places of the main line that show something; all places where there is no such line."""
-    shown = [place for place in found if place.kind not in UNSEEN]
-    return [place for place in shown if place.is_main] or shown
+def without_pools(pieces: list[list[Place]]) -> list[list[Place]]:
+    """The blocks whose maps are not just coarser ones of the block before."""
+    return [block for block in pieces if not block[0].is_pool] or pieces
 
 
 def last_maps(found: Sequence[Place]) -> Place:
-    """The last place of the main line, before a pool that would make its maps coarser."""
-    line = main(found)
-    return next((place for place in reversed(line) if "Pool" not in place.kind), line[-1])
+    """The end of the last block, before a pool that makes its maps coarser."""
+    return without_pools(blocks(found))[-1][-1]
 
 
-def middle(found: Sequence[Place], image_shape: tuple[int, int, int]) -> Place:
-    """The last place of the main line each of whose positions sees half of the image at most."""
+def middle(found: Sequence[Place], image_shape: tuple[int, ...]) -> Place:
+    """The last block of whose positions each sees half of the image at most, or the first block.
+
+    Before the activation, which may give many positions its highest value.
+    """
     half = min(image_shape[:2]) / 2
-    narrow = [place for place in main(found) if place.field and max(place.field.size) <= half]
-    return narrow[-1] if narrow else main(found)[0]
+    answers = [
+        [place for place in block if place.begins or isinstance(place.operation, NORMS)][-1]
+        for block in without_pools(blocks(found))
+        if block[0].begins
+    ]
+    return next((p for p in reversed(answers) if max(p.field.size) <= half), answers[0])
 
 
 def first_convolution(found: Sequence[Place]) -> Place | None:

@@ -1,6 +1,5 @@
 """look.html and the PNGs of a look at one picture."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from PIL import Image
 
 from cnntrain import figures, webpage
 from cnntrain.classifier import Classifier
+from cnntrain.looking.sections import Section, Tile
+from cnntrain.results import settings
 from cnntrain.run_page import PIXELATED, data_uri, percent
-from cnntrain.sections import Section, Tile
 
 SIDE = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}  # inches of a tile, by how many are beside each other
 LINE = 0.28  # inches for a line of text
@@ -33,20 +33,16 @@ def context(
     classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> dict[str, Any]:
     """What the template shows."""
-    config, name = classifier.config, Path(facts["image"]).name
-    best, (height, width) = facts["classes"][0], classifier.image_shape[:2]
-    truth = facts["truth"]
+    chosen = settings(classifier.config, classifier.record.get("overrides", ()))
+    name, best, truth = Path(facts["image"]).name, facts["classes"][0], facts["truth"]
     return {
         "title": f"What the network sees in {'a picture' if name == '-' else name}",
         "eyebrow": f"{classifier.folder.resolve().name} · {classifier.weights} weights · "
-        f"{config['model']['name']} on {config['dataset']['name']}",
+        f"{chosen['model']} on {chosen['dataset']}",
         "lead": f"{best['name']}, {percent(best['probability'])}"
         + (f"; it is labelled {truth}." if truth else "."),
-        "classes": [
-            {**row, "percent": percent(row["probability"])} for row in facts["classes"]
-        ],
+        "classes": [{**row, "percent": percent(row["probability"])} for row in facts["classes"]],
         "left_out": facts["left_out"],
-        "aspect": f"{width} / {height}",
         "sections": [shown(section) for section in sections],
     }
 
@@ -54,7 +50,7 @@ def context(
 def shown(section: Section) -> dict[str, Any]:
     rows = [{"label": r.label, "tiles": [within(t) for t in r.tiles]} for r in section.rows]
     return {"heading": section.heading, "text": section.text, "rows": rows,
-            "across": section.across, "key": section.key}  # fmt: skip
+            "across": section.across}  # fmt: skip
 
 
 def within(tile: Tile) -> dict[str, Any]:
@@ -111,5 +107,5 @@ def draw(axes: Any, tile: Tile) -> None:
 
 
 def show(axes: Any, image: np.ndarray) -> None:
-    axes.imshow(squeezed(image), cmap="gray", vmin=0, vmax=255,
-                interpolation="nearest" if math.prod(image.shape[:2]) <= PIXELATED**2 else None)  # fmt: skip
+    how = "nearest" if max(image.shape[:2]) <= PIXELATED else None
+    axes.imshow(squeezed(image), cmap="gray", vmin=0, vmax=255, interpolation=how)
