@@ -15,7 +15,9 @@ from cnntrain.results import settings
 from cnntrain.run_page import PIXELATED, data_uri, percent
 
 SIDE = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}  # inches of a tile, by how many are beside each other
-LINE = 0.28  # inches for a line of text
+LINE, GAP = 0.24, 0.04  # inches for a line of text, and around a tile
+KERNEL = 0.42  # inches for a line with a kernel
+LETTERS = 17  # of a caption, in an inch
 
 
 def write(
@@ -73,39 +75,44 @@ def squeezed(image: np.ndarray) -> np.ndarray:
 
 
 def drawn(section: Section) -> Figure:
-    """The rows of a section, each under its label, as a figure."""
-    lines = [
-        (row.label if start == 0 else "", row.tiles[start : start + section.across])
-        for row in section.rows
-        for start in range(0, len(row.tiles), section.across)
-    ]
-    side = SIDE[section.across]
-    shapes = [tile.image.shape for _, tiles in lines for tile in tiles]
-    tall = min(1.0, max(shape[0] / shape[1] for shape in shapes))
-    height = LINE + sum(side * tall + LINE * (1 + bool(label)) for label, _ in lines)
-    figure = Figure(figsize=(side * section.across, height), layout="constrained")
-    parts = figure.subfigures(len(lines), squeeze=False)[:, 0]
-    for part, (label, tiles) in zip(parts, lines, strict=True):
-        if label:
-            part.suptitle(label, x=0.01, ha="left", fontsize=9, color=figures.INK)
-        for axes, tile in zip(part.subplots(1, section.across, squeeze=False)[0],
-                              [*tiles, *[None] * section.across], strict=False):  # fmt: skip
-            axes.axis("off")
-            if tile is not None:
-                draw(axes, tile)
+    """The rows of a section, each under its label, as a figure; places are in inches."""
+    under = KERNEL if any(tile.kernel is not None for tile in section.rows[0].tiles) else LINE
+    across, side = section.across, SIDE[section.across]
+    shapes = [tile.image.shape for row in section.rows for tile in row.tiles]
+    tall = side * min(1, max(shape[0] / shape[1] for shape in shapes))
+    figure = Figure()
+    axes, y = figure.add_axes((0, 0, 1, 1)), GAP
+    for row in section.rows:
+        if row.label:
+            axes.text(GAP, y + LINE / 2, row.label, fontsize=9, color=figures.INK, va="center")
+            y += LINE
+        for number, tile in enumerate(row.tiles):
+            line, place = divmod(number, across)
+            draw(axes, tile, place * side + GAP, y + line * (tall + under), side - 2 * GAP, tall)
+        y += -(-len(row.tiles) // across) * (tall + under)
+    figure.set_size_inches(across * side, y)
+    axes.set(xlim=(0, across * side), ylim=(y, 0), aspect="auto")
+    axes.axis("off")
     return figure
 
 
-def draw(axes: Any, tile: Tile) -> None:
-    """A tile, with the kernel in its corner."""
-    show(axes, tile.image)
-    axes.set_title(tile.caption, fontsize=7, color=figures.INK, pad=3)
+def draw(axes: Any, tile: Tile, x: float, y: float, side: float, tall: float) -> None:
+    """A tile from its upper left corner on; under it the kernel that made it, and the caption."""
+    height, width = tile.image.shape[:2]
+    scale = min(side / width, (tall - 2 * GAP) / height)
+    width, height = width * scale, height * scale
+    show(axes, tile.image, x, y, width, height)
+    under, left = y + height + 0.5 * LINE, 0.0
     if tile.kernel is not None:
-        corner = axes.inset_axes((0.02, 0.02, 0.26, 0.26))
-        show(corner, as_image(tile.kernel))
-        corner.set(xticks=[], yticks=[])
+        under, left = y + height + 0.5 * KERNEL, 0.8 * KERNEL
+        edge = KERNEL - 2 * GAP
+        show(axes, as_image(tile.kernel), x, under - edge / 2, edge, edge)
+    room = int((side - left) * LETTERS)
+    text = tile.caption if len(tile.caption) <= room else f"{tile.caption[: room - 1]}…"
+    axes.text(x + left, under, text, fontsize=7, color=figures.INK, va="center")
 
 
-def show(axes: Any, image: np.ndarray) -> None:
-    how = "nearest" if max(image.shape[:2]) <= PIXELATED else None
-    axes.imshow(squeezed(image), cmap="gray", vmin=0, vmax=255, interpolation=how)
+def show(axes: Any, image: np.ndarray, x: float, y: float, width: float, height: float) -> None:
+    how = "nearest" if max(image.shape[:2]) <= PIXELATED else "antialiased"
+    place = (x, x + width, y + height, y)
+    axes.imshow(squeezed(image), cmap="gray", vmin=0, vmax=255, interpolation=how, extent=place)
