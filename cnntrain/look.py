@@ -1,6 +1,7 @@
 """`cnntrain look`: what a trained network sees in one picture, as a page and PNGs."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from cnntrain.backends import backend
 from cnntrain.classifier import Classifier, opened
 from cnntrain.errors import SpecError
 from cnntrain.examples import examples, spec_for
+from cnntrain.inventory import is_here
 from cnntrain.looking.folder import Folder
 from cnntrain.looking.wishes import Wishes, checked
 from cnntrain.quiet import quiet
@@ -73,9 +75,10 @@ def main(words: Sequence[str]) -> int:
     check_backend()
     asked = spec_for(classifier, overrides, given.config_dir)
     wishes = checked(given, classifier)
-    picture = the_picture(images, given.test, classifier)
+    picture = the_picture(images, given.test, classifier, asked)
     folder = Folder.claim(given.output, classifier.folder / "look", picture.name, picture.origin)
-    facts = looked(classifier, asked, picture, wishes, folder)
+    command = shlex.join(["cnntrain", "look", *words])
+    facts = looked(classifier, asked, picture, wishes, folder, command)
     print(json.dumps(runs.finite(facts)) if given.json else said(facts))
     return 0
 
@@ -99,7 +102,9 @@ def check_backend() -> None:
         )
 
 
-def the_picture(images: Sequence[str], test: int | None, classifier: Classifier) -> Given:
+def the_picture(
+    images: Sequence[str], test: int | None, classifier: Classifier, asked: Spec
+) -> Given:
     """The one picture that is named; SpecError for none, several or a broken one."""
     if test is not None:
         if images:
@@ -107,6 +112,12 @@ def the_picture(images: Sequence[str], test: int | None, classifier: Classifier)
         count = classifier.record.get("data", {}).get("sizes", {}).get("test", 0)
         if not 0 <= test < count:
             raise SpecError(f"--test is {test}", f"the number of a test image, 0 to {count - 1}")
+        if not is_here(asked):
+            raise SpecError(
+                f"the run's data is not in data_dir={asked.data_dir}",
+                "the images that the run was tested on, or a photo",
+                "data_dir=FOLDER, where they lie",
+            )
         return Given(f"test image {test}", f"test_{test}", test=test)
     if not images:
         raise SpecError("no image is named", "one photo, or --test N", "cnntrain look --help")
@@ -144,7 +155,12 @@ def check_whole(photos: "Photos", frame: "Frame") -> None:
 
 
 def looked(
-    classifier: Classifier, asked: Spec, picture: Given, wishes: Wishes, folder: Folder
+    classifier: Classifier,
+    asked: Spec,
+    picture: Given,
+    wishes: Wishes,
+    folder: Folder,
+    command: str,
 ) -> dict[str, Any]:
     """Load TensorFlow, look, and write everything; return the facts."""
     with quiet():
@@ -154,8 +170,15 @@ def looked(
     set_up(asked)
     image, truth = pixels(classifier, asked, picture)
     facts, sections = look(classifier, asked, image, wishes)
-    known = {"run": str(classifier.folder), "weights": classifier.weights, "image": picture.origin}
-    facts = known | {"truth": truth} | facts | {"folder": str(folder.path)}
+    known = {
+        "command": command,
+        "run": str(classifier.folder),
+        "weights": classifier.weights,
+        "image": picture.origin,
+        "truth": truth,
+        "folder": str(folder.path),
+    }
+    facts = known | facts
     with folder.writing() as place:
         page.write(place, classifier, facts, sections)
         runs.write_json(place / "look.json", facts)

@@ -12,6 +12,7 @@ from cnntrain.looking.grad_cam import grad_cam
 from cnntrain.looking.inside import last_maps
 from cnntrain.looking.sections import Row, Section, Tile
 from cnntrain.looking.sight import Sight, probabilities, ranked
+from cnntrain.run_page import percent
 
 
 def where(one: Sight) -> Section:
@@ -73,4 +74,4 @@ def attack(one: Sight) -> Section:
 
 
 def best_of(shares: np.ndarray, names: Sequence[str]) -> str:
-    return f"{names[int(shares.argmax())]}, {shares.max():.2%}"
+    return f"{names[int(shares.argmax())]}, {percent(shares.max())}"

@@ -29,8 +29,8 @@ def filters(one: Sight) -> Section:
     """What classical filters, and the first that the network has learnt, make of the picture."""
     rows = [Row("classical", classical(one.image))]
     text = (
-        "Each response with its kernel under it. Black is 0; grey is, where responses may be "
-        "negative. The classical ones see the brightness."
+        "Each response with its kernel under it. Black is 0, or grey is where there are negative "
+        "values, too. The classical filters see the brightness."
     )
     first = first_convolution(one.places)
     if first is None and one.places:

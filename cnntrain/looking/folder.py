@@ -33,7 +33,7 @@ class Folder:
         Raises SpecError where nothing can be written, or where there is something else.
         """
         if output is not None:
-            path = folder(output, "--output")
+            path = folder(output, "--output").absolute()
             if path.exists() and not is_look(path):
                 what = "not empty" if path.is_dir() else "a file"
                 raise SpecError(f"--output is {output}, which is {what}", "a new folder")

@@ -38,6 +38,7 @@ def context(
     chosen = settings(classifier.config, classifier.record.get("overrides", ()))
     name, best, truth = Path(facts["image"]).name, facts["classes"][0], facts["truth"]
     return {
+        "command": facts["command"],
         "title": f"What the network sees in {'a picture' if name == '-' else name}",
         "eyebrow": f"{classifier.folder.resolve().name} · {classifier.weights} weights · "
         f"{chosen['model']} on {chosen['dataset']}",

@@ -221,3 +221,16 @@ def test_browser_shows_the_page_without_an_error_or_a_request(looked, tmp_path):
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     asked = {u for u in re.findall(r'"url":"(\w+:[^"]*)"', log.read_text()) if u.startswith("http")}
     assert {u for u in asked if "google" not in u} == set()
+
+
+def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_path):
+    from cnntrain.inventory import is_here
+
+    assert is_here(spec(*WORDS))
+    assert not is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    assert not is_here(spec("dataset=tfds", "dataset.tfds=rock_paper", f"data_dir={tmp_path}"))
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").touch()
+    assert is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    words = ("--test", "0", "dataset=cifar10", f"data_dir={tmp_path}")
+    assert "the run's data is not in" in str(refusal("look", digits.folder, *words))
