@@ -232,6 +232,17 @@ def check_option(option):
     assert [node for node in named(config) if not is_harmless(node)] == []
 
 
+def test_a_network_of_mixed_precision_is_harmless():
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        check_option("vgg11_lrn")
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_a_zip_without_a_network_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.keras", "w") as archive:
         archive.writestr("other.json", "{}")
