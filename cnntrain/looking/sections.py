@@ -40,12 +40,13 @@ class Section:
 
 
 def signed(values: np.ndarray) -> np.ndarray:
-    """A map (h, w) as grey (h, w, 1) uint8: black is 0; where some are negative, 0 is grey."""
+    """A map (h, w) as grey (h, w, 1) uint8: black is 0; where some are negative, 0 is grey.
+
+    Its few largest values are clipped; they would leave the rest without contrast.
+    """
     largest = np.percentile(np.abs(values), 99.5) or np.abs(values).max() or 1
     zero, room = (127.5, 127.5) if values.min() < 0 else (0, 255)
-    return clipped(
-        zero + room * values / largest
-    )  # few pixels would leave the rest without contrast
+    return clipped(zero + room * values / largest)
 
 
 def clipped(values: np.ndarray) -> np.ndarray:
