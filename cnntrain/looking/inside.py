@@ -148,7 +148,8 @@ def blocks(found: Sequence[Place]) -> list[list[Place]]:
 def stages(found: Sequence[Place], count: int) -> list[Place]:
     """Return at most `count` ends of blocks: the last of each size of maps, and some between."""
     sizes: dict[tuple[int, int], list[Place]] = {}
-    for block in without_pools(blocks(found)):
+    pieces = blocks(found)
+    for block in pieces if len(pieces) <= count else without_pools(pieces):
         sizes.setdefault(block[-1].shape[:2], []).append(block[-1])
     stages = [*sizes.values()][-count:]
     return [stage[n] for stage in stages for n in spread(len(stage), count // len(stages))]
