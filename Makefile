@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline bench-predict degradation build clean
+.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline bench-predict degradation build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -56,6 +56,11 @@ build: $(READY) ## the wheel, tried in a clean environment from an empty directo
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
+
+EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
+lock: ## choose the versions of requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --python-version 3.11 --universal \
+		--no-header --quiet --upgrade --output-file requirements.lock
 
 clean: ## remove what was built and installed; outputs/ stays
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache

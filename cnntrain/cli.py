@@ -24,16 +24,16 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it
     "resume": "resume",
-    "report": "report",
-    "compare": "compare",
+    "report": "reports.report",
+    "compare": "reports.compare",
     "data": "data",
     "list": "listing",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "look": "look",
-    "export": "export",
-    "plan": "plan",
-    "doctor": "doctor",
+    "evaluate": "inference.evaluate",
+    "predict": "inference.predict",
+    "look": "looking.look",
+    "export": "inference.export",
+    "plan": "plans.plan",
+    "doctor": "plans.doctor",
 }
 # A folder may be called data.
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
@@ -87,7 +87,7 @@ def run_verb(words: list[str]) -> int:
     if given.multirun and given.cfg:
         raise SpecError("--cfg and -m are both given", "one of them", "cnntrain --cfg job …")
     if given.multirun:
-        from cnntrain.sweep import sweep
+        from cnntrain.sweeps.sweep import sweep
 
         return sweep(given.overrides, given.config_dir)
     from cnntrain.training import train

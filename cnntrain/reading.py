@@ -1,6 +1,6 @@
 """Run directories that may be anyone's: found, of a known version, and read as plain data."""
 
-import re
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import yaml
 
 from cnntrain import __version__
 from cnntrain.errors import SpecError
-from cnntrain.runs import WEIGHTS, Run
+from cnntrain.runs import FORMAT, WEIGHTS, Run
 
 
 def found(path: str) -> Path:
@@ -31,37 +31,33 @@ def found(path: str) -> Path:
 
 
 def read_record(run: Run) -> dict[str, Any]:
-    """What run.json says; SpecError if it is damaged or of a newer version."""
-    try:
-        record = run.read()
-        version = record.get("versions", {}).get("cnntrain", "0")
-        numbers = release(version)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise damaged(run.record, error) from None
-    if numbers > release(__version__):
+    """What run.json says; SpecError if it is damaged or in a format of a newer version."""
+    record = mapping(run.record)
+    if (written := record.get("format", FORMAT)) != FORMAT:
+        version = record.get("versions", {}).get("cnntrain", "a newer version")
         raise SpecError(
-            f"{run.folder} was made by cnntrain {version}, and this is {__version__}",
-            f"a run of this version or an older one, or cnntrain {version}",
-            f"pip install 'cnntrain>={version}'",
+            f"{run.folder} was written by cnntrain {version}, in format {written}",
+            f"a run in format {FORMAT}, that of cnntrain {__version__}",
+            "pip install --upgrade cnntrain",
         )
     return record
 
 
-def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version: 0.2.1 and 0.2.1rc1 are (0, 2, 1)."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(number) for number in match[0].split(".")) if match else ()
-
-
 def read_config(run: Run) -> dict[str, Any]:
     """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
+    return mapping(run.spec)
+
+
+def mapping(file: Path) -> dict[str, Any]:
+    """A mapping in a JSON or YAML file, or SpecError."""
     try:
-        config = yaml.safe_load(run.spec.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        known = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise damaged(run.spec, error) from None
-    if not isinstance(config, dict):
-        raise damaged(run.spec, "it is no mapping")
-    return config
+        raise damaged(file, error) from None
+    if not isinstance(known, dict):
+        raise damaged(file, "it is no mapping")
+    return known
 
 
 def damaged(file: Path, why: object) -> SpecError:

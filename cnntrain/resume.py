@@ -9,10 +9,10 @@ from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
-from cnntrain.jobs import Sweep
 from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
+from cnntrain.sweeps.jobs import Sweep
 from cnntrain.training import assist, bring_to_an_end
 
 # What of run.json can change a run's numbers.
@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
     folder = Path(given.run)
     if Sweep(folder).file.is_file():
-        from cnntrain.sweep import resume
+        from cnntrain.sweeps.sweep import resume
 
         return resume(folder, given.overrides)
     if (checked := assistant(folder, given.overrides)) is not None:

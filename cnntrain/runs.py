@@ -94,8 +94,6 @@ class Run:
                 f"{folder} holds no run",
                 "a directory with run.json and spec.yaml, as cnntrain leaves it below outputs/",
             )
-        if run.read().get("format", FORMAT) > FORMAT:
-            raise newer(folder, run.read())
         run.hold()
         return run
 
@@ -150,7 +148,9 @@ class Run:
         write_json(self.record, self.read() | values)
 
     def finish(self, status: str, **values: Any) -> None:
-        """Record how the run ended: finished, interrupted or failed."""
+        """Record how the run ended: finished, interrupted or failed; finished it stays."""
+        if self.read().get("status") == "finished":
+            return
         self.update(status=status, ended=now(), **values)
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
@@ -229,16 +229,6 @@ def trained(path: str) -> tuple[Path, dict[str, Any]]:
             "the directory of a run, or a .keras or .h5 file of weights",
         )
     return given, found
-
-
-def newer(folder: Path, record: Mapping[str, Any]) -> SpecError:
-    """The answer to a run of a version that this one does not know."""
-    version = record.get("versions", {}).get("cnntrain", "a newer version")
-    return SpecError(
-        f"{folder} was written by cnntrain {version}, in format {record['format']}",
-        f"a run in format {FORMAT}, or older",
-        "pip install --upgrade cnntrain",
-    )
 
 
 def what_fills(folder: Path) -> str:

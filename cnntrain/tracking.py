@@ -8,6 +8,7 @@ for `none`, None. It is imported, and its package with it, where a run begins.
 import os
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -25,6 +26,11 @@ class Tracker(Protocol):
 
     def finish(self, status: str, results: Values, files: Sequence[Path]) -> None:
         """The run is `finished`, `interrupted` or `failed`; `files` are to be kept with it."""
+
+
+def auto(folder: Path, settings: Mapping[str, Any]) -> Tracker | None:
+    """TensorBoard where it is installed, else no tracker."""
+    return tensorboard(folder, settings) if find_spec("tensorboard") else None
 
 
 def none(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -132,7 +138,13 @@ class _MLflow:
 
 
 class _Wandb:
-    def __init__(self, folder: Path, settings: Mapping[str, Any], project: str, mode: str):
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        project: str,
+        mode: Literal["offline", "online"],
+    ):
         import wandb
 
         self.sent = folder / "state" / "wandb"  # offline, nobody else knows what was sent

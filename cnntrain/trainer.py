@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain import gallery, runs
+from cnntrain import runs
 from cnntrain.cluster import cluster_of
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate, headline, predicted
@@ -18,6 +18,7 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
+from cnntrain.reports import gallery
 from cnntrain.runs import Run, trained
 from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin

@@ -10,18 +10,17 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 import yaml
 from rich.console import Console as RichConsole
 
 from cnntrain.backends import check_backend
-from cnntrain.batch_size import provisional, settled
 from cnntrain.cluster import cluster_of
 from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
+from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec import Spec, parts_of_one_size
@@ -36,10 +35,7 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
     if show_only:
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
-    if (init_from := checked.model["init_from"]) is not None:
-        trained(init_from)
-    check_backend(checked)
-    check_tracker(checked)
+    check_here(checked)
     config, checked, note = settled(composed.config, config_dir)
     workers = cluster_of(checked.distribution)
     if workers is not None:
@@ -57,10 +53,18 @@ def train(overrides: Sequence[str], config_dir: str | None, show_only: str | Non
         raise
 
 
+def check_here(checked: Spec) -> None:
+    """Refuse what a spec needs and this machine lacks: weights, a backend, a tracker's package."""
+    if (init_from := checked.model["init_from"]) is not None:
+        trained(init_from)
+    check_backend(checked)
+    check_tracker(checked)
+
+
 def check_tracker(checked: Spec) -> None:
     """Refuse a tracker whose package, which has its name, is not installed."""
     name = checked.tracking.name
-    if name != "none" and importlib.util.find_spec(name) is None:
+    if name not in ("auto", "none") and importlib.util.find_spec(name) is None:
         raise SpecError(
             f"tracking is {name}, which is not installed",
             f"the package {name}",
@@ -93,10 +97,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
     """Train, and record how it ended; return the exit code. `shown` stands for the directory."""
     signal.signal(signal.SIGTERM, terminate)
     try:
-        report = start(checked, run)
-        if report is not None:
-            run.finish("finished", seconds=report["seconds"])
-            draw(run)
+        start(checked, run)
         return 0
     except SpecError:
         raise
@@ -127,7 +128,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
 def draw(run: Run) -> None:
     """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
     try:
-        from cnntrain.run_page import write
+        from cnntrain.reports.run_page import write
 
         write(run.folder)
     except (Exception, KeyboardInterrupt, Terminated) as error:
@@ -136,8 +137,8 @@ def draw(run: Run) -> None:
         print(line, file=sys.stderr)
 
 
-def start(checked: Spec, run: Run) -> dict[str, Any] | None:
-    """Load TensorFlow, without its chatter, train and show the result; only a chief has one."""
+def start(checked: Spec, run: Run) -> None:
+    """Load TensorFlow, without its chatter, train, and show what came out: a chief does."""
     from cnntrain.console import Console
     from cnntrain.quiet import quiet
 
@@ -156,13 +157,14 @@ def start(checked: Spec, run: Run) -> dict[str, Any] | None:
         except BaseException:
             tracked.ended("failed")
             raise
+        if report is None:
+            return
+        run.finish("finished", seconds=report["seconds"])
+        draw(run)
         tracked.ended("finished", report)
-    if report is None:
-        return None
     console.results(report)
     total = time.time() - psutil.Process().create_time()
     speed = report["images_per_second"]
     console.note(
         f"{total:.1f} s in all, {speed:,.0f} images/s in training; results in {run.folder}"
     )
-    return report

@@ -23,7 +23,7 @@ import tensorflow as tf
 from PIL import Image
 
 from cnntrain.datasets.photos import Frame, Photos
-from cnntrain.predicting import predictions
+from cnntrain.inference.predicting import predictions
 
 COUNT, SIDE, BATCH_SIZE = 1000, 224, 64
 

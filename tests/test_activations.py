@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnntrain.activations import activations
 from cnntrain.anatomy import totals
+from cnntrain.plans.activations import activations
 
 BATCH = 7  # of the graphs; a prime, so that no other axis is taken for it
 # Operations that make no numbers of their own.

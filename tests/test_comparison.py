@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cnntrain import charts
-from cnntrain.comparison import compared
-from cnntrain.comparison_tables import groups, show, wide
 from cnntrain.components import GROUPS
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
-from cnntrain.results import Result, gathered, settings
+from cnntrain.reports import charts
+from cnntrain.reports.comparison import compared
+from cnntrain.reports.comparison_tables import groups, show, wide
+from cnntrain.reports.results import Result, gathered, settings
 
 
 @functools.cache

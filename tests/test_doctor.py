@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from cnntrain import checkup, room
-from cnntrain.checkup import Finding
+from cnntrain.plans import checkup, room
+from cnntrain.plans.checkup import Finding
 
 CARD = room.Room("NVIDIA L4", 24 * 2**30, 23 * 2**30, True)
 CUDA = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"}

@@ -8,12 +8,13 @@ import time
 import pytest
 import yaml
 
-from cnntrain import catalogue, room
-from cnntrain.batch_size import LARGEST, settled
-from cnntrain.chart import HEIGHT, WIDTH, chart
+from cnntrain import catalogue
 from cnntrain.cli import main
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
+from cnntrain.plans import room
+from cnntrain.plans.batch_size import LARGEST, settled
+from cnntrain.plans.chart import HEIGHT, WIDTH, chart
 
 GIB = 2**30
 # Within 20 % of what a real step makes a fresh process grow by: the three.
@@ -111,7 +112,7 @@ def test_a_chart_is_as_high_as_the_rate():
 @pytest.mark.parametrize("option", sorted(catalogue.options("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
     from cnntrain.inventory import held
-    from cnntrain.outline import headed
+    from cnntrain.plans.outline import headed
 
     file = catalogue.options("dataset")[option]
     if (holds := held(file)) is None:

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.results import gathered, nearest_option, read, settings
+from cnntrain.reports.results import gathered, nearest_option, read, settings
 
 
 def test_finished_run_is_read_with_its_settings_and_numbers(left_behind):
@@ -61,7 +61,7 @@ def test_damaged_run_is_refused_by_name_and_a_row_in_a_sweep(left_behind, tmp_pa
     left_behind("sweep/0_seed=0")
     damaged = left_behind("sweep/1_seed=1", "seed=1")
     (damaged / name).write_text('{"half')
-    with pytest.raises(SpecError, match=f"{name} is damaged"):
+    with pytest.raises(SpecError, match=f"{name} cannot be used"):
         read(damaged)
     first, second = gathered([tmp_path / "sweep"])
     assert (first.status, second.status) == ("finished", "unreadable")

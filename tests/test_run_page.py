@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report
 
-from cnntrain import charts
-from cnntrain.network_diagram import diagram
-from cnntrain.run_page import write
-from cnntrain.scoring import scores
+from cnntrain.reports import charts
+from cnntrain.reports.network_diagram import diagram
+from cnntrain.reports.run_page import write
+from cnntrain.reports.scoring import scores
 
 SHORT = ("epochs=2", "dataset.limit=200", "batch_size=32", "augmentation=shift_flip")
 FIGURES = {"augmentation", "confusion", "curves", "filters", "mistakes", "predictions"}
@@ -79,7 +79,7 @@ def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
     (copy / "report.html").unlink()
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
-        f"from cnntrain.report import main; main([{str(copy)!r}])"
+        f"from cnntrain.reports.report import main; main([{str(copy)!r}])"
     )
     import sys
 
@@ -127,7 +127,8 @@ def test_damaged_pictures_are_left_out(finished, tmp_path, name):
 
 
 def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
-    from cnntrain import run_page, training
+    from cnntrain import training
+    from cnntrain.reports import run_page
     from cnntrain.runs import Run
 
     def fail(folder):

@@ -64,8 +64,8 @@ def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command,
     done = command("resume", "sweep")  # refused again; diverged is left alone; killed goes on
     assert done.returncode == 1
     assert statuses(tmp_path / "sweep") == ["finished", "refused", "diverged", "refused"]
-    for words in ("job 2, optimizer.learning_rate=1e+30", "diverged: the loss is not finite"):
-        assert words in done.stdout
+    name = "2_batch_size=128,optimizer.learning_rate=1e+30"
+    assert f"{name}: diverged: the loss is not finite" in done.stdout
     assert "resumed" in json.loads((good / "run.json").read_text())
 
 
@@ -118,7 +118,7 @@ def test_on_error_stop_begins_no_other_job(command, tmp_path):
 
 
 def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, monkeypatch):
-    from cnntrain import launchers, work
+    from cnntrain.sweeps import launchers, work
 
     seen = []
     monkeypatch.setattr(launchers, "work", lambda task, gpu=None: seen.append((task, gpu)))
@@ -133,7 +133,7 @@ def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, mon
 
 
 def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkeypatch):
-    from cnntrain import work
+    from cnntrain.sweeps import work
 
     lives = []
 
@@ -236,7 +236,7 @@ def quick_child(tmp_path: Path) -> Path:
     (folder / "sitecustomize.py").write_text(
         "import json, os, sys, time\n"
         "from pathlib import Path\n"
-        "if 'cnntrain.child' in sys.orig_argv:\n"
+        "if 'cnntrain.sweeps.child' in sys.orig_argv:\n"
         '    run = Path(sys.orig_argv[-1].split("\'")[1])\n'
         "    (run / 'run.json').write_text('{\"status\": \"finished\"}')\n"
         "    part = {'final': {'accuracy': 0.5}}\n"
@@ -281,11 +281,11 @@ def finished(job: Path) -> bool:
 
 
 def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
-    from cnntrain import launchers
-    from cnntrain.board import Board
-    from cnntrain.crew import Crew, Grid
-    from cnntrain.jobs import Sweep
     from cnntrain.signals import Signals
+    from cnntrain.sweeps import launchers
+    from cnntrain.sweeps.board import Board
+    from cnntrain.sweeps.crew import Crew, Grid
+    from cnntrain.sweeps.jobs import Sweep
 
     def work(task, gpu=None):
         task.folder.mkdir()
@@ -311,7 +311,7 @@ def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, mon
 
 
 def test_sweep_that_runs_is_not_run_twice(tmp_path):
-    from cnntrain.jobs import Sweep
+    from cnntrain.sweeps.jobs import Sweep
 
     plan = {"overrides": [], "varied": ["seed"]}
     begun = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"]])

@@ -129,7 +129,7 @@ def test_a_tracker_that_fails_is_said_once_and_left_off(listener):
     for _ in range(2):
         tracked.epoch({})
     tracked.ended("finished")
-    assert said == ["Warning: tracking=none failed and is left off: no server at http://nowhere"]
+    assert said == ["Warning: tracking=auto failed and is left off: no server at http://nowhere"]
 
 
 def test_tracking_decides_no_numbers(spec):
@@ -192,6 +192,8 @@ def test_a_killed_run_is_once_in_tensorboard(command, tmp_path):
     found = series(folder / "tensorboard")["train/loss"]
     assert [step for step, _ in found] == [step for step, _ in losses]
     assert [value for _, value in found] == pytest.approx([value for _, value in losses])
+    (events,) = (folder / "tensorboard").glob("*")
+    assert b"confusion" in events.read_bytes()  # the figures of the page
 
 
 @pytest.mark.slow
@@ -217,7 +219,7 @@ def test_mlflow_has_the_run_in_a_real_store(command, tmp_path):
     last = run.data.metrics["results/test/final/accuracy"]
     assert last == report["test"]["final"]["accuracy"]
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert kept == {"spec.yaml", "report.json"}
+    assert kept >= {"spec.yaml", "report.json", "curves.png", "confusion.png"}
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from cnntrain.adversarial import behind_the_cast, gradient
+from cnntrain.inference.adversarial import behind_the_cast, gradient
 from cnntrain.looking import classical_filters
 from cnntrain.looking.grad_cam import grad_cam
 from cnntrain.looking.inside import last_maps
 from cnntrain.looking.sections import Row, Section, Tile
 from cnntrain.looking.sight import Sight, probabilities, ranked
-from cnntrain.run_page import percent
+from cnntrain.reports.run_page import percent
 
 
 def where(one: Sight) -> Section:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.errors import SpecError
-from cnntrain.examples import examples, some
+from cnntrain.inference.examples import examples, some
 from cnntrain.inventory import is_here
 from cnntrain.looking import layer_names
 from cnntrain.looking.inside import Place, middle

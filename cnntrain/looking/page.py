@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnntrain import figures, webpage
-from cnntrain.classifier import Classifier
+from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.sections import Section, Tile
-from cnntrain.results import settings
-from cnntrain.run_page import PIXELATED, data_uri, percent
+from cnntrain.reports import figures, webpage
+from cnntrain.reports.results import settings
+from cnntrain.reports.run_page import PIXELATED, data_uri, percent
 
 SIDE = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}  # inches of a tile, by how many are beside each other
 LINE, GAP = 0.24, 0.04  # inches for a line of text, and around a tile

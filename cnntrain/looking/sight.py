@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.classifier import Classifier
 from cnntrain.evaluation import log_probabilities
+from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.inside import passed, places
 from cnntrain.looking.wishes import Wishes
 from cnntrain.spec import Spec

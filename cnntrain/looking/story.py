@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain.classifier import Classifier
+from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.deciding import attack, where
 from cnntrain.looking.exciting import chosen_place, excitement
 from cnntrain.looking.filtering import filters, maps, the_picture

@@ -3,9 +3,9 @@
 from argparse import Namespace
 from dataclasses import dataclass
 
-from cnntrain.classifier import Classifier
 from cnntrain.errors import SpecError, nearest
-from cnntrain.examples import some
+from cnntrain.inference.classifier import Classifier
+from cnntrain.inference.examples import some
 from cnntrain.looking import layer_names
 
 

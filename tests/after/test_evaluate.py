@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn import metrics
 
-from cnntrain.scores import calibration_error, scores, wilson
+from cnntrain.inference.scores import calibration_error, scores, wilson
 
 
 def evaluated(verb, *words):
@@ -146,7 +146,7 @@ def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, re
 def test_the_step_is_along_the_gradient_of_the_loss():
     import keras
 
-    from cnntrain.adversarial import behind_the_cast, gradient
+    from cnntrain.inference.adversarial import behind_the_cast, gradient
 
     images = keras.Input((4, 4, 1), dtype="uint8")
     x = keras.layers.Rescaling(0.02, -1.5, dtype="float32")(images)
@@ -198,7 +198,7 @@ def test_other_classes_are_refused(refusal, digits):
 
 
 def test_a_table_of_many_classes_is_short(capsys):
-    from cnntrain.evaluate_report import say
+    from cnntrain.inference.evaluate_report import say
 
     random = np.random.default_rng(0)
     p = random.dirichlet(np.ones(100), 2000)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain import export
-from cnntrain.agreement import compared
+from cnntrain.inference import export
+from cnntrain.inference.agreement import compared
 
 FORMATS = ("savedmodel", "onnx", "tflite", "keras")
 # Programs for a process of its own, where nothing of ours can be imported.
@@ -164,7 +164,7 @@ def test_mistakes_are_answered(refusal, digits, words, given):
 
 
 def test_a_missing_package_is_named(refusal, digits, monkeypatch):
-    from cnntrain import formats
+    from cnntrain.inference import formats
 
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     answer = str(refusal("export", digits.folder, "--format", "onnx"))

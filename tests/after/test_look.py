@@ -174,11 +174,11 @@ CATS = {
 
 @pytest.mark.slow
 def test_grad_cam_lies_on_the_cat(cats, archives):
-    from cnntrain.classifier import opened
     from cnntrain.datasets.photos import decode
-    from cnntrain.look import frame_of
+    from cnntrain.inference.classifier import opened
     from cnntrain.looking.grad_cam import grad_cam
     from cnntrain.looking.inside import last_maps, places
+    from cnntrain.looking.look import frame_of
 
     classifier = opened(str(cats.folder))
     network = classifier.network()

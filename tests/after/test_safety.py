@@ -15,7 +15,7 @@ import yaml
 
 from cnntrain import catalogue
 from cnntrain.errors import SpecError
-from cnntrain.safety import FORBIDDEN, is_harmless, named, network_config
+from cnntrain.inference.safety import FORBIDDEN, is_harmless, named, network_config
 
 TRACE = "ran.txt"
 VERBS = {
@@ -180,9 +180,9 @@ def test_what_is_no_run_with_weights_is_said(refusal, stranger, tmp_path, verb):
     assert str(stranger) in answer(tmp_path)  # the run that lies in it
     assert "is a file" in answer(stranger / "best.keras")
     record = json.loads((stranger / "run.json").read_text())
-    newer = record | {"versions": {"cnntrain": "99.1"}}
+    newer = record | {"format": 99, "versions": {"cnntrain": "99.1"}}
     (stranger / "run.json").write_text(json.dumps(newer))
-    assert "was made by cnntrain 99.1" in answer(stranger)
+    assert "was written by cnntrain 99.1" in answer(stranger)
     (stranger / "run.json").write_text("{")
     assert "run.json cannot be used" in answer(stranger)
     (stranger / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))

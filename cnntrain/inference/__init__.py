@@ -1,0 +1,1 @@
+"""After a run: its network opened, judged, used and handed on."""

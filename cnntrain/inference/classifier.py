@@ -1,0 +1,106 @@
+"""A run opened to be used: its network, its classes and its data; nothing of it is changed.
+
+Only `Classifier.network` loads TensorFlow: what is wrong with a run is answered before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnntrain.errors import SpecError, one_of
+from cnntrain.inference.safety import network_config
+from cnntrain.quiet import quiet
+from cnntrain.reading import damaged, found, read_config, read_record
+from cnntrain.runs import WEIGHTS, Run
+from cnntrain.spec import Spec, spec
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network: raw images (B, H, W, C) uint8 in, logits for `class_names` out.
+
+    `weights` says which of the run's files it is, `config` is spec.yaml, `record` run.json.
+    """
+
+    folder: Path
+    weights: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    config: Mapping[str, Any]
+    spec: Spec
+    record: Mapping[str, Any]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.weights}.keras"
+
+    def network(self) -> Any:
+        """Load it; SpecError for a file that Keras refuses."""
+        with quiet():
+            import keras
+        try:
+            network = keras.models.load_model(self.file, compile=False, safe_mode=True)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, ImportError) as error:
+            raise damaged(self.file, error) from None
+        units = network.output_shape[-1]
+        if units != len(self.class_names) and (units, len(self.class_names)) != (1, 2):
+            raise SpecError(
+                f"{self.file} tells {units} classes apart and run.json names "
+                f"{len(self.class_names)}",
+                "a run as training left it",
+            )
+        return network
+
+
+def opened(path: str, weights: str | None = None) -> Classifier:
+    """Return the classifier of a run: of its best weights, or else its last, unless told.
+
+    Raises SpecError for what is no run, is damaged, is newer than this program or has no weights.
+    """
+    folder = found(path)
+    run = Run(folder)
+    record = read_record(run)
+    chosen = chosen_weights(folder, weights, record)
+    network = network_config(folder / f"{chosen}.keras")
+    config = read_config(run)
+    try:
+        checked = spec(config)
+    except SpecError as error:
+        raise SpecError(f"{run.spec}: {error.given}", error.expected, error.hint) from None
+    names = record.get("class_names")
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise damaged(run.record, "it names no classes")
+    shape = image_shape(network, folder / f"{chosen}.keras")
+    return Classifier(folder, chosen, tuple(names), shape, config, checked, record)
+
+
+def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:
+    """The name of the weights to use: `wanted`, or the best, or else the last."""
+    there = [name for name in WEIGHTS if (folder / f"{name}.keras").is_file()]
+    status = record.get("status", "unfinished")
+    if not there:
+        raise SpecError(
+            f"{folder} has no weights yet: it is {status}",
+            "a run that has finished an epoch",
+            None if status == "running" else f"cnntrain resume {folder}",
+        )
+    if wanted is not None and wanted not in there:
+        raise SpecError(
+            f"{folder} has no {wanted}.keras: it is {status}",
+            one_of(there),
+            f"--weights {there[0]}",
+        )
+    return wanted or there[0]
+
+
+def image_shape(config: Mapping[str, Any], file: Path) -> tuple[int, int, int]:
+    """The shape of the images that a network takes, from its configuration."""
+    try:
+        first = config["config"]["layers"][0]["config"]
+        height, width, channels = (int(size) for size in first["batch_shape"][1:])
+        if first["dtype"] != "uint8":
+            raise ValueError("it does not take raw uint8 images")
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise damaged(file, error) from None
+    return height, width, channels

@@ -1,0 +1,115 @@
+"""The images that a run is judged by: those of its own data set, or of another with its classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnntrain.compose import compose, parse
+from cnntrain.data import loaded
+from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.inference.classifier import Classifier
+from cnntrain.resume import put
+from cnntrain.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from cnntrain.datasets.source import Examples, Images, Splits
+
+SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
+# What of a data set's settings goes with the network, whatever set it is shown.
+STAYS = ("resize", "label_map")
+# What decides how images look and where they lie, not which they are.
+LOOKS = ("image_size", "resize", "channels", "cache", "folder")
+
+
+def spec_for(
+    classifier: Classifier, overrides: Sequence[str], config_dir: str | None = None
+) -> Spec:
+    """Return the run's spec with other data: `dataset=…`, `dataset.KNOB=…`, `data_dir=…`.
+
+    Another data set gets the frame of the network. Raises SpecError for other overrides.
+    """
+    config = dict(classifier.config)
+    parsed = [(parse(word), word) for word in overrides]
+    for override, word in parsed:
+        key = override.key_or_group
+        if key not in SETTINGS and not key.startswith("dataset."):
+            close = nearest(key, SETTINGS)
+            raise SpecError(
+                f"{key} is not for a network that is trained",
+                f"{one_of(SETTINGS)}, or dataset.KNOB",
+                word.replace(key, close, 1) if close else None,
+            )
+    keys = [override.key_or_group for override, _ in parsed]
+    if "dataset" in keys:
+        of_data = [word for key, (_, word) in zip(keys, parsed, strict=True) if is_of_data(key)]
+        height, width, channels = classifier.image_shape
+        frame = [f"dataset.image_size=[{height},{width}]", f"dataset.channels={channels}"]
+        given = compose([*frame, *of_data], config_dir).config["dataset"]
+        stays = {key: config["dataset"][key] for key in STAYS if f"dataset.{key}" not in keys}
+        config["dataset"] = given | stays
+    else:
+        config["dataset"] = dict(config["dataset"])
+    for (override, _), key in zip(parsed, keys, strict=True):
+        if not (is_of_data(key) and "dataset" in keys):
+            put(config, key, override.value())
+    return spec(config)
+
+
+def is_of_data(key: str) -> bool:
+    return key == "dataset" or key.startswith("dataset.")
+
+
+def examples(classifier: Classifier, asked: Spec, split: str) -> tuple["Examples", "Splits"]:
+    """Return the examples of a split, labelled as the network counts its classes, and all splits.
+
+    Raises SpecError for other classes and for images of another shape.
+    """
+    splits = loaded(asked)
+    part = dict(splits.items())[split]
+    if set(splits.class_names) != set(classifier.class_names):
+        raise other_classes(classifier, splits.class_names, str(classifier.folder))
+    if splits.image_shape != classifier.image_shape:
+        height, width, channels = classifier.image_shape
+        raise SpecError(
+            f"the images are {splits.image_shape} and {classifier.folder} takes "
+            f"{classifier.image_shape}",
+            "images of that shape",
+            f"dataset.image_size=[{height},{width}] dataset.channels={channels}",
+        )
+    order = np.array([classifier.class_names.index(name) for name in splits.class_names], np.int32)
+    return replace(part, labels=order[part.labels]), splits
+
+
+def other_classes(classifier: Classifier, names: Sequence[str], where: str) -> SpecError:
+    """The answer where two sets of classes are not the same."""
+    own = set(classifier.class_names)
+    lacks, more = sorted(own - set(names)), sorted(set(names) - own)
+    found = [f"lack {some(lacks)}"] * bool(lacks) + [f"have {some(more)}"] * bool(more)
+    return SpecError(
+        f"the classes are not those of {where}: they {' and '.join(found)}",
+        f"the same names: {some(classifier.class_names)}",
+        "dataset.classes=[…] chooses among them" if more and not lacks else None,
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def which(asked: Spec) -> Mapping[str, Any]:
+    """The settings that decide which images there are."""
+    known = {"name": asked.dataset.name, **asked.dataset.knobs, **asked.dataset.shared}
+    return {key: value for key, value in known.items() if key not in LOOKS}
+
+
+class Mirrored:
+    """The images of a store, left and right exchanged."""
+
+    def __init__(self, store: "Images"):
+        self.store = store
+        self.shape = store.shape
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.store[rows][:, :, ::-1]

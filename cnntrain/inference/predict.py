@@ -1,0 +1,139 @@
+"""`cnntrain predict`: what a trained network, or one of ImageNet, sees in photos."""
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnntrain import catalogue
+from cnntrain.arguments import arguments
+from cnntrain.errors import SpecError, nearest
+from cnntrain.inference import photos_given
+from cnntrain.inference.classifier import Classifier, opened
+from cnntrain.quiet import quiet
+from cnntrain.runs import WEIGHTS
+from cnntrain.spec import Spec, spec
+
+USAGE = """\
+usage: cnntrain predict RUN IMAGE|FOLDER|- ...
+       cnntrain predict --model NAME --weights imagenet [model.alpha=…] [weights_dir=…] IMAGE ...
+
+  The likeliest classes of photos of any size and format, decoded as for training. A folder stands
+  for everything below it; - for paths on standard input, one a line, or for one image. A broken
+  file is a row that says why; the exit code is 1 only if no file was whole.
+
+  --top N           how many classes (3)
+  --weights NAME    best (the default), final, ema or refit; with --model imagenet or a file
+  --csv             image, error, class_1, probability_1, …
+  --jsonl           an object a line"""
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain predict RUN IMAGE...`: say what is in photos; exit code 1 if none was whole."""
+    parser = arguments("predict")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--model")
+    parser.add_argument("--weights")
+    parser.add_argument("--top", type=int, default=3)
+    parser.add_argument("--csv", action="store_true")
+    parser.add_argument("--jsonl", action="store_true")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print(USAGE)
+        return 0
+    if given.top < 1:
+        raise SpecError(f"--top is {given.top}", "a whole number from 1", "--top 1")
+    if given.csv and given.jsonl:
+        raise SpecError("--csv and --jsonl are both given", "one of them")
+    if given.model is not None:
+        return with_imagenet(given)
+    return with_run(given)
+
+
+def with_run(given: Namespace) -> int:
+    """Predict with the network of a run, the first of the words."""
+    if not given.words:
+        raise SpecError(
+            "no run is named", "the directory of a run, then images", "cnntrain predict --help"
+        )
+    if given.weights not in (None, *WEIGHTS):
+        hint = "--model NAME --weights imagenet" if given.weights == "imagenet" else None
+        raise SpecError(f"--weights is {given.weights}", WEIGHTS, hint)
+    run, *images = given.words
+    classifier = opened(run, given.weights)
+    photos_given.check(images)
+    network = classifier.network()
+    return show(given, images, network, classifier.class_names, frame_of(classifier))
+
+
+def frame_of(classifier: Classifier) -> tuple[tuple[int, int, int], str]:
+    """The shape of its images, and how photos are made to fit it."""
+    return classifier.image_shape, classifier.spec.dataset["resize"]
+
+
+def with_imagenet(given: Namespace) -> int:
+    """Predict with a network of `keras.applications` and its ImageNet classes."""
+    overrides = [word for word in given.words if "=" in word and not Path(word).exists()]
+    images = [word for word in given.words if word not in overrides]
+    asked, shape = option(given.model, given.weights or "imagenet", overrides, given.config_dir)
+    photos_given.check(images)
+    with quiet():
+        from cnntrain.inference.imagenet import published
+    found = published(asked.model, shape)
+    return show(given, images, found.network, found.class_names, (shape, "crop"))
+
+
+def option(
+    name: str, weights: str, overrides: Sequence[str], config_dir: str | None
+) -> tuple[Spec, tuple[int, int, int]]:
+    """The spec of an option that has ImageNet weights, and the images that it is made for."""
+    from cnntrain.compose import compose
+
+    files = catalogue.options("model", config_dir)
+    known = [key for key, file in files.items() if catalogue.load(file)["name"] == "application"]
+    if name not in known:
+        close = nearest(name, known)
+        raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
+    for word in overrides:
+        if not word.startswith(("model.", "weights_dir=")):
+            raise SpecError(
+                f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
+            )
+    words = [f"model={name}", f'model.weights="{weights}"', *overrides]
+    made = catalogue.made_for(files[name])
+    shape = made.image_shape if made is not None else (224, 224, 3)
+    return spec(compose(words, config_dir).config), shape
+
+
+def show(
+    given: Namespace,
+    images: Sequence[str],
+    network: Any,
+    class_names: Sequence[str],
+    fitted: tuple[tuple[int, int, int], str],
+) -> int:
+    """Predict, write it down as asked, and say how fast it was."""
+    with quiet():
+        from cnntrain.datasets.photos import Frame
+        from cnntrain.inference import predict_report
+        from cnntrain.inference.predicting import predictions
+
+    (height, width, channels), resize = fitted
+    photos = photos_given.gathered(images)
+    frame = Frame((height, width), channels, resize)  # type: ignore[arg-type]
+    write = predict_report.as_table
+    if given.csv or given.jsonl:
+        write = predict_report.as_csv if given.csv else predict_report.as_json_lines
+    began = time.perf_counter()
+    whole = write(
+        predictions(network, photos, frame), class_names, min(given.top, len(class_names))
+    )
+    seconds = time.perf_counter() - began
+    print(
+        f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "
+        f"{len(photos) / seconds:,.0f} images/s",
+        file=sys.stderr,
+    )
+    return 0 if whole else 1

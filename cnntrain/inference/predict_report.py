@@ -1,0 +1,78 @@
+"""How predictions are written: a table for people, CSV and JSON lines for programs."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cnntrain.inference.predicting import Prediction
+
+WIDTH = 100
+Ranked = list[tuple[str, float]]
+
+
+def ranked(prediction: Prediction, class_names: Sequence[str], top: int) -> Ranked:
+    """The likeliest classes of a photo, each with its probability."""
+    if prediction.probabilities is None:
+        return []
+    order = np.argsort(-prediction.probabilities, kind="stable")[:top]
+    return [(class_names[n], float(prediction.probabilities[n])) for n in order]
+
+
+def as_table(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+    """Print a row for each photo once all are known; return how many were whole."""
+    table, whole = Table(box=box.SIMPLE_HEAD), 0
+    table.add_column("image", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    if top > 1:
+        table.add_column("then")
+    for prediction in found:
+        if prediction.broken is not None:
+            table.add_row(escape(prediction.name), "[red]broken[/red]", "", prediction.broken)
+            continue
+        whole += 1
+        (name, share), *others = ranked(prediction, class_names, top)
+        then = ", ".join(f"{other} {part:.4f}" for other, part in others)
+        table.add_row(escape(prediction.name), escape(name), f"{share:.4f}", escape(then))
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+    return whole
+
+
+def as_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+    """Write image, error, class_1, probability_1, …; return how many photos were whole."""
+    numbers = range(1, top + 1)
+    columns = [part for n in numbers for part in (f"class_{n}", f"probability_{n}")]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", "error", *columns])
+    whole = 0
+    for prediction in found:
+        whole += prediction.broken is None
+        cells = [part for pair in ranked(prediction, class_names, top) for part in pair]
+        cells += [""] * (len(columns) - len(cells))
+        writer.writerow([prediction.name, prediction.broken or "", *cells])
+        sys.stdout.flush()
+    return whole
+
+
+def as_json_lines(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+    """Write an object a line, {"image", "classes"} or {"image", "error"}; return how many whole."""
+    whole = 0
+    for prediction in found:
+        whole += prediction.broken is None
+        pairs = ranked(prediction, class_names, top)
+        line: dict[str, Any] = {"image": prediction.name}
+        if prediction.broken is None:
+            line["classes"] = [{"name": name, "probability": share} for name, share in pairs]
+        else:
+            line["error"] = prediction.broken
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+    return whole

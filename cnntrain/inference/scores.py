@@ -1,0 +1,68 @@
+"""What can be said of predictions: accuracy and how sure it is, each class, calibration."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from cnntrain.evaluation import headline
+from cnntrain.reports.scoring import by_class
+
+BINS = 15  # Guo et al. 2017, section 5
+CONFIDENCE = 0.95
+
+
+def scores(
+    log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return all figures of predictions (N, classes) for labels (N,), as JSON can say them.
+
+    `interval` is Wilson's for the accuracy, at 95 %: what other images of the same kind would
+    give, not other trainings. `confusion[i][j]` counts images of class i that were called j.
+    """
+    guesses = log_probabilities.argmax(axis=-1)
+    confusion, *parts = by_class(labels, guesses, len(class_names))
+    names = ("precision", "recall", "f1", "images")
+    columns = {name: column.tolist() for name, column in zip(names, parts, strict=True)}
+    return headline(log_probabilities, labels) | {
+        "images": len(labels),
+        "interval": wilson(int((guesses == labels).sum()), len(labels)),
+        "top5": top(log_probabilities, labels, 5),
+        "ece": calibration_error(np.exp(log_probabilities), labels),
+        "macro_f1": float(np.mean(parts[2])),
+        "classes": [
+            {"name": name, **{key: column[n] for key, column in columns.items()}}
+            for n, name in enumerate(class_names)
+        ],
+        "confusion": confusion.tolist(),
+    }
+
+
+def wilson(hits: int, count: int) -> list[float]:
+    """Return Wilson's interval (1927) of a share, at 95 %."""
+    found = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return [float(found.low), float(found.high)]
+
+
+def top(log_probabilities: np.ndarray, labels: np.ndarray, count: int) -> float | None:
+    """Return the share of labels (N,) that are among the `count` likeliest classes.
+
+    None where that is all of them. Of classes that are equally likely the first come first.
+    """
+    if log_probabilities.shape[-1] <= count:
+        return None
+    likeliest = np.argsort(-log_probabilities, axis=-1, kind="stable")[:, :count]
+    return float((likeliest == labels[:, np.newaxis]).any(axis=-1).mean())
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3).
+
+    The mean over all images of |accuracy - confidence| of their bin, of 15 bins of one width.
+    """
+    confidence = probabilities.max(axis=-1)
+    hits = probabilities.argmax(axis=-1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (low, high]
+    gaps = np.bincount(bins, weights=hits - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(labels))

@@ -1,0 +1,107 @@
+"""`batch_size: auto`: the largest power of two that fits, found before the spec is frozen.
+
+A run stays a pure function of its spec: what spec.yaml holds is the number.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cnntrain.errors import SpecError
+from cnntrain.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from cnntrain.plans.room import Room
+
+LARGEST = 512  # beyond, a step gains little and an epoch has too few of them
+MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
+
+
+def provisional(config: Mapping[str, Any]) -> Spec:
+    """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
+
+    Its batch is then of as many images as there are pieces: `settled` says how many it will be.
+    """
+    if config.get("batch_size") != "auto":
+        return spec(config)
+    if (chosen := config["distribution"]["name"]) != "single":
+        raise SpecError(
+            f"batch_size is auto, which knows one device, and distribution is {chosen}",
+            "distribution=single, or a number",
+            "batch_size=128",
+        )
+    pieces = config.get("accumulate")
+    stand_in = pieces if isinstance(pieces, int) and pieces > 0 else 1
+    return spec({**config, "batch_size": stand_in})
+
+
+def settled(
+    config: Mapping[str, Any], config_dir: str | None
+) -> tuple[dict[str, Any], Spec, str | None]:
+    """Return the configuration and its spec with a number for `batch_size: auto`, and what to say.
+
+    Loads TensorFlow where it is `auto`. Raises SpecError where nothing fits.
+    """
+    checked = provisional(config)
+    if config.get("batch_size") != "auto":
+        return dict(config), checked, None
+    number, why = largest(checked, config_dir)
+    found = {**config, "batch_size": number}
+    return found, spec(found), f"batch_size is auto: {number}, {why}"
+
+
+def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
+    """The largest power of two of pieces that fits, and what it was limited by."""
+    from cnntrain.quiet import quiet
+
+    with quiet():
+        from cnntrain.plans.memory import draft, memory
+        from cnntrain.plans.outline import outline
+        from cnntrain.trainer import set_up
+    set_up(checked)
+    known = outline(checked, config_dir)
+    needed = memory(checked, known, draft(checked, known))
+    room = room_of(checked)
+    pieces, count = checked.accumulate, len(known.splits.train)
+    fits = needed.largest(MARGIN * left(room, needed.graph + needed.dataset))
+    limits = {
+        f"the largest power of two that fits in {MARGIN:.0%} of {gib(room.free)}": fits,
+        f"as many as {count:,} training images allow": count // (checked.steps_per_epoch or 1),
+        "the most that auto takes": LARGEST,
+    }
+    why, limit = min(limits.items(), key=lambda item: item[1])
+    if limit < pieces:
+        raise SpecError(
+            f"batch_size is auto and there is no room for {pieces} images in {gib(room.free)}",
+            "a network and images that fit",
+            "smaller images: dataset.image_size=[64,64]",
+        )
+    return pieces * 2 ** ((limit // pieces).bit_length() - 1), why
+
+
+def left(room: "Room", on_the_host: int) -> int:
+    """What a device has left for the step: a CPU shares its memory with all else."""
+    return room.free if room.is_gpu else max(0, room.free - on_the_host)
+
+
+def room_of(checked: Spec) -> "Room":
+    """The memory of the device that TensorFlow will train on."""
+    import tensorflow as tf
+
+    from cnntrain.plans.room import gpus, machine
+
+    found = gpus() if tf.config.list_physical_devices("GPU") else []
+    return replace(found[0], free=usable(found[0].free)) if found else machine()
+
+
+def usable(free: int) -> int:
+    """What TensorFlow takes of a GPU's free memory: all but 1,800 MiB.
+
+    It leaves so much to the CUDA context and to libraries (`MinSystemMemory` in its gpu_device.cc),
+    on older cards 500 to 1,536 MiB.
+    """
+    return max(0, free - 1800 * 2**20)
+
+
+def gib(size: float) -> str:
+    return f"{size / 2**30:,.1f} GiB"

@@ -1,0 +1,141 @@
+"""Warnings before training: what went wrong in tutorials, and is allowed here but rarely meant."""
+
+import keras
+
+from cnntrain.datasets.source import check_room
+from cnntrain.errors import SpecError
+from cnntrain.network import leaves
+from cnntrain.plans.batch_size import gib, left
+from cnntrain.plans.memory import Draft, Memory
+from cnntrain.plans.outline import Outline
+from cnntrain.plans.room import Room
+from cnntrain.spec import Spec
+
+REMEMBERED = 0.05  # of the initial statistics, at the end: more is worth a warning
+DEEP = 10  # layers with kernels: more need batch norm, shortcuts, or care
+FEW_STEPS = 200
+
+
+def cautions(
+    spec: Spec, outline: Outline, drafted: Draft, total_steps: int, needed: Memory, room: Room
+) -> list[str]:
+    """Return what to think of before this run, a sentence or two each."""
+    found = [
+        no_room(spec, needed, room),
+        no_room_for_data(outline, needed),
+        old_statistics(spec, drafted, total_steps),
+        decoupled_decay(spec),
+        never_learns(spec, drafted),
+        frozen_at_random(spec, drafted),
+        other_scale(spec, drafted),
+        slow_precision(spec, room),
+        few_steps(spec, total_steps),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def no_room(spec: Spec, needed: Memory, room: Room) -> str | None:
+    host = 0 if room.is_gpu else needed.graph + needed.dataset
+    if needed.device(spec.batch_size) + host <= room.free:
+        return None
+    most = needed.largest(left(room, host))
+    fits = f"at most batch_size={most} fits" if most else "not even one image fits"
+    return (
+        f"a step takes {gib(needed.device(spec.batch_size) + host)} and {gib(room.free)} are free: "
+        f"{fits}; or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on "
+        "a GPU"
+    )
+
+
+def no_room_for_data(outline: Outline, needed: Memory) -> str | None:
+    """What training will refuse when it has prepared the data."""
+    height, width, channels = outline.splits.image_shape
+    count = needed.dataset // (height * width * channels)
+    try:
+        check_room(count, (height, width), channels)
+    except SpecError as refusal:
+        return f"{refusal.given}; {refusal.hint}"
+    return None
+
+
+def old_statistics(spec: Spec, drafted: Draft, total_steps: int) -> str | None:
+    """Batch norm that still remembers its first statistics."""
+    if spec.batch_norm_momentum == "auto" or not norms(drafted.body):
+        return None
+    share = float(spec.batch_norm_momentum) ** total_steps
+    if share < REMEMBERED:
+        return None
+    return (
+        f"batch_norm_momentum is {spec.batch_norm_momentum:g}: after {total_steps:,} steps "
+        f"{share:.0%} of the statistics are still the initial ones, and validation sees those; "
+        "try auto"
+    )
+
+
+def decoupled_decay(spec: Spec) -> str | None:
+    """Decoupled decay with plain SGD, taken for the papers' L2."""
+    momentum = spec.optimizer.knobs.get("momentum", 0)
+    if spec.optimizer.name != "sgd" or not spec.optimizer["weight_decay"] or spec.optimizer["l2"]:
+        return None
+    return (
+        "optimizer.weight_decay is decoupled: papers that train by SGD mean L2, which is "
+        f"{1 / (1 - momentum):.0f} times stronger at momentum {momentum:g}; their weight decay of "
+        "5e-4 is optimizer.l2=2.5e-4"
+    )
+
+
+def never_learns(spec: Spec, drafted: Draft) -> str | None:
+    """VGG-16 without batch norm by Adam at 1e-3: the loss stays that of guessing."""
+    kernels = [la for la in leaves(drafted.body) if hasattr(la, "kernel")]
+    joins = (keras.layers.Add, keras.layers.Concatenate)
+    plain = not norms(drafted.body) and not any(
+        isinstance(la, joins) for la in leaves(drafted.body)
+    )
+    fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
+    fresh = not spec.model.knobs.get("weights") and spec.model["init_from"] is None
+    if not (plain and fast and fresh and len(kernels) > DEEP):
+        return None
+    return (
+        f"{len(kernels)} layers without batch norm, trained by {spec.optimizer.name} at "
+        f"{spec.optimizer['learning_rate']:g}, often stay at the loss of guessing; try "
+        "model.batch_norm=true or a tenth of the rate"
+    )
+
+
+def frozen_at_random(spec: Spec, drafted: Draft) -> str | None:
+    frozen = {la.name for la in drafted.body.layers if la.weights} - drafted.phases[0].layers
+    if not frozen or spec.finetune.name == "none":
+        return None
+    if spec.model.knobs.get("weights") or spec.model["init_from"] is not None:
+        return None
+    return (
+        f"finetune={spec.finetune.name} freezes layers with random weights; begin with learnt "
+        "ones: model.init_from=RUN, or a network with model.weights=imagenet"
+    )
+
+
+def other_scale(spec: Spec, drafted: Draft) -> str | None:
+    """Learnt weights that see much smaller or larger things than they learnt."""
+    side = min(drafted.body.input_shape[1:3])
+    if spec.model.knobs.get("weights") != "imagenet" or 96 <= side <= 384:
+        return None
+    return (
+        f"weights=imagenet were learnt on photos of about 224 pixels and these have {side}: "
+        "another scale; try dataset.image_size=[224,224], or a size from 96 on"
+    )
+
+
+def slow_precision(spec: Spec, room: Room) -> str | None:
+    if spec.precision == "float32" or room.is_gpu:
+        return None
+    return f"precision={spec.precision} is often 2 to 4 times slower than float32 on a CPU"
+
+
+def few_steps(spec: Spec, total_steps: int) -> str | None:
+    if total_steps >= FEW_STEPS or spec.max_steps is not None:
+        return None
+    return f"{total_steps} steps in all are few to learn from; more epochs or a smaller batch"
+
+
+def norms(body: keras.Model) -> list[keras.layers.Layer]:
+    return [la for la in leaves(body) if isinstance(la, keras.layers.BatchNormalization)]

@@ -1,0 +1,187 @@
+"""What `cnntrain doctor` looks at, a function each; a finding with a `fix` is something wrong."""
+
+import ctypes
+import importlib.metadata
+import math
+import platform
+import shutil
+import site
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnntrain.compose import compose
+from cnntrain.errors import SpecError
+from cnntrain.inventory import HERE, inventory
+from cnntrain.plans.room import gpus, machine
+from cnntrain.quiet import quiet
+from cnntrain.runs import PACKAGES, Run
+from cnntrain.spec import Spec, folder, spec
+
+GIB = 2**30
+LITTLE_MEMORY, LITTLE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB
+# What TensorFlow loads to use a GPU; the driver brings the first one, cnntrain[gpu] the others.
+DRIVER = "libcuda.so.1"
+LIBRARIES = {
+    "cuda_version": ("libcudart.so.{}", "libcublas.so.{}", "libcublasLt.so.{}"),
+    "cudnn_version": ("libcudnn.so.{}",),
+}
+OTHERS = ("libcufft.so", "libcusparse.so", "libcusolver.so")  # in versions of their own
+TRIAL = ["epochs=1", "batch_size=32", "max_steps=40", "log_every=20"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, what was found, and how to put it right (None: it is)."""
+
+    what: str
+    said: str
+    fix: str | None = None
+
+
+def checkup(asked: Spec, config_dir: str | None) -> Iterator[Finding]:
+    """Look at one thing after the other; a look that fails is a finding, not the end."""
+    looks: dict[str, Callable[[], Finding]] = {
+        "python": python,
+        "packages": packages,
+        "tensorflow": tensorflow,
+        "gpu": gpu,
+        "memory": memory,
+        "disk": disk,
+        "data": lambda: data(asked, config_dir),
+        "training": training,
+    }
+    for what, look in looks.items():
+        try:
+            yield look()
+        except Exception as error:
+            yield Finding(what, f"{type(error).__name__}: {error}", "see above")
+
+
+def python() -> Finding:
+    said = f"{platform.python_version()} on {platform.platform()}, {sys.executable}"
+    return Finding("python", said)
+
+
+def packages() -> Finding:
+    """All packages that a run needs, with their versions."""
+    found, lacking = list[str](), list[str]()
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lacking.append(name)
+    fix = f"pip install {' '.join(lacking)}" if lacking else None
+    return Finding("packages", ", ".join(found), fix)
+
+
+def tensorflow() -> Finding:
+    began = time.perf_counter()
+    with quiet():
+        import tensorflow as tf
+    seconds = time.perf_counter() - began
+    return Finding("tensorflow", f"{tf.__version__} loads in {seconds:.1f} s")
+
+
+def gpu() -> Finding:
+    """The GPUs that the driver has, and whether TensorFlow sees them."""
+    import tensorflow as tf
+
+    there, seen = gpus(), tf.config.list_physical_devices("GPU")
+    names = ", ".join(f"{one.name} with {one.total / GIB:.0f} GiB" for one in there)
+    if seen:
+        return Finding("gpu", f"TensorFlow sees {len(seen)}: {names or 'of no known name'}")
+    if not there:
+        why = "no nvidia-smi" if shutil.which("nvidia-smi") is None else "nvidia-smi lists none"
+        return Finding("gpu", f"none here ({why}): training is on the CPU")
+    return unseen(names, tf.sysconfig.get_build_info())
+
+
+def unseen(names: str, build: Mapping[str, object]) -> Finding:
+    """Why TensorFlow does not see the GPUs of a machine that has some."""
+    said = f"{names}, which TensorFlow does not see"
+    if not build.get("is_cuda_build"):
+        return Finding("gpu", f"{said}: it was built without CUDA", "pip install 'cnntrain[gpu]'")
+    if not loads(DRIVER):
+        fix = "install NVIDIA's driver; in a container, start it with --gpus all"
+        return Finding("gpu", f"{said}: {DRIVER} is missing", fix)
+    if lacking := [name for name in wanted(build) if not loads(name)]:
+        fix = "pip install 'cnntrain[gpu]'"
+        return Finding("gpu", f"{said}: {', '.join(lacking)} missing", fix)
+    fix = "is CUDA_VISIBLE_DEVICES empty? Is the driver older than TensorFlow's CUDA?"
+    return Finding("gpu", f"{said}, though all libraries are there", fix)
+
+
+def wanted(build: Mapping[str, object]) -> list[str]:
+    """The libraries that this TensorFlow was built for: libcudart.so.12."""
+    major = {key: str(build.get(key, "")).split(".")[0] for key in LIBRARIES}
+    exact = [name.format(major[key]) for key, names in LIBRARIES.items() for name in names]
+    return [*exact, *OTHERS]
+
+
+def loads(name: str) -> bool:
+    """Whether a library is where the system looks, or in the packages that pip installs."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        homes = [Path(home) / "nvidia" for home in site.getsitepackages()]
+        return any(True for home in homes for _ in home.glob(f"*/lib/{name}*"))
+    return True
+
+
+def memory() -> Finding:
+    found = machine()
+    said = f"{found.free / GIB:.1f} of {found.total / GIB:.1f} GiB are free ({found.name})"
+    little = found.free < LITTLE_MEMORY
+    return Finding("memory", said, "end other programs, or train elsewhere" if little else None)
+
+
+def disk() -> Finding:
+    """Room where runs go, and for temporary files."""
+    places = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
+    free = {what: shutil.disk_usage(path).free for what, path in places.items()}
+    said = ", ".join(f"{size / GIB:,.1f} GiB free for {what}" for what, size in free.items())
+    little = min(free.values()) < LITTLE_DISK
+    return Finding("disk", said.replace("for here", "here"), "make room" if little else None)
+
+
+def data(asked: Spec, config_dir: str | None) -> Finding:
+    """The data sets that are here; none is no fault: digits always are."""
+    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    entries = inventory(folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
+    here = [f"{e.option} ({HERE[e.here]})" for e in entries if e.here not in ("no", "needs")]
+    return Finding("data", f"{', '.join(here)}; data_dir={asked.data_dir}")
+
+
+def training() -> Finding:
+    """LeNet-5 on the digits for a few steps: it must learn, be saved, and be read back."""
+    began = time.perf_counter()
+    with quiet():
+        import keras
+
+        from cnntrain.trainer import train
+    config = compose(TRIAL).config
+    with tempfile.TemporaryDirectory() as place:
+        run = Run.claim(Path(place) / "run", config, TRIAL)
+        try:
+            report = train(spec(config), run, Nobody())
+        except SpecError as error:
+            return Finding("training", str(error), "see above")
+        assert report is not None  # there is one worker
+        keras.models.load_model(run.final)
+    seconds, loss = time.perf_counter() - began, report["test"]["final"]["loss"]
+    said = f"{report['steps']} steps of LeNet-5 in {seconds:.1f} s, test loss {loss:.2f}"
+    learnt = math.isfinite(loss) and loss < math.log(10)
+    return Finding("training", said, None if learnt else "it did not learn: reinstall TensorFlow")
+
+
+class Nobody:
+    """A `Progress` that tells no one."""
+
+    def note(self, line: str) -> None: ...
+    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
+    def step(self, epoch: int, step: int, speed: float, logs: Mapping[str, float]) -> None: ...
+    def epoch(self, row: Mapping[str, float]) -> None: ...

@@ -1,0 +1,49 @@
+"""`cnntrain doctor`: whether this machine is fit to train, and what to do where it is not."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.text import Text
+
+from cnntrain.arguments import arguments
+from cnntrain.compose import compose
+from cnntrain.listing import terminal
+from cnntrain.spec import spec
+
+USAGE = """\
+usage: cnntrain doctor [data_dir=…] [manual_dir=…] [--json]
+  versions, GPUs and why TensorFlow does not see one, memory, disk, the data sets that are here,
+  and a training of a few seconds; exit code 1 where something is wrong"""
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain doctor [--json]`: look, print, and return 1 if something is wrong."""
+    parser = arguments("doctor")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print(USAGE)
+        return 0
+    asked = spec(compose(given.overrides, given.config_dir).config)
+
+    from cnntrain.plans.checkup import checkup
+
+    console = terminal()
+    findings = []
+    for finding in checkup(asked, given.config_dir):  # shown one by one: some take seconds
+        findings.append(finding)
+        if not given.json:
+            mark = "ok" if finding.fix is None else "!!"
+            lines = f"{mark}  {finding.what:<12}{finding.said}"
+            if finding.fix:
+                lines += f"\n{'':<16}fix: {finding.fix}"
+            console.print(Text(lines), highlight=False, soft_wrap=True)
+    wrong = [finding for finding in findings if finding.fix]
+    if given.json:
+        listed = {finding.what: asdict(finding) for finding in findings}
+        print(json.dumps({"well": not wrong, "findings": listed}, indent=2))
+    else:
+        print(f"\n{len(wrong)} to fix." if wrong else "\nAll is well.")
+    return 1 if wrong else 0

@@ -1,0 +1,1 @@
+"""What came out: runs read back, compared, and drawn."""

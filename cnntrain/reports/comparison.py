@@ -1,0 +1,208 @@
+"""Runs side by side: what differs between them, and their numbers over seeds, sorted."""
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cnntrain.components import GROUPS
+from cnntrain.errors import SpecError, nearest
+from cnntrain.reports.results import Result
+from cnntrain.spec import WITHOUT_EFFECT
+
+NUMBERS = (
+    "valid.accuracy", "valid.loss", "test.accuracy", "test.loss", "train.accuracy", "train.loss",
+    "best_epoch", "last_epoch", "seconds",
+)  # fmt: skip
+ABSENT = "–"  # a setting that a run does not have
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seed."""
+
+    settings: Mapping[str, Any]  # those that differ between groups
+    results: Sequence[Result]
+
+    def values(self, number: str) -> list[float]:
+        """What its runs have of a number, each where it is known."""
+        return [r.numbers[number] for r in self.results if number in r.numbers]
+
+    def mean(self, number: str) -> float | None:
+        values = self.values(number)
+        return statistics.fmean(values) if values else None
+
+    def deviation(self, number: str) -> float | None:
+        """The sample standard deviation over seeds; None for less than two runs."""
+        values = self.values(number)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={text(value)}" for key, value in self.settings.items()) or "all"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, and the number that they are sorted by."""
+
+    results: Sequence[Result]
+    sorted_by: str
+
+    @cached_property
+    def differences(self) -> dict[str, list[Any]]:
+        """Each setting that is not the same in all runs, with the value of each run."""
+        keys = sorted({key for result in self.results for key in result.settings}, key=order)
+        values = {key: [r.settings.get(key, ABSENT) for r in self.results] for key in keys}
+        return {
+            key: found
+            for key, found in values.items()
+            if not is_without_effect(key) and len(self.known(found)) > 1
+        }
+
+    def known(self, values: Sequence[Any]) -> set[str]:
+        """The values, as texts, of the runs whose settings are known."""
+        pairs = zip(values, self.results, strict=True)
+        return {text(value) for value, result in pairs if result.settings}
+
+    @cached_property
+    def varied(self) -> list[str]:
+        """The settings that tell the groups apart: not the seed, nor what an option brings along.
+
+        A knob is left out if every run of the same option has the same value of it.
+        """
+        return [
+            key
+            for key, values in self.differences.items()
+            if key != "seed" and not self.is_brought(key, values)
+        ]
+
+    def is_brought(self, key: str, values: Sequence[Any]) -> bool:
+        group, _, knob = key.partition(".")
+        if not knob or group not in GROUPS or group not in self.differences:
+            return False
+        pairs = [
+            (chosen, text(value))
+            for chosen, value, result in zip(
+                self.differences[group], values, self.results, strict=True
+            )
+            if result.whole
+        ]
+        return len(set(pairs)) == len({chosen for chosen, _ in pairs})
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The groups, the best first; those without the number last."""
+        members: dict[tuple[object, ...], list[Result]] = {}
+        for result in self.results:
+            values = [text(result.settings.get(key, ABSENT)) for key in self.varied]
+            own = "" if result.settings else result.folder  # of which nothing is known
+            members.setdefault((own, *values), []).append(result)
+        groups = [
+            Group({key: rs[0].settings.get(key, ABSENT) for key in self.varied}, rs)
+            for rs in members.values()
+        ]
+        return sorted(groups, key=self.rank)
+
+    def rank(self, group: Group) -> tuple[bool, float, float]:
+        """The mean, the loss where means are the same, as `best.keras` is chosen; none is last."""
+        mean, tie = (
+            group.mean(n) for n in (self.sorted_by, self.sorted_by.replace("accuracy", "loss"))
+        )
+        if mean is None:
+            return True, 0, 0
+        return False, -mean if rises(self.sorted_by) else mean, tie or 0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a run, in the order of the groups: how it ended, what is varied, its numbers."""
+        keys = [*self.varied, "seed"]
+        return [
+            {"run": str(result.folder), "status": result.status, "reason": result.reason}
+            | {key: result.settings.get(key) for key in keys}
+            | {number: result.numbers.get(number) for number in NUMBERS}
+            for group in self.groups
+            for result in group.results
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it for scripts."""
+        return {
+            "sorted_by": self.sorted_by,
+            "varied": self.varied,
+            "groups": [as_json(group) for group in self.groups],
+            "runs": self.rows(),
+            "differences": self.differences,
+        }
+
+    def as_csv(self) -> str:
+        """The rows of the runs as CSV."""
+        rows, out = self.rows(), io.StringIO()
+        writer = csv.DictWriter(out, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
+        return out.getvalue()
+
+
+def compared(results: Sequence[Result], sort: str | None) -> Comparison:
+    """Return a comparison, sorted by a number or by what most runs monitor."""
+    if sort is not None and sort not in NUMBERS:
+        close = nearest(sort, NUMBERS)
+        raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
+    return Comparison(results, sort or statistics.mode(result.monitor for result in results))
+
+
+def as_json(group: Group) -> dict[str, Any]:
+    numbers = {
+        number: {"mean": group.mean(number), "std": group.deviation(number), "runs": len(values)}
+        for number in NUMBERS
+        if (values := group.values(number))
+    }
+    names = [str(result.folder) for result in group.results]
+    return {"settings": dict(group.settings), "runs": names, **numbers}
+
+
+def rises(number: str) -> bool:
+    """Whether more of it is better."""
+    return number.endswith("accuracy")
+
+
+def is_without_effect(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
+
+
+def order(key: str) -> tuple[int, str]:
+    """Groups and their knobs first, in their order, then the other settings."""
+    groups = [*GROUPS]
+    group = key.partition(".")[0]
+    return (groups.index(group) if group in groups else len(groups), key)
+
+
+def text(value: Any) -> str:
+    """A setting as the command line has it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def cell(value: Any) -> Any:
+    return "" if value is None else text(value) if isinstance(value, list | dict) else value
+
+
+def distinct(values: Iterable[Any]) -> list[str]:
+    """Values as texts, each once; numbers in their order, others as they came."""
+    found = {text(value): value for value in values}
+    if all(is_number(value) for value in found.values()):
+        return sorted(found, key=lambda shown: found[shown])
+    return [*found]
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)

@@ -1,0 +1,99 @@
+"""A comparison as a page, and as files for scripts: sweep.html, sweep.csv, sweep.json."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cnntrain import runs
+from cnntrain.reports import charts, webpage
+from cnntrain.reports import comparison_tables as tables
+from cnntrain.reports.comparison import Comparison, text
+from cnntrain.reports.results import Result
+
+
+def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:
+    """Write STEM.csv, STEM.json and STEM.html into a folder."""
+    runs.replace(folder / f"{stem}.csv", comparison.as_csv())
+    runs.write_json(folder / f"{stem}.json", comparison.as_json())
+    shown = context(comparison, folder, title, again)
+    webpage.write(folder / f"{stem}.html", "comparison.html.j2", shown)
+
+
+def context(comparison: Comparison, folder: Path, title: str, again: str) -> dict[str, Any]:
+    """What the template shows."""
+    headings, rows = tables.cells(comparison)
+    names, differences = tables.difference_cells(comparison)
+    keys = headings[: -len(tables.HEADINGS)]
+    return {
+        "title": title,
+        "again": again,
+        "eyebrow": eyebrow(comparison),
+        "lead": lead(comparison),
+        "order": tables.order(comparison),
+        "keys": keys,
+        "headings": headings[len(keys) :],
+        "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
+        "unfinished": [r for r in comparison.results if r.status not in tables.GOOD],
+        "landscape": charts.landscape(comparison),
+        "landscape_caption": caption(comparison),
+        "curves": curves(comparison),
+        "difference_headings": names,
+        "differences": differences,
+        "runs": [listed(result, folder) for group in comparison.groups for result in group.results],
+    }
+
+
+def eyebrow(comparison: Comparison) -> str:
+    """How many runs there are, and in how many groups."""
+    results, groups = comparison.results, comparison.groups
+    line = f"{len(results)} runs" if len(results) != 1 else "1 run"
+    if len(groups) < len(results):
+        line += f" in {len(groups)} groups that differ in more than the seed"
+    return line
+
+
+def lead(comparison: Comparison) -> str:
+    """The result in a sentence."""
+    best = comparison.groups[0]
+    mean = best.mean(comparison.sorted_by)
+    if mean is None:
+        return "No run has a number to show yet."
+    name = str(best) if comparison.varied else best.results[0].name
+    return (
+        f"{name} is in front: {comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}."
+    )
+
+
+def caption(comparison: Comparison) -> str:
+    number = comparison.sorted_by
+    match len(comparison.varied):
+        case 1:
+            return f"{number} of every run, and the mean of each value."
+        case 2:
+            return f"The mean {number} over seeds."
+    return (
+        f"A line for each combination, coloured by its mean {number}. Drag along an axis to choose."
+    )
+
+
+def curves(comparison: Comparison) -> list[charts.Figure]:
+    """The curves that the runs have, what they are sorted by first."""
+    wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
+    known = {key for result in comparison.results for row in result.history[:1] for key in row}
+    shown = [key for key in dict.fromkeys(wanted) if key in known][:2]
+    return [charts.curves(comparison, key) for key in shown]
+
+
+def listed(result: Result, folder: Path) -> dict[str, Any]:
+    """A run's row, with a link to its own page where that is there."""
+    page, numbers = result.folder / "report.html", result.numbers
+    link = quote(os.path.relpath(page, folder)) if page.is_file() else None
+    accuracies = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
+    cells = [
+        text(result.settings.get("seed", tables.ABSENT)),
+        tables.whole(numbers.get("best_epoch")),
+        *(tables.ABSENT if value is None else f"{value:.4f}" for value in accuracies),
+        tables.duration(result.seconds),
+    ]
+    return {"name": result.name, "link": link, "status": result.status, "cells": cells}

@@ -1,0 +1,154 @@
+"""A comparison as people read it in a terminal: a table of groups, reasons, differences."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.console import Group as Stack
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from cnntrain.reports.comparison import ABSENT, Comparison, Group, distinct, text
+from cnntrain.reports.results import Result
+
+WIDTH = 100  # of what is no terminal
+RUNS = 5  # beside each other in the table of differences
+SHOWN = {
+    "valid.accuracy": "valid accuracy",
+    "valid.loss": "valid loss",
+    "test.accuracy": "test accuracy",
+}
+# What a narrow terminal is not shown, the first first.
+GOOD = ("finished", "pruned")  # ends that need no reason
+GIVE_WAY = ("last epoch", "valid loss", "time", "runs")
+HEADINGS = ("runs", *SHOWN.values(), "last epoch", "time")
+
+
+def terminal() -> Console:
+    """The terminal, or for a pipe one of 100 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def show(comparison: Comparison, width: int, differences: bool) -> Stack:
+    """All there is to print; `differences` adds where the specs differ."""
+    parts: list[Table | Text] = [groups(comparison, width), Text(order(comparison))]
+    unfinished = [r for r in comparison.results if r.status not in GOOD]
+    if unfinished:
+        lines = "\n".join(["", *map(unfinished_line, unfinished)])
+        parts.append(Text(lines, no_wrap=True, overflow="ignore"))
+    if differences:
+        parts += [Text(), differing(comparison)]
+    return Stack(*parts)
+
+
+def order(comparison: Comparison) -> str:
+    several = any(len(group.results) > 1 for group in comparison.groups)
+    line = f"The best first, by {comparison.sorted_by} of the best epoch"
+    if not comparison.sorted_by.startswith("valid."):
+        line = f"Sorted by {comparison.sorted_by}"
+    return line + ("; mean ± standard deviation over seeds." if several else ".")
+
+
+def unfinished_line(result: Result) -> str:
+    return f"{result.name}: {result.status}" + (f": {result.reason}" if result.reason else "")
+
+
+def groups(comparison: Comparison, width: int) -> Table:
+    """A row a group: what tells it apart, and the numbers that `width` columns have room for."""
+    headings, rows = cells(comparison)
+    names = len(headings) - len(HEADINGS)
+    for heading in GIVE_WAY:
+        if wide(headings, rows) > width:
+            place = headings.index(heading)
+            headings, *rows = ([*row[:place], *row[place + 1 :]] for row in (headings, *rows))
+    if wide(headings, rows) > width:  # so many settings that one column must fold them
+        rows = [[str(g), *row[names:]] for g, row in zip(comparison.groups, rows, strict=True)]
+        headings, names = ["settings", *headings[names:]], 1
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, heading in enumerate(headings):
+        left = place < names
+        table.add_column(escape(heading), justify="left" if left else "right", no_wrap=not left)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def wide(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The columns of a terminal that a table takes."""
+    return sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+
+
+def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: what is varied, then the numbers; runs are named where nothing is."""
+    rows = [
+        [
+            *([text(value) for value in group.settings.values()] or [group.results[0].name]),
+            runs(group),
+            *(spread(group, number) for number in SHOWN),
+            whole(group.mean("last_epoch")),
+            duration(group.mean("seconds")),
+        ]
+        for group in comparison.groups
+    ]
+    return [*(comparison.varied or ["run"]), *HEADINGS], rows
+
+
+def runs(group: Group) -> str:
+    """How many runs a group has, and how many of them finished, if not all did."""
+    done = sum(result.status == "finished" for result in group.results)
+    return str(done) if done == len(group.results) else f"{done} of {len(group.results)}"
+
+
+def spread(group: Group, number: str) -> str:
+    """0.9375, or 0.9375 ± 0.0120 over seeds."""
+    mean, deviation = group.mean(number), group.deviation(number)
+    if mean is None:
+        return ABSENT
+    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
+
+
+def whole(number: float | None) -> str:
+    return ABSENT if number is None else f"{number:.0f}" if number % 1 == 0 else f"{number:.1f}"
+
+
+def duration(seconds: float | None) -> str:
+    """12.3 s, 4 min 05 s, 2 h 07 min."""
+    if seconds is None:
+        return ABSENT
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def differing(comparison: Comparison) -> Table:
+    """Where the specs differ, as a table."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("setting", no_wrap=True)
+    headings, rows = difference_cells(comparison)
+    for heading in headings:
+        table.add_column(escape(heading), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
+
+
+def difference_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: a column a run, or for many runs one with the values that there are."""
+    side_by_side = len(comparison.results) <= RUNS
+    headings = names(comparison.results) if side_by_side else ["values"]
+    rows = []
+    for key, values in comparison.differences.items():
+        shown = [text(value) for value in values] if side_by_side else [", ".join(distinct(values))]
+        rows.append([key, *shown])
+    return headings, rows
+
+
+def names(results: Sequence[Result]) -> list[str]:
+    """The names of runs, with their parent where that is needed to tell them apart."""
+    short = [result.name for result in results]
+    if len(set(short)) == len(short):
+        return short
+    return [f"{result.folder.parent.name}/{result.name}" for result in results]

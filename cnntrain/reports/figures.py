@@ -1,0 +1,111 @@
+"""The figures of a run as PNG files, for slides and papers: curves and confusion by matplotlib."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cnntrain.contact_sheet import Tile, contact_sheet
+from cnntrain.reports.results import Result
+from cnntrain.reports.scoring import Scores
+
+NAMED = 30  # classes; more are not named along the axes of a matrix
+INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
+DPI = 150
+ACROSS = 8
+
+
+def write(
+    folder: Path,
+    result: Result,
+    phases: Sequence[int],
+    scores: Scores | None,
+    pictures: Mapping[str, np.ndarray],
+    shown: Mapping[str, Any],
+) -> None:
+    """Write into a folder what there is: curves, confusion, predictions, mistakes, …"""
+    folder.mkdir(exist_ok=True)
+    if result.history:
+        save(curves(result, phases), folder / "curves.png")
+    if scores is not None and len(scores.support) <= 4 * NAMED:
+        save(confusion(scores.confusion, [row["name"] for row in shown["classes"]]),
+             folder / "confusion.png")  # fmt: skip
+    for name, stem in (("sample", "predictions"), ("mistakes", "mistakes")):
+        if tiles := shown[name]:
+            sheet([[tile(t)] for t in tiles], stem, folder)
+    if shown["draws"]:
+        blocks = [
+            [
+                Tile(image, [line])
+                for image, line in zip(d["arrays"], [d["label"], *d["texts"]], strict=True)
+            ]
+            for d in shown["draws"]
+        ]
+        sheet(blocks, "augmentation", folder, 2)
+    if "filters" in pictures:
+        sheet([[Tile(image, [])] for image in as_images(pictures["filters"])], "filters", folder)
+
+
+def sheet(blocks: Sequence[Sequence[Tile]], stem: str, folder: Path, across: int = ACROSS) -> None:
+    contact_sheet([stem], blocks, across).save(folder / f"{stem}.png")
+
+
+def tile(shown: Mapping[str, Any]) -> Tile:
+    mark = "" if shown["right"] else f"taken for {shown['guess']}"
+    return Tile(shown["array"], [shown["label"], mark])
+
+
+def as_images(kernels: np.ndarray) -> list[np.ndarray]:
+    """Kernels (n, h, w, 1 or 3) as images uint8: 0 is grey, the largest of each white or black."""
+    largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    shares = kernels / np.where(largest > 0, largest, 1)
+    return [*np.round(127.5 + 127.5 * shares).astype(np.uint8)]
+
+
+def save(figure: Figure, file: Path) -> None:
+    figure.savefig(file, dpi=DPI, facecolor="white")
+
+
+def curves(result: Result, phases: Sequence[int]) -> Figure:
+    """Loss, accuracy and rate over the epochs."""
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    parts = {"loss": ("train.loss", "valid.loss"), "accuracy": ("train.accuracy", "valid.accuracy")}
+    epochs = [row["epoch"] for row in result.history]
+    for axes, (title, keys) in zip(
+        figure.subplots(1, 3), [*parts.items(), ("learning rate", ("learning_rate",))], strict=True
+    ):
+        for key, color in zip(keys, (WARM, ACCENT), strict=False):
+            if key in result.last:
+                values = [row.get(key, np.nan) for row in result.history]
+                axes.plot(epochs, values, color=color, label=key.partition(".")[0])
+        for epoch in phases:
+            axes.axvline(epoch, color="#999999", linewidth=0.8, linestyle=":")
+        axes.set_title(title, fontsize=11, color=INK)
+        axes.set_xlabel("epoch")
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(keys) > 1:
+            axes.legend(frameon=False)
+    return figure
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """Shares of each true class, with the counts where there is room."""
+    count = len(names)
+    side = min(12, 3 + 0.35 * count)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if count <= NAMED:
+        axes.set_xticks(range(count), names, rotation=90)
+        axes.set_yticks(range(count), names)
+        for (row, column), number in np.ndenumerate(matrix):
+            if number:
+                dark = shares[row, column] > 0.5
+                axes.text(column, row, str(number), ha="center", va="center", fontsize=7,
+                          color="white" if dark else INK)  # fmt: skip
+    return figure

@@ -1,0 +1,100 @@
+"""`cnntrain report` and `cnntrain compare`: what came out, read from the directories of runs."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnntrain.arguments import Parser, arguments
+from cnntrain.errors import SpecError
+from cnntrain.reports import comparison_tables as tables
+from cnntrain.reports.comparison import Comparison, compared, text
+from cnntrain.reports.comparison_page import write_all
+from cnntrain.reports.results import gathered, is_sweep, read
+from cnntrain.runs import finite
+
+REPORT = (
+    "usage: cnntrain report RUN [--output FOLDER] [--json]",
+    "         report.html and figures/ of a run, as far as it is",
+    "       cnntrain report SWEEP [--sort NUMBER] [--output FOLDER] [--json]",
+    "         a table, sweep.csv, sweep.json and sweep.html of its jobs",
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain report RUN | SWEEP`: make its page again, and print what it says."""
+    parser = parser_of("report")
+    parser.add_argument("path", nargs="?")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print("\n".join(REPORT))
+        return 0
+    if given.path is None:
+        raise SpecError("no run is named", "the directory of a run or a sweep", REPORT[0][7:])
+    path, output = Path(given.path), folder_for(given.output)
+    if is_sweep(path):
+        return report_sweep(path, given.sort, output, given.json)
+    if given.sort is not None:
+        raise SpecError("--sort is given for a run", "a sweep, whose jobs are sorted")
+    return report_run(path, output, given.json)
+
+
+def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: bool) -> int:
+    """Write and print what came out of a sweep."""
+    comparison = summarise(path, sort, output)
+    if as_json:
+        print(json.dumps(finite(comparison.as_json()), indent=2))
+        return 0
+    console = tables.terminal()
+    console.print(tables.show(comparison, console.width, differences=False))
+    print((output or path) / "sweep.html")
+    return 0
+
+
+def report_run(path: Path, output: Path | None, as_json: bool) -> int:
+    """Write the page and the figures of a run, and print its numbers."""
+    from cnntrain.reports.run_page import write
+
+    result = read(path)
+    page = write(path, output)
+    if as_json:
+        facts = {"run": str(path), "status": result.status, "reason": result.reason}
+        print(json.dumps(finite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2))
+        return 0
+    numbers = ", ".join(f"{key} {text(value)}" for key, value in result.numbers.items())
+    print(f"{path} is {result.status}" + (f": {result.reason}" if result.reason else ""))
+    print("\n".join(line for line in (numbers, str(page)) if line))
+    return 0
+
+
+def parser_of(verb: str) -> Parser:
+    parser = arguments(verb)
+    parser.add_argument("--sort")
+    parser.add_argument("--output")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def summarise(sweep: Path, sort: str | None = None, output: Path | None = None) -> Comparison:
+    """Write sweep.csv, sweep.json and sweep.html of a sweep's jobs; return the comparison.
+
+    They go into the sweep's directory, or into `output`. A job without numbers is a row too.
+    """
+    comparison = compared(gathered([sweep]), sort)
+    title = sweep.resolve().name
+    write_all(comparison, output or sweep, "sweep", title, f"report {sweep}")
+    return comparison
+
+
+def folder_for(path: str | None) -> Path | None:
+    """A folder to write into, made if need be; SpecError where that cannot be."""
+    if path is None:
+        return None
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"--output is {path}: {error.strerror}", "a folder to write into") from None
+    if not os.access(folder, os.W_OK):
+        raise SpecError(f"--output is {path}, which cannot be written to", "a folder of yours")
+    return folder

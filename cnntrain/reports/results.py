@@ -1,0 +1,252 @@
+"""What runs left behind: how each ended, its settings, its curves and its numbers.
+
+Nothing here needs TensorFlow or the data. What is named is read strictly (SpecError); what lies in
+a sweep is read as far as it goes, because a damaged job must not hide the others.
+"""
+
+import contextlib
+import csv
+import functools
+import json
+import math
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from cnntrain import catalogue
+from cnntrain.components import GROUPS
+from cnntrain.errors import SpecError
+from cnntrain.reading import found, mapping, read_config, read_record
+from cnntrain.runs import Run
+from cnntrain.spec import flat
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run, finished or not.
+
+    `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
+    to. `test` holds the numbers of the weights that validation chose.
+    """
+
+    folder: Path
+    status: str  # finished, running, interrupted, failed, killed, unreadable, or a job's state
+    reason: str = ""  # why it is not finished
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Row] = ()
+    test: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    whole: bool = True  # whether its spec is known, not just what was varied
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def monitor(self) -> str:
+        return str(self.settings.get("monitor", "valid.accuracy"))
+
+    @property
+    def best(self) -> Row:
+        """The row of the epoch that the monitor chose, or the last without validation."""
+        rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
+        if not rows:
+            return self.last
+        sign = -1 if self.monitor.endswith("accuracy") else 1
+        tie = self.monitor.replace("accuracy", "loss")
+        return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
+
+    @property
+    def last(self) -> Row:
+        return self.history[-1] if self.history else {}
+
+    @property
+    def numbers(self) -> Row:
+        """Its numbers by name: those of the best epoch, of the test split, epochs and seconds."""
+        found = {key: value for key, value in self.best.items() if key.startswith("valid.")}
+        found |= {key: value for key, value in self.last.items() if key.startswith("train.")}
+        found |= {f"test.{key}": value for key, value in self.test.items()}
+        if self.history:
+            found |= {"last_epoch": self.last["epoch"], "best_epoch": self.best["epoch"]}
+        if self.seconds is not None:
+            found["seconds"] = self.seconds
+        return {key: value for key, value in found.items() if math.isfinite(value)}
+
+
+def read(folder: Path) -> Result:
+    """Return the run in a directory, or raise SpecError: it is none, is newer, or is damaged."""
+    run = Run(found(str(folder)))
+    record, config = read_record(run), read_config(run)
+    report = mapping(run.report) if run.report.is_file() else {}
+    tests = report.get("test", {})
+    status, reason = ended(record)
+    history = table(folder / "history.csv")
+    return Result(
+        folder,
+        status,
+        reason,
+        settings(config, record.get("overrides", ())),
+        history,
+        tests.get("best") or tests.get("final") or {},
+        seconds(report, history),
+    )
+
+
+def ended(record: Mapping[str, Any]) -> tuple[str, str]:
+    """How a run ended, and why; a process that died without a word was killed."""
+    status = str(record.get("status", "unreadable"))
+    here = record.get("host") == socket.gethostname()
+    if status == "running" and here and not psutil.pid_exists(int(record.get("pid", 0))):
+        return "killed", "its process is gone"
+    return status, str(record.get("error") or "")
+
+
+def table(file: Path) -> list[Row]:
+    """The rows of a CSV file of numbers; one that a crash cut short is left out."""
+    if not file.is_file():
+        return []
+    rows = []
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        for row in csv.DictReader(lines):
+            with contextlib.suppress(ValueError):
+                if None not in row.values():
+                    rows.append({key: number(value) for key, value in row.items()})
+    return rows
+
+
+def number(written: str) -> float:
+    """A number as it was written: whole ones stay whole."""
+    return int(written) if written.isdecimal() else float(written)
+
+
+def seconds(report: Mapping[str, Any], history: Sequence[Row]) -> float | None:
+    """The seconds of the whole run, or of the epochs that it has made."""
+    total = report.get("seconds", {}).get("total")
+    return total if total is not None else sum(row.get("seconds", 0) for row in history) or None
+
+
+def settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A run's settings by dotted key, each group's own key with the option that was chosen.
+
+    That is the one in `overrides`, those that the run was begun with, or else the nearest one.
+    """
+    found = flat(config)
+    asked = dict(word.partition("=")[::2] for word in overrides)
+    for group in GROUPS:
+        if isinstance(config.get(group), Mapping):
+            found[group] = asked.get(group) or nearest_option(group, config[group])
+            found.pop(f"{group}.name", None)
+    return found
+
+
+def nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
+    """The option of a group whose file has most knobs in common with these."""
+    name = str(knobs.get("name"))
+    common = {
+        known: sum(knobs.get(key) == value for key, value in listed.items())
+        for known, listed in named(group, name).items()
+    }
+    return max(common, key=lambda known: (common[known], known == name), default=name)
+
+
+@functools.cache
+def named(group: str, name: str) -> dict[str, dict[str, Any]]:
+    """The options of a group that are the same component, with their knobs."""
+    line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
+    files = catalogue.options(group).items()
+    return {
+        known: catalogue.load(file)
+        for known, file in files
+        if line.search(file.read_text(encoding="utf-8"))
+    }
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a directory holds runs and is none itself."""
+    plans = (folder / "sweep.yaml", folder / "jobs.json")
+    return not Run(folder).record.is_file() and (
+        any(plan.is_file() for plan in plans) or any(folder.glob("*/run.json"))
+    )
+
+
+def of_sweep(folder: Path) -> list[Result]:
+    """The jobs of a sweep in their order, those that failed, wait or are damaged among them."""
+    jobs = {path: job_of(path) for path in sorted(folder.iterdir(), key=place) if is_job(path)}
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        for listed in json.loads((folder / "jobs.json").read_text(encoding="utf-8")):
+            jobs.setdefault(folder / listed["folder"], listed)
+    return [lenient(path, job) for path, job in jobs.items()]
+
+
+def is_job(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("run.json", "job.json"))
+
+
+def place(folder: Path) -> tuple[float, str]:
+    """Where a job stands: its directory begins with its number."""
+    number = folder.name.partition("_")[0]
+    return (int(number) if number.isdecimal() else math.inf, folder.name)
+
+
+def job_of(folder: Path) -> dict[str, Any]:
+    """What the sweep wrote down of a job: its overrides, how it stands, and why."""
+    try:
+        return mapping(folder / "job.json")
+    except SpecError:
+        return {}
+
+
+def lenient(folder: Path, job: Mapping[str, Any]) -> Result:
+    """The run of a job, or why there is none; the sweep knows of ends that a run cannot record."""
+    status, reason = job.get("status"), str(job.get("reason") or "")
+    try:
+        result = read(folder)
+    except SpecError as error:
+        given = dict(map(override, job.get("overrides", [])))
+        began = Run(folder).record.is_file()
+        if began or not status:
+            status, reason = "unreadable", error.given
+        return Result(folder, status, reason, given, whole=False)
+    if status in (None, "running", "waiting") or result.status == "finished":
+        return result
+    return replace(result, status=status, reason=reason or result.reason)
+
+
+def override(word: str) -> tuple[str, Any]:
+    """The key and the value of an override of one value."""
+    key, _, value = word.partition("=")
+    try:
+        return key.lstrip("+"), yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key.lstrip("+"), value
+
+
+def gathered(paths: Sequence[Path]) -> list[Result]:
+    """The runs in directories of runs and of sweeps, each once; SpecError for any other path."""
+    found: dict[Path, Result] = {}
+    for path in paths:
+        for result in of_sweep(path) if is_sweep(path) else [read(path)]:
+            found.setdefault(result.folder.resolve(), result)
+    return completed(list(found.values()))
+
+
+def completed(results: Sequence[Result]) -> list[Result]:
+    """Jobs without a spec get the settings that all others share, beside what was varied."""
+    whole = [result.settings for result in results if result.whole]
+    shared = dict(whole[0]) if whole else {}
+    for other in whole[1:]:
+        shared = {key: value for key, value in shared.items() if other.get(key, ...) == value}
+    return [
+        result
+        if result.whole or not result.settings
+        else replace(result, settings={**shared, **result.settings})
+        for result in results
+    ]

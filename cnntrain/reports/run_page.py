@@ -1,0 +1,295 @@
+"""report.html: a run on one page, made of what lies in its directory; with figures/ as PNG.
+
+What a run has not left yet, or an old one never did, is left out of the page.
+"""
+
+import contextlib
+import io
+import shlex
+import zipfile
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnntrain.reading import mapping
+from cnntrain.reports import charts, figures, webpage
+from cnntrain.reports.comparison_tables import ABSENT, duration
+from cnntrain.reports.network_diagram import diagram
+from cnntrain.reports.results import Result, read, table
+from cnntrain.reports.scoring import scores
+from cnntrain.runs import Run
+
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
+PARTS = {
+    "data": "reading the data", "build": "building the network", "train": "training",
+    "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
+}  # fmt: skip
+SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
+
+
+def write(folder: Path, output: Path | None = None) -> Path:
+    """Write report.html and figures/ of a run; return the page's path.
+
+    Raises SpecError if the directory holds no run, a damaged or a newer one.
+    """
+    result, run, out = read(folder), Run(folder), output or folder
+    left = Left(run)
+    page = out / "report.html"
+    shown = context(result, run, left)
+    webpage.write(page, "run.html.j2", shown)
+    figures.write(out / "figures", result, left.phases, shown["scores"], left.pictures, shown)
+    return page
+
+
+class Left:
+    """The files of a run beside its history."""
+
+    def __init__(self, run: Run):
+        self.record = mapping(run.record)
+        self.report = mapping(run.report) if run.report.is_file() else {}
+        network = run.folder / "network.json"
+        self.network = mapping(network) if network.is_file() else None
+        self.predictions = arrays(run.folder / "predictions.npz")
+        self.pictures = arrays(run.folder / "pictures.npz")
+        self.steps = table(run.folder / "steps.csv")
+        self.names: list[str] = self.record.get("class_names") or []
+        self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
+
+
+def arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; none if it is not there or damaged."""
+    with contextlib.suppress(*UNREADABLE), np.load(file, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
+    return {}
+
+
+def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
+    """What the template shows."""
+    marked = scores(left.predictions, len(left.names)) if left.predictions else None
+    return {
+        "again": f"report {run.folder}",
+        "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
+        "result": result,
+        "eyebrow": eyebrow(result, left),
+        "lead": lead(result, left),
+        "command": command(left.record),
+        "numbers": headline(result, left),
+        "weights": weights(left.report),
+        "warnings": warnings(run),
+        "curves": curves(result, left),
+        "scores": marked,
+        "confusion": charts.confusion(marked.confusion, left.names) if marked else None,
+        "classes": marked.rows(left.names) if marked else [],
+        "mistakes": tiles(left, "mistake_images", "mistakes"),
+        "sample": tiles(left, "sample_images", "sample"),
+        "draws": draws(left),
+        "augmentation": result.settings.get("augmentation"),
+        "filters": filters(left.pictures.get("filters")),
+        "network": left.network,
+        "diagram": diagram(left.network["layers"]) if left.network else None,
+        "spec": run.spec.read_text(encoding="utf-8"),
+        "environment": environment(left.record),
+        "throughput": throughput(result, left),
+    }
+
+
+def eyebrow(result: Result, left: Left) -> str:
+    began = left.record.get("started", "")[:16].replace("T", " ")
+    return " · ".join(part for part in (result.folder.resolve().name, began) if part)
+
+
+def command(record: Mapping[str, Any]) -> str:
+    """The command that makes the run again, wherever that one lies."""
+    words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
+    return shlex.join(["cnntrain", *words])
+
+
+def lead(result: Result, left: Left) -> str:
+    """What was trained on what, how far, and how it ended, in two sentences."""
+    epochs = int(result.last.get("epoch", 0))
+    planned = result.settings.get("epochs")
+    far = f"{epochs} epochs" if epochs == planned else f"{epochs} of {planned} epochs"
+    device = left.record.get("device", {}).get("kind")
+    where = f" on a {device}" if device else ""
+    lines = [f"{far} in {duration(result.seconds)}{where}; the run is {result.status}."]
+    if sizes := left.record.get("data", {}).get("sizes"):
+        counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
+        lines.append(f"{len(left.names)} classes; {counts} images.")
+    return " ".join(lines)
+
+
+def headline(result: Result, left: Left) -> list[dict[str, str]]:
+    """The numbers at the top."""
+    numbers, report = result.numbers, left.report
+    found = []
+    chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
+    for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', ABSENT)}")):
+        if f"{part}.accuracy" in numbers:
+            loss = f"{what}, loss {numbers[f'{part}.loss']:.4f}"
+            found.append(tile(f"{part} accuracy", percent(numbers[f"{part}.accuracy"]), loss))
+    if counts := report.get("parameters"):
+        trained = counts["trainable"]
+        small = "" if trained == counts["total"] else f"{trained:,} trainable"
+        found.append(tile("parameters", f"{counts['total']:,}", small))
+    if left.network:
+        found.append(tile("multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"))
+    if rate := speed(result, left):
+        found.append(tile("training", f"{rate:,.0f}", "images per second"))
+    return found
+
+
+def tile(name: str, value: str, small: str) -> dict[str, str]:
+    return {"name": name, "value": value, "small": small}
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def speed(result: Result, left: Left) -> float | None:
+    return left.report.get("images_per_second") or result.last.get("images_per_second")
+
+
+def weights(report: Mapping[str, Any]) -> list[list[str]]:
+    """A row for each weights that were evaluated."""
+    names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
+    names |= {"ema": "last average", "refit": "refit on train + valid"}
+    rows = []
+    for key, name in names.items():
+        if key in report.get("test", {}):
+            parts = [report.get("valid", {}).get(key), report["test"][key]]
+            cells = [f"{p[k]:.4f}" if p else ABSENT for p in parts for k in ("loss", "accuracy")]
+            rows.append([name, *cells])
+    return rows
+
+
+def warnings(run: Run) -> list[str]:
+    """What the run was warned of."""
+    if not run.log.is_file():
+        return []
+    lines = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return list(dict.fromkeys(line for line in lines if line.startswith("Warning: ")))
+
+
+def curves(result: Result, left: Left) -> list[charts.Figure]:
+    """Loss, accuracy and rate over the epochs, as far as the run is."""
+    rows = result.history
+    if not rows:
+        return []
+    objective = any(
+        abs(row.get("train.objective", row["train.loss"]) - row["train.loss"])
+        > SHARE * abs(row["train.loss"])
+        for row in rows
+    )
+    keys = ["train.loss", "valid.loss", *(["train.objective"] if objective else [])]
+    best = result.best.get("epoch")
+    rate = [
+        {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}
+        for row in left.steps
+        if rows[-1]["step"]
+    ]
+    return [
+        charts.over_epochs("loss", rows, keys, left.phases, best),
+        charts.over_epochs(
+            "accuracy", rows, ["train.accuracy", "valid.accuracy"], left.phases, best
+        ),
+        charts.over_epochs("learning rate", rate or rows, ["learning_rate"], left.phases, None),
+    ]
+
+
+def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
+    """Test images, each with its class and what the network took it for."""
+    found: list[dict[str, Any]] = []
+    if not left.predictions:
+        return found
+    for image, row in zip(left.pictures.get(images, ()), left.pictures.get(rows, ()), strict=False):
+        label = int(left.predictions["labels"][row])
+        guess = int(left.predictions["classes"][row, 0])
+        found.append(
+            {
+                "image": data_uri(image),
+                "pixelated": max(image.shape[:2]) <= PIXELATED,
+                "label": left.names[label],
+                "guess": left.names[guess],
+                "right": guess == label,
+                "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
+                "number": int(row),
+                "array": image,
+            }
+        )
+    return found
+
+
+def draws(left: Left) -> list[dict[str, Any]]:
+    """Training images, each with what augmentation makes of it."""
+    pictures = left.pictures
+    return [
+        {
+            "images": [data_uri(image) for image in images],
+            "pixelated": max(images.shape[1:3]) <= PIXELATED,
+            "label": left.names[label],
+            "texts": [str(t) for t in texts],
+            "arrays": images,
+        }
+        for images, label, texts in zip(
+            pictures.get("augmented_images", ()),
+            pictures.get("augmented_labels", ()),
+            pictures.get("augmented_texts", ()),
+            strict=False,
+        )
+    ]
+
+
+def filters(kernels: np.ndarray | None) -> list[str]:
+    """Each filter as an image, its largest weight, of either sign, at full contrast."""
+    if kernels is None:
+        return []
+    return [data_uri(image) for image in figures.as_images(kernels)]
+
+
+def data_uri(image: np.ndarray, exact: bool = False) -> str:
+    """An image (H, W, C) uint8 within the page; large ones lose what no eye sees, unless told."""
+    photo = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+    small, out = exact or max(image.shape[:2]) <= PIXELATED, io.BytesIO()
+    photo.save(out, "png") if small else photo.save(out, "jpeg", quality=85)
+    return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(out.getvalue()).decode()}"
+
+
+def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the numbers depend on beside the spec."""
+    device, git = record.get("device", {}), record.get("git")
+    changed = ", with changes" if git and git.get("dirty") else ""
+    rows = [
+        ("began", record.get("started")),
+        ("ended", record.get("ended")),
+        ("resumed", ", ".join(record.get("resumed", []))),
+        ("device", " ".join([device.get("kind", ""), *map(str, device.get("gpus", []))]).strip()),
+        ("threads", device.get("threads")),
+        ("platform", record.get("platform")),
+        *record.get("versions", {}).items(),
+        ("git commit", f"{git['commit']}{changed}" if git else None),
+        ("spec", record.get("spec_hash")),
+        ("images", record.get("data", {}).get("fingerprint")),
+    ]
+    return [(name, str(value)) for name, value in rows if value]
+
+
+def throughput(result: Result, left: Left) -> list[tuple[str, str]]:
+    """Milliseconds an image, and the seconds of the parts of the run."""
+    rows = []
+    if rate := speed(result, left):
+        rows.append(
+            ("a training step: forward, backward, update", f"{1000 / rate:.3f} ms an image")
+        )
+    if rate := left.report.get("evaluation", {}).get("images_per_second"):
+        rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
+    seconds = left.report.get("seconds", {})
+    return rows + [
+        (what, duration(seconds[name])) for name, what in PARTS.items() if name in seconds
+    ]

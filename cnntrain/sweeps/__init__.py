@@ -1,0 +1,1 @@
+"""Sweeps and searches: `cnntrain -m`, and where their jobs run."""

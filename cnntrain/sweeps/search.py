@@ -1,0 +1,197 @@
+"""Search: Optuna says what the next job is, and is told what came of it.
+
+The study is a SQLite file in the sweep's directory. The sampler is made anew for each trial, with a
+seed of its own: a search that was stopped and resumed asks for the same trials as one that was not.
+"""
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cnntrain.components import vocabulary
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Natural, Seed, convert_all
+from cnntrain.runs import Run
+from cnntrain.sweeps.board import history
+from cnntrain.sweeps.jobs import GOOD, Job, Sweep, best
+from cnntrain.sweeps.launchers import needed
+from cnntrain.sweeps.multirun import Axis
+
+OLDEST = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
+# What makes a trial short, and is left out of the command that trains the best in full.
+SHORTENING = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """How to search; `conf/hydra/sweeper/optuna.yaml` says what each setting does."""
+
+    n_trials: Count
+    seed: Seed
+    sampler: Literal["tpe", "random"]
+    random_trials: Count
+    pruner: Literal["median", "none"]
+    prune_from_trial: Natural
+    prune_from_epoch: Natural
+    params: dict[str, str]
+
+
+def search(config: Mapping[str, Any]) -> Search:
+    """The settings of a search, or SpecError."""
+    values = {key: value for key, value in config.items() if key != "name"}
+    fields = vocabulary(Path(__file__))["Search"].fields
+    return Search(**convert_all(values, fields, "hydra.sweeper"))
+
+
+def engine() -> Any:
+    """Optuna's module; SpecError if it is missing or of another time."""
+    optuna = needed("optuna")
+    if int(optuna.__version__.partition(".")[0]) < OLDEST:
+        raise SpecError(
+            f"optuna {optuna.__version__} is installed",
+            f"version {OLDEST} or newer",
+            "pip install --upgrade 'cnntrain[optuna]'",
+        )
+    return optuna
+
+
+class Trials:
+    """The jobs of a search, one after another, each from what those before it gave."""
+
+    def __init__(self, sweep: Sweep, settings: Search, axes: Sequence[Axis], monitor: str):
+        self.optuna = engine()
+        self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
+        self.sweep, self.settings, self.monitor = sweep, settings, monitor
+        self.space = {axis.key: self.distribution(axis) for axis in axes}
+        self.study = self.optuna.create_study(
+            storage=f"sqlite:///{sweep.folder / sweep.database.name}",
+            study_name="search",
+            direction="maximize" if monitor.endswith("accuracy") else "minimize",
+            pruner=self.pruner(),
+            load_if_exists=True,
+        )
+        self.at_work: dict[int, Any] = {}  # the trials of jobs, by number
+        self.told: dict[int, set[int]] = {}  # of each job the epochs that the study knows
+        self.again: list[Job] = []
+        self.take_up()
+
+    @property
+    def total(self) -> int:
+        return max(self.settings.n_trials, len(self.sweep.jobs))
+
+    def take_up(self) -> None:
+        """The trials that the study knows are jobs; those that have not ended go on."""
+        for frozen in self.study.get_trials(deepcopy=False):
+            job = self.sweep.add(self.overrides(frozen.params))
+            self.told[job.number] = set(frozen.intermediate_values)
+            if not frozen.state.is_finished():
+                self.at_work[job.number] = self.optuna.trial.Trial(self.study, frozen._trial_id)
+                self.again.append(job)
+                self.ended(job)
+        self.again = [job for job in self.again if job.number in self.at_work]
+
+    def next(self) -> Job | None:
+        """The next job: one to go on with, or a new one; None if there is no other."""
+        if self.again:
+            return self.again.pop(0)
+        number = len(self.sweep.jobs)
+        if number >= self.settings.n_trials:
+            return None
+        self.study.sampler = self.sampler(number)
+        trial = self.study.ask(self.space)
+        job = self.sweep.add(self.overrides(trial.params))
+        self.at_work[job.number], self.told[job.number] = trial, set()
+        return job
+
+    def watch(self) -> None:
+        """Tell the study of new epochs, and end the trials that it finds hopeless."""
+        for number, trial in self.at_work.items():
+            job, told = self.sweep.jobs[number], self.told[number]
+            for row in history(Run(job.folder)):
+                epoch, value = int(row["epoch"]), float(row[self.monitor])
+                if epoch in told or not math.isfinite(value):
+                    continue
+                told.add(epoch)
+                trial.report(value, epoch)
+                if job.status == "running" and trial.should_prune():
+                    reason = f"after epoch {epoch} worse than the median of the trials before"
+                    (job.folder / "prune").write_text(reason, encoding="utf-8")
+
+    def ended(self, job: Job) -> None:
+        """Tell the study how a job ended; one that was interrupted stays open."""
+        states, status = self.optuna.trial.TrialState, job.status
+        if status in ("waiting", "running", "interrupted"):
+            return
+        trial, value = self.at_work.pop(job.number), best(job)
+        if status == "finished" and value is not None:
+            self.study.tell(trial, value)
+        else:
+            self.study.tell(trial, state=states.PRUNED if status in GOOD else states.FAIL)
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The overrides of a trial: those that all have, and its own values."""
+        return [*self.sweep.plan["fixed"], *(f"{key}={params[key]}" for key in self.space)]
+
+    def distribution(self, axis: Axis) -> Any:
+        kinds = self.optuna.distributions
+        if axis.choices:
+            return kinds.CategoricalDistribution(axis.choices)
+        if axis.whole:
+            step = int(axis.step or 1)
+            return kinds.IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=step)
+        return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+    def sampler(self, number: int) -> Any:
+        """The sampler of one trial."""
+        seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
+        if self.settings.sampler == "random":
+            return self.optuna.samplers.RandomSampler(seed=seed)
+        startup = self.settings.random_trials
+        return self.optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+
+    def pruner(self) -> Any:
+        if self.settings.pruner == "none":
+            return self.optuna.pruners.NopPruner()
+        return self.optuna.pruners.MedianPruner(
+            n_startup_trials=self.settings.prune_from_trial,
+            n_warmup_steps=self.settings.prune_from_epoch,
+        )
+
+    def said(self) -> list[str]:
+        """The best trial, and the command that trains it in full."""
+        finished = [job for job in self.sweep.jobs if best(job) is not None]
+        if not finished:
+            return ["no trial finished"]
+        sign = 1 if self.monitor.endswith("accuracy") else -1
+        found = max(finished, key=lambda job: sign * (best(job) or 0))
+        kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING]
+        command = shlex.join(["cnntrain", *self.sweep.plan["flags"], *kept])
+        return [
+            f"best of {len(finished)} finished trials: {found.number}, "
+            f"{self.monitor} {best(found):.4f}, in {found.folder}",
+            f"  trained in full by  {command}",
+        ]
+
+
+def inside(axes: Sequence[Axis]) -> list[list[str]]:
+    """Overrides that show before the first trial what can be wrong with a space."""
+    first = {axis.key: axis.ends()[0] for axis in axes}
+    variants = [first | {axis.key: value} for axis in axes for value in axis.ends()]
+    return [[f"{key}={value}" for key, value in values.items()] for values in variants]
+
+
+def space(given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]) -> list[str]:
+    """What to search: what the command line names, else the ready space without what is fixed."""
+    chosen = list(given) or [
+        f"{key}={value}"
+        for key, value in ready.items()
+        if key not in [text.partition("=")[0] for text in fixed]
+    ]
+    if not chosen:
+        raise SpecError("nothing is left to search", "several values of a key", "seed=1,2,3")
+    return chosen

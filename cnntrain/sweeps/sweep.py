@@ -1,0 +1,168 @@
+"""Sweeps: `cnntrain -m`, and `cnntrain resume` of its directory.
+
+A job is the same command as a run alone, in a process of its own: it has the same weights bit for
+bit, and one that fails takes nothing with it. What a sweep knows is in files: sweep.yaml says what
+was planned, the jobs' directories how each stands. So going on is the same as beginning, with the
+jobs that are left.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import Timeout
+from rich.console import Console as RichConsole
+
+from cnntrain.components import vocabulary
+from cnntrain.compose import compose, parse
+from cnntrain.errors import SpecError
+from cnntrain.knobs import Count, Natural, convert_all
+from cnntrain.plans.batch_size import provisional
+from cnntrain.reports import comparison_tables as tables
+from cnntrain.reports.report import summarise
+from cnntrain.runs import Run
+from cnntrain.signals import Signals
+from cnntrain.spec import Spec
+from cnntrain.sweeps.board import Board
+from cnntrain.sweeps.crew import Crew, Grid, Supply
+from cnntrain.sweeps.jobs import GOOD, Job, Sweep
+from cnntrain.sweeps.launchers import launcher
+from cnntrain.sweeps.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
+from cnntrain.sweeps.search import Trials, engine, inside, search, space
+from cnntrain.training import check_here
+
+ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How jobs are run; `conf/config.yaml` says what each does."""
+
+    jobs: Count
+    gpus: Literal["auto"] | list[Natural] | None
+    on_error: Literal["continue", "stop"]
+    retry_oom: bool
+
+
+def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
+    """Check every job, run them, and show what came out.
+
+    Returns 0, or 1 if a job failed. A mistake in any job is answered before the first begins.
+    """
+    asked = machinery([text for text in overrides if of_a_sweep(text)], config_dir)
+    theirs = [text for text in overrides if not of_a_sweep(text)]
+    fixed, varied = [t for t in theirs if not several(t)], [t for t in theirs if several(t)]
+    settings_of(asked.settings)
+    plan: dict[str, Any] = {
+        "overrides": list(overrides),
+        "flags": ["--config-dir", str(Path(config_dir).absolute())] if config_dir else [],
+        "cwd": str(Path.cwd()),
+        "sweep": asked.settings,
+        "launcher": asked.launcher,
+        "sweeper": asked.sweeper,
+    }
+    if asked.sweeper["name"] == "optuna":
+        varied = space(varied, fixed, search(asked.sweeper).params)
+        tried, planned = [fixed + words for words in inside(axes(varied, config_dir))], []
+        plan |= {"fixed": fixed, "space": varied}
+    else:
+        planned = tried = jobs(theirs, config_dir)
+    checked = [provisional(compose(words, config_dir).config) for words in tried]
+    for job in checked:
+        check_here(job)
+    plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
+    launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
+    if "space" in plan:
+        engine()
+    begun = Sweep.begin(asked.folder, plan, planned)
+    return run(begun)
+
+
+def monitored(checked: Sequence[Spec]) -> str:
+    """The one value by which the jobs are compared."""
+    names = sorted({job.monitor for job in checked})
+    if len(names) > 1:
+        raise SpecError(f"monitor differs between jobs: {', '.join(names)}", "one monitor for all")
+    return names[0]
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    fields = vocabulary(Path(__file__))["Settings"].fields
+    return Settings(**convert_all(values, fields, "sweep"))
+
+
+def resume(folder: Path, overrides: Sequence[str]) -> int:
+    """`cnntrain resume SWEEP`: run what is missing, go on with what was interrupted.
+
+    A job that is done is not touched. What runs the jobs may change, and how many trials there are.
+    """
+    begun = Sweep.reopen(folder)
+    for override in map(parse, overrides):
+        section, _, key = override.key_or_group.rpartition(".")
+        part = {"sweep": "sweep", "hydra.sweeper": "sweeper"}.get(section, "")
+        if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
+            raise SpecError(
+                f"{override.key_or_group} cannot change within a sweep",
+                [*(f"sweep.{name}" for name in begun.plan["sweep"]), "hydra.sweeper.n_trials"],
+            )
+        begun.plan[part][key] = override.value()
+    settings_of(begun.plan["sweep"])
+    if searched(begun):
+        search(begun.plan["sweeper"])
+    begun.write()
+    return run(begun)
+
+
+def searched(sweep: Sweep) -> bool:
+    return sweep.plan["sweeper"]["name"] == "optuna"
+
+
+def wait_for_orphan(job: Job) -> None:
+    """A job whose sweep was killed writes its state and leaves; then its run is free."""
+    lock = Run(job.folder).lock
+    if not job.folder.is_dir() or not Path(lock.lock_file).exists():
+        return
+    try:
+        lock.acquire(timeout=ORPHAN_SECONDS)
+        lock.release()
+    except Timeout:
+        raise SpecError(
+            f"{job.folder} is being trained by another process",
+            "jobs that nothing is at work on",
+            "wait for it, or stop it",
+        ) from None
+
+
+def run(sweep: Sweep) -> int:
+    """Run the jobs that are left; show what came out; return 0, or 1 if a job failed."""
+    settings, monitor = settings_of(sweep.plan["sweep"]), sweep.plan["monitor"]
+    supply: Supply = Grid(sweep)
+    if searched(sweep):
+        found = axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        supply = Trials(sweep, search(sweep.plan["sweeper"]), found, monitor)
+    for job in sweep.left():
+        wait_for_orphan(job)
+    try:
+        with Signals() as signals, Board(sweep, supply.total, monitor, RichConsole()) as board:
+            Crew(sweep, supply, settings.jobs, settings.gpus).work(signals, board)
+    finally:
+        sweep.summarise()
+        sweep.stop.unlink(missing_ok=True)
+    if signals.received:
+        print(f"Interrupted; cnntrain resume {sweep.folder} goes on.", file=sys.stderr)
+    signals.leave()
+    conclude(sweep, supply)
+    return 0 if all(job.status in GOOD for job in sweep.jobs) else 1
+
+
+def conclude(sweep: Sweep, supply: Supply) -> None:
+    """Show what came out, with what failed and why, and the best of a search; write its page."""
+    comparison, console = summarise(sweep.folder), tables.terminal()
+    console.print(tables.show(comparison, console.width, differences=False))
+    for line in supply.said():
+        print(line)
+    if any(job.status not in GOOD for job in sweep.left()):
+        print(f"cnntrain resume {sweep.folder} runs what is missing")
+    print(f"results in {sweep.folder / 'sweep.html'}")
