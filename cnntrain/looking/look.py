@@ -110,15 +110,7 @@ def the_picture(
     if test is not None:
         if images:
             raise SpecError(f"{images[0]} and --test {test} are both given", "one picture")
-        count = classifier.record.get("data", {}).get("sizes", {}).get("test", 0)
-        if not 0 <= test < count:
-            raise SpecError(f"--test is {test}", f"the number of a test image, 0 to {count - 1}")
-        if not is_here(asked):
-            raise SpecError(
-                f"the run's data is not in data_dir={asked.data_dir}",
-                "the images that the run was tested on, or a photo",
-                "data_dir=FOLDER, where they lie",
-            )
+        check_test(test, classifier, asked)
         return Given(f"test image {test}", f"test_{test}", test=test)
     if not images:
         raise SpecError("no image is named", "one photo, or --test N", "cnntrain look --help")
@@ -131,6 +123,25 @@ def the_picture(
     name = "standard_input" if images[0] == "-" else Path(images[0]).stem
     origin = "-" if images[0] == "-" else str(Path(images[0]).resolve())
     return Given(origin, name, photos)
+
+
+def check_test(test: int, classifier: Classifier, asked: Spec) -> None:
+    """Refuse the number of no test image, and test images that are not here."""
+    own = asked.hash == classifier.spec.hash
+    sizes = classifier.record.get("data", {}).get("sizes", {}) if own else {}
+    check_number(test, sizes.get("test"))
+    if not is_here(asked):
+        raise SpecError(
+            f"the run's data is not in data_dir={asked.data_dir}",
+            "the images that the run was tested on, or a photo",
+            "data_dir=FOLDER, where they lie",
+        )
+
+
+def check_number(test: int, count: int | None) -> None:
+    if test < 0 or (count is not None and test >= count):
+        last = "" if count is None else f", 0 to {count - 1}"
+        raise SpecError(f"--test is {test}", f"the number of a test image{last}")
 
 
 def frame_of(classifier: Classifier) -> "Frame":
@@ -190,6 +201,7 @@ def pixels(classifier: Classifier, asked: Spec, picture: Given) -> tuple[np.ndar
     """The picture (H, W, C) uint8 as the network gets it, and its class where that is known."""
     if picture.test is not None:
         part, _ = examples(classifier, asked, "test")
+        check_number(picture.test, len(part))
         one = part[np.array([picture.test])]
         return one.images[0], classifier.class_names[int(one.labels[0])]
     from cnntrain.inference.predicting import decoded

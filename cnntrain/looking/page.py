@@ -85,7 +85,7 @@ def drawn(section: Section) -> Figure:
     axes, y = figure.add_axes((0, 0, 1, 1)), GAP
     for row in section.rows:
         if row.label:
-            axes.text(GAP, y + LINE / 2, row.label, fontsize=9, color=figures.INK, va="center")
+            say(axes, GAP, y + LINE / 2, row.label, 9)
             y += LINE
         for number, tile in enumerate(row.tiles):
             line, place = divmod(number, across)
@@ -110,10 +110,15 @@ def draw(axes: Any, tile: Tile, x: float, y: float, side: float, tall: float) ->
         show(axes, as_image(tile.kernel), x, under - edge / 2, edge, edge)
     room = int((side - left) * LETTERS)
     text = tile.caption if len(tile.caption) <= room else f"{tile.caption[: room - 1]}…"
-    axes.text(x + left, under, text, fontsize=7, color=figures.INK, va="center")
+    say(axes, x + left, under, text, 7)
 
 
 def show(axes: Any, image: np.ndarray, x: float, y: float, width: float, height: float) -> None:
     how = "nearest" if max(image.shape[:2]) <= PIXELATED else "antialiased"
     place = (x, x + width, y + height, y)
     axes.imshow(squeezed(image), cmap="gray", vmin=0, vmax=255, interpolation=how, extent=place)
+
+
+def say(axes: Any, x: float, y: float, text: str, size: int) -> None:
+    """Write a line, in which a class may be called anything."""
+    axes.text(x, y, text, fontsize=size, color=figures.INK, va="center", parse_math=False)

@@ -1,5 +1,6 @@
 """`cnntrain look`: what a network sees in one picture, checked against formulas of others."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -236,3 +237,10 @@ def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_
     assert is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
     words = ("--test", "0", "dataset=cifar10", f"data_dir={tmp_path}")
     assert "the run's data is not in" in str(refusal("look", digits.folder, *words))
+
+
+def test_slopes_are_taken_by_tensorflow(refusal, digits, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+    assert "try       KERAS_BACKEND=tensorflow" in str(refusal("look", digits.folder, "--test", 0))
