@@ -7,7 +7,7 @@ nested model have rows of their own, as `outer/inner`.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -38,10 +38,14 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Field:
-    """How much of the image a position sees, and how far the next one is, in pixels."""
+    """How much of the image a position sees, how far the next one is, and where the first begins.
+
+    In pixels; the first begins before the image where there is padding (Araujo et al. 2019).
+    """
 
     size: Axes
     stride: Axes
+    start: Axes
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,15 @@ class Window:
     strides: Axes
     dilation: Axes
 
-    def __call__(self, field: Field | None) -> Field | None:
-        """The receptive field behind the operation."""
+    def __call__(self, field: Field | None, padding: Axes) -> Field | None:
+        """The receptive field behind the operation, with so many positions of padding in front."""
         if field is None or len(field.size) != len(self.size):
             return None
         taps = [(k - 1) * d for k, d in zip(self.size, self.dilation, strict=True)]
         seen = [f + tap * s for f, tap, s in zip(field.size, taps, field.stride, strict=True)]
         stride = [f * s for f, s in zip(field.stride, self.strides, strict=True)]
-        return Field(tuple(seen), tuple(stride))
+        start = [f - p * s for f, p, s in zip(field.start, padding, field.stride, strict=True)]
+        return Field(tuple(seen), tuple(stride), tuple(start))
 
     def __str__(self) -> str:
         text = "x".join(f"{axis:g}" for axis in self.size)
@@ -161,8 +166,10 @@ class Walk:
         window = window_of(node)
         field = largest([source.field for source in sources])
         if window:
-            made = [Signal(tensor, window(field)) for tensor in tensors]
+            padding = in_front(node, window, sources[0].shape)
+            made = [Signal(tensor, window(field, padding)) for tensor in tensors]
         else:
+            field = moved(field, node.operation)
             made = [Signal(t, field if has_positions(t, sources) else None) for t in tensors]
         new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
         parameters = sum(size for key, size in new.items() if key not in self.counted)
@@ -214,7 +221,7 @@ def outputs_of(node: Any, sources: list[Signal]) -> list[keras.KerasTensor]:
 def whole(shape: Shape) -> Field | None:
     """The field of the image's own pixels; None for what is no image."""
     axes = len(shape) - 1
-    return Field((1,) * axes, (1,) * axes) if axes > 0 else None
+    return Field((1,) * axes, (1,) * axes, (0,) * axes) if axes > 0 else None
 
 
 def largest(fields: list[Field | None]) -> Field | None:
@@ -223,10 +230,31 @@ def largest(fields: list[Field | None]) -> Field | None:
     if not found:
         return None
     sizes, strides = zip(*[(field.size, field.stride) for field in found], strict=True)
+    starts = [field.start for field in found]
     return Field(
         tuple(max(axis) for axis in zip(*sizes, strict=False)),
         tuple(max(axis) for axis in zip(*strides, strict=False)),
+        tuple(min(axis) for axis in zip(*starts, strict=False)),
     )
+
+
+def in_front(node: Any, window: Window, shape: Shape) -> Axes:
+    """The positions of padding before the first of an input of this shape, along each axis."""
+    if getattr(node.operation, "padding", "valid") != "same":
+        return (0,) * len(window.size)
+    found = []
+    for n, k, s, d in zip(shape, window.size, window.strides, window.dilation, strict=False):
+        needed = (math.ceil(n / s) - 1) * s + (k - 1) * d + 1 - n
+        found.append(max(0, needed) // 2)  # TensorFlow puts the odd one behind
+    return tuple(found)
+
+
+def moved(field: Field | None, operation: Any) -> Field | None:
+    """The field behind a layer of padding, whose first position is before that of its input."""
+    if field is None or not isinstance(operation, layers.ZeroPadding2D):
+        return field
+    pairs = zip(field.start, operation.padding, field.stride, strict=True)
+    return replace(field, start=tuple(f - front * s for f, (front, _), s in pairs))
 
 
 def has_positions(tensor: keras.KerasTensor, sources: list[Signal]) -> bool:

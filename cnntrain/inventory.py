@@ -17,7 +17,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.knobs import MISSING
 from cnntrain.listing import NONE, REFERENCE, say, short, terminal
-from cnntrain.spec import folder, spec
+from cnntrain.spec import Spec, folder, spec
 
 HOLDS = re.compile(
     r"# Holds (?P<images>[\d,]+) images of (?P<classes>\d+) classes; (?P<bytes>[\d,]+) bytes"
@@ -93,6 +93,20 @@ def entry(option: str, file: Path, data_dir: Path, manual_dir: Path | None) -> E
     else:
         here = lying(holds, manual_dir)
     return Entry(option, catalogue.summary(file), holds, here, path, needs)
+
+
+def is_here(asked: Spec) -> bool:
+    """Whether the data of a spec can be loaded without a download, as far as folders tell."""
+    data_dir, name = folder(asked.data_dir, "data_dir"), asked.dataset.name
+    knobs = {"name": name, **asked.dataset.knobs}
+    if prepared(name, knobs, data_dir):
+        return True
+    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    for file in catalogue.options("dataset").values():
+        own, holds = catalogue.load(file), held(file)
+        if own["name"] == name and own.get("tfds") == knobs.get("tfds") and holds:
+            return not holds.bytes or lying(holds, manual_dir) != "no"
+    return name != "tfds"
 
 
 def lying(holds: Holds | None, manual_dir: Path | None) -> str:

@@ -17,6 +17,7 @@ MODULES = (
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
     "keras.src.models.functional", "keras.src.ops.numpy", "keras.src.ops.nn",
 )  # fmt: skip
+CAST = ("keras.src.ops.core", "Cast")  # of mixed precision; that module also loops and branches
 APPLICATIONS = "keras.src.applications."  # layers of their own: LayerScale, CustomScaleLayer
 OF_KERAS = ("DTypePolicy", "Sequential", "Model", "Functional")
 VALUES = ("__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
@@ -69,4 +70,5 @@ def is_harmless(node: dict[str, Any]) -> bool:
         return name in VALUES
     if module == "keras":
         return name in OF_KERAS
-    return isinstance(module, str) and (module in MODULES or module.startswith(APPLICATIONS))
+    known = module in MODULES or (module, name) == CAST
+    return isinstance(module, str) and (known or module.startswith(APPLICATIONS))

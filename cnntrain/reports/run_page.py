@@ -253,10 +253,10 @@ def filters(kernels: np.ndarray | None) -> list[str]:
     return [data_uri(image) for image in figures.as_images(kernels)]
 
 
-def data_uri(image: np.ndarray) -> str:
-    """An image (H, W, C) uint8 within the page."""
+def data_uri(image: np.ndarray, exact: bool = False) -> str:
+    """An image (H, W, C) uint8 within the page; large ones lose what no eye sees, unless told."""
     photo = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-    small, out = max(image.shape[:2]) <= PIXELATED, io.BytesIO()
+    small, out = exact or max(image.shape[:2]) <= PIXELATED, io.BytesIO()
     photo.save(out, "png") if small else photo.save(out, "jpeg", quality=85)
     return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(out.getvalue()).decode()}"
 

@@ -34,7 +34,7 @@ def write(file: Path, template: str, context: dict[str, Any]) -> None:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(PAGES / "style.css").read_text(encoding="utf-8"),
         script=(PAGES / "charts.js").read_text(encoding="utf-8"),
-        plotly=packed_plotly(),
+        plotly=packed_plotly,  # called by pages with charts
         **context,
     )
     replace(file, page)

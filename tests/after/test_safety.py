@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": (),
     "predict": (".",),
     "export": ("--format", "keras"),
+    "look": ("--test", "3"),
 }
 
 
@@ -198,13 +199,16 @@ def test_mistakes_are_answered_before_tensorflow_and_help_at_once(stranger):
         "    try: main(words)\n"
         "    except SystemExit as end: return end.code\n"
         "began = time.monotonic()\n"
-        "assert [ends(v, '--help') for v in ('evaluate', 'predict', 'export')] == [0, 0, 0]\n"
+        "assert [ends(v, '--help') for v in ('evaluate', 'predict', 'export', 'look')] == [0] * 4\n"
         "assert time.monotonic() - began < 2\n"
         f"run = {str(stranger)!r}\n"
         "assert ends('evaluate', run, 'epochs=3') == 2\n"
         "assert ends('predict', run, 'no.jpg') == 2\n"
         "assert ends('export', run, '--format', 'onyx') == 2\n"
         "assert ends('evaluate', run, 'dataset=mnst') == 2\n"
+        "assert ends('look', run, '--test', '0', '--layer', 'conv9') == 2\n"
+        "assert ends('look', run, '--test', '0', '--target', 'ten') == 2\n"
+        "assert ends('look', run, run + '/spec.yaml') == 2\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -226,6 +230,14 @@ def check_option(option):
 
     config = json.loads(build(option).to_json())
     assert [node for node in named(config) if not is_harmless(node)] == []
+
+
+def test_a_cast_is_harmless_and_a_loop_is_not():
+    """Networks of mixed precision cast around norms that are computed in float32."""
+    core = "keras.src.ops.core"
+    assert is_harmless({"module": core, "class_name": "Cast"})
+    for name in ("Map", "Scan", "WhileLoop", "Cond"):
+        assert not is_harmless({"module": core, "class_name": name})
 
 
 def test_a_zip_without_a_network_is_refused(tmp_path):

@@ -1,0 +1,47 @@
+"""A network and a picture, and all that the one makes of the other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cnntrain.evaluation import log_probabilities
+from cnntrain.inference.classifier import Classifier
+from cnntrain.looking.inside import passed, places
+from cnntrain.looking.wishes import Wishes
+from cnntrain.spec import Spec
+
+TOP = 5  # classes
+
+
+class Sight:
+    """What a network sees in a picture (H, W, C) uint8.
+
+    `maps` are those (h, w, channels) of every place, by its name; `probabilities` are (classes,);
+    `target` is the class that is looked for. `facts` and `left_out` are gathered as one looks.
+    """
+
+    def __init__(self, classifier: Classifier, asked: Spec, image: np.ndarray, wishes: Wishes):
+        self.classifier, self.asked, self.image, self.wishes = classifier, asked, image, wishes
+        self.names = classifier.class_names
+        self.network = classifier.network()
+        self.places = places(self.network)
+        seen, logits = passed(self.network, tf.constant(image[np.newaxis], tf.float32))
+        self.maps = {p.name: np.asarray(seen[p.name][0], np.float32) for p in self.places}
+        self.probabilities = probabilities(logits.numpy())
+        best = int(self.probabilities.argmax())
+        self.target = best if wishes.target is None else wishes.target
+        self.facts: dict[str, Any] = {"classes": ranked(self.probabilities, self.names)}
+        self.left_out: list[str] = []
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """The probabilities (classes,) of one image."""
+    return np.exp(log_probabilities(logits)[0])
+
+
+def ranked(shares: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The likeliest classes, each with its probability."""
+    order = np.argsort(-shares, kind="stable")[:TOP]
+    return [{"name": names[n], "probability": float(shares[n])} for n in order]

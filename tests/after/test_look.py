@@ -1,0 +1,246 @@
+"""`cnntrain look`: what a network sees in one picture, checked against formulas of others."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of `digits`
+
+FILES = {
+    "adversarial.png", "filters.png", "grad_cam.png", "look.html", "look.json", "maps.png",
+    "misread.png", "patches.png", "picture.png",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def looked(digits, tmp_path_factory):
+    """A look at test image 17 of the digits: the folder, and what was found."""
+    from cnntrain.cli import run_verb
+
+    folder = tmp_path_factory.mktemp("look") / "seven"
+    words = ["look", str(digits.folder), "--test", "17", "--output", str(folder)]
+    assert run_verb(words) == 0
+    return folder, json.loads((folder / "look.json").read_text())
+
+
+def test_a_look_is_a_page_and_pictures(looked):
+    folder, _ = looked
+    assert {file.name for file in folder.iterdir()} == FILES
+    page = (folder / "look.html").read_text()
+    for part in (
+        "What the network sees in test image 17", "lenet5 on digits", "best weights", "outline",
+        "Sobel, left to right", "filter 0", "Feature maps", "training images", "Grad-CAM for",
+        "How little makes it err",
+    ):  # fmt: skip
+        assert part in page, part
+    assert len(page) < 5_000_000
+    assert re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?!data:)[\w/.:]""", page) == []
+    assert re.findall(r"@import|url\(|plotly", page) == []
+    assert not list(folder.parent.glob(".*"))  # nothing is left of the writing
+
+
+def test_the_numbers_are_those_of_predict(looked, digits, verb):
+    """Of the test image, and of the misread picture, which the page says to be exact."""
+    folder, facts = looked
+    expected = digits.probabilities()[17]
+    mine = {row["name"]: row["probability"] for row in facts["classes"]}
+    assert list(mine) == [str(n) for n in np.argsort(-expected)[:5]]
+    np.testing.assert_allclose([*mine.values()], sorted(expected)[:-6:-1], atol=1e-6)
+    assert facts["truth"] == str(digits.labels[17])
+    _, out, _ = verb("predict", digits.folder, folder / "misread.png", "--jsonl", "--top", 5)
+    again, after = json.loads(out)["classes"], facts["adversarial"]["classes"]
+    assert [row["name"] for row in again] == [row["name"] for row in after]
+    for one, other in zip(again, after, strict=True):
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-6)
+
+
+def test_no_pixel_is_moved_farther_than_asked(looked, digits):
+    moved = np.asarray(Image.open(looked[0] / "misread.png")).astype(int)
+    assert np.abs(moved - digits.images[17][..., 0]).max() == 8
+
+
+def test_a_photo_is_looked_at_below_the_run_and_again_in_its_place(verb, digits, tmp_path):
+    paths = [tmp_path / name / "one.png" for name in ("a", "b")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        Image.fromarray(digits.images[number][..., 0]).resize((90, 60)).save(path)
+    folders = []
+    for path in (*paths, paths[0]):
+        code, out, _ = verb("look", digits.folder, path)
+        assert code == 0
+        assert len(out.splitlines()) == 7  # five classes, the attack, the page
+        folders.append(out.splitlines()[-1])
+    assert folders[0] == folders[2] == f"{digits.folder / 'look' / 'one'}/look.html"
+    assert folders[1] == f"{digits.folder / 'look' / 'one_2'}/look.html"
+    shutil.rmtree(digits.folder / "look")
+
+
+def test_a_chosen_filter_is_found_where_it_answers_most(verb, digits, spec, tmp_path):
+    """The nine highest answers of a convolution, and where they are, by numpy."""
+    words = ("--layer", "conv2d", "--filter", "3", "--output", tmp_path / "look", "--json")
+    code, out, _ = verb("look", digits.folder, "--test", "0", *words)
+    assert code == 0
+    facts = json.loads(out)["filter"]
+    assert (facts["layer"], facts["filter"], facts["field"]) == ("conv2d", 3, [5, 5])
+    train, network = spec(*WORDS).splits().train, digits.network()
+    assert facts["training_images"] == facts["of"] == len(train)
+    kernel, bias = (np.asarray(v) for v in network.layers[2].get_layer("conv2d").weights)
+    scaled = np.asarray(network.layers[1](train.images.astype(np.float32)))
+    windows = np.lib.stride_tricks.sliding_window_view(scaled, (5, 5), axis=(1, 2))
+    maps = np.einsum("nhwcij,ijc->nhw", windows, kernel[..., 3]) + bias[3]
+    best = np.argsort(-maps.max(axis=(1, 2)), kind="stable")[:9]
+    for row, n in zip(facts["highest"], best, strict=True):
+        top, left = np.unravel_index(maps[n].argmax(), maps[n].shape)
+        assert row["box"] == [top, left, top + 5, left + 5]
+        assert row["class"] == str(train.labels[n])
+        assert row["value"] == pytest.approx(maps[n].max(), rel=1e-4)
+
+
+def test_a_class_can_be_looked_for(verb, digits, tmp_path):
+    words = ("--target", "4", "--epsilon", "1", "--output", tmp_path / "look", "--json")
+    _, out, _ = verb("look", digits.folder, "--test", "0", *words)
+    assert json.loads(out)["grad_cam"] == {"class": "4", "layer": "conv2d_1", "maps": [10, 10]}
+    assert "Where it looks for 4" in (tmp_path / "look" / "look.html").read_text()
+
+
+def test_without_a_convolution_the_page_is_shorter(verb, refusal, training, tmp_path):
+    run = training("model=mlp_256_128", "epochs=1", "dataset.limit=100", "batch_size=20").folder
+    code, out, _ = verb("look", run, "--test", "0", "--output", tmp_path / "look")
+    assert code == 0
+    assert "The network has no convolution" in out
+    found = {file.name for file in (tmp_path / "look").iterdir()}
+    assert found == FILES - {"maps.png", "patches.png", "grad_cam.png"}
+    assert "which puts out no maps" in str(refusal("look", run, "--test", "0", "--layer", "dense"))
+
+
+MISTAKES = [
+    ((), "no run is named"),
+    (("RUN",), "no image is named"),
+    (("RUN", "nothing.jpg"), "nothing.jpg is not there"),
+    (("RUN", "BROKEN"), "is no whole image: "),
+    (("RUN", "FOLDER"), "is a folder"),
+    (("RUN", "BROKEN", "BROKEN"), "2 images are named"),
+    (("RUN", "BROKEN", "--test", "3"), "are both given"),
+    (("RUN", "--test", "9999"), "the number of a test image, 0 to "),
+    (("RUN", "--test", "-1"), "--test is -1"),
+    (("RUN", "--test", "0", "--target", "ten"), "0, 1, 2"),
+    (("RUN", "--test", "0", "--epsilon", "0"), "1 to 255"),
+    (("RUN", "--test", "0", "--layer", "conv2_d"), "try       --layer conv2d"),
+    (("RUN", "--test", "0", "--layer", "dense"), "which puts out no maps"),
+    (("RUN", "--test", "0", "--layer", "conv2d", "--filter", "6"), "0 to 5"),
+    (("RUN", "--test", "0", "--layer", "max_pooling2d", "--filter", "6"), "0 to 5"),
+    (("RUN", "--test", "0", "--filter", "3"), "--filter is 3 of no layer"),
+    (("RUN", "--test", "0", "--output", "FOLDER"), "which is not empty"),
+    (("RUN", "--test", "0", "--output", "BROKEN"), "which is a file"),
+    (("RUN", "--test", "0", "epochs=3"), "epochs is not for a network that is trained"),
+]
+
+
+@pytest.mark.parametrize(("words", "given"), MISTAKES)
+def test_mistakes_are_answered(refusal, digits, tmp_path, words, given):
+    broken = tmp_path / "folder" / "broken.jpg"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\xff\xd8\xff")
+    names = {"RUN": digits.folder, "BROKEN": broken, "FOLDER": broken.parent}
+    assert given in str(refusal("look", *(names.get(word, word) for word in words)))
+    assert [file.name for file in broken.parent.iterdir()] == ["broken.jpg"]
+    assert not (digits.folder / "look").exists()
+
+
+@pytest.mark.slow
+def test_a_network_of_one_unit_is_looked_at(verb, one_logit, tmp_path):
+    words = ("--test", "5", "--output", tmp_path / "look", "--json")
+    code, out, _ = verb("look", one_logit.folder, *words)
+    assert code == 0
+    logit = one_logit.network().predict(one_logit.images[5:6], verbose=0)[0, 0]
+    shares = {row["name"]: row["probability"] for row in json.loads(out)["classes"]}
+    second = json.loads((one_logit.folder / "run.json").read_text())["class_names"][1]
+    assert shares[second] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+
+
+# Where the cats are, as shares of the photo: top, left, bottom, right.
+CATS = {
+    "cat.2021.jpg": (0.28, 0.20, 0.75, 0.88),
+    "cat.2027.jpg": (0.18, 0.30, 0.75, 0.72),
+    "cat.2030.jpg": (0.10, 0.18, 1.00, 0.70),
+}
+
+
+@pytest.mark.slow
+def test_grad_cam_lies_on_the_cat(cats, archives):
+    from cnntrain.datasets.photos import decode
+    from cnntrain.inference.classifier import opened
+    from cnntrain.looking.grad_cam import grad_cam
+    from cnntrain.looking.inside import last_maps, places
+    from cnntrain.looking.look import frame_of
+
+    classifier = opened(str(cats.folder))
+    network = classifier.network()
+    place = last_maps(places(network))
+    assert place.name == "conv_pw_13_relu"
+    with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
+        for name, box in CATS.items():
+            photo = archive.read(f"cats_and_dogs/validation/cats/{name}")
+            found = grad_cam(network, decode(photo, frame_of(classifier)), place.name, 0)
+            top, left, bottom, right = (round(224 * edge) for edge in box)
+            heat = np.asarray(Image.fromarray(found).resize((224, 224), Image.Resampling.BILINEAR))
+            on_the_cat = heat[top:bottom, left:right].sum() / heat.sum()
+            assert on_the_cat > 1.5 * (bottom - top) * (right - left) / 224**2, (name, on_the_cat)
+
+
+@pytest.mark.slow
+def test_without_the_data_the_patches_are_left_out(verb, cats, archives, tmp_path):
+    with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
+        photo = archive.extract("cats_and_dogs/validation/cats/cat.2003.jpg", tmp_path)
+    places = (f"data_dir={tmp_path / 'none'}", "manual_dir=null")
+    code, out, _ = verb("look", cats.folder, photo, "--output", tmp_path / "look", *places)
+    assert code == 0
+    assert "the run's data is not here" in out
+    page = (tmp_path / "look" / "look.html").read_text()
+    assert "where it is highest" in page
+    assert "training images</h3>" not in page
+    assert len(page) < 5_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_browser_shows_the_page_without_an_error_or_a_request(looked, tmp_path):
+    log = tmp_path / "net.json"
+    words = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+        "--virtual-time-budget=5000", f"--log-net-log={log}", "--window-size=1280,4000",
+        "--dump-dom", f"file://{looked[0] / 'look.html'}",
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    asked = re.findall(r'"url":"(https?:[^"]*)"', log.read_text())
+    theirs = ("google", "gvt1", "chrome")  # of the browser itself
+    assert [u for u in asked if not any(t in u for t in theirs)] == []
+    assert done.stdout.count("<img") > 40
+
+
+def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_path):
+    from cnntrain.inventory import is_here
+
+    assert is_here(spec(*WORDS))
+    assert not is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    assert not is_here(spec("dataset=tfds", "dataset.tfds=rock_paper", f"data_dir={tmp_path}"))
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").touch()
+    assert is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    words = ("--test", "0", "dataset=cifar10", f"data_dir={tmp_path}")
+    assert "the run's data is not in" in str(refusal("look", digits.folder, *words))
+
+
+def test_slopes_are_taken_by_tensorflow(refusal, digits, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed")
+    assert "try       KERAS_BACKEND=tensorflow" in str(refusal("look", digits.folder, "--test", 0))
