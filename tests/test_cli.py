@@ -124,17 +124,15 @@ def test_failure_is_recorded_with_its_traceback(tmp_path):
 
 def test_sweep_runs_every_job_and_each_equals_the_run_alone(command, tmp_path):
     words = ["model=mlp_256_128", *SHORT]
-    done = command("-m", "initializer=zeros,glorot_uniform,he_normal", *words)
+    done = command("-m", "initializer=zeros,he_normal", *words, "sweep.jobs=2")
     assert done.returncode == 0, done.stderr
     (sweep,) = (tmp_path / "outputs").iterdir()
     jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [job.name for job in jobs] == [
-        "0_initializer=zeros", "1_initializer=glorot_uniform", "2_initializer=he_normal",
-    ]  # fmt: skip
-    assert all(name in done.stdout for name in ("zeros", "glorot_uniform", "valid accuracy"))
+    assert [job.name for job in jobs] == ["0_initializer=zeros", "1_initializer=he_normal"]
+    assert all(name in done.stdout for name in ("zeros", "he_normal", "valid accuracy"))
     assert command(*words, "initializer=he_normal", "hydra.run.dir=alone").returncode == 0
     pairs = zip(
-        weights(jobs[2] / "final.keras"), weights(tmp_path / "alone" / "final.keras"), strict=True
+        weights(jobs[1] / "final.keras"), weights(tmp_path / "alone" / "final.keras"), strict=True
     )
     assert all(np.array_equal(a, b) for a, b in pairs)
 

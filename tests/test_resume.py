@@ -270,10 +270,11 @@ def test_run_at_work_is_not_resumed_by_another(tmp_path, command):
 
 def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     short = ("epochs=2", "dataset.limit=128", "batch_size=32", "log_every=1")
+    assert command(*short, "hydra.run.dir=kept").returncode == 0
+    assert "finished" in command("resume", "kept").stdout
+    shutil.copytree(tmp_path / "kept", tmp_path / "stretched")
     rates = {}
     for name, extra in [("kept", ()), ("stretched", ("schedule.stretch=true",))]:
-        assert command(*short, f"hydra.run.dir={name}").returncode == 0
-        assert "finished" in command("resume", name).stdout
         assert command("resume", name, "epochs=4", *extra).returncode == 0
         assert rows_of(tmp_path / name, "history.csv") == 4
         table = (tmp_path / name / "steps.csv").read_text().splitlines()[1:]
