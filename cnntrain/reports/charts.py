@@ -12,6 +12,8 @@ from cnntrain.reports.comparison import Comparison, Group, distinct, is_number, 
 
 Figure = dict[str, Any]
 COLOURS = 8  # how many `$c0` … the style sheet has
+DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next, …
+FEW_EPOCHS = 8
 HEIGHT = 320  # pixels
 TICKS = 12  # more values of a setting are not named on an axis
 MATRIX = 200  # classes; a larger confusion matrix is not drawn
@@ -26,6 +28,11 @@ def figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}} | more
+
+
+def epochs(last: float) -> dict[str, Any]:
+    """An axis of epochs, of which none is divided."""
+    return axis("epoch", **({"dtick": 1} if last <= FEW_EPOCHS else {}))
 
 
 def line(
@@ -51,14 +58,16 @@ def drawable(number: float) -> float | None:
 
 
 def curves(comparison: Comparison, key: str) -> Figure:
-    """A number of all runs over their epochs; runs of a group have one colour."""
+    """A number of all runs over their epochs; runs of a group have one colour and dash."""
     traces = []
     for place, group in enumerate(comparison.groups):
         for number, result in enumerate(group.results):
             label = name_of(group, comparison)
             seed = f"{group}<br>seed {result.settings.get('seed')}"
+            made = line(label, result.history, key, f"$c{place % COLOURS}")
+            made["line"]["dash"] = DASHES[place // COLOURS % len(DASHES)]
             traces.append(
-                line(label, result.history, key, f"$c{place % COLOURS}")
+                made
                 | {
                     "legendgroup": str(place),
                     "showlegend": number == 0,
@@ -71,7 +80,7 @@ def curves(comparison: Comparison, key: str) -> Figure:
     room = 20 * count if several else 0  # for the legend, on a phone
     return figure(
         traces,
-        xaxis=axis("epoch"),
+        xaxis=epochs(max(result.last.get("epoch", 0) for result in comparison.results)),
         yaxis=axis(key.replace(".", " ")),
         showlegend=several,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -225,7 +234,7 @@ def over_epochs(
     return figure(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
-        xaxis=axis("epoch"),
+        xaxis=epochs(rows[-1]["epoch"] if rows else 0),
         yaxis={"exponentformat": "e", "automargin": True},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
