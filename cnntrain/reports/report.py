@@ -11,7 +11,7 @@ from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, compared, text
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.results import gathered, is_sweep, read
+from cnntrain.reports.results import ending, gathered, is_sweep, read
 from cnntrain.runs import finite
 
 REPORT = (
@@ -65,7 +65,7 @@ def report_run(path: Path, output: Path | None, as_json: bool) -> int:
         print(json.dumps(finite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2))
         return 0
     numbers = ", ".join(f"{key} {text(value)}" for key, value in result.numbers.items())
-    print(f"{path} is {result.status}" + (f": {result.reason}" if result.reason else ""))
+    print(f"{path} {ending(result.status)}" + (f": {result.reason}" if result.reason else ""))
     print("\n".join(line for line in (numbers, str(page)) if line))
     return 0
 
