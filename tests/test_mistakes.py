@@ -819,6 +819,13 @@ def test_word_without_a_key_is_not_taken_for_one(refused):
     assert "photos=" not in answer.hint
 
 
+def test_path_with_an_accent_is_read_when_quoted_as_suggested(refused, capsys):
+    hint = refused("dataset=image_folder dataset.folder=/photos/été").hint
+    assert "letters like é: 'dataset.folder=\"…\"'" in hint
+    given = hint[hint.index("'dataset") :].replace("…", "/photos/été")
+    assert shown(f"dataset=image_folder {given}", capsys)["dataset"]["folder"] == "/photos/été"
+
+
 @pytest.mark.parametrize("option", ["lacking", "undecided"])
 def test_knob_that_an_option_lacks_can_be_given_as_suggested(refused, capsys, option):
     hint = refused(f"--config-dir mine model={option}").hint

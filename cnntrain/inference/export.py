@@ -190,7 +190,8 @@ def unfinished(target: Path) -> Iterator[Path]:
     except OSError as error:
         remove(made)
         why = error.strerror or error
-        raise SpecError(f"{target} cannot be made: {why}", "a folder of yours") from error
+        what = f"{target} cannot be made: {why}"
+        raise SpecError(what, "a folder of yours", "--output PATH") from error
     except BaseException:
         remove(made)
         raise
