@@ -1,7 +1,7 @@
 """The arguments of every verb: one parser, whose refusals are like all others."""
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cnntrain import catalogue
 from cnntrain.errors import SpecError, nearest
@@ -15,7 +15,15 @@ class Parser(argparse.ArgumentParser):
         hint = nearest(flag, self._option_string_actions)
         if hint is None and (setting := nearest(flag.lstrip("-"), catalogue.settings())):
             hint = f"{setting}={value or 'VALUE'}"
-        raise SpecError(message, "settings as key=value, flags as in cnntrain --help", hint)
+        raise SpecError(message, f"settings as key=value, flags as in {self.prog} --help", hint)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a word that is none of the choices of a flag."""
+        if action.choices is None or value in action.choices:
+            return
+        flag = action.option_strings[-1] if action.option_strings else action.dest
+        close = nearest(value, action.choices)
+        raise SpecError(f"{flag} is {value}", action.choices, close and f"{flag} {close}")
 
 
 def arguments(verb: str = "") -> Parser:

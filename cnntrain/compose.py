@@ -115,7 +115,10 @@ def parse(text: str) -> Override:
         raise SpecError(
             f"{text!r} cannot be read",
             "key=value, with a value as YAML writes it",
-            f"quotes, if the value has commas, brackets or spaces: '{key.strip()}=\"…\"'",
+            "quotes, if the value has commas, brackets, spaces or letters like é: "
+            f"'{key.strip()}=\"…\"'"
+            if "=" in text
+            else "quotes, if it belongs to the value before it: 'dataset.folder=\"my photos\"'",
         )
     return override
 

@@ -251,13 +251,18 @@ def finite(value: Any) -> Any:
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file whole: a temporary name, flushed to disk, renamed."""
+    """Write a file whole: a temporary name, flushed to disk, renamed; or else leave nothing."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def now() -> str:

@@ -806,6 +806,26 @@ def test_suggestion_when_followed_is_accepted(refused, capsys, command):
         shown(hint.removeprefix("cnntrain "), capsys)
 
 
+def test_choice_of_a_flag_is_refused_like_all_else(refused):
+    answer = refused("evaluate taken --split tes")
+    assert answer == Answer("--split is tes", "one of test, valid, train", "--split test")
+    assert refused("evaluate taken --nonsense").expected.endswith("cnntrain evaluate --help")
+
+
+def test_word_without_a_key_is_not_taken_for_one(refused):
+    answer = refused("plan dataset=image_folder dataset.folder=my photos")
+    assert answer.given == "'photos' cannot be read"
+    assert "'dataset.folder=\"my photos\"'" in answer.hint
+    assert "photos=" not in answer.hint
+
+
+def test_path_with_an_accent_is_read_when_quoted_as_suggested(refused, capsys):
+    hint = refused("dataset=image_folder dataset.folder=/photos/été").hint
+    assert "letters like é: 'dataset.folder=\"…\"'" in hint
+    given = hint[hint.index("'dataset") :].replace("…", "/photos/été")
+    assert shown(f"dataset=image_folder {given}", capsys)["dataset"]["folder"] == "/photos/été"
+
+
 @pytest.mark.parametrize("option", ["lacking", "undecided"])
 def test_knob_that_an_option_lacks_can_be_given_as_suggested(refused, capsys, option):
     hint = refused(f"--config-dir mine model={option}").hint

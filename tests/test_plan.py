@@ -32,7 +32,7 @@ PITFALLS = {
     "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",
     "precision=mixed_bfloat16": "slower than float32",
     "epochs=1": "few to learn from",
-    "dataset=cifar10 dataset.image_size=[512,512] model=lenet5": "dataset.cache=disk",
+    "dataset=cifar10 dataset.image_size=[512,512] model=lenet5": "dataset.limit",  # no files
 }
 CARD = "NVIDIA H200, 143771, 143167"
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 
@@ -88,3 +89,24 @@ def test_mistakes_are_answered(words, answer, left_behind, tmp_path, monkeypatch
         main(words)
     assert ended.value.code == 2
     assert answer in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["report a", "report a --output out", "compare a b --output out"])
+def test_a_full_disk_is_answered(words, left_behind, tmp_path, monkeypatch, capsys):
+    from cnntrain import runs
+    from cnntrain.cli import main
+
+    left_behind("a")
+    left_behind("b")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    place = words.split()[-1]
+    assert f"{place} cannot be written to: No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.glob(f"{place}/*.tmp"))

@@ -91,6 +91,7 @@ def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
     folder = left_behind("a", "epochs=9", status="running")
     page = write(folder).read_text()
     assert "2 of 9 epochs" in page
+    assert "the run is running." in page
     assert "How it learnt" in page
     assert "Class by class" not in page
 
@@ -103,6 +104,13 @@ def test_page_of_a_run_that_has_just_begun_says_so(left_behind):
 def test_failed_run_has_a_page_with_the_reason(left_behind):
     page = write(left_behind("a", status="failed", error="the loss is not finite")).read_text()
     assert "the loss is not finite" in page
+    assert "the run has failed." in page
+
+
+def test_run_that_failed_in_its_first_epoch_does_not_wait_for_it(left_behind):
+    page = write(left_behind("a", "epochs=3000", accuracies=[], status="failed")).read_text()
+    assert "0 of 3,000 epochs; the run has failed." in page
+    assert "No epoch was finished." in page
 
 
 def test_names_of_classes_cannot_write_the_page(left_behind):

@@ -1,5 +1,6 @@
 """The run directory is claimed once, written whole, and given back when nothing was done."""
 
+import errno
 import json
 
 import pytest
@@ -36,6 +37,19 @@ def test_discarded_run_leaves_nothing(tmp_path):
 def test_numbers_that_json_lacks_become_null(tmp_path):
     write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5], "b": float("inf")})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": [None, 1.5], "b": None}
+
+
+def test_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypatch):
+    write_json(tmp_path / "x.json", {"a": 1})
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cnntrain.runs.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_json(tmp_path / "x.json", {"a": 2})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
 
 
 def test_rows_are_appended_under_one_header(tmp_path):

@@ -123,6 +123,11 @@ class Splits:
         return [(name, part) for name, part in parts.items() if part is not None]
 
 
+# What to do where images do not fit in memory.
+OF_ARRAYS = "smaller images: dataset.image_size; or fewer: dataset.limit"
+OF_PHOTOS = "smaller images: dataset.image_size; or on disk: dataset.cache=disk"
+
+
 def left_out(skipped: Sequence[tuple[str, str]]) -> str:
     """Name the files that are no images, a line each; all of them, because data is easily lost."""
     count = len(skipped)
@@ -130,18 +135,21 @@ def left_out(skipped: Sequence[tuple[str, str]]) -> str:
     return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
 
 
-def room_for(count: int, size: tuple[int, int], channels: int) -> np.ndarray:
+def room_for(
+    count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS
+) -> np.ndarray:
     """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
-    check_room(count, size, channels)
+    check_room(count, size, channels, remedies)
     return np.empty((count, *size, channels), np.uint8)
 
 
-def check_room(count: int, size: tuple[int, int], channels: int) -> None:
+def check_room(count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS) -> None:
     needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
     if needed > 0.4 * free:  # cutting and feeding them takes copies
         raise SpecError(
-            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB "
-            f"and {free / 2**30:,.1f} GiB are free",
+            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB, "
+            f"and {0.4 * free / 2**30:,.1f} of the {free / 2**30:,.1f} GiB that are free are for "
+            "them",
             "images that fit in memory",
-            "smaller images: dataset.image_size; or files on disk: dataset.cache=disk",
+            remedies,
         )

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from cnntrain.datasets.decoding import AT_ONCE, Crops, Decoded, Known, decoded, looked_at
 from cnntrain.datasets.photos import Frame, Photos
-from cnntrain.datasets.source import Images, check_room, room_for
+from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
 
@@ -53,7 +53,8 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
             "photos that are decoded each time",
             "dataset.cache=none",
         )
-    check_room(min(len(photos), AT_ONCE), frame.size, frame.channels)
+    smaller = "smaller images: dataset.image_size"
+    check_room(min(len(photos), AT_ONCE), frame.size, frame.channels, smaller)
     known = looked_at(photos)
     if crops or cache == "none":
         images = (Crops if crops else Decoded)(photos, known.jpegs, frame)
@@ -70,7 +71,7 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
 def in_memory(
     photos: Photos, known: Known, frame: Frame, home: Path
 ) -> tuple[np.ndarray, dict[int, str]]:
-    images = room_for(len(photos), frame.size, frame.channels)
+    images = room_for(len(photos), frame.size, frame.channels, OF_PHOTOS)
     broken, start = dict[int, str](), 0
     for part, reasons in decoded(photos, known, frame):
         images[start : start + len(part)] = part

@@ -80,10 +80,12 @@ def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) 
     there = [name for name in WEIGHTS if (folder / f"{name}.keras").is_file()]
     status = record.get("status", "unfinished")
     if not there:
+        why = f"it failed: {record.get('error')}" if status == "failed" else f"it is {status}"
+        hopeless = status == "running" or record.get("kind") == "Diverged"  # the same once more
         raise SpecError(
-            f"{folder} has no weights yet: it is {status}",
+            f"{folder} has no weights yet: {why}",
             "a run that has finished an epoch",
-            None if status == "running" else f"cnntrain resume {folder}",
+            None if hopeless else f"cnntrain resume {folder}",
         )
     if wanted is not None and wanted not in there:
         raise SpecError(

@@ -55,7 +55,11 @@ def main(words: Sequence[str]) -> int:
     check_alike(classifiers, specs)
     found = evaluated(classifiers, specs, given, epsilons)
     if output is not None:
-        runs.write_json(output, found)
+        try:
+            runs.write_json(output, found)
+        except OSError as error:
+            what = f"--output is {output}, which cannot be written: {error.strerror or error}"
+            raise SpecError(what, "a new file in a folder of yours, with room") from None
     if given.json:
         print(json.dumps(runs.finite(found)))
     else:

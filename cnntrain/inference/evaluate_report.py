@@ -20,6 +20,9 @@ def say(found: Mapping[str, Any]) -> None:
     console = Console(width=None if Console().is_terminal else WIDTH)
     for line in headline(found):
         console.print(escape(line), soft_wrap=True, highlight=False)
+    if (count := len(found["classes"])) > SHOWN:
+        line = f"\nthe {SHOWN} of {count:,} classes with the lowest F1; --json has all"
+        console.print(line, soft_wrap=True, highlight=False)
     for table in (classes(found["classes"]), mistakes(found)):
         console.print(table)
     if "fgsm" in found:
@@ -48,11 +51,9 @@ def headline(found: Mapping[str, Any]) -> list[str]:
 
 def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Precision, recall and F1 of every class, or of those that are recognised worst."""
-    title = None
     if len(rows) > SHOWN:
-        title = f"the {SHOWN} of {len(rows)} classes with the lowest F1; --json has all"
         rows = sorted(rows, key=lambda row: row["f1"])[:SHOWN]
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for heading in ("class", "precision", "recall", "F1", "images"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for row in rows:
@@ -68,8 +69,8 @@ def mistakes(found: Mapping[str, Any]) -> Table:
     if len(names) <= LARGEST:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
         table.add_column("is \\ called")
-        for name in names:
-            table.add_column(escape(name[:6]), justify="right")
+        for name in short(names):
+            table.add_column(escape(name), justify="right")
         for name, row in zip(names, counts, strict=True):
             table.add_row(escape(name), *(str(count) if count else "·" for count in row))
         return table
@@ -82,6 +83,14 @@ def mistakes(found: Mapping[str, Any]) -> Table:
         if counts[row, column]:
             table.add_row(escape(names[row]), escape(names[column]), str(counts[row, column]))
     return table
+
+
+def short(names: Sequence[str]) -> list[str]:
+    """The names cut to fit beside each other: in their middle where they begin alike."""
+    width = max(6, 72 // len(names) - 1)
+    if len({name[:width] for name in names}) == len(names):
+        return [name[:width] for name in names]
+    return [f"{n[:2]}…{n[3 - width :]}" if len(n) > width else n for n in names]
 
 
 def attack(rows: Sequence[Mapping[str, float]]) -> Table:

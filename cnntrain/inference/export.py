@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import shlex
 import signal
 import sys
 import tempfile
@@ -98,7 +99,8 @@ def place(classifier: Classifier, given: Namespace) -> Path:
         if suffix and target.suffix != suffix:
             raise SpecError(f"--output is {given.output}", f"a file that ends in {suffix}")
         if not home.is_dir():
-            raise SpecError(f"{home}, where --output goes, is not there", "a folder of yours")
+            made = f"mkdir -p {shlex.quote(str(home))}"
+            raise SpecError(f"{home}, where --output goes, is not there", "a folder of yours", made)
     if given.format == "savedmodel":
         target /= str(next_version(target))
     elif target.exists():
@@ -188,7 +190,8 @@ def unfinished(target: Path) -> Iterator[Path]:
     except OSError as error:
         remove(made)
         why = error.strerror or error
-        raise SpecError(f"{target} cannot be made: {why}", "a folder of yours") from error
+        what = f"{target} cannot be made: {why}"
+        raise SpecError(what, "a folder of yours", "--output PATH") from error
     except BaseException:
         remove(made)
         raise

@@ -81,7 +81,10 @@ def with_imagenet(given: Namespace) -> int:
     photos_given.check(images)
     with quiet():
         from cnntrain.inference.imagenet import published
-    found = published(asked.model, shape)
+    try:
+        found = published(asked.model, shape)
+    except SpecError as error:
+        raise in_flags(error) from None
     return show(given, images, found.network, found.class_names, (shape, "crop"))
 
 
@@ -97,6 +100,10 @@ def option(
         close = nearest(name, known)
         raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
     for word in overrides:
+        if word.startswith("model.weights="):
+            raise SpecError(
+                f"{word} is given", "imagenet or a file, as a flag", "--weights imagenet"
+            )
         if not word.startswith(("model.", "weights_dir=")):
             raise SpecError(
                 f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
@@ -105,6 +112,17 @@ def option(
     made = catalogue.made_for(files[name])
     shape = made.image_shape if made is not None else (224, 224, 3)
     return spec(compose(words, config_dir).config), shape
+
+
+def in_flags(error: SpecError) -> SpecError:
+    """An answer of training in the words of prediction: `--weights`, which cannot be null."""
+    fresh = "model.weights=null"
+    hint = (error.hint or "").replace(f", or {fresh}", "").replace(fresh, "")
+    given, expected, hint = (
+        text.replace("model.weights=", "--weights ").replace("model.weights", "--weights")
+        for text in (error.given, error.expected.removeprefix("null, "), hint)
+    )
+    return SpecError(given, expected, hint or None)
 
 
 def show(

@@ -2,7 +2,7 @@
 
 import keras
 
-from cnntrain.datasets.source import check_room
+from cnntrain.datasets.source import OF_ARRAYS, OF_PHOTOS, check_room
 from cnntrain.errors import SpecError
 from cnntrain.network import leaves
 from cnntrain.plans.batch_size import gib, left
@@ -52,7 +52,7 @@ def no_room_for_data(outline: Outline, needed: Memory) -> str | None:
     height, width, channels = outline.splits.image_shape
     count = needed.dataset // (height * width * channels)
     try:
-        check_room(count, (height, width), channels)
+        check_room(count, (height, width), channels, OF_PHOTOS if outline.photos else OF_ARRAYS)
     except SpecError as refusal:
         return f"{refusal.given}; {refusal.hint}"
     return None

@@ -8,7 +8,7 @@ from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.report import folder_for, parser_of
+from cnntrain.reports.report import folder_for, parser_of, written_to
 from cnntrain.reports.results import gathered
 from cnntrain.runs import finite
 
@@ -38,7 +38,8 @@ def main(words: Sequence[str]) -> int:
     comparison, output = compared(results, given.sort), folder_for(given.output)
     if output is not None:
         again = f"compare {' '.join(given.paths)}"
-        write_all(comparison, output, "comparison", "Comparison", again)
+        with written_to(output):
+            write_all(comparison, output, "comparison", "Comparison", again)
     if given.json:
         print(json.dumps(finite(comparison.as_json()), indent=2))
         return 0

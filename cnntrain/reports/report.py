@@ -1,8 +1,9 @@
 """`cnntrain report` and `cnntrain compare`: what came out, read from the directories of runs."""
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnntrain.arguments import Parser, arguments
@@ -10,7 +11,7 @@ from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, compared, text
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.results import gathered, is_sweep, read
+from cnntrain.reports.results import ending, gathered, is_sweep, read
 from cnntrain.runs import finite
 
 REPORT = (
@@ -41,7 +42,8 @@ def main(words: Sequence[str]) -> int:
 
 def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: bool) -> int:
     """Write and print what came out of a sweep."""
-    comparison = summarise(path, sort, output)
+    with written_to(output or path):
+        comparison = summarise(path, sort, output)
     if as_json:
         print(json.dumps(finite(comparison.as_json()), indent=2))
         return 0
@@ -56,15 +58,29 @@ def report_run(path: Path, output: Path | None, as_json: bool) -> int:
     from cnntrain.reports.run_page import write
 
     result = read(path)
-    page = write(path, output)
+    with written_to(output or path):
+        page = write(path, output)
     if as_json:
         facts = {"run": str(path), "status": result.status, "reason": result.reason}
         print(json.dumps(finite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2))
         return 0
     numbers = ", ".join(f"{key} {text(value)}" for key, value in result.numbers.items())
-    print(f"{path} is {result.status}" + (f": {result.reason}" if result.reason else ""))
+    print(f"{path} {ending(result.status)}" + (f": {result.reason}" if result.reason else ""))
     print("\n".join(line for line in (numbers, str(page)) if line))
     return 0
+
+
+@contextlib.contextmanager
+def written_to(folder: Path) -> Iterator[None]:
+    """Answer for a folder that cannot be written to: someone else's run, or a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise SpecError(
+            f"{folder} cannot be written to: {error.strerror or error}",
+            "a folder of yours, with room for the page",
+            "--output FOLDER",
+        ) from None
 
 
 def parser_of(verb: str) -> Parser:

@@ -100,6 +100,12 @@ def read(folder: Path) -> Result:
     )
 
 
+def ending(status: str) -> str:
+    """How a run stands, as the end of a sentence: `is finished`, `has failed`."""
+    verbs = {"failed": "has", "interrupted": "was", "killed": "was"}
+    return f"{verbs.get(status, 'is')} {status}"
+
+
 def ended(record: Mapping[str, Any]) -> tuple[str, str]:
     """How a run ended, and why; a process that died without a word was killed."""
     status = str(record.get("status", "unreadable"))

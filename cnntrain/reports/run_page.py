@@ -20,7 +20,7 @@ from cnntrain.reading import mapping
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.comparison_tables import ABSENT, duration
 from cnntrain.reports.network_diagram import diagram
-from cnntrain.reports.results import Result, read, table
+from cnntrain.reports.results import Result, ending, read, table
 from cnntrain.reports.scoring import scores
 from cnntrain.runs import Run
 
@@ -114,10 +114,12 @@ def lead(result: Result, left: Left) -> str:
     """What was trained on what, how far, and how it ended, in two sentences."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
-    far = f"{epochs} epochs" if epochs == planned else f"{epochs} of {planned} epochs"
+    far = f"{epochs:,}" if planned in (epochs, None) else f"{epochs:,} of {planned:,}"
+    far += " epoch" if planned == 1 else " epochs"
+    took = "" if result.seconds is None else f" in {duration(result.seconds)}"
     device = left.record.get("device", {}).get("kind")
     where = f" on a {device}" if device else ""
-    lines = [f"{far} in {duration(result.seconds)}{where}; the run is {result.status}."]
+    lines = [f"{far}{took}{where}; the run {ending(result.status)}."]
     if sizes := left.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
         lines.append(f"{len(left.names)} classes; {counts} images.")

@@ -209,4 +209,16 @@ def test_a_table_of_many_classes_is_short(capsys):
     say(found | about | {"flips": False})
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 60
-    assert "the 20 of 100 classes with the lowest F1" in out
+    assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out
+
+
+def test_classes_that_begin_alike_have_headings_that_differ():
+    from cnntrain.inference.evaluate_report import short
+
+    assert short(["cat", "dog"]) == ["cat", "dog"]
+    assert short(["american_bulldog", "american_pit_bull_terrier"])[0] == "american_bulldog"
+    twelve = [f"class_{n:03d}" for n in range(12)]
+    assert short(twelve)[:2] == ["cl…000", "cl…001"]
+    for names in (twelve, twelve[:10], ["pineapple", *twelve[:7]]):
+        assert len(set(short(names))) == len(names)
+        assert sum(len(name) + 1 for name in short(names)) <= 84

@@ -189,6 +189,13 @@ def test_what_a_published_network_lacks_is_named(refusal, offline, tmp_path):
     (tmp_path / "imagenet_class_index.json").write_text(json.dumps(index))
     answer = str(refusal("predict", *words, f"weights_dir={tmp_path}"))
     assert "mobilenet_1_0_224_tf.h5 is neither in" in answer
+    assert "try       weights_dir=FOLDER_WITH_THE_FILE, or --weights PATH" in answer
+    assert "null" not in answer, "a network that knows nothing has nothing to say"
+    answer = str(refusal("predict", *words, f"weights_dir={tmp_path}", "model.weights=null"))
+    assert "try       --weights imagenet" in answer
+    answer = str(refusal("predict", *words, f"weights_dir={tmp_path}", "--weights", "nowhere.h5"))
+    assert "--weights is nowhere.h5, which is not there" in answer
+    assert "model.weights" not in answer
     (tmp_path / "imagenet_class_index.json").write_text("[1, 2]")
     answer = str(refusal("predict", *words, f"weights_dir={tmp_path}"))
     assert "does not hold the names of the classes" in answer

@@ -189,6 +189,10 @@ def test_what_is_no_run_with_weights_is_said(refusal, stranger, tmp_path, verb):
     for name in ("best", "final"):
         (stranger / f"{name}.keras").unlink()
     assert f"try       cnntrain resume {stranger}" in answer(stranger)
+    diverged = record | {"status": "failed", "kind": "Diverged", "error": "the loss is not finite"}
+    (stranger / "run.json").write_text(json.dumps(diverged))
+    assert "it failed: the loss is not finite" in answer(stranger)
+    assert "resume" not in answer(stranger), "it would diverge again"
 
 
 def test_mistakes_are_answered_before_tensorflow_and_help_at_once(stranger):
