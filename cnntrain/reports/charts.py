@@ -28,6 +28,11 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}} | more
 
 
+def epoch_axis(last: float) -> dict[str, Any]:
+    """An axis of epochs, of which few are named one by one: none is half."""
+    return axis("epoch", **({"dtick": 1} if last <= TICKS else {}))
+
+
 def line(
     name: str, rows: Sequence[Mapping[str, float]], key: str, color: str, **more: Any
 ) -> dict[str, Any]:
@@ -69,10 +74,11 @@ def curves(comparison: Comparison, key: str) -> Figure:
     count = sum(any(result.history for result in group.results) for group in comparison.groups)
     several = 1 < count <= TICKS  # more names than that say less than hovering does
     room = 20 * count if several else 0  # for the legend, on a phone
+    last = max((result.last.get("epoch", 0) for result in comparison.results), default=0)
     return figure(
         traces,
-        xaxis=axis("epoch"),
-        yaxis=axis(key.replace(".", " ")),
+        xaxis=epoch_axis(last),
+        yaxis=axis(key.replace(".", " "), exponentformat="e", automargin=True),
         showlegend=several,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         height=HEIGHT + room,
@@ -225,7 +231,7 @@ def over_epochs(
     return figure(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
-        xaxis=axis("epoch"),
+        xaxis=epoch_axis(rows[-1]["epoch"] if rows else 0),
         yaxis={"exponentformat": "e", "automargin": True},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},

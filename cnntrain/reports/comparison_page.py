@@ -93,7 +93,7 @@ def listed(result: Result, folder: Path) -> dict[str, Any]:
     cells = [
         text(result.settings.get("seed", tables.ABSENT)),
         tables.whole(numbers.get("best_epoch")),
-        *(tables.ABSENT if value is None else f"{value:.4f}" for value in accuracies),
+        *(tables.ABSENT if value is None else tables.decimals(value) for value in accuracies),
         tables.duration(result.seconds),
     ]
     return {"name": result.name, "link": link, "status": result.status, "cells": cells}

@@ -13,6 +13,7 @@ from cnntrain.reports.comparison import ABSENT, Comparison, Group, distinct, tex
 from cnntrain.reports.results import Result
 
 WIDTH = 100  # of what is no terminal
+HUGE = 1e5  # a loss from which on only its magnitude says anything
 RUNS = 5  # beside each other in the table of differences
 SHOWN = {
     "valid.accuracy": "valid accuracy",
@@ -106,7 +107,12 @@ def spread(group: Group, number: str) -> str:
     mean, deviation = group.mean(number), group.deviation(number)
     if mean is None:
         return ABSENT
-    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
+    return decimals(mean) + (f" ± {decimals(deviation)}" if deviation is not None else "")
+
+
+def decimals(number: float) -> str:
+    """Four decimals, or four digits of a loss that has run away."""
+    return f"{number:.4f}" if abs(number) < HUGE else f"{number:.3e}"
 
 
 def whole(number: float | None) -> str:
