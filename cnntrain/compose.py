@@ -120,6 +120,12 @@ def parse(text: str) -> Override:
     return override
 
 
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever characters it has."""
+    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{inside}'"
+
+
 def check(override: Override, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
     key, text = override.key_or_group, override.input_line or ""

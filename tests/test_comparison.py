@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from cnntrain.components import GROUPS
 from cnntrain.compose import compose
@@ -154,6 +155,13 @@ def test_no_axis_names_half_an_epoch(epochs, named_one_by_one):
     made = compared([Result(Path("run"), "finished", history=history(*[0.5] * epochs))], None)
     drawn = charts.curves(made, "valid.loss")["layout"]["xaxis"]
     assert (drawn.get("dtick") == 1) == named_one_by_one
+
+
+def test_a_reason_is_shown_to_its_end_in_a_pipe():
+    failed = Result(Path("sweep/1_job"), "refused", reason="x" * 150)
+    out = io.StringIO()
+    Console(file=out, width=100).print(show(compared([failed], None), 100, differences=False))
+    assert out.getvalue().count("x") == 150
 
 
 def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():

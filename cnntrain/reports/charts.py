@@ -8,7 +8,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnntrain.reports.comparison import Comparison, Group, distinct, is_number, rises, text
+from cnntrain.reports.comparison import (
+    NUMBERS,
+    Comparison,
+    Group,
+    distinct,
+    is_number,
+    rises,
+    text,
+)
 
 Figure = dict[str, Any]
 COLOURS = 8  # how many `$c0` … the style sheet has
@@ -157,9 +165,9 @@ def heat_map(comparison: Comparison) -> Figure:
     )
 
 
-def scale(number: str) -> list[list[Any]]:
+def scale(number: str, weakest: str = "$low") -> list[list[Any]]:
     """From paper to accent, the best value the strongest."""
-    ends = ["$low", "$accent"] if rises(number) else ["$accent", "$low"]
+    ends = [weakest, "$accent"] if rises(number) else ["$accent", weakest]
     return [[0, ends[0]], [1, ends[1]]]
 
 
@@ -169,29 +177,35 @@ def parallel(comparison: Comparison) -> Figure:
     groups = [group for group in comparison.groups if group.mean(number) is not None]
     means = [group.mean(number) for group in groups]
     dimensions = [dimension(key, groups) for key in comparison.varied]
-    dimensions.append({"label": number, "values": means})
+    dimensions.append({"label": words(number), "values": means})
     return figure(
         [
             {
                 "type": "parcoords",
                 "dimensions": dimensions,
-                "line": {"color": means, "colorscale": scale(number)},
+                "line": {"color": means, "colorscale": scale(number, "$rule")},
                 "labelfont": {"size": 12},
+                "labelangle": -20,  # beside each other on a phone, too
             }
         ],
-        margin={"l": 110, "r": 56, "t": 56, "b": 24},
-        height=HEIGHT + 60,
+        margin={"l": 110, "r": 56, "t": 76, "b": 24},
+        height=HEIGHT + 80,
     )
+
+
+def words(key: str) -> str:
+    """A short label: `learning rate` of optimizer.learning_rate, but `valid accuracy`."""
+    return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def dimension(key: str, groups: Sequence[Group]) -> dict[str, Any]:
     """One axis: a number's own scale, or the values as names in a row."""
     values = [group.settings[key] for group in groups]
     if all(is_number(value) for value in values) and len({*values}) > TICKS:
-        return {"label": key, "values": values}
+        return {"label": words(key), "values": values}
     names = distinct(values)
     return {
-        "label": key,
+        "label": words(key),
         "values": [names.index(text(value)) for value in values],
         "tickvals": [*range(len(names))],
         "ticktext": [name if len(name) <= 16 else f"{name[:15]}…" for name in names],

@@ -1,6 +1,7 @@
 """`cnntrain compare`: any runs and sweeps side by side, and where their specs differ."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def main(words: Sequence[str]) -> int:
         )
     comparison, output = compared(results, given.sort), folder_for(given.output)
     if output is not None:
-        again = f"compare {' '.join(given.paths)}"
+        again = shlex.join(["compare", *given.paths])
         write_all(comparison, output, "comparison", "Comparison", again)
     if given.json:
         print(json.dumps(finite(comparison.as_json()), indent=2))

@@ -38,7 +38,7 @@ def show(comparison: Comparison, width: int, differences: bool) -> Stack:
     unfinished = [r for r in comparison.results if r.status not in GOOD]
     if unfinished:
         lines = "\n".join(["", *map(unfinished_line, unfinished)])
-        parts.append(Text(lines, no_wrap=True, overflow="ignore"))
+        parts.append(Text(lines, overflow="fold"))
     if differences:
         parts += [Text(), differing(comparison)]
     return Stack(*parts)

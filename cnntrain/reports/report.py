@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def summarise(sweep: Path, sort: str | None = None, output: Path | None = None) 
     """
     comparison = compared(gathered([sweep]), sort)
     title = sweep.resolve().name
-    write_all(comparison, output or sweep, "sweep", title, f"report {sweep}")
+    write_all(comparison, output or sweep, "sweep", title, shlex.join(["report", str(sweep)]))
     return comparison
 
 

@@ -6,6 +6,7 @@ was planned, the jobs' directories how each stands. So going on is the same as b
 jobs that are left.
 """
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -151,10 +152,14 @@ def run(sweep: Sweep) -> int:
         sweep.summarise()
         sweep.stop.unlink(missing_ok=True)
     if signals.received:
-        print(f"Interrupted; cnntrain resume {sweep.folder} goes on.", file=sys.stderr)
+        print(f"Interrupted; {going_on(sweep)} goes on.", file=sys.stderr)
     signals.leave()
     conclude(sweep, supply)
     return 0 if all(job.status in GOOD for job in sweep.jobs) else 1
+
+
+def going_on(sweep: Sweep) -> str:
+    return shlex.join(["cnntrain", "resume", str(sweep.folder)])
 
 
 def conclude(sweep: Sweep, supply: Supply) -> None:
@@ -164,5 +169,5 @@ def conclude(sweep: Sweep, supply: Supply) -> None:
     for line in supply.said():
         print(line)
     if any(job.status not in GOOD for job in sweep.left()):
-        print(f"cnntrain resume {sweep.folder} runs what is missing")
+        print(f"{going_on(sweep)} runs what is missing")
     print(f"results in {sweep.folder / 'sweep.html'}")
