@@ -186,6 +186,7 @@ def parallel(comparison: Comparison) -> Figure:
                 "line": {"color": means, "colorscale": scale(number, "$rule")},
                 "labelfont": {"size": 12},
                 "labelangle": -20,  # beside each other on a phone, too
+                "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},  # both ends, over the labels
             }
         ],
         margin={"l": 110, "r": 56, "t": 76, "b": 24},

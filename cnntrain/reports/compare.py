@@ -1,7 +1,6 @@
 """`cnntrain compare`: any runs and sweeps side by side, and where their specs differ."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.report import folder_for, parser_of
+from cnntrain.reports.report import folder_for, made_by, parser_of
 from cnntrain.reports.results import gathered
 from cnntrain.runs import finite
 
@@ -38,7 +37,7 @@ def main(words: Sequence[str]) -> int:
         )
     comparison, output = compared(results, given.sort), folder_for(given.output)
     if output is not None:
-        again = shlex.join(["compare", *given.paths])
+        again = made_by("compare", given.paths, given.sort, given.output)
         write_all(comparison, output, "comparison", "Comparison", again)
     if given.json:
         print(json.dumps(finite(comparison.as_json()), indent=2))

@@ -83,8 +83,16 @@ def summarise(sweep: Path, sort: str | None = None, output: Path | None = None) 
     """
     comparison = compared(gathered([sweep]), sort)
     title = sweep.resolve().name
-    write_all(comparison, output or sweep, "sweep", title, shlex.join(["report", str(sweep)]))
+    again = made_by("report", [str(sweep)], sort, output)
+    write_all(comparison, output or sweep, "sweep", title, again)
     return comparison
+
+
+def made_by(verb: str, paths: Sequence[str], sort: str | None, output: str | Path | None) -> str:
+    """The command, without the program's name, that writes the same page again."""
+    flags = {"--sort": sort, "--output": output}
+    given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    return shlex.join([verb, *paths, *given])
 
 
 def folder_for(path: str | None) -> Path | None:
