@@ -18,6 +18,7 @@ from cnntrain.errors import SpecError, WorkerLost
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
 TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # of SLURM's tasks of each node: 2(x3),1
+PORTS = 65535
 HERE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
 
@@ -125,6 +126,8 @@ def check(workers: tuple[str, ...], index: int) -> None:
     for address in workers:
         if not ADDRESS.fullmatch(address):
             raise SpecError(f"distribution.workers has {address!r}", "HOST:PORT for each", HERE)
+        if not 0 < int(address.rpartition(":")[2]) <= PORTS:
+            raise SpecError(f"distribution.workers has {address!r}", f"ports from 1 to {PORTS}")
     if len(set(workers)) < len(workers):
         raise SpecError(
             f"distribution.workers has an address twice: {', '.join(workers)}",

@@ -37,6 +37,10 @@ class Composed:
     run_dir: Path
 
 
+# Settings that are lists: without brackets Hydra takes one for several values.
+LISTS = ("distribution.workers", "distribution.devices", "dataset.classes", "dataset.image_size")
+
+
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
     for override in map(parse, overrides):
@@ -130,6 +134,9 @@ def check(override: Override, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
     key, text = override.key_or_group, override.input_line or ""
     if override.is_sweep_override():
+        if key in LISTS:
+            hint = f"'{key}=[{text.partition('=')[2]}]'"
+            raise SpecError(f"{text} has no brackets", "one list, in quotes", hint)
         raise SpecError(
             f"{text} names several values",
             "one value, or -m to sweep over them",

@@ -62,6 +62,7 @@ def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
         (TWO, None, {}, "distribution.index is null"),
         (TWO, 2, {}, "distribution.index is 2 and there are 2 workers"),
         (("10.0.0.1",), 0, {}, "HOST:PORT"),
+        (("10.0.0.1:1", "10.0.0.2:99999"), 0, {}, "ports from 1 to 65535"),
         ((TWO[0], TWO[0]), 0, {}, "an address twice"),
         (None, None, {"TF_CONFIG": "{"}, "TF_CONFIG cannot be read"),
         (None, None, tf_config("ps", 0, worker=[*TWO]), "a ps"),

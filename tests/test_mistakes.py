@@ -360,6 +360,12 @@ MISTAKES = {
         "-m",
         "cnntrain -m model=vgg16,lenet5",
     ),
+    "list without brackets": (
+        "distribution=multi_worker distribution.workers=a:1,b:1",
+        "distribution.workers=a:1,b:1 has no brackets",
+        "list",
+        "'distribution.workers=[a:1,b:1]'",
+    ),
     "sweep with a bad job": ("-m seed=1,-2", "seed is -2", "from 0", None),
     "sweep over a bad option": ("-m model=vgg16,vgg17", "model is vgg17", "vgg19", None),
     "sweep with a bad setting": ("-m seed=1,2 epochs=0", "epochs is 0", "from 1", None),
