@@ -101,6 +101,16 @@ def test_worker_that_does_not_come_is_named():
         here(2, 0).meet(0.1)
 
 
+def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
+    """Ten minutes of silence look like a fault."""
+    monkeypatch.setattr("cnntrain.cluster.PATIENCE", 0)
+    alone = here(2, 0)
+    with pytest.raises(WorkerLost):
+        alone.meet(0.5)
+    said = capsys.readouterr().err
+    assert said == f"waiting for worker 1 at {alone.workers[1]}, 0.5 s at most\n"
+
+
 def test_port_that_is_taken_is_refused():
     alone = here(1, 0)
     with alone.listening(), pytest.raises(SpecError, match=r"worker 0 at .* cannot listen"):
