@@ -135,8 +135,8 @@ def check(override: Override, config_dir: str | None) -> None:
     key, text = override.key_or_group, override.input_line or ""
     if override.is_sweep_override():
         if key in LISTS:
-            hint = f"'{key}=[{text.partition('=')[2]}]'"
-            raise SpecError(f"{text} has no brackets", "one list, in quotes", hint)
+            whole = f"'{key}=[{text.partition('=')[2]}]'"
+            raise SpecError(f"{text} has no brackets", "one list, in quotes", whole)
         raise SpecError(
             f"{text} names several values",
             "one value, or -m to sweep over them",

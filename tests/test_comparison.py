@@ -16,6 +16,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reports import charts
 from cnntrain.reports.comparison import compared
+from cnntrain.reports.comparison_page import lead
 from cnntrain.reports.comparison_tables import cells, groups, show, wide
 from cnntrain.reports.results import Result, gathered, settings
 
@@ -162,6 +163,12 @@ def test_a_reason_is_shown_to_its_end_in_a_pipe():
     out = io.StringIO()
     Console(file=out, width=100).print(show(compared([failed], None), 100, differences=False))
     assert out.getvalue().count("x") == 150
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_row_that_is_called_after_none():
+    made = comparison("seed=1,2,3")
+    assert [row[:2] for row in cells(made)[1]] == [["all", "3"]]
+    assert lead(made) == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
 
 
 def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():

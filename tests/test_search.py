@@ -104,6 +104,7 @@ def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     assert states == ["FAIL", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL"]
     assert search.study.best_trial.number == 4
     assert search.said()[0].startswith("best of 2 finished trials: 4")
+    assert search.left == []  # nothing that a resumed search would run again
 
 
 def test_where_two_trials_are_the_same_the_loss_decides_as_in_the_table(trials):

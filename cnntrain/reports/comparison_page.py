@@ -59,10 +59,11 @@ def lead(comparison: Comparison) -> str:
     mean = best.mean(comparison.sorted_by)
     if mean is None:
         return "No run has a number to show yet."
+    number = f"{comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}"
+    if not comparison.varied and len(best.results) > 1:
+        return f"{number}, over {len(best.values(comparison.sorted_by))} runs of one spec."
     name = str(best) if comparison.varied else best.results[0].name
-    return (
-        f"{name} is in front: {comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}."
-    )
+    return f"{name} is in front: {number}."
 
 
 def caption(comparison: Comparison) -> str:

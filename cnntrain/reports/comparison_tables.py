@@ -85,7 +85,7 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: what is varied, then the numbers; runs are named where nothing is."""
     rows = [
         [
-            *([text(value) for value in group.settings.values()] or [group.results[0].name]),
+            *([text(value) for value in group.settings.values()] or [alone(group)]),
             runs(group),
             *(spread(group, number) for number in SHOWN),
             whole(group.mean("last_epoch")),
@@ -94,6 +94,11 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         for group in comparison.groups
     ]
     return [*(comparison.varied or ["run"]), *HEADINGS], rows
+
+
+def alone(group: Group) -> str:
+    """The name of a group that nothing but seeds is varied in."""
+    return group.results[0].name if len(group.results) == 1 else "all"
 
 
 def runs(group: Group) -> str:

@@ -135,7 +135,8 @@ class Sweep:
         values = sorted(job.values(self.varied).items())
         words = ",".join(f"{key}={value}" for key, value in values)
         slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
-        job = replaced(job, folder=self.folder / f"{job.number}_{slug}")
+        name = f"{job.number}_{slug}" if slug else str(job.number)
+        job = replaced(job, folder=self.folder / name)
         self.jobs.append(job)
         return job
 

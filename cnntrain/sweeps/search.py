@@ -84,6 +84,11 @@ class Trials:
     def total(self) -> int:
         return max(self.settings.n_trials, len(self.sweep.jobs))
 
+    @property
+    def left(self) -> list[Job]:
+        """The trials that are open: one that failed has ended, too."""
+        return [self.sweep.jobs[number] for number in self.at_work]
+
     def take_up(self) -> None:
         """The trials that the study knows are jobs; those that have not ended go on."""
         for frozen in self.study.get_trials(deepcopy=False):

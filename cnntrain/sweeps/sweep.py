@@ -146,7 +146,8 @@ def run(sweep: Sweep) -> int:
     for job in sweep.left():
         wait_for_orphan(job)
     try:
-        with Signals() as signals, Board(sweep, supply.total, monitor, RichConsole()) as board:
+        shown = Board(sweep, supply.total, monitor, RichConsole(), supply.left)
+        with Signals() as signals, shown as board:
             Crew(sweep, supply, settings.jobs, settings.gpus).work(signals, board)
     finally:
         sweep.summarise()
@@ -168,6 +169,6 @@ def conclude(sweep: Sweep, supply: Supply) -> None:
     console.print(tables.show(comparison, console.width, differences=False))
     for line in supply.said():
         print(line)
-    if any(job.status not in GOOD for job in sweep.left()):
+    if supply.left:
         print(f"{going_on(sweep)} runs what is missing")
     print(f"results in {sweep.folder / 'sweep.html'}")
