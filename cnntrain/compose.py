@@ -166,7 +166,11 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
         return SpecError(
             where + first_line(error), "settings, or oc.env variables, that exist", None
         )
-    chosen = [o.input_line or "" for o in overrides if o.key_or_group in CHOICES]
+    chosen = [
+        override.input_line or ""
+        for override in overrides
+        if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
+    ]
     keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
     for override in overrides:
         key = override.key_or_group
@@ -198,7 +202,7 @@ def unknown_key(override: Override, keys: list[str]) -> SpecError:
                 (f"{k}={value}" for k in keys if k.endswith(f".{key}") and "hydra." not in k), None
             )
         elif option := next((o for o, f in options_of(parent) if last in load(f)), None):
-            hint = f"{parent}={option} {key}={value}"
+            hint = f"{group_of(parent)}={option} {key}={value}"
     return SpecError(
         f"{key} is not a setting",
         one_of(beside) if beside else "a setting or a group: see cnntrain --help",
@@ -213,7 +217,13 @@ def group_hint(word: str, option: str) -> str | None:
 
 
 def options_of(group: str) -> list[tuple[str, Path]]:
-    return list(options(group).items()) if group in CHOICES else []
+    known = group in CHOICES or group in ("hydra.sweeper", "hydra.launcher")
+    return list(options(group_of(group)).items()) if known else []
+
+
+def group_of(key: str) -> str:
+    """The group whose option a key belongs to, as the command line has it."""
+    return key.replace("hydra.", "hydra/")
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:

@@ -366,6 +366,18 @@ MISTAKES = {
         "list",
         "'distribution.workers=[a:1,b:1]'",
     ),
+    "knob of another sweeper": (
+        "-m seed=1,2 hydra.sweeper.n_trials=3",
+        "hydra.sweeper.n_trials is not a setting",
+        "",
+        "hydra/sweeper=optuna hydra.sweeper.n_trials=3",
+    ),
+    "mistyped knob of a launcher": (
+        "-m seed=1,2 hydra/launcher=joblib hydra.launcher.n_job=3",
+        "hydra.launcher.n_job is not a setting",
+        "hydra.launcher.n_jobs",
+        "hydra.launcher.n_jobs=3",
+    ),
     "sweep with a bad job": ("-m seed=1,-2", "seed is -2", "from 0", None),
     "sweep over a bad option": ("-m model=vgg16,vgg17", "model is vgg17", "vgg19", None),
     "sweep with a bad setting": ("-m seed=1,2 epochs=0", "epochs is 0", "from 1", None),
