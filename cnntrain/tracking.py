@@ -150,6 +150,7 @@ class _Wandb:
 
         self.sent = folder / "state" / "wandb"  # offline, nobody else knows what was sent
         self.last = int(self.sent.read_text(encoding="utf-8")) if self.sent.is_file() else 0
+        wandb.setup(wandb.Settings(silent=mode == "offline", quiet=True))  # or forty lines a run
         self.run = wandb.init(
             project=project, name=folder.name, id=self.own_id(folder), dir=str(folder),
             mode=mode, config=dict(settings), resume="allow",

@@ -238,7 +238,9 @@ def test_a_server_that_is_gone_costs_seconds_and_not_the_run(command, tmp_path):
 def test_jobs_of_two_sweeps_are_two_runs_of_wandb_and_a_resumed_one_is_one(tmp_path, monkeypatch):
     """Their directories have the same name, and a project knows its runs by their ids."""
     begun = []
-    fake = types.SimpleNamespace(init=lambda **said: begun.append(said["id"]))
+    fake = types.SimpleNamespace(
+        init=lambda **said: begun.append(said["id"]), Settings=dict, setup=lambda settings: None
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     for sweep in ("one", "two", "two"):
         folder = tmp_path / sweep / "0_seed=1"
@@ -253,4 +255,5 @@ def test_wandb_writes_a_run_offline(command, tmp_path):
     ended = command(*SMALL, "tracking=wandb", "hydra.run.dir=run")
     assert ended.returncode == 0, ended.stderr
     assert "left off" not in ended.stdout
+    assert "wandb:" not in ended.stdout + ended.stderr
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
