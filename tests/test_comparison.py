@@ -16,7 +16,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reports import charts
 from cnntrain.reports.comparison import compared
-from cnntrain.reports.comparison_page import lead
+from cnntrain.reports.comparison_page import caption, lead
 from cnntrain.reports.comparison_tables import cells, groups, show, wide
 from cnntrain.reports.results import Result, gathered, settings
 
@@ -163,6 +163,12 @@ def test_a_reason_is_shown_to_its_end_in_a_pipe():
     out = io.StringIO()
     Console(file=out, width=100).print(show(compared([failed], None), 100, differences=False))
     assert out.getvalue().count("x") == 150
+
+
+def test_caption_speaks_of_seeds_only_where_there_are_several():
+    pair = ("batch_size=32,64", "epochs=1,2")
+    assert caption(comparison(*pair)) == "valid.accuracy of each run."
+    assert caption(comparison(*pair, "seed=1,2")) == "The mean valid.accuracy over seeds."
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_row_that_is_called_after_none():

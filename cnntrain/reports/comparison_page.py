@@ -72,7 +72,8 @@ def caption(comparison: Comparison) -> str:
         case 1:
             return f"{number} of every run, and the mean of each value."
         case 2:
-            return f"The mean {number} over seeds."
+            several = any(len(group.results) > 1 for group in comparison.groups)
+            return f"The mean {number} over seeds." if several else f"{number} of each run."
     return (
         f"A line for each combination, coloured by its mean {number}. Drag along an axis to choose."
     )
