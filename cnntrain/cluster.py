@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from cnntrain.errors import SpecError, WorkerLost
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
 TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # of SLURM's tasks of each node: 2(x3),1
+PATIENCE = 3  # seconds of waiting, after which it is said for whom
+PORTS = 65535
 HERE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
 
@@ -53,7 +56,8 @@ class Cluster:
         wait can neither be ended by Ctrl-C nor say who is missing. Raises SpecError if the port is
         taken.
         """
-        unseen, ends = set(self.others), time.monotonic() + timeout
+        unseen, began = set(self.others), time.monotonic()
+        ends, said = began + timeout, False
         with self.listening():
             while unseen:
                 unseen = {number for number in unseen if not listens(self.workers[number])}
@@ -62,6 +66,10 @@ class Cluster:
                         [self.name(number) for number in sorted(unseen)],
                         f"all of them started within distribution.timeout={timeout:g} seconds",
                     )
+                if unseen and not said and time.monotonic() > began + PATIENCE:
+                    names = ", ".join(self.name(number) for number in sorted(unseen))
+                    print(f"waiting for {names}, {timeout:g} s at most", file=sys.stderr)
+                    said = True
                 time.sleep(0.2)
 
     def listening(self) -> socket.socket:
@@ -125,6 +133,8 @@ def check(workers: tuple[str, ...], index: int) -> None:
     for address in workers:
         if not ADDRESS.fullmatch(address):
             raise SpecError(f"distribution.workers has {address!r}", "HOST:PORT for each", HERE)
+        if not 0 < int(address.rpartition(":")[2]) <= PORTS:
+            raise SpecError(f"distribution.workers has {address!r}", f"ports from 1 to {PORTS}")
     if len(set(workers)) < len(workers):
         raise SpecError(
             f"distribution.workers has an address twice: {', '.join(workers)}",

@@ -37,6 +37,10 @@ class Composed:
     run_dir: Path
 
 
+# Settings that are lists: without brackets Hydra takes one for several values.
+LISTS = ("distribution.workers", "distribution.devices", "dataset.classes", "dataset.image_size")
+
+
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
     for override in map(parse, overrides):
@@ -123,10 +127,19 @@ def parse(text: str) -> Override:
     return override
 
 
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever characters it has."""
+    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{inside}'"
+
+
 def check(override: Override, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
     key, text = override.key_or_group, override.input_line or ""
     if override.is_sweep_override():
+        if key in LISTS:
+            whole = f"'{key}=[{text.partition('=')[2]}]'"
+            raise SpecError(f"{text} has no brackets", "one list, in quotes", whole)
         raise SpecError(
             f"{text} names several values",
             "one value, or -m to sweep over them",
@@ -156,7 +169,11 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
         return SpecError(
             where + first_line(error), "settings, or oc.env variables, that exist", None
         )
-    chosen = [o.input_line or "" for o in overrides if o.key_or_group in CHOICES]
+    chosen = [
+        override.input_line or ""
+        for override in overrides
+        if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
+    ]
     keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
     for override in overrides:
         key = override.key_or_group
@@ -188,7 +205,7 @@ def unknown_key(override: Override, keys: list[str]) -> SpecError:
                 (f"{k}={value}" for k in keys if k.endswith(f".{key}") and "hydra." not in k), None
             )
         elif option := next((o for o, f in options_of(parent) if last in load(f)), None):
-            hint = f"{parent}={option} {key}={value}"
+            hint = f"{group_of(parent)}={option} {key}={value}"
     return SpecError(
         f"{key} is not a setting",
         one_of(beside) if beside else "a setting or a group: see cnntrain --help",
@@ -203,7 +220,13 @@ def group_hint(word: str, option: str) -> str | None:
 
 
 def options_of(group: str) -> list[tuple[str, Path]]:
-    return list(options(group).items()) if group in CHOICES else []
+    known = group in CHOICES or group in ("hydra.sweeper", "hydra.launcher")
+    return list(options(group_of(group)).items()) if known else []
+
+
+def group_of(key: str) -> str:
+    """The group whose option a key belongs to, as the command line has it."""
+    return key.replace("hydra.", "hydra/")
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:

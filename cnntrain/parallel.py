@@ -114,7 +114,8 @@ class Parallel:
             lost = [cluster.name(number) for number in cluster.others if number in named]
             raise WorkerLost(
                 lost or cluster.silent() or ["another worker"],
-                f"all of them again with: cnntrain resume {run}",
+                f"all of them again with: cnntrain resume {run} distribution.index={cluster.index}"
+                " (each with its own)",
             ) from error
         except BaseException:
             stay(cluster)

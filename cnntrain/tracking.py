@@ -7,6 +7,7 @@ for `none`, None. It is imported, and its package with it, where a run begins.
 
 import os
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,10 +150,18 @@ class _Wandb:
 
         self.sent = folder / "state" / "wandb"  # offline, nobody else knows what was sent
         self.last = int(self.sent.read_text(encoding="utf-8")) if self.sent.is_file() else 0
+        wandb.setup(wandb.Settings(silent=mode == "offline", quiet=True))  # or forty lines a run
         self.run = wandb.init(
-            project=project, name=folder.name, id=folder.name.replace(":", "-"), dir=str(folder),
+            project=project, name=folder.name, id=self.own_id(folder), dir=str(folder),
             mode=mode, config=dict(settings), resume="allow",
         )  # fmt: skip
+
+    def own_id(self, folder: Path) -> str:
+        """The name of the run in its project: not its directory's, which jobs of sweeps share."""
+        known = folder / "state" / "wandb_id"
+        if not known.is_file():
+            known.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
+        return known.read_text(encoding="utf-8")
 
     def log(self, step: int, values: Values) -> None:
         self.run.log(dict(values), step=step)

@@ -1,6 +1,7 @@
 """One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
 
 import importlib.util
+import shlex
 import shutil
 import signal
 import sys
@@ -107,7 +108,8 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         run.finish("interrupted")
         on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
         on = "goes on, started for every worker" if shown else on
-        print(f"Interrupted; cnntrain resume {shown or run.folder} {on}.", file=sys.stderr)
+        command = shlex.join(["cnntrain", "resume", str(shown or run.folder)])
+        print(f"Interrupted; {command} {on}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
         run.say(f"failed: {error}")

@@ -70,3 +70,19 @@ def test_many_jobs_leave_room_for_those_at_work(sweep):
         console.print(board.table())
     assert "running" in drawn.get()
     assert len(drawn.get().splitlines()) <= 12
+
+
+def test_job_that_is_run_again_is_waiting_until_it_begins_and_then_shown(sweep, capsys):
+    """What came of its last life is no news, and what comes of this one is."""
+    failed = sweep.jobs[1]
+    record = failed.folder / "job.json"
+    record.write_text('{"status": "killed", "reason": "by SIGKILL", "started": "then"}')
+    with Board(sweep, 4, "valid.accuracy", Console(width=100), [failed]) as board:
+        board.update()
+        assert board.status(failed) == "waiting"
+        for status in ("running", "finished"):
+            record.write_text(f'{{"status": "{status}", "started": "now"}}')
+            board.drawn = -1e9
+            board.update()
+    said = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["begins", "finished"]

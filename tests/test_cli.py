@@ -150,7 +150,16 @@ def test_sweep_into_a_directory_that_is_not_empty_is_refused(command, tmp_path):
     done = command("-m", "seed=1,2", "hydra.sweep.dir=mine")
     assert done.returncode == 2
     assert "mine is not empty" in done.stderr
+    assert "resume" not in done.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_directory_of_a_sweep_is_refused_with_the_command_that_goes_on_with_it(command, tmp_path):
+    (tmp_path / "my sweep").mkdir()
+    (tmp_path / "my sweep" / "sweep.yaml").touch()
+    done = command("-m", "seed=1,2", "hydra.sweep.dir='my sweep'")
+    assert done.returncode == 2
+    assert "cnntrain resume 'my sweep'" in done.stderr
 
 
 def test_refused_job_does_not_stop_the_others(command, tmp_path):

@@ -62,6 +62,7 @@ def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
         (TWO, None, {}, "distribution.index is null"),
         (TWO, 2, {}, "distribution.index is 2 and there are 2 workers"),
         (("10.0.0.1",), 0, {}, "HOST:PORT"),
+        (("10.0.0.1:1", "10.0.0.2:99999"), 0, {}, "ports from 1 to 65535"),
         ((TWO[0], TWO[0]), 0, {}, "an address twice"),
         (None, None, {"TF_CONFIG": "{"}, "TF_CONFIG cannot be read"),
         (None, None, tf_config("ps", 0, worker=[*TWO]), "a ps"),
@@ -98,6 +99,16 @@ def test_workers_that_start_one_after_another_meet():
 def test_worker_that_does_not_come_is_named():
     with pytest.raises(WorkerLost, match=r"worker 1 at 127.0.0.1:\d+ does not answer"):
         here(2, 0).meet(0.1)
+
+
+def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
+    """Ten minutes of silence look like a fault."""
+    monkeypatch.setattr("cnntrain.cluster.PATIENCE", 0)
+    alone = here(2, 0)
+    with pytest.raises(WorkerLost):
+        alone.meet(0.5)
+    said = capsys.readouterr().err
+    assert said == f"waiting for worker 1 at {alone.workers[1]}, 0.5 s at most\n"
 
 
 def test_port_that_is_taken_is_refused():

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import functools
 import io
 import itertools
@@ -8,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from cnntrain.components import GROUPS
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reports import charts
 from cnntrain.reports.comparison import compared
-from cnntrain.reports.comparison_tables import groups, show, wide
+from cnntrain.reports.comparison_page import caption, lead
+from cnntrain.reports.comparison_tables import cells, groups, show, wide
 from cnntrain.reports.results import Result, gathered, settings
 
 
@@ -138,6 +141,40 @@ def test_heat_map_has_the_mean_of_each_pair():
     assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
     assert (across, down) == ("batch_size", "epochs")
     assert heat["z"][0][1] == pytest.approx(0.505)  # epochs 1, batch 64: jobs 0 and 1
+
+
+def test_a_loss_that_has_run_away_takes_no_room_from_the_other_columns():
+    made = comparison("batch_size=32,64")
+    lost = [{**row, "valid.loss": 2.12e18} for row in history(0.1, 0.1)]
+    worst = dataclasses.replace(made.results[0], history=lost)
+    rows = cells(compared([worst, made.results[1]], None))[1]
+    assert [row[3] for row in rows] == ["0.4900", "2.120e+18"]
+
+
+@pytest.mark.parametrize(("epochs", "named_one_by_one"), [(2, True), (40, False)])
+def test_no_axis_names_half_an_epoch(epochs, named_one_by_one):
+    made = compared([Result(Path("run"), "finished", history=history(*[0.5] * epochs))], None)
+    drawn = charts.curves(made, "valid.loss")["layout"]["xaxis"]
+    assert (drawn.get("dtick") == 1) == named_one_by_one
+
+
+def test_a_reason_is_shown_to_its_end_in_a_pipe():
+    failed = Result(Path("sweep/1_job"), "refused", reason="x" * 150)
+    out = io.StringIO()
+    Console(file=out, width=100).print(show(compared([failed], None), 100, differences=False))
+    assert out.getvalue().count("x") == 150
+
+
+def test_caption_speaks_of_seeds_only_where_there_are_several():
+    pair = ("batch_size=32,64", "epochs=1,2")
+    assert caption(comparison(*pair)) == "valid.accuracy of each run."
+    assert caption(comparison(*pair, "seed=1,2")) == "The mean valid.accuracy over seeds."
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_row_that_is_called_after_none():
+    made = comparison("seed=1,2,3")
+    assert [row[:2] for row in cells(made)[1]] == [["all", "3"]]
+    assert lead(made) == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
 
 
 def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():

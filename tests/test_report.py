@@ -57,7 +57,8 @@ def test_compare_shows_where_specs_differ(command, left_behind, tmp_path):
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["model", "lenet5", "mlp_bn"] in rows
     assert ["seed", "0", "4"] in rows
-    assert (tmp_path / "both" / "comparison.html").is_file()
+    page = (tmp_path / "both" / "comparison.html").read_text()
+    assert "cnntrain compare a b --output both</code>" in page  # which writes it again
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,18 @@ def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     assert states == ["FAIL", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL"]
     assert search.study.best_trial.number == 4
     assert search.said()[0].startswith("best of 2 finished trials: 4")
+    assert search.left == []  # nothing that a resumed search would run again
+
+
+def test_where_two_trials_are_the_same_the_loss_decides_as_in_the_table(trials):
+    search = trials()
+    for loss in (0.7, 0.5, 0.6):
+        job = search.next()
+        end(job, "finished", 0.5)
+        rows = f"epoch,step,valid.accuracy,valid.loss\n1,1,0.4,0.1\n2,2,0.5,{loss}\n"
+        (job.folder / "history.csv").write_text(rows)
+        search.ended(job)
+    assert search.said()[0].startswith("best of 3 finished trials: 1")
 
 
 def test_hopeless_trial_is_asked_to_stop(trials):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from cnntrain import components
+from cnntrain.compose import parse, quoted
 
 
 def test_spec_cannot_be_changed(spec):
@@ -110,3 +111,11 @@ def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
     words = ["augmentation=compose", "augmentation.ops=[{name: mild, fill: 9}]"]
     (op,) = check(compose(words, str(tmp_path)).config).augmentation["ops"]
     assert (op.name, op["size"], op["fill"]) == ("cutout", 2, 9)
+
+
+@pytest.mark.parametrize(
+    "text", ["it's é", "a b", "back\\slash'", "end\\", "'", 'say "so"', "a,b=[c]{d}"]
+)
+def test_a_quoted_text_is_read_back_as_it_was(text):
+    """A folder may be called anything, and the jobs of a sweep are told theirs so."""
+    assert parse(f"hydra.run.dir={quoted(text)}").value() == text

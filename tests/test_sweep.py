@@ -310,6 +310,17 @@ def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, mon
     assert "Traceback" in (sweep.jobs[0].folder / "console.log").read_text()
 
 
+def test_gpu_that_is_not_there_is_refused_where_it_is_known(monkeypatch):
+    """Its job would train on the CPU."""
+    from cnntrain.sweeps.sweep import settings_of
+
+    given = {"jobs": 2, "gpus": [0, 7], "on_error": "continue", "retry_oom": False}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(SpecError, match=r"sweep.gpus has 7"):
+        settings_of(given)
+    assert list(settings_of(given | {"gpus": [1]}).gpus) == [1]
+
+
 def test_sweep_that_runs_is_not_run_twice(tmp_path):
     from cnntrain.sweeps.jobs import Sweep
 

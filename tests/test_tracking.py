@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 import yaml
@@ -17,6 +18,7 @@ from cnntrain.errors import SpecError
 from cnntrain.runs import Run
 from cnntrain.spec import spec as check
 from cnntrain.tracked import Tracked, rows
+from cnntrain.tracking import wandb
 from cnntrain.training import check_tracker
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
@@ -233,10 +235,25 @@ def test_a_server_that_is_gone_costs_seconds_and_not_the_run(command, tmp_path):
     assert record["status"] == "finished"
 
 
+def test_jobs_of_two_sweeps_are_two_runs_of_wandb_and_a_resumed_one_is_one(tmp_path, monkeypatch):
+    """Their directories have the same name, and a project knows its runs by their ids."""
+    begun = []
+    fake = types.SimpleNamespace(
+        init=lambda **said: begun.append(said["id"]), Settings=dict, setup=lambda settings: None
+    )
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for sweep in ("one", "two", "two"):
+        folder = tmp_path / sweep / "0_seed=1"
+        (folder / "state").mkdir(parents=True, exist_ok=True)
+        wandb(folder, {}, project="p", mode="offline")
+    assert begun[0] != begun[1] == begun[2]
+
+
 @pytest.mark.slow
 def test_wandb_writes_a_run_offline(command, tmp_path):
     pytest.importorskip("wandb")
     ended = command(*SMALL, "tracking=wandb", "hydra.run.dir=run")
     assert ended.returncode == 0, ended.stderr
     assert "left off" not in ended.stdout
+    assert "wandb:" not in ended.stdout + ended.stderr
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))

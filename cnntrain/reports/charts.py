@@ -8,12 +8,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnntrain.reports.comparison import Comparison, Group, distinct, is_number, rises, text
+from cnntrain.reports.comparison import (
+    NUMBERS,
+    Comparison,
+    Group,
+    distinct,
+    is_number,
+    rises,
+    text,
+)
 
 Figure = dict[str, Any]
 COLOURS = 8  # how many `$c0` … the style sheet has
 DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next, …
-FEW_EPOCHS = 8
 HEIGHT = 320  # pixels
 TICKS = 12  # more values of a setting are not named on an axis
 MATRIX = 200  # classes; a larger confusion matrix is not drawn
@@ -30,9 +37,9 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}} | more
 
 
-def epochs(last: float) -> dict[str, Any]:
-    """An axis of epochs, of which none is divided."""
-    return axis("epoch", **({"dtick": 1} if last <= FEW_EPOCHS else {}))
+def epoch_axis(last: float) -> dict[str, Any]:
+    """An axis of epochs, of which few are named one by one: none is half."""
+    return axis("epoch", **({"dtick": 1} if last <= TICKS else {}))
 
 
 def line(
@@ -78,10 +85,11 @@ def curves(comparison: Comparison, key: str) -> Figure:
     count = sum(any(result.history for result in group.results) for group in comparison.groups)
     several = 1 < count <= TICKS  # more names than that say less than hovering does
     room = 20 * count if several else 0  # for the legend, on a phone
+    last = max((result.last.get("epoch", 0) for result in comparison.results), default=0)
     return figure(
         traces,
-        xaxis=epochs(max(result.last.get("epoch", 0) for result in comparison.results)),
-        yaxis=axis(key.replace(".", " ")),
+        xaxis=epoch_axis(last),
+        yaxis=axis(key.replace(".", " "), exponentformat="e", automargin=True),
         showlegend=several,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         height=HEIGHT + room,
@@ -160,9 +168,9 @@ def heat_map(comparison: Comparison) -> Figure:
     )
 
 
-def scale(number: str) -> list[list[Any]]:
+def scale(number: str, weakest: str = "$low") -> list[list[Any]]:
     """From paper to accent, the best value the strongest."""
-    ends = ["$low", "$accent"] if rises(number) else ["$accent", "$low"]
+    ends = [weakest, "$accent"] if rises(number) else ["$accent", weakest]
     return [[0, ends[0]], [1, ends[1]]]
 
 
@@ -172,29 +180,36 @@ def parallel(comparison: Comparison) -> Figure:
     groups = [group for group in comparison.groups if group.mean(number) is not None]
     means = [group.mean(number) for group in groups]
     dimensions = [dimension(key, groups) for key in comparison.varied]
-    dimensions.append({"label": number, "values": means})
+    dimensions.append({"label": words(number), "values": means})
     return figure(
         [
             {
                 "type": "parcoords",
                 "dimensions": dimensions,
-                "line": {"color": means, "colorscale": scale(number)},
+                "line": {"color": means, "colorscale": scale(number, "$rule")},
                 "labelfont": {"size": 12},
+                "labelangle": -20,  # beside each other on a phone, too
+                "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},  # both ends, over the labels
             }
         ],
-        margin={"l": 110, "r": 56, "t": 56, "b": 24},
-        height=HEIGHT + 60,
+        margin={"l": 110, "r": 56, "t": 76, "b": 24},
+        height=HEIGHT + 80,
     )
+
+
+def words(key: str) -> str:
+    """A short label: `learning rate` of optimizer.learning_rate, but `valid accuracy`."""
+    return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def dimension(key: str, groups: Sequence[Group]) -> dict[str, Any]:
     """One axis: a number's own scale, or the values as names in a row."""
     values = [group.settings[key] for group in groups]
     if all(is_number(value) for value in values) and len({*values}) > TICKS:
-        return {"label": key, "values": values}
+        return {"label": words(key), "values": values}
     names = distinct(values)
     return {
-        "label": key,
+        "label": words(key),
         "values": [names.index(text(value)) for value in values],
         "tickvals": [*range(len(names))],
         "ticktext": [name if len(name) <= 16 else f"{name[:15]}…" for name in names],
@@ -234,7 +249,7 @@ def over_epochs(
     return figure(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
-        xaxis=epochs(rows[-1]["epoch"] if rows else 0),
+        xaxis=epoch_axis(rows[-1]["epoch"] if rows else 0),
         yaxis={"exponentformat": "e", "automargin": True},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},

@@ -8,7 +8,7 @@ from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.report import folder_for, parser_of, written_to
+from cnntrain.reports.report import folder_for, made_by, parser_of, written_to
 from cnntrain.reports.results import gathered
 from cnntrain.runs import finite
 
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> int:
         )
     comparison, output = compared(results, given.sort), folder_for(given.output)
     if output is not None:
-        again = f"compare {' '.join(given.paths)}"
+        again = made_by("compare", given.paths, given.sort, given.output)
         with written_to(output):
             write_all(comparison, output, "comparison", "Comparison", again)
     if given.json:

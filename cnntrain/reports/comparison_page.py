@@ -59,10 +59,11 @@ def lead(comparison: Comparison) -> str:
     mean = best.mean(comparison.sorted_by)
     if mean is None:
         return "No run has a number to show yet."
+    number = f"{comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}"
+    if not comparison.varied and len(best.results) > 1:
+        return f"{number}, over {len(best.values(comparison.sorted_by))} runs of one spec."
     name = str(best) if comparison.varied else best.results[0].name
-    return (
-        f"{name} is in front: {comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}."
-    )
+    return f"{name} is in front: {number}."
 
 
 def caption(comparison: Comparison) -> str:
@@ -71,7 +72,8 @@ def caption(comparison: Comparison) -> str:
         case 1:
             return f"{number} of every run, and the mean of each value."
         case 2:
-            return f"The mean {number} over seeds."
+            several = any(len(group.results) > 1 for group in comparison.groups)
+            return f"The mean {number} over seeds." if several else f"{number} of each run."
     return (
         f"A line for each combination, coloured by its mean {number}. Drag along an axis to choose."
     )
@@ -93,7 +95,7 @@ def listed(result: Result, folder: Path) -> dict[str, Any]:
     cells = [
         text(result.settings.get("seed", tables.ABSENT)),
         tables.whole(numbers.get("best_epoch")),
-        *(tables.ABSENT if value is None else f"{value:.4f}" for value in accuracies),
+        *(tables.ABSENT if value is None else tables.decimals(value) for value in accuracies),
         tables.duration(result.seconds),
     ]
     return {"name": result.name, "link": link, "status": result.status, "cells": cells}

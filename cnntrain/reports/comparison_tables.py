@@ -13,6 +13,7 @@ from cnntrain.reports.comparison import ABSENT, Comparison, Group, distinct, tex
 from cnntrain.reports.results import Result
 
 WIDTH = 100  # of what is no terminal
+HUGE = 1e5  # a loss from which on only its magnitude says anything
 RUNS = 5  # beside each other in the table of differences
 SHOWN = {
     "valid.accuracy": "valid accuracy",
@@ -37,7 +38,7 @@ def show(comparison: Comparison, width: int, differences: bool) -> Stack:
     unfinished = [r for r in comparison.results if r.status not in GOOD]
     if unfinished:
         lines = "\n".join(["", *map(unfinished_line, unfinished)])
-        parts.append(Text(lines, no_wrap=True, overflow="ignore"))
+        parts.append(Text(lines, overflow="fold"))
     if differences:
         parts += [Text(), differing(comparison)]
     return Stack(*parts)
@@ -84,7 +85,7 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: what is varied, then the numbers; runs are named where nothing is."""
     rows = [
         [
-            *([text(value) for value in group.settings.values()] or [group.results[0].name]),
+            *([text(value) for value in group.settings.values()] or [alone(group)]),
             runs(group),
             *(spread(group, number) for number in SHOWN),
             whole(group.mean("last_epoch")),
@@ -93,6 +94,11 @@ def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         for group in comparison.groups
     ]
     return [*(comparison.varied or ["run"]), *HEADINGS], rows
+
+
+def alone(group: Group) -> str:
+    """The name of a group that nothing but seeds is varied in."""
+    return group.results[0].name if len(group.results) == 1 else "all"
 
 
 def runs(group: Group) -> str:
@@ -106,7 +112,12 @@ def spread(group: Group, number: str) -> str:
     mean, deviation = group.mean(number), group.deviation(number)
     if mean is None:
         return ABSENT
-    return f"{mean:.4f}" + (f" ± {deviation:.4f}" if deviation is not None else "")
+    return decimals(mean) + (f" ± {decimals(deviation)}" if deviation is not None else "")
+
+
+def decimals(number: float) -> str:
+    """Four decimals, or four digits of a loss that has run away."""
+    return f"{number:.4f}" if abs(number) < HUGE else f"{number:.3e}"
 
 
 def whole(number: float | None) -> str:

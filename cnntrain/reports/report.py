@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -98,8 +99,16 @@ def summarise(sweep: Path, sort: str | None = None, output: Path | None = None) 
     """
     comparison = compared(gathered([sweep]), sort)
     title = sweep.resolve().name
-    write_all(comparison, output or sweep, "sweep", title, f"report {sweep}")
+    again = made_by("report", [str(sweep)], sort, output)
+    write_all(comparison, output or sweep, "sweep", title, again)
     return comparison
+
+
+def made_by(verb: str, paths: Sequence[str], sort: str | None, output: str | Path | None) -> str:
+    """The command, without the program's name, that writes the same page again."""
+    flags = {"--sort": sort, "--output": output}
+    given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    return shlex.join([verb, *paths, *given])
 
 
 def folder_for(path: str | None) -> Path | None:

@@ -73,7 +73,7 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
     """What the template shows."""
     marked = scores(left.predictions, len(left.names)) if left.predictions else None
     return {
-        "again": f"report {run.folder}",
+        "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
         "result": result,
         "eyebrow": eyebrow(result, left),

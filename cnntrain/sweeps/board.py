@@ -6,7 +6,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -36,12 +36,23 @@ class Look:
 class Board:
     """Shows a sweep while it runs. Nothing is asked of the jobs: their files say it all."""
 
-    def __init__(self, sweep: Sweep, total: int, monitor: str, terminal: RichConsole):
+    def __init__(
+        self,
+        sweep: Sweep,
+        total: int,
+        monitor: str,
+        terminal: RichConsole,
+        again: Sequence[Job] = (),
+    ):
+        """`again` are jobs that failed or were interrupted, and wait to be gone on with."""
         self.sweep, self.total, self.monitor, self.terminal = sweep, total, monitor, terminal
         self.live = Live(console=terminal, auto_refresh=False, transient=True)
         self.drawn = -math.inf
+        self.old = {job.number: job.record for job in again}
         self.looks: dict[int, Look] = {
-            job.number: look(job, monitor) for job in sweep.jobs if job.status in ENDED
+            job.number: look(job, monitor)
+            for job in sweep.jobs
+            if job.status in ENDED and job.number not in self.old
         }
         self.before = {job.number: self.looks[job.number].status for job in sweep.jobs
                        if job.number in self.looks}  # fmt: skip
@@ -64,7 +75,10 @@ class Board:
         for job in self.sweep.jobs:
             if self.before.get(job.number) in ENDED:
                 continue
-            found = self.looks[job.number] = look(job, self.monitor)
+            found = look(job, self.monitor)
+            if self.old.get(job.number) == job.record:  # how its last life ended is no news
+                found = replace(found, status="waiting", reason=None)
+            self.looks[job.number] = found
             if not self.terminal.is_terminal and found.status != self.before.get(
                 job.number, "waiting"
             ):
@@ -81,7 +95,8 @@ class Board:
             how += f", {self.monitor} {found.best:.4f}"
         if found.reason:
             how += f": {found.reason}"
-        print(f"[{job.number + 1}/{self.total}] {what}  {how}".replace("  ", " "), flush=True)
+        where = f"[{job.number + 1}/{self.total}]"
+        print(" ".join(word for word in (where, what, how) if word), flush=True)
 
     def table(self) -> Table:
         """A row a job, as many as the terminal has lines for, those at work first."""

@@ -21,6 +21,8 @@ class Supply(Protocol):
 
     @property
     def total(self) -> int: ...
+    @property
+    def left(self) -> list[Job]: ...  # begun or not, that are yet to be brought to an end
     def next(self) -> Job | None: ...
     def watch(self) -> None: ...
     def ended(self, job: Job) -> None: ...
@@ -31,7 +33,12 @@ class Grid:
     """The jobs of a sweep that are left, in their order; nothing is learnt from them."""
 
     def __init__(self, sweep: Sweep):
+        self.sweep = sweep
         self.total, self.waiting = len(sweep.jobs), sweep.left()
+
+    @property
+    def left(self) -> list[Job]:
+        return self.sweep.left()
 
     def next(self) -> Job | None:
         return self.waiting.pop(0) if self.waiting else None

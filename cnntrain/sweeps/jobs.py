@@ -11,6 +11,7 @@ stop         while the sweep is being stopped: the word for all jobs, wherever t
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
@@ -74,10 +75,14 @@ class Sweep:
             if any(folder.iterdir()):
                 raise FileExistsError
         except (FileExistsError, NotADirectoryError):
+            hint = "leave hydra.sweep.dir out, or name a new one"
+            if sweep.file.is_file():
+                again = shlex.join(["cnntrain", "resume", str(folder)])
+                hint = f"{again}, to go on with the sweep in it"
             raise SpecError(
-                f"{folder} is not empty",
+                f"{folder} is {'not empty' if folder.is_dir() else 'no directory'}",
                 "a directory of its own for every sweep",
-                "leave hydra.sweep.dir out, or name a new one",
+                hint,
             ) from None
         except OSError as error:
             raise SpecError(
@@ -130,7 +135,8 @@ class Sweep:
         values = sorted(job.values(self.varied).items())
         words = ",".join(f"{key}={value}" for key, value in values)
         slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
-        job = replaced(job, folder=self.folder / f"{job.number}_{slug}")
+        name = f"{job.number}_{slug}" if slug else str(job.number)
+        job = replaced(job, folder=self.folder / name)
         self.jobs.append(job)
         return job
 

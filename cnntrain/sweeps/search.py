@@ -84,6 +84,11 @@ class Trials:
     def total(self) -> int:
         return max(self.settings.n_trials, len(self.sweep.jobs))
 
+    @property
+    def left(self) -> list[Job]:
+        """The trials that are open: one that failed has ended, too."""
+        return [self.sweep.jobs[number] for number in self.at_work]
+
     def take_up(self) -> None:
         """The trials that the study knows are jobs; those that have not ended go on."""
         for frozen in self.study.get_trials(deepcopy=False):
@@ -167,8 +172,7 @@ class Trials:
         finished = [job for job in self.sweep.jobs if best(job) is not None]
         if not finished:
             return ["no trial finished"]
-        sign = 1 if self.monitor.endswith("accuracy") else -1
-        found = max(finished, key=lambda job: sign * (best(job) or 0))
+        found = max(finished, key=self.rank)
         kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING]
         command = shlex.join(["cnntrain", *self.sweep.plan["flags"], *kept])
         return [
@@ -176,6 +180,13 @@ class Trials:
             f"{self.monitor} {best(found):.4f}, in {found.folder}",
             f"  trained in full by  {command}",
         ]
+
+    def rank(self, job: Job) -> tuple[float, float]:
+        """How good a job is; where two are the same, the loss decides, as in every table."""
+        value, tie = best(job) or 0, self.monitor.replace("accuracy", "loss")
+        rows = history(Run(job.folder))
+        losses = [float(row[tie]) for row in rows if float(row[self.monitor]) == value]
+        return value if self.monitor.endswith("accuracy") else -value, -min(losses, default=0)
 
 
 def inside(axes: Sequence[Axis]) -> list[list[str]]:

@@ -6,6 +6,8 @@ was planned, the jobs' directories how each stands. So going on is the same as b
 jobs that are left.
 """
 
+import shlex
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +25,12 @@ from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
 from cnntrain.runs import Run
-from cnntrain.signals import Signals
+from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec import Spec
 from cnntrain.sweeps.board import Board
 from cnntrain.sweeps.crew import Crew, Grid, Supply
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep
-from cnntrain.sweeps.launchers import launcher
+from cnntrain.sweeps.launchers import launcher, visible
 from cnntrain.sweeps.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.sweeps.search import Trials, engine, inside, search, space
 from cnntrain.training import check_here
@@ -89,8 +91,14 @@ def monitored(checked: Sequence[Spec]) -> str:
 
 
 def settings_of(values: Mapping[str, Any]) -> Settings:
+    """The settings of a sweep; SpecError for what they cannot be, or a GPU that is not there."""
     fields = vocabulary(Path(__file__))["Settings"].fields
-    return Settings(**convert_all(values, fields, "sweep"))
+    settings = Settings(**convert_all(values, fields, "sweep"))
+    if settings.gpus not in (None, "auto") and (here := visible()):
+        missing = [gpu for gpu in settings.gpus if str(gpu) not in here]
+        if missing:  # a job would train on the CPU, without a word
+            raise SpecError(f"sweep.gpus has {missing[0]}", here, "sweep.gpus=auto")
+    return settings
 
 
 def resume(folder: Path, overrides: Sequence[str]) -> int:
@@ -136,7 +144,10 @@ def wait_for_orphan(job: Job) -> None:
 
 
 def run(sweep: Sweep) -> int:
-    """Run the jobs that are left; show what came out; return 0, or 1 if a job failed."""
+    """Run the jobs that are left; show what came out.
+
+    Returns 0, 1 if a job failed, 130 or 143 after a signal.
+    """
     settings, monitor = settings_of(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: Supply = Grid(sweep)
     if searched(sweep):
@@ -145,16 +156,21 @@ def run(sweep: Sweep) -> int:
     for job in sweep.left():
         wait_for_orphan(job)
     try:
-        with Signals() as signals, Board(sweep, supply.total, monitor, RichConsole()) as board:
+        shown = Board(sweep, supply.total, monitor, RichConsole(), supply.left)
+        with Signals() as signals, shown as board:
             Crew(sweep, supply, settings.jobs, settings.gpus).work(signals, board)
     finally:
         sweep.summarise()
         sweep.stop.unlink(missing_ok=True)
     if signals.received:
-        print(f"Interrupted; cnntrain resume {sweep.folder} goes on.", file=sys.stderr)
-    signals.leave()
+        print(f"Interrupted; {going_on(sweep)} goes on.", file=sys.stderr)
+        return INTERRUPTED if signals.received == signal.SIGINT else TERMINATED
     conclude(sweep, supply)
     return 0 if all(job.status in GOOD for job in sweep.jobs) else 1
+
+
+def going_on(sweep: Sweep) -> str:
+    return shlex.join(["cnntrain", "resume", str(sweep.folder)])
 
 
 def conclude(sweep: Sweep, supply: Supply) -> None:
@@ -163,6 +179,6 @@ def conclude(sweep: Sweep, supply: Supply) -> None:
     console.print(tables.show(comparison, console.width, differences=False))
     for line in supply.said():
         print(line)
-    if any(job.status not in GOOD for job in sweep.left()):
-        print(f"cnntrain resume {sweep.folder} runs what is missing")
+    if supply.left:
+        print(f"{going_on(sweep)} runs what is missing")
     print(f"results in {sweep.folder / 'sweep.html'}")

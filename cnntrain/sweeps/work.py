@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from cnntrain.compose import quoted
 from cnntrain.errors import Diverged, OutOfMemory
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
@@ -96,7 +97,7 @@ def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) 
     words = ["resume", str(task.folder)]
     if not begun:
         clear(task.folder)
-        words = [*task.flags, *overrides, f"hydra.run.dir='{task.folder}'"]
+        words = [*task.flags, *overrides, f"hydra.run.dir={quoted(str(task.folder))}"]
     with (task.folder / "console.log").open("ab") as console:
         before = console.tell()
         process = subprocess.Popen(
