@@ -1,11 +1,15 @@
 """Ctrl-C and SIGTERM while training: finish the step, write a state, then leave."""
 
+import math
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
+
+SAME = 1.0  # seconds in which SIGTERM counts once
 
 
 class Terminated(BaseException):
@@ -18,10 +22,14 @@ def terminate(number: int, frame: FrameType | None) -> None:
 
 
 class Signals:
-    """Within `with`, remembers the first signal; a second one acts at once."""
+    """Within `with`, remembers the first signal; a second one acts at once.
+
+    But SIGTERM twice within a second is one wish: `timeout` tells a process, and then its group.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.at = -math.inf  # when it was
         self.shared = False  # whether others must be told first, who then leave at the same step
         self.agreed: int | None = None
         self.before: dict[int, Any] = {}
@@ -43,8 +51,14 @@ class Signals:
         self.before = {}
 
     def remember(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
+        again = number == self.received == signal.SIGTERM
+        if again and time.monotonic() - self.at < SAME:
+            return
+        if self.received is None:
+            self.received, self.at = number, time.monotonic()
+            return
         self.release()
+        signal.raise_signal(number)
 
     @property
     def due(self) -> int | None:

@@ -1,0 +1,46 @@
+"""Signals while training: the first is remembered, a second acts; SIGTERM twice at once is one."""
+
+import signal
+
+import pytest
+
+from cnntrain import signals
+from cnntrain.signals import Signals, Terminated, terminate
+
+
+@pytest.fixture(autouse=True)
+def usual():
+    """The handlers of a process in which nobody has changed them but `training`."""
+    before = signal.signal(signal.SIGTERM, terminate)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_twice_at_once_is_one_wish():
+    """As `timeout` sends it: to the process, then to its group."""
+    with Signals() as known:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Terminated):
+        known.leave()
+
+
+def test_sigterm_once_more_acts_at_once(monkeypatch):
+    monkeypatch.setattr(signals, "SAME", 0.0)
+    with Signals():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_second_ctrl_c_acts_at_once():
+    with Signals():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_are_given_back():
+    with Signals():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is terminate
