@@ -1,5 +1,6 @@
 """The network: built from the spec, given its first weights, cut where it is frozen."""
 
+import gc
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
 from cnntrain.spec import Spec
 from cnntrain.warm_start import Origin, warm_start
+
+# What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,
+# which takes a quarter of a second.
+gc.freeze()
 
 
 @dataclass(frozen=True)

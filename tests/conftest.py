@@ -1,5 +1,6 @@
 """What tests share: real data where it lies, specs without a command line, quiet runs."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -11,6 +12,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("CNNTRAIN_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_finish():
+    """Look for garbage among what tests make, not in the half a million objects of TensorFlow."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """`cnntrain evaluate`: its figures are the run's own, and those of other programs."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -127,13 +128,14 @@ def test_pixels_moved_against_the_network_cost_accuracy(verb, digits):
     found = evaluated(verb, digits.folder, "--fgsm", "0,1,4,8,16")
     accuracies = [row["accuracy"] for row in found["fgsm"]]
     assert accuracies[0] == found["accuracy"]
-    assert accuracies == sorted(accuracies, reverse=True)
+    assert all(after <= max(before, 0.15) for before, after in pairwise(accuracies)), accuracies
     assert accuracies[-1] < accuracies[0] - 0.1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "cats", "one_logit"])
 def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, request, name):
+    """One step may go too far: where nearly all images are misread, a larger one misreads fewer."""
     run = request.getfixturevalue(name)
     found = evaluated(verb, run.folder, "--fgsm", "0,1,2,4,8")
     reported = run.report["test"]["best"]
