@@ -32,10 +32,18 @@ def weights(path):
     return [w.numpy() for w in keras.models.load_model(path).weights]
 
 
-def test_a_run_leaves_everything_it_promises(command, tmp_path):
-    done = command(*SHORT)
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory):
+    """A run of two epochs: what it said, and its directory."""
+    folder = tmp_path_factory.mktemp("short")
+    line = [sys.executable, "-m", "cnntrain", *SHORT, "threads=1"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    run = only_run(tmp_path)
+    return done, only_run(folder)
+
+
+def test_a_run_leaves_everything_it_promises(short_run):
+    _, run = short_run
     assert run.name.endswith("_lenet5_digits")
     assert {path.name for path in run.iterdir()} == {
         "spec.yaml", "run.json", "history.csv", "steps.csv", "best.keras", "final.keras",
@@ -44,14 +52,15 @@ def test_a_run_leaves_everything_it_promises(command, tmp_path):
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
+    assert record["device"]["threads"] == 1
     assert record["data"]["sizes"] == {"train": 128, "valid": 128, "test": 128}
     spec = yaml.safe_load((run / "spec.yaml").read_text())
     assert (spec["epochs"], spec["dataset"]["limit"]) == (2, 128)
     assert "# cnntrain epochs=2" in (run / "spec.yaml").read_text()
 
 
-def test_output_without_a_terminal_is_plain_and_short(command):
-    done = command(*SHORT)
+def test_output_without_a_terminal_is_plain_and_short(short_run):
+    done, _ = short_run
     assert "\x1b" not in done.stdout
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) < 15
@@ -59,6 +68,7 @@ def test_output_without_a_terminal_is_plain_and_short(command):
     assert "test accuracy" in done.stdout
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_moment_have_two_directories(command, tmp_path):
     line = [sys.executable, "-m", "cnntrain", *SHORT, "epochs=1"]
     runs = [subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -241,12 +251,6 @@ def test_vgg16_learns_from_the_first_steps(command, tmp_path, cifar10_dir):
     assert sum(losses[-5:]) < sum(losses[-10:-5]) < sum(losses[:5])
 
 
-def test_threads_of_a_run_are_recorded(command, tmp_path):
-    assert command(*SHORT, "threads=1", "hydra.run.dir=run").returncode == 0
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["device"]["threads"] == 1
-
-
 def test_a_killed_run_is_left_as_it_was(tmp_path):
     line = [sys.executable, "-m", "cnntrain", "epochs=10000", "hydra.run.dir=run"]
     process = subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.DEVNULL)
@@ -259,7 +263,10 @@ def test_a_killed_run_is_left_as_it_was(tmp_path):
     assert json.loads((run / "run.json").read_text())["status"] == "running"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_interrupted_sweep_stops_its_job_cleanly_and_starts_no_other(tmp_path, number, code):
     words = ["-m", "seed=1,2", "epochs=10000", "hydra.sweep.dir=sweep"]
     line = [sys.executable, "-m", "cnntrain", *words]

@@ -291,7 +291,7 @@ SLOW = (
     ("verb", "number", "code"),
     [
         ("prepare", signal.SIGINT, 130),
-        ("verify", signal.SIGTERM, 143),
+        pytest.param("verify", signal.SIGTERM, 143, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_in_the_middle_it_leaves_nothing_half_made(tmp_path, verb, number, code):

@@ -109,7 +109,9 @@ def test_phases_share_the_steps(spec):
     assert in_steps(two, 7, 20) == [20, 0]
 
 
-@pytest.mark.parametrize("augmentation", ["none", "shift_flip"])
+@pytest.mark.parametrize(
+    "augmentation", ["none", pytest.param("shift_flip", marks=pytest.mark.slow)]
+)
 def test_frozen_layers_stay_bit_for_bit_and_in_inference(train, augmentation):
     base, _ = train(*NET, *SHORT, name="base")
     run, report = train(
@@ -151,7 +153,8 @@ def test_two_phases_are_one_history_with_a_rate_each(train):
     assert (report["epochs"], report["steps"]) == (4, 16)
 
 
-@pytest.mark.parametrize("batch_norm", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_norm", [False, True])
 def test_batch_norms_of_the_base_train_in_the_second_phase_only_if_asked(train, batch_norm):
     words = (*NET, *SHORT, "finetune=two_phase", "finetune.head_epochs=1")
     run, _ = train(*words, f"finetune.batch_norm={batch_norm}".lower())

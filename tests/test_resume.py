@@ -215,7 +215,8 @@ def test_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
     assert_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("damage", [pytest.param("truncated", marks=pytest.mark.slow), "flipped"])
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_damaged_state_costs_steps_and_no_numbers(tmp_path, whole, damage):
     process = start(tmp_path, *WORDS, "hydra.run.dir=run")
     assert kill_when(process, lambda: rows_of(tmp_path / "run", "steps.csv") >= 6)
@@ -284,11 +285,8 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     assert rates["stretched"][15] < rates["stretched"][8]
 
 
-@pytest.mark.parametrize(
-    "ended",
-    ["max_steps=6", pytest.param("max_steps=13", marks=pytest.mark.slow)],
-    ids=["in the first", "later"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ended", ["max_steps=6", "max_steps=13"], ids=["in the first", "later"])
 def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, ended):
     words = (
         "finetune=two_phase", "finetune.head_epochs=3", "epochs=5", "schedule=constant",
@@ -301,6 +299,7 @@ def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, 
     assert rates == pytest.approx([1e-3] * 12 + [1e-5] * 8)
 
 
+@pytest.mark.slow
 def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, command):
     short = ("epochs=2", "dataset.limit=128", "batch_size=32")
     assert command(*short, "hydra.run.dir=base").returncode == 0

@@ -28,8 +28,11 @@ def equal(ours, theirs):
     "words",
     [
         (),
-        ("model=cnn_cifar", "augmentation=flip_crop"),
-        ("model=resnet20_v1", "model.depth=8", "augmentation=shift_flip", "optimizer=sgd"),
+        pytest.param(("model=cnn_cifar", "augmentation=flip_crop"), marks=pytest.mark.slow),
+        pytest.param(
+            ("model=resnet20_v1", "model.depth=8", "augmentation=shift_flip", "optimizer=sgd"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_same_spec_gives_the_same_weights_and_another_seed_does_not(train, words):
@@ -288,7 +291,7 @@ def test_network_of_one_unit_learns_odd_and_even(train):
     [
         ("zeros", "none", True),
         pytest.param("zeros", "mixup", True, marks=pytest.mark.slow),
-        ("he_normal", "mixup", False),
+        pytest.param("he_normal", "mixup", False, marks=pytest.mark.slow),
     ],
 )
 def test_network_that_only_guesses_is_warned_of(train, initializer, augmentation, said):

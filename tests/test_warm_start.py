@@ -167,9 +167,8 @@ def test_deeper_vgg_takes_from_vgg11_what_the_paper_says(spec, tmp_path):
     assert warm_start(again, origin(str(tmp_path / "vgg11.keras")), DIGITS)["new"] == []
 
 
-@pytest.mark.parametrize(
-    ("option", "peer"), [("vgg16", "VGG16"), pytest.param("vgg19", "VGG19", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("option", "peer"), [("vgg16", "VGG16"), ("vgg19", "VGG19")])
 def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, peer):
     keras.utils.clear_session()
     theirs = getattr(keras.applications, peer)(weights=None, classifier_activation=None)
