@@ -21,15 +21,15 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 FORMULA = tuple("=+-@＝＋－＠")
 
 
-def unfinished_name(path: Path) -> Path:
-    """Return a name beside `path` that nobody can guess; its ending is the same, as Keras needs."""
-    return path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{path.suffix}")
+def unfinished_name(path: Path, suffix: str = "") -> Path:
+    """Return a name beside `path` that nobody can guess."""
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{suffix}")
 
 
 @contextlib.contextmanager
 def replace_by_path(path: Path) -> Iterator[Path]:
-    """Give a name to write to; once the block is done, what lies there becomes `path`."""
-    temporary = unfinished_name(path)
+    """Give a name to write to, with the ending of `path`, which it becomes after the block."""
+    temporary = unfinished_name(path, path.suffix)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -42,7 +42,7 @@ def replace_by_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
-    """Give a binary file, open to read and write, that becomes `path` once the block is done."""
+    """Give a binary file, open to read and write, that becomes `path` after the block."""
     temporary = unfinished_name(path)
     try:
         with temporary.open("xb+") as file:  # x: it is made now, and no link is followed

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
-
+from cnntrain.documents import parse_yaml
 from cnntrain.errors import SpecError, nearest, one_of
 
 
@@ -130,8 +129,8 @@ def show(value: Any) -> str:
     if not isinstance(value, str):
         return str(value)
     try:
-        plain = isinstance(yaml.safe_load(value), str)
-    except yaml.YAMLError:
+        plain = isinstance(parse_yaml(value), str)
+    except ValueError:
         plain = False
     return value if plain else repr(value)
 

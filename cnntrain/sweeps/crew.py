@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Protocol
 
 from cnntrain.compose import first_line
+from cnntrain.files import open_existing, replace
 from cnntrain.runs import now, write_json
 from cnntrain.signals import Signals
 from cnntrain.sweeps.board import Board
@@ -74,7 +75,7 @@ class Crew:
                 while True:
                     self.collect()
                     if signals.received and not told:
-                        self.sweep.stop.write_text(LEAVE, encoding="utf-8")
+                        replace(self.sweep.stop, LEAVE)
                         told = True
                     self.fill(pool)
                     board.update()
@@ -83,7 +84,7 @@ class Crew:
                     self.supply.watch()
                     time.sleep(POLL_SECONDS)
             except BaseException:  # a second Ctrl-C, or an engine that broke
-                self.sweep.stop.write_text(NOW, encoding="utf-8")
+                replace(self.sweep.stop, NOW)
                 raise
 
     def fill(self, pool: ThreadPoolExecutor) -> None:
@@ -112,7 +113,7 @@ def lost(job: Job, error: BaseException | None) -> None:
     reason = "lost by its launcher"
     if error is not None:
         reason += f": {type(error).__name__}: {first_line(error)}"
-        with (job.folder / "console.log").open("a", encoding="utf-8") as console:
+        with open_existing(job.folder / "console.log", "a", encoding="utf-8") as console:
             traceback.print_exception(error, file=console)
     facts = {"status": "killed", "reason": reason, "ended": now()}
     write_json(job.folder / "job.json", {"overrides": job.overrides} | job.record | facts)

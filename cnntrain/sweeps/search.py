@@ -15,6 +15,7 @@ import numpy as np
 
 from cnntrain.components import vocabulary
 from cnntrain.errors import SpecError
+from cnntrain.files import replace
 from cnntrain.knobs import Count, Natural, Seed, convert_all
 from cnntrain.runs import Run
 from cnntrain.sweeps.board import history
@@ -125,7 +126,7 @@ class Trials:
                 trial.report(value, epoch)
                 if job.status == "running" and trial.should_prune():
                     reason = f"after epoch {epoch} worse than the median of the trials before"
-                    (job.folder / "prune").write_text(reason, encoding="utf-8")
+                    replace(job.folder / "prune", reason)
 
     def ended(self, job: Job) -> None:
         """Tell the study how a job ended; one that was interrupted stays open."""

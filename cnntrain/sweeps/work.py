@@ -20,6 +20,7 @@ import yaml
 
 from cnntrain.compose import quoted
 from cnntrain.errors import Diverged, OutOfMemory
+from cnntrain.files import open_existing, replace
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep, read_json
@@ -77,7 +78,7 @@ def work(task: Task, gpu: str | None = None) -> None:
         again = (*task.overrides, f"batch_size={half}")
         status = live(task, again, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD, "interrupted") and task.on_error == "stop":
-        task.stop.write_text(BEGIN_NONE, encoding="utf-8")
+        replace(task.stop, BEGIN_NONE)
 
 
 def half_the_batch(folder: Path) -> int | None:
@@ -98,7 +99,7 @@ def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) 
     if not begun:
         clear(task.folder)
         words = [*task.flags, *overrides, f"hydra.run.dir={quoted(str(task.folder))}"]
-    with (task.folder / "console.log").open("ab") as console:
+    with open_existing(task.folder / "console.log", "ab") as console:
         before = console.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "cnntrain.sweeps.child", *words],
