@@ -1,10 +1,12 @@
 """Jobs are handed to the launcher while there are any, and watched until the last has ended."""
 
+import os
 import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from cnntrain.compose import first_line
@@ -70,6 +72,7 @@ class Crew:
     def work(self, signals: Signals, board: Board) -> None:
         """Bring all jobs to an end; after a signal, those at work to a state they go on from."""
         told = False
+        os.environ |= safe_path()
         with ThreadPoolExecutor(self.slots) as pool:
             try:
                 while True:
@@ -105,6 +108,13 @@ class Crew:
                     lost(job, error)
                 self.supply.ended(job)
             self.sweep.summarise()
+
+
+def safe_path() -> dict[str, str]:
+    """The environment in which an engine's Python finds no module where the user happens to be."""
+    given = os.environ.get("PYTHONPATH")
+    absolute = [str(Path(part).absolute()) for part in given.split(os.pathsep)] if given else []
+    return {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(absolute)} if given else {})
 
 
 def lost(job: Job, error: BaseException | None) -> None:

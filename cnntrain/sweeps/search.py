@@ -119,7 +119,7 @@ class Trials:
         for number, trial in self.at_work.items():
             job, told = self.sweep.jobs[number], self.told[number]
             for row in history(Run(job.folder)):
-                epoch, value = int(row["epoch"]), float(row[self.monitor])
+                epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
                 if epoch in told or not math.isfinite(value):
                     continue
                 told.add(epoch)
@@ -186,7 +186,7 @@ class Trials:
         """How good a job is; where two are the same, the loss decides, as in every table."""
         value, tie = best(job) or 0, self.monitor.replace("accuracy", "loss")
         rows = history(Run(job.folder))
-        losses = [float(row[tie]) for row in rows if float(row[self.monitor]) == value]
+        losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
         return value if self.monitor.endswith("accuracy") else -value, -min(losses, default=0)
 
 
