@@ -83,7 +83,10 @@ VOCABULARY = {
 } | {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str}
 
 MISSING = "???"  # how YAML says that the user must give a value
-PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+PLAIN = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text",
+    list: "a list", dict: "a mapping",
+}  # fmt: skip
 
 
 def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
