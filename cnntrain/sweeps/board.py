@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.errors import SpecError
-from cnntrain.reading import HISTORY, Row, read_record, read_table
+from cnntrain.reading import Row, read_record, read_table
 from cnntrain.runs import Run
 from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
 
@@ -168,7 +168,7 @@ def planned_steps(run: Run) -> dict[str, int] | None:
 def history(run: Run) -> list[Row]:
     """The rows of history.csv that are whole; none of one that is damaged."""
     try:
-        return read_table(run.folder / "history.csv", HISTORY)
+        return read_table(run.folder / "history.csv", ("epoch", "step"))
     except SpecError:
         return []
 
