@@ -149,7 +149,7 @@ def look(job: Job, monitor: str) -> Look:
     if planned is None:
         return Look(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
-    done = int(rows[-1]["step"]) if rows else 0
+    done = int(rows[-1].get("step", 0)) if rows else 0
     left = None
     if status == "running" and done:
         left = sum(row.get("seconds", 0) for row in rows) / done * (steps - done)
@@ -168,7 +168,7 @@ def planned_steps(run: Run) -> dict[str, int] | None:
 def history(run: Run) -> list[Row]:
     """The rows of history.csv that are whole; none of one that is damaged."""
     try:
-        return read_table(run.folder / "history.csv", ("epoch", "step"))
+        return read_table(run.folder / "history.csv", ("epoch",))
     except SpecError:
         return []
 
