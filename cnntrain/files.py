@@ -6,9 +6,12 @@ folders in it, or is told (`check_inside`).
 """
 
 import contextlib
+import errno
 import os
+import re
 import secrets
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +19,9 @@ from typing import IO, Any
 from cnntrain.errors import SpecError
 
 UNFINISHED = ".unfinished_"  # how names of files begin that are being written
+EXPANDED = 2**27  # bytes that a member of a zip may become in any case
+DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+H5_ERRNO = re.compile(r"errno = (\d+)")  # as h5py tells what HDF5 was told
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # How a cell begins, after any white space, that a spreadsheet runs; the last four are Japanese.
 FORMULA = tuple("=+-@＝＋－＠")
@@ -72,6 +78,18 @@ def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
     return open(path, mode, opener=opener, **how)  # Path.open has no opener
 
 
+def disk_failure(error: BaseException | None) -> str | None:
+    """Why a disk could not be written to, if that is what an error came from; else None."""
+    while error is not None:
+        told = H5_ERRNO.search(str(error))
+        number = error.errno if isinstance(error, OSError) else None
+        number = int(told[1]) if number is None and told else number
+        if number in DISK_FAILURES:
+            return os.strerror(number).lower()
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder."""
     for left in folder.glob(f"{UNFINISHED}*"):
@@ -117,6 +135,13 @@ def check_entry(path: Path, home: Path) -> None:
         )
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise SpecError(f"{path} is neither a file nor a folder", "a run as training left it")
+
+
+def check_sizes(archive: zipfile.ZipFile) -> None:
+    """Refuse a zip of which a member becomes far larger than it lies there: ValueError."""
+    for member in archive.infolist():
+        if member.file_size > EXPANDED + 100 * member.compress_size:
+            raise ValueError(f"{member.filename} becomes {member.file_size / 2**30:,.1f} GiB")
 
 
 def spreadsheet_safe(cell: Any) -> Any:

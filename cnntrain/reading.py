@@ -135,13 +135,15 @@ def read_network(folder: Path) -> dict[str, Any] | None:
     layers = [shaped(file, layer, LAYER) for layer in network["layers"]]
     for layer in layers:
         check_keys(file, layer, ("layer", "kind", "output", "parameters"))
+        if not layer["output"]:
+            raise damaged(file, f"{layer['layer']} puts out nothing")
     more = {"window": None, "multiply_adds": None}
     return network | {"layers": [more | layer for layer in layers]}
 
 
 def check_keys(file: Path, known: Mapping[str, Any], keys: Sequence[str]) -> None:
     """Refuse a file that lacks one of the keys."""
-    if missing := [key for key in keys if known.get(key) in (None, [])]:
+    if missing := [key for key in keys if key not in known]:
         raise damaged(file, f"it has no {missing[0]}")
 
 

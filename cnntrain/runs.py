@@ -183,11 +183,19 @@ class Run:
             os.fsync(file.fileno())
             return file.tell()
 
-    def shorten(self, name: str, length: int) -> None:
-        """Cut from a CSV file what a life that was killed wrote after its last state."""
+    def shorten(self, name: str, length: int) -> bool:
+        """Cut from a CSV file what a life that was killed wrote after its last state.
+
+        Returns whether the rows before are all there; of others only whole ones are kept.
+        """
         path = self.folder / name
-        if path.exists():
-            os.truncate(path, length)
+        if not path.exists():
+            return length == 0
+        with open_existing(path, "rb+") as file:
+            content = file.read(length).partition(b"\0")[0]  # as a lost disk cache leaves it
+            kept = content.rfind(b"\n") + 1
+            file.truncate(kept)
+        return kept == length
 
     def say(self, line: str) -> None:
         """Add a line to train.log."""
