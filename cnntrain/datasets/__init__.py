@@ -131,6 +131,12 @@ def cut_up(
     source: Source, valid: float, test: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the rows of train, valid and test, and where each part comes from."""
+    if "train" not in source.parts:
+        raise SpecError(
+            f"the data set has no training images, only the part {' and '.join(source.parts)}",
+            "a part to learn from",
+            "call its folder train, or put another one called train beside it",
+        )
     train, origin, parts = source.parts["train"], {}, {}
     for name, size in [("test", test), ("valid", valid)]:
         if name in source.parts:

@@ -1,5 +1,6 @@
 """Which classes there are, and what they are called: pure functions of a source."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,11 +14,16 @@ COMMONEST = 0.9  # of the images: from there on accuracy says little about the o
 RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
 
 
+def nfc(name: object) -> str:
+    """A name with its letters composed: macOS writes é as two signs, others as one."""
+    return unicodedata.normalize("NFC", str(name))
+
+
 def kept(source: Source, wanted: Sequence[Name] | None) -> Source:
     """The source with only these classes, in this order."""
     if wanted is None:
         return source
-    classes = [str(name) for name in wanted]
+    classes = [nfc(name) for name in wanted]
     check(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
         raise SpecError(f"dataset.classes is {classes}", "two classes or more")
@@ -39,7 +45,7 @@ def grouping(
         return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
     if isinstance(label_map, str):
         return grouping(class_names, odd_even(class_names))
-    members = [str(name) for group in label_map.values() for name in group]
+    members = [nfc(name) for group in label_map.values() for name in group]
     check(members, class_names, "dataset.label_map")
     if left := [name for name in class_names if name not in members]:
         raise SpecError(
@@ -49,8 +55,8 @@ def grouping(
         )
     if len(label_map) < 2:
         raise SpecError(f"dataset.label_map has {len(label_map)} group", "two groups or more")
-    groups = {str(name): index for index, group in enumerate(label_map.values()) for name in group}
-    return np.array([groups[name] for name in class_names], np.int32), tuple(map(str, label_map))
+    groups = {nfc(name): index for index, group in enumerate(label_map.values()) for name in group}
+    return np.array([groups[name] for name in class_names], np.int32), tuple(map(nfc, label_map))
 
 
 def odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
