@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from cnntrain.errors import SpecError
+from cnntrain.knobs import nfc
 from cnntrain.runs import trained
 
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
@@ -60,7 +61,7 @@ def origin(given: Path | str, said: str | None = None) -> Origin:
         said or str(path),
         arrays,
         config.get("config", {}).get("name"),
-        tuple(names) if names else None,
+        tuple(map(nfc, names)) if names else None,
         {key: first[key] for key in ("scale", "offset")} if first else None,
     )
 

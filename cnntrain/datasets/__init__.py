@@ -17,7 +17,7 @@ from cnntrain.datasets.labels import grouping, kept, noisy
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share
+from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
 from cnntrain.quiet import quiet
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
+    source = replace(source, class_names=tuple(map(nfc, source.class_names)))
     source = kept(source, classes)
     groups, class_names = grouping(source.class_names, label_map)
 

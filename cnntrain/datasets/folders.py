@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnntrain.datasets.labels import nfc
 from cnntrain.datasets.layouts import PARTS, read_layout, shown
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, printable
+from cnntrain.knobs import nfc
 
 # What systems and network drives leave in folders, in small letters; hidden files are, too.
 LITTER = (

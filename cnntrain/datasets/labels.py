@@ -1,6 +1,5 @@
 """Which classes there are, and what they are called: pure functions of a source."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,15 +7,10 @@ import numpy as np
 
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import Name
+from cnntrain.knobs import Name, nfc
 
 COMMONEST = 0.9  # of the images: from there on accuracy says little about the other classes
 RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
-
-
-def nfc(name: object) -> str:
-    """A name with its letters composed: macOS writes é as two signs, others as one."""
-    return unicodedata.normalize("NFC", str(name))
 
 
 def kept(source: Source, wanted: Sequence[Name] | None) -> Source:

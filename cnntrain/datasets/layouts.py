@@ -12,8 +12,8 @@ from mimetypes import guess_type
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from cnntrain.datasets.labels import nfc
 from cnntrain.errors import SpecError, printable
+from cnntrain.knobs import nfc
 
 if TYPE_CHECKING:
     from cnntrain.datasets.folders import Tree

@@ -10,6 +10,7 @@ from typing import Any
 
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
+from cnntrain.knobs import nfc
 from cnntrain.quiet import quiet
 from cnntrain.reading import damaged, found, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
@@ -72,7 +73,7 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise damaged(run.record, "it names no classes")
     shape = image_shape(network, folder / f"{chosen}.keras")
-    return Classifier(folder, chosen, tuple(names), shape, config, checked, record)
+    return Classifier(folder, chosen, tuple(map(nfc, names)), shape, config, checked, record)
 
 
 def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:
