@@ -247,10 +247,11 @@ def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_
         )
     begun = run.read().get("data") if run.record.exists() else None  # a refit has no record
     if begun and begun["fingerprint"] != fingerprint(splits):
+        place = "dataset.folder" if "folder" in spec.dataset.knobs else "data_dir"
         raise SpecError(
             "the images are not those that the run began with",
             f"the fingerprint {begun['fingerprint'][:12]}…",
-            "data_dir= or manual_dir= where they lie now",
+            f"cnntrain resume {run.folder} {place}=/where/those/are",
         )
 
 

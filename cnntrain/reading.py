@@ -1,6 +1,7 @@
 """Run directories that may be anyone's: found, of a known version, and read as plain data."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def read_record(run: Run) -> dict[str, Any]:
 def read_config(run: Run) -> dict[str, Any]:
     """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
     return mapping(run.spec)
+
+
+def paths_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The absolute paths that run.json has for relative ones; older runs have none."""
+    known = record.get("paths")
+    known = known if isinstance(known, dict) else {}
+    return {key: path for key, path in known.items() if isinstance(path, str)}
 
 
 def mapping(file: Path) -> dict[str, Any]:

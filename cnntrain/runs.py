@@ -28,7 +28,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
+from cnntrain.places import absolute_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 PACKAGES = (
@@ -62,6 +63,7 @@ class Run:
         run = cls(folder)
         begun = {"format": FORMAT, "status": "running", "started": now()}
         record = environment() | begun | {"overrides": [*overrides]}
+        record["paths"] = absolute_paths(spec)
         try:
             run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +124,8 @@ class Run:
             replace(path, text)
 
     def write_spec(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        header = f"# cnntrain {' '.join(overrides)}".rstrip() + "\n"
+        words = printable(" ".join(overrides))  # a line break would end the comment
+        header = f"# cnntrain {words}".rstrip() + "\n"
         text = yaml.safe_dump(dict(spec), sort_keys=False, default_flow_style=None)
         replace(self.spec, header + text)
 

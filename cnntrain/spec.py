@@ -123,9 +123,10 @@ WITHOUT_EFFECT = (
 LATER: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
-    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.cache",
-    "model.weights_dir", "log_every", "checkpoint.every_steps", "checkpoint.every_minutes",
-    "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.folder",
+    "dataset.cache", "model.weights_dir", "log_every", "checkpoint.every_steps",
+    "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
+    "distribution.timeout",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
 RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}

@@ -18,6 +18,8 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
+from cnntrain.places import ORIGIN
+from cnntrain.reading import paths_of
 from cnntrain.reports import gallery
 from cnntrain.runs import Run, trained
 from cnntrain.spec import Spec, parts_of_one_size
@@ -124,7 +126,8 @@ def beginning(spec: Spec, run: Run) -> Origin | None:
     if init_from is None:
         return None
     kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
-    return origin(kept or run.keep_origin(trained(init_from)[0]), init_from)
+    where = paths_of(run.read()).get(ORIGIN, init_from)
+    return origin(kept or run.keep_origin(trained(where)[0]), init_from)
 
 
 def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
 from cnntrain.knobs import nfc
+from cnntrain.places import with_paths
 from cnntrain.quiet import quiet
-from cnntrain.reading import damaged, found, read_config, read_record
+from cnntrain.reading import damaged, found, paths_of, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
 from cnntrain.spec import Spec, spec
 
@@ -64,7 +65,7 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     record = read_record(run)
     chosen = chosen_weights(folder, weights, record)
     network = network_config(folder / f"{chosen}.keras")
-    config = read_config(run)
+    config = with_paths(read_config(run), paths_of(record))
     try:
         checked = spec(config)
     except SpecError as error:
