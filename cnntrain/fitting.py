@@ -195,13 +195,7 @@ def constants(resumed: State | None) -> dict[str, Any] | None:
 
 
 def plan(spec: Spec, train: Examples) -> tuple[int, int]:
-    """Return the steps of an epoch and of the run."""
-    if len(train) < spec.batch_size:
-        raise SpecError(
-            f"batch_size is {spec.batch_size} and there are {len(train)} training images",
-            "a batch no larger than the training split",
-            f"batch_size={2 ** int(math.log2(len(train)))}",
-        )
+    """Return the steps of an epoch and of the run; `shrunk` has made the batch fit."""
     whole = len(train) // spec.batch_size
     if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
         raise SpecError(

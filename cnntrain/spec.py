@@ -263,8 +263,13 @@ def known_parts_of_one_size(spec: Spec) -> None:
             "GPUs, or the CPU as if it were several",
             "distribution.devices=null",
         )
-    workers = spec.distribution.knobs.get("workers")
-    parts_of_one_size(spec, len(devices or workers or ()) or cpus or 1)
+    parts_of_one_size(spec, known_replicas(spec))
+
+
+def known_replicas(spec: Spec) -> int:
+    """How many devices the settings say, one where they leave it to the machine."""
+    named, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
+    return len(named.get("devices") or named.get("workers") or ()) or cpus or 1
 
 
 def parts_of_one_size(spec: Spec, replicas: int) -> None:

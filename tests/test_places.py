@@ -178,7 +178,7 @@ def test_a_folder_that_may_not_be_entered_is_answered(tmp_path, monkeypatch, cap
     def deny(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("cnntrain.places.os", SimpleNamespace(scandir=deny, access=os.access))
+    monkeypatch.setattr("cnntrain.places.os", SimpleNamespace(**vars(os) | {"scandir": deny}))
     with pytest.raises(SystemExit) as ended:
         main(["dataset=image_folder", f"dataset.folder={tmp_path / 'locked'}"])
     assert ended.value.code == 2
