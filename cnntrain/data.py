@@ -16,6 +16,7 @@ from cnntrain.components import locate
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inventory import list_sets
+from cnntrain.places import check_places
 from cnntrain.quiet import quiet
 from cnntrain.signals import terminate
 from cnntrain.spec import Spec, spec
@@ -98,7 +99,9 @@ def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
 
 
 def checked(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
-    return spec(compose([f"dataset={name}", *overrides], config_dir).config)
+    known = spec(compose([f"dataset={name}", *overrides], config_dir).config)
+    check_places(known.config)
+    return known
 
 
 def loaded(asked: Spec) -> "Splits":

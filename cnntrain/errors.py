@@ -71,3 +71,8 @@ def nearest(name: object, names: Iterable[str]) -> str | None:
     known = {other.lower(): other for other in names}
     matches = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
     return known[matches[0]] if matches else None
+
+
+def printable(text: str) -> str:
+    """A text on one line: what is not a letter, a sign or a space is escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)

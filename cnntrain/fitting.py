@@ -203,13 +203,7 @@ def constants(resumed: State | None) -> dict[str, Any] | None:
 
 
 def plan(spec: Spec, train: Examples) -> tuple[int, int]:
-    """Return the steps of an epoch and of the run."""
-    if len(train) < spec.batch_size:
-        raise SpecError(
-            f"batch_size is {spec.batch_size} and there are {len(train)} training images",
-            "a batch no larger than the training split",
-            f"batch_size={2 ** int(math.log2(len(train)))}",
-        )
+    """Return the steps of an epoch and of the run; `shrunk` has made the batch fit."""
     whole = len(train) // spec.batch_size
     if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
         raise SpecError(
@@ -259,10 +253,11 @@ def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_
     known = read_record(run) if run.record.exists() else {}  # a refit has no record
     begun = known.get("data", {}).get("fingerprint")
     if begun and begun != fingerprint(splits):
+        place = "dataset.folder" if "folder" in spec.dataset.knobs else "data_dir"
         raise SpecError(
             "the images are not those that the run began with",
             f"the fingerprint {begun[:12]}…",
-            "data_dir= or manual_dir= where they lie now",
+            f"cnntrain resume {run.folder} {place}=/where/those/are",
         )
 
 

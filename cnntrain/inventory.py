@@ -17,6 +17,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.knobs import MISSING
 from cnntrain.listing import NONE, REFERENCE, say, short, terminal
+from cnntrain.places import check_places
 from cnntrain.spec import Spec, folder, spec
 
 HOLDS = re.compile(
@@ -150,6 +151,7 @@ def version(folder: Path) -> list[int]:
 def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
     """Print every data set, what it holds, and whether it is where `overrides` have the data."""
     asked = spec(compose(overrides, config_dir).config)
+    check_places(asked.config)
     manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
     entries = inventory(folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
     if as_json:

@@ -9,6 +9,7 @@ tuples of any length.
 import math
 import re
 import types
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -136,6 +137,11 @@ def show(value: Any) -> str:
     except ValueError:
         plain = False
     return value if plain else repr(value)
+
+
+def nfc(name: object) -> str:
+    """A name with its letters composed: macOS writes é as two signs, others as one."""
+    return unicodedata.normalize("NFC", str(name))
 
 
 def convert(value: Any, annotation: Any, where: str) -> Any:

@@ -10,7 +10,8 @@ from cnntrain import pipeline
 from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.fitting import plan
-from cnntrain.spec import Spec
+from cnntrain.plans.batch_size import shrunk
+from cnntrain.spec import Spec, known_replicas
 
 EXAMPLES, DRAWS, ACROSS = 16, 4, 2  # augmented images, draws beside each, examples side by side
 PLAIN, PLAIN_ACROSS = 48, 8  # the same where nothing is drawn
@@ -46,7 +47,7 @@ def preview(asked: Spec, splits: Splits, command: str) -> Image.Image:
 
 def first_batch(asked: Spec, train: Examples) -> np.ndarray:
     """The numbers (B,) of the examples of the first training step."""
-    fitting = replace(asked, batch_size=min(asked.batch_size, len(train)))
+    fitting, _ = shrunk(asked, len(train), known_replicas(asked))
     steps_per_epoch, _ = plan(fitting, train)
     numbered = replace(train, labels=np.arange(len(train), dtype=np.int32))
     batches = pipeline.training(

@@ -31,7 +31,7 @@ RECORD = {
     "data.fingerprint": str, "data.sizes": dict[str, int], "data.skipped": dict,
     "data.notes": list[str], "planned": dict, "planned.steps": Count,
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
-    "init.new": list[str],
+    "init.new": list[str], "paths": dict[str, str],
 }  # fmt: skip
 REPORT = {
     "test": dict[str, dict], "valid": dict[str, dict], "seconds": dict[str, float],
@@ -97,6 +97,11 @@ def read_record(run: Run) -> dict[str, Any]:
 def read_config(run: Run) -> dict[str, Any]:
     """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
     return read_mapping(run.spec, SMALL)
+
+
+def paths_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The absolute paths that run.json has for relative ones; older runs have none."""
+    return dict(record.get("paths", {}))
 
 
 def read_report(run: Run) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`cnntrain resume`: a run is opened again, its spec as it was but for what may be changed."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from cnntrain.cluster import cluster_of
 from cnntrain.compose import parse
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside
-from cnntrain.reading import read_config, read_record
+from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
+from cnntrain.reading import paths_of, read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.sweeps.jobs import Sweep
@@ -63,12 +65,14 @@ def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:
     if not run.spec.is_file():
         return None
     check_inside(folder)
-    checked = spec(changed_config(run, [changed(override) for override in overrides]))
+    changes = [changed(override) for override in overrides]
+    checked, _ = located(changed_config(run, changes), changes, read_record(run))
     workers = cluster_of(checked.distribution)
     if workers is None or workers.is_chief:
         return None
     check_resumed(read_record(run).get("backend", "tensorflow"))
     check_backend(checked)
+    check_moved(checked, folder, overrides)
     return checked
 
 
@@ -82,11 +86,12 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     check_state(Run(folder), overrides)
     run = Run.reopen(folder)
     record, config = read_record(run), changed_config(run, changes)
-    checked = spec(config)
+    checked, paths = located(config, changes, record)
     check_resumed(record.get("backend", "tensorflow"))
     check_backend(checked)
     if record.get("status") == "finished" and not longer(overrides):
         return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
+    check_moved(checked, folder, overrides)
     here = environment()
     notes = [
         f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"
@@ -94,6 +99,7 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
         if record.get(key) != here[key]
     ]
     run.go_on(config, overrides)
+    run.update(paths=paths)
     return checked, run, notes
 
 
@@ -111,8 +117,30 @@ def check_state(run: Run, overrides: Sequence[str]) -> None:
 
 
 def longer(overrides: Sequence[str]) -> bool:
-    """Whether there is anything but who trains it that a finished run could go on with."""
-    return any(not changed(override)[0].startswith("distribution.") for override in overrides)
+    """Whether there is anything but who trains it, and on data from where, to go on with."""
+    keys = [changed(override)[0] for override in overrides]
+    return any(key not in PLACES and not key.startswith("distribution.") for key in keys)
+
+
+def located(
+    config: Mapping[str, Any], changes: Sequence[tuple[str, Any]], record: Mapping[str, Any]
+) -> tuple[Spec, dict[str, str]]:
+    """The spec of a run with its relative paths as they were where it began, and these paths."""
+    new = {key for key, _ in changes}
+    before = {key: path for key, path in paths_of(record).items() if key not in new}
+    paths = absolute_paths(with_paths(config, before)) | before
+    return spec(with_paths(config, paths)), paths
+
+
+def check_moved(checked: Spec, run: Path, overrides: Sequence[str]) -> None:
+    """Refuse data that is not where it was, and say what to type when it is found."""
+    try:
+        check_places(checked.config)
+    except SpecError as error:
+        place = error.given.partition(" is ")[0]
+        kept = [word for word in overrides if not word.startswith(f"{place}=")]
+        words = ["cnntrain", "resume", str(run), *kept, f"{place}=/where/it/is/now"]
+        raise SpecError(error.given, error.expected, shlex.join(words)) from None
 
 
 def changed_config(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from cnntrain.documents import finite, read_mapping
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
 from cnntrain.files import (
     UNFINISHED,
     check_inside,
@@ -39,6 +39,7 @@ from cnntrain.files import (
     replace_by_path,
 )
 from cnntrain.locks import acquire_lock
+from cnntrain.places import absolute_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 PACKAGES = (
@@ -72,6 +73,7 @@ class Run:
         run = cls(folder)
         begun = {"format": FORMAT, "status": "running", "started": now()}
         record = environment() | begun | {"overrides": [*overrides]}
+        record["paths"] = absolute_paths(spec)
         try:
             run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +138,8 @@ class Run:
             replace(path, text)
 
     def write_spec(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        header = f"# cnntrain {' '.join(overrides)}".rstrip() + "\n"
+        words = printable(" ".join(overrides))  # a line break would end the comment
+        header = f"# cnntrain {words}".rstrip() + "\n"
         text = yaml.safe_dump(dict(spec), sort_keys=False, default_flow_style=None)
         replace(self.spec, header + text)
 

@@ -123,9 +123,10 @@ WITHOUT_EFFECT = (
 LATER: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
-    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.cache",
-    "model.weights_dir", "log_every", "checkpoint.every_steps", "checkpoint.every_minutes",
-    "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.folder",
+    "dataset.cache", "model.weights_dir", "log_every", "checkpoint.every_steps",
+    "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
+    "distribution.timeout",
 )  # fmt: skip
 SETTINGS = vocabulary(Path(__file__))["Settings"].fields
 RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}
@@ -262,8 +263,13 @@ def known_parts_of_one_size(spec: Spec) -> None:
             "GPUs, or the CPU as if it were several",
             "distribution.devices=null",
         )
-    workers = spec.distribution.knobs.get("workers")
-    parts_of_one_size(spec, len(devices or workers or ()) or cpus or 1)
+    parts_of_one_size(spec, known_replicas(spec))
+
+
+def known_replicas(spec: Spec) -> int:
+    """How many devices the settings say, one where they leave it to the machine."""
+    named, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
+    return len(named.get("devices") or named.get("workers") or ()) or cpus or 1
 
 
 def parts_of_one_size(spec: Spec, replicas: int) -> None:

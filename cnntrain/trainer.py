@@ -18,7 +18,9 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
-from cnntrain.reading import trained
+from cnntrain.places import ORIGIN
+from cnntrain.plans.batch_size import shrunk
+from cnntrain.reading import paths_of, trained
 from cnntrain.reports import gallery
 from cnntrain.runs import Run
 from cnntrain.spec import Spec, parts_of_one_size
@@ -48,8 +50,11 @@ def told(
     clock.lap("data")
 
     source = beginning(spec, run)
-    fitting = Fitting(spec, run, splits, progress, source, parallel=parallel)
+    fitted, note = shrunk(spec, len(splits.train), replicas(parallel))
+    fitting = Fitting(fitted, run, splits, progress, source, parallel=parallel)
     announce(spec, run, splits, fitting, progress)
+    if note is not None:
+        progress.note(note)
     if parallel is not None:
         parallel.agree({"spec": spec.decides, "data": run.read()["data"]["fingerprint"]})
     clock.lap("build")
@@ -68,7 +73,7 @@ def told(
         return None
     seconds, steps = fitting.loop.seconds, fitting.loop.step
     report["seconds"] = clock.seconds | {"steps": seconds}
-    report["images_per_second"] = round(steps * spec.batch_size / seconds, 1)
+    report["images_per_second"] = round(steps * fitted.batch_size / seconds, 1)
     runs.write_json(run.report, report)
     return report
 
@@ -125,7 +130,8 @@ def beginning(spec: Spec, run: Run) -> Origin | None:
     if init_from is None:
         return None
     kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
-    return origin(kept or run.keep_origin(trained(init_from)[0]), init_from)
+    where = paths_of(run.read()).get(ORIGIN, init_from)
+    return origin(kept or run.keep_origin(trained(where)[0]), init_from)
 
 
 def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
@@ -248,7 +254,9 @@ def refitted(
     progress.note(f"refit: {epochs} epochs on train + valid")
     planned = chosen.planned_steps // chosen.steps_per_epoch
     script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
-    fitting = Fitting(spec, again, splits.merged(), progress, source, script, chosen.parallel)
+    merged = splits.merged()
+    fitted, _ = shrunk(spec, len(merged.train), replicas(chosen.parallel))
+    fitting = Fitting(fitted, again, merged, progress, source, script, chosen.parallel)
     fitting.fit()
     if not fitting.loop.writes:
         return {}

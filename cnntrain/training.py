@@ -24,6 +24,7 @@ from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files import UNFINISHED, disk_failure
+from cnntrain.places import check_places
 from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.reading import trained
 from cnntrain.runs import Run
@@ -62,6 +63,7 @@ def check_here(checked: Spec) -> None:
     """Refuse what a spec needs and this machine lacks: weights, a backend, a tracker's package."""
     if (init_from := checked.model["init_from"]) is not None:
         trained(init_from)
+    check_places(checked.config)
     check_backend(checked)
     check_tracker(checked)
 

@@ -20,6 +20,7 @@ import numpy as np
 from cnntrain.documents import parse_json
 from cnntrain.errors import SpecError
 from cnntrain.files import check_sizes
+from cnntrain.knobs import nfc
 from cnntrain.reading import trained
 
 ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds
@@ -64,7 +65,12 @@ def origin(given: Path | str, said: str | None = None) -> Origin:
         ) from None
     names = record.get("class_names")
     return Origin(
-        path, said or str(path), arrays, network.get("name"), tuple(names) if names else None, first
+        path,
+        said or str(path),
+        arrays,
+        network.get("name"),
+        tuple(map(nfc, names)) if names else None,
+        first,
     )
 
 

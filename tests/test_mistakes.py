@@ -685,12 +685,6 @@ WITH_DATA = {
         "exactly this network",
         None,
     ),
-    "batch larger than the training images": (
-        "batch_size=5000",
-        "batch_size is 5000 and there are 1294 training images",
-        "no larger",
-        "batch_size=1024",
-    ),
     "more steps than an epoch has": (
         "steps_per_epoch=11",
         "steps_per_epoch is 11 and 1294 training images make 10 batches of 128",

@@ -4,6 +4,7 @@
 seeded, cut from the training part. Until the very end a split is row numbers and labels.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from cnntrain.datasets.labels import grouping, kept, noisy
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share
+from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
 from cnntrain.quiet import quiet
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
+    source = replace(source, class_names=tuple(map(nfc, source.class_names)))
     source = kept(source, classes)
     groups, class_names = grouping(source.class_names, label_map)
 
@@ -131,34 +133,104 @@ def cut_up(
     source: Source, valid: float, test: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the rows of train, valid and test, and where each part comes from."""
+    if "train" not in source.parts:
+        raise SpecError(
+            f"the data set has no training images, only the part {' and '.join(source.parts)}",
+            "a part to learn from",
+            "call its folder train, or put another one called train beside it",
+        )
     train, origin, parts = source.parts["train"], {}, {}
-    for name, size in [("test", test), ("valid", valid)]:
+    shares = {"test": test, "valid": valid}
+    wanted = {name: share for name, share in shares.items() if name not in source.parts}
+    check_cuts(source, wanted)
+    for name, share in shares.items():
         if name in source.parts:
             parts[name], origin[name] = source.parts[name], source.origin
-        else:
-            train, parts[name] = cut(train, source.labels[train], size, seed, name)
-            origin[name] = f"cut from train, stratified, split_seed={seed}"
+            continue
+        del wanted[name]
+        train, parts[name] = cut(train, source.labels[train], share, seed, 1 + len(wanted))
+        origin[name] = f"cut from train, stratified, split_seed={seed}"
     parts["train"], origin["train"] = train, "all that is left"
     return parts, origin
 
 
-def cut(
-    rows: np.ndarray, labels: np.ndarray, size: float, seed: int, name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows in two, in class proportions: the rest, and `size` (a share if below 1)."""
-    count = round(size * len(rows)) if size < 1 else int(size)
+def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
+    """Refuse cuts that cannot leave an image of each class on both sides, with some that can."""
+    labels = source.labels[source.parts["train"]]
     classes, sizes = np.unique(labels, return_counts=True)
-    if not len(classes) <= count <= len(rows) - len(classes) or sizes.min() < 2:
+    if wanted and sizes.min() <= len(wanted):
+        rare = [source.class_names[label] for label in classes[sizes <= len(wanted)]]
+        common = [source.class_names[label] for label in classes[sizes > len(wanted)]]
+        spelled = f"dataset.classes=[{','.join(common)}]"
         raise SpecError(
-            f"{count} of {len(rows)} images for the {name} split, {len(classes)} classes, "
-            f"{sizes.min()} images in the smallest",
-            "at least one image of each class on both sides of a cut",
-            f"more images, or another dataset.{name}",
+            f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
+            f"{' and '.join(wanted)} are cut from",
+            f"{1 + len(wanted)} or more of each class: at least one on both sides of a cut",
+            spelled
+            if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
+            else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
         )
+    left, asked, possible = len(labels), list[int](), list[int]()
+    for number, share in enumerate(wanted.values(), 1):
+        keep = (1 + len(wanted) - number) * len(classes)
+        asked.append(counted(share, left))
+        possible.append(int(np.clip(asked[-1], len(classes), left - keep)))
+        left -= possible[-1]
+    if asked != possible:
+        raise SpecError(
+            " and ".join(f"{n} for the {name} split" for n, name in zip(asked, wanted, strict=True))
+            + f" of {len(labels)} images of {len(classes)} classes",
+            "at least one image of each class on both sides of a cut",
+            " ".join(f"dataset.{name}={n}" for name, n in zip(wanted, possible, strict=True)),
+        )
+
+
+def counted(share: float, total: int) -> int:
+    """The images that a setting asks for: a share if below 1, else so many."""
+    return round(share * total) if share < 1 else int(share)
+
+
+def cut(
+    rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows in two, in class proportions: the rest, and `size` (a share if below 1).
+
+    Of each class one is taken at least, and `keep` are left.
+    """
     rest, taken = train_test_split(
-        np.arange(len(rows)), test_size=count, random_state=seed, stratify=labels
+        np.arange(len(rows)), test_size=counted(size, len(rows)), random_state=seed, stratify=labels
     )
-    return rows[np.sort(rest)], rows[np.sort(taken)]
+    sizes = np.bincount(labels)
+    chosen = np.isin(np.arange(len(rows)), taken)
+    order = np.concatenate([taken, rest])
+    chosen = exchanged(chosen, labels, np.minimum(sizes, 1), np.maximum(sizes - keep, 0), order)
+    return rows[~chosen], rows[chosen]
+
+
+def exchanged(
+    chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """Return a choice (N,) of examples with `least` to `most` (classes,) of each class in it.
+
+    It has as many as `chosen`, and is `chosen` where that will do. What comes in is the first of
+    its class in `order`, what goes out the last, of the class that has most of it to spare.
+    """
+    chosen = chosen.copy()
+    counts = np.bincount(labels[chosen], minlength=len(least))
+
+    def move(label: int, into: bool) -> None:
+        members = order[(labels[order] == label) & (chosen[order] != into)]
+        chosen[members[0 if into else -1]] = into
+        counts[label] += 1 if into else -1
+
+    while (lacks := counts < least).any() or (counts > most).any():
+        if lacks.any():
+            move(int(lacks.argmax()), True)
+            move(int((counts - least).argmax()), False)
+        else:
+            move(int((counts - most).argmax()), False)
+            move(int((most - counts).argmax()), True)
+    return chosen
 
 
 def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str) -> np.ndarray:
@@ -178,7 +250,10 @@ def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str)
     for label in classes:
         members = order[own[order] == label]
         share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return rows[np.sort(np.argsort(share, kind="stable")[:count])]
+    order = np.argsort(share, kind="stable")
+    sizes = np.bincount(own)
+    chosen = np.isin(np.arange(len(rows)), order[:count])
+    return rows[exchanged(chosen, own, np.minimum(sizes, 1), sizes, order)]
 
 
 def reframed(

@@ -1,4 +1,4 @@
-"""Images in folders, one a class, with train/, valid/ and test/ above or without: a source.
+"""Images in folders, one a class, in parts or not (`layouts.py` says which is which): a source.
 
 A folder and a zip are both a list of paths and a way to read one.
 """
@@ -6,24 +6,26 @@ A folder and a zip are both a list of paths and a way to read one.
 import os
 import stat
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from cnntrain.datasets.layouts import PARTS, read_layout, shown
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
+from cnntrain.knobs import nfc
 
-# What people call the three parts, whatever the capitals.
-PARTS = {
-    "train": ("train", "training"),
-    "valid": ("valid", "validation", "val"),
-    "test": ("test", "testing"),
-}
-# What systems leave in folders; hidden files are left out as well.
-LITTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
+# What systems and network drives leave in folders, in small letters; hidden files are, too.
+LITTER = (
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__",
+    "@eadir", "eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",
+    "$recycle.bin", "recycler", "system volume information", "lost+found",
+)  # fmt: skip
 LARGEST = 2**28  # bytes of a photo; what is larger is a film or an archive, and is not read
 
 
@@ -38,7 +40,20 @@ class Tree:
 
     def below(self, folder: PurePosixPath) -> list[str]:
         """The names of the folders in one of the tree's folders, sorted."""
-        return sorted(path.name for path in self.folders if path.parent == folder)
+        return self.inside.get(folder, [])
+
+    @cached_property
+    def inside(self) -> dict[PurePosixPath, list[str]]:
+        """The names of the folders in each folder that has some, sorted."""
+        names: dict[PurePosixPath, list[str]] = {}
+        for path in self.folders:
+            names.setdefault(path.parent, []).append(path.name)
+        return {folder: sorted(own) for folder, own in names.items()}
+
+    @cached_property
+    def counts(self) -> Counter[PurePosixPath]:
+        """How many files there are below each folder."""
+        return Counter(folder for path in self.files for folder in path.parents)
 
 
 def opened(root: Path) -> Tree:
@@ -114,81 +129,41 @@ def of_zip(file: Path) -> Tree:
 
 
 def hidden(name: str) -> bool:
-    return name.startswith(".") or name in LITTER
+    return name.startswith(".") or name.lower() in LITTER
 
 
 def source(tree: Tree) -> Source:
     """Return the images of a tree; class names are the names of the folders, sorted.
 
-    Raises SpecError for fewer than two classes, an empty class, or parts whose classes differ.
+    Raises SpecError for a layout that `read_layout` refuses, and for an empty class.
     """
-    tops = parts(tree)
-    names = classes(tree, tops)
-    members = {(part, name): list[PurePosixPath]() for part in tops for name in names}
-    homes = {tops[part] / name: (part, name) for part, name in members}
-    for path in tree.files:
-        if home := next((folder for folder in path.parents if folder in homes), None):
-            members[homes[home]].append(path)
-    for (part, name), own in members.items():
-        if not own:
-            raise SpecError(f"{shown(tree, tops[part] / name)} has no files", "images of a class")
+    layout = read_layout(tree)
+    members: dict[tuple[str, str], list[PurePosixPath]] = {
+        home: [] for home in sorted(layout.homes.values(), key=by_part)
+    }
+    for path in sorted(tree.files, key=lambda path: PurePosixPath(nfc(str(path)))):
+        if found := next((folder for folder in path.parents if folder in layout.homes), None):
+            members[layout.homes[found]].append(path)
+    for folder, home in layout.homes.items():
+        if not members[home]:
+            raise SpecError(f"{shown(tree, folder)} has no files", "images of a class")
 
+    names = sorted({name for _, name in members})
     paths = [path for own in members.values() for path in own]
     sizes = [len(own) for own in members.values()]
-    labels = np.repeat(np.tile(np.arange(len(names), dtype=np.int32), len(tops)), sizes)
+    labels = np.repeat(np.array([names.index(name) for _, name in members], np.int32), sizes)
     owners = np.repeat([part for part, _ in members], sizes)
     photos = Photos([printable(str(path)) for path in paths], lambda row: tree.read(paths[row]))
     return Source(
         photos,
         labels,
         tuple(printable(name) for name in names),
-        {part: np.flatnonzero(owners == part) for part in tops},
+        {part: np.flatnonzero(owners == part) for part in dict.fromkeys(owners.tolist())},
+        notes=layout.notes,
     )
 
 
-def parts(tree: Tree) -> dict[str, PurePosixPath]:
-    """The folder of each part that there is; without train/, all is train.
-
-    A folder without folders is no part: there is a data set of buses, trains and ships.
-    """
-    top = beginning(tree)
-    below = [name for name in tree.below(top) if tree.below(top / name)]
-    found = {}
-    for part, names in PARTS.items():
-        if name := next((name for name in below if name.lower() in names), None):
-            found[part] = top / name
-    return found if "train" in found else {"train": top}
-
-
-def beginning(tree: Tree) -> PurePosixPath:
-    """The folder that holds the classes or the parts: archives often have another one above."""
-    top = PurePosixPath()
-    while len(below := tree.below(top)) == 1 and tree.below(top / below[0]):
-        top /= below[0]
-    return top
-
-
-def classes(tree: Tree, tops: dict[str, PurePosixPath]) -> list[str]:
-    """The names of the class folders, the same in all parts."""
-    names = tree.below(tops["train"])
-    if len(names) < 2:
-        raise SpecError(
-            f"{shown(tree, tops['train'])} has {len(names)} class folder{'s' * (len(names) != 1)}",
-            "two or more, each with the images of its class",
-        )
-    for top in tops.values():
-        if differ := sorted(set(tree.below(top)) ^ set(names)):
-            raise SpecError(
-                f"{shown(tree, top)} has other classes than the training part: {', '.join(differ)}",
-                f"the folders {', '.join(names)}",
-            )
-    return names
-
-
-def shown(tree: Tree, folder: PurePosixPath) -> str:
-    return printable(str(Path(tree.name) / folder))
-
-
-def printable(name: str) -> str:
-    """A file's name on one line: what is not a letter, a sign or a space is escaped."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+def by_part(home: tuple[str, str]) -> tuple[int, str]:
+    """The place of the images of a part and a class in a source."""
+    part, name = home
+    return list(PARTS).index(part), name

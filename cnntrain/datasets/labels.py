@@ -7,14 +7,17 @@ import numpy as np
 
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import Name
+from cnntrain.knobs import Name, nfc
+
+COMMONEST = 0.9  # of the images: from there on accuracy says little about the other classes
+RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
 
 
 def kept(source: Source, wanted: Sequence[Name] | None) -> Source:
     """The source with only these classes, in this order."""
     if wanted is None:
         return source
-    classes = [str(name) for name in wanted]
+    classes = [nfc(name) for name in wanted]
     check(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
         raise SpecError(f"dataset.classes is {classes}", "two classes or more")
@@ -36,7 +39,7 @@ def grouping(
         return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
     if isinstance(label_map, str):
         return grouping(class_names, odd_even(class_names))
-    members = [str(name) for group in label_map.values() for name in group]
+    members = [nfc(name) for group in label_map.values() for name in group]
     check(members, class_names, "dataset.label_map")
     if left := [name for name in class_names if name not in members]:
         raise SpecError(
@@ -46,8 +49,8 @@ def grouping(
         )
     if len(label_map) < 2:
         raise SpecError(f"dataset.label_map has {len(label_map)} group", "two groups or more")
-    groups = {str(name): index for index, group in enumerate(label_map.values()) for name in group}
-    return np.array([groups[name] for name in class_names], np.int32), tuple(map(str, label_map))
+    groups = {nfc(name): index for index, group in enumerate(label_map.values()) for name in group}
+    return np.array([groups[name] for name in class_names], np.int32), tuple(map(nfc, label_map))
 
 
 def odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
@@ -70,6 +73,23 @@ def check(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None
             raise SpecError(f"{where} has {name}", f"classes: {few}", close)
         if list(wanted).count(name) > 1:
             raise SpecError(f"{where} has {name} twice", "each class once")
+
+
+def imbalance_warning(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
+    """Say that some classes may never be learnt, from the training images of each, or None.
+
+    It is said where always answering the commonest class would be right nine times of ten, or
+    where another class has less than a twentieth of its images.
+    """
+    most, least, total = max(counts), min(counts), sum(counts)
+    if most < COMMONEST * total and least * RARER >= most:
+        return None
+    common, rare = class_names[list(counts).index(most)], class_names[list(counts).index(least)]
+    return (
+        f"Warning: the classes are unbalanced: {common} has {most:,} of {total:,} training images "
+        f"and {rare} {least:,}. Always saying {common} would have an accuracy of "
+        f"{most / total:.3f} on them; loss.class_weights=balanced makes all classes count alike"
+    )
 
 
 def noisy(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:

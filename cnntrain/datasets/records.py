@@ -10,7 +10,7 @@ import psutil
 import tensorflow as tf
 import tensorflow_datasets as library
 
-from cnntrain.datasets.folders import PARTS
+from cnntrain.datasets.layouts import PARTS
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source, room_for
 from cnntrain.errors import SpecError, nearest

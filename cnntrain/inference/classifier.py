@@ -11,8 +11,10 @@ from typing import Any
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
+from cnntrain.knobs import nfc
+from cnntrain.places import with_paths
 from cnntrain.quiet import quiet
-from cnntrain.reading import found, read_config, read_record
+from cnntrain.reading import found, paths_of, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
 from cnntrain.spec import Spec, spec
 
@@ -71,7 +73,7 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     record = read_record(run)
     chosen = chosen_weights(folder, weights, record)
     network = network_config(folder / f"{chosen}.keras")
-    config = read_config(run)
+    config = with_paths(read_config(run), paths_of(record))
     try:
         checked = spec(config)
     except SpecError as error:
@@ -80,7 +82,7 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise damaged(run.record, "it names no classes")
     shape = image_shape(network, folder / f"{chosen}.keras")
-    return Classifier(folder, chosen, tuple(names), shape, config, checked, record)
+    return Classifier(folder, chosen, tuple(map(nfc, names)), shape, config, checked, record)
 
 
 def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:

@@ -13,7 +13,14 @@ from cnntrain import runs
 from cnntrain.arguments import arguments
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier, opened
-from cnntrain.inference.examples import Mirrored, examples, other_classes, spec_for, which
+from cnntrain.inference.examples import (
+    Mirrored,
+    Undivided,
+    examples,
+    other_classes,
+    spec_for,
+    which,
+)
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, folder
@@ -22,7 +29,8 @@ USAGE = """\
 usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
 
   Loss, accuracy with its 95 % interval, calibration, every class and what is taken for what, on
-  the test split of the run's own data, or on another data set with classes of the same names.
+  the test split of the run's own data, or on another data set with classes of the same names: on
+  its test part, or on all of it where it has no parts.
   Several runs are an ensemble: the mean of their probabilities. Nothing is written.
 
   --weights NAME    best (the default), final, ema or refit
@@ -155,7 +163,7 @@ class Member:
     """One of the runs that are evaluated together: its network and the images it is shown."""
 
     def __init__(self, classifier: Classifier, asked: Spec, split: str):
-        self.classifier, self.asked = classifier, asked
+        self.classifier, self.asked, self.split = classifier, asked, split
         self.part, self.splits = examples(classifier, asked, split)
         self.network = classifier.network()
 
@@ -170,9 +178,12 @@ class Member:
         return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
 
     def notes(self) -> list[str]:
-        """What is unexpected: the run's own settings, and not its images any more."""
+        """What is shown of another data set; of the run's own, that it has changed."""
         from cnntrain.fingerprint import fingerprint
 
+        if isinstance(self.asked.dataset, Undivided):
+            origin = self.splits.origin["test" if self.split == "train" else self.split]
+            return [f"{len(self.part):,} images; {self.split}: {origin}", *self.splits.notes]
         own = self.classifier.record.get("data", {}).get("fingerprint")
         if self.asked.hash != self.classifier.spec.hash or own in (None, fingerprint(self.splits)):
             return []

@@ -1,11 +1,13 @@
 """The images that a run is judged by: those of its own data set, or of another with its classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnntrain.components import Component
 from cnntrain.compose import compose, parse
 from cnntrain.data import loaded
 from cnntrain.errors import SpecError, nearest, one_of
@@ -14,11 +16,14 @@ from cnntrain.resume import put
 from cnntrain.spec import Spec, spec
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.source import Examples, Images, Splits
+    from cnntrain.datasets.source import Examples, Images, Source, Splits
 
 SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
 # What of a data set's settings goes with the network, whatever set it is shown.
 STAYS = ("resize", "label_map")
+# What cuts a data set that its makers have not cut.
+CUTS = {"dataset.valid", "dataset.test", "dataset.split_seed"}
+UNDIVIDED = "not divided into parts: all of it"
 # What decides how images look and where they lie, not which they are.
 LOOKS = ("image_size", "resize", "channels", "cache", "folder")
 
@@ -28,7 +33,8 @@ def spec_for(
 ) -> Spec:
     """Return the run's spec with other data: `dataset=…`, `dataset.KNOB=…`, `data_dir=…`.
 
-    Another data set gets the frame of the network. Raises SpecError for other overrides.
+    Another data set gets the frame of the network, and is shown whole where it has no parts and
+    no override cuts it. Raises SpecError for other overrides.
     """
     config = dict(classifier.config)
     parsed = [(parse(word), word) for word in overrides]
@@ -54,11 +60,58 @@ def spec_for(
     for (override, _), key in zip(parsed, keys, strict=True):
         if not (is_of_data(key) and "dataset" in keys):
             put(config, key, override.value())
-    return spec(config)
+    checked = spec(config)
+    if is_same_set(checked.dataset, classifier.spec.dataset) or CUTS & {*keys}:
+        return checked
+    return replace(checked, dataset=Undivided(**vars(checked.dataset)))
 
 
 def is_of_data(key: str) -> bool:
     return key == "dataset" or key.startswith("dataset.")
+
+
+@dataclass(frozen=True)
+class Undivided(Component):
+    """A data set of which all is in every split, unless its makers have divided it."""
+
+    @property
+    def bare(self) -> Any:
+        load = super().bare
+        return lambda *folders: undivided(load(*folders))
+
+
+def undivided(source: "Source") -> "Source":
+    """A source from which nothing is cut: what is in one part is in all; what lacks stays empty."""
+    names = ("train", "valid", "test")
+    if len(source.parts) > 1:
+        none = np.arange(0)
+        return replace(source, parts={name: source.parts.get(name, none) for name in names})
+    [rows] = source.parts.values()
+    return replace(source, parts=dict.fromkeys(names, rows), origin=UNDIVIDED)
+
+
+def is_same_set(one: Component, other: Component) -> bool:
+    """Whether two data sets are of the same images, as far as their settings tell."""
+    mine, theirs = ({**c.knobs, "name": c.name} for c in (one, other))
+    for knobs in (mine, theirs):
+        if "folder" in knobs:
+            knobs["folder"] = Path(knobs["folder"]).expanduser().resolve()
+    return mine == theirs
+
+
+def splits_for(classifier: Classifier, asked: Spec) -> "Splits":
+    """The splits to judge a network by; those of training, where its photos have only moved."""
+    splits, known = loaded(asked), classifier.record.get("data", {})
+    if not isinstance(asked.dataset, Undivided) or splits.origin["test"] != UNDIVIDED:
+        return splits
+    limited = asked.dataset["limit"] is not None
+    if limited or sum(known.get("sizes", {}).values()) == len(splits.test):
+        from cnntrain.fingerprint import fingerprint
+
+        cut = loaded(replace(asked, dataset=Component(**vars(asked.dataset))))
+        if fingerprint(cut) == known.get("fingerprint"):
+            return cut
+    return splits
 
 
 def examples(classifier: Classifier, asked: Spec, split: str) -> tuple["Examples", "Splits"]:
@@ -66,8 +119,12 @@ def examples(classifier: Classifier, asked: Spec, split: str) -> tuple["Examples
 
     Raises SpecError for other classes and for images of another shape.
     """
-    splits = loaded(asked)
+    splits = splits_for(classifier, asked)
     part = dict(splits.items())[split]
+    if not len(part):
+        there = [name for name, own in splits.items() if len(own)]
+        what = f"the data set has no {split} part, only {' and '.join(there)}"
+        raise SpecError(what, "a part that it has", f"--split {there[-1]}")
     if set(splits.class_names) != set(classifier.class_names):
         raise other_classes(classifier, splits.class_names, str(classifier.folder))
     if splits.image_shape != classifier.image_shape:

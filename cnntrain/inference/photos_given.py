@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Photos
@@ -29,7 +29,7 @@ def gathered(words: Sequence[str]) -> "Photos":
     Standard input, `-`, is either paths, one a line, or, if it is no text, one image.
     Raises SpecError where there is none.
     """
-    from cnntrain.datasets.folders import content, of_folder, printable
+    from cnntrain.datasets.folders import content, of_folder
     from cnntrain.datasets.photos import Photos
 
     names, sources = list[str](), list[Path | bytes]()

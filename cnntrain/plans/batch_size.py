@@ -1,6 +1,7 @@
 """`batch_size: auto`: the largest power of two that fits, found before the spec is frozen.
 
-A run stays a pure function of its spec: what spec.yaml holds is the number.
+A run stays a pure function of its spec: what spec.yaml holds is the number. Where there are fewer
+training images, the batch that is trained has as many, a function of spec and data.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,28 @@ def settled(
     number, why = largest(checked, config_dir)
     found = {**config, "batch_size": number}
     return found, spec(found), f"batch_size is auto: {number}, {why}"
+
+
+def shrunk(asked: Spec, images: int, replicas: int) -> tuple[Spec, str | None]:
+    """Return a spec whose batch is no larger than its training images, and what to say of that.
+
+    Devices and pieces share it in equal parts. Raises SpecError where there are fewer images than
+    parts.
+    """
+    whole = replicas * asked.accumulate
+    if images >= asked.batch_size:
+        return asked, None
+    if images < whole:
+        raise SpecError(
+            f"there are {images} training images, and {whole} pieces or devices share each batch",
+            f"{whole} images or more",
+            "accumulate=1" if replicas <= images else "fewer devices, or more images",
+        )
+    number = images // whole * whole
+    note = (
+        f"batch_size is {asked.batch_size} and there are {images} training images: {number} a batch"
+    )
+    return replace(asked, batch_size=number), note
 
 
 def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:

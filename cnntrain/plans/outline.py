@@ -17,7 +17,7 @@ import numpy as np
 from cnntrain import catalogue
 from cnntrain.components import Component
 from cnntrain.datasets import framing
-from cnntrain.datasets.folders import PARTS
+from cnntrain.datasets.layouts import PARTS
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source, Splits
 from cnntrain.errors import SpecError

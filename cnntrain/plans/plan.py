@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cnntrain.arguments import arguments
 from cnntrain.compose import compose
+from cnntrain.places import check_places
 from cnntrain.plans.batch_size import settled
 from cnntrain.quiet import quiet
 
@@ -35,6 +36,7 @@ def show(given: Namespace) -> None:
     """Compose, plan, measure if asked, and print."""
     composed = compose(given.overrides, given.config_dir)
     config, checked, note = settled(composed.config, given.config_dir)
+    check_places(config)
     with quiet():
         from cnntrain.plans import measuring, plan_report
         from cnntrain.plans.planning import planned

@@ -12,12 +12,12 @@ import psutil
 from cnntrain.anatomy import Row, anatomy, evaluated, totals
 from cnntrain.fitting import in_steps, plan
 from cnntrain.plans.activations import activations
-from cnntrain.plans.batch_size import room_of
+from cnntrain.plans.batch_size import room_of, shrunk
 from cnntrain.plans.cautions import cautions
 from cnntrain.plans.memory import Draft, Memory, draft, memory
 from cnntrain.plans.outline import Outline, outline
 from cnntrain.plans.room import Room
-from cnntrain.spec import Spec
+from cnntrain.spec import Spec, known_replicas
 
 POINTS = 240  # of the learning-rate curve
 
@@ -46,6 +46,7 @@ def planned(spec: Spec, config_dir: str | None) -> Plan:
     """Return the plan of a run; SpecError for what the run would refuse before its first step."""
     base = psutil.Process(os.getpid()).memory_info().rss
     known = outline(spec, config_dir)
+    spec, note = shrunk(spec, len(known.splits.train), known_replicas(spec))
     steps_per_epoch, total_steps = plan(spec, known.splits.train)
     drafted = draft(spec, known)
     lengths = in_steps(drafted.phases, steps_per_epoch, total_steps)
@@ -56,7 +57,8 @@ def planned(spec: Spec, config_dir: str | None) -> Plan:
         inner(activations(drafted.network).of, drafted.body.name), needed, room_of(spec), base,
         steps_per_epoch, total_steps, lengths, rates, [],
     )  # fmt: skip
-    found = cautions(spec, known, drafted, total_steps, needed, made.room)
+    found = [note] if note is not None else []
+    found += cautions(spec, known, drafted, total_steps, needed, made.room)
     return dataclasses.replace(made, warnings=found)
 
 

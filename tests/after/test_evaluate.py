@@ -1,10 +1,12 @@
 """`cnntrain evaluate`: its figures are the run's own, and those of other programs."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import norm
 from sklearn import metrics
 
@@ -112,6 +114,51 @@ def test_other_data_with_the_same_classes(verb, digits, pngs):
     )  # fmt: skip
     assert found["images"] == 200
     assert found["accuracy"] == pytest.approx(digits.report["test"]["best"]["accuracy"], abs=0.06)
+
+
+def test_another_folder_without_parts_is_shown_whole_and_that_is_said(verb, digits, pngs):
+    words = ("dataset=image_folder", f"dataset.folder={pngs}", f"data_dir={pngs.parent}")
+    found = evaluated(verb, digits.folder, *words)
+    assert found["images"] == 300
+    assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
+    assert found["notes"] == ["300 images; test: not divided into parts: all of it"]
+
+
+def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits, pngs):
+    whole = pngs.parent / "parts"
+    whole.mkdir()
+    pngs.rename(whole / "test_set")
+    for label in range(10):
+        (whole / "training_set" / str(label)).mkdir(parents=True)
+        Image.new("L", (32, 32)).save(whole / "training_set" / str(label) / "black.png")
+    Image.new("L", (32, 32)).save(whole / "stray.png")
+    words = ("dataset=image_folder", f"dataset.folder={whole}", f"data_dir={whole}")
+    found = evaluated(verb, digits.folder, *words)
+    assert found["images"] == 300
+    assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
+    assert found["notes"][0] == "300 images; test: official"
+    assert "left out 1 files that are in no class folder" in found["notes"][1]
+    answer = refusal("evaluate", digits.folder, *words, "--split", "valid")
+    assert "has no valid part, only train and test" in str(answer)
+
+
+def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch, spec):
+    """A fifth of them is the test part of the run: the others have been learnt."""
+    from cnntrain.fingerprint import fingerprint
+    from cnntrain.inference import examples
+    from cnntrain.inference.classifier import opened
+
+    words = ["dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]"]
+    own = spec(*words, f"data_dir={pngs.parent}")
+    splits = own.splits()
+    sizes = {part: len(rows) for part, rows in splits.items()}
+    record = {"data": {"fingerprint": fingerprint(splits), "sizes": sizes}}
+    run = replace(opened(str(digits.folder)), record=record, spec=own, config=own.config)
+    moved = pngs.rename(pngs.parent / "moved")
+    asked = examples.spec_for(run, [f"dataset.folder={moved}"])
+    assert len(examples.splits_for(run, asked).test) == sizes["test"] == 60
+    (moved / "0" / "more.png").write_bytes(next(moved.rglob("*.png")).read_bytes())
+    assert len(examples.splits_for(run, asked).test) == 301
 
 
 def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):

@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnntrain.datasets import cut, cut_up, some
+from cnntrain.datasets.labels import kept
+from cnntrain.datasets.source import Source
+from cnntrain.errors import SpecError
+
 
 @pytest.fixture
 def splits(spec, tmp_path):
@@ -175,3 +180,87 @@ def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
     assert [name for name, _ in found.skipped] == ["cat/notes.jpg", "dog/half.jpg"]
     again = splits(*folder(photos), f"dataset.cache={cache}")
     assert again.skipped == found.skipped
+
+
+def cuts(sizes, test=0.2, valid=0.1, seed=0):
+    """The images of each class in each split that is cut of classes of these sizes."""
+    labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    names = tuple(f"c{number}" for number in range(len(sizes)))
+    whole = Source(np.zeros(0), labels, names, {"train": np.arange(len(labels))})
+    parts, _ = cut_up(whole, valid, test, seed)
+    every = np.concatenate([*parts.values()])
+    assert np.array_equal(np.sort(every), np.arange(len(labels)))
+    return {part: np.bincount(labels[rows], minlength=len(sizes)) for part, rows in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [
+        ([120, 120, 4], {"test": 0.1}),
+        ([2000, 10], {}),
+        ([5, 5, 5, 300], {"test": 0.02, "valid": 0.02}),
+        ([3, 3, 3, 3, 400], {"test": 0.5, "valid": 0.5}),
+        ([3] * 1000, {"test": 1000, "valid": 1000}),
+        ([3] * 10, {"test": 10, "valid": 10}),
+        ([3, 997], {"test": 2, "valid": 2}),
+        ([3, 997], {"test": 996, "valid": 2}),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_class_is_on_both_sides_of_a_cut(sizes, shares, seed):
+    for part, counts in cuts(sizes, **shares, seed=seed).items():
+        assert counts.min() >= 1, part
+
+
+def test_a_cut_has_as_many_images_as_were_asked_for():
+    found = cuts([120, 120, 4], test=0.1)
+    assert {part: int(counts.sum()) for part, counts in found.items()} == {
+        "train": 198, "valid": 22, "test": 24,
+    }  # fmt: skip
+
+
+def test_a_cut_that_has_every_class_is_that_of_scikit_learn():
+    from sklearn.model_selection import train_test_split
+
+    labels = np.repeat(np.arange(3), [50, 30, 20])
+    rest, taken = train_test_split(np.arange(100), test_size=20, random_state=3, stratify=labels)
+    found = cut(np.arange(100), labels, 0.2, 3, 2)
+    assert [rows.tolist() for rows in found] == [sorted(rest), sorted(taken)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [
+        ([3] * 1000, {}),
+        ([3] * 1000, {"test": 2900}),
+        ([10, 10, 10], {"test": 2, "valid": 1}),
+        ([4] * 20, {"test": 0.9}),
+        ([4] * 20, {"valid": 79}),
+    ],
+)
+def test_numbers_that_a_refused_cut_suggests_work_at_once(sizes, shares):
+    with pytest.raises(SpecError) as refused:
+        cuts(sizes, **shares)
+    pairs = [word.removeprefix("dataset.").split("=") for word in refused.value.hint.split()]
+    assert [name for name, _ in pairs] == ["test", "valid"]
+    found = cuts(sizes, **{name: int(number) for name, number in pairs})
+    assert all(counts.min() >= 1 for counts in found.values())
+
+
+def test_classes_too_rare_to_be_cut_are_left_out_as_the_answer_says():
+    labels = np.repeat(np.arange(4, dtype=np.int32), [9, 2, 1, 9])
+    names = ("ant", "bee", "cat", "dog")
+    whole = Source(np.zeros(0), labels, names, {"train": np.arange(21)})
+    with pytest.raises(SpecError) as refused:
+        cut_up(whole, 0.2, 0.2, 0)
+    assert "bee has 2 of the images" in refused.value.given
+    assert refused.value.hint == "dataset.classes=[ant,dog]"
+    cut_up(kept(whole, ["ant", "dog"]), 0.2, 0.2, 0)
+
+
+@pytest.mark.parametrize(("count", "knob"), [(100, "limit"), (3, "limit"), (50, "fraction")])
+def test_a_limit_leaves_an_image_of_each_class(count, knob):
+    labels = np.repeat(np.arange(3), [3, 1000, 10])
+    rows = some(np.arange(1013), labels, count, 0, knob)
+    assert len(rows) == count
+    assert np.bincount(labels[rows], minlength=3).min() >= 1

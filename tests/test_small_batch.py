@@ -1,0 +1,77 @@
+"""Fewer training images than `batch_size`: the batch shrinks to them, and the run says so."""
+
+import keras
+import numpy as np
+import pytest
+
+from cnntrain.errors import SpecError
+from cnntrain.plans.batch_size import shrunk
+
+FEW = ("model=mlp_300_100", "dataset.limit=50", "epochs=4", "schedule=constant")
+
+
+@pytest.mark.parametrize(
+    ("words", "images", "replicas", "number"),
+    [
+        ((), 128, 1, 128),
+        ((), 127, 1, 127),
+        ((), 1, 1, 1),
+        (("accumulate=4",), 50, 1, 48),
+        (("accumulate=4",), 50, 2, 48),
+        (("accumulate=16",), 50, 2, 32),
+        (("batch_size=96", "accumulate=3"), 95, 4, 84),
+    ],
+)
+def test_batch_is_as_large_as_the_images_and_those_who_share_it_allow(
+    spec, words, images, replicas, number
+):
+    asked = spec(*words)
+    fitted, note = shrunk(asked, images, replicas)
+    assert fitted.batch_size == number
+    assert (note is None) == (number == asked.batch_size)
+    assert note is None or f"{images} training images: {number} a batch" in note
+
+
+def test_fewer_images_than_parts_are_refused_with_what_helps(spec):
+    with pytest.raises(SpecError) as refused:
+        shrunk(spec("accumulate=64"), 50, 1)
+    assert refused.value.hint == "accumulate=1"
+
+
+def weights(run):
+    return keras.models.load_model(run.final, compile=False).get_weights()
+
+
+def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
+    said: list[str] = []
+    run, report = train(*FEW, name="asked", said=said)
+    assert report["steps"] == 4
+    assert "batch_size is 128 and there are 50 training images: 50 a batch" in said
+    exact, _ = train(*FEW, "batch_size=50", name="exact")
+    assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(exact), strict=True))
+    assert run.read()["spec_hash"] != exact.read()["spec_hash"]  # of what was asked for
+
+
+def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec):
+    from conftest import Silent
+
+    from cnntrain.trainer import train as train_spec
+
+    whole, _ = train(*FEW, name="whole")
+    run, _ = train(*FEW, "max_steps=2", name="stopped")
+    train_spec(spec(*FEW, "max_steps=4"), run, Silent())
+    assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(whole), strict=True))
+
+
+def test_refit_has_a_batch_of_its_own_images(train):
+    run, report = train(*FEW, "refit=true", "epochs=1")
+    assert "refit" in report["test"]
+    assert run.refit.is_file()
+
+
+def test_plan_says_the_same(spec):
+    from cnntrain.plans.planning import planned
+
+    plan = planned(spec(*FEW), None)
+    assert (plan.spec.batch_size, plan.steps_per_epoch, plan.total_steps) == (50, 1, 4)
+    assert "50 training images: 50 a batch" in plan.warnings[0]
