@@ -1,4 +1,4 @@
-"""`cnntrain data`: a data set as training will see it, before any training."""
+"""`cnntrain data`: a data set as training will see it, and `load_photo`, one photo of it."""
 
 import contextlib
 import importlib
@@ -8,7 +8,8 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from cnntrain import catalogue
 from cnntrain.arguments import arguments
@@ -22,6 +23,8 @@ from cnntrain.signals import terminate
 from cnntrain.spec import Spec, spec
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cnntrain.datasets.source import Splits
 
 USAGE = {
@@ -43,6 +46,36 @@ USAGE = {
         "  the first training images as a picture: as they are, and augmented beside",
     ),
 }
+
+
+def load_photo(
+    photo: str | Path | bytes,
+    image_size: tuple[int, int],
+    *,
+    channels: Literal[1, 3] = 3,
+    resize: Literal["stretch", "crop", "pad", "random_crop"] = "stretch",
+    value_range: tuple[float, float] | None = None,
+) -> "np.ndarray":
+    """Return a photo as training and `cnntrain predict` see it: (H, W, C) uint8, 0 to 255.
+
+    `photo` is a file or its bytes, `image_size` is (height, width). The rest are the settings of
+    `dataset` in a run's spec.yaml: `channels` is 3 for RGB or 1 for grey, `resize` says how another
+    aspect is made to fit (random_crop shows the middle, as in a test), `value_range` which values
+    of 16 and 32 bits become black and white. The photo is turned upright as its EXIF says, laid on
+    white where it is transparent, and made smaller by Pillow's antialiased bilinear filter.
+    Raises SpecError, which says why, for a file that is not there or no whole image.
+    """
+    from cnntrain.datasets.decoding import decode_some
+    from cnntrain.datasets.folders import content
+    from cnntrain.datasets.photos import Frame, Photos
+
+    name = "the photo" if isinstance(photo, bytes) else str(photo)
+    photos = Photos([name], lambda _: photo if isinstance(photo, bytes) else content(Path(photo)))
+    frame = Frame(image_size, channels, resize, value_range)
+    (found,) = decode_some(photos, [0], frame, [None])
+    if isinstance(found, str):
+        raise SpecError(f"{name} cannot be used: {found}", "a photo in one whole file")
+    return found.pixels
 
 
 def main(words: Sequence[str]) -> int:

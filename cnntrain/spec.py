@@ -121,6 +121,8 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 # Groups that came later, as they are in a spec.yaml from before.
 LATER: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
+# Knobs that came later, as a run from before had them.
+LATER_KNOBS: dict[str, Any] = {"dataset": {"value_range": None}}
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
     "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.folder",
@@ -136,6 +138,7 @@ def spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a composed configuration, a plain mapping; or raise SpecError."""
     config = LATER | dict(config)
     check_keys(config)
+    config |= {group: {**knobs, **config[group]} for group, knobs in LATER_KNOBS.items()}
     settings: dict[str, Any] = {
         key: convert(config[key], kind, key) for key, kind in SETTINGS.items()
     }
@@ -227,6 +230,15 @@ def odd_even_of_digits(spec: Spec) -> None:
         )
 
 
+def value_range_that_rises(spec: Spec) -> None:
+    if (given := spec.dataset["value_range"]) is not None and given[0] >= given[1]:
+        raise SpecError(
+            f"dataset.value_range is [{given[0]:g},{given[1]:g}]",
+            "the value that is black, and a greater one that is white",
+            f"'dataset.value_range=[0,{max(given) if max(given) > 0 else 65535:g}]'",
+        )
+
+
 def pieces_of_one_size(spec: Spec) -> None:
     if spec.batch_size % spec.accumulate:
         raise SpecError(
@@ -290,6 +302,7 @@ CONTRADICTIONS = [
     nesterov_with_momentum,
     a_factor_for_each_boundary,
     odd_even_of_digits,
+    value_range_that_rises,
     pieces_of_one_size,
     known_parts_of_one_size,
     epochs_for_both_phases,

@@ -128,7 +128,7 @@ def photos(files: list[Path], size: int, folder: Path) -> dict[str, tf.data.Data
     found = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
 
     def ours(resize: str) -> tf.data.Dataset:
-        frame = Frame((size, size), 3, resize)  # type: ignore[arg-type]
+        frame = Frame((size, size), 3, resize, None)  # type: ignore[arg-type]
         return training(keep(found, frame, "none", folder).images, len(files))
 
     names = tf.data.Dataset.from_tensor_slices([str(file) for file in files])

@@ -58,7 +58,7 @@ def mobilenet() -> keras.Model:
 
 def ours(network: keras.Model, files: Sequence[Path]) -> np.ndarray:
     photos = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
-    found = predictions(network, photos, Frame((SIDE, SIDE), 3, "stretch"))
+    found = predictions(network, photos, Frame((SIDE, SIDE), 3, "stretch", None))
     return np.array([prediction.probabilities for prediction in found])
 
 

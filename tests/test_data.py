@@ -305,7 +305,7 @@ def test_interrupted_in_the_middle_it_leaves_nothing_half_made(tmp_path, verb, n
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not list(tmp_path.glob("data/*/*/*.part")):
+    while not list(tmp_path.glob("data/*/*/.unfinished_*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(number)

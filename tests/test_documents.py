@@ -32,10 +32,10 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_yaml_that_is_no_plain_data_is_refused_within_a_second(name):
     text, reason = BOMBS[name]
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match=reason):
         parse_yaml(text)
-    assert time.perf_counter() - began < 2  # a second, on a machine that is not shared
+    assert time.process_time() - began < 2  # of the processor: one on a slower machine
 
 
 def test_a_few_aliases_are_read():

@@ -8,22 +8,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from cnntrain.datasets.decoding import common_shape
 from cnntrain.datasets.labels import grouping, kept, noisy
+from cnntrain.datasets.modes import Span
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
+from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
-from cnntrain.quiet import quiet
-
-if TYPE_CHECKING:
-    from cnntrain.datasets.store import Kept
 
 CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
+SMALL = 64  # the side of photos that nobody has said a size for, unless all are as small already,
+SMALLEST = 16  # and large enough for LeNet-5
 
 
 def dataset(
@@ -31,9 +32,10 @@ def dataset(
     data_dir: Path,
     manual_dir: Path | None,
     *,
-    image_size: tuple[Count, Count] | None,
+    image_size: tuple[Count, Count] | Literal["auto"] | None,
     resize: Literal["stretch", "crop", "pad", "random_crop"],
     channels: Literal[1, 3] | None,
+    value_range: tuple[float, float] | None,
     cache: Literal["auto", "memory", "disk", "none"],
     classes: list[Name] | None,
     label_map: Literal["none", "odd_even"] | dict[Name, list[Name]],
@@ -49,14 +51,20 @@ def dataset(
     `valid` and `test` say how much to cut off where the source has no such split, `split_seed`
     which examples; it is not the run's seed, so that runs stay comparable. `fraction` keeps that
     share of the training images, `limit` at most that many images of each split, both in class
-    proportions. Files that are no images are left out, and named in `skipped`.
+    proportions. Files that are no images are left out, and named in `skipped`. What else people
+    should know of their photos is in `notes`.
     """
     source = component(data_dir, manual_dir)
-    if isinstance(source.images, Photos):
-        frame = framing(image_size, channels or 3, resize)
-        with quiet():  # TensorFlow, which decodes them
-            from cnntrain.datasets.store import keep
-        source = stored(source, keep(source.images, frame, cache, data_dir / CACHE))
+    if isinstance(photos := source.images, Photos):
+        frame, notes = framing(photos, image_size, channels, resize, value_range)
+        source = replace(source, notes=[*source.notes, *notes])
+        source = stored(source, frame, keep(photos, frame, cache, data_dir / CACHE))
+    elif value_range is not None:
+        raise SpecError(
+            f"dataset.value_range is {list(value_range)} and all images have 8 bits",
+            "photos in files of 16 or 32 bits",
+            "dataset.value_range=null",
+        )
     elif resize == "random_crop":
         raise SpecError(
             "dataset.resize is random_crop and the images are small and of one size",
@@ -78,7 +86,8 @@ def dataset(
     if label_noise:
         labels["train"] = noisy(labels["train"], len(class_names), label_noise, split_seed)
     assert not isinstance(source.images, Photos)
-    store, rows = reframed(source.images, rows, image_size, channels, resize)
+    size = None if image_size == "auto" else image_size
+    store, rows = reframed(source.images, rows, size, channels, resize)
     parts = {name: Examples(store, labels[name], rows[name]) for name in rows}
     return Splits(
         **parts,
@@ -91,26 +100,48 @@ def dataset(
     )
 
 
-def framing(size: tuple[int, int] | None, channels: Literal[1, 3], resize: Resize) -> Frame:
+def framing(
+    photos: Photos | None,
+    size: tuple[int, int] | Literal["auto"] | None,
+    channels: Literal[1, 3] | None,
+    resize: Resize,
+    value_range: Span | None,
+) -> tuple[Frame, list[str]]:
+    """Return what photos become, and what is to be said of it.
+
+    Without a `size` photos of one size keep it and, if all are grey, their one channel; `auto`
+    keeps only small ones, of 16 to 64 pixels, and makes others 64x64. None stands for photos that
+    are not here.
+    """
+    if isinstance(size, tuple):
+        return Frame(size, channels or 3, resize, value_range), []
+    shape = common_shape(photos, SMALL if size == "auto" else None) if photos else None
+    if shape is not None and (size is None or min(shape[:2]) >= SMALLEST):
+        height, width, own = shape
+        depth = channels or own
+        what = f"{height}x{width}, {'grey' if depth == 1 else 'in colour'}"
+        note = f"All photos are of one size and stay {what}; dataset.image_size makes them larger"
+        return Frame((height, width), depth, resize, value_range), [note]
     if size is None:
         raise SpecError(
             "dataset.image_size is null and the photos are of many sizes",
             "the height and width that all get",
-            "dataset.image_size=[64,64]",
+            f"dataset.image_size=[{SMALL},{SMALL}]",
         )
-    return Frame(size, channels, resize)
+    return Frame((SMALL, SMALL), channels or 3, resize, value_range), []
 
 
-def stored(source: Source, kept: "Kept") -> Source:
-    """The source with its photos decoded, and without the broken ones."""
+def stored(source: Source, frame: Frame, kept: Kept) -> Source:
+    """The source with its photos decoded, without the broken ones, and what is to be said of it."""
     assert isinstance(source.images, Photos)
-    names = source.images.names
-    skipped = tuple((names[row], why) for row, why in sorted(kept.broken.items()))
+    names, broken = source.images.names, kept.findings.broken
+    skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
     whole = np.ones(len(source.labels), bool)
-    whole[list(kept.broken)] = False
+    whole[list(broken)] = False
     check_left(source, whole, dict(skipped))
+    notes = [*source.notes, *kept.findings.notes(len(names), frame.value_range)]
     return replace(
-        source, images=kept.images, skipped=skipped, digests=kept.digests, names=names
+        source, images=kept.images, skipped=skipped, digests=kept.digests, names=names, notes=notes
     ).only(whole)
 
 
@@ -265,7 +296,7 @@ def reframed(
 ) -> tuple[Images, dict[str, np.ndarray]]:
     """Return images of the size and channels asked for, only those of `rows`, and their rows."""
     height, width, depth = images.shape[1:]
-    frame = Frame(size or (height, width), channels or depth, resize)  # type: ignore[arg-type]
+    frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]
     if frame.shape == images.shape[1:]:
         return images, rows
     result = room_for(sum(map(len, rows.values())), frame.size, frame.channels)

@@ -1,85 +1,118 @@
-"""Many photos at once: what each of them is, their pixels, and which files are broken and why."""
+"""Many photos at once: their pixels, which files are broken and why, and what else is to be known.
+
+Pillow decodes and resizes without holding Python's lock, so that threads keep all cores busy.
+"""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from cnntrain.datasets.jpegs import decode_all
+from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import (
+    DecodedPhoto,
     Frame,
-    Header,
     Photos,
     Window,
-    decode,
-    plain_jpeg,
+    decode_photo,
+    open_image,
     random_window,
-    view,
+    read_header,
+    upright_size,
 )
 from cnntrain.datasets.waiting import counted
 from cnntrain.errors import SpecError
 
 AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
 UNREAD = bytes(32)  # in place of the digest of a file that cannot be read
-POOL = ThreadPoolExecutor(os.cpu_count())  # reading, hashing and Pillow let other threads run
+POOL = ThreadPoolExecutor(os.cpu_count())
 
 
 @dataclass(frozen=True)
 class Known:
     """What one look at all photos tells.
 
-    `digests` (N,) are the sha256 of the files, `jpegs` the headers of those that are plain JPEGs,
-    `broken` those that cannot be read or are no images: row -> why.
+    `digests` (N,) are the sha256 of the files, `broken` those that cannot be read or are no images:
+    row -> why.
     """
 
     digests: np.ndarray
-    jpegs: Sequence[Header | None]
     broken: dict[int, str]
 
 
-def looked_at(photos: Photos) -> Known:
-    """Read all photos once."""
+def look_at(photos: Photos) -> Known:
+    """Read all photos once, and of each image its header."""
 
-    def one(row: int) -> tuple[bytes, Header | None, str | None]:
+    def one(row: int) -> tuple[bytes, str | None]:
         digest = UNREAD
         try:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
-            return digest, plain_jpeg(content), None
+            open_image(content).close()
+            return digest, None
         except Exception as error:  # a broken file may raise anything
-            return digest, None, reason(error)
+            return digest, reason(error)
 
     parts = counted(chunked(len(photos)), len(photos), "reading photos")
     found = [known for rows in parts for known in POOL.map(one, rows)]
-    digests, jpegs, reasons = zip(*found, strict=True)
+    digests, reasons = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
-    return Known(np.array(digests, "V32"), jpegs, broken)
+    return Known(np.array(digests, "V32"), broken)
 
 
-def decoded(
-    photos: Photos, known: Known, frame: Frame
-) -> Iterator[tuple[np.ndarray, dict[int, str]]]:
-    """All photos in order, some at a time, black where one is broken, and why it is.
+def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
+    """Return the height, width and channels that all photos have, or None where these differ.
 
-    Raises SpecError for a file that is not as it was when it was looked at.
+    Also None where a side is longer than `largest`. Photos in colour and in grey are in colour.
+    Only headers are looked at, no further than to the first that differs.
     """
 
-    def content(row: int) -> bytes:
-        return b"" if row in known.broken else unchanged(photos, row, known.digests[row])
+    def one(row: int) -> tuple[tuple[int, int], bool] | None:
+        try:
+            with open_image(photos.read(row)) as image:
+                return upright_size(read_header(image)), image.mode[0] in "1LIF"
+        except Exception:  # a broken file, which is left out
+            return None
+
+    sizes, grey = set[tuple[int, int]](), set[bool]()
+    for rows in chunked(len(photos)):
+        found = [known for known in POOL.map(one, rows) if known is not None]
+        sizes |= {size for size, _ in found}
+        grey |= {is_grey for _, is_grey in found}
+        if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
+            return None
+    return (*sizes.pop(), 1 if grey == {True} else 3) if sizes else None
+
+
+def decode_all(
+    photos: Photos, known: Known, frame: Frame, findings: Findings
+) -> Iterator[np.ndarray]:
+    """Yield all photos in order, some at a time, (B, H, W, C) uint8, black where one is broken.
+
+    What is to be known of them is added to `findings`. Raises SpecError for a file that is not as
+    it was when it was looked at.
+    """
+
+    def one(row: int) -> DecodedPhoto | str:
+        if row in known.broken:
+            return known.broken[row]
+        return try_to_decode(unchanged(photos, row, known.digests[row]), frame)
 
     for rows in counted(chunked(len(photos)), len(photos), "decoding photos"):
-        contents = list(POOL.map(content, rows))
-        images, broken = pixels(contents, known.jpegs[rows.start : rows.stop], frame)
-        reasons = {rows[index]: why for index, why in broken.items()}
-        yield images, {row: known.broken.get(row, why) for row, why in reasons.items()}
+        found = list(POOL.map(one, rows))
+        for row, photo in zip(rows, found, strict=True):
+            findings.add(row, photo)
+        yield stack(found, frame)
 
 
 def unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
-    """The file of a photo that has this digest."""
+    """Return the file of a photo that has this digest; SpecError if it has another."""
     try:
         content = photos.read(row)
     except Exception:
@@ -92,55 +125,45 @@ def unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     return content
 
 
-def pixels(
-    contents: Sequence[bytes],
-    jpegs: Sequence[Header | None],
-    frame: Frame,
-    windows: Sequence[Window] | None = None,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Return photos as images (B, H, W, C) uint8, and index -> why for the broken ones.
+def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto | str:
+    """Return a photo, or why there is none."""
+    try:
+        return decode_photo(content, frame, window)
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken file may raise anything
+        return reason(error)
 
-    `windows` choose what is shown of each; without them `frame` does.
-    """
-    shown = [None] * len(contents) if windows is None else windows
 
-    def alone(index: int) -> np.ndarray | str:
+def stack(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
+    """Return photos as images (B, H, W, C) uint8, black where one is broken."""
+    images = np.zeros((len(found), *frame.shape), np.uint8)
+    for image, photo in zip(images, found, strict=True):
+        if not isinstance(photo, str):
+            image[:] = photo.pixels
+    return images
+
+
+def decode_some(
+    photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
+) -> list[DecodedPhoto | str]:
+    """Read and decode the photos `rows`, each through its window or as the frame has it."""
+
+    def one(row: int, window: Window | None) -> DecodedPhoto | str:
         try:
-            return decode(contents[index], frame, shown[index])
-        except MemoryError:
-            raise
-        except Exception as error:  # a broken file may raise anything
+            content = photos.read(row)
+        except Exception as error:  # as a broken file of an archive may raise anything
             return reason(error)
+        return try_to_decode(content, frame, window)
 
-    plain = [
-        (index, (contents[index], header, view(header, frame, shown[index])))
-        for index, header in enumerate(jpegs)
-        if header is not None
-    ]
-    images, broken = np.zeros((len(contents), *frame.shape), np.uint8), dict[int, str]()
-    left = set(range(len(contents)))
-    if plain:
-        places, members = zip(*plain, strict=True)
-        together, damaged = decode_all(members, frame)
-        left -= set(places) - {places[index] for index in damaged}
-        if len(places) == len(contents):
-            images = together
-        else:
-            images[[*places]] = together
-    for index, found in zip(sorted(left), POOL.map(alone, sorted(left)), strict=True):
-        if isinstance(found, str):
-            broken[index] = found
-        else:
-            images[index] = found
-    return images, broken
+    return list(POOL.map(one, rows, windows))
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """Photos as images (N, H, W, C) uint8, decoded when asked for; `jpegs` as in `Known`."""
+class LazyImages:
+    """Photos as images (N, H, W, C) uint8, decoded when asked for."""
 
     photos: Photos
-    jpegs: Sequence[Header | None]
     frame: Frame
 
     @property
@@ -148,25 +171,19 @@ class Decoded:
         return len(self.photos), *self.frame.shape
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self.seen(rows, None)
+        return self.seen(rows, [None] * len(rows))
 
-    def seen(self, rows: np.ndarray, windows: Sequence[Window] | None) -> np.ndarray:
-        """The images of rows (B,) as (B, H, W, C), through windows or as the frame has them."""
-        parts = []
-        for part in chunked(len(rows)):
-            own = rows[part.start : part.stop].tolist()
-            through = None if windows is None else windows[part.start : part.stop]
-            contents = list(POOL.map(self.photos.read, own))
-            images, broken = pixels(contents, [self.jpegs[row] for row in own], self.frame, through)
-            if broken:
-                index, why = next(iter(broken.items()))
-                raise OSError(f"{self.photos.names[own[index]]} is no image any more: {why}")
-            parts.append(images)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def seen(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
+        """Return the images of rows (B,) as (B, H, W, C), each through its window."""
+        found = decode_some(self.photos, rows.tolist(), self.frame, windows)
+        for row, photo in zip(rows, found, strict=True):
+            if isinstance(photo, str):
+                raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
+        return stack(found, self.frame)
 
 
-class Crops(Decoded):
-    """The same, with windows drawn at random where training asks for them."""
+class RandomCrops(LazyImages):
+    """`LazyImages`, through windows drawn at random where training asks for them."""
 
     def crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         return self.seen(rows, [random_window(random) for _ in rows])

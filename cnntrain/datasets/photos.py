@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
+from cnntrain.datasets.modes import Span, convert, raw_mode_of
 from cnntrain.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Window = Callable[[int, int], Box]  # from a width and a height, the part that is shown
 MODES = {1: "L", 3: "RGB"}
+JPEG = b"\xff\xd8"  # how every JPEG begins
+LARGEST_JPEG = 2**28  # pixels that are decoded; of other formats Pillow has a limit
 SCALES = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
+SPARE = 2  # times the wanted size that is decoded at least, for the filter to choose from
 ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
 # What makes each orientation upright: swap the axes, then mirror up-down, then left-right.
 TURNS = {
@@ -45,6 +49,7 @@ class Photos:
 class Frame:
     """What a photo becomes: `size`, (height, width), `channels`, and how it is made to fit.
 
+    `value_range` says which values of 16 and 32 bits become black and white: see `modes.convert`.
     `stretch` changes the aspect; `crop` takes the largest central window of the right aspect;
     `pad` shows all, between black bars; `random_crop` takes a drawn window, the central one where
     nothing is drawn.
@@ -53,6 +58,7 @@ class Frame:
     size: tuple[Count, Count]
     channels: Literal[1, 3]
     resize: Resize
+    value_range: Span | None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -75,10 +81,10 @@ class View(NamedTuple):
 
     @property
     def scale(self) -> int:
-        """The largest of SCALES that leaves no fewer pixels than are wanted."""
+        """The largest of SCALES that leaves SPARE times the pixels that are wanted."""
         left, top, right, bottom = self.box
         shrunk = min((right - left) / self.inner[0], (bottom - top) / self.inner[1])
-        return next((scale for scale in SCALES if shrunk >= scale), 1)
+        return next((scale for scale in SCALES if shrunk >= SPARE * scale), 1)
 
     def scaled(self, scale: int, size: tuple[int, int]) -> Box:
         """The box in the photo decoded at a `scale`, which has made it of that size."""
@@ -86,44 +92,88 @@ class View(NamedTuple):
         return left, top, min(right, size[0]), min(bottom, size[1])  # rounding may exceed it
 
 
-def plain_jpeg(content: bytes) -> Header | None:
-    """Return the header of a JPEG in grey or ordinary colour, as nearly all photos are, else None.
+class DecodedPhoto(NamedTuple):
+    """A photo as pixels (H, W, C) uint8, and what people should know of it.
 
-    Raises ValueError for an empty file, and what Pillow raises for one that is no image.
+    `transparent` says whether white shows through it, `uniform` whether it is of one colour, and
+    `span` which values it has, if these have more than 8 bits.
+    """
+
+    pixels: np.ndarray
+    transparent: bool
+    uniform: bool
+    span: Span | None
+
+
+def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto:
+    """Return a photo as `frame` wants it, upright as its EXIF says, laid on white.
+
+    A JPEG is decoded straight to the eighth, quarter or half that is still twice as large as what
+    is wanted, and everything is resized from there by Pillow's antialiased bilinear filter: the
+    same picture has the same pixels in every format. `window` chooses from a width and a height
+    the box that is shown; without it `frame` does. Of an animation it is the first picture.
+    Raises ValueError and whatever Pillow raises for a file that is no whole image.
+    """
+    with open_image(content) as image:
+        raw_mode = raw_mode_of(image)
+        if image.format not in ("JPEG", "MPO"):
+            image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
+        known = read_header(image)
+        shown = view(known, frame, window)
+        smaller = known.width // shown.scale, known.height // shown.scale
+        scale = shown.scale if image.draft(None, smaller) else 1
+        check_pixels(image, known)
+        plain = convert(content, image, raw_mode, MODES[frame.channels], frame.value_range)
+        box = shown.scaled(scale, plain.image.size)
+        small = plain.image.resize(shown.inner, Image.Resampling.BILINEAR, box)
+    found = pixels_of(small, frame.channels)
+    placed = place(turn_upright(found, known.orientation), frame)
+    return DecodedPhoto(placed, plain.transparent, is_uniform(found), plain.span)
+
+
+def open_image(content: bytes) -> Image.Image:
+    """Return an image of which only the header is read.
+
+    Raises what Pillow raises for no image, and for one so large that it may be a bomb; a JPEG may
+    be as large as it likes, because it is decoded reduced: see `check_pixels`.
     """
     if not content:
         raise ValueError("it is empty")
-    with Image.open(io.BytesIO(content)) as image:
-        plain = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
-        return header(image) if plain else None
+    try:
+        return Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError:
+        if not content.startswith(JPEG):
+            raise
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
 
 
-def header(image: Image.Image) -> Header:
+def check_pixels(image: Image.Image, known: Header) -> None:
+    """Refuse a JPEG of more pixels than are decoded at once.
+
+    A progressive one is held whole in memory, however small it is wanted.
+    """
+    is_whole = bool(image.info.get("progressive"))
+    count = known.width * known.height if is_whole else image.width * image.height
+    if count > LARGEST_JPEG:
+        raise ValueError(
+            f"{count / 1e6:,.0f} megapixels would be decoded, more than the limit of "
+            f"{LARGEST_JPEG / 1e6:,.0f}"
+        )
+
+
+def read_header(image: Image.Image) -> Header:
+    """Return the size and the orientation of an image; damaged metadata has none."""
     try:
         orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # damaged metadata; the pixels may be whole
+    except Exception:  # the pixels may be whole
         orientation = None
     return Header(*image.size, orientation if orientation in TURNS else 1)
 
 
-def decode(content: bytes, frame: Frame, window: Window | None = None) -> np.ndarray:
-    """Return a photo as pixels (H, W, C) uint8, upright as its EXIF says, RGB or grey.
-
-    `window` chooses from a width and a height the box that is shown; without it `frame` does.
-    Of an animation it is the first picture; transparency is ignored. Raises what Pillow raises
-    for a file that is no whole image.
-    """
-    with Image.open(io.BytesIO(content)) as image:
-        if image.format not in ("JPEG", "MPO"):
-            image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
-        known = header(image)
-        shown = view(known, frame, window)
-        smaller = known.width // shown.scale, known.height // shown.scale
-        scale = shown.scale if image.draft(None, smaller) else 1
-        ordinary = plainly(image, MODES[frame.channels])
-        box = shown.scaled(scale, ordinary.size)
-        small = ordinary.resize(shown.inner, Image.Resampling.BILINEAR, box)
-    return placed(upright(pixels(small, frame.channels), known.orientation), frame)
+def upright_size(known: Header) -> tuple[int, int]:
+    """Return the height and width of a photo as the camera saw it."""
+    swapped = TURNS[known.orientation][0]
+    return (known.width, known.height) if swapped else (known.height, known.width)
 
 
 def reframe(image: np.ndarray, frame: Frame) -> np.ndarray:
@@ -132,15 +182,13 @@ def reframe(image: np.ndarray, frame: Frame) -> np.ndarray:
     box, inner = framed(*photo.size, frame)
     photo = photo.convert(MODES[frame.channels])
     small = photo.resize(inner, Image.Resampling.BILINEAR, box)
-    return placed(pixels(small, frame.channels), frame)
+    return place(pixels_of(small, frame.channels), frame)
 
 
 def view(known: Header, frame: Frame, window: Window | None = None) -> View:
     """Return which part of a stored photo `frame` or `window` shows once it is upright."""
     swapped, upside_down, mirrored = TURNS[known.orientation]
-    width, height, _ = known
-    if swapped:
-        width, height = height, width
+    height, width = upright_size(known)
     if window is not None:
         (left, top, right, bottom), inner = window(width, height), frame.size[::-1]
     else:
@@ -168,14 +216,14 @@ def framed(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]
     return (left, top, left + wide * scale, top + tall * scale), (wide, tall)
 
 
-def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
     """Return stored pixels (h, w, c) as the camera saw them."""
     swapped, upside_down, mirrored = TURNS[orientation]
     turned = image.swapaxes(0, 1) if swapped else image
     return turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
-def placed(image: np.ndarray, frame: Frame) -> np.ndarray:
+def place(image: np.ndarray, frame: Frame) -> np.ndarray:
     """The pixels of a photo in the middle of its frame."""
     if image.shape == frame.shape:
         return image
@@ -185,24 +233,13 @@ def placed(image: np.ndarray, frame: Frame) -> np.ndarray:
     return result
 
 
-def plainly(image: Image.Image, mode: str) -> Image.Image:
-    """An image of any mode as RGB or grey."""
-    if image.mode[0] in "IF":
-        image = eight_bit(image)
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # else Pillow warns
-    return image if image.mode == mode else image.convert(mode)
+def is_uniform(image: np.ndarray) -> bool:
+    """Whether pixels (h, w, c) are all of one colour; of nearly every photo a row says no."""
+    return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits as one of 8: Pillow's own conversion makes it white."""
-    values = np.asarray(image)
-    if image.mode.startswith("F") or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its pixels have 32 bits, and 8 or 16 are known")
-    return Image.fromarray((values // 257).astype(np.uint8))
-
-
-def pixels(image: Image.Image, channels: int) -> np.ndarray:
+def pixels_of(image: Image.Image, channels: int) -> np.ndarray:
+    """Return an image in grey or RGB as (H, W, C) uint8."""
     return np.asarray(image).reshape(image.size[1], image.size[0], channels)
 
 

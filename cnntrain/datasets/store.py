@@ -10,41 +10,50 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import PIL
-import tensorflow as tf
 from filelock import FileLock, Timeout
 
-from cnntrain.datasets.decoding import AT_ONCE, Crops, Decoded, Known, decoded, looked_at
+from cnntrain.datasets.decoding import (
+    AT_ONCE,
+    Known,
+    LazyImages,
+    RandomCrops,
+    decode_all,
+    look_at,
+)
+from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED, replace, replace_by_file
+from cnntrain.files import UNFINISHED, clear_unfinished, replace_by_file
+from cnntrain.files import replace as replace_text
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
-VERSION = f"2, TensorFlow {tf.__version__}, Pillow {PIL.__version__}"  # raise it when pixels change
-PROBE = Frame((8, 8), 3, "stretch")  # what photos are decoded to where only broken ones matter
+VERSION = f"3, Pillow {PIL.__version__}"  # raise it when pixels change
+PROBE = (8, 8)  # what photos are decoded to where only what is to be known of them matters
+FINDINGS = "findings.json"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The images of a data set, the photos that are broken (row -> why), and all digests."""
+    """The images of a data set, what is to be known of its photos, and the digests of all."""
 
     images: Images
-    broken: dict[int, str]
+    findings: Findings
     digests: np.ndarray
 
 
 def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
     """Return the images of `photos`; those kept on disk are in `folder`.
 
-    Every photo has been decoded once, now or before: the broken ones are known. `auto` keeps small
+    Every photo has been decoded once, now or before: the findings are complete. `auto` keeps small
     sets in memory, large ones on disk, or in memory where the disk will not have them.
     """
     crops = frame.resize == "random_crop"
@@ -56,10 +65,10 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
         )
     smaller = "smaller images: dataset.image_size"
     check_room(min(len(photos), AT_ONCE), frame.size, frame.channels, smaller)
-    known = looked_at(photos)
+    known = look_at(photos)
     if crops or cache == "none":
-        images = (Crops if crops else Decoded)(photos, known.jpegs, frame)
-        return Kept(images, checked(photos, known, folder), known.digests)
+        images = (RandomCrops if crops else LazyImages)(photos, frame)
+        return Kept(images, check(photos, known, frame, folder), known.digests)
     home = folder / named(known, frame)
     if cache == "auto":
         needed = size(photos, frame)
@@ -71,59 +80,56 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
 
 def in_memory(
     photos: Photos, known: Known, frame: Frame, home: Path
-) -> tuple[np.ndarray, dict[int, str]]:
+) -> tuple[np.ndarray, Findings]:
     images = room_for(len(photos), frame.size, frame.channels, OF_PHOTOS)
-    broken, start = dict[int, str](), 0
-    for part, reasons in decoded(photos, known, frame):
+    findings, start = Findings(), 0
+    for part in decode_all(photos, known, frame, findings):
         images[start : start + len(part)] = part
-        broken |= reasons
         start += len(part)
-    return images, broken
+    return images, findings
 
 
-def on_disk(
-    photos: Photos, known: Known, frame: Frame, home: Path
-) -> tuple[np.ndarray, dict[int, str]]:
+def on_disk(photos: Photos, known: Known, frame: Frame, home: Path) -> tuple[np.ndarray, Findings]:
     """Return the file of these photos, mapped into memory, made first if need be."""
     needed = size(photos, frame)
     if not ready(home, needed):
         with alone(home, "decoded photos"):
             if not ready(home, needed):
                 clear(home.parent)
+                clear_unfinished(home)  # whose lock is ours
                 write(photos, known, frame, home)
-    return np.load(home / "pixels.npy", mmap_mode="r"), known.broken | noted(home)
+    return np.load(home / "pixels.npy", mmap_mode="r"), read_findings(home)
 
 
 def write(photos: Photos, known: Known, frame: Frame, home: Path) -> None:
     """Decode all photos into `home`, to the disk, or leave nothing."""
-    broken = dict[int, str]()
+    findings = Findings()
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), *frame.shape)}
     try:
         check_disk(photos, frame, home)
         with replace_by_file(home / "pixels.npy") as file:
             np.lib.format.write_array_header_1_0(file, header)
-            for images, reasons in decoded(photos, known, frame):
+            for images in decode_all(photos, known, frame, findings):
                 file.write(images.data)
-                broken |= reasons
-            note(home, broken)
+            write_findings(home, findings)
     except OSError as error:
         raise no_room(photos, frame, home, error.strerror) from error
 
 
-def checked(photos: Photos, known: Known, folder: Path) -> dict[int, str]:
-    """Which photos are broken, from the last time that these were decoded, or now."""
-    home = folder / named(known)
-    if not (home / "broken.json").exists():
-        broken = dict[int, str]()
-        for _, reasons in decoded(photos, known, PROBE):
-            broken |= reasons
-        if not writable(folder):
-            return broken
+def check(photos: Photos, known: Known, frame: Frame, folder: Path) -> Findings:
+    """Return what is to be known of photos, from the last time that they were decoded, or now."""
+    probe = replace(frame, size=PROBE, resize="stretch")
+    home = folder / named(known, probe)
+    if (home / FINDINGS).exists():
+        return read_findings(home)
+    findings = Findings()
+    for _ in decode_all(photos, known, probe, findings):
+        pass
+    if writable(folder):
         with contextlib.suppress(OSError):  # it is only found out anew
             home.mkdir(exist_ok=True)
-            note(home, broken)
-        return broken
-    return known.broken | noted(home)
+            write_findings(home, findings)
+    return findings
 
 
 def named(known: Known, *settings: object) -> str:
@@ -134,16 +140,15 @@ def named(known: Known, *settings: object) -> str:
 
 def ready(home: Path, size: int) -> bool:
     pixels = home / "pixels.npy"
-    return pixels.exists() and pixels.stat().st_size > size and (home / "broken.json").exists()
+    return pixels.exists() and pixels.stat().st_size > size and (home / FINDINGS).exists()
 
 
-def note(home: Path, broken: dict[int, str]) -> None:
-    replace(home / "broken.json", json.dumps({str(row): why for row, why in broken.items()}))
+def write_findings(home: Path, findings: Findings) -> None:
+    replace_text(home / FINDINGS, json.dumps(findings.as_json()))
 
 
-def noted(home: Path) -> dict[int, str]:
-    text = (home / "broken.json").read_text(encoding="utf-8")
-    return {int(row): why for row, why in json.loads(text).items()}
+def read_findings(home: Path) -> Findings:
+    return Findings.from_json(json.loads((home / FINDINGS).read_text(encoding="utf-8")))
 
 
 def clear(folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnntrain.datasets.photos import Frame
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
@@ -33,6 +34,13 @@ class Classifier:
     config: Mapping[str, Any]
     spec: Spec
     record: Mapping[str, Any]
+
+    @property
+    def frame(self) -> Frame:
+        """What photos become before the network sees them: as training had them."""
+        height, width, channels = self.image_shape
+        dataset = self.spec.dataset
+        return Frame((height, width), channels, dataset["resize"], dataset["value_range"])  # type: ignore[arg-type]
 
     @property
     def file(self) -> Path:

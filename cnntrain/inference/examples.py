@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
 # What of a data set's settings goes with the network, whatever set it is shown.
-STAYS = ("resize", "label_map")
+STAYS = ("resize", "label_map", "value_range")
 # What cuts a data set that its makers have not cut.
 CUTS = {"dataset.valid", "dataset.test", "dataset.split_seed"}
 UNDIVIDED = "not divided into parts: all of it"
 # What decides how images look and where they lie, not which they are.
-LOOKS = ("image_size", "resize", "channels", "cache", "folder")
+LOOKS = ("image_size", "resize", "channels", "value_range", "cache", "folder")
 
 
 def spec_for(
@@ -48,15 +48,18 @@ def spec_for(
                 word.replace(key, close, 1) if close else None,
             )
     keys = [override.key_or_group for override, _ in parsed]
+    height, width, channels = classifier.image_shape
+    own = dict(config["dataset"])
     if "dataset" in keys:
         of_data = [word for key, (_, word) in zip(keys, parsed, strict=True) if is_of_data(key)]
-        height, width, channels = classifier.image_shape
         frame = [f"dataset.image_size=[{height},{width}]", f"dataset.channels={channels}"]
         given = compose([*frame, *of_data], config_dir).config["dataset"]
-        stays = {key: config["dataset"][key] for key in STAYS if f"dataset.{key}" not in keys}
+        stays = {key: own[key] for key in STAYS if key in own and f"dataset.{key}" not in keys}
         config["dataset"] = given | stays
     else:
-        config["dataset"] = dict(config["dataset"])
+        if own.get("image_size") == "auto" and any(map(is_of_data, keys)):
+            own |= {"image_size": [height, width], "channels": channels}
+        config["dataset"] = own
     for (override, _), key in zip(parsed, keys, strict=True):
         if not (is_of_data(key) and "dataset" in keys):
             put(config, key, override.value())

@@ -9,9 +9,10 @@ from typing import Any
 
 from cnntrain import catalogue
 from cnntrain.arguments import arguments
+from cnntrain.datasets.photos import Frame
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
-from cnntrain.inference.classifier import Classifier, opened
+from cnntrain.inference.classifier import opened
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, spec
@@ -65,12 +66,7 @@ def with_run(given: Namespace) -> int:
     classifier = opened(run, given.weights)
     photos_given.check(images)
     network = classifier.network()
-    return show(given, images, network, classifier.class_names, frame_of(classifier))
-
-
-def frame_of(classifier: Classifier) -> tuple[tuple[int, int, int], str]:
-    """The shape of its images, and how photos are made to fit it."""
-    return classifier.image_shape, classifier.spec.dataset["resize"]
+    return show(given, images, network, classifier.class_names, classifier.frame)
 
 
 def with_imagenet(given: Namespace) -> int:
@@ -85,7 +81,9 @@ def with_imagenet(given: Namespace) -> int:
         found = published(asked.model, shape)
     except SpecError as error:
         raise in_flags(error) from None
-    return show(given, images, found.network, found.class_names, (shape, "crop"))
+    height, width, channels = shape
+    frame = Frame((height, width), channels, "crop", None)  # type: ignore[arg-type]
+    return show(given, images, found.network, found.class_names, frame)
 
 
 def option(
@@ -130,17 +128,14 @@ def show(
     images: Sequence[str],
     network: Any,
     class_names: Sequence[str],
-    fitted: tuple[tuple[int, int, int], str],
+    frame: Frame,
 ) -> int:
     """Predict, write it down as asked, and say how fast it was."""
     with quiet():
-        from cnntrain.datasets.photos import Frame
         from cnntrain.inference import predict_report
         from cnntrain.inference.predicting import predictions
 
-    (height, width, channels), resize = fitted
     photos = photos_given.gathered(images)
-    frame = Frame((height, width), channels, resize)  # type: ignore[arg-type]
     write = predict_report.as_table
     if given.csv or given.jsonl:
         write = predict_report.as_csv if given.csv else predict_report.as_json_lines

@@ -119,7 +119,7 @@ def the_picture(
         what = f"{len(images)} images are named" if len(images) > 1 else f"{images[0]} is a folder"
         raise SpecError(what, "one image", "cnntrain predict, which takes many")
     photos = photos_given.gathered(images)
-    check_whole(photos, frame_of(classifier))
+    check_whole(photos, classifier.frame)
     name = "standard_input" if images[0] == "-" else Path(images[0]).stem
     origin = "-" if images[0] == "-" else str(Path(images[0]).resolve())
     return Given(origin, name, photos)
@@ -144,26 +144,21 @@ def check_number(test: int, count: int | None) -> None:
         raise SpecError(f"--test is {test}", f"the number of a test image{last}")
 
 
-def frame_of(classifier: Classifier) -> "Frame":
-    from cnntrain.datasets.photos import Frame
-
-    height, width, channels = classifier.image_shape
-    return Frame((height, width), channels, classifier.spec.dataset["resize"])  # type: ignore[arg-type]
-
-
 def check_whole(photos: "Photos", frame: "Frame") -> None:
     """Refuse several photos, as standard input may name, and one that cannot be decoded."""
-    from cnntrain.datasets.photos import decode, plain_jpeg
-
     if len(photos) > 1:
         raise SpecError(f"{len(photos)} images are named", "one image")
-    try:
-        content = photos.read(0)
-        plain_jpeg(content)
-        decode(content, frame)
-    except Exception as error:  # a broken file may raise anything
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SpecError(f"{photos.names[0]} is no whole image: {why}", "a photo") from None
+    whole_photo(photos, frame)
+
+
+def whole_photo(photos: "Photos", frame: "Frame") -> np.ndarray:
+    """Return the only photo as pixels (H, W, C) uint8; SpecError if it is broken."""
+    from cnntrain.datasets.decoding import decode_some
+
+    (found,) = decode_some(photos, [0], frame, [None])
+    if isinstance(found, str):
+        raise SpecError(f"{photos.names[0]} is no whole image: {found}", "a photo")
+    return found.pixels
 
 
 def looked(
@@ -204,13 +199,8 @@ def pixels(classifier: Classifier, asked: Spec, picture: Given) -> tuple[np.ndar
         check_number(picture.test, len(part))
         one = part[np.array([picture.test])]
         return one.images[0], classifier.class_names[int(one.labels[0])]
-    from cnntrain.inference.predicting import decoded
-
     assert picture.photos is not None
-    images, broken = decoded(picture.photos, range(1), frame_of(classifier))
-    if broken:
-        raise SpecError(f"{picture.photos.names[0]} is no whole image: {broken[0]}", "a photo")
-    return images[0], None
+    return whole_photo(picture.photos, classifier.frame), None
 
 
 def said(facts: dict[str, Any]) -> str:

@@ -75,19 +75,23 @@ def outline(spec: Spec, config_dir: str | None) -> Outline:
         facts = facts_of(spec, data_dir, config_dir)
         source, known = imagined(facts, spec.dataset), facts.known
     photos = isinstance(source.images, Photos)
-    shape = shaped(spec.dataset, None if photos else source.images.shape[1:])
+    here = source.images if spec.dataset.name in QUICK else None
+    shape = shaped(spec.dataset, here if photos else source.images.shape[1:])
     count = max(int(rows.max()) + 1 for rows in source.parts.values())
     blank = replace(source, images=Noise((count, *shape)))
-    fitting = replace(spec.dataset, shared={**spec.dataset.shared, "resize": "stretch"})
+    fitting = replace(
+        spec.dataset, shared={**spec.dataset.shared, "resize": "stretch", "value_range": None}
+    )
     splits = fitting.around(lambda *_: blank, data_dir, None)
     return Outline(splits, known, photos)
 
 
-def shaped(dataset: Component, own: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape that images get; `own` is what they have, None of photos."""
-    if own is None:
-        return framing(dataset["image_size"], dataset["channels"] or 3, dataset["resize"]).shape
-    return (*(dataset["image_size"] or own[:2]), dataset["channels"] or own[2])
+def shaped(dataset: Component, own: Photos | tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape that images get; `own` is what they have, or photos, None if not here."""
+    size, channels = dataset["image_size"], dataset["channels"]
+    if isinstance(own, tuple):
+        return (*(own[:2] if size in (None, "auto") else size), channels or own[2])
+    return framing(own, size, channels, dataset["resize"], dataset["value_range"])[0].shape
 
 
 def imagined(facts: Facts, dataset: Component) -> Source:

@@ -175,11 +175,10 @@ CATS = {
 
 @pytest.mark.slow
 def test_grad_cam_lies_on_the_cat(cats, archives):
-    from cnntrain.datasets.photos import decode
+    from cnntrain.datasets.photos import decode_photo
     from cnntrain.inference.classifier import opened
     from cnntrain.looking.grad_cam import grad_cam
     from cnntrain.looking.inside import last_maps, places
-    from cnntrain.looking.look import frame_of
 
     classifier = opened(str(cats.folder))
     network = classifier.network()
@@ -188,7 +187,8 @@ def test_grad_cam_lies_on_the_cat(cats, archives):
     with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
         for name, box in CATS.items():
             photo = archive.read(f"cats_and_dogs/validation/cats/{name}")
-            found = grad_cam(network, decode(photo, frame_of(classifier)), place.name, 0)
+            pixels = decode_photo(photo, classifier.frame).pixels
+            found = grad_cam(network, pixels, place.name, 0)
             top, left, bottom, right = (round(224 * edge) for edge in box)
             heat = np.asarray(Image.fromarray(found).resize((224, 224), Image.Resampling.BILINEAR))
             on_the_cat = heat[top:bottom, left:right].sum() / heat.sum()

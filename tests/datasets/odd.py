@@ -77,7 +77,7 @@ def whole() -> dict[str, bytes]:
         "damaged_exif.jpg": damaged_exif,
         "deep.png": deep(image),
         "palette.png": encoded(palette, "PNG"),
-        "clear_palette.png": encoded(palette, "PNG", transparency=bytes(range(64))),
+        "opaque_palette.png": encoded(palette, "PNG", transparency=bytes([255] * 64)),
         "alpha.png": encoded(rgba, "PNG"),
         "really_a_png.jpg": encoded(image, "PNG"),
         "really_a_jpeg.txt": jpeg,

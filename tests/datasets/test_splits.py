@@ -60,12 +60,13 @@ def test_limit_may_be_just_below_the_size_of_a_split(splits, limit):
 
 
 def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode
+    from cnntrain.datasets.photos import Frame, decode_photo
 
     pixels = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
     Image.fromarray(pixels).save(tmp_path / "deep.png")
-    grey = decode((tmp_path / "deep.png").read_bytes(), Frame((16, 16), 1, "stretch"))[0, :, 0]
-    assert np.allclose(grey, np.linspace(0, 255, 16), atol=1)
+    frame = Frame((16, 16), 1, "stretch", None)
+    grey = decode_photo((tmp_path / "deep.png").read_bytes(), frame).pixels
+    assert np.allclose(grey[0, :, 0], np.linspace(0, 255, 16), atol=1)
 
 
 def test_fraction_keeps_that_share_of_the_training_images_alone(splits):
@@ -149,7 +150,7 @@ def test_relative_folder_is_looked_for_in_data_dir(splits, photos):
 
 
 def test_exif_orientation_is_honoured(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode
+    from cnntrain.datasets.photos import Frame, decode_photo
 
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, :8] = 255  # white on the left
@@ -157,18 +158,19 @@ def test_exif_orientation_is_honoured(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
     image.save(tmp_path / "turned.png", exif=exif)
-    upright = decode((tmp_path / "turned.png").read_bytes(), Frame((16, 8), 3, "stretch"))
+    frame = Frame((16, 8), 3, "stretch", None)
+    upright = decode_photo((tmp_path / "turned.png").read_bytes(), frame).pixels
     assert upright[:8].mean() > 250  # white is on top now
     assert upright[8:].mean() < 5
 
 
 def test_colours_are_rgb(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode
+    from cnntrain.datasets.photos import Frame, decode_photo
 
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
-    assert decode((tmp_path / "red.png").read_bytes(), Frame((4, 4), 3, "stretch"))[
-        0, 0
-    ].tolist() == [255, 0, 0]
+    frame = Frame((4, 4), 3, "stretch", None)
+    red = decode_photo((tmp_path / "red.png").read_bytes(), frame).pixels
+    assert red[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

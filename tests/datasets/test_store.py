@@ -16,6 +16,7 @@ import pytest
 
 from cnntrain.datasets import decoding, store
 from cnntrain.errors import SpecError
+from cnntrain.files import UNFINISHED
 from cnntrain.fingerprint import fingerprint
 
 COUNT = 70  # photos of each class: two parts of 64, and some
@@ -50,7 +51,7 @@ def never_decoded(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(decoding, "pixels", refuse)
+    return lambda: monkeypatch.setattr(decoding, "try_to_decode", refuse)
 
 
 def kept(tmp_path):
@@ -80,7 +81,7 @@ def test_disk_is_decoded_once_for_each_setting_and_mapped_into_memory(
     assert isinstance(again.train.store, np.memmap)
     assert np.array_equal(again.train.images, first)
     assert np.array_equal(splits("disk", "dataset.channels=1").train.images, grey)
-    assert [path.name for path in kept(tmp_path)] == 2 * ["broken.json", "pixels.npy"]
+    assert [path.name for path in kept(tmp_path)] == 2 * ["findings.json", "pixels.npy"]
     with pytest.raises(AssertionError, match="decoded again"):
         splits("disk", "dataset.image_size=[17,16]")
 
@@ -119,14 +120,14 @@ def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
 
 
 def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_path, monkeypatch):
-    look = store.looked_at
+    look = store.look_at
 
     def change(found):
         known = look(found)
         (photos / "cat" / "007.jpg").write_bytes(odd.encoded(odd.picture(5)))
         return known
 
-    monkeypatch.setattr(store, "looked_at", change)
+    monkeypatch.setattr(store, "look_at", change)
     with pytest.raises(SpecError, match=r"cat/007\.jpg has changed while the photos were read"):
         splits("disk")
     assert kept(tmp_path) == []
@@ -145,13 +146,13 @@ PREPARE = (
 )
 DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 MOMENTS = {
-    "while the first photos are decoded": f"decoding.pixels = lambda *_: {DIE}",
-    "after the first photos": "plain, calls = decoding.pixels, []\n"
-    f"decoding.pixels = lambda *a: {DIE} if calls else (calls.append(0), plain(*a))[1]",
+    "while the first photos are decoded": f"decoding.stack = lambda *_: {DIE}",
+    "after the first photos": "plain, calls = decoding.stack, []\n"
+    f"decoding.stack = lambda *a: {DIE} if calls else (calls.append(0), plain(*a))[1]",
     "while the file goes to the disk": f"os.fsync = lambda _: {DIE}",
-    "before the broken ones are noted": f"store.note = lambda *_: {DIE}",
-    "before the file gets its name": "plain = store.note\n"
-    f"store.note = lambda *a: (plain(*a), {DIE})",
+    "before the findings are written": f"store.write_findings = lambda *_: {DIE}",
+    "before the file gets its name": "plain = store.write_findings\n"
+    f"store.write_findings = lambda *a: (plain(*a), {DIE})",
 }
 
 
@@ -170,19 +171,19 @@ def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, t
     process = prepare(photos, tmp_path, MOMENTS[moment])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, errors
-    assert "pixels.part" in [path.name for path in kept(tmp_path)]
+    assert any(path.name.startswith(UNFINISHED) for path in kept(tmp_path))
     expected = splits("memory")
     found = splits("disk")
     assert np.array_equal(found.train.images, expected.train.images)
     assert found.skipped == expected.skipped
-    assert [path.name for path in kept(tmp_path)] == ["broken.json", "pixels.npy"]
+    assert [path.name for path in kept(tmp_path)] == ["findings.json", "pixels.npy"]
 
 
 @pytest.mark.slow
 def test_of_two_processes_one_decodes_and_the_other_waits(splits, photos, tmp_path):
     slow = (
-        "import time\nplain = decoding.pixels\n"
-        "decoding.pixels = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), plain(*a))"
+        "import time\nplain = decoding.stack\n"
+        "decoding.stack = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), plain(*a))"
         "[2]"
     )
     both = [prepare(photos, tmp_path, slow) for _ in range(2)]
@@ -201,17 +202,17 @@ def test_leftovers_of_other_settings_are_cleared_away(splits, tmp_path):
     old = tmp_path / "data" / "cnntrain_cache" / "0123456789abcdef01234567"
     old.mkdir(parents=True)
     (old / "pixels.part").write_bytes(b"half")
-    (old / "broken.4711.part").write_bytes(b"half")
+    (old / "findings.4711.part").write_bytes(b"half")
     splits("disk")
     assert list(old.glob("*.part")) == []
 
 
 def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
     expected = splits("disk").train.images
-    broken, pixels = kept(tmp_path)
+    findings, pixels = kept(tmp_path)
     os.truncate(pixels, 1000)
     assert np.array_equal(splits("disk").train.images, expected)
-    broken.unlink()
+    findings.unlink()
     assert splits("disk").skipped
 
 
@@ -273,7 +274,7 @@ def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkey
     monkeypatch.setattr(store, "SMALL", 0)
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
-    frame, cache = Frame((8, 8), 3, "stretch"), read_only / "cnntrain_cache"
+    frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
     become_ordinary(read_only)
     kept_there = {how: store.keep(found, frame, how, cache).images for how in ("auto", "none")}
     assert not isinstance(kept_there["auto"], np.memmap)
@@ -290,7 +291,7 @@ def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_dec
         read_only.chmod(0o755)
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
-    frame, cache = Frame((8, 8), 3, "stretch"), read_only / "cnntrain_cache"
+    frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
     expected = np.array(store.keep(found, frame, "disk", cache).images)
     if os.geteuid() != 0:
         read_only.chmod(0o555)

@@ -1,0 +1,112 @@
+"""Images of any mode as 8-bit RGB or grey: 16 and 32 bits a value, palettes, inks, transparency."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from PIL.ImageFile import ImageFile
+
+Span = tuple[float, float]  # the least and the greatest value
+SIXTEEN_BITS: Span = (0, 65535)
+# Pillow keeps the upper byte of 16-bit colour. Read in the other byte order it is the lower one;
+# of grey with alpha there is no other order, but all four bytes of a pixel can be read as RGBA.
+OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}
+GREY_ALPHA = "LA;16B"
+
+
+class Plain(NamedTuple):
+    """An 8-bit image in RGB or grey, and what was lost on the way.
+
+    `transparent` says whether white shows through, `span` the values of more than 8 bits.
+    """
+
+    image: Image.Image
+    transparent: bool
+    span: Span | None
+
+
+def convert(
+    content: bytes, image: Image.Image, raw_mode: str, mode: str, value_range: Span | None
+) -> Plain:
+    """Return an opened `image` in `mode`, "RGB" or "L", on white where it is transparent.
+
+    `content` is its file and `raw_mode` how the bytes there are laid out, which Pillow forgets as
+    it reads them. Values of more than 8 bits become (value - low) / (high - low) * 255, rounded
+    down, with `value_range`, (low, high), or else (0, 65535). Raises ValueError for values beyond
+    16 bits where there is no `value_range`, and for nan.
+    """
+    values, span = deep_values(content, image, raw_mode), None
+    if values is not None:
+        span = span_of(values)
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        image = Image.fromarray(scale(values, span, value_range))
+        if alpha is not None:
+            image = image.convert("RGBA")
+            image.putalpha(alpha)
+    transparent = image.has_transparency_data
+    if transparent:
+        image, transparent = lay_on_white(image.convert("RGBA"))
+    return Plain(image if image.mode == mode else image.convert(mode), transparent, span)
+
+
+def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Return an RGBA image as RGB on a white ground, and whether any of that shows through."""
+    if image.getchannel("A").getextrema()[0] == 255:
+        return image.convert("RGB"), False
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB"), True
+
+
+def deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
+    """Return the values (H, W) or (H, W, 3) of an image of more than 8 bits, else None."""
+    if image.mode[0] in "IF":  # grey: I;16, I, F
+        return np.asarray(image)
+    if ";16" not in raw_mode:
+        return None
+    if raw_mode == GREY_ALPHA:
+        pairs = decode_as(content, "RGBA").astype(np.uint16)
+        return pairs[..., 0] << 8 | pairs[..., 1]
+    upper = np.asarray(image)[..., :3].astype(np.uint16)
+    lower = decode_as(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
+    return upper << 8 | lower
+
+
+def decode_as(content: bytes, raw_mode: str) -> np.ndarray:
+    """Return the pixels of a file whose bytes are taken for `raw_mode`."""
+    with Image.open(io.BytesIO(content)) as image:
+        assert isinstance(image, ImageFile)
+        image.tile = [
+            tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple)
+                          else raw_mode)
+            for tile in image.tile
+        ]  # fmt: skip
+        return np.asarray(image)
+
+
+def raw_mode_of(image: Image.Image) -> str:
+    """Return how the bytes of an image that is not read yet are laid out, as Pillow names it."""
+    args = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
+    first = args[0] if isinstance(args, tuple) and args else args
+    return first if isinstance(first, str) else ""
+
+
+def span_of(values: np.ndarray) -> Span:
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError("some of its values are no numbers")
+    return low, high
+
+
+def scale(values: np.ndarray, span: Span, value_range: Span | None) -> np.ndarray:
+    """Return values as uint8: black at the low end of the range and below, white at the high."""
+    if value_range is None and not (
+        np.issubdtype(values.dtype, np.integer) and span[0] >= 0 and span[1] <= SIXTEEN_BITS[1]
+    ):
+        raise ValueError(
+            f"its pixels have 32 bits, from {span[0]:,g} to {span[1]:,g}; "
+            "dataset.value_range=[LOW,HIGH] says which values are black and white"
+        )
+    low, high = value_range or SIXTEEN_BITS
+    levels = np.floor((values.astype(np.float64) - low) * 255 / (high - low))
+    return np.clip(levels, 0, 255).astype(np.uint8)
