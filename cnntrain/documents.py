@@ -16,6 +16,7 @@ from cnntrain.errors import SpecError
 
 SMALL, LARGE = 2**20, 2**26  # bytes: of an option or a spec; of what lists every job, layer or row
 NODES = 10**5  # that a small document may stand for, its aliases written out
+DEPTH = 100  # of brackets in brackets
 DIGITS = 1000  # of a number, beyond which its conversion takes longer than it is worth
 
 
@@ -25,6 +26,11 @@ class TooMuch(ValueError):
 
 class Loader(yaml.SafeLoader):
     """PyYAML's safe loader, of documents that are trees of a bounded size."""
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        if self.flow_level > DEPTH:  # each level makes PyYAML slower
+            raise TooMuch("it is nested too deep")
+        super().fetch_flow_collection_start(kind)
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()

@@ -78,6 +78,18 @@ def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
     return open(path, mode, opener=opener, **how)  # Path.open has no opener
 
 
+def overwrite(path: Path, text: str) -> None:
+    """Write a text over a file, unless that would need more of the disk than the file has."""
+    content = text.encode("utf-8")
+    with open_existing(path, "rb+") as file:
+        blocks = getattr(os.fstat(file.fileno()), "st_blocks", 0)
+        if len(content) <= 512 * blocks:
+            file.write(content)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+
+
 def disk_failure(error: BaseException | None) -> str | None:
     """Why a disk could not be written to, if that is what an error came from; else None."""
     while error is not None:

@@ -34,6 +34,7 @@ from cnntrain.files import (
     check_inside,
     clear_unfinished,
     open_existing,
+    overwrite,
     replace,
     replace_by_file,
     replace_by_path,
@@ -167,6 +168,12 @@ class Run:
         if self.read().get("status") == "finished":
             return
         self.update(status=status, ended=now(), **values)
+
+    def finish_in_place(self, status: str, **values: Any) -> None:
+        """Record an end where the disk has no room for a second run.json, if the first has some."""
+        record = self.read() | {"status": status, "ended": now(), **values}
+        with contextlib.suppress(OSError):
+            overwrite(self.record, json.dumps(finite(record)) + "\n")
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Add a row to a CSV file of the run; the first row brings the header."""

@@ -136,8 +136,10 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
 
 def write_down(run: Run, line: str, status: str, **values: Any) -> None:
     """Record how a run ended, as far as the disk lets it: one that is full may be the reason."""
-    with contextlib.suppress(OSError):
+    try:
         run.finish(status, **values)
+    except OSError:
+        run.finish_in_place(status, **values)
     with contextlib.suppress(OSError):
         run.say(line)
 

@@ -7,7 +7,6 @@ that the arrays are read without building the network they came from.
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,6 @@ from cnntrain.knobs import nfc
 from cnntrain.reading import trained
 
 ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds
-# Whatever readers of files that may be anyone's raise.
-UNREADABLE = (
-    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, EOFError,
-    MemoryError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
 
 # What deeper VGGs take from net A, and no more: section 3.1 of Simonyan & Zisserman 2014.
@@ -58,7 +52,7 @@ def origin(given: Path | str, said: str | None = None) -> Origin:
             arrays = by_layer(file)
         network = config.get("config", {})
         first = normalisation(network.get("layers", []))
-    except UNREADABLE as error:
+    except Exception as error:  # whatever readers make of a damaged file, h5py a SystemError
         raise SpecError(
             f"{path} cannot be read as weights: {error}",
             "a run, a .keras or a .h5 that Keras has written",

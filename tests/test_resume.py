@@ -124,12 +124,15 @@ def kill_when(process, moment):
 def moments(run, rows):
     """Moments of a life that began at what is there now: (name, whether it has come)."""
     steps, epochs = rows_of(run, "steps.csv"), rows_of(run, "history.csv")
-    unfinished = run / "state" / "unfinished"
+
+    def is_writing():
+        return any((run / "state").glob(".unfinished_*"))
+
     return [
         ("within an epoch", lambda: rows_of(run, "steps.csv") >= steps + rows),
         (
             "while a state is written",
-            lambda: rows_of(run, "steps.csv") >= steps + rows and unfinished.exists(),
+            lambda: rows_of(run, "steps.csv") >= steps + rows and is_writing(),
         ),
         ("at an epoch's end", lambda: rows_of(run, "history.csv") >= epochs + max(1, rows // 8)),
     ]

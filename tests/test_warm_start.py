@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.runs import trained
+from cnntrain.reading import trained
 from cnntrain.warm_start import origin, warm_start
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -16,6 +17,7 @@ NAMED = 30  # classes; more are not named along the axes of a matrix
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
 ACROSS = 8
+matplotlib.rcdefaults()  # or a matplotlibrc where the user is would decide, and could start TeX
 
 
 def write(

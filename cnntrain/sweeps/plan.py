@@ -30,7 +30,7 @@ LAUNCHER = {
 OVERRIDE = re.compile(r"(?!-)(?![+~]*hydra[./](?!run\.dir=))([^=]+=.*|~.+)", re.DOTALL)
 # Settings of submitit that are words for SLURM, which runs none of them.
 HARMLESS = re.compile(
-    r"slurm_(account|qos|constraint|comment|gres|exclude|nodelist|time|mem\w*|cpus_per\w*|"
+    r"slurm_(partition|job_name|account|qos|constraint|comment|gres|exclude|nodelist|time|mem\w*|cpus_per\w*|"
     r"gpus_per\w*|ntasks_per_node|num_gpus|dependency|exclusive|mail_type|mail_user|wckey)|"
     r"timeout_min|mem_gb|nodes|tasks_per_node"
 )

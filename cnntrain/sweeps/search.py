@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cnntrain.components import vocabulary
+from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
 from cnntrain.files import replace
 from cnntrain.knobs import Count, Natural, Seed, convert_all
@@ -69,13 +70,16 @@ class Trials:
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.distribution(axis) for axis in axes}
-        self.study = self.optuna.create_study(
-            storage=f"sqlite:///{sweep.folder / sweep.database.name}",
-            study_name="search",
-            direction="maximize" if monitor.endswith("accuracy") else "minimize",
-            pruner=self.pruner(),
-            load_if_exists=True,
-        )
+        try:
+            self.study = self.optuna.create_study(
+                storage=f"sqlite:///{sweep.database}",
+                study_name="search",
+                direction="maximize" if monitor.endswith("accuracy") else "minimize",
+                pruner=self.pruner(),
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever SQLite and Optuna make of a damaged file
+            raise damaged(sweep.database, error) from None
         self.at_work: dict[int, Any] = {}  # the trials of jobs, by number
         self.told: dict[int, set[int]] = {}  # of each job the epochs that the study knows
         self.again: list[Job] = []
@@ -93,6 +97,8 @@ class Trials:
     def take_up(self) -> None:
         """The trials that the study knows are jobs; those that have not ended go on."""
         for frozen in self.study.get_trials(deepcopy=False):
+            if not self.space.keys() <= frozen.params.keys():
+                raise damaged(self.sweep.database, f"trial {frozen.number} is of another search")
             job = self.sweep.add(self.overrides(frozen.params))
             self.told[job.number] = set(frozen.intermediate_values)
             if not frozen.state.is_finished():

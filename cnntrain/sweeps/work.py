@@ -168,7 +168,7 @@ def outcome(run: Run, code: int, said: str) -> tuple[str, str | None]:
 def clear(folder: Path) -> None:
     """Take away what an attempt left that never began, or is not to be gone on with."""
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name not in OF_A_JOB:
             path.unlink()

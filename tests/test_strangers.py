@@ -1,0 +1,424 @@
+"""A stranger's run or sweep stays data: nothing of it runs, nothing outside is written, and what is
+wrong with it is said in words."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from cnntrain import locks, training
+from cnntrain.compose import compose
+from cnntrain.errors import SpecError
+from cnntrain.reading import trained
+from cnntrain.reports import run_page
+from cnntrain.reports.results import gathered, read
+from cnntrain.resume import reopened
+from cnntrain.runs import Run
+from cnntrain.sweeps import crew, work
+from cnntrain.sweeps.jobs import Sweep
+from cnntrain.sweeps.plan import check_launcher
+
+RECORDS = {
+    "pid": ("abc", -1, [], 1e300), "class_names": (5, [5], {"a": 1}), "data": ([], 5, "x"),
+    "overrides": (5, [5], {}), "versions": ([], 3), "git": ([1], "x"), "started": (5, {}),
+    "status": (5, []), "error": ({}, 7), "device": ("x", []), "resumed": ("x", [1]),
+    "format": ("1", [], {}), "planned": (5, {"steps": "x"}, {"steps": 0}), "init": ([], 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", RECORDS)
+def test_record_of_another_type_is_refused_by_name_and_a_row_in_a_sweep(left_behind, tmp_path, key):
+    left_behind("sweep/0_seed=0")
+    for number, value in enumerate(RECORDS[key], 1):
+        folder = left_behind(f"sweep/{number}_seed={number}", **{key: value})
+        with pytest.raises(SpecError, match=r"run\.json cannot be used: .*" + key):
+            read(folder)
+        with pytest.raises(SpecError, match=r"run\.json cannot be used"):
+            trained(str(folder))
+    statuses = [result.status for result in gathered([tmp_path / "sweep"])]
+    assert statuses == ["finished"] + ["unreadable"] * len(RECORDS[key])
+
+
+REPORTS = {
+    "tests": {"test": []}, "test": {"test": {"best": 5}}, "seconds": {"seconds": {"total": "x"}},
+    "phases": {"phases": [None]}, "parameters": {"parameters": [1]},
+    "speed": {"images_per_second": "fast"}, "monitor": {"monitor": {"best": "x"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_of_another_type_is_refused_by_name(left_behind, name):
+    folder = left_behind("a")
+    (folder / "report.json").write_text(json.dumps(REPORTS[name]))
+    with pytest.raises(SpecError, match=r"report\.json cannot be used"):
+        read(folder)
+
+
+CONTENTS = {
+    "deep": b"[" * 100_000, "huge": b'{"a": ' + b"1" * 5_000 + b"}", "nul": b"\0" * 100,
+    "latin": '{"a": "é"}'.encode("latin-1"), "empty": b"", "list": b"[]", "text": b'"x"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("name", ["run.json", "report.json", "spec.yaml"])
+def test_file_that_is_no_mapping_is_refused_by_name(left_behind, name, content):
+    folder = left_behind("a")
+    (folder / name).write_bytes(CONTENTS[content])
+    with pytest.raises(SpecError, match=f"{name} cannot be used"):
+        read(folder)
+
+
+TABLES = {
+    "no epoch": "epohc,step,train.loss\n1,10,0.5\n",
+    "a word": "epoch,step,train.loss\none,10,0.5\n2,20,0.4\n",
+    "half an epoch": "epoch,step,train.loss\n0.5,10,0.5\n",
+    "no number": "epoch,step,train.loss\nnan,10,0.5\n",
+    "NUL": "epoch,step,train.loss\n1,10,0.5\n" + "\0" * 500 + "\n3,30,0.3\n",
+    "a cell more": "epoch,step,train.loss\n1,10,0.5,7\n2,20,0.5\n",
+    "a huge cell": "epoch,step,train.loss\n" + "1" * 200_000 + ",1,1\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_history_of_other_rows_is_refused_by_name(left_behind, name):
+    folder = left_behind("a")
+    (folder / "history.csv").write_text(TABLES[name])
+    with pytest.raises(SpecError, match=r"history\.csv cannot be used"):
+        read(folder)
+
+
+def test_numbers_that_were_not_finite_cost_neither_row_nor_page(left_behind):
+    folder = left_behind("a", git=None, device=None, data=None, error=None)
+    lost = {"loss": None, "accuracy": 0.5}
+    report = {"test": {"best": lost, "final": lost}, "valid": {"best": lost}, "seconds": None}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert read(folder).numbers["test.accuracy"] == 0.5
+    assert "nan" in run_page.write(folder).read_text()
+
+
+LAYER = {"layer": "a", "kind": "Dense", "output": [3], "parameters": 5}
+NETWORKS = [
+    {}, {"name": "a", "parameters": 1, "multiply_adds": 1, "layers": 5},
+    {"name": "a", "parameters": 1, "multiply_adds": 1, "layers": [{}]},
+    {"name": "a", "parameters": "1", "multiply_adds": 1, "layers": []},
+    {"name": "a", "parameters": 1, "multiply_adds": 1, "layers": [LAYER | {"output": []}]},
+    {"name": "a", "parameters": 1, "multiply_adds": 1, "layers": [LAYER | {"output": "x"}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_network_of_another_type_is_refused_by_name(left_behind, network):
+    folder = left_behind("a")
+    (folder / "network.json").write_text(json.dumps(network))
+    with pytest.raises(SpecError, match=r"network\.json cannot be used"):
+        run_page.write(folder)
+
+
+GUESSED = {
+    "labels": np.array([0, 1]),
+    "classes": np.array([[0, 1], [1, 0]]),
+    "probabilities": np.full((2, 2), 0.5, np.float32),
+}
+PREDICTIONS = {
+    "other classes": {"classes": np.array([[0, 7], [1, 0]])},
+    "below nought": {"labels": np.array([0, -1])},
+    "no row": {"labels": np.empty(0, int), "classes": np.empty((0, 2), int)},
+    "texts": {"labels": np.array(["a", "b"])},
+    "one axis": {"classes": np.array([0, 1])},
+    "a class less": {"probabilities": np.ones((2, 1), np.float32)},
+}
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_predictions_of_another_shape_are_left_out_of_the_page_with_a_word(left_behind, name):
+    folder = left_behind("a", class_names=["cat", "dog"])
+    np.savez(folder / "predictions.npz", **GUESSED | PREDICTIONS[name])
+    page = run_page.write(folder).read_text()
+    assert "predictions.npz is damaged and left out" in page
+    assert "Class by class" not in page
+
+
+PICTURES = {
+    "rows": {"sample": np.array([9]), "sample_images": np.zeros((1, 4, 4, 1), np.uint8)},
+    "axes": {"sample": np.array([0]), "sample_images": np.zeros((4, 4), np.uint8)},
+    "floats": {"sample": np.array([0]), "sample_images": np.zeros((1, 4, 4, 1))},
+    "filters": {"filters": np.zeros((3, 3), np.float32)},
+    "no filter": {"filters": np.zeros((0, 5, 5, 1), np.float32)},
+    "texts": {"augmented_images": np.zeros((1, 3, 4, 4, 1), np.uint8),
+              "augmented_labels": np.array([0]), "augmented_texts": np.array([["a"]])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_another_shape_are_left_out_of_the_page_with_a_word(left_behind, name):
+    folder = left_behind("a", class_names=["cat", "dog"])
+    np.savez(folder / "predictions.npz", **GUESSED)
+    np.savez(folder / "pictures.npz", **PICTURES[name])
+    page = run_page.write(folder).read_text()
+    assert "pictures.npz is damaged and left out" in page
+    assert "Class by class" in page
+
+
+@pytest.fixture
+def victim(tmp_path):
+    (tmp_path / "victim").write_text("precious")
+    return tmp_path / "victim"
+
+
+LINKED = ("report.html.tmp", "report.html", "train.log", "history.csv", "figures/curves.png",
+          "state/last.state", "state/unfinished", "run.json.tmp", "network.json")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_link_out_of_a_run_is_refused_and_nothing_is_written_through_it(left_behind, victim, name):
+    folder = left_behind("a", status="interrupted")
+    (folder / "figures").mkdir()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(victim)
+    for use in (run_page.write, read, lambda run: reopened(run, []), lambda run: trained(str(run))):
+        with pytest.raises(SpecError, match="is a link to"):
+            use(folder)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["state", "figures", "tensorboard", "refit"])
+def test_folder_of_a_run_that_leads_elsewhere_is_refused(left_behind, tmp_path, name):
+    folder, elsewhere = left_behind("a", status="interrupted"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / name).symlink_to(elsewhere)
+    for use in (run_page.write, lambda run: reopened(run, [])):
+        with pytest.raises(SpecError, match="is a link to"):
+            use(folder)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_run_itself_and_what_it_lies_in_may_be_links(left_behind, tmp_path):
+    folder = left_behind("scratch/outputs/a")
+    (tmp_path / "outputs").symlink_to(folder.parent)
+    (tmp_path / "mine").symlink_to(folder)
+    assert run_page.write(tmp_path / "outputs" / "a").is_file()
+    assert read(tmp_path / "mine").status == "finished"
+
+
+def test_pipe_in_a_run_is_refused_and_not_waited_for(left_behind):
+    folder = left_behind("a")
+    (folder / "history.csv").unlink()
+    os.mkfifo(folder / "history.csv")
+    with pytest.raises(SpecError, match="neither a file nor a folder"):
+        read(folder)
+
+
+def test_jobs_elsewhere_are_not_read(left_behind, tmp_path):
+    left_behind("secret", seed=7)
+    left_behind("sweep/0_seed=0")
+    for given in ("../secret", str(tmp_path / "secret"), "..", 5):
+        (tmp_path / "sweep" / "jobs.json").write_text(json.dumps([{"folder": given}]))
+        first, second = gathered([tmp_path / "sweep"])
+        assert (first.status, second.status) == ("finished", "unreadable")
+        assert "jobs.json cannot be used" in second.reason
+
+
+PLAN = {
+    "overrides": ["seed=1"], "flags": [], "varied": ["seed"], "monitor": "valid.accuracy",
+    "sweep": {"jobs": 1, "gpus": None, "on_error": "continue", "retry_oom": False},
+    "launcher": {"name": "local"}, "sweeper": {"name": "basic"}, "jobs": [["seed=1"]],
+}  # fmt: skip
+PLANS = {
+    "a verb": {"jobs": [["export", "a", "--format=keras"]]},
+    "a flag": {"jobs": [["--config-dir=x", "seed=1"]]},
+    "a verb for a flag": {"flags": ["data", "clean"]},
+    "three flags": {"flags": ["--config-dir", "x", "export"]},
+    "hydra": {"jobs": [["hydra.searchpath=[pkg://x]"]]},
+    "a flag to search": {"fixed": ["--cfg=job"]},
+    "within itself": {"cwd": "{sweep}/x"},
+    "itself": {"cwd": "{sweep}"},
+    "relative": {"cwd": "sweep/x"},
+    "no jobs": {"jobs": 5},
+    "numbers": {"jobs": [[1]]},
+    "no launcher": {"launcher": None},
+    "no name": {"launcher": {}},
+    "no sweep": {"sweep": []},
+    "no monitor": {"monitor": 5},
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_plan_that_is_no_sweep_of_ours_is_refused(tmp_path, name):
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    plan = PLAN | {"cwd": str(tmp_path)} | PLANS[name]
+    text = yaml.safe_dump(plan).replace("{sweep}", str(folder))
+    (folder / "sweep.yaml").write_text(text)
+    with pytest.raises(SpecError, match=r"sweep\.yaml cannot be used"):
+        Sweep.reopen(folder)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"slurm_setup": ["touch x"]}, {"slurm_srun_args": ["x"]}, {"slurm_partition": "a\ntouch x"},
+     {"slurm_additional_parameters": {"wrap": "x"}}],
+)  # fmt: skip
+def test_launcher_of_a_file_runs_nothing_that_is_not_said_again(tmp_path, more):
+    launcher = {"name": "submitit_slurm", "cluster": "slurm", "slurm_account": "mine"}
+    check_launcher(tmp_path / "sweep.yaml", launcher | {"slurm_partition": "gpu"}, ())
+    with pytest.raises(SpecError, match="which may run what a stranger wrote"):
+        check_launcher(tmp_path / "sweep.yaml", launcher | more, ())
+    check_launcher(tmp_path / "sweep.yaml", launcher | more, more)
+
+
+def test_cluster_of_a_file_gets_no_jobs_that_is_not_said_again(tmp_path):
+    launcher = {"name": "ray", "address": "ray://stranger:10001"}
+    with pytest.raises(SpecError, match=r"hydra\.launcher\.address"):
+        check_launcher(tmp_path / "sweep.yaml", launcher, ())
+
+
+def test_job_takes_no_module_from_where_the_user_is(tmp_path, monkeypatch):
+    (tmp_path / "yaml.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "cnntrain").mkdir()
+    (tmp_path / "cnntrain" / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    job = tmp_path / "sweep" / "0"
+    job.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    work.work(work.Task(job, ("model=nope",), (), tmp_path, "continue", False))
+    record = json.loads((job / "job.json").read_text())
+    assert (record["status"], record["reason"]) == ("refused", "model is nope")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_engines_take_no_module_from_where_the_user_is(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit('mine')")
+    (tmp_path / "lib").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    words = [sys.executable, "-m", "json.tool", "--help"]
+    found = os.environ | crew.safe_path()
+    assert found["PYTHONPATH"] == str(tmp_path / "lib")
+    code = "import runpy, random; print(random.__file__)"
+    done = subprocess.run([*words[:1], "-c", code], env=found, capture_output=True, text=True)
+    assert str(tmp_path) not in done.stdout
+
+
+def test_module_of_the_package_is_not_looked_for_where_the_user_is(command, tmp_path):
+    (tmp_path / "yaml.py").write_text("raise SystemExit('mine')")
+    assert command("--version").stdout.startswith("cnntrain ")
+
+
+def test_figures_do_not_depend_on_a_matplotlibrc_where_the_user_is(left_behind, tmp_path):
+    left_behind("a")
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 40\n")
+    code = "import cnntrain.reports.figures, matplotlib as m; print(m.rcParams['text.usetex'])"
+    words = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+BOMB = "name: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join(10 * [f'*a{n - 1}'])}]\n" for n in range(1, 12)
+)
+
+
+@pytest.mark.parametrize("place", ["model/bomb.yaml", "model/other/bomb.yaml", "bomb.yaml"])
+def test_bomb_among_the_users_options_is_refused_at_once(tmp_path, place):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "model").mkdir(exist_ok=True)
+    (tmp_path / place).write_text(BOMB)
+    (tmp_path / "model" / "mine.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
+    began = time.perf_counter()
+    with pytest.raises(SpecError, match=r"bomb\.yaml.*aliases stand for"):
+        compose(["model=mine"], str(tmp_path))
+    assert time.perf_counter() - began < 2
+
+
+def test_bomb_in_a_run_is_refused_at_once(left_behind):
+    folder = left_behind("a", status="interrupted")
+    (folder / "spec.yaml").write_text(BOMB)
+    for use in (read, lambda run: reopened(run, [])):
+        with pytest.raises(SpecError, match=r"spec\.yaml cannot be used: .*aliases stand for"):
+            use(folder)
+
+
+def test_finished_run_without_a_state_is_not_made_anew(left_behind):
+    folder = left_behind("a", "epochs=2")
+    shutil.rmtree(folder / "state")
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(SpecError, match="is finished and has no state to go on from"):
+        reopened(folder, ["epochs=4"])
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_table_is_cut_to_whole_rows_and_never_filled(left_behind):
+    run = Run(left_behind("a", accuracies=[0.1, 0.2, 0.3]))
+    table = run.folder / "history.csv"
+    whole = table.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    assert run.shorten("history.csv", len(whole))
+    table.write_bytes(whole + b"4,40,")
+    assert run.shorten("history.csv", len(whole))
+    assert table.read_bytes() == whole
+    for left in (whole[:-5], whole[: -len(lines[-1])] + b"\0" * len(lines[-1])):
+        table.write_bytes(left)
+        assert not run.shorten("history.csv", len(whole))
+        assert table.read_bytes() == b"".join(lines[:-1])
+    table.unlink()
+    assert not run.shorten("history.csv", len(whole))
+    assert run.shorten("history.csv", 0)
+
+
+def full_disk(*args):
+    """What Keras makes of a disk that is full."""
+    try:
+        raise OSError("Can't write data (file write failed: errno = 28, error message = 'No')")
+    except OSError as error:
+        raise ValueError("cannot be saved") from error
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_full_disk_is_a_line_and_the_run_has_failed(left_behind, monkeypatch, capsys, also):
+    run = Run(left_behind("a", status="running"))
+    monkeypatch.setattr(training, "start", full_disk)
+    if also:  # no room for another run.json either
+        monkeypatch.setattr("cnntrain.runs.write_json", full_write)
+        monkeypatch.setattr(Run, "say", full_write)
+    assert training.bring_to_an_end(None, run) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(
+        f"Failed: no space left on device below {run.folder}; cnntrain resume"
+    )
+    assert read(run.folder).status == "failed"
+
+
+def full_write(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_directory_on_a_full_disk_is_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "write_spec", full_write)
+    with pytest.raises(SpecError, match="cannot be written: No space left"):
+        Run.claim(tmp_path / "a" / "run", {}, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", locks.NO_LOCKS)
+def test_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys, number):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    Run.claim(tmp_path / "run", {"seed": 0}, [])
+    Run.reopen(tmp_path / "run")
+    Sweep.begin(tmp_path / "sweep", PLAN, [["seed=1"]])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2  # once for each directory
+    assert "is on a file system without locks" in said[0]
