@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from cnntrain.caches import CACHE
 from cnntrain.datasets.labels import grouping, kept, noisy
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
@@ -22,8 +23,6 @@ from cnntrain.quiet import quiet
 
 if TYPE_CHECKING:
     from cnntrain.datasets.store import Kept
-
-CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 
 
 def dataset(

@@ -19,6 +19,7 @@ import PIL
 import tensorflow as tf
 from filelock import FileLock, Timeout
 
+from cnntrain.caches import open_pixels
 from cnntrain.datasets.decoding import AT_ONCE, Crops, Decoded, Known, decoded, looked_at
 from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
@@ -90,7 +91,7 @@ def on_disk(
             if not ready(home, needed):
                 clear(home.parent)
                 write(photos, known, frame, home)
-    return np.load(home / "pixels.npy", mmap_mode="r"), known.broken | noted(home)
+    return open_pixels(home), known.broken | noted(home)
 
 
 def write(photos: Photos, known: Known, frame: Frame, home: Path) -> None:
