@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from cnntrain import catalogue
 from cnntrain.arguments import arguments
+from cnntrain.caches import bytes_in
 from cnntrain.components import locate
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
-from cnntrain.inventory import list_sets
+from cnntrain.inventory import clean_caches, list_sets
 from cnntrain.places import check_places
 from cnntrain.quiet import quiet
 from cnntrain.signals import terminate
@@ -44,6 +45,11 @@ USAGE = {
     "preview": (
         "cnntrain data preview NAME [key=value ...] [--output FILE.png]",
         "  the first training images as a picture: as they are, and augmented beside",
+    ),
+    "clean": (
+        "cnntrain data clean [data_dir=…] [--keep SIZE] [--json]",
+        "  remove decoded photos from data_dir: all that are not in use, or until SIZE is left",
+        "  (--keep 5GiB), those used longest ago first; they are decoded again when needed",
     ),
 }
 
@@ -79,12 +85,13 @@ def load_photo(
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain data list | prepare NAME | verify NAME | preview NAME`, with overrides."""
+    """`cnntrain data list | prepare NAME | verify NAME | preview NAME | clean`, with overrides."""
     parser = arguments("data")
     parser.add_argument("verb", nargs="?")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
+    parser.add_argument("--keep")
     given = parser.parse_intermixed_args(words)
     return run(given.verb, given.words, given)
 
@@ -99,11 +106,16 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
         hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
-    for flag, value in (("--json", flags.json), ("--output", flags.output)):
+    given = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep}
+    for flag, value in given.items():
         if value and flag not in usage:
             raise SpecError(f"{flag} is not for data {verb}", usage)
     if verb == "list":
         list_sets(words, flags.config_dir, flags.json)
+        return 0
+    if verb == "clean":
+        keep = 0 if flags.keep is None else bytes_in(flags.keep)
+        clean_caches(words, flags.config_dir, keep, flags.json)
         return 0
     signal.signal(signal.SIGTERM, terminate)
     name = name_among(words, flags.config_dir, verb)

@@ -29,7 +29,15 @@ def prepared_json(name: str, asked: Spec, splits: Splits) -> str:
 
 
 def verified_json(name: str, asked: Spec, splits: Splits, found: Verification) -> str:
-    return as_json(name, asked, splits, found.as_json())
+    more = {"warnings": warnings(asked, found)}
+    return as_json(name, asked, splits, found.as_json() | more)
+
+
+def warnings(asked: Spec, found: Verification) -> list[str]:
+    """What training on it should take care of: classes that may never be learnt."""
+    counts = found.classes["train"]
+    warning = imbalance_warning([*counts.values()], [*counts])
+    return [warning] if warning and asked.loss.class_weights == "none" else []
 
 
 def as_json(name: str, asked: Spec, splits: Splits, more: dict[str, Any]) -> str:
@@ -74,11 +82,8 @@ def say_verified(name: str, asked: Spec, splits: Splits, found: Verification) ->
     terminal().print(class_table(found))
     for line in findings(found):
         say(line)
-    counts = found.classes["train"]
-    if asked.loss.class_weights == "none" and (
-        warning := imbalance_warning([*counts.values()], [*counts])
-    ):
-        say(warning)
+    for line in warnings(asked, found):
+        say(line)
 
 
 def introduction(beginning: str, splits: Splits) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from cnntrain import catalogue
+from cnntrain.caches import CACHE, clean, counted, in_words, list_caches
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.knobs import MISSING
@@ -153,9 +154,12 @@ def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -
     asked = spec(compose(overrides, config_dir).config)
     check_places(asked.config)
     manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    entries = inventory(folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
+    data_dir = folder(asked.data_dir, "data_dir")
+    entries, decoded = inventory(data_dir, manual_dir, config_dir), list_caches(data_dir)
     if as_json:
-        print(json.dumps({"dataset": {e.option: e.as_json() for e in entries}}, indent=2))
+        photos = {"path": str(data_dir / CACHE), **counted(decoded)}
+        listed = {"dataset": {e.option: e.as_json() for e in entries}, "decoded": photos}
+        print(json.dumps(listed, indent=2))
         return
     console, width = terminal(), max(len(known.option) for known in entries)
     head = line(width, "option", "images", "classes", "download", "here", "what it is")
@@ -164,7 +168,24 @@ def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -
         say(console, Text(line(width, known.option, *cells(known))))
     looked = f"data_dir={asked.data_dir} and, archives, in manual_dir={asked.manual_dir or 'null'}"
     foot = f"\nLooked for in {looked};\ncnntrain data prepare OPTION makes one ready."
+    if decoded:
+        foot += f"\n{in_words(decoded)} in {data_dir / CACHE}; cnntrain data clean removes them."
     console.print(Text(foot), soft_wrap=True, highlight=False)
+
+
+def clean_caches(
+    overrides: Sequence[str], config_dir: str | None, keep: int, as_json: bool
+) -> None:
+    """Remove decoded photos from data_dir, and say what is gone and what is left."""
+    asked = spec(compose(overrides, config_dir).config)
+    check_places(asked.config)
+    removed, kept, busy = clean(folder(asked.data_dir, "data_dir"), keep)
+    if as_json:
+        groups = {"removed": removed, "kept": kept, "in_use": busy}
+        print(json.dumps({name: counted(group) for name, group in groups.items()}, indent=2))
+        return
+    used = f" ({len(busy)} in use)" if busy else ""
+    print(f"Removed {in_words(removed)}; kept {in_words(kept)}{used}")
 
 
 def line(width: int, option: str, *cells: str) -> str:

@@ -232,6 +232,17 @@ def test_verify_of_good_data_is_well_and_leaves_no_decoded_photos(data, tmp_path
     assert not list(tmp_path.rglob("*.npy"))
 
 
+def test_verify_warns_of_a_class_that_may_never_be_learnt(data, tmp_path):
+    photos(tmp_path / "photos")
+    for number in range(400):
+        Image.new("L", (9, 9), number % 256).save(tmp_path / "photos" / "cat" / f"x{number}.png")
+    code, out, _ = data(f"verify {FOLDER} --json")
+    (warning,) = json.loads(out)["warnings"]
+    assert "loss.class_weights=balanced" in warning
+    assert warning in data(f"verify {FOLDER}")[1]
+    assert "unbalanced" not in data(f"verify {FOLDER} loss.class_weights=balanced")[1]
+
+
 def test_images_of_an_array_are_compared_by_their_pixels(tmp_path):
     from cnntrain.datasets.source import Examples, Splits
     from cnntrain.verification import verified

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from cnntrain.caches import CACHE
 from cnntrain.datasets.decoding import common_shape
 from cnntrain.datasets.labels import grouping, kept, noisy
 from cnntrain.datasets.modes import Span
@@ -22,7 +23,6 @@ from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
 
-CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 SMALL = 64  # the side of photos that nobody has said a size for, unless all are as small already,
 SMALLEST = 16  # and large enough for LeNet-5
 

@@ -1,6 +1,9 @@
 """The builders of TensorFlow Datasets: found by name, ready in `data_dir`."""
 
+import contextlib
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,23 @@ def found(name: str, data_dir: Path) -> Any:
             f"dataset.tfds={close}" if close else None,
         )
     try:
-        return library.builder(name, data_dir=data_dir)
+        with scratch():
+            return library.builder(name, data_dir=data_dir)
     except Exception as error:  # of many kinds: no such config or version, a package that it needs
         why = re.sub('^Failed to construct .*?": ', "", first_line(error))
         raise SpecError(f"{name} cannot be had: {why}", variants(plain)) from error
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[None]:
+    """Have temporary files made in a folder that goes again: TFDS leaves one for each builder."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def variants(plain: str) -> str:

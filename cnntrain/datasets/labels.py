@@ -85,10 +85,14 @@ def imbalance_warning(counts: Sequence[int], class_names: Sequence[str]) -> str 
     if most < COMMONEST * total and least * RARER >= most:
         return None
     common, rare = class_names[list(counts).index(most)], class_names[list(counts).index(least)]
+    why = (
+        f"always saying {common} would have an accuracy of {most / total:.3f} on them"
+        if most >= COMMONEST * total
+        else f"never saying {rare} would cost an accuracy of {least / total:.3f} on them"
+    )
     return (
         f"Warning: the classes are unbalanced: {common} has {most:,} of {total:,} training images "
-        f"and {rare} {least:,}. Always saying {common} would have an accuracy of "
-        f"{most / total:.3f} on them; loss.class_weights=balanced makes all classes count alike"
+        f"and {rare} {least:,}; {why}. loss.class_weights=balanced makes all classes count alike"
     )
 
 

@@ -209,10 +209,7 @@ def left_out(tree: "Tree", homes: Homes) -> Iterable[str]:
     strays = Counter(path.parent for path in tree.files if is_stray(path, homes))
     if strays:
         places = [f"{count:,} in {place}" for place, count in strays.items()]
-        yield (
-            f"left out {strays.total():,} files that are in no class folder, so that they have no "
-            f"label: {listed(places)}"
-        )
+        yield f"files in no class folder have no label and are left out: {listed(places)}"
     if inside := {name for folder in homes for name in tree.below(folder)}:
         yield f"folders in a class folder count as of the class: {listed(sorted(inside))}"
 

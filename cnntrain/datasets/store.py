@@ -18,6 +18,7 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
+from cnntrain.caches import open_pixels
 from cnntrain.datasets.decoding import (
     AT_ONCE,
     Known,
@@ -98,7 +99,7 @@ def on_disk(photos: Photos, known: Known, frame: Frame, home: Path) -> tuple[np.
                 clear(home.parent)
                 clear_unfinished(home)  # whose lock is ours
                 write(photos, known, frame, home)
-    return np.load(home / "pixels.npy", mmap_mode="r"), read_findings(home)
+    return open_pixels(home), read_findings(home)
 
 
 def write(photos: Photos, known: Known, frame: Frame, home: Path) -> None:

@@ -137,7 +137,7 @@ def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits,
     assert found["images"] == 300
     assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
     assert found["notes"][0] == "300 images; test: official"
-    assert "left out 1 files that are in no class folder" in found["notes"][1]
+    assert "files in no class folder have no label and are left out: 1 in ." in found["notes"][1]
     answer = refusal("evaluate", digits.folder, *words, "--split", "valid")
     assert "has no valid part, only train and test" in str(answer)
 

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -184,3 +185,13 @@ def test_data_dir_that_cannot_be_written_to_is_answered(pets, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError, match="cannot be prepared in"):
         prepare(tmp_path / "file")
+
+
+def test_no_temporary_folder_stays(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    from cnntrain.datasets.builders import found
+
+    assert found("mnist", tmp_path).name == "mnist"
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert tempfile.tempdir == str(tmp_path / "scratch")

@@ -81,7 +81,7 @@ def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
     [
         ([2000, 10], ["ant has 2,000 of 2,010", "bee 10", "accuracy of 0.995"]),
         ([30, 270], ["bee has 270 of 300", "ant 30", "accuracy of 0.900"]),
-        ([2000, 2000, 10], ["ant has 2,000 of 4,010", "cat 10"]),
+        ([2000, 2000, 10], ["ant has 2,000 of 4,010", "cat 10", "never saying cat", "0.002"]),
         ([5, 0], ["bee 0"]),
     ],
 )

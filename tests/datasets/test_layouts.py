@@ -149,7 +149,7 @@ def test_what_could_mean_something_else_is_refused_with_the_likely_meaning(tree,
 NOTED = {
     "Kaggle's unlabelled test": (
         ["train/a/2", "train/b/2", "test/7"],
-        "left out 7 files that are in no class folder, so that they have no label: 7 in test",
+        "files in no class folder have no label and are left out: 7 in test",
     ),
     "a picture to try": (
         ["training_set/a/2", "training_set/b/2", "test_set/a/1", "test_set/b/1",

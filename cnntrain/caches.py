@@ -1,0 +1,137 @@
+"""Decoded photos in `data_dir`: how many there are, in use by whom, and how they go again.
+
+Each set of them is a folder of its own below `data_dir/cnntrain_cache` (see `datasets/store.py`).
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from cnntrain.errors import SpecError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that is in use
+    fcntl = None  # type: ignore[assignment]
+
+CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
+PIXELS, BROKEN, LOCK = "pixels.npy", "broken.json", ".lock"
+NAME = re.compile("[0-9a-f]{24}")
+SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One set of decoded photos: its folder, its bytes, and when it was used last (seconds)."""
+
+    folder: Path
+    size: int
+    used: float
+
+
+def open_pixels(folder: Path) -> np.memmap:
+    """Map a set of decoded photos (N, H, W, C) uint8 into memory, and hold it while it is used.
+
+    The lock on the file lasts as long as the mapping. That it is used is seen by its time.
+    """
+    with (folder / PIXELS).open("rb") as file:
+        with contextlib.suppress(OSError):  # a file system without locks, one that is read-only
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            (folder / PIXELS).touch()
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return np.memmap(file, dtype, "r", file.tell(), shape)
+
+
+def list_caches(data_dir: Path) -> list[Cache]:
+    """The sets of decoded photos in a data_dir, the one used last first; nothing else there is."""
+    try:
+        folders = [path for path in (data_dir / CACHE).iterdir() if is_cache(path)]
+    except OSError:
+        return []
+    found = []
+    for folder in folders:
+        with contextlib.suppress(OSError):  # another process removes it
+            files = [path.stat() for path in folder.iterdir()]
+            times = [one.st_mtime for one in files] or [folder.stat().st_mtime]
+            found.append(Cache(folder, sum(one.st_size for one in files), max(times)))
+    return sorted(found, key=lambda cache: cache.used, reverse=True)
+
+
+def is_cache(path: Path) -> bool:
+    """Whether a path is a folder of ours, with nothing in it but what we put there."""
+    if not NAME.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        return False
+    try:
+        files = [*path.iterdir()]
+    except OSError:
+        return False
+    ours = (PIXELS, BROKEN, LOCK)
+    return all((file.name in ours or file.suffix == ".part") and file.is_file() for file in files)
+
+
+def clean(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
+    """Remove sets of decoded photos, those used longest ago first, until `keep` bytes are left.
+
+    Returns those removed, those kept, and those among these that are in use, which stay.
+    """
+    caches, removed, busy = list_caches(data_dir), list[Cache](), list[Cache]()
+    for cache in reversed(caches):
+        total = sum(one.size for one in caches if one not in removed)
+        if keep and total <= keep:
+            break
+        (removed if remove(cache) else busy).append(cache)
+    return removed, [cache for cache in caches if cache not in removed], busy
+
+
+def remove(cache: Cache) -> bool:
+    """Remove a set of decoded photos unless a process uses it or makes it; whether it is gone."""
+    try:
+        with FileLock(cache.folder / LOCK, timeout=0), unused(cache.folder / PIXELS):
+            for name in (PIXELS, BROKEN):
+                (cache.folder / name).unlink(missing_ok=True)
+            for part in cache.folder.glob("*.part"):
+                part.unlink()
+        (cache.folder / LOCK).unlink(missing_ok=True)
+        cache.folder.rmdir()
+    except (OSError, Timeout):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def unused(pixels: Path) -> Iterator[None]:
+    """Hold a file that nobody has mapped; BlockingIOError where somebody has."""
+    if fcntl is None or not pixels.exists():
+        yield
+        return
+    with pixels.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def bytes_in(text: str) -> int:
+    """The bytes that `5GiB`, `500 MB` or `1.5G` say; SpecError for what is no size."""
+    if (found := SIZE.fullmatch(text.strip())) is None:
+        raise SpecError(f"--keep is {text or 'empty'}", "a size", "--keep 5GiB")
+    power = " KMGT".index(found["unit"].upper() or " ")
+    base = 1000 if not found["binary"] and text.strip().lower().endswith("b") else 1024
+    return int(float(found["number"]) * base**power)
+
+
+def in_words(caches: Sequence[Cache]) -> str:
+    """How many sets, and their size."""
+    count, size = len(caches), sum(cache.size for cache in caches)
+    text = f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+    return f"{count:,} set{'s' * (count != 1)} of decoded photos, {text}"
+
+
+def counted(caches: Sequence[Cache]) -> dict[str, int]:
+    """How many sets, and their bytes, for scripts."""
+    return {"sets": len(caches), "bytes": sum(cache.size for cache in caches)}
