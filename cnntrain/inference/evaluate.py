@@ -170,13 +170,21 @@ class Member:
         return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
 
     def notes(self) -> list[str]:
-        """What is unexpected: the run's own settings, and not its images any more."""
+        """What is unexpected: other pixels, or the run's own settings and not its images."""
+        from cnntrain.datasets.store import PIXELS
         from cnntrain.fingerprint import fingerprint
 
-        own = self.classifier.record.get("data", {}).get("fingerprint")
-        if self.asked.hash != self.classifier.spec.hash or own in (None, fingerprint(self.splits)):
-            return []
-        return [f"these are not the images that {self.classifier.folder} was trained on"]
+        data, folder = self.classifier.record.get("data", {}), self.classifier.folder
+        notes = []
+        if self.splits.digests is not None and data.get("pixels") != PIXELS:
+            notes.append(
+                f"photos were made smaller in another way when {folder} was trained: it sees "
+                "slightly other pixels than it has learnt from"
+            )
+        own, same = data.get("fingerprint"), self.asked.hash == self.classifier.spec.hash
+        if same and own not in (None, fingerprint(self.splits)):
+            notes.append(f"these are not the images that {folder} was trained on")
+        return notes
 
 
 def together(votes: Sequence[np.ndarray]) -> np.ndarray:
