@@ -13,6 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
+from cnntrain.files import UNFINISHED
 
 try:
     import fcntl
@@ -20,7 +21,9 @@ except ImportError:  # Windows, which removes no file that is in use
     fcntl = None  # type: ignore[assignment]
 
 CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
-PIXELS, BROKEN, LOCK = "pixels.npy", "broken.json", ".lock"
+PIXELS, FINDINGS, LOCK = "pixels.npy", "findings.json", ".lock"
+# What may lie in the folder of a set; the last two older versions have left.
+OURS = (PIXELS, FINDINGS, LOCK, f"{UNFINISHED}*", "broken.json", "*.part")
 NAME = re.compile("[0-9a-f]{24}")
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.IGNORECASE)
 
@@ -72,8 +75,7 @@ def is_cache(path: Path) -> bool:
         files = [*path.iterdir()]
     except OSError:
         return False
-    ours = (PIXELS, BROKEN, LOCK)
-    return all((file.name in ours or file.suffix == ".part") and file.is_file() for file in files)
+    return all(any(map(file.match, OURS)) and file.is_file() for file in files)
 
 
 def clean(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
@@ -94,10 +96,9 @@ def remove(cache: Cache) -> bool:
     """Remove a set of decoded photos unless a process uses it or makes it; whether it is gone."""
     try:
         with FileLock(cache.folder / LOCK, timeout=0), unused(cache.folder / PIXELS):
-            for name in (PIXELS, BROKEN):
-                (cache.folder / name).unlink(missing_ok=True)
-            for part in cache.folder.glob("*.part"):
-                part.unlink()
+            for file in cache.folder.iterdir():
+                if file.name != LOCK:
+                    file.unlink()
         (cache.folder / LOCK).unlink(missing_ok=True)
         cache.folder.rmdir()
     except (OSError, Timeout):

@@ -231,7 +231,8 @@ def odd_even_of_digits(spec: Spec) -> None:
 
 
 def value_range_that_rises(spec: Spec) -> None:
-    if (given := spec.dataset["value_range"]) is not None and given[0] >= given[1]:
+    given = spec.dataset["value_range"]
+    if isinstance(given, tuple) and given[0] >= given[1]:
         raise SpecError(
             f"dataset.value_range is [{given[0]:g},{given[1]:g}]",
             "the value that is black, and a greater one that is white",

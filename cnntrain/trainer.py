@@ -12,6 +12,7 @@ import tensorflow as tf
 from cnntrain import runs
 from cnntrain.cluster import cluster_of
 from cnntrain.datasets.source import Splits, left_out
+from cnntrain.datasets.store import PIXELS
 from cnntrain.evaluation import evaluate, headline, predicted
 from cnntrain.fingerprint import fingerprint
 from cnntrain.fitting import Fitting
@@ -144,12 +145,20 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
             f"Warning: the run began on {before} devices and goes on with {count}; "
             "batch norm and dropout see other parts of a batch"
         )
+    begun, pixels = run.read().get("data"), PIXELS if splits.digests is not None else None
+    if begun and begun.get("pixels") != pixels:
+        progress.note(
+            "Warning: photos are made smaller in another way than when the run began, so that it "
+            "goes on with slightly other pixels"
+        )
     data = {
         "fingerprint": fingerprint(splits),
         "sizes": sizes(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),
         "notes": list(splits.notes),
+        "value_range": splits.value_range,
+        "pixels": pixels,
     }
     planned = {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch}
     run.update(**facts, data=data, class_names=splits.class_names, planned=planned)

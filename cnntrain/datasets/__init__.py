@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from cnntrain.caches import CACHE
 from cnntrain.datasets.decoding import common_shape
 from cnntrain.datasets.labels import grouping, kept, noisy
-from cnntrain.datasets.modes import Span
+from cnntrain.datasets.modes import ValueRange
 from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
 from cnntrain.datasets.store import Kept, keep
@@ -35,7 +35,7 @@ def dataset(
     image_size: tuple[Count, Count] | Literal["auto"] | None,
     resize: Literal["stretch", "crop", "pad", "random_crop"],
     channels: Literal[1, 3] | None,
-    value_range: tuple[float, float] | None,
+    value_range: tuple[float, float] | Literal["auto"] | None,
     cache: Literal["auto", "memory", "disk", "none"],
     classes: list[Name] | None,
     label_map: Literal["none", "odd_even"] | dict[Name, list[Name]],
@@ -59,11 +59,11 @@ def dataset(
         frame, notes = framing(photos, image_size, channels, resize, value_range)
         source = replace(source, notes=[*source.notes, *notes])
         source = stored(source, frame, keep(photos, frame, cache, data_dir / CACHE))
-    elif value_range is not None:
+    elif isinstance(value_range, tuple):
         raise SpecError(
             f"dataset.value_range is {list(value_range)} and all images have 8 bits",
             "photos in files of 16 or 32 bits",
-            "dataset.value_range=null",
+            "dataset.value_range=auto",
         )
     elif resize == "random_crop":
         raise SpecError(
@@ -97,6 +97,7 @@ def dataset(
         digests=source.digests,
         notes=source.notes,
         names=source.names,
+        value_range=source.value_range,
     )
 
 
@@ -105,7 +106,7 @@ def framing(
     size: tuple[int, int] | Literal["auto"] | None,
     channels: Literal[1, 3] | None,
     resize: Resize,
-    value_range: Span | None,
+    value_range: ValueRange,
 ) -> tuple[Frame, list[str]]:
     """Return what photos become, and what is to be said of it.
 
@@ -141,7 +142,13 @@ def stored(source: Source, frame: Frame, kept: Kept) -> Source:
     check_left(source, whole, dict(skipped))
     notes = [*source.notes, *kept.findings.notes(len(names), frame.value_range)]
     return replace(
-        source, images=kept.images, skipped=skipped, digests=kept.digests, names=names, notes=notes
+        source,
+        images=kept.images,
+        skipped=skipped,
+        digests=kept.digests,
+        names=names,
+        notes=notes,
+        value_range=kept.findings.value_range,
     ).only(whole)
 
 

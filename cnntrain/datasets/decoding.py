@@ -8,13 +8,21 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from PIL import UnidentifiedImageError
 
 from cnntrain.datasets.findings import Findings
+from cnntrain.datasets.modes import (
+    SIXTEEN_BITS,
+    Span,
+    ValueRange,
+    deep_span,
+    is_deep,
+    range_of_bits,
+)
 from cnntrain.datasets.photos import (
     DecodedPhoto,
     Frame,
@@ -39,31 +47,50 @@ class Known:
     """What one look at all photos tells.
 
     `digests` (N,) are the sha256 of the files, `broken` those that cannot be read or are no images:
-    row -> why.
+    row -> why; `deep` the rows of those of more than 8 bits.
     """
 
     digests: np.ndarray
     broken: dict[int, str]
+    deep: list[int]
 
 
 def look_at(photos: Photos) -> Known:
     """Read all photos once, and of each image its header."""
 
-    def one(row: int) -> tuple[bytes, str | None]:
+    def one(row: int) -> tuple[bytes, str | None, bool]:
         digest = UNREAD
         try:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
-            open_image(content).close()
-            return digest, None
+            with open_image(content) as image:
+                return digest, None, is_deep(image)
         except Exception as error:  # a broken file may raise anything
-            return digest, reason(error)
+            return digest, reason(error), False
 
     parts = counted(chunked(len(photos)), len(photos), "reading photos")
     found = [known for rows in parts for known in POOL.map(one, rows)]
-    digests, reasons = zip(*found, strict=True)
+    digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
-    return Known(np.array(digests, "V32"), broken)
+    return Known(np.array(digests, "V32"), broken, [row for row, deep in enumerate(depths) if deep])
+
+
+def settle_range(photos: Photos, known: Known, value_range: ValueRange) -> Span | None:
+    """Return the range of values that `auto` stands for: of the bits that all photos need."""
+    if value_range != "auto":
+        return value_range
+
+    def one(row: int) -> float:
+        try:
+            content = photos.read(row)
+            with open_image(content) as image:
+                span = deep_span(content, image)
+                return span[1] if span and 0 <= span[0] <= span[1] <= SIXTEEN_BITS[1] else -1
+        except Exception:  # a broken file, which is left out
+            return -1
+
+    greatest = max(POOL.map(one, known.deep), default=-1)
+    return range_of_bits(greatest) if greatest >= 0 else None
 
 
 def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
@@ -98,6 +125,8 @@ def decode_all(
     What is to be known of them is added to `findings`. Raises SpecError for a file that is not as
     it was when it was looked at.
     """
+    findings.value_range = settle_range(photos, known, frame.value_range)
+    frame = replace(frame, value_range=findings.value_range)
 
     def one(row: int) -> DecodedPhoto | str:
         if row in known.broken:

@@ -7,23 +7,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cnntrain.datasets.modes import SIXTEEN_BITS, Span
+from cnntrain.datasets.modes import SIXTEEN_BITS, Span, ValueRange
 from cnntrain.datasets.photos import DecodedPhoto
 
-NARROW = (SIXTEEN_BITS[1] + 1) / 4  # values of 16 bits that leave less than 64 of 256 shades
+NARROW = 1 / 4  # of a range of values: what leaves less than 64 of 256 shades
 SHARE = 0.01  # of all photos: fewer of one colour are not worth a word
 
 
-@dataclass(frozen=True)
+@dataclass
 class Findings:
     """Rows of photos: the `broken` ones, each with the reason, those through which white shows,
     those of one colour, and the least and greatest value of those with more than 8 bits.
+
+    `value_range` is what of these becomes black and white, with `auto` settled.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
     transparent: list[int] = field(default_factory=list)
     uniform: list[int] = field(default_factory=list)
     spans: dict[int, Span] = field(default_factory=dict)
+    value_range: Span | None = None
 
     def add(self, row: int, photo: DecodedPhoto | str) -> None:
         """Note what is to be known of a photo, or why there is none."""
@@ -45,10 +48,11 @@ class Findings:
         """Return what `as_json` has made, once it was written and read."""
         broken, spans = ({int(row): value for row, value in found[key].items()}
                          for key in ("broken", "spans"))  # fmt: skip
-        return cls(broken, found["transparent"], found["uniform"], spans)
+        settled = found["value_range"] and tuple(found["value_range"])
+        return cls(broken, found["transparent"], found["uniform"], spans, settled)
 
-    def notes(self, count: int, value_range: Span | None) -> Iterator[str]:
-        """Yield what is to be said of `count` photos that are decoded with a `value_range`."""
+    def notes(self, count: int, asked: ValueRange) -> Iterator[str]:
+        """Yield what is to be said of `count` photos; `asked` is their range as the spec has it."""
         if self.transparent:
             yield f"{photos(self.transparent, count)} transparent parts, which are laid on white"
         if self.uniform and len(self.uniform) >= SHARE * (count - len(self.broken)):
@@ -56,26 +60,34 @@ class Findings:
                 f"Warning: {photos(self.uniform, count)} a single colour and nothing else: there "
                 "is nothing to learn from"
             )
-        spans = list(self.spans.values())
-        yield from too_narrow(spans) if value_range is None else clipped(spans, value_range)
+        spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
+        if isinstance(asked, tuple):
+            yield from clipped(spans, asked)
+            return
+        if spans and settled != SIXTEEN_BITS:
+            bits = int(settled[1]).bit_length()
+            yield (
+                f"{photos([*self.spans], count)} 16 bits, of which {bits} are used: "
+                f"{settled[1]:,g} becomes white (dataset.value_range)"
+            )
+        yield from too_narrow(spans, settled)
 
 
 def photos(rows: list[int], count: int) -> str:
     return f"{len(rows):,} of {count:,} photos ha{'s' if len(rows) == 1 else 've'}"
 
 
-def too_narrow(spans: list[Span]) -> Iterator[str]:
-    """Say where most photos of 16 bits use a small part of these."""
-    narrow = [(low, high) for low, high in spans if high - low < NARROW]
+def too_narrow(spans: list[Span], settled: Span) -> Iterator[str]:
+    """Say where most photos of more than 8 bits use a small part of the range."""
+    black, white = settled
+    narrow = [(low, high) for low, high in spans if high - low < NARROW * (white - black)]
     if not narrow or len(narrow) <= len(spans) / 2:
         return
     low, high = min(low for low, _ in narrow), max(high for _, high in narrow)
-    bits = max(8, int(high).bit_length())
-    likely = (0, 2**bits - 1) if high < NARROW else (low, high)
     yield (
-        f"Warning: {len(narrow):,} photos have 16 bits and use a small part of them, from {low:,g} "
-        f"to {high:,g} of 65,535: most of their shades are lost. Say which values are black and "
-        f"white: 'dataset.value_range=[{likely[0]:g},{likely[1]:g}]'"
+        f"Warning: {len(narrow):,} photos of 16 bits have values from {low:,g} to {high:,g}, and "
+        f"those from {black:,g} to {white:,g} become 256 shades: most are lost. "
+        f"'dataset.value_range=[{low:g},{high:g}]' keeps them"
     )
 
 

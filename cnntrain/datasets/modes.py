@@ -1,13 +1,14 @@
 """Images of any mode as 8-bit RGB or grey: 16 and 32 bits a value, palettes, inks, transparency."""
 
 import io
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
 Span = tuple[float, float]  # the least and the greatest value
+ValueRange = Span | Literal["auto"] | None  # what becomes black and white; None: SIXTEEN_BITS
 SIXTEEN_BITS: Span = (0, 65535)
 # Pillow keeps the upper byte of 16-bit colour. Read in the other byte order it is the lower one;
 # of grey with alpha there is no other order, but all four bytes of a pixel can be read as RGBA.
@@ -48,6 +49,22 @@ def convert(
     if transparent:
         image, transparent = lay_on_white(image.convert("RGBA"))
     return Plain(image if image.mode == mode else image.convert(mode), transparent, span)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not read yet has values of more than 8 bits."""
+    return image.mode[0] in "IF" or ";16" in raw_mode_of(image)
+
+
+def deep_span(content: bytes, image: Image.Image) -> Span | None:
+    """Return the least and greatest value of an image that is not read yet, None for 8 bits."""
+    values = deep_values(content, image, raw_mode_of(image))
+    return None if values is None else span_of(values)
+
+
+def range_of_bits(greatest: float) -> Span:
+    """Return the range of as many bits, at least 8, as the greatest of many values needs."""
+    return 0, 2.0 ** max(8, int(greatest).bit_length()) - 1
 
 
 def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:

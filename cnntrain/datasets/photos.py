@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from cnntrain.datasets.modes import Span, convert, raw_mode_of
+from cnntrain.datasets.modes import Span, ValueRange, convert, raw_mode_of
 from cnntrain.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
@@ -49,7 +49,8 @@ class Photos:
 class Frame:
     """What a photo becomes: `size`, (height, width), `channels`, and how it is made to fit.
 
-    `value_range` says which values of 16 and 32 bits become black and white: see `modes.convert`.
+    `value_range` says which values of 16 and 32 bits become black and white: see `modes.convert`;
+    `auto` is settled by all photos of a data set before the first is decoded.
     `stretch` changes the aspect; `crop` takes the largest central window of the right aspect;
     `pad` shows all, between black bars; `random_crop` takes a drawn window, the central one where
     nothing is drawn.
@@ -58,7 +59,7 @@ class Frame:
     size: tuple[Count, Count]
     channels: Literal[1, 3]
     resize: Resize
-    value_range: Span | None
+    value_range: ValueRange
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -114,6 +115,7 @@ def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> 
     the box that is shown; without it `frame` does. Of an animation it is the first picture.
     Raises ValueError and whatever Pillow raises for a file that is no whole image.
     """
+    assert frame.value_range != "auto"
     with open_image(content) as image:
         raw_mode = raw_mode_of(image)
         if image.format not in ("JPEG", "MPO"):

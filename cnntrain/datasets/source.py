@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import psutil
 
+from cnntrain.datasets.modes import Span
 from cnntrain.datasets.photos import Photos
 from cnntrain.errors import SpecError
 
@@ -67,8 +68,8 @@ class Source:
 
     `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
     `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
-    of each file, `names` (N,) what people know each by, and `notes` what they should know of how
-    the data set came to be.
+    of each file, `names` (N,) what people know each by, `notes` what they should know of how
+    the data set came to be, and `value_range` which values of 16 and 32 bits are black and white.
     """
 
     images: Images | Photos
@@ -80,6 +81,7 @@ class Source:
     digests: np.ndarray | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
     names: Sequence[str] | None = field(default=None, repr=False)
+    value_range: Span | None = None
 
     def only(self, wanted: np.ndarray) -> "Source":
         """The same without the images where `wanted` (N,) is false."""
@@ -90,8 +92,8 @@ class Source:
 class Splits:
     """Three parts that never share an example; `origin` says where each comes from.
 
-    `valid` is None once it has been merged into train. `skipped`, `digests`, `names` and `notes`
-    are those of the `Source`.
+    `valid` is None once it has been merged into train. `skipped`, `digests`, `names`, `notes`
+    and `value_range` are those of the `Source`.
     """
 
     train: Examples
@@ -103,6 +105,7 @@ class Splits:
     digests: np.ndarray | None = field(default=None, repr=False)
     notes: Sequence[str] = ()
     names: Sequence[str] | None = field(default=None, repr=False)
+    value_range: Span | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

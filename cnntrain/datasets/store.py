@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from cnntrain.caches import open_pixels
+from cnntrain.caches import FINDINGS, open_pixels
 from cnntrain.datasets.decoding import (
     AT_ONCE,
     Known,
@@ -37,9 +37,9 @@ from cnntrain.files import replace as replace_text
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
-VERSION = f"3, Pillow {PIL.__version__}"  # raise it when pixels change
+PIXELS = 3  # raise it when the same photos get other pixels
+VERSION = f"{PIXELS}, Pillow {PIL.__version__}"
 PROBE = (8, 8)  # what photos are decoded to where only what is to be known of them matters
-FINDINGS = "findings.json"
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,10 @@ def keep(photos: Photos, frame: Frame, cache: Cache, folder: Path) -> Kept:
     check_room(min(len(photos), AT_ONCE), frame.size, frame.channels, smaller)
     known = look_at(photos)
     if crops or cache == "none":
-        images = (RandomCrops if crops else LazyImages)(photos, frame)
-        return Kept(images, check(photos, known, frame, folder), known.digests)
+        findings = check(photos, known, frame, folder)
+        settled = replace(frame, value_range=findings.value_range)
+        images = (RandomCrops if crops else LazyImages)(photos, settled)
+        return Kept(images, findings, known.digests)
     home = folder / named(known, frame)
     if cache == "auto":
         needed = size(photos, frame)

@@ -24,7 +24,8 @@ from cnntrain.spec import Spec, spec
 class Classifier:
     """A trained network: raw images (B, H, W, C) uint8 in, logits for `class_names` out.
 
-    `weights` says which of the run's files it is, `config` is spec.yaml, `record` run.json.
+    `weights` says which of the run's files it is, `config` is spec.yaml, with what the photos had
+    to settle, `record` run.json.
     """
 
     folder: Path
@@ -81,7 +82,8 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     record = read_record(run)
     chosen = chosen_weights(folder, weights, record)
     network = network_config(folder / f"{chosen}.keras")
-    config = with_paths(read_config(run), paths_of(record))
+    shape = image_shape(network, folder / f"{chosen}.keras")
+    config = settled(with_paths(read_config(run), paths_of(record)), record, shape)
     try:
         checked = spec(config)
     except SpecError as error:
@@ -89,8 +91,22 @@ def opened(path: str, weights: str | None = None) -> Classifier:
     names = record.get("class_names")
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise damaged(run.record, "it names no classes")
-    shape = image_shape(network, folder / f"{chosen}.keras")
     return Classifier(folder, chosen, tuple(map(nfc, names)), shape, config, checked, record)
+
+
+def settled(
+    config: Mapping[str, Any], record: Mapping[str, Any], shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """Return a run's configuration with what `auto` was for its own photos, for all others."""
+    if not isinstance(config.get("dataset"), Mapping):
+        return dict(config)  # which is no spec
+    dataset, data = dict(config["dataset"]), record.get("data")
+    height, width, channels = shape
+    if dataset.get("image_size") == "auto":
+        dataset |= {"image_size": [height, width], "channels": channels}
+    if dataset.get("value_range") == "auto":
+        dataset["value_range"] = data.get("value_range") if isinstance(data, Mapping) else None
+    return {**config, "dataset": dataset}
 
 
 def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:

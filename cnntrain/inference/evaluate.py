@@ -178,16 +178,25 @@ class Member:
         return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
 
     def notes(self) -> list[str]:
-        """What is shown of another data set; of the run's own, that it has changed."""
+        """What is unexpected: another data set, other pixels, or other images than the run's."""
+        from cnntrain.datasets.store import PIXELS
         from cnntrain.fingerprint import fingerprint
 
+        data, folder = self.classifier.record.get("data", {}), self.classifier.folder
+        notes = []
+        if self.splits.digests is not None and data.get("pixels") != PIXELS:
+            notes.append(
+                f"photos were made smaller in another way when {folder} was trained: it sees "
+                "slightly other pixels than it has learnt from"
+            )
         if isinstance(self.asked.dataset, Undivided):
             origin = self.splits.origin["test" if self.split == "train" else self.split]
-            return [f"{len(self.part):,} images; {self.split}: {origin}", *self.splits.notes]
-        own = self.classifier.record.get("data", {}).get("fingerprint")
-        if self.asked.hash != self.classifier.spec.hash or own in (None, fingerprint(self.splits)):
-            return []
-        return [f"these are not the images that {self.classifier.folder} was trained on"]
+            shown = f"{len(self.part):,} images; {self.split}: {origin}"
+            return [*notes, shown, *self.splits.notes]
+        own, same = data.get("fingerprint"), self.asked.hash == self.classifier.spec.hash
+        if same and own not in (None, fingerprint(self.splits)):
+            notes.append(f"these are not the images that {folder} was trained on")
+        return notes
 
 
 def together(votes: Sequence[np.ndarray]) -> np.ndarray:

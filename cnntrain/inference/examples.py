@@ -57,8 +57,6 @@ def spec_for(
         stays = {key: own[key] for key in STAYS if key in own and f"dataset.{key}" not in keys}
         config["dataset"] = given | stays
     else:
-        if own.get("image_size") == "auto" and any(map(is_of_data, keys)):
-            own |= {"image_size": [height, width], "channels": channels}
         config["dataset"] = own
     for (override, _), key in zip(parsed, keys, strict=True):
         if not (is_of_data(key) and "dataset" in keys):

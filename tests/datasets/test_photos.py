@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import odd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cnntrain.datasets.decoding import decode_some, look_at, try_to_decode
 from cnntrain.datasets.photos import (
@@ -120,6 +120,12 @@ def test_other_formats_are_resized_as_pillow_does(resize):
     assert abs(differs).max() <= 2  # at its edges a crop sees a little of what is cut off
     frame = Frame(size, 3, resize, None)
     assert np.array_equal(reframe(np.asarray(image), frame), expected + differs)
+
+
+def test_crop_is_what_pillow_calls_fit():
+    image = odd.picture(0, 90, 61)
+    expected = np.asarray(ImageOps.fit(image, (40, 30), Image.Resampling.BILINEAR)).astype(int)
+    assert abs(seen(odd.encoded(image, "PNG"), (30, 40), resize="crop") - expected).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
