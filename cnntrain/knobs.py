@@ -8,6 +8,7 @@ tuples of any length.
 
 import math
 import re
+import shlex
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> i
     return round(number * steps_per_epoch) if unit.startswith("epoch") else round(number)
 
 
-def describe(annotation: Any) -> str:
-    """What a value must be, in words: `a number above 0, or null`."""
+def describe(annotation: Any, near: str = "") -> str:
+    """What a value must be, in words: `a number above 0, or null`; `near` is what was given."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "null"
@@ -111,7 +112,7 @@ def describe(annotation: Any) -> str:
     if origin is Annotated:
         return args[1].text
     if origin is Literal:
-        return one_of(show(value) for value in args)
+        return one_of((show(value) for value in args), near)
     if origin is list:
         return f"a list, each {describe(args[0])}"
     if origin is dict:
@@ -119,7 +120,7 @@ def describe(annotation: Any) -> str:
     if origin is tuple:
         return f"a list of {len(args)}: {', '.join(describe(arg) for arg in args)}"
     if origin in (types.UnionType, Union):
-        return ", or ".join(describe(arg) for arg in args)
+        return ", or ".join(describe(arg, near) for arg in args)
     return PLAIN[annotation]
 
 
@@ -167,13 +168,15 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         }
     elif fits(value, annotation):
         return float(value) if annotation is float else value
-    raise refusal(value, annotation, where)
+    raise refusal(value, annotation, where, square(value, annotation, where))
 
 
 def fits(value: Any, annotation: Any) -> bool:
     """Whether `value` has a plain type: no bool for an int, no nan or inf for a float."""
     if get_origin(annotation) in (types.UnionType, Union):
         return any(fits(value, arg) for arg in get_args(annotation))
+    if annotation is str:  # no path, and no name, has the character 0
+        return isinstance(value, str) and "\0" not in value
     if annotation is float:
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is annotation
@@ -189,7 +192,19 @@ def convert_union(value: Any, annotation: Any, where: str) -> Any:
                 return convert(value, alternative, where)
             except SpecError:
                 continue
-    raise refusal(value, annotation, where)
+    hints = (square(value, alternative, where) for alternative in alternatives)
+    raise refusal(value, annotation, where, next((hint for hint in hints if hint), None))
+
+
+def square(value: Any, annotation: Any, where: str) -> str | None:
+    """`'dataset.image_size=[32,32]'` for 32, where a list of equal parts is wanted."""
+    parts = get_args(annotation) if get_origin(annotation) is tuple else ()
+    try:
+        values = [convert(value, part, where) for part in parts]
+    except SpecError:
+        return None
+    whole = ",".join(show(value) for value in values)
+    return shlex.quote(setting(where, f"[{whole}]")) if values else None
 
 
 def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
@@ -238,4 +253,4 @@ def setting(where: str, value: str) -> str:
 
 
 def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:
-    return SpecError(f"{where} is {show(value)}", describe(annotation), hint)
+    return SpecError(f"{where} is {show(value)}", describe(annotation, show(value)), hint)

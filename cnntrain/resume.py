@@ -7,8 +7,8 @@ from typing import Any
 from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
-from cnntrain.compose import parse
 from cnntrain.errors import SpecError
+from cnntrain.overrides import parse
 from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec

@@ -152,7 +152,7 @@ def folder(text: str, setting: str) -> Path:
     try:
         path = Path(text).expanduser()
         path.exists()
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
     return path
 
@@ -173,7 +173,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
         if key not in known:
             close = nearest(key, SETTINGS)
             hint = f"{close}={show(value)}" if close else None
-            raise SpecError(f"{key} is not a setting", one_of(known), hint)
+            raise SpecError(f"{key} is not a setting", one_of(known, key), hint)
     for key, kind in SETTINGS.items():
         if key not in config:
             raise SpecError(f"{key} is missing", describe(kind))

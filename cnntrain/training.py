@@ -1,5 +1,6 @@
 """One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
 
+import contextlib
 import importlib.util
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.plans.batch_size import provisional, settled
+from cnntrain.refusals import explain
 from cnntrain.runs import Run, trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec import Spec, parts_of_one_size
@@ -112,19 +114,28 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         print(f"Interrupted; {command} {on}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
-        run.say(f"failed: {error}")
-        kind = type(error).__name__
-        run.finish("failed", error=str(error).partition("\n")[0], kind=kind)
+        record_failure(run, error)
         draw(run)
-        print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
+        if isinstance(error, OSError) and (known := explain(error)):
+            record_failure(run, known)
+            return 1
         run.say(traceback.format_exc())
         run.finish("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
         if shown is None:
             print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
+
+
+def record_failure(run: Run, error: SpecError | Failure) -> None:
+    """Say why a run cannot go on, and write it down as far as the disk lets us."""
+    print(f"Failed: {error}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        run.finish("failed", error=str(error).partition("\n")[0], kind=type(error).__name__)
+    with contextlib.suppress(OSError):
+        run.say(f"failed: {error}")
 
 
 def draw(run: Run) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from cnntrain.compose import quoted
 from cnntrain.errors import Diverged, OutOfMemory
+from cnntrain.overrides import quoted
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep, read_json
