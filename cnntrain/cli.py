@@ -6,11 +6,11 @@ from. Nothing here imports TensorFlow before the request is known to be right.
 """
 
 import contextlib
-import os
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console as RichConsole
@@ -85,10 +85,11 @@ def check_surroundings(words: Sequence[str]) -> None:
         except UnicodeEncodeError:
             raise SpecError(f"{word!r} is not text in UTF-8", "words and names in UTF-8") from None
     try:
-        os.getcwd()
+        Path.cwd()
     except OSError as error:
-        why = error.strerror
-        raise SpecError(f"the working directory cannot be read: {why}", "one that is") from None
+        raise SpecError(
+            f"the working directory cannot be read: {error.strerror}", "one that is there"
+        ) from None
 
 
 def answer(error: OSError, words: Sequence[str]) -> int:

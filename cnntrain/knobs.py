@@ -49,24 +49,37 @@ class Nested:
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
 
 
+LARGEST = 2**31 - 1  # number that TensorFlow counts steps, sizes and seeds to
+
+
 def is_duration(value: Any) -> bool:
     """Whether `value` is a number of epochs, or a text like `5%`, `400 steps`, `3 epochs`."""
     if isinstance(value, str):
-        return DURATION.fullmatch(value) is not None
-    return value >= 0
+        match = DURATION.fullmatch(value)
+        return match is not None and float(match[1]) <= LARGEST
+    return 0 <= value <= LARGEST
 
 
-Seed = Annotated[int, Range("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)]
-Count = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)]
-Natural = Annotated[int, Range("a whole number from 0", lambda v: v >= 0)]
+def whole(low: int, high: int) -> Range:
+    """The range of whole numbers from `low` to `high`, both included."""
+    return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
+
+
+Seed = Annotated[int, whole(0, LARGEST)]
+Count = Annotated[int, whole(1, LARGEST)]
+Natural = Annotated[int, whole(0, LARGEST)]
+# What takes a thread, a process or a device of the machine for each.
+Workers = Annotated[int, whole(1, 1024)]
+# Layers, or parts of one, that are built one after another: the deepest published net has 1,202.
+Depth = Annotated[int, whole(1, 2000)]
 Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
 NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
-Pixel = Annotated[int, Range("a whole number from 0 to 255", lambda v: 0 <= v <= 255)]
+Pixel = Annotated[int, whole(0, 255)]
 # A part of the examples: how many, or a share of them.
-Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
+Share = Count | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
 Duration = Annotated[
     float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
@@ -74,7 +87,7 @@ Duration = Annotated[
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
 # RandAugment's scale of how strongly images are distorted.
-Strength = Annotated[int, Range("a whole number from 0 to 30", lambda v: 0 <= v <= 30)]
+Strength = Annotated[int, whole(0, 30)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 

@@ -49,7 +49,7 @@ def by_grammar(text: str) -> Override | None:
     """An override as Hydra reads it, or None where it cannot."""
     try:
         return OverridesParser.create().parse_override(text)
-    except HydraException:
+    except (HydraException, ValueError):  # the latter for a number of more digits than Python reads
         return None
 
 

@@ -1,8 +1,10 @@
-"""What the operating system refuses, as an answer: a path that it does not let us use, or its limits."""
+"""What the operating system refuses, as an answer: the use of a path, or more of what it has."""
 
+import contextlib
 import errno
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cnntrain.errors import Failure, SpecError
 
@@ -35,12 +37,13 @@ def explain(error: OSError, words: Sequence[str] = ()) -> SpecError | Failure | 
 
 
 def given_as(path: str, words: Sequence[str]) -> str:
-    """The word of a command line, or its value, that a path lies below; or nothing."""
+    """The longest word of a command line, or its value, that a path lies below; or nothing."""
     parts = [part for word in words for part in (word, word.partition("=")[2]) if part]
-    full = os.path.abspath(path)
-    below = [part for part in parts if is_below(full, os.path.abspath(os.path.expanduser(part)))]
+    below = [part for part in parts if is_below(path, part)]
     return max(below, key=len, default="")
 
 
 def is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+    with contextlib.suppress(RuntimeError):  # ~ of nobody
+        return Path(path).absolute().is_relative_to(Path(folder).expanduser().absolute())
+    return False

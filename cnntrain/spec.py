@@ -18,6 +18,7 @@ from cnntrain.knobs import (
     Positive,
     Probability,
     Seed,
+    Workers,
     convert,
     describe,
     show,
@@ -70,7 +71,7 @@ class Settings:
     early_stopping: EarlyStopping
     checkpoint: Checkpoint
     deterministic: bool
-    threads: Count | None
+    threads: Workers | None
     log_every: Count
     data_dir: str
     manual_dir: str | None

@@ -4,8 +4,10 @@
 Its sweepers and launchers are not used: see docs/design.md.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import show
 from cnntrain.overrides import parse, quote_texts
 
+MOST_JOBS = 10_000
 EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
 
 
@@ -128,14 +131,30 @@ def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[s
                 "values to combine, or a search",
                 f"cnntrain -m hydra/sweeper=optuna {override.input_line}",
             )
+    read = parsed(overrides, config_dir)
+    if math.prod(map(count_values, read)) > MOST_JOBS:
+        raise SpecError(f"more than {MOST_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
-        planned = BasicSweeper.split_arguments(parsed(overrides, config_dir), None)[0]
+        planned = BasicSweeper.split_arguments(read, None)[0]
     except HydraException as error:
         raise SpecError(first_line(error), EXAMPLES) from None
     if not planned:
         empty = ", ".join(text for text in overrides if parse(text).is_sweep_override())
         raise SpecError(f"{empty} is no job", "at least one value for each key", EXAMPLES)
     return planned
+
+
+def count_values(override: Override) -> int:
+    """How many values an override has, without making them; SpecError for an endless range."""
+    values = override.value()
+    if not isinstance(values, RangeSweep):
+        return len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
+    start, stop, step = (
+        Decimal(str(number)) for number in (values.start, values.stop, values.step)
+    )
+    if step == 0 or not (start.is_finite() and stop.is_finite() and step.is_finite()):
+        raise SpecError(f"{override.input_line} has no end", "a step other than 0, and numbers")
+    return max(0, math.ceil(min((stop - start) / step, Decimal(MOST_JOBS + 1))))
 
 
 def axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
@@ -155,6 +174,9 @@ def axis(override: Override) -> Axis:
             raise SpecError(f"{override.input_line} is no interval", "two numbers, the lower first"
                             + (", above 0 for a logarithm" if log else ""))  # fmt: skip
         return Axis(key, low=low, high=high, log=log, whole=whole)
+    if override.is_sweep_override() and count_values(override) > MOST_JOBS:
+        raise SpecError(f"{override.input_line} has too many values", f"at most {MOST_JOBS:,}",
+                        f"{key}=interval(LOW,HIGH)")  # fmt: skip
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         numbers = list(sweep.range())
         if len(numbers) > 1:

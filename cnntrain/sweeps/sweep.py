@@ -21,7 +21,7 @@ from cnntrain.catalogue import user_folder
 from cnntrain.components import vocabulary
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Natural, convert_all
+from cnntrain.knobs import Natural, Workers, convert_all
 from cnntrain.overrides import parse
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
@@ -44,7 +44,7 @@ ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was 
 class Settings:
     """How jobs are run; `conf/config.yaml` says what each does."""
 
-    jobs: Count
+    jobs: Workers
     gpus: Literal["auto"] | list[Natural] | None
     on_error: Literal["continue", "stop"]
     retry_oom: bool
