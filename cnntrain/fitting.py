@@ -16,15 +16,23 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.evaluation import outputs
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
+from cnntrain.knobs import Count, Natural
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.parallel import Parallel
+from cnntrain.reading import check_keys, read_record, shaped
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
 from cnntrain.spec import MAY_CHANGE, Spec
 from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee, compiled
 from cnntrain.warm_start import Origin
+
+# What a state must say, beside arrays.
+FACTS = {
+    "decides": dict, "loop": dict, "best": dict, "patience": dict, "plateau": dict,
+    "tables": dict[str, Natural], "loop.step": Natural, "loop.planned_steps": Count,
+}  # fmt: skip
 
 
 class Fitting:
@@ -228,7 +236,11 @@ def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_
     """Refuse a state that is not of this spec and these images."""
     if not resumed.arrays:
         raise SpecError(f"no state in {run.state} is whole", "one that is", "a new run")
-    before, now = resumed.facts["decides"], spec.decides
+    facts = shaped(run.state, resumed.facts, FACTS)
+    check_keys(run.state, facts, [key for key in FACTS if "." not in key])
+    check_keys(run.state, facts["loop"], ("step", "planned_steps"))
+    check_keys(run.state, resumed.arrays, ("normalisation/scale", "normalisation/offset"))
+    before, now = facts["decides"], spec.decides
     differ = [
         key
         for key in sorted(before.keys() | now.keys())
@@ -239,17 +251,17 @@ def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_
             f"the state in {run.state} is of another spec: {', '.join(differ)}",
             "the spec.yaml that the run began with",
         )
-    if resumed.facts["loop"]["step"] > total_steps:
+    if facts["loop"]["step"] > total_steps:
         raise SpecError(
-            f"the run has made {resumed.facts['loop']['step']} steps and is to end after "
-            f"{total_steps}",
+            f"the run has made {facts['loop']['step']} steps and is to end after {total_steps}",
             "more epochs than it has made",
         )
-    begun = run.read().get("data") if run.record.exists() else None  # a refit has no record
-    if begun and begun["fingerprint"] != fingerprint(splits):
+    known = read_record(run) if run.record.exists() else {}  # a refit has no record
+    begun = known.get("data", {}).get("fingerprint")
+    if begun and begun != fingerprint(splits):
         raise SpecError(
             "the images are not those that the run began with",
-            f"the fingerprint {begun['fingerprint'][:12]}…",
+            f"the fingerprint {begun[:12]}…",
             "data_dir= or manual_dir= where they lie now",
         )
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from cnntrain import state
 from cnntrain.datasets.source import Examples
-from cnntrain.errors import Diverged
+from cnntrain.documents import damaged
+from cnntrain.errors import Diverged, SpecError
 from cnntrain.evaluation import evaluate
+from cnntrain.files import disk_failure
 from cnntrain.monitor import Monitor, PlateauWatch
 from cnntrain.network import constants_of
 from cnntrain.runs import Run
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")
+# What a state remembers of the loop, beside its monitors.
+REMEMBERED = (
+    "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell", "stopped_early",
+    "seconds", "epoch_seconds", "window", "best_row", "planned_steps", "warned",
+)  # fmt: skip
 LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
 
 
@@ -123,18 +130,28 @@ class Loop(keras.callbacks.Callback):
 
     def resume(self, resumed: State | None) -> None:
         """Become the loop that wrote the state, or begin; the stage's variables follow later."""
+        if resumed is not None:
+            self.recall(resumed)
+            assign(resumed, self.lasting())
         for table in TABLES:
-            self.run.shorten(table, resumed.facts["tables"][table] if resumed else 0)
+            if not self.run.shorten(table, resumed.facts["tables"][table] if resumed else 0):
+                self.progress.note(
+                    f"Warning: {self.run.folder / table} lacks rows that it had when the state was "
+                    "written; they are not made again"
+                )
         self.resumed = resumed
-        if resumed is None:
-            return
-        for name, value in resumed.facts["loop"].items():
-            setattr(self, name, value)
+
+    def recall(self, resumed: State) -> None:
+        """Take over what the state says beside arrays; SpecError if it is not one of ours."""
         facts = resumed.facts
-        self.best, self.patience = Monitor(**facts["best"]), Monitor(**facts["patience"])
-        watch = facts["plateau"]
-        self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
-        assign(resumed, self.lasting())
+        try:
+            for name in REMEMBERED:
+                setattr(self, name, facts["loop"].get(name, getattr(self, name)))
+            self.best, self.patience = Monitor(**facts["best"]), Monitor(**facts["patience"])
+            watch = facts["plateau"]
+            self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise damaged(self.run.state, error) from None
 
     def turn_to(self, number: int, steps: int) -> bool:
         """Begin a phase of so many steps, or go on with it; return whether any are left."""
@@ -356,18 +373,16 @@ class Loop(keras.callbacks.Callback):
         try:
             state.save(self.run.state, arrays, self.facts())
         except OSError as error:
-            self.progress.note(f"the state could not be written ({error}); the one before stays")
+            why = disk_failure(error) or error
+            before = any(self.run.state.glob("*.state"))
+            stays = "the one before stays" if before else "there is none before it"
+            self.progress.note(f"the state could not be written ({why}); {stays}")
         self.saved = time.monotonic()
 
     def facts(self) -> dict[str, Any]:
-        names = (
-            "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell",
-            "stopped_early", "seconds", "epoch_seconds", "window", "best_row", "planned_steps",
-            "warned",
-        )  # fmt: skip
         return {
             "decides": self.spec.decides,
-            "loop": {name: getattr(self, name) for name in names},
+            "loop": {name: getattr(self, name) for name in REMEMBERED},
             "best": asdict(self.best),
             "patience": asdict(self.patience),
             "plateau": asdict(self.plateau),
@@ -391,4 +406,10 @@ def assign(resumed: State, variables: dict[str, list[keras.Variable]]) -> None:
     """Give every variable the value it had in the state."""
     for group, members in variables.items():
         for name, variable in named(group, members):
-            variable.assign(resumed.arrays[name])
+            array = resumed.arrays.get(name)
+            if array is None or array.shape != tuple(variable.shape):
+                raise SpecError(
+                    f"the state has no {name} of the shape {tuple(variable.shape)}",
+                    "the state that training left, of the same versions",
+                )
+            variable.assign(array)

@@ -8,6 +8,7 @@ from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError
+from cnntrain.files import check_inside
 from cnntrain.overrides import parse
 from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
@@ -61,11 +62,12 @@ def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:
     run = Run(folder)
     if not run.spec.is_file():
         return None
+    check_inside(folder)
     checked = spec(changed_config(run, [changed(override) for override in overrides]))
     workers = cluster_of(checked.distribution)
     if workers is None or workers.is_chief:
         return None
-    check_resumed(run.read().get("backend", "tensorflow"))
+    check_resumed(read_record(run).get("backend", "tensorflow"))
     check_backend(checked)
     return checked
 
@@ -77,6 +79,7 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     another run.
     """
     changes = [changed(override) for override in overrides]
+    check_state(Run(folder), overrides)
     run = Run.reopen(folder)
     record, config = read_record(run), changed_config(run, changes)
     checked = spec(config)
@@ -86,12 +89,25 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
         return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
     here = environment()
     notes = [
-        f"{key} was {record[key]} and is {here[key]}: the numbers may differ"
+        f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"
         for key in MATTERS
         if record.get(key) != here[key]
     ]
     run.go_on(config, overrides)
     return checked, run, notes
+
+
+def check_state(run: Run, overrides: Sequence[str]) -> None:
+    """Refuse to go on beyond the end of a run whose state is gone: it would be made anew."""
+    if not (run.record.is_file() and longer(overrides)) or any(run.state.glob("*.state")):
+        return
+    check_inside(run.folder)
+    if read_record(run).get("status") == "finished":
+        raise SpecError(
+            f"{run.folder} is finished and has no state to go on from",
+            f"{run.state / 'last.state'}, as training left it",
+            f"a new run that begins with its weights: cnntrain … model.init_from={run.folder}",
+        )
 
 
 def longer(overrides: Sequence[str]) -> bool:

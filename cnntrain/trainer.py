@@ -18,8 +18,9 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
+from cnntrain.reading import trained
 from cnntrain.reports import gallery
-from cnntrain.runs import Run, trained
+from cnntrain.runs import Run
 from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
 
@@ -162,6 +163,12 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
             f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
             + (", ".join(init["new"]) or "none")
         )
+        if init.get("unsure"):
+            classes = ", ".join(splits.class_names[:5]) + ", …" * (len(splits.class_names) > 5)
+            progress.note(
+                f"Warning: {', '.join(init['unsure'])} has the weights of {init['from']}, too, "
+                f"which does not say its classes; they mean something if these are {classes}"
+            )
     elif not fitting.starts_learnt() and not any(run.state.glob("*.state")):
         progress.note(
             f"Warning: finetune={spec.finetune.name} freezes layers with random weights; begin "

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -22,13 +23,14 @@ from cnntrain.cluster import cluster_of
 from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files import UNFINISHED, disk_failure
 from cnntrain.plans.batch_size import provisional, settled
-from cnntrain.refusals import explain
-from cnntrain.runs import Run, trained
+from cnntrain.reading import trained
+from cnntrain.runs import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec import Spec, parts_of_one_size
 
-NOT_COPIED = shutil.ignore_patterns("lock", "unfinished*")
+NOT_COPIED = shutil.ignore_patterns("lock", f"{UNFINISHED}*")
 
 
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:
@@ -106,36 +108,42 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         raise
     except (KeyboardInterrupt, Terminated) as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # let it be written down
-        run.say("interrupted")
-        run.finish("interrupted")
-        on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
-        on = "goes on, started for every worker" if shown else on
-        command = shlex.join(["cnntrain", "resume", str(shown or run.folder)])
-        print(f"Interrupted; {command} {on}.", file=sys.stderr)
+        write_down(run, "interrupted", "interrupted")
+        print(f"Interrupted; {going_on(run, shown)}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Failure as error:
-        record_failure(run, error)
+        kind = type(error).__name__
+        first = str(error).partition("\n")[0]
+        write_down(run, f"failed: {error}", "failed", error=first, kind=kind)
         draw(run)
         return 1
     except BaseException as error:
-        if isinstance(error, OSError) and (known := explain(error)):
-            record_failure(run, known)
+        if (why := disk_failure(error)) is not None:
+            line = f"{why} below {run.folder}"
+            write_down(run, f"failed: {line}", "failed", error=line)
+            print(f"Failed: {line}; {going_on(run, shown)}.", file=sys.stderr)
             return 1
-        run.say(traceback.format_exc())
-        run.finish("failed", error=f"{type(error).__name__}: {error}")
+        said = f"{type(error).__name__}: {error}"
+        write_down(run, traceback.format_exc(), "failed", error=said)
         traceback.print_exc()
         if shown is None:
             print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
         return 1
 
 
-def record_failure(run: Run, error: SpecError | Failure) -> None:
-    """Say why a run cannot go on, and write it down as far as the disk lets us."""
-    print(f"Failed: {error}", file=sys.stderr)
+def write_down(run: Run, line: str, status: str, **values: Any) -> None:
+    """Record how a run ended, as far as the disk lets it: one that is full may be the reason."""
     with contextlib.suppress(OSError):
-        run.finish("failed", error=str(error).partition("\n")[0], kind=type(error).__name__)
+        run.finish(status, **values)
     with contextlib.suppress(OSError):
-        run.say(f"failed: {error}")
+        run.say(line)
+
+
+def going_on(run: Run, shown: str | None) -> str:
+    """The command that goes on with a run, and what it will do."""
+    on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
+    on = "goes on, started for every worker" if shown else on
+    return f"{shlex.join(['cnntrain', 'resume', str(shown or run.folder)])} {on}"
 
 
 def draw(run: Run) -> None:

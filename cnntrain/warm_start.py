@@ -6,9 +6,9 @@ that the arrays are read without building the network they came from.
 
 import hashlib
 import io
-import json
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,17 @@ import h5py
 import keras
 import numpy as np
 
+from cnntrain.documents import parse_json
 from cnntrain.errors import SpecError
-from cnntrain.runs import trained
+from cnntrain.files import check_sizes
+from cnntrain.reading import trained
 
+ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds
+# Whatever readers of files that may be anyone's raise.
+UNREADABLE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, EOFError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
 
 # What deeper VGGs take from net A, and no more: section 3.1 of Simonyan & Zisserman 2014.
@@ -47,22 +55,28 @@ def origin(given: Path | str, said: str | None = None) -> Origin:
         config, file = opened(path)
         with file:
             arrays = by_layer(file)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+        network = config.get("config", {})
+        first = normalisation(network.get("layers", []))
+    except UNREADABLE as error:
         raise SpecError(
             f"{path} cannot be read as weights: {error}",
             "a run, a .keras or a .h5 that Keras has written",
         ) from None
-    layers = config.get("config", {}).get("layers", [])
-    first = next((la["config"] for la in layers if la["class_name"] == "Rescaling"), None)
     names = record.get("class_names")
     return Origin(
-        path,
-        said or str(path),
-        arrays,
-        config.get("config", {}).get("name"),
-        tuple(names) if names else None,
-        {key: first[key] for key in ("scale", "offset")} if first else None,
+        path, said or str(path), arrays, network.get("name"), tuple(names) if names else None, first
     )
+
+
+def normalisation(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The constants of the first layer of a saved network that scales its images."""
+    first = next((layer["config"] for layer in layers if layer["class_name"] == "Rescaling"), None)
+    if first is None:
+        return None
+    known = {key: first[key] for key in ("scale", "offset")}
+    for value in known.values():
+        np.asarray(value, np.float64)  # or it is no number: ValueError, TypeError
+    return known
 
 
 def opened(path: Path) -> tuple[dict[str, Any], h5py.File]:
@@ -70,13 +84,33 @@ def opened(path: Path) -> tuple[dict[str, Any], h5py.File]:
     if path.suffix != ".keras":
         return {}, h5py.File(path)
     with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
+        check_sizes(archive)
+        config = parse_json(archive.read("config.json").decode())
         return config, h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+
+
+def check_arrays(file: h5py.File) -> None:
+    """Refuse a file that has its arrays from other files, or says that they are huge."""
+
+    def link(path: str, kind: Any) -> None:
+        if not isinstance(kind, h5py.HardLink):
+            raise ValueError(f"{path} is a link")
+
+    def item(path: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset):
+            if node.external or node.is_virtual:
+                raise ValueError(f"{path} lies in another file")
+            if node.nbytes > ROOM + EXPANSION * node.id.get_storage_size():
+                raise ValueError(f"{path} says that it has {node.nbytes / 2**30:,.0f} GiB")
+
+    file.visititems_links(link)
+    file.visititems(item)
 
 
 def by_layer(file: h5py.File) -> Arrays:
     """The arrays of every layer, however deep it is nested, under its own name."""
     found: Arrays = {}
+    check_arrays(file)
 
     def keras_3(path: str, group: h5py.Group | h5py.Dataset) -> None:
         if path.endswith("vars") and "name" in group.attrs and len(group):
@@ -102,8 +136,8 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
     """Give the layers of `body` the weights of the layers of the same name and shapes.
 
     The head stays new where the classes are known to be others. Returns what the report says:
-    the layers that were loaded, the new ones, and those of the file that were left. Raises
-    SpecError if nothing fits.
+    the layers that were loaded, the new ones, those of the file that were left, and the heads of
+    which nobody knows whether they tell the same classes apart. Raises SpecError if nothing fits.
     """
     weighted = {layer.name: layer for layer in body.layers if layer.weights}
     allowed = set(weighted)
@@ -128,6 +162,7 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
         "loaded": loaded,
         "new": [name for name in weighted if name not in loaded],
         "left": [name for name in origin.arrays if name not in loaded],
+        "unsure": [name for name in body.output_names if name in loaded and not origin.class_names],
     }
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnntrain.documents import damaged
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
 from cnntrain.quiet import quiet
-from cnntrain.reading import damaged, found, read_config, read_record
+from cnntrain.reading import found, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
 from cnntrain.spec import Spec, spec
 
@@ -41,8 +42,10 @@ class Classifier:
             import keras
         try:
             network = keras.models.load_model(self.file, compile=False, safe_mode=True)
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, ImportError) as error:
+        except Exception as error:  # whatever Keras makes of a file that may be anyone's
             raise damaged(self.file, error) from None
+        if network.input_shape != (None, *self.image_shape) or not is_row(network.output_shape):
+            raise damaged(self.file, "it does not take images and give a number for each class")
         units = network.output_shape[-1]
         if units != len(self.class_names) and (units, len(self.class_names)) != (1, 2):
             raise SpecError(
@@ -51,6 +54,11 @@ class Classifier:
                 "a run as training left it",
             )
         return network
+
+
+def is_row(shape: Any) -> bool:
+    """Whether a network puts out a row of numbers (B, units)."""
+    return isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int)
 
 
 def opened(path: str, weights: str | None = None) -> Classifier:

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import re
 import shlex
 import signal
 import sys
@@ -88,7 +89,8 @@ def check(given: Namespace) -> None:
 def place(classifier: Classifier, given: Namespace) -> Path:
     """The path of what is made, which is not there yet; its folder is."""
     name = str(network_config(classifier.file)["config"].get("name", "network"))
-    stem = f"{Path(name).name}_{given.quantize}" if given.quantize else Path(name).name
+    stem = re.sub(r"[^\w-]+", "-", name)[:100].strip("-") or "network"
+    stem = f"{stem}_{given.quantize}" if given.quantize else stem
     suffix = FORMATS[given.format].suffix
     if given.output is None:
         target = classifier.folder / "export" / f"{stem}{suffix}"

@@ -4,14 +4,20 @@ A `.keras` file names classes, and Keras imports and calls them. Those of our ne
 operations and initializers of Keras, so that nothing else is let through. No TensorFlow here.
 """
 
-import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cnntrain.documents import parse_json
 from cnntrain.errors import SpecError
+from cnntrain.files import check_sizes
 
+UNREADABLE = (
+    OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 # The modules that the networks of conf/model name, and what may stand in one of Keras itself.
 MODULES = (
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
@@ -35,18 +41,19 @@ def network_config(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            check_sizes(archive)
+            config = parse_json(archive.read("config.json").decode())
+            unsafe = next((node for node in named(config) if not is_harmless(node)), None)
+    except UNREADABLE as error:
         raise SpecError(
             f"{path} cannot be read as a network: {error}", "a .keras file, as a run leaves it"
         ) from None
-    for node in named(config):
-        if not is_harmless(node):
-            raise SpecError(
-                f"{path} names {node.get('module') or 'no module'}.{node['class_name']}, which may "
-                "run foreign code",
-                "a network of layers and operations of Keras only",
-            )
+    if unsafe is not None:
+        raise SpecError(
+            f"{path} names {unsafe.get('module') or 'no module'}.{unsafe['class_name']}, which may "
+            "run foreign code",
+            "a network of layers and operations of Keras only",
+        )
     return config
 
 
