@@ -25,7 +25,8 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.streams import discard_output, open_streams
 
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
-VERBS = {  # verb -> the module whose `main(words)` does it
+VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
+    "train": "",
     "resume": "resume",
     "report": "reports.report",
     "compare": "reports.compare",
@@ -109,9 +110,9 @@ def run_verb(words: list[str]) -> int:
     """Dispatch the first word that is a verb, wherever it stands; without one, train."""
     before = ["", *words]
     places = [n for n, word in enumerate(words) if word in VERBS and before[n] not in TAKE_VALUES]
-    verb = words.pop(places[0]) if places else None
-    if verb is not None:
-        return import_module(f"cnntrain.{VERBS[verb]}").main(words)
+    verb = words.pop(places[0]) if places else "train"
+    if module := VERBS[verb]:
+        return import_module(f"cnntrain.{module}").main(words)
     parser = arguments()
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--version", action="store_true")

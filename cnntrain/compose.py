@@ -157,7 +157,9 @@ def check_machinery(override: Override) -> None:
     """Refuse settings of Hydra's own that would do nothing here."""
     key, text = override.key_or_group, override.input_line or ""
     known = key == RUN_DIR or OF_A_SWEEP.fullmatch(key)
-    added = override.type is OverrideType.ADD and not key.startswith("hydra.launcher.")
+    added = override.type is OverrideType.ADD and not key.startswith(
+        ("hydra.launcher.", "hydra.sweeper.")
+    )
     if not known or added or override.is_delete():
         raise SpecError(
             f"{text} is not a setting",
