@@ -49,13 +49,14 @@ def user_folder(config_dir: str | None) -> Path | None:
     """The user's own folder of options, or None; SpecError if it is not there."""
     if config_dir is None:
         return None
-    if not config_dir or not Path(config_dir).is_dir():
-        raise SpecError(
-            f"--config-dir is {config_dir or 'empty'}, which is no folder",
-            "a folder with folders such as model/ and dataset/",
-        )
-    check_files(Path(config_dir).absolute())
-    return Path(config_dir)
+    expected = "a folder with folders such as model/ and dataset/"
+    try:
+        if config_dir and (folder := Path(config_dir).expanduser().absolute()).is_dir():
+            check_files(folder)
+            return folder
+    except (RuntimeError, ValueError) as error:  # nobody has this home
+        raise SpecError(f"--config-dir is {config_dir}: {error}", expected) from None
+    raise SpecError(f"--config-dir is {config_dir or 'empty'}, which is no folder", expected)
 
 
 @functools.cache

@@ -5,11 +5,12 @@
 from. Nothing here imports TensorFlow before the request is known to be right.
 """
 
-import os
+import contextlib
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console as RichConsole
@@ -19,10 +20,13 @@ from cnntrain import __version__, catalogue
 from cnntrain.arguments import arguments
 from cnntrain.backends import backend
 from cnntrain.errors import SpecError, nearest
+from cnntrain.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
+from cnntrain.streams import discard_output, open_streams
 
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
-VERBS = {  # verb -> the module whose `main(words)` does it
+VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
+    "train": "",
     "resume": "resume",
     "report": "reports.report",
     "compare": "reports.compare",
@@ -48,9 +52,13 @@ examples:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     words = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     try:
+        check_surroundings(words)
         backend()  # said before any verb loads Keras
-        sys.exit(run_verb(words))
+        code = run_verb(words)
+        sys.stdout.flush()
+        sys.exit(code)
     except SpecError as error:
         say_mistake(error)
         sys.exit(2)
@@ -59,18 +67,52 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
     except Terminated:
         sys.exit(TERMINATED)
+    except SystemExit as ended:  # rich ends the program where nobody reads, with another code
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(UNREAD)
+        raise
     except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(UNREAD)
+    except OSError as error:
+        sys.exit(answer(error, words))
+
+
+def check_surroundings(words: Sequence[str]) -> None:
+    """Refuse words that are no text, and a working directory that is gone."""
+    for word in words:
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            raise SpecError(f"{word!r} is not text in UTF-8", "words and names in UTF-8") from None
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise SpecError(
+            f"the working directory cannot be read: {error.strerror}", "one that is there"
+        ) from None
+
+
+def answer(error: OSError, words: Sequence[str]) -> int:
+    """Answer what the system refuses, if it is an answer, and return the exit code."""
+    known = explain(error, words)
+    if known is None:
+        raise error
+    discard_output()  # which may be what is full
+    if isinstance(known, SpecError):
+        say_mistake(known)
+        return 2
+    print(f"Failed: {known}", file=sys.stderr)
+    return 1
 
 
 def run_verb(words: list[str]) -> int:
     """Dispatch the first word that is a verb, wherever it stands; without one, train."""
     before = ["", *words]
     places = [n for n, word in enumerate(words) if word in VERBS and before[n] not in TAKE_VALUES]
-    verb = words.pop(places[0]) if places else None
-    if verb is not None:
-        return import_module(f"cnntrain.{VERBS[verb]}").main(words)
+    verb = words.pop(places[0]) if places else "train"
+    if module := VERBS[verb]:
+        return import_module(f"cnntrain.{module}").main(words)
     parser = arguments()
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--version", action="store_true")
@@ -160,9 +202,10 @@ def columns(heading: str, words: Iterable[str]) -> list[str]:
 
 
 def say_mistake(error: SpecError) -> None:
-    RichConsole(stderr=True).print(
-        f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False
-    )
+    with contextlib.suppress(OSError):
+        RichConsole(stderr=True).print(
+            f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
 
 
 if __name__ == "__main__":

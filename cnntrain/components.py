@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.knobs import VOCABULARY, Nested, Record, convert_all, setting, show
 
 # The module, or the package with a module for each component, that serves each group.
@@ -84,7 +84,7 @@ def component(group: str, config: Mapping[str, Any], where: str | None = None) -
         close = nearest(name, names(group)) if name else None
         raise SpecError(
             f"{where}.name is {show(name)}",
-            names(group),
+            one_of(names(group), str(name)),
             setting(f"{where}.name", close) if close else None,
         )
     own, shared = knobs_of(group, name), shared_knobs(group)

@@ -5,17 +5,21 @@ our words: given, expected, try.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
@@ -23,10 +27,18 @@ from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.hints import choose_option, option_with, suggest
 from cnntrain.knobs import show
+from cnntrain.overrides import TEXTS, parse, quote_texts, quoted
 
 # The keys that say how a sweep runs; no job's spec knows of them.
-OF_A_SWEEP = re.compile(r"(sweep|hydra\.(sweep|sweeper|launcher)|hydra/(sweeper|launcher))(\..*)?")
+OF_A_SWEEP = re.compile(
+    r"sweep(\..+)?|hydra\.sweep\.dir|hydra/(sweeper|launcher)|hydra\.(sweeper|launcher)\..+"
+)
+RUN_DIR = "hydra.run.dir"
+OF_HYDRA = re.compile(r"hydra\b.*")
+PACKAGE_LINE = re.compile(r"\s*#\s*@package\b")
+MACHINES = ("hydra/sweeper", "hydra/launcher")
 
 
 @dataclass(frozen=True)
@@ -61,20 +73,18 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed
 
 def composed(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
     """Everything, as plain values: of Hydra's own only what is used."""
-    folder = user_folder(config_dir)
     parsed = [parse(text) for text in overrides]
     for override in parsed:
         check(override, config_dir)
-    search = [] if folder is None else [f"hydra.searchpath=['file://{folder.absolute()}']"]
     try:
-        whole = hydra(search + list(overrides))
+        whole = hydra([quote_texts(text) for text in overrides], config_dir)
         ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         plain = OmegaConf.to_container(ours, resolve=True)
         assert isinstance(plain, dict)
         own = {key: used(whole.hydra[key]) for key in ("sweeper", "launcher")}
         own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
     except (HydraException, OmegaConfBaseException) as error:
-        raise retold(error, parsed, search) from None
+        raise retold(error, parsed, config_dir) from None
     return {str(key): value for key, value in plain.items()} | {"hydra": own}
 
 
@@ -99,70 +109,108 @@ def completed(value: Any, known: Mapping[str, Path]) -> Any:
     return parts
 
 
-def hydra(overrides: list[str]) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
-            ConfigStore.instance().repo["hydra"].get(group, {}).clear()
-        whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
+def hydra(overrides: list[str], config_dir: str | None) -> DictConfig:
+    """Hydra's whole configuration, its own settings included."""
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    # Not `initialize_config_dir` and hydra.searchpath: a folder may have any name.
+    Hydra.create_main_hydra2("cnntrain", places(config_dir))
+    for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
+        ConfigStore.instance().repo["hydra"].get(group, {}).clear()
+    whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
     return whole
 
 
-def parse(text: str) -> Override:
-    """Parse one override, or say what an override looks like."""
-    key = text.partition("=")[0]
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException:
-        override = None
-    if override is None or not override.key_or_group:
-        raise SpecError(
-            f"{text!r} cannot be read",
-            "key=value, with a value as YAML writes it",
-            "quotes, if the value has commas, brackets, spaces or letters like é: "
-            f"'{key.strip()}=\"…\"'"
-            if "=" in text
-            else "quotes, if it belongs to the value before it: 'dataset.folder=\"my photos\"'",
-        )
-    return override
-
-
-def quoted(text: str) -> str:
-    """A text as a value of an override, whatever characters it has."""
-    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
-    return f"'{inside}'"
+def places(config_dir: str | None) -> ConfigSearchPath:
+    """Where options are looked for: in `conf/`, and in the user's own folder."""
+    found, folder = create_config_search_path(str(CONF)), user_folder(config_dir)
+    if folder is not None:
+        found.prepend("--config-dir", f"file://{folder}", anchor="schema")  # which Hydra wants last
+    return found
 
 
 def check(override: Override, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
     key, text = override.key_or_group, override.input_line or ""
+    if override.package is not None:
+        group, value = key, text.partition("=")[2]
+        raise SpecError(f"{text} names a package", "key=value", f"{group}={value}")
+    if OF_HYDRA.fullmatch(key):
+        check_machinery(override)
     if override.is_sweep_override():
         if key in LISTS:
             whole = f"'{key}=[{text.partition('=')[2]}]'"
             raise SpecError(f"{text} has no brackets", "one list, in quotes", whole)
+        quotes = shlex.quote(f'{key}="{text.partition("=")[2]}"')
         raise SpecError(
             f"{text} names several values",
             "one value, or -m to sweep over them",
-            f"cnntrain -m {text}",
+            quotes if key in TEXTS else f"cnntrain -m {text}",
         )
     group = key.removesuffix(".name")
-    if group not in CHOICES:
-        return
-    known, value = options(group, config_dir), str(override.get_value_element_as_str())
+    if group in CHOICES:
+        check_choice(override, group, config_dir)
+
+
+def check_machinery(override: Override) -> None:
+    """Refuse settings of Hydra's own that would do nothing here."""
+    key, text = override.key_or_group, override.input_line or ""
+    known = key == RUN_DIR or OF_A_SWEEP.fullmatch(key)
+    added = override.type is OverrideType.ADD and not key.startswith(
+        ("hydra.launcher.", "hydra.sweeper.")
+    )
+    if not known or added or override.is_delete():
+        raise SpecError(
+            f"{text} is not a setting",
+            "hydra.run.dir of a run; hydra.sweep.dir, hydra/launcher, hydra/sweeper and their "
+            "settings of a sweep",
+        )
+
+
+def check_choice(override: Override, group: str, config_dir: str | None) -> None:
+    """Refuse what is no option of a group, or would leave the group without one."""
+    key, text = override.key_or_group, override.input_line or ""
+    known = options(group, config_dir)
     if override.is_delete():
-        raise SpecError(f"{group} is taken out", f"an option of it: {one_of(known)}")
-    close = nearest(Path(value).stem, known)
-    hint = f"{group}={close}" if close else None
+        raise SpecError(f"{group} is taken out", f"an option of it: {few_of(known, '', group)}")
+    value = "" if (meant := override.value()) is None else str(meant)
+    hint = choose_option(group, value, known) if value else None
+    expected = few_of(known, value, group)
     if key != group:
-        raise SpecError(f"{text} would keep another's knobs", f"an option: {one_of(known)}", hint)
+        raise SpecError(f"{text} would keep another's knobs", f"an option: {expected}", hint)
     if override.is_add():
         raise SpecError(f"{text} adds a second option to the group", "one option", hint)
     if value not in known:
-        raise SpecError(f"{group} is {value or show(value)}", known, hint)
-    load(known[value])
+        raise SpecError(f"{group} is {value or show(meant)}", expected, hint)
+    check_option(group, known[value], config_dir)
 
 
-def retold(error: Exception, overrides: list[Override], search: list[str]) -> SpecError:
+def few_of(known: Iterable[str], value: str, group: str) -> str:
+    """The options of a group, or those nearest to `value` and the command that lists all."""
+    text = one_of(known, Path(value).stem)
+    return f"{text}: cnntrain list {group}" if "…" in text else text
+
+
+def check_option(group: str, file: Path, config_dir: str | None) -> None:
+    """Refuse an option's file that cannot be read, or sets what no option may."""
+    option = load(file)
+    if file.is_relative_to(CONF):
+        return
+    if not_its := [key for key in ("hydra", "sweep") if key in option]:
+        raise SpecError(f"{file} sets {not_its[0]}", "what a run is, not where and how it is run")
+    if PACKAGE_LINE.match(file.read_text(encoding="utf-8")) and group != "experiment":
+        raise SpecError(f"{file} begins with # @package", "that line in a recipe only")
+    try:
+        hydra([f"{group}={quoted(file.stem)}"], config_dir)
+    except Exception as error:  # Hydra and OmegaConf raise anything for a file like this
+        raise SpecError(
+            f"{file} cannot be used: {first_line(error)}",
+            "names and values of settings, and options that exist",
+        ) from None
+
+
+def retold(error: Exception, overrides: list[Override], config_dir: str | None) -> SpecError:
     """A refusal by Hydra or OmegaConf, in our words."""
     if isinstance(error, OmegaConfBaseException):
         where = f"{error.full_key}: " if error.full_key else ""
@@ -170,11 +218,11 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
             where + first_line(error), "settings, or oc.env variables, that exist", None
         )
     chosen = [
-        override.input_line or ""
+        quote_texts(override.input_line or "")
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
-    keys = leaves(OmegaConf.to_container(hydra(search + chosen)))
+    keys = leaves(OmegaConf.to_container(hydra(chosen, config_dir)))
     for override in overrides:
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
@@ -182,6 +230,8 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
         if first_line(error) == f"Could not override '{key}'":  # of a list that was given anew
             text = override.input_line
             return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
+        if key in TEXTS and key in first_line(error):
+            return SpecError(f"{override.input_line} names nothing", "a path or a name")
     if isinstance(error.__cause__, ConfigTypeError):
         kind = "a list" if error.__cause__.object_type is list else "settings, each by its name"
         return SpecError(first_line(error).removeprefix("Error merging override "), kind)
@@ -190,43 +240,21 @@ def retold(error: Exception, overrides: list[Override], search: list[str]) -> Sp
 
 def unknown_key(override: Override, keys: list[str]) -> SpecError:
     """Say which keys there are beside the one that is not."""
-    key = override.key_or_group
+    key, hint = override.key_or_group, None
     parent, _, last = key.rpartition(".")
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
     beside = [k for k in beside if k != "hydra"]
-    close = nearest(last, [k.rpartition(".")[2] for k in beside if k not in CHOICES])
-    hint = None
     if not override.is_delete() and "/" not in key:
-        value = override.get_value_element_as_str()
-        if close:
-            hint = f"{parent}.{close}={value}".lstrip(".")
-        elif not parent:
-            hint = group_hint(key, value) or next(
-                (f"{k}={value}" for k in keys if k.endswith(f".{key}") and "hydra." not in k), None
-            )
-        elif option := next((o for o, f in options_of(parent) if last in load(f)), None):
-            hint = f"{group_of(parent)}={option} {key}={value}"
-    return SpecError(
-        f"{key} is not a setting",
-        one_of(beside) if beside else "a setting or a group: see cnntrain --help",
-        hint,
-    )
-
-
-def group_hint(word: str, option: str) -> str | None:
-    """`model=vgg16` for `modle=vgg16`: a group is only suggested for one of its options."""
-    group = nearest(word, CHOICES)
-    return f"{group}={option}" if group and option in options(group) else None
-
-
-def options_of(group: str) -> list[tuple[str, Path]]:
-    known = group in CHOICES or group in ("hydra.sweeper", "hydra.launcher")
-    return list(options(group_of(group)).items()) if known else []
-
-
-def group_of(key: str) -> str:
-    """The group whose option a key belongs to, as the command line has it."""
-    return key.replace("hydra.", "hydra/")
+        value = (override.input_line or "").partition("=")[2]
+        if not parent:
+            hint = suggest(key, value, keys)
+        elif close := nearest(last, [k.rpartition(".")[2] for k in beside if k not in CHOICES]):
+            hint = shlex.quote(f"{parent}.{close}={value}")
+        elif (group := parent.replace("hydra.", "hydra/")) in (*CHOICES, *MACHINES):
+            hint = option_with(group, last, value)
+    expected = one_of(beside, last) if beside else "a setting or a group …"
+    help = ": cnntrain --help" if "…" in expected else ""
+    return SpecError(f"{key} is not a setting", f"{expected}{help}", hint)
 
 
 def leaves(node: Any, prefix: str = "") -> list[str]:

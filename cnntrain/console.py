@@ -3,7 +3,6 @@
 Without a terminal (a pipe, CI) there is no live line. Every line also goes to the run's log.
 """
 
-import contextlib
 import io
 import math
 import time
@@ -18,10 +17,9 @@ from rich.table import Table
 
 from cnntrain.runs import Run
 from cnntrain.spec import Spec
+from cnntrain.streams import unheard
 
 REDRAW_SECONDS = 0.2
-# Nobody reads any more, and rich would end the program; the run goes on.
-UNREAD = (BrokenPipeError, SystemExit)
 
 
 class Console:
@@ -52,7 +50,7 @@ class Console:
     def note(self, line: str) -> None:
         """Print a line, and log it."""
         self.run.say(line)
-        with contextlib.suppress(*UNREAD):
+        with unheard():
             self.terminal.print(escape(line), soft_wrap=True, highlight=False)
 
     def results(self, report: Mapping[str, Any]) -> None:
@@ -61,7 +59,7 @@ class Console:
         text = RichConsole(file=io.StringIO(), width=100)
         text.print(table)
         self.run.say(text.file.getvalue())  # type: ignore[attr-defined]
-        with contextlib.suppress(*UNREAD):
+        with unheard():
             self.terminal.print(table)
 
     def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:

@@ -17,6 +17,7 @@ from cnntrain.caches import bytes_in
 from cnntrain.components import locate
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
+from cnntrain.hints import is_folder
 from cnntrain.inventory import clean_caches, list_sets
 from cnntrain.places import check_places
 from cnntrain.quiet import quiet
@@ -134,6 +135,9 @@ def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
     chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
     close = nearest((bare + chosen)[0], known) if bare + chosen else None
     hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
+    if bare and is_folder(bare[0]):
+        folder = f"dataset.folder={bare[0]}"
+        hint = shlex.join(["cnntrain", "data", verb, "image_folder", folder])
     if not bare:
         raise SpecError("no data set is named", known, hint)
     if bare[0] not in known:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnntrain.cluster import cluster
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Natural, Positive
+from cnntrain.knobs import Count, Natural, Positive, Workers
 
 
 def single() -> None:
@@ -21,7 +21,7 @@ def single() -> None:
 
 
 def mirrored(
-    *, devices: list[Natural] | None, logical_cpus: Count | None
+    *, devices: list[Natural] | None, logical_cpus: Workers | None
 ) -> tf.distribute.Strategy | None:
     """The GPUs of this machine, or the CPU as `logical_cpus` devices.
 

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
+# Of an enumeration in an answer: characters, and the names that a longer one keeps.
+LONGEST, FEW = 170, 9
+
 
 class SpecError(Exception):
     """A mistake in what the user asked for; `cli.py` prints it once and exits with 2.
@@ -60,17 +63,31 @@ class WorkerLost(Failure):
         super().__init__(f"{' and '.join(workers)} {do} not answer\n  try       {hint}")
 
 
-def one_of(names: Iterable[object]) -> str:
-    """`one of A, B, C`, or the one name there is."""
+def one_of(names: Iterable[object], near: str = "") -> str:
+    """`one of A, B, C`, or the one name there is; of very many those that are nearest to `near`."""
     texts = [str(name) for name in names]
-    return texts[0] if len(texts) == 1 else f"one of {', '.join(texts)}"
+    whole = ", ".join(texts)
+    if len(texts) == 1:
+        return whole
+    if len(whole) <= LONGEST:
+        return f"one of {whole}"
+    likely = difflib.get_close_matches(near.lower(), texts, n=FEW, cutoff=0.5)
+    few = [*likely, *(name for name in texts if name not in likely)][:FEW]
+    return f"one of {', '.join(name for name in texts if name in few)}, … ({len(texts)} in all)"
 
 
 def nearest(name: object, names: Iterable[str]) -> str | None:
-    """The name that `name` was most likely meant to be, whatever its capitals, or None."""
+    """The name that `name` was most likely meant to be, whatever its capitals, or None.
+
+    One that goes on behind the word comes first: resnet20_v1 for resnet20, not resnet200.
+    """
     known = {other.lower(): other for other in names}
-    matches = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
-    return known[matches[0]] if matches else None
+    word = str(name).lower()
+    longer = [other for other in known if word and other.startswith(f"{word}_")]
+    if word in known or not longer:
+        matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+        return known[matches[0]] if matches else None
+    return known[min(longer, key=len)]
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ tuples of any length.
 
 import math
 import re
+import shlex
 import types
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -48,24 +49,37 @@ class Nested:
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
 
 
+LARGEST = 2**31 - 1  # number that TensorFlow counts steps, sizes and seeds to
+
+
 def is_duration(value: Any) -> bool:
     """Whether `value` is a number of epochs, or a text like `5%`, `400 steps`, `3 epochs`."""
     if isinstance(value, str):
-        return DURATION.fullmatch(value) is not None
-    return value >= 0
+        match = DURATION.fullmatch(value)
+        return match is not None and float(match[1]) <= LARGEST
+    return 0 <= value <= LARGEST
 
 
-Seed = Annotated[int, Range("a whole number from 0 to 2147483647", lambda v: 0 <= v < 2**31)]
-Count = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)]
-Natural = Annotated[int, Range("a whole number from 0", lambda v: v >= 0)]
+def whole(low: int, high: int) -> Range:
+    """The range of whole numbers from `low` to `high`, both included."""
+    return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
+
+
+Seed = Annotated[int, whole(0, LARGEST)]
+Count = Annotated[int, whole(1, LARGEST)]
+Natural = Annotated[int, whole(0, LARGEST)]
+# What takes a thread, a process or a device of the machine for each.
+Workers = Annotated[int, whole(1, 1024)]
+# Layers, or parts of one, that are built one after another: the deepest published net has 1,202.
+Depth = Annotated[int, whole(1, 2000)]
 Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
 NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
-Pixel = Annotated[int, Range("a whole number from 0 to 255", lambda v: 0 <= v <= 255)]
+Pixel = Annotated[int, whole(0, 255)]
 # A part of the examples: how many, or a share of them.
-Share = Annotated[int, Range("a whole number from 1", lambda v: v >= 1)] | Factor
+Share = Count | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
 Duration = Annotated[
     float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
@@ -73,7 +87,7 @@ Duration = Annotated[
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
 # RandAugment's scale of how strongly images are distorted.
-Strength = Annotated[int, Range("a whole number from 0 to 30", lambda v: 0 <= v <= 30)]
+Strength = Annotated[int, whole(0, 30)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 
@@ -102,8 +116,8 @@ def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> i
     return round(number * steps_per_epoch) if unit.startswith("epoch") else round(number)
 
 
-def describe(annotation: Any) -> str:
-    """What a value must be, in words: `a number above 0, or null`."""
+def describe(annotation: Any, near: str = "") -> str:
+    """What a value must be, in words: `a number above 0, or null`; `near` is what was given."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "null"
@@ -114,7 +128,7 @@ def describe(annotation: Any) -> str:
     if origin is Annotated:
         return args[1].text
     if origin is Literal:
-        return one_of(show(value) for value in args)
+        return one_of((show(value) for value in args), near)
     if origin is list:
         return f"a list, each {describe(args[0])}"
     if origin is dict:
@@ -122,7 +136,7 @@ def describe(annotation: Any) -> str:
     if origin is tuple:
         return f"a list of {len(args)}: {', '.join(describe(arg) for arg in args)}"
     if origin in (types.UnionType, Union):
-        return ", or ".join(describe(arg) for arg in args)
+        return ", or ".join(describe(arg, near) for arg in args)
     return PLAIN[annotation]
 
 
@@ -175,13 +189,15 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         }
     elif fits(value, annotation):
         return float(value) if annotation is float else value
-    raise refusal(value, annotation, where)
+    raise refusal(value, annotation, where, square(value, annotation, where))
 
 
 def fits(value: Any, annotation: Any) -> bool:
     """Whether `value` has a plain type: no bool for an int, no nan or inf for a float."""
     if get_origin(annotation) in (types.UnionType, Union):
         return any(fits(value, arg) for arg in get_args(annotation))
+    if annotation is str:  # no path, and no name, has the character 0
+        return isinstance(value, str) and "\0" not in value
     if annotation is float:
         return type(value) in (int, float) and math.isfinite(value)
     return type(value) is annotation
@@ -197,7 +213,19 @@ def convert_union(value: Any, annotation: Any, where: str) -> Any:
                 return convert(value, alternative, where)
             except SpecError:
                 continue
-    raise refusal(value, annotation, where)
+    hints = (square(value, alternative, where) for alternative in alternatives)
+    raise refusal(value, annotation, where, next((hint for hint in hints if hint), None))
+
+
+def square(value: Any, annotation: Any, where: str) -> str | None:
+    """`'dataset.image_size=[32,32]'` for 32, where a list of equal parts is wanted."""
+    parts = get_args(annotation) if get_origin(annotation) is tuple else ()
+    try:
+        values = [convert(value, part, where) for part in parts]
+    except SpecError:
+        return None
+    whole = ",".join(show(value) for value in values)
+    return shlex.quote(setting(where, f"[{whole}]")) if values else None
 
 
 def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
@@ -246,4 +274,4 @@ def setting(where: str, value: str) -> str:
 
 
 def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:
-    return SpecError(f"{where} is {show(value)}", describe(annotation), hint)
+    return SpecError(f"{where} is {show(value)}", describe(annotation, show(value)), hint)

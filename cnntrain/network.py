@@ -3,7 +3,7 @@
 import gc
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import numpy as np
 from cnntrain.datasets.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
+from cnntrain.plans.room import machine
 from cnntrain.spec import Spec
 from cnntrain.warm_start import Origin, warm_start
 
@@ -40,6 +41,28 @@ class Built:
         return own + [v for v in self.body.variables if all(v is not other for other in own)]
 
 
+def build_empty(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+    """Return the builder's network with shapes but no values in its weights: it takes no memory."""
+    model = spec.model
+    if model.knobs.get("weights"):  # they would be looked for, and fetched
+        model = replace(model, knobs={**model.knobs, "weights": None})
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(spec.precision)
+    with keras.StatelessScope(initialize_variables=False):
+        return model(image_shape, num_classes)
+
+
+def check_size(body: keras.Model) -> None:
+    """Refuse a network whose weights alone are more than the memory of this machine."""
+    count, total = parameters(body)["total"], machine().total
+    if 4 * count > total:
+        raise SpecError(
+            f"the network has {count:,} parameters, which take {4 * count / 2**30:,.1f} GiB of "
+            f"the {total / 2**30:,.1f} GiB of this machine",
+            "a network that fits: cnntrain plan says what each part takes",
+        )
+
+
 def build(
     spec: Spec,
     splits: Splits,
@@ -54,6 +77,7 @@ def build(
     are those of the normalisation of a run that is resumed, whose weights are in its state.
     """
     shared = keras.distribution.distribution()
+    check_size(build_empty(spec, splits.image_shape, len(splits.class_names)))
     keras.utils.clear_session()
     keras.config.set_dtype_policy(spec.precision)  # clearing has reset it, and what follows
     if shared is not None:

@@ -8,9 +8,9 @@ from typing import Any
 from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
-from cnntrain.compose import parse
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside
+from cnntrain.overrides import parse
 from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.reading import paths_of, read_config, read_record
 from cnntrain.runs import Run, environment

@@ -18,6 +18,7 @@ from cnntrain.knobs import (
     Positive,
     Probability,
     Seed,
+    Workers,
     convert,
     describe,
     show,
@@ -70,7 +71,7 @@ class Settings:
     early_stopping: EarlyStopping
     checkpoint: Checkpoint
     deterministic: bool
-    threads: Count | None
+    threads: Workers | None
     log_every: Count
     data_dir: str
     manual_dir: str | None
@@ -156,7 +157,7 @@ def folder(text: str, setting: str) -> Path:
     try:
         path = Path(text).expanduser()
         path.exists()
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, ValueError) as error:
         raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
     return path
 
@@ -177,7 +178,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
         if key not in known:
             close = nearest(key, SETTINGS)
             hint = f"{close}={show(value)}" if close else None
-            raise SpecError(f"{key} is not a setting", one_of(known), hint)
+            raise SpecError(f"{key} is not a setting", one_of(known, key), hint)
     for key, kind in SETTINGS.items():
         if key not in config:
             raise SpecError(f"{key} is missing", describe(kind))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cnntrain import components
-from cnntrain.compose import parse, quoted
+from cnntrain.overrides import parse, quoted
 
 
 def test_spec_cannot_be_changed(spec):

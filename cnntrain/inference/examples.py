@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnntrain.components import Component
-from cnntrain.compose import compose, parse
+from cnntrain.compose import compose
 from cnntrain.data import loaded
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.inference.classifier import Classifier
+from cnntrain.overrides import parse
 from cnntrain.resume import put
 from cnntrain.spec import Spec, spec
 

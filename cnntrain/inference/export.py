@@ -181,14 +181,22 @@ def with_probabilities(network: Any) -> Any:
 
 @contextlib.contextmanager
 def unfinished(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes `target`, once the block is done; else nothing is left."""
+    """A path to write to that becomes `target`, once the block is done; else nothing is left.
+
+    It is a name in the working directory, which this is for the time: converters take the brackets
+    and stars in the names of folders above for patterns.
+    """
     made = [path for path in target.parents if not path.exists()]  # innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished_", dir=target.parent) as folder:
-            draft = Path(folder) / target.name
+        home = target.parent.absolute()
+        with (
+            tempfile.TemporaryDirectory(prefix=".unfinished_", dir=home) as folder,
+            contextlib.chdir(folder),
+        ):
+            draft = Path(f"draft{target.suffix}")
             yield draft
-            draft.rename(target)
+            draft.rename(home / target.name)
     except OSError as error:
         remove(made)
         why = error.strerror or error

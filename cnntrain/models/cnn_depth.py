@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
+from cnntrain.knobs import Count, Depth
 from cnntrain.models.deep import chain
 
 
@@ -18,7 +18,7 @@ def cnn_depth(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    depth: Count,
+    depth: Depth,
     filters: Count,
     pool: Count,
     residual: bool,

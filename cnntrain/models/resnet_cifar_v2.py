@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Probability
+from cnntrain.knobs import Count, Depth, Probability
 from cnntrain.models.deep import chain
 
 FILTERS = [16, 32, 64]
@@ -26,7 +26,7 @@ def resnet_cifar_v2(
     image_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    depth: Count,
+    depth: Depth,
     block: Literal["bottleneck", "basic"],
     width: Count,
     dropout: Probability,

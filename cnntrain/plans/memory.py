@@ -8,13 +8,13 @@ the activations.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import keras
 
 from cnntrain.datasets.store import SMALL
 from cnntrain.finetune import Phase
-from cnntrain.network import cut, freeze
+from cnntrain.network import build_empty, cut, freeze
 from cnntrain.plans.activations import activations
 from cnntrain.plans.outline import Outline
 from cnntrain.spec import Spec
@@ -98,14 +98,9 @@ def draft(spec: Spec, outline: Outline) -> Draft:
 
     Raises SpecError for what the model, its images or the finetuning refuse.
     """
-    model = spec.model
-    if model.knobs.get("weights"):  # they would be looked for, and fetched
-        model = replace(model, knobs={**model.knobs, "weights": None})
     splits = outline.splits
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)
+    body = build_empty(spec, splits.image_shape, len(splits.class_names))
     with keras.StatelessScope(initialize_variables=False):
-        body = model(splits.image_shape, len(splits.class_names))
         images = keras.Input(splits.image_shape, dtype="uint8")
         scaled = keras.layers.Rescaling(1 / 255, dtype="float32", name="normalisation")(images)
         network = keras.Model(images, body(scaled), name=body.name)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from cnntrain.arguments import arguments
 from cnntrain.compose import compose
-from cnntrain.places import check_places
-from cnntrain.plans.batch_size import settled
+from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.quiet import quiet
+from cnntrain.training import check_here
 
 USAGE = """\
 usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]
@@ -35,8 +35,8 @@ def main(words: Sequence[str]) -> int:
 def show(given: Namespace) -> None:
     """Compose, plan, measure if asked, and print."""
     composed = compose(given.overrides, given.config_dir)
+    check_here(provisional(composed.config))
     config, checked, note = settled(composed.config, given.config_dir)
-    check_places(config)
     with quiet():
         from cnntrain.plans import measuring, plan_report
         from cnntrain.plans.planning import planned

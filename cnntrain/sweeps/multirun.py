@@ -4,22 +4,34 @@
 Its sweepers and launchers are not used: see docs/design.md.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from cnntrain.catalogue import CONF, options, user_folder
-from cnntrain.compose import OF_A_SWEEP, composed, first_line, parse
-from cnntrain.errors import SpecError, nearest
+from cnntrain.catalogue import load, options
+from cnntrain.compose import (
+    MACHINES,
+    OF_A_SWEEP,
+    RUN_DIR,
+    check_machinery,
+    composed,
+    first_line,
+    places,
+)
+from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.knobs import show
+from cnntrain.overrides import parse, quote_texts
 
+MOST_JOBS = 10_000
 EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
 
 
@@ -61,6 +73,8 @@ def machinery(overrides: Sequence[str], config_dir: str | None = None) -> Machin
         check(override, config_dir)
     whole = composed(overrides, config_dir)
     ours = whole["hydra"]
+    for group in MACHINES:
+        check_known(group, ours[group.partition("/")[2]])
     if not (folder := ours["sweep"]["dir"]):
         expected = "a directory for the sweep"
         raise SpecError("hydra.sweep.dir is empty", expected, "hydra.sweep.dir=mine")
@@ -69,16 +83,43 @@ def machinery(overrides: Sequence[str], config_dir: str | None = None) -> Machin
 
 def check(override: Override, config_dir: str | None) -> None:
     """Refuse what no sweep has, an option that does not exist, several values."""
-    key = override.key_or_group
-    if key == "hydra.sweep.subdir":
-        raise SpecError(f"{key} is given", "directories that the jobs give their names", None)
+    key, text = override.key_or_group, override.input_line
+    if key == "sweep":
+        raise SpecError(f"{text} is no setting", "its settings, each by its name", "sweep.jobs=2")
+    if key in ("hydra.sweeper.name", "hydra.launcher.name"):
+        group, value = key.removesuffix(".name").replace(".", "/"), override.value()
+        hint = f"{group}={value}" if value in options(group) else None
+        raise SpecError(f"{text} would keep another's knobs", options(group, config_dir), hint)
     if override.is_sweep_override():
         raise SpecError(f"{key} has several values", "one value for the whole sweep")
     if "/" in key:
-        known, value = options(key, config_dir), override.get_value_element_as_str()
+        known, value = options(key, config_dir), override.value()
         if value not in known:
             close = nearest(value, known)
-            raise SpecError(f"{key} is {value}", known, f"{key}={close}" if close else None)
+            raise SpecError(f"{key} is {show(value)}", known, f"{key}={close}" if close else None)
+
+
+def check_known(group: str, values: Mapping[str, Any]) -> None:
+    """Refuse a sweeper or a launcher that is none of ours, and settings that ours does not have."""
+    section, known = group.replace("/", "."), options(group)
+    if (name := values.get("name")) not in known:
+        raise SpecError(f"{section}.name is {show(name)}", known, f"{group}={next(iter(known))}")
+    settings = load(known[name])
+    for key in values:
+        if key not in settings and not name.startswith("submitit"):  # which takes many more
+            beside = [f"{section}.{setting}" for setting in settings if setting != "name"]
+            expected = one_of(beside, key) if beside else f"no settings: {name} has none"
+            raise SpecError(f"{section}.{key} is not a setting", expected)
+
+
+def check_job(text: str) -> None:
+    """Refuse an override of Hydra's own settings, which no job of a sweep has."""
+    override = parse(text)
+    if override.key_or_group == RUN_DIR:
+        hint = text.replace(RUN_DIR, "hydra.sweep.dir", 1)
+        raise SpecError(f"{text} is for a run", "a directory for all jobs of the sweep", hint)
+    if override.key_or_group.startswith("hydra"):
+        check_machinery(override)
 
 
 def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
@@ -90,14 +131,30 @@ def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[s
                 "values to combine, or a search",
                 f"cnntrain -m hydra/sweeper=optuna {override.input_line}",
             )
+    read = parsed(overrides, config_dir)
+    if math.prod(map(count_values, read)) > MOST_JOBS:
+        raise SpecError(f"more than {MOST_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
-        planned = BasicSweeper.split_arguments(parsed(overrides, config_dir), None)[0]
+        planned = BasicSweeper.split_arguments(read, None)[0]
     except HydraException as error:
         raise SpecError(first_line(error), EXAMPLES) from None
     if not planned:
         empty = ", ".join(text for text in overrides if parse(text).is_sweep_override())
         raise SpecError(f"{empty} is no job", "at least one value for each key", EXAMPLES)
     return planned
+
+
+def count_values(override: Override) -> int:
+    """How many values an override has, without making them; SpecError for an endless range."""
+    values = override.value()
+    if not isinstance(values, RangeSweep):
+        return len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
+    start, stop, step = (
+        Decimal(str(number)) for number in (values.start, values.stop, values.step)
+    )
+    if step == 0 or not (start.is_finite() and stop.is_finite() and step.is_finite()):
+        raise SpecError(f"{override.input_line} has no end", "a step other than 0, and numbers")
+    return max(0, math.ceil(min((stop - start) / step, Decimal(MOST_JOBS + 1))))
 
 
 def axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
@@ -117,6 +174,9 @@ def axis(override: Override) -> Axis:
             raise SpecError(f"{override.input_line} is no interval", "two numbers, the lower first"
                             + (", above 0 for a logarithm" if log else ""))  # fmt: skip
         return Axis(key, low=low, high=high, log=log, whole=whole)
+    if override.is_sweep_override() and count_values(override) > MOST_JOBS:
+        raise SpecError(f"{override.input_line} has too many values", f"at most {MOST_JOBS:,}",
+                        f"{key}=interval(LOW,HIGH)")  # fmt: skip
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         numbers = list(sweep.range())
         if len(numbers) > 1:
@@ -134,14 +194,10 @@ def axis(override: Override) -> Axis:
 
 def parsed(overrides: Sequence[str], config_dir: str | None) -> list[Override]:
     """Overrides by Hydra's grammar; glob() finds options of ours and of the user's folder."""
-    folder = user_folder(config_dir)
-    places = create_config_search_path(str(CONF))
-    if folder is not None:
-        places.append("--config-dir", f"file://{folder.absolute()}")
     for text in overrides:
         parse(text)
-    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(places))
-    return parser.parse_overrides(list(overrides))
+    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(places(config_dir)))
+    return parser.parse_overrides([quote_texts(text) for text in overrides])
 
 
 def several(text: str) -> bool:

@@ -17,11 +17,13 @@ from typing import Any, Literal
 from filelock import Timeout
 from rich.console import Console as RichConsole
 
+from cnntrain.catalogue import user_folder
 from cnntrain.components import vocabulary
-from cnntrain.compose import compose, parse
+from cnntrain.compose import compose
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Natural, convert_all
+from cnntrain.knobs import Natural, Workers, convert_all
 from cnntrain.locks import acquire_lock
+from cnntrain.overrides import parse
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
@@ -32,7 +34,7 @@ from cnntrain.sweeps.board import Board
 from cnntrain.sweeps.crew import Crew, Grid, Supply
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep
 from cnntrain.sweeps.launchers import launcher, visible
-from cnntrain.sweeps.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
+from cnntrain.sweeps.multirun import axes, check_job, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.sweeps.plan import check_launcher
 from cnntrain.sweeps.search import Trials, engine, inside, search, space
 from cnntrain.training import check_here
@@ -48,7 +50,7 @@ PARTS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launch
 class Settings:
     """How jobs are run; `conf/config.yaml` says what each does."""
 
-    jobs: Count
+    jobs: Workers
     gpus: Literal["auto"] | list[Natural] | None
     on_error: Literal["continue", "stop"]
     retry_oom: bool
@@ -61,11 +63,13 @@ def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     """
     asked = machinery([text for text in overrides if of_a_sweep(text)], config_dir)
     theirs = [text for text in overrides if not of_a_sweep(text)]
+    for text in theirs:
+        check_job(text)
     fixed, varied = [t for t in theirs if not several(t)], [t for t in theirs if several(t)]
     settings_of(asked.settings)
     plan: dict[str, Any] = {
         "overrides": list(overrides),
-        "flags": ["--config-dir", str(Path(config_dir).absolute())] if config_dir else [],
+        "flags": ["--config-dir", str(user_folder(config_dir))] if config_dir else [],
         "cwd": str(Path.cwd()),
         "sweep": asked.settings,
         "launcher": asked.launcher,

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.compose import quoted
 from cnntrain.errors import Diverged, OutOfMemory
 from cnntrain.files import open_existing, replace
+from cnntrain.overrides import quoted
 from cnntrain.reading import read_config, read_job, read_record
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals

@@ -1,0 +1,100 @@
+"""What a word that is no setting was most likely meant to be, as something that works."""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cnntrain.catalogue import CHOICES, group_of, load, options
+from cnntrain.components import GROUPS
+from cnntrain.errors import nearest
+
+# Our settings and groups, and the words of other programs for them.
+SETTING_WORDS = {
+    "optimizer.learning_rate": "lr",
+    "optimizer.weight_decay": "wd",
+    "optimizer.global_clip_norm": "clip grad_clip",
+    "batch_size": "batch bs mini_batch",
+    "accumulate": "grad_accum gradient_accumulation_steps",
+    "max_steps": "steps iterations iters",
+    "ema_decay": "ema",
+    "early_stopping.patience": "patience",
+    "dataset.valid": "val val_split valid_split validation_split",
+    "dataset.test": "test_split",
+    "dataset.image_size": "size image_size img_size imgsz input_size resolution",
+    "dataset.folder": "folder data_path root",
+    "model.weights": "weights",
+    "model.init_from": "pretrained_from checkpoint_path",
+    "hydra.run.dir": "out output output_dir logdir run_dir save_dir",
+}
+GROUP_WORDS = {
+    "model": "arch architecture net network backbone",
+    "dataset": "data ds",
+    "augmentation": "aug augment transform",
+    "optimizer": "opt optim",
+    "schedule": "sched scheduler lr_schedule lr_scheduler",
+    "initializer": "init",
+    "distribution": "strategy",
+    "tracking": "logger",
+    "experiment": "recipe exp",
+}
+SETTING_OF = {word: key for key, words in SETTING_WORDS.items() for word in words.split()}
+GROUP_OF = {word: group for group, words in GROUP_WORDS.items() for word in words.split()}
+DEVICES = ("device", "devices", "gpu", "gpus")
+
+
+def suggest(key: str, value: str, keys: Sequence[str]) -> str | None:
+    """What `key=value` stands for, if `key` is a bare word and none of the settings `keys`."""
+    if key in DEVICES:
+        return choose_devices(value)
+    if key in GROUP_OF:
+        return choose_option(GROUP_OF[key], value)
+    top = [known for known in keys if "." not in known and known not in (*CHOICES, "hydra")]
+    if known := SETTING_OF.get(key) or nearest(key, top):
+        return set_knob(known, value, keys)
+    if (group := nearest(key, CHOICES)) and (hint := choose_option(group, value)):
+        return hint
+    if known := next((k for k in keys if k.endswith(f".{key}") and "hydra." not in k), None):
+        return set_knob(known, value, keys)
+    hints = (option_with(group, key, value) for group in GROUPS)
+    return group_of(key) or next((hint for hint in hints if hint), None)
+
+
+def set_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
+    """`KEY=value`, with an option that has this knob where the chosen one lacks it."""
+    group, _, knob = key.partition(".")
+    if group in CHOICES and key not in keys:
+        return option_with(group, knob, value)
+    if key == "dataset.image_size" and (size := re.fullmatch(r"(\d+)(?:[x,](\d+))?", value)):
+        value = f"[{size[1]},{size[2] or size[1]}]"
+    return shlex.quote(f"{key}={value}")
+
+
+def option_with(group: str, knob: str, value: str) -> str | None:
+    """`optimizer=sgd optimizer.momentum=0.9`: the first option of a group that has the knob."""
+    chosen = next((option for option, file in options(group).items() if knob in load(file)), None)
+    if chosen is None:
+        return None
+    knob = f"{group.replace('/', '.')}.{knob}={value}"
+    return shlex.join([f"{group}={chosen}", knob])
+
+
+def choose_option(group: str, value: str, known: Iterable[str] | None = None) -> str | None:
+    """`model=vgg16` for `arch=vgg`, and for a data set that is a path a folder of images."""
+    if group == "dataset" and is_folder(value):
+        return shlex.join(["dataset=image_folder", f"dataset.folder={value}"])
+    close = nearest(Path(value).stem, options(group) if known is None else known)
+    return f"{group}={close}" if close else None
+
+
+def is_folder(text: str) -> bool:
+    """Whether a word that should name a data set is the path of one."""
+    return text.startswith(("./", "../", "~", "/")) or "/" in text or Path(text).exists()
+
+
+def choose_devices(value: str) -> str:
+    """The distribution that people mean by `gpus=2`, `gpu=0,1` and `device=cuda`."""
+    numbers = re.findall(r"\d+", value)
+    if len(numbers) > 1 or numbers == ["0"]:
+        return f"distribution=mirrored 'distribution.devices=[{','.join(numbers)}]'"
+    return "distribution=mirrored" if numbers else "distribution=single"

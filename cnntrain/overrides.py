@@ -1,0 +1,99 @@
+"""One override as its author means it: Hydra's grammar, but for paths and names.
+
+Hydra takes `2024` for a number and cannot read `~/photos`, `größe` or `My Photos (2)`. A value of
+one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt that it is one text.
+"""
+
+import re
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString, ValueType
+from hydra.errors import HydraException
+
+from cnntrain.catalogue import CHOICES
+from cnntrain.errors import SpecError
+
+# The settings whose values are paths or names: every knob whose annotation is a plain `str`.
+TEXTS = frozenset((
+    "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
+    "dataset.tfds", "dataset.image_key", "dataset.label_key", "model.init_from", "model.weights",
+    "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
+))  # fmt: skip
+# The settings that are lists of names.
+NAMES = ("dataset.classes",)
+DEEPEST = 30  # brackets within brackets; Hydra's parser and OmegaConf are recursive
+SEVERAL = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
+ESCAPED = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
+
+
+def parse(text: str) -> Override:
+    """Parse one override, or say what an override looks like."""
+    key = text.partition("=")[0]
+    if nesting(text) > DEEPEST:
+        raise SpecError(f"{key} is nested {nesting(text)} deep", f"at most {DEEPEST} brackets deep")
+    override = by_grammar(quote_texts(text))
+    if override is None or not override.key_or_group:
+        raise SpecError(
+            f"{text!r} cannot be read",
+            "key=value, with a value as YAML writes it",
+            "quotes, if the value has commas, brackets, spaces or letters like é: "
+            f"'{key.strip()}=\"…\"'"
+            if "=" in text
+            else "quotes, if it belongs to the value before it: 'dataset.folder=\"my photos\"'",
+        )
+    override.input_line = text
+    return override
+
+
+def by_grammar(text: str) -> Override | None:
+    """An override as Hydra reads it, or None where it cannot."""
+    try:
+        return OverridesParser.create().parse_override(text)
+    except (HydraException, ValueError):  # the latter for a number of more digits than Python reads
+        return None
+
+
+def nesting(text: str) -> int:
+    """How deep the brackets of a text are within each other."""
+    depth = deepest = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def quote_texts(text: str) -> str:
+    """An override in Hydra's grammar, with a value that is a path or a name in quotes."""
+    key, equals, value = text.partition("=")
+    name = key.lstrip("+")
+    if not equals or value[:1] in ("'", '"') or "${" in value or nesting(text) > DEEPEST:
+        return text
+    if name in TEXTS or (name in CHOICES and by_grammar(text) is None):
+        return f"{key}={quote_value(value)}"
+    if name in NAMES and re.fullmatch(r"\[[^][(){}'\"]*\]", value):
+        items = [item.strip() for item in value[1:-1].split(",") if value[1:-1].strip()]
+        return f"{key}=[{','.join(item if item.isdecimal() else quoted(item) for item in items)}]"
+    return text
+
+
+def quote_value(value: str) -> str:
+    """A path or a name, or several between commas, in quotes if Hydra would read it otherwise."""
+    override = by_grammar(f"key={value}")
+    if override is None or override.value_type in SEVERAL:
+        if "," not in value or any(quote in value for quote in "'\""):
+            return value if override is not None else quoted(value)
+        choice = re.fullmatch(r"choice\((.*)\)", value, re.DOTALL)
+        items = (choice[1] if choice else value).split(",")
+        listed = ",".join(quote_value(item.strip()) for item in items)
+        return f"choice({listed})" if choice else listed
+    if override.value_type is not ValueType.ELEMENT or ESCAPED.search(value):
+        return value
+    meant = override.value()
+    plain = meant == value or meant is None or isinstance(meant, list | dict | QuotedString)
+    return value if plain else quoted(value)
+
+
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever characters it has."""
+    inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
+    return f"'{inside}'"
