@@ -108,6 +108,7 @@ class Loop(keras.callbacks.Callback):
         self.patience, self.plateau = self.watches()
         self.signals = Signals()
         self.resumed: State | None = None
+        self.began_with: list[np.ndarray] = []
 
     def watches(self) -> tuple[Monitor, PlateauWatch]:
         """What each phase watches anew: early stopping's patience and the plateau."""
@@ -153,6 +154,11 @@ class Loop(keras.callbacks.Callback):
             assign(self.resumed, self.passing())
         self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
+        self.began_with = self.last_weights() if self.step == self.phase_began else []
+
+    def last_weights(self) -> list[np.ndarray]:
+        """The weights that the loss is nearest to: those of the last layer that trains."""
+        return [v.numpy() for v in self.stage.trainee.trainable_variables[-2:]]
 
     @property
     def ends(self) -> int:
@@ -252,10 +258,20 @@ class Loop(keras.callbacks.Callback):
         if self.model.stop_training:
             self.warn_of_statistics(row)
             self.warn_of_skipped_steps()
+        self.warn_of_standstill()
         self.resumed = None
         self.first_step = self.step
         self.save()
         self.signals.leave()
+
+    def warn_of_standstill(self) -> None:
+        """Say so where the first epoch of a phase has left its last layer exactly as it was."""
+        before, self.began_with = self.began_with, []
+        if before and all(map(np.array_equal, before, self.last_weights())):
+            self.progress.note(
+                "Warning: the epoch has changed no weight of the last layer: the steps are too "
+                "small for float32. Try a larger optimizer.learning_rate."
+            )
 
     def falls(self, row: Row) -> bool:
         """Whether the plateau lowers the rate after this epoch."""
