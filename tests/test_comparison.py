@@ -53,13 +53,19 @@ def comparison(*varied, sort=None):
 
 def test_only_what_differs_is_a_column_and_seeds_are_averaged():
     made = comparison("initializer=zeros,he_normal", "seed=1,2,3")
-    assert made.varied == ["initializer"]  # head_gain differs too: the option brings it
+    assert made.varied == ["initializer"]
     best, worst = made.groups
     assert best.settings == {"initializer": "he_normal"}
     values = [0.53, 0.54, 0.55]
     assert best.mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
     assert best.deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
     assert len(worst.results) == 3
+
+
+def test_knob_that_an_option_brings_along_is_no_column():
+    made = comparison("initializer=orthogonal,he_normal")  # the first has a gain of its own
+    assert "initializer.gain" in made.differences
+    assert made.varied == ["initializer"]
 
 
 def test_knob_that_varies_within_an_option_is_a_column():
