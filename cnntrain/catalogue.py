@@ -1,14 +1,16 @@
 """What there is to choose from: the options of each group, with the first line of each file."""
 
+import contextlib
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich import box
 from rich.table import Table
 
+from cnntrain import documents
 from cnntrain.components import GROUPS, PACKAGE
 from cnntrain.errors import SpecError
 
@@ -52,19 +54,37 @@ def user_folder(config_dir: str | None) -> Path | None:
             f"--config-dir is {config_dir or 'empty'}, which is no folder",
             "a folder with folders such as model/ and dataset/",
         )
+    check_files(Path(config_dir).absolute())
     return Path(config_dir)
+
+
+@functools.cache
+def check_files(folder: Path) -> None:
+    """Refuse a folder with a file of aliases of aliases, which Hydra would write out.
+
+    One option may name others in its `defaults`, so that all are looked at.
+    """
+    files = [file for depth in ("*", "*/*", "*/*/*") for file in folder.glob(f"{depth}.yaml")]
+    for file in files:
+        with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said if chosen
+            text = documents.read_text(file, documents.LARGE) if file.is_file() else ""
+            if "*" in text:
+                try:
+                    documents.parse_yaml(text)
+                except documents.TooMuch as error:
+                    raise SpecError(f"{file}: {error}", "an option, of some settings") from None
 
 
 def load(file: Path) -> dict[str, Any]:
     """Read an option's file, or say what is wrong with it and where."""
     expected = "a mapping in YAML: name, and a value for every knob"
     try:
-        option = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SpecError(f"{file}, line {line}: {error.problem}", expected) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        option = documents.read_yaml(file)
+    except UnicodeDecodeError:
         raise SpecError(f"{file} is not text in UTF-8", expected) from None
+    except ValueError as error:
+        where = "," if str(error).startswith("line ") else ":"
+        raise SpecError(f"{file}{where} {error}", expected) from None
     if not isinstance(option, dict):
         raise SpecError(f"{file} holds no mapping", expected)
     return option
@@ -122,7 +142,7 @@ def year(text: str) -> int | None:
 
 def defaults() -> dict[str, str]:
     """The option that each group has when nothing is said."""
-    listed = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    listed = documents.read_yaml(CONF / "config.yaml")["defaults"]
     chosen = {
         key: value for item in listed if isinstance(item, dict) for key, value in item.items()
     }
@@ -131,7 +151,7 @@ def defaults() -> dict[str, str]:
 
 def settings() -> list[str]:
     """The settings of a run outside the groups."""
-    config = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    config = documents.read_yaml(CONF / "config.yaml")
     return [key for key in config if key not in ("defaults", "hydra", "sweep", *GROUPS)]
 
 

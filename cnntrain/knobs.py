@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
-
+from cnntrain.documents import parse_yaml
 from cnntrain.errors import SpecError, nearest, one_of
 
 
@@ -86,7 +85,10 @@ VOCABULARY = {
 
 SMALLEST = 2**-126  # of the numbers that float32 holds with all their digits
 MISSING = "???"  # how YAML says that the user must give a value
-PLAIN = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+PLAIN = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text",
+    list: "a list", dict: "a mapping",
+}  # fmt: skip
 
 
 def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
@@ -132,8 +134,8 @@ def show(value: Any) -> str:
     if not isinstance(value, str):
         return str(value)
     try:
-        plain = isinstance(yaml.safe_load(value), str)
-    except yaml.YAMLError:
+        plain = isinstance(parse_yaml(value), str)
+    except ValueError:
         plain = False
     return value if plain else repr(value)
 

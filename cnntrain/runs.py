@@ -13,7 +13,6 @@ import contextlib
 import csv
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import shutil
@@ -28,7 +27,18 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from cnntrain.documents import finite, read_mapping
 from cnntrain.errors import SpecError
+from cnntrain.files import (
+    UNFINISHED,
+    check_inside,
+    clear_unfinished,
+    open_existing,
+    replace,
+    replace_by_file,
+    replace_by_path,
+)
+from cnntrain.locks import acquire_lock
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 PACKAGES = (
@@ -65,7 +75,7 @@ class Run:
         try:
             run.made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            if any(path.name not in OF_A_JOB for path in folder.iterdir()):
+            if not all(is_of_a_job(path) for path in folder.iterdir()):
                 raise FileExistsError
             run.state.mkdir()  # whoever makes it has the run
         except FileExistsError:
@@ -75,14 +85,15 @@ class Run:
                 "leave hydra.run.dir out, or name a new one",
             ) from None
         except OSError as error:
-            raise SpecError(
-                f"{folder} cannot be written: {error.strerror}",
-                "a directory that you may write to",
-                "hydra.run.dir=/another/place",
-            ) from error
-        run.hold()
-        run.write_spec(spec, overrides)
-        write_json(run.record, record)  # where it is, all is there that a resume needs
+            remove_empty(run.made)
+            raise unwritable(folder, error) from error
+        try:
+            run.hold()
+            run.write_spec(spec, overrides)
+            write_json(run.record, record)  # where it is, all is there that a resume needs
+        except OSError as error:
+            run.discard()
+            raise unwritable(folder, error) from error
         return run
 
     @classmethod
@@ -94,13 +105,16 @@ class Run:
                 f"{folder} holds no run",
                 "a directory with run.json and spec.yaml, as cnntrain leaves it below outputs/",
             )
+        check_inside(folder)
         run.hold()
+        for left in (folder, run.state):
+            clear_unfinished(left)
         return run
 
     def hold(self) -> None:
         """Keep other processes off the run as long as this one lives."""
         try:
-            self.lock.acquire(blocking=False)
+            acquire_lock(self.lock, 0)
         except Timeout:
             raise SpecError(
                 f"{self.folder} is being trained by another process",
@@ -135,13 +149,11 @@ class Run:
         shutil.rmtree(self.origin, ignore_errors=True)
         for name in ("run.json", "spec.yaml", "train.log", "state/lock"):
             (self.folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a directory that another run is in stays
-            for folder in (self.state, *self.made):
-                folder.rmdir()
+        remove_empty([self.state, *self.made])  # a directory that another run is in stays
 
     def read(self) -> dict[str, Any]:
-        text = self.record.read_text(encoding="utf-8")
-        return json.loads(text) if text else {}
+        """What run.json says; SpecError if it is damaged."""
+        return read_mapping(self.record)
 
     def update(self, **values: Any) -> None:
         """Set values in run.json."""
@@ -155,7 +167,8 @@ class Run:
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Add a row to a CSV file of the run; the first row brings the header."""
-        with (self.folder / name).open("a", newline="", encoding="utf-8") as file:
+        path = self.folder / name
+        with open_existing(path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row.keys())
             if file.tell() == 0:
                 writer.writeheader()
@@ -166,7 +179,7 @@ class Run:
         path = self.folder / name
         if not path.exists():
             return 0
-        with path.open("ab") as file:
+        with open_existing(path, "ab") as file:
             os.fsync(file.fileno())
             return file.tell()
 
@@ -178,7 +191,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """Add a line to train.log."""
-        with self.log.open("a", encoding="utf-8") as file:
+        with open_existing(self.log, "a", encoding="utf-8") as file:
             file.write(line.rstrip() + "\n")
 
     def keep_origin(self, file: Path) -> Path:
@@ -191,44 +204,15 @@ class Run:
             self.origin.mkdir(parents=True, exist_ok=True)
             record = file.parent / "run.json"
             if record.is_file():
-                shutil.copyfile(record, self.origin / "run.json")
-            unfinished = copy.with_name(f"unfinished_{file.name}")
-            shutil.copyfile(file, unfinished)
-            unfinished.replace(copy)
+                replace(self.origin / "run.json", record.read_bytes())
+            with file.open("rb") as content, replace_by_file(copy) as written:
+                shutil.copyfileobj(content, written)
         return copy
 
     def save(self, network: Any, path: Path) -> None:
         """Save a Keras model under its name only once it is whole."""
-        unfinished = path.with_name(f"unfinished_{path.name}")
-        try:
+        with replace_by_path(path) as unfinished:
             network.save(unfinished)
-            with unfinished.open("rb+") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-
-def trained(path: str) -> tuple[Path, dict[str, Any]]:
-    """The file of weights that a run's directory, or a path to a file, stands for; its run.json.
-
-    Raises SpecError for what is neither.
-    """
-    given = Path(path).expanduser()
-    folder = given if given.is_dir() else given.parent
-    record = folder / "run.json"
-    found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    if given.is_dir():
-        given = next(
-            (f for f in (folder / "best.keras", folder / "final.keras") if f.is_file()), given
-        )
-    if not given.is_file() or given.suffix not in (".keras", ".h5"):
-        raise SpecError(
-            f"model.init_from is {path}, which is "
-            + ("no run with weights" if given.is_dir() else "no .keras or .h5 file"),
-            "the directory of a run, or a .keras or .h5 file of weights",
-        )
-    return given, found
 
 
 def what_fills(folder: Path) -> str:
@@ -242,27 +226,24 @@ def write_json(path: Path, value: Any) -> None:
     replace(path, json.dumps(finite(value), indent=2) + "\n")
 
 
-def finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def is_of_a_job(path: Path) -> bool:
+    """Whether a file is one that a sweep keeps in a job's directory, or is just writing there."""
+    return path.name in OF_A_JOB or path.name.startswith(UNFINISHED)
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file whole: a temporary name, flushed to disk, renamed; or else leave nothing."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:  # a full disk
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove directories, innermost first, up to one that is not empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def unwritable(folder: Path, error: OSError) -> SpecError:
+    return SpecError(
+        f"{folder} cannot be written: {error.strerror or error}",
+        "a directory that you may write to, with room",
+        "hydra.run.dir=/another/place",
+    )
 
 
 def now() -> str:

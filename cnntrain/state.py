@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from cnntrain.files import flush_folder, replace_by_file
+
 LAST, PREVIOUS = "last.state", "previous.state"
 DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
 
@@ -37,28 +39,22 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any
     Raises OSError, for a full disk say, with the states as they were.
     """
     folder.mkdir(exist_ok=True)
-    unfinished = folder / "unfinished"
-    try:
-        with unfinished.open("w+b") as file:
-            file.write(b" " * DIGEST_LINE)
-            names = json.dumps(list(arrays))
-            values: dict[str, Any] = {
-                f"array{number}": value for number, value in enumerate(arrays.values())
-            }
-            np.savez(file, names=names, facts=json.dumps(dict(facts)), **values)
-            digest = digest_from(file, DIGEST_LINE)
-            file.seek(0)
-            file.write(digest.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
-    if (folder / LAST).exists():
-        (folder / LAST).replace(folder / PREVIOUS)
-    unfinished.replace(folder / LAST)
-    flush(folder)
+    last = folder / LAST
+    with replace_by_file(last) as file:
+        file.write(b" " * DIGEST_LINE)
+        names = json.dumps(list(arrays))
+        values: dict[str, Any] = {
+            f"array{number}": value for number, value in enumerate(arrays.values())
+        }
+        np.savez(file, names=names, facts=json.dumps(dict(facts)), **values)
+        digest = digest_from(file, DIGEST_LINE)
+        file.seek(0)
+        file.write(digest.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())  # it is whole: what was the last one may give way
+        if last.exists():
+            last.replace(folder / PREVIOUS)
+    flush_folder(folder)
 
 
 def load(folder: Path) -> State | None:
@@ -90,13 +86,3 @@ def digest_from(file: Any, start: int) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def flush(folder: Path) -> None:
-    """Make renames in a folder last through a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -18,8 +18,9 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
+from cnntrain.reading import trained
 from cnntrain.reports import gallery
-from cnntrain.runs import Run, trained
+from cnntrain.runs import Run
 from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
 

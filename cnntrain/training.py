@@ -21,12 +21,14 @@ from cnntrain.cluster import cluster_of
 from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files import UNFINISHED
 from cnntrain.plans.batch_size import provisional, settled
-from cnntrain.runs import Run, trained
+from cnntrain.reading import trained
+from cnntrain.runs import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec import Spec, parts_of_one_size
 
-NOT_COPIED = shutil.ignore_patterns("lock", "unfinished*")
+NOT_COPIED = shutil.ignore_patterns("lock", f"{UNFINISHED}*")
 
 
 def train(overrides: Sequence[str], config_dir: str | None, show_only: str | None = None) -> int:

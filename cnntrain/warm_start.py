@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from cnntrain.errors import SpecError
-from cnntrain.runs import trained
+from cnntrain.reading import trained
 
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
 

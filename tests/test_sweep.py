@@ -324,7 +324,9 @@ def test_gpu_that_is_not_there_is_refused_where_it_is_known(monkeypatch):
 def test_sweep_that_runs_is_not_run_twice(tmp_path):
     from cnntrain.sweeps.jobs import Sweep
 
-    plan = {"overrides": [], "varied": ["seed"]}
+    plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": str(tmp_path),
+            "sweep": {"jobs": 1}, "launcher": {"name": "local"}, "sweeper": {"name": "basic"},
+            "monitor": "valid.accuracy"}  # fmt: skip
     begun = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"]])
     with pytest.raises(SpecError, match="is being run by another process"):
         Sweep.reopen(begun.folder)

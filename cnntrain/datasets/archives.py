@@ -8,6 +8,7 @@ import hashlib
 import json
 import lzma
 import os
+import secrets
 import shutil
 import tarfile
 import zipfile
@@ -22,6 +23,7 @@ from cnntrain.datasets.folders import of_folder, opened
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
+from cnntrain.files import replace
 
 ORIGIN = "origin.json"  # what a folder was unpacked from
 INCOMPLETE = "incomplete."  # before the name of a folder that is being written
@@ -126,15 +128,16 @@ def md5(path: Path, collection: Collection) -> str:
 def unpack(path: Path, collection: Collection, home: Path) -> Path:
     """Write the files of an archive into a folder in `home`, which is there when it is complete."""
     key = md5(path, collection)
-    folder, part = home / key[:12], home / f"{INCOMPLETE}{key[:12]}"
+    folder, part = home / key[:12], home / f"{INCOMPLETE}{secrets.token_hex(8)}"
     for left in [folder, *home.glob(f"{INCOMPLETE}*")]:
         shutil.rmtree(left, ignore_errors=True)
     try:
+        part.mkdir(parents=True)  # now, and under a name that nobody can have linked elsewhere
         names = list(written(path, collection, part))
         if what := collection.lacks(names):
             raise SpecError(f"{path} {what}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
-        (part / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+        replace(part / ORIGIN, json.dumps(origin))
         os.sync()  # the photos, before their folder has its name
         return part.rename(folder)
     except DAMAGE as error:
@@ -154,7 +157,8 @@ def written(path: Path, collection: Collection, part: Path) -> Iterator[str]:
             if target.exists():
                 raise SpecError(f"{path} has two files {name}", "one of each name")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(read())
+            with target.open("xb") as out:
+                out.write(read())
             yield name
 
 

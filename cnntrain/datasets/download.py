@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from cnntrain.datasets.waiting import received
 from cnntrain.errors import SpecError
+from cnntrain.files import open_existing
 
 DOWNLOADS = "downloads"  # the folder in data_dir that archives go to, as with TFDS
 TIMEOUT = (3, 30)  # seconds to connect, and between two blocks
@@ -110,7 +111,9 @@ def receive(archive: Archive, part: Path) -> None:
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
             had = 0  # a server that does not know ranges sends all
-        with part.open("ab" if had else "wb") as file:
+        if not had:
+            part.unlink(missing_ok=True)
+        with open_existing(part, "ab") as file:
             blocks = response.iter_content(BLOCK)
             for block in received(blocks, had, archive.size, archive.name):
                 file.write(block)

@@ -13,6 +13,7 @@ from cnntrain.datasets.archives import Collection, unpacked
 from cnntrain.datasets.download import DOWNLOADS, Archive, given
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError
+from cnntrain.files import replace
 
 # In the order of the photos.
 CLASSES = (
@@ -61,9 +62,7 @@ def splits(data_dir: Path, manual_dir: Path | None) -> Path | None:
     for folder in (home, manual_dir, data_dir / DOWNLOADS / COLLECTION.name):
         if file := given(SPLITS, folder):
             if folder == manual_dir and os.access(home, os.W_OK):
-                part = home / f"{SPLITS.name}.{os.getpid()}"
-                part.write_bytes(file.read_bytes())
-                part.rename(home / SPLITS.name)
+                replace(home / SPLITS.name, file.read_bytes())
             return file
     return None
 

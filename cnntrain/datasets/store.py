@@ -24,6 +24,7 @@ from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
+from cnntrain.files import UNFINISHED, replace, replace_by_file
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
@@ -95,24 +96,18 @@ def on_disk(
 
 def write(photos: Photos, known: Known, frame: Frame, home: Path) -> None:
     """Decode all photos into `home`, to the disk, or leave nothing."""
-    part, broken = home / "pixels.part", dict[int, str]()
+    broken = dict[int, str]()
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), *frame.shape)}
     try:
         check_disk(photos, frame, home)
-        with part.open("wb") as file:
+        with replace_by_file(home / "pixels.npy") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for images, reasons in decoded(photos, known, frame):
                 file.write(images.data)
                 broken |= reasons
-            file.flush()
-            os.fsync(file.fileno())
-        note(home, broken)
-        part.rename(home / "pixels.npy")
+            note(home, broken)
     except OSError as error:
         raise no_room(photos, frame, home, error.strerror) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def checked(photos: Photos, known: Known, folder: Path) -> dict[int, str]:
@@ -143,15 +138,7 @@ def ready(home: Path, size: int) -> bool:
 
 
 def note(home: Path, broken: dict[int, str]) -> None:
-    part = home / f"broken.{os.getpid()}.part"
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            json.dump({str(row): why for row, why in broken.items()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(home / "broken.json")
-    finally:
-        part.unlink(missing_ok=True)
+    replace(home / "broken.json", json.dumps({str(row): why for row, why in broken.items()}))
 
 
 def noted(home: Path) -> dict[int, str]:
@@ -161,7 +148,7 @@ def noted(home: Path) -> dict[int, str]:
 
 def clear(folder: Path) -> None:
     """Remove what processes that were killed have left unfinished."""
-    for part in folder.glob("*/*.part"):
+    for part in (*folder.glob(f"*/{UNFINISHED}*"), *folder.glob("*/*.part")):  # of older versions
         with contextlib.suppress(OSError, Timeout), FileLock(part.parent / ".lock", timeout=0):
             part.unlink()
 

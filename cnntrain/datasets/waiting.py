@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from cnntrain.errors import SpecError
+from cnntrain.locks import acquire_lock
 
 Part = TypeVar("Part", bound=Sized)
 
@@ -56,10 +57,10 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:
-            lock.acquire(timeout=0)
+            acquire_lock(lock, 0)
         except Timeout:
             print(f"Another process prepares {what}: waiting for it.", file=sys.stderr, flush=True)
-            lock.acquire()
+            acquire_lock(lock, -1)
     except OSError as error:
         raise SpecError(
             f"{what} cannot be prepared in {folder}: {error.strerror}",

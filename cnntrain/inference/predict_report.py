@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.files import spreadsheet_safe
 from cnntrain.inference.predicting import Prediction
 
 WIDTH = 100
@@ -58,7 +59,8 @@ def as_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) ->
         whole += prediction.broken is None
         cells = [part for pair in ranked(prediction, class_names, top) for part in pair]
         cells += [""] * (len(columns) - len(cells))
-        writer.writerow([prediction.name, prediction.broken or "", *cells])
+        row = [prediction.name, prediction.broken or "", *cells]
+        writer.writerow(map(spreadsheet_safe, row))
         sys.stdout.flush()
     return whole
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnntrain.errors import SpecError
+from cnntrain.files import unfinished_name
 from cnntrain.spec import folder
 
 # All that is ever written there, so that nothing else is ever replaced.
@@ -47,9 +48,7 @@ class Folder:
     def writing(self) -> Iterator[Path]:
         """Give a folder to write into, which takes its place once all is written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new, old = (self.path.with_name(f".{self.path.name}.{end}") for end in ("new", "old"))
-        for rest in (new, old):  # of a process that was killed
-            shutil.rmtree(rest, ignore_errors=True)
+        new, old = (unfinished_name(self.path) for _ in range(2))
         new.mkdir()
         try:
             yield new

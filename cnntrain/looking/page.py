@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cnntrain.files import replace_by_file
 from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.sections import Section, Tile
 from cnntrain.reports import figures, webpage
@@ -28,7 +29,8 @@ def write(
     for section in sections:
         figures.save(drawn(section), folder / f"{section.key}.png")
     misread = sections[-1].rows[0].tiles[-1].image
-    Image.fromarray(squeezed(misread)).save(folder / "misread.png")
+    with replace_by_file(folder / "misread.png") as out:
+        Image.fromarray(squeezed(misread)).save(out, "png")
 
 
 def context(

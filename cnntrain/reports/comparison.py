@@ -12,6 +12,7 @@ from typing import Any
 
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest
+from cnntrain.files import spreadsheet_safe
 from cnntrain.reports.results import Result
 from cnntrain.spec import WITHOUT_EFFECT
 
@@ -141,9 +142,9 @@ class Comparison:
     def as_csv(self) -> str:
         """The rows of the runs as CSV."""
         rows, out = self.rows(), io.StringIO()
-        writer = csv.DictWriter(out, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(map(spreadsheet_safe, rows[0]))
+        writer.writerows([cell(value) for value in row.values()] for row in rows)
         return out.getvalue()
 
 
@@ -193,7 +194,9 @@ def text(value: Any) -> str:
 
 
 def cell(value: Any) -> Any:
-    return "" if value is None else text(value) if isinstance(value, list | dict) else value
+    """A value as a cell of CSV, which no spreadsheet runs."""
+    shown = text(value) if isinstance(value, list | dict) else value
+    return "" if value is None else spreadsheet_safe(shown)
 
 
 def distinct(values: Iterable[Any]) -> list[str]:

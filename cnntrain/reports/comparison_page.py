@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cnntrain import runs
+from cnntrain.files import replace
 from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, text
 from cnntrain.reports.results import Result
+from cnntrain.runs import write_json
 
 
 def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:
     """Write STEM.csv, STEM.json and STEM.html into a folder."""
-    runs.replace(folder / f"{stem}.csv", comparison.as_csv())
-    runs.write_json(folder / f"{stem}.json", comparison.as_json())
+    replace(folder / f"{stem}.csv", comparison.as_csv())
+    write_json(folder / f"{stem}.json", comparison.as_json())
     shown = context(comparison, folder, title, again)
     webpage.write(folder / f"{stem}.html", "comparison.html.j2", shown)
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnntrain.contact_sheet import Tile, contact_sheet
+from cnntrain.files import replace_by_file
 from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import Scores
 
@@ -49,7 +50,8 @@ def write(
 
 
 def sheet(blocks: Sequence[Sequence[Tile]], stem: str, folder: Path, across: int = ACROSS) -> None:
-    contact_sheet([stem], blocks, across).save(folder / f"{stem}.png")
+    with replace_by_file(folder / f"{stem}.png") as out:
+        contact_sheet([stem], blocks, across).save(out, "png")
 
 
 def tile(shown: Mapping[str, Any]) -> Tile:
@@ -65,7 +67,8 @@ def as_images(kernels: np.ndarray) -> list[np.ndarray]:
 
 
 def save(figure: Figure, file: Path) -> None:
-    figure.savefig(file, dpi=DPI, facecolor="white")
+    with replace_by_file(file) as out:
+        figure.savefig(out, format="png", dpi=DPI, facecolor="white")
 
 
 def curves(result: Result, phases: Sequence[int]) -> Figure:

@@ -7,7 +7,6 @@ pictures.npz     some of these images, those most confidently mistaken, what aug
 network.json     the layers and what they cost
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 from cnntrain import runs
 from cnntrain.anatomy import anatomy, evaluated, totals
 from cnntrain.datasets.source import Examples, Splits
+from cnntrain.files import replace_by_file
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs import Run
@@ -129,9 +129,5 @@ def small(images: np.ndarray) -> np.ndarray:
 
 def save(file: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz file whole; it holds no objects, so that reading it runs nothing."""
-    temporary = file.with_name(f"{file.name}.tmp")
-    with temporary.open("wb") as out:
+    with replace_by_file(file) as out:
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)

@@ -4,10 +4,7 @@ Nothing here needs TensorFlow or the data. What is named is read strictly (SpecE
 a sweep is read as far as it goes, because a damaged job must not hide the others.
 """
 
-import contextlib
-import csv
 import functools
-import json
 import math
 import re
 import socket
@@ -17,16 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from cnntrain import catalogue
 from cnntrain.components import GROUPS
+from cnntrain.documents import damaged, parse_yaml, read_json
 from cnntrain.errors import SpecError
-from cnntrain.reading import found, mapping, read_config, read_record
+from cnntrain.files import check_entry
+from cnntrain.reading import (
+    HISTORY,
+    JOB,
+    Row,
+    found,
+    read_config,
+    read_job,
+    read_record,
+    read_report,
+    read_table,
+    shaped,
+)
 from cnntrain.runs import Run
 from cnntrain.spec import flat
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,10 @@ def read(folder: Path) -> Result:
     """Return the run in a directory, or raise SpecError: it is none, is newer, or is damaged."""
     run = Run(found(str(folder)))
     record, config = read_record(run), read_config(run)
-    report = mapping(run.report) if run.report.is_file() else {}
+    report = read_report(run)
     tests = report.get("test", {})
     status, reason = ended(record)
-    history = table(folder / "history.csv")
+    history = read_table(folder / "history.csv", HISTORY)
     return Result(
         folder,
         status,
@@ -110,27 +117,14 @@ def ended(record: Mapping[str, Any]) -> tuple[str, str]:
     """How a run ended, and why; a process that died without a word was killed."""
     status = str(record.get("status", "unreadable"))
     here = record.get("host") == socket.gethostname()
-    if status == "running" and here and not psutil.pid_exists(int(record.get("pid", 0))):
+    if status == "running" and here and not is_alive(record.get("pid", 0)):
         return "killed", "its process is gone"
-    return status, str(record.get("error") or "")
+    return status, record.get("error", "")
 
 
-def table(file: Path) -> list[Row]:
-    """The rows of a CSV file of numbers; one that a crash cut short is left out."""
-    if not file.is_file():
-        return []
-    rows = []
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
-        for row in csv.DictReader(lines):
-            with contextlib.suppress(ValueError):
-                if None not in row.values():
-                    rows.append({key: number(value) for key, value in row.items()})
-    return rows
-
-
-def number(written: str) -> float:
-    """A number as it was written: whole ones stay whole."""
-    return int(written) if written.isdecimal() else float(written)
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; no system has one of a number of 100 digits."""
+    return pid < 2**31 and psutil.pid_exists(pid)
 
 
 def seconds(report: Mapping[str, Any], history: Sequence[Row]) -> float | None:
@@ -185,15 +179,40 @@ def is_sweep(folder: Path) -> bool:
 
 def of_sweep(folder: Path) -> list[Result]:
     """The jobs of a sweep in their order, those that failed, wait or are damaged among them."""
-    jobs = {path: job_of(path) for path in sorted(folder.iterdir(), key=place) if is_job(path)}
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        for listed in json.loads((folder / "jobs.json").read_text(encoding="utf-8")):
-            jobs.setdefault(folder / listed["folder"], listed)
-    return [lenient(path, job) for path, job in jobs.items()]
+    jobs = [path for path in sorted(folder.iterdir(), key=place) if is_job(path)]
+    results = [lenient(path, job_of(path)) for path in jobs]
+    try:
+        planned = planned_jobs(folder)
+    except SpecError as error:
+        return [*results, Result(folder / "jobs.json", "unreadable", error.given, whole=False)]
+    others = {folder / job["folder"]: job for job in planned}
+    return results + [lenient(path, job) for path, job in others.items() if path not in jobs]
+
+
+def planned_jobs(folder: Path) -> list[dict[str, Any]]:
+    """What jobs.json says of each job; SpecError if it is damaged, or names other directories."""
+    file = folder / "jobs.json"
+    if not file.is_file():
+        return []
+    try:
+        check_entry(file, folder.resolve())
+        listed = read_json(file)
+    except (OSError, ValueError) as error:
+        raise damaged(file, error) from None
+    if not isinstance(listed, list) or not all(isinstance(job, dict) for job in listed):
+        raise damaged(file, "it is no list of jobs")
+    jobs = [shaped(file, job, JOB | {"folder": str}) for job in listed]
+    for job in jobs:
+        if Path(job.get("folder", "")).name != job.get("folder") or job["folder"] == "..":
+            raise damaged(file, f"it names a job in {job.get('folder')}")
+    return jobs
 
 
 def is_job(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("run.json", "job.json"))
+    try:
+        return any((folder / name).is_file() for name in ("run.json", "job.json"))
+    except OSError:  # one that may not be entered is a row, too
+        return True
 
 
 def place(folder: Path) -> tuple[float, str]:
@@ -205,33 +224,39 @@ def place(folder: Path) -> tuple[float, str]:
 def job_of(folder: Path) -> dict[str, Any]:
     """What the sweep wrote down of a job: its overrides, how it stands, and why."""
     try:
-        return mapping(folder / "job.json")
-    except SpecError:
-        return {}
+        return read_job(folder)
+    except SpecError as error:
+        return {"reason": error.given}
 
 
 def lenient(folder: Path, job: Mapping[str, Any]) -> Result:
     """The run of a job, or why there is none; the sweep knows of ends that a run cannot record."""
-    status, reason = job.get("status"), str(job.get("reason") or "")
+    status, reason = job.get("status"), job.get("reason", "")
     try:
         result = read(folder)
-    except SpecError as error:
+    except (SpecError, OSError) as error:
         given = dict(map(override, job.get("overrides", [])))
-        began = Run(folder).record.is_file()
-        if began or not status:
-            status, reason = "unreadable", error.given
+        if not status or has_begun(folder):
+            status, reason = "unreadable", getattr(error, "given", str(error))
         return Result(folder, status, reason, given, whole=False)
     if status in (None, "running", "waiting") or result.status == "finished":
         return result
     return replace(result, status=status, reason=reason or result.reason)
 
 
+def has_begun(folder: Path) -> bool:
+    try:
+        return Run(folder).record.is_file()
+    except OSError:
+        return True
+
+
 def override(word: str) -> tuple[str, Any]:
     """The key and the value of an override of one value."""
     key, _, value = word.partition("=")
     try:
-        return key.lstrip("+"), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.lstrip("+"), parse_yaml(value)
+    except ValueError:
         return key.lstrip("+"), value
 
 

@@ -3,11 +3,9 @@
 What a run has not left yet, or an old one never did, is left out of the page.
 """
 
-import contextlib
 import io
+import math
 import shlex
-import zipfile
-import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +14,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnntrain.reading import mapping
+from cnntrain.documents import LARGE, SMALL, read_text
+from cnntrain.reading import (
+    STEPS,
+    odd_pictures,
+    odd_predictions,
+    read_arrays,
+    read_network,
+    read_record,
+    read_report,
+    read_table,
+)
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.comparison_tables import ABSENT, duration
 from cnntrain.reports.network_diagram import diagram
-from cnntrain.reports.results import Result, ending, read, table
+from cnntrain.reports.results import Result, ending, read
 from cnntrain.reports.scoring import scores
 from cnntrain.runs import Run
 
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
 PARTS = {
     "data": "reading the data", "build": "building the network", "train": "training",
@@ -51,22 +58,22 @@ class Left:
     """The files of a run beside its history."""
 
     def __init__(self, run: Run):
-        self.record = mapping(run.record)
-        self.report = mapping(run.report) if run.report.is_file() else {}
-        network = run.folder / "network.json"
-        self.network = mapping(network) if network.is_file() else None
-        self.predictions = arrays(run.folder / "predictions.npz")
-        self.pictures = arrays(run.folder / "pictures.npz")
-        self.steps = table(run.folder / "steps.csv")
-        self.names: list[str] = self.record.get("class_names") or []
+        self.record, self.report = read_record(run), read_report(run)
+        self.network = read_network(run.folder)
+        self.steps = read_table(run.folder / "steps.csv", STEPS)
+        self.names: list[str] = self.record.get("class_names", [])
+        files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
+        (self.predictions, why), (self.pictures, too) = map(read_arrays, files)
+        why = why or odd_predictions(self.predictions, len(self.names))
+        too = too or odd_pictures(self.pictures, self.predictions, len(self.names))
+        self.predictions = {} if why else self.predictions
+        self.pictures = {} if too else self.pictures
+        self.notes = [
+            f"Warning: {file.name} is damaged and left out: {reason}"
+            for file, reason in zip(files, (why, too), strict=True)
+            if reason
+        ]
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
-
-
-def arrays(file: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; none if it is not there or damaged."""
-    with contextlib.suppress(*UNREADABLE), np.load(file, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
-    return {}
 
 
 def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
         "command": command(left.record),
         "numbers": headline(result, left),
         "weights": weights(left.report),
-        "warnings": warnings(run),
+        "warnings": [*warnings(run), *left.notes],
         "curves": curves(result, left),
         "scores": marked,
         "confusion": charts.confusion(marked.confusion, left.names) if marked else None,
@@ -93,7 +100,7 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
         "filters": filters(left.pictures.get("filters")),
         "network": left.network,
         "diagram": diagram(left.network["layers"]) if left.network else None,
-        "spec": run.spec.read_text(encoding="utf-8"),
+        "spec": read_text(run.spec, SMALL),
         "environment": environment(left.record),
         "throughput": throughput(result, left),
     }
@@ -114,7 +121,8 @@ def lead(result: Result, left: Left) -> str:
     """What was trained on what, how far, and how it ended, in two sentences."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
-    far = f"{epochs:,}" if planned in (epochs, None) else f"{epochs:,} of {planned:,}"
+    ends = planned == epochs or not isinstance(planned, int)
+    far = f"{epochs:,}" if ends else f"{epochs:,} of {planned:,}"
     far += " epoch" if planned == 1 else " epochs"
     took = "" if result.seconds is None else f" in {duration(result.seconds)}"
     device = left.record.get("device", {}).get("kind")
@@ -133,9 +141,10 @@ def headline(result: Result, left: Left) -> list[dict[str, str]]:
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', ABSENT)}")):
         if f"{part}.accuracy" in numbers:
-            loss = f"{what}, loss {numbers[f'{part}.loss']:.4f}"
+            loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
             found.append(tile(f"{part} accuracy", percent(numbers[f"{part}.accuracy"]), loss))
-    if counts := report.get("parameters"):
+    counts = report.get("parameters", {})
+    if {"total", "trainable"} <= counts.keys():
         trained = counts["trainable"]
         small = "" if trained == counts["total"] else f"{trained:,} trainable"
         found.append(tile("parameters", f"{counts['total']:,}", small))
@@ -166,7 +175,8 @@ def weights(report: Mapping[str, Any]) -> list[list[str]]:
     for key, name in names.items():
         if key in report.get("test", {}):
             parts = [report.get("valid", {}).get(key), report["test"][key]]
-            cells = [f"{p[k]:.4f}" if p else ABSENT for p in parts for k in ("loss", "accuracy")]
+            kinds = ("loss", "accuracy")
+            cells = [f"{p[k]:.4f}" if p and k in p else ABSENT for p in parts for k in kinds]
             rows.append([name, *cells])
     return rows
 
@@ -175,7 +185,8 @@ def warnings(run: Run) -> list[str]:
     """What the run was warned of."""
     if not run.log.is_file():
         return []
-    lines = run.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    with run.log.open(encoding="utf-8", errors="replace") as log:
+        lines = log.read(LARGE).splitlines()
     return list(dict.fromkeys(line for line in lines if line.startswith("Warning: ")))
 
 
@@ -265,8 +276,8 @@ def data_uri(image: np.ndarray, exact: bool = False) -> str:
 
 def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the numbers depend on beside the spec."""
-    device, git = record.get("device", {}), record.get("git")
-    changed = ", with changes" if git and git.get("dirty") else ""
+    device, git = record.get("device", {}), record.get("git", {})
+    changed = ", with changes" if git.get("dirty") else ""
     rows = [
         ("began", record.get("started")),
         ("ended", record.get("ended")),
@@ -275,7 +286,7 @@ def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("threads", device.get("threads")),
         ("platform", record.get("platform")),
         *record.get("versions", {}).items(),
-        ("git commit", f"{git['commit']}{changed}" if git else None),
+        ("git commit", f"{git['commit']}{changed}" if "commit" in git else None),
         ("spec", record.get("spec_hash")),
         ("images", record.get("data", {}).get("fingerprint")),
     ]

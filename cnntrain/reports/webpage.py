@@ -15,7 +15,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from cnntrain import __version__
-from cnntrain.runs import replace
+from cnntrain.files import replace
 
 PAGES = files("cnntrain.reports") / "pages"
 

@@ -1,6 +1,5 @@
 """How the jobs of a sweep stand: a live table, or, without a terminal, a line at each turn."""
 
-import csv
 import math
 import textwrap
 import time
@@ -14,8 +13,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.errors import SpecError
+from cnntrain.reading import Row, read_record, read_table
 from cnntrain.runs import Run
-from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best, read_json
+from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
 
 REDRAW_SECONDS = 0.5
 STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
@@ -141,28 +142,34 @@ def look(job: Job, monitor: str) -> Look:
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":
         return Look(status, reason)
-    planned = read_json(run.record).get("planned")
-    rows = history(run)
-    values = [float(row[monitor]) for row in rows if row.get(monitor)]
-    values = [value for value in values if math.isfinite(value)]
+    planned, rows = planned_steps(run), history(run)
+    values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
     sign = max if monitor.endswith("accuracy") else min
     found = best(job) if status == "finished" else sign(values, default=None)
     if planned is None:
         return Look(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
-    done = int(rows[-1]["step"]) if rows else 0
+    done = int(rows[-1].get("step", 0)) if rows else 0
     left = None
     if status == "running" and done:
-        left = sum(float(row["seconds"]) for row in rows) / done * (steps - done)
+        left = sum(row.get("seconds", 0) for row in rows) / done * (steps - done)
     return Look(status, reason, f"{-(-done // per_epoch)}/{-(-steps // per_epoch)}", found, left)
 
 
-def history(run: Run) -> list[dict[str, str]]:
-    """The rows of history.csv that are whole."""
+def planned_steps(run: Run) -> dict[str, int] | None:
+    """The steps of a run and of its epochs, as run.json has them; None before it knows."""
     try:
-        with (run.folder / "history.csv").open(newline="", encoding="utf-8") as file:
-            return [row for row in csv.DictReader(file) if None not in row.values()]
-    except FileNotFoundError:
+        planned = read_record(run).get("planned", {}) if run.record.is_file() else {}
+    except SpecError:
+        return None
+    return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
+
+
+def history(run: Run) -> list[Row]:
+    """The rows of history.csv that are whole; none of one that is damaged."""
+    try:
+        return read_table(run.folder / "history.csv", ("epoch",))
+    except SpecError:
         return []
 
 

@@ -1,13 +1,16 @@
 """Jobs are handed to the launcher while there are any, and watched until the last has ended."""
 
+import os
 import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 from cnntrain.compose import first_line
+from cnntrain.files import open_existing, replace
 from cnntrain.runs import now, write_json
 from cnntrain.signals import Signals
 from cnntrain.sweeps.board import Board
@@ -69,12 +72,13 @@ class Crew:
     def work(self, signals: Signals, board: Board) -> None:
         """Bring all jobs to an end; after a signal, those at work to a state they go on from."""
         told = False
+        os.environ |= safe_path()
         with ThreadPoolExecutor(self.slots) as pool:
             try:
                 while True:
                     self.collect()
                     if signals.received and not told:
-                        self.sweep.stop.write_text(LEAVE, encoding="utf-8")
+                        replace(self.sweep.stop, LEAVE)
                         told = True
                     self.fill(pool)
                     board.update()
@@ -83,7 +87,7 @@ class Crew:
                     self.supply.watch()
                     time.sleep(POLL_SECONDS)
             except BaseException:  # a second Ctrl-C, or an engine that broke
-                self.sweep.stop.write_text(NOW, encoding="utf-8")
+                replace(self.sweep.stop, NOW)
                 raise
 
     def fill(self, pool: ThreadPoolExecutor) -> None:
@@ -106,13 +110,20 @@ class Crew:
             self.sweep.summarise()
 
 
+def safe_path() -> dict[str, str]:
+    """The environment in which an engine's Python finds no module where the user happens to be."""
+    given = os.environ.get("PYTHONPATH")
+    absolute = [str(Path(part).absolute()) for part in given.split(os.pathsep)] if given else []
+    return {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(absolute)} if given else {})
+
+
 def lost(job: Job, error: BaseException | None) -> None:
     """Record that whoever had a job, a worker of an engine say, died before it could say so."""
     job.folder.mkdir(exist_ok=True)
     reason = "lost by its launcher"
     if error is not None:
         reason += f": {type(error).__name__}: {first_line(error)}"
-        with (job.folder / "console.log").open("a", encoding="utf-8") as console:
+        with open_existing(job.folder / "console.log", "a", encoding="utf-8") as console:
             traceback.print_exception(error, file=console)
     facts = {"status": "killed", "reason": reason, "ended": now()}
     write_json(job.folder / "job.json", {"overrides": job.overrides} | job.record | facts)

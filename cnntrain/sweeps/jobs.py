@@ -9,7 +9,6 @@ stop         while the sweep is being stopped: the word for all jobs, wherever t
              console.log  all that it printed
 """
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,11 @@ import yaml
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.runs import Run, replace, write_json
+from cnntrain.files import check_inside, clear_unfinished, replace
+from cnntrain.locks import acquire_lock
+from cnntrain.reading import read_job, read_report
+from cnntrain.runs import Run, write_json
+from cnntrain.sweeps.plan import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.
 GOOD = ("finished", "pruned")
@@ -40,8 +43,11 @@ class Job:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What job.json says; empty before it has begun."""
-        return read_json(self.folder / "job.json")
+        """What job.json says; empty before it has begun, or where it is damaged."""
+        try:
+            return read_job(self.folder)
+        except SpecError:
+            return {}
 
     @property
     def status(self) -> str:
@@ -99,19 +105,22 @@ class Sweep:
 
     @classmethod
     def reopen(cls, folder: Path) -> "Sweep":
-        """The sweep in a directory; SpecError while a process is at work on it."""
+        """The sweep in a directory; SpecError if it is damaged, or a process is at work on it."""
         sweep = cls(folder)
+        check_inside(folder)
         sweep.hold()
-        sweep.plan = yaml.safe_load(sweep.file.read_text(encoding="utf-8"))
+        sweep.plan = read_plan(sweep.file)
         for words in sweep.plan.pop("jobs"):
             sweep.add(words)
+        for left in (folder, *(job.folder for job in sweep.jobs)):
+            clear_unfinished(left)
         sweep.stop.unlink(missing_ok=True)
         return sweep
 
     def hold(self) -> None:
         """Keep other processes off the sweep as long as this one lives."""
         try:
-            self.lock.acquire(blocking=False)
+            acquire_lock(self.lock, 0)
         except Timeout:
             raise SpecError(
                 f"{self.folder} is being run by another process",
@@ -171,13 +180,7 @@ def short(text: str) -> str:
 
 def best(job: Job) -> float | None:
     """The best monitored value of a finished job."""
-    report = read_json(Run(job.folder).report)
-    return report["monitor"]["best"] if report else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file says; nothing if it is not there."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return read_report(Run(job.folder)).get("monitor", {}).get("best")
+    except SpecError:  # it is damaged, as the page of the sweep says
+        return None

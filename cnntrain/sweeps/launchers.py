@@ -4,6 +4,7 @@ Each takes tasks, has them worked on somewhere, and returns when they have ended
 how a job ended is in its directory. Keyword-only parameters come from `conf/hydra/launcher/`.
 """
 
+import contextlib
 import importlib
 import os
 import queue
@@ -106,12 +107,13 @@ def with_ray(
     gpus_per_job: float,
 ) -> None:
     if not ray.is_initialized():
-        ray.init(
-            address=address,
-            num_cpus=None if address else num_cpus,
-            log_to_driver=False,
-            include_dashboard=False,
-        )
+        with contextlib.chdir(Path.cwd().anchor):  # whose modules its workers would find first
+            ray.init(
+                address=address,
+                num_cpus=None if address else num_cpus,
+                log_to_driver=False,
+                include_dashboard=False,
+            )
     remote = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus_per_job)(work)
     ray.get([remote.remote(task) for task in tasks])
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from cnntrain.components import vocabulary
 from cnntrain.errors import SpecError
+from cnntrain.files import replace
 from cnntrain.knobs import Count, Natural, Seed, convert_all
 from cnntrain.runs import Run
 from cnntrain.sweeps.board import history
@@ -118,14 +119,14 @@ class Trials:
         for number, trial in self.at_work.items():
             job, told = self.sweep.jobs[number], self.told[number]
             for row in history(Run(job.folder)):
-                epoch, value = int(row["epoch"]), float(row[self.monitor])
+                epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
                 if epoch in told or not math.isfinite(value):
                     continue
                 told.add(epoch)
                 trial.report(value, epoch)
                 if job.status == "running" and trial.should_prune():
                     reason = f"after epoch {epoch} worse than the median of the trials before"
-                    (job.folder / "prune").write_text(reason, encoding="utf-8")
+                    replace(job.folder / "prune", reason)
 
     def ended(self, job: Job) -> None:
         """Tell the study how a job ended; one that was interrupted stays open."""
@@ -185,7 +186,7 @@ class Trials:
         """How good a job is; where two are the same, the loss decides, as in every table."""
         value, tie = best(job) or 0, self.monitor.replace("accuracy", "loss")
         rows = history(Run(job.folder))
-        losses = [float(row[tie]) for row in rows if float(row[self.monitor]) == value]
+        losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
         return value if self.monitor.endswith("accuracy") else -value, -min(losses, default=0)
 
 

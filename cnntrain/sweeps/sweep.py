@@ -21,6 +21,7 @@ from cnntrain.components import vocabulary
 from cnntrain.compose import compose, parse
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Count, Natural, convert_all
+from cnntrain.locks import acquire_lock
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
@@ -32,10 +33,15 @@ from cnntrain.sweeps.crew import Crew, Grid, Supply
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep
 from cnntrain.sweeps.launchers import launcher, visible
 from cnntrain.sweeps.multirun import axes, jobs, key_of, machinery, of_a_sweep, several
+from cnntrain.sweeps.plan import check_launcher
 from cnntrain.sweeps.search import Trials, engine, inside, search, space
 from cnntrain.training import check_here
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
+
+
+# What `cnntrain resume SWEEP` may set, and what of sweep.yaml that is.
+PARTS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launcher"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +112,25 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
 
     A job that is done is not touched. What runs the jobs may change, and how many trials there are.
     """
-    begun = Sweep.reopen(folder)
+    begun, said = Sweep.reopen(folder), set[str]()
     for override in map(parse, overrides):
         section, _, key = override.key_or_group.rpartition(".")
-        part = {"sweep": "sweep", "hydra.sweeper": "sweeper"}.get(section, "")
+        part = PARTS.get(section, "")
         if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
             raise SpecError(
                 f"{override.key_or_group} cannot change within a sweep",
                 [*(f"sweep.{name}" for name in begun.plan["sweep"]), "hydra.sweeper.n_trials"],
             )
         begun.plan[part][key] = override.value()
+        said.add(key if part == "launcher" else "")
+    check_launcher(begun.file, begun.plan["launcher"], said)
     settings_of(begun.plan["sweep"])
     if searched(begun):
         search(begun.plan["sweeper"])
+    if not Path(begun.plan["cwd"]).is_dir():
+        print(f"{begun.plan['cwd']}, where it was begun, is not here: paths are taken from "
+              f"{Path.cwd()}")  # fmt: skip
+        begun.plan["cwd"] = str(Path.cwd())
     begun.write()
     return run(begun)
 
@@ -133,7 +145,7 @@ def wait_for_orphan(job: Job) -> None:
     if not job.folder.is_dir() or not Path(lock.lock_file).exists():
         return
     try:
-        lock.acquire(timeout=ORPHAN_SECONDS)
+        acquire_lock(lock, ORPHAN_SECONDS)
         lock.release()
     except Timeout:
         raise SpecError(

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnntrain.compose import quoted
 from cnntrain.errors import Diverged, OutOfMemory
+from cnntrain.files import open_existing, replace
+from cnntrain.reading import read_config, read_job, read_record
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
-from cnntrain.sweeps.jobs import GOOD, Job, Sweep, read_json
+from cnntrain.sweeps.jobs import GOOD, Job, Sweep
 
 POLL_SECONDS = 0.1
 # What the sweep's file `stop` may say.
@@ -72,17 +72,17 @@ def work(task: Task, gpu: str | None = None) -> None:
     task.folder.mkdir(exist_ok=True)
     status = live(task, task.overrides, gpu)
     if status == "out of memory" and task.retry_oom and (half := half_the_batch(task.folder)):
-        reason = read_json(task.record)["reason"]
+        reason = read_job(task.folder)["reason"]
         clear(task.folder)
         again = (*task.overrides, f"batch_size={half}")
         status = live(task, again, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD, "interrupted") and task.on_error == "stop":
-        task.stop.write_text(BEGIN_NONE, encoding="utf-8")
+        replace(task.stop, BEGIN_NONE)
 
 
 def half_the_batch(folder: Path) -> int | None:
     """Half the batch of a run, or None if that is not one, or not of its number of pieces."""
-    config = yaml.safe_load(Run(folder).spec.read_text(encoding="utf-8"))
+    config = read_config(Run(folder))
     half, odd = divmod(config["batch_size"], 2)
     return half if half and not odd and half % config["accumulate"] == 0 else None
 
@@ -98,10 +98,11 @@ def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) 
     if not begun:
         clear(task.folder)
         words = [*task.flags, *overrides, f"hydra.run.dir={quoted(str(task.folder))}"]
-    with (task.folder / "console.log").open("ab") as console:
+    with open_existing(task.folder / "console.log", "ab") as console:
         before = console.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "cnntrain.sweeps.child", *words],
+            # -P: like `cnntrain` alone it finds no module in the directory where it is
+            [sys.executable, "-P", "-m", "cnntrain.sweeps.child", *words],
             cwd=task.cwd if task.cwd.is_dir() else None,
             env=os.environ | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} | SHARED),
             stdin=subprocess.PIPE,  # its end is the end of the sweep: see child.py
@@ -150,7 +151,7 @@ def wait(process: subprocess.Popen[bytes], task: Task) -> tuple[int, bool]:
 
 def outcome(run: Run, code: int, said: str) -> tuple[str, str | None]:
     """How a process ended, and why: from its exit code, its run.json and what it printed."""
-    record = read_json(run.record)
+    record = read_record(run) if run.record.is_file() else {}
     if code == 0 or record.get("status") == "finished":  # a signal may come as it leaves
         return "finished", None
     if code in (INTERRUPTED, TERMINATED, -signal.SIGTERM, -signal.SIGINT):
@@ -160,7 +161,7 @@ def outcome(run: Run, code: int, said: str) -> tuple[str, str | None]:
     if code == 2:
         return "refused", said.rpartition("Error: ")[2].partition("\n")[0].strip() or None
     if record.get("status") == "failed":
-        return KINDS.get(record.get("kind", ""), "failed"), record["error"]
+        return KINDS.get(record.get("kind", ""), "failed"), record.get("error")
     return "failed", said.strip().rpartition("\n")[2]
 
 

@@ -1,0 +1,34 @@
+"""Locks that keep two processes off one directory, where the file system has any.
+
+On a network's (NFS without its lock daemon, Lustre without `-o flock`) there may be none. Then the
+process goes on without, and says so.
+"""
+
+import errno
+import sys
+from pathlib import Path
+
+from filelock import FileLock
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+_warned: set[Path] = set()
+
+
+def acquire_lock(lock: FileLock, timeout: float) -> None:
+    """Take a lock, waiting so many seconds (-1: for ever); raise filelock's Timeout beyond."""
+    try:
+        lock.acquire(timeout=timeout)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        warn_once(Path(lock.lock_file).parent)
+
+
+def warn_once(folder: Path) -> None:
+    if folder not in _warned:
+        _warned.add(folder)
+        print(
+            f"Warning: {folder} is on a file system without locks: nothing keeps a second process "
+            "off it",
+            file=sys.stderr,
+        )

@@ -1,0 +1,111 @@
+"""Files are written whole, through no link, and hold nothing that a spreadsheet would run."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+import cnntrain
+from cnntrain import files
+from cnntrain.errors import SpecError
+from cnntrain.files import check_inside, open_existing, replace, replace_by_path, spreadsheet_safe
+
+PACKAGE = Path(cnntrain.__file__).parent
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3+cmd",
+        "@SUM(A1)",
+        "\t=1",
+        " =1",
+        "\n=1",
+        "＝1",
+        "-",
+        "--5",
+    ],
+)
+def test_cell_that_a_spreadsheet_would_run_is_quoted(cell):
+    assert spreadsheet_safe(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["-0.5", "+1e-4", "-inf", -0.5, 3, None, "", "cat", "a=b", "1-2"])
+def test_numbers_and_other_texts_stay_as_they_are(cell):
+    assert spreadsheet_safe(cell) == cell
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A file outside, that must stay as it is, and a folder with links to it."""
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "run").mkdir()
+    return tmp_path / "victim"
+
+
+def test_file_in_place_of_a_link_leaves_what_the_link_led_to(victim, tmp_path):
+    (tmp_path / "run" / "a.json").symlink_to(victim)
+    replace(tmp_path / "run" / "a.json", "new")
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "run" / "a.json").is_symlink()
+    assert (tmp_path / "run" / "a.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("mode", ["a", "ab", "rb+"])
+def test_nothing_is_appended_through_a_link(victim, tmp_path, mode):
+    (tmp_path / "run" / "train.log").symlink_to(victim)
+    with pytest.raises(SpecError, match=r"train\.log is a link"):
+        open_existing(tmp_path / "run" / "train.log", mode)
+    assert victim.read_text() == "precious"
+
+
+def test_written_file_has_the_permissions_that_the_user_gives_files(tmp_path):
+    before = os.umask(0o027)
+    try:
+        replace(tmp_path / "a", "x")
+        open_existing(tmp_path / "b", "a").close()
+    finally:
+        os.umask(before)
+    for name in "ab":
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
+
+
+def test_file_that_cannot_be_written_whole_leaves_the_old_one_alone(tmp_path, monkeypatch):
+    replace(tmp_path / "a.keras", "old")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace(tmp_path / "a.keras", b"new")
+    with pytest.raises(OSError, match="No space"), replace_by_path(tmp_path / "a.keras") as new:
+        new.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.keras"]
+    assert (tmp_path / "a.keras").read_text() == "old"
+
+
+def test_links_out_of_a_directory_are_refused_and_those_inside_are_not(victim, tmp_path):
+    run = tmp_path / "run"
+    (run / "state").mkdir()
+    (run / "wandb").mkdir()
+    (run / "wandb" / "latest").symlink_to("../state")
+    (tmp_path / "outputs").symlink_to(tmp_path)  # outputs/ on another disk is everyday
+    check_inside(tmp_path / "outputs" / "run")
+    (run / "state" / "last.state").symlink_to("../../victim")
+    with pytest.raises(SpecError, match=r"last\.state is a link to .*victim"):
+        check_inside(run)
+    (run / "state" / "last.state").unlink()
+    (run / "figures").symlink_to(tmp_path / "not there yet")
+    with pytest.raises(SpecError, match="figures is a link"):
+        check_inside(run)
+
+
+def test_pipe_in_a_directory_is_refused_and_not_waited_on(tmp_path):
+    os.mkfifo(tmp_path / "history.csv")
+    with pytest.raises(SpecError, match="neither a file nor a folder"):
+        check_inside(tmp_path)
