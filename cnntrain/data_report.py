@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.inventory import prepared
 from cnntrain.listing import terminal
@@ -73,6 +74,11 @@ def say_verified(name: str, asked: Spec, splits: Splits, found: Verification) ->
     terminal().print(class_table(found))
     for line in findings(found):
         say(line)
+    counts = found.classes["train"]
+    if asked.loss.class_weights == "none" and (
+        warning := imbalance_warning([*counts.values()], [*counts])
+    ):
+        say(warning)
 
 
 def introduction(beginning: str, splits: Splits) -> str:

@@ -9,6 +9,9 @@ from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, nearest
 from cnntrain.knobs import Name
 
+COMMONEST = 0.9  # of the images: from there on accuracy says little about the other classes
+RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
+
 
 def kept(source: Source, wanted: Sequence[Name] | None) -> Source:
     """The source with only these classes, in this order."""
@@ -70,6 +73,23 @@ def check(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None
             raise SpecError(f"{where} has {name}", f"classes: {few}", close)
         if list(wanted).count(name) > 1:
             raise SpecError(f"{where} has {name} twice", "each class once")
+
+
+def imbalance_warning(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
+    """Say that some classes may never be learnt, from the training images of each, or None.
+
+    It is said where always answering the commonest class would be right nine times of ten, or
+    where another class has less than a twentieth of its images.
+    """
+    most, least, total = max(counts), min(counts), sum(counts)
+    if most < COMMONEST * total and least * RARER >= most:
+        return None
+    common, rare = class_names[list(counts).index(most)], class_names[list(counts).index(least)]
+    return (
+        f"Warning: the classes are unbalanced: {common} has {most:,} of {total:,} training images "
+        f"and {rare} {least:,}. Always saying {common} would have an accuracy of "
+        f"{most / total:.3f} on them; loss.class_weights=balanced makes all classes count alike"
+    )
 
 
 def noisy(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.datasets.labels import grouping, kept, noisy
+from cnntrain.datasets.labels import grouping, imbalance_warning, kept, noisy
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError
 
@@ -74,3 +74,23 @@ def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
     assert abs(moves[1:] - 1200).max() < 120
     assert np.array_equal(wrong, noisy(labels, 4, 0.3, seed=1))
     assert not np.array_equal(wrong, noisy(labels, 4, 0.3, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([2000, 10], ["ant has 2,000 of 2,010", "bee 10", "accuracy of 0.995"]),
+        ([30, 270], ["bee has 270 of 300", "ant 30", "accuracy of 0.900"]),
+        ([2000, 2000, 10], ["ant has 2,000 of 4,010", "cat 10"]),
+        ([5, 0], ["bee 0"]),
+    ],
+)
+def test_unbalanced_classes_are_warned_of_with_what_helps(counts, said):
+    warning = imbalance_warning(counts, NAMES)
+    for part in [*said, "loss.class_weights=balanced"]:
+        assert part in warning
+
+
+@pytest.mark.parametrize("counts", [[50, 50], [100, 40], [800, 100], [5000] * 4, [100, 40, 12]])
+def test_classes_of_much_the_same_size_are_not_warned_of(counts):
+    assert imbalance_warning(counts, NAMES) is None
