@@ -24,7 +24,7 @@ def decide_settings() -> None:
         os.environ["KERAS_HOME"] = str(FOLDER)
     for name in CUTTING_SHORT:
         os.environ.pop(name, None)
-    if "keras" in sys.modules:
+    if sys.modules.get("keras") is not None:
         set_again()
 
 

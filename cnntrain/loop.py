@@ -17,8 +17,8 @@ import numpy as np
 from cnntrain import state
 from cnntrain.datasets.source import Examples
 from cnntrain.errors import Diverged
-from cnntrain.evaluation import evaluate
-from cnntrain.monitor import Monitor, PlateauWatch
+from cnntrain.evaluation import NUMBERS, evaluate
+from cnntrain.monitor import Monitor, PlateauWatch, tie_breaker
 from cnntrain.network import constants_of
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
@@ -93,7 +93,7 @@ class Loop(keras.callbacks.Callback):
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.planned_steps = total_steps  # when the run began; more epochs may have come since
         self.guessing, self.progress, self.script = guessing, progress, script
-        self.best = Monitor(spec.monitor, tie=spec.monitor.replace("accuracy", "loss"))
+        self.best = Monitor(spec.monitor, tie=tie_breaker(spec.monitor))
         self.step = self.epochs = 0  # done so far
         self.first_step = 0  # the one at which this epoch began
         self.phase, self.phase_began, self.phase_steps = 0, 0, 0
@@ -320,13 +320,12 @@ class Loop(keras.callbacks.Callback):
 
     def validation(self, valid: Examples) -> Row:
         """The numbers of validation, which all workers have from the chief."""
-        numbers = [0.0, 0.0]
+        numbers = [0.0] * len(NUMBERS)
         if self.writes:
-            found = evaluate(self.stage.network, valid, self.spec.batch_size)
-            numbers = [found["loss"], found["accuracy"]]
+            numbers = [*evaluate(self.stage.network, valid, self.spec.batch_size).values()]
         if self.parallel is not None:
             numbers = self.parallel.from_chief(numbers)
-        return dict(zip(("valid.loss", "valid.accuracy"), numbers, strict=True))
+        return {f"valid.{name}": number for name, number in zip(NUMBERS, numbers, strict=True)}
 
     def warn_of_skipped_steps(self) -> None:
         """Say so where float16 let most gradients overflow: these steps changed nothing."""

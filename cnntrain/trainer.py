@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cnntrain import runs
 from cnntrain.cluster import cluster_of
+from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate, headline, predicted
 from cnntrain.fingerprint import fingerprint
@@ -20,6 +21,7 @@ from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
 from cnntrain.reading import trained
 from cnntrain.reports import gallery
+from cnntrain.reports.scoring import majority_warning
 from cnntrain.runs import Run
 from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
@@ -150,6 +152,10 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     progress.note(introduction(spec, splits, fitting.network))
     for note in splits.notes:
         progress.note(note)
+    counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
+    unbalanced = imbalance_warning(counts, splits.class_names)
+    if unbalanced and spec.loss.class_weights == "none":
+        progress.note(unbalanced)
     if sees_colour(fitting.body):
         progress.note(
             f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
@@ -187,14 +193,15 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
-    def add(name: str) -> np.ndarray:
+    def add(name: str) -> dict[str, np.ndarray]:
         assert splits.valid is not None
-        report["valid"][name] = evaluate(network, splits.valid, spec.batch_size)
+        found = {"valid": predicted(network, splits.valid, spec.batch_size)}
         began = time.perf_counter()  # Keras has made the graph of a prediction by now
-        found = predicted(network, splits.test, spec.batch_size)
+        found["test"] = predicted(network, splits.test, spec.batch_size)
         rate = len(splits.test) / (time.perf_counter() - began)
-        report["test"][name] = headline(found, splits.test.labels)
         report["evaluation"] = {"images_per_second": round(rate, 1)}
+        for part, examples in (("valid", splits.valid), ("test", splits.test)):
+            report[part][name] = headline(found[part], examples.labels)
         return found
 
     run.save(network, run.final)
@@ -209,6 +216,9 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
         report["best_epoch"] = int(loop.best_row["epoch"])
     if init := run.read().get("init"):
         report["init"] = init
+    calls, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
+    if line := majority_warning(splits.test.labels, calls, splits.class_names, weighted):
+        fitting.progress.note(line)
     try:
         gallery.keep(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # of a page; the run has its results

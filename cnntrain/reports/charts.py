@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnntrain.monitor import rises
 from cnntrain.reports.comparison import (
     NUMBERS,
     Comparison,
     Group,
     distinct,
     is_number,
-    rises,
     text,
 )
 

@@ -13,14 +13,16 @@ from typing import Any
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest
 from cnntrain.files import spreadsheet_safe
+from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reports.results import Result
+from cnntrain.reports.scoring import ABSENT
 from cnntrain.spec import WITHOUT_EFFECT
 
 NUMBERS = (
-    "valid.accuracy", "valid.loss", "test.accuracy", "test.loss", "train.accuracy", "train.loss",
+    "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",
+    "test.loss", "test.balanced_accuracy", "test.macro_f1", "train.accuracy", "train.loss",
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
-ABSENT = "–"  # a setting that a run does not have
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,7 @@ class Comparison:
 
     def rank(self, group: Group) -> tuple[bool, float, float]:
         """The mean, the loss where means are the same, as `best.keras` is chosen; none is last."""
-        mean, tie = (
-            group.mean(n) for n in (self.sorted_by, self.sorted_by.replace("accuracy", "loss"))
-        )
+        mean, tie = (group.mean(number) for number in (self.sorted_by, tie_breaker(self.sorted_by)))
         if mean is None:
             return True, 0, 0
         return False, -mean if rises(self.sorted_by) else mean, tie or 0
@@ -164,11 +164,6 @@ def as_json(group: Group) -> dict[str, Any]:
     }
     names = [str(result.folder) for result in group.results]
     return {"settings": dict(group.settings), "runs": names, **numbers}
-
-
-def rises(number: str) -> bool:
-    """Whether more of it is better."""
-    return number.endswith("accuracy")
 
 
 def is_without_effect(key: str) -> bool:

@@ -20,6 +20,7 @@ from cnntrain.components import GROUPS
 from cnntrain.documents import damaged, parse_yaml, read_json
 from cnntrain.errors import SpecError
 from cnntrain.files import check_entry
+from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reading import (
     HISTORY,
     JOB,
@@ -67,8 +68,7 @@ class Result:
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
         if not rows:
             return self.last
-        sign = -1 if self.monitor.endswith("accuracy") else 1
-        tie = self.monitor.replace("accuracy", "loss")
+        sign, tie = -1 if rises(self.monitor) else 1, tie_breaker(self.monitor)
         return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
 
     @property

@@ -93,8 +93,8 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
         "scores": marked,
         "confusion": charts.confusion(marked.confusion, left.names) if marked else None,
         "classes": marked.rows(left.names) if marked else [],
-        "mistakes": tiles(left, "mistake_images", "mistakes"),
-        "sample": tiles(left, "sample_images", "sample"),
+        "mistakes": tiles(left, "mistakes", "mistake"),
+        "sample": tiles(left, "sample", "sample"),
         "draws": draws(left),
         "augmentation": result.settings.get("augmentation"),
         "filters": filters(left.pictures.get("filters")),
@@ -216,12 +216,15 @@ def curves(result: Result, left: Left) -> list[charts.Figure]:
     ]
 
 
-def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
-    """Test images, each with its class and what the network took it for."""
+def tiles(left: Left, rows: str, stem: str) -> list[dict[str, Any]]:
+    """Test images, each with its class, what the network took it for, and its file, if any."""
     found: list[dict[str, Any]] = []
     if not left.predictions:
         return found
-    for image, row in zip(left.pictures.get(images, ()), left.pictures.get(rows, ()), strict=False):
+    images, numbers = left.pictures.get(f"{stem}_images", ()), left.pictures.get(rows, ())
+    files = [str(name) for name in left.pictures.get(f"{stem}_files", ())]
+    files += [""] * (len(images) - len(files))
+    for image, row, file in zip(images, numbers, files, strict=False):
         label = int(left.predictions["labels"][row])
         guess = int(left.predictions["classes"][row, 0])
         found.append(
@@ -233,6 +236,7 @@ def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
                 "right": guess == label,
                 "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
                 "number": int(row),
+                "file": file,
                 "array": image,
             }
         )
