@@ -14,7 +14,7 @@ from cnntrain.cluster import cluster_of
 from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.evaluation import evaluate, headline, predicted
-from cnntrain.fingerprint import fingerprint
+from cnntrain.fingerprint import fingerprint, judging_images
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
@@ -142,6 +142,7 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         )
     data = {
         "fingerprint": fingerprint(splits),
+        "images": judging_images(splits),
         "sizes": sizes(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),

@@ -42,7 +42,8 @@ class Result:
     """One run, finished or not.
 
     `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
-    to. `test` holds the numbers of the weights that validation chose.
+    to. `test` holds the numbers of the weights that validation chose. `images` names the images of
+    `valid` and of `test`, as far as the run has told, and `all` of its images together.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Result:
     history: Sequence[Row] = ()
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
     whole: bool = True  # whether its spec is known, not just what was varied
 
     @property
@@ -104,7 +106,14 @@ def read(folder: Path) -> Result:
         history,
         tests.get("best") or tests.get("final") or {},
         seconds(report, history),
+        images(record.get("data", {})),
     )
+
+
+def images(data: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the images that run.json tells of."""
+    whole = {"all": data["fingerprint"]} if "fingerprint" in data else {}
+    return {**data.get("images", {}), **whole}
 
 
 def ending(status: str) -> str:
