@@ -157,7 +157,11 @@ class Fitting:
             below, trained = divided(self.built, tensor)
             if phase.cache and spec.augmentation.name == "none":
                 count = len(train) + (len(valid) if valid else 0)
-                self.progress.note(f"computing the features of {count:,} images once")
+                self.loop.features_once = True
+                self.progress.note(
+                    f"computing the features of {count:,} images once; images/s are of what is "
+                    "trained above them"
+                )
                 train = features(below, train, spec.batch_size)
                 valid = features(below, valid, spec.batch_size) if valid else None
                 network, below = trained, None

@@ -99,7 +99,7 @@ class Loop(keras.callbacks.Callback):
         self.phase, self.phase_began, self.phase_steps = 0, 0, 0
         self.phases: list[int] = [0]  # these two are for a Script
         self.fell: list[int] = []
-        self.stopped_early = False
+        self.stopped_early = self.features_once = False
         self.seconds = 0.0  # of training steps, without validation and saving
         self.epoch_seconds = 0.0  # of this epoch, in the lives before this one
         self.window = (0, 0.0)  # steps of this epoch already in steps.csv, their summed loss
@@ -378,7 +378,7 @@ class Loop(keras.callbacks.Callback):
         names = (
             "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell",
             "stopped_early", "seconds", "epoch_seconds", "window", "best_row", "planned_steps",
-            "warned",
+            "warned", "features_once",
         )  # fmt: skip
         return {
             "decides": self.spec.decides,

@@ -230,6 +230,7 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
         "epochs": loop.epochs,
         "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each
         "steps": loop.step,
+        "features_once": loop.features_once,  # then images_per_second is of the layers above
     }
 
 

@@ -57,7 +57,8 @@ def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
         rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:SHOWN]
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("class", "precision", "recall", "F1", "images"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+        name = heading == "class"
+        table.add_column(heading, justify="left" if name else "right", no_wrap=not name)
     for row in rows:
         numbers = (row[key] for key in ("precision", "recall", "f1"))
         figures = (ABSENT if number is None else f"{number:.4f}" for number in numbers)

@@ -151,7 +151,7 @@ def headline(result: Result, left: Left) -> list[dict[str, str]]:
     if left.network:
         found.append(tile("multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"))
     if rate := speed(result, left):
-        found.append(tile("training", f"{rate:,.0f}", "images per second"))
+        found.append(tile("training", f"{rate:,.0f}", f"images per second{above(left)}"))
     return found
 
 
@@ -165,6 +165,13 @@ def percent(share: float) -> str:
 
 def speed(result: Result, left: Left) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
+
+
+def above(left: Left) -> str:
+    """What a rate of training leaves out, where it is not the whole network's."""
+    if not left.report.get("features_once"):
+        return ""
+    return ", above features of frozen layers that were computed once"
 
 
 def weights(report: Mapping[str, Any]) -> list[list[str]]:
@@ -301,9 +308,8 @@ def throughput(result: Result, left: Left) -> list[tuple[str, str]]:
     """Milliseconds an image, and the seconds of the parts of the run."""
     rows = []
     if rate := speed(result, left):
-        rows.append(
-            ("a training step: forward, backward, update", f"{1000 / rate:.3f} ms an image")
-        )
+        step = f"a training step: forward, backward, update{above(left)}"
+        rows.append((step, f"{1000 / rate:.3f} ms an image"))
     if rate := left.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
     seconds = left.report.get("seconds", {})
