@@ -1,7 +1,6 @@
 """What Keras computes with: TensorFlow, or JAX where KERAS_BACKEND=jax asks for it.
 
-Said before Keras is loaded, by the environment alone: a setting of a person's machine, as the file
-keras.json in a home directory is, is nothing that a run should depend on.
+Said before Keras is loaded, by the environment alone; `keras_settings` says why no file has a word.
 """
 
 import importlib.util

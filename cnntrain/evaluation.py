@@ -6,10 +6,13 @@ from scipy.special import log_softmax
 
 from cnntrain import pipeline
 from cnntrain.datasets.source import Examples
+from cnntrain.reports.scoring import by_class
+
+NUMBERS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
 def evaluate(network: keras.Model, examples: Examples, batch_size: int) -> dict[str, float]:
-    """Return the mean cross-entropy, `loss`, in nats, and the top-1 `accuracy` of `examples`."""
+    """Return the numbers of `headline` for `examples`."""
     return headline(predicted(network, examples, batch_size), examples.labels)
 
 
@@ -33,7 +36,13 @@ def log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def headline(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the `loss` and the `accuracy` of predictions (N, classes) for labels (N,)."""
+    """Return the `NUMBERS` of predictions (N, classes) for labels (N,).
+
+    The loss is the mean cross-entropy in nats, `accuracy` top-1. `balanced_accuracy` and `macro_f1`
+    are means over the classes that have images, of their recall and F1.
+    """
     chosen = np.take_along_axis(log_probabilities, labels[:, np.newaxis], axis=-1)
-    hits = log_probabilities.argmax(axis=-1) == labels
-    return {"loss": float(-chosen.mean()), "accuracy": float(hits.mean())}
+    guesses = log_probabilities.argmax(axis=-1)
+    _, _, recall, f1, _ = by_class(labels, guesses, log_probabilities.shape[-1])
+    numbers = (-chosen.mean(), (guesses == labels).mean(), np.nanmean(recall), np.nanmean(f1))
+    return dict(zip(NUMBERS, map(float, numbers), strict=True))

@@ -16,7 +16,7 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.evaluation import outputs
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
-from cnntrain.knobs import Count, Natural
+from cnntrain.knobs import Count, Natural, number_in_float32
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.parallel import Parallel
@@ -71,6 +71,7 @@ class Fitting:
         self.network, self.body = self.built.network, self.built.body
         self.fixed = {layer.name for layer in self.body.layers if not layer.trainable}
         self.phases: list[Phase] = spec.finetune(self.body)
+        check_rates(self.phases, spec.optimizer["learning_rate"])
         freeze(self.body, self.phases[-1].layers)
         for number, length in enumerate(self.lengths()):
             if length:
@@ -163,7 +164,11 @@ class Fitting:
             below, trained = divided(self.built, tensor)
             if phase.cache and spec.augmentation.name == "none":
                 count = len(train) + (len(valid) if valid else 0)
-                self.progress.note(f"computing the features of {count:,} images once")
+                self.loop.features_once = True
+                self.progress.note(
+                    f"computing the features of {count:,} images once; images/s are of what is "
+                    "trained above them"
+                )
                 train = features(below, train, spec.batch_size)
                 valid = features(below, valid, spec.batch_size) if valid else None
                 network, below = trained, None
@@ -215,6 +220,18 @@ def plan(spec: Spec, train: Examples) -> tuple[int, int]:
     steps_per_epoch = spec.steps_per_epoch or whole
     total_steps = spec.epochs * steps_per_epoch
     return steps_per_epoch, min(total_steps, spec.max_steps or total_steps)
+
+
+def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
+    """Refuse rates of single layers that are 0 in float32: these would learn nothing, unsaid."""
+    for phase in phases:
+        base, lowest = phase.learning_rate or learning_rate, min(phase.rates.values(), default=1)
+        if number_in_float32(base * lowest) == 0:
+            raise SpecError(
+                f"the lowest layer would have a learning rate of {base * lowest:.3g}",
+                "rates that are not 0 in float32",
+                "a larger finetune.decay",
+            )
 
 
 def in_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps: int) -> list[int]:

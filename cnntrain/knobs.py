@@ -9,6 +9,7 @@ tuples of any length.
 import math
 import re
 import shlex
+import struct
 import types
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -97,6 +98,7 @@ VOCABULARY = {
     if get_origin(value) in (Annotated, types.UnionType, Union)
 } | {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str}
 
+SMALLEST = 2**-126  # of the numbers that float32 holds with all their digits
 MISSING = "???"  # how YAML says that the user must give a value
 PLAIN = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text",
@@ -169,7 +171,7 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
         return convert_union(value, annotation, where)
     if origin is Annotated:
         converted = convert(value, args[0], where) if fits(value, args[0]) else None
-        if converted is not None and args[1].holds(converted):
+        if converted is not None and all(map(args[1].holds, (converted, in_float32(converted)))):
             return converted
     elif origin is Literal:
         if any(type(value) is type(choice) and value == choice for choice in args):
@@ -193,14 +195,32 @@ def convert(value: Any, annotation: Any, where: str) -> Any:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether `value` has a plain type: no bool for an int, no nan or inf for a float."""
+    """Whether `value` has a plain type: no bool for an int, no nan or inf for a float.
+
+    Nor a float that is 0 or inf only in float32: networks compute with that.
+    """
     if get_origin(annotation) in (types.UnionType, Union):
         return any(fits(value, arg) for arg in get_args(annotation))
     if annotation is str:  # no path, and no name, has the character 0
         return isinstance(value, str) and "\0" not in value
-    if annotation is float:
-        return type(value) in (int, float) and math.isfinite(value)
+    if annotation is float and type(value) in (int, float):
+        rounded = number_in_float32(value)
+        return math.isfinite(rounded) and (rounded != 0 or value == 0)
     return type(value) is annotation
+
+
+def in_float32(value: Any) -> Any:
+    """A float as float32 has it; any other value as it is."""
+    return number_in_float32(value) if type(value) is float else value
+
+
+def number_in_float32(value: float) -> float:
+    """A number as float32 has it: below 2^-126 processors take it for 0, and huge ones are inf."""
+    try:
+        [rounded] = struct.unpack("f", struct.pack("f", value))
+    except (OverflowError, struct.error):  # of a float, and of an int that no float holds
+        return math.inf if value > 0 else -math.inf
+    return 0.0 if abs(rounded) < SMALLEST else rounded
 
 
 def convert_union(value: Any, annotation: Any, where: str) -> Any:
@@ -274,4 +294,8 @@ def setting(where: str, value: str) -> str:
 
 
 def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:
-    return SpecError(f"{where} is {show(value)}", describe(annotation, show(value)), hint)
+    expected = describe(annotation, show(value))
+    rounded = number_in_float32(value) if type(value) in (int, float) else value
+    if rounded != value and rounded in (0, 1, math.inf, -math.inf):
+        expected += f"; in float32, with which networks compute, this is {rounded:g}"
+    return SpecError(f"{where} is {show(value)}", expected, hint)

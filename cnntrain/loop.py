@@ -18,9 +18,9 @@ from cnntrain import state
 from cnntrain.datasets.source import Examples
 from cnntrain.documents import damaged
 from cnntrain.errors import Diverged, SpecError
-from cnntrain.evaluation import evaluate
+from cnntrain.evaluation import NUMBERS, evaluate
 from cnntrain.files import disk_failure
-from cnntrain.monitor import Monitor, PlateauWatch
+from cnntrain.monitor import Monitor, PlateauWatch, tie_breaker
 from cnntrain.network import constants_of
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
@@ -100,13 +100,13 @@ class Loop(keras.callbacks.Callback):
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.planned_steps = total_steps  # when the run began; more epochs may have come since
         self.guessing, self.progress, self.script = guessing, progress, script
-        self.best = Monitor(spec.monitor, tie=spec.monitor.replace("accuracy", "loss"))
+        self.best = Monitor(spec.monitor, tie=tie_breaker(spec.monitor))
         self.step = self.epochs = 0  # done so far
         self.first_step = 0  # the one at which this epoch began
         self.phase, self.phase_began, self.phase_steps = 0, 0, 0
         self.phases: list[int] = [0]  # these two are for a Script
         self.fell: list[int] = []
-        self.stopped_early = False
+        self.stopped_early = self.features_once = False
         self.seconds = 0.0  # of training steps, without validation and saving
         self.epoch_seconds = 0.0  # of this epoch, in the lives before this one
         self.window = (0, 0.0)  # steps of this epoch already in steps.csv, their summed loss
@@ -115,6 +115,7 @@ class Loop(keras.callbacks.Callback):
         self.patience, self.plateau = self.watches()
         self.signals = Signals()
         self.resumed: State | None = None
+        self.began_with: list[np.ndarray] = []
 
     def watches(self) -> tuple[Monitor, PlateauWatch]:
         """What each phase watches anew: early stopping's patience and the plateau."""
@@ -170,6 +171,11 @@ class Loop(keras.callbacks.Callback):
             assign(self.resumed, self.passing())
         self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
+        self.began_with = self.last_weights() if self.step == self.phase_began else []
+
+    def last_weights(self) -> list[np.ndarray]:
+        """The weights that the loss is nearest to: those of the last layer that trains."""
+        return [v.numpy() for v in self.stage.trainee.trainable_variables[-2:]]
 
     @property
     def ends(self) -> int:
@@ -269,10 +275,20 @@ class Loop(keras.callbacks.Callback):
         if self.model.stop_training:
             self.warn_of_statistics(row)
             self.warn_of_skipped_steps()
+        self.warn_of_standstill()
         self.resumed = None
         self.first_step = self.step
         self.save()
         self.signals.leave()
+
+    def warn_of_standstill(self) -> None:
+        """Say so where the first epoch of a phase has left its last layer exactly as it was."""
+        before, self.began_with = self.began_with, []
+        if before and all(map(np.array_equal, before, self.last_weights())):
+            self.progress.note(
+                "Warning: the epoch has changed no weight of the last layer: the steps are too "
+                "small for float32. Try a larger optimizer.learning_rate."
+            )
 
     def falls(self, row: Row) -> bool:
         """Whether the plateau lowers the rate after this epoch."""
@@ -321,13 +337,12 @@ class Loop(keras.callbacks.Callback):
 
     def validation(self, valid: Examples) -> Row:
         """The numbers of validation, which all workers have from the chief."""
-        numbers = [0.0, 0.0]
+        numbers = [0.0] * len(NUMBERS)
         if self.writes:
-            found = evaluate(self.stage.network, valid, self.spec.batch_size)
-            numbers = [found["loss"], found["accuracy"]]
+            numbers = [*evaluate(self.stage.network, valid, self.spec.batch_size).values()]
         if self.parallel is not None:
             numbers = self.parallel.from_chief(numbers)
-        return dict(zip(("valid.loss", "valid.accuracy"), numbers, strict=True))
+        return {f"valid.{name}": number for name, number in zip(NUMBERS, numbers, strict=True)}
 
     def warn_of_skipped_steps(self) -> None:
         """Say so where float16 let most gradients overflow: these steps changed nothing."""

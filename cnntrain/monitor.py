@@ -3,10 +3,22 @@
 import math
 from dataclasses import dataclass
 
+RISING = ("accuracy", "balanced_accuracy", "macro_f1")  # of these more is better
+
+
+def rises(number: str) -> bool:
+    """Whether more is better of a number such as `valid.macro_f1`."""
+    return number.rpartition(".")[2] in RISING
+
+
+def tie_breaker(number: str) -> str:
+    """The number that decides where two are equal: the loss of the same split, or itself."""
+    return f"{number.partition('.')[0]}.loss" if rises(number) else number
+
 
 @dataclass
 class Monitor:
-    """The best value of `name` so far, and the epochs since; accuracies rise, losses fall.
+    """The best value of `name` so far, and the epochs since; `rises` says which is better.
 
     With `tie`, the name of a loss, the lower one decides between equal values: a small validation
     split has few accuracies, and the first epoch that reaches one is not the best.
@@ -24,7 +36,7 @@ class Monitor:
 
         A nan is never better.
         """
-        sign = 1 if self.name.endswith("accuracy") else -1
+        sign = 1 if rises(self.name) else -1
         value, tie = row[self.name], row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (
             self.best is None

@@ -28,8 +28,8 @@ RECORD = {
     "host": str, "pid": Natural, "backend": str, "replicas": Count, "overrides": list[str],
     "resumed": list[str], "class_names": list[str], "versions": dict, "git": dict,
     "git.commit": str, "device": dict, "device.kind": str, "device.gpus": list, "data": dict,
-    "data.fingerprint": str, "data.sizes": dict[str, int], "data.skipped": dict,
-    "data.notes": list[str], "planned": dict, "planned.steps": Count,
+    "data.fingerprint": str, "data.images": dict[str, str], "data.sizes": dict[str, int],
+    "data.skipped": dict, "data.notes": list[str], "planned": dict, "planned.steps": Count,
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
     "init.new": list[str], "paths": dict[str, str],
 }  # fmt: skip

@@ -176,11 +176,16 @@ class Run:
             overwrite(self.record, json.dumps(finite(record)) + "\n")
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add a row to a CSV file of the run; the first row brings the header."""
+        """Add a row to a CSV file of the run; the first row brings the header.
+
+        A table that an older version began keeps its columns.
+        """
         path = self.folder / name
-        with open_existing(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row.keys())
-            if file.tell() == 0:
+        with open_existing(path, "a+", newline="", encoding="utf-8") as file:
+            file.seek(0)
+            header = next(csv.reader(file), None)
+            writer = csv.DictWriter(file, header or row.keys(), "", extrasaction="ignore")
+            if header is None:
                 writer.writeheader()
             writer.writerow(row)
 

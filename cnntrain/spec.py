@@ -67,7 +67,10 @@ class Settings:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction
-    monitor: Literal["valid.accuracy", "valid.loss", "train.accuracy", "train.loss"]
+    monitor: Literal[
+        "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
+        "train.accuracy", "train.loss",
+    ]  # fmt: skip
     early_stopping: EarlyStopping
     checkpoint: Checkpoint
     deterministic: bool

@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from cnntrain import runs
 from cnntrain.cluster import cluster_of
+from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.datasets.store import PIXELS
 from cnntrain.evaluation import evaluate, headline, predicted
-from cnntrain.fingerprint import fingerprint
+from cnntrain.fingerprint import fingerprint, judging_images
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
@@ -23,6 +24,7 @@ from cnntrain.places import ORIGIN
 from cnntrain.plans.batch_size import shrunk
 from cnntrain.reading import paths_of, trained
 from cnntrain.reports import gallery
+from cnntrain.reports.scoring import majority_warning
 from cnntrain.runs import Run
 from cnntrain.spec import Spec, parts_of_one_size
 from cnntrain.warm_start import Origin, origin
@@ -153,6 +155,7 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         )
     data = {
         "fingerprint": fingerprint(splits),
+        "images": judging_images(splits),
         "sizes": sizes(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),
@@ -165,6 +168,10 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
     progress.note(introduction(spec, splits, fitting.network))
     for note in splits.notes:
         progress.note(note)
+    counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
+    unbalanced = imbalance_warning(counts, splits.class_names)
+    if unbalanced and spec.loss.class_weights == "none":
+        progress.note(unbalanced)
     if sees_colour(fitting.body):
         progress.note(
             f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
@@ -208,14 +215,15 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
-    def add(name: str) -> np.ndarray:
+    def add(name: str) -> dict[str, np.ndarray]:
         assert splits.valid is not None
-        report["valid"][name] = evaluate(network, splits.valid, spec.batch_size)
+        found = {"valid": predicted(network, splits.valid, spec.batch_size)}
         began = time.perf_counter()  # Keras has made the graph of a prediction by now
-        found = predicted(network, splits.test, spec.batch_size)
+        found["test"] = predicted(network, splits.test, spec.batch_size)
         rate = len(splits.test) / (time.perf_counter() - began)
-        report["test"][name] = headline(found, splits.test.labels)
         report["evaluation"] = {"images_per_second": round(rate, 1)}
+        for part, examples in (("valid", splits.valid), ("test", splits.test)):
+            report[part][name] = headline(found[part], examples.labels)
         return found
 
     run.save(network, run.final)
@@ -230,6 +238,9 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
         report["best_epoch"] = int(loop.best_row["epoch"])
     if init := run.read().get("init"):
         report["init"] = init
+    calls, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
+    if line := majority_warning(splits.test.labels, calls, splits.class_names, weighted):
+        fitting.progress.note(line)
     try:
         gallery.keep(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # of a page; the run has its results
@@ -240,6 +251,7 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
         "epochs": loop.epochs,
         "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each
         "steps": loop.step,
+        "features_once": loop.features_once,  # then images_per_second is of the layers above
     }
 
 

@@ -190,6 +190,7 @@ def start(checked: Spec, run: Run) -> None:
     console.results(report)
     total = time.time() - psutil.Process().create_time()
     speed = report["images_per_second"]
+    above = " above features that were computed once" if report["features_once"] else ""
     console.note(
-        f"{total:.1f} s in all, {speed:,.0f} images/s in training; results in {run.folder}"
+        f"{total:.1f} s in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"
     )

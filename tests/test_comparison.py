@@ -53,13 +53,19 @@ def comparison(*varied, sort=None):
 
 def test_only_what_differs_is_a_column_and_seeds_are_averaged():
     made = comparison("initializer=zeros,he_normal", "seed=1,2,3")
-    assert made.varied == ["initializer"]  # head_gain differs too: the option brings it
+    assert made.varied == ["initializer"]
     best, worst = made.groups
     assert best.settings == {"initializer": "he_normal"}
     values = [0.53, 0.54, 0.55]
     assert best.mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
     assert best.deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
     assert len(worst.results) == 3
+
+
+def test_knob_that_an_option_brings_along_is_no_column():
+    made = comparison("initializer=orthogonal,he_normal")  # the first has a gain of its own
+    assert "initializer.gain" in made.differences
+    assert made.varied == ["initializer"]
 
 
 def test_knob_that_varies_within_an_option_is_a_column():
@@ -188,3 +194,57 @@ def painted(value):
     if isinstance(value, dict):
         return {key: painted(part) for key, part in value.items()}
     return [painted(part) for part in value] if isinstance(value, list) else value
+
+
+def judged(name, accuracy, images, **settings):
+    """A run of such settings that was judged by such images."""
+    values = chosen() | {key.replace("__", "."): value for key, value in settings.items()}
+    rows, known = history(accuracy), {"valid": images, "test": images, "all": images}
+    return Result(Path(name), "finished", "", values, rows, images=known)
+
+
+FOLDERS = {"dataset": "image_folder", "dataset__folder": "/photos"}
+
+
+def test_runs_that_were_judged_by_other_images_are_not_ranked_together():
+    other = FOLDERS | {"dataset__folder": "/others"}
+    runs = [
+        judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **other),
+        judged("c", 0.8, "1" * 64, **FOLDERS, epochs=9),
+    ]  # fmt: skip
+    made = compared(runs, None)
+    assert [group.results[0].name for group in made.groups] == ["c", "a", "b"]
+    assert made.groups[0].settings["images"] == "/photos (11111111)"
+    assert made.rows()[2]["images"] == "/others (22222222)"
+    out = io.StringIO()
+    Console(file=out, width=100).print(show(made, 100, differences=True))
+    said = " ".join(out.getvalue().split())
+    assert "judged by 2 different sets of images" in said
+    assert "/others (22222222)" in said
+    assert "none is in front" in lead(made)
+
+
+def test_runs_of_other_images_are_not_seeds_of_one_group():
+    runs = [judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **FOLDERS, seed=1)]
+    assert [len(group.results) for group in compared(runs, None).groups] == [1, 1]
+
+
+def test_images_of_a_known_set_are_the_same_ones_at_another_size():
+    runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64, dataset__image_size=[16, 16])]
+    made = compared(runs, None)
+    assert made.varied == ["dataset.image_size"]
+    assert [group.results[0].name for group in made.groups] == ["b", "a"]
+    apart = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64)]  # as two versions of a set
+    assert compared(apart, None).varied == ["images"]
+
+
+def test_run_that_has_told_of_no_images_stands_beside_the_others():
+    failed = dataclasses.replace(judged("b", 0.9, "2" * 64), images={}, history=())
+    assert compared([judged("a", 0.7, "1" * 64), failed], None).varied == []
+
+
+def test_runs_of_before_are_told_apart_by_all_their_images():
+    runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "1" * 64), judged("c", 0.9, "2" * 64)]
+    old = [dataclasses.replace(run, images={"all": run.images["all"]}) for run in runs[:2]]
+    assert compared([*old, runs[1]], None).varied == []
+    assert compared([*old, runs[2]], None).varied == ["images"]

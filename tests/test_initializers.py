@@ -51,7 +51,7 @@ def test_every_initializer_is_tested():
 
 def test_orthogonal_kernels_are_orthogonal(spec):
     model = network()
-    spec("initializer=orthogonal").initializer(model, 0)
+    spec("initializer=orthogonal", "initializer.head_gain=1").initializer(model, 0)
     kernel = model.layers[-1].kernel.numpy()
     assert np.allclose(kernel.T @ kernel, np.eye(100), atol=1e-5)
 
@@ -91,3 +91,17 @@ def test_head_gain_scales_the_logits_alone(spec):
     spec("initializer.head_gain=0.1").initializer(scaled, 0)
     assert np.allclose(plain.layers[-1].kernel.numpy() * 0.1, scaled.layers[-1].kernel.numpy())
     assert np.array_equal(plain.layers[1].kernel.numpy(), scaled.layers[1].kernel.numpy())
+
+
+def test_a_sweep_over_initializers_compares_initializers_alone(spec):
+    """He's options once had a tenth of the others' gain, which turned the lesson round."""
+    assert {spec(f"initializer={option}").initializer["head_gain"] for option in OPTIONS} == {0.1}
+
+
+def test_a_run_keeps_the_gain_that_it_began_with(spec):
+    from cnntrain.spec import spec as check
+
+    before = {**spec("initializer=glorot_uniform").config}
+    before["initializer"] = {"name": "glorot_uniform", "head_gain": 1}  # as its option had it
+    assert check(before).initializer["head_gain"] == 1
+    assert check(before).hash == spec("initializer=glorot_uniform", "initializer.head_gain=1").hash

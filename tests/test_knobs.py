@@ -31,6 +31,9 @@ GOOD = [
     (1, Fraction, 1.0),
     (0.5, Probability, 0.5),
     (0.1, Factor, 0.1),
+    (1.2e-38, Positive, 1.2e-38),
+    (3.4e38, Positive, 3.4e38),
+    (0.9999999, Factor, 0.9999999),
     (5000, Share, 5000),
     (0.1, Share, 0.1),
     (None, Count | None, None),
@@ -61,6 +64,16 @@ BAD = [
     (True, Positive),
     ("1e-3", Positive),
     (-0.1, NonNegative),
+    (1e-46, Positive),  # 0 in float32
+    (1e-39, Positive),  # which processors take for 0
+    (1e-46, Positive | None),
+    (1e-46, NonNegative),
+    (1e39, Positive),  # inf in float32
+    (10**400, Positive),  # of any float
+    (1e-60, float),
+    (0.999999999, Factor),  # 1 in float32
+    (0.999999999, Probability),
+    ([0.1, 1e-50], list[Positive]),
     (1.1, Fraction),
     (1, Probability),
     (0, Factor),
@@ -94,6 +107,13 @@ def test_right_value_is_taken(value, annotation, expected):
 @pytest.mark.parametrize(("value", "annotation"), BAD)
 def test_wrong_value_is_refused(value, annotation):
     with pytest.raises(SpecError, match="knob"):
+        convert(value, annotation, "knob")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1e-46, "this is 0"), (1e39, "this is inf")])
+@pytest.mark.parametrize("annotation", [Positive, Positive | None])
+def test_number_that_float32_has_not_is_said_to_be_so(value, shown, annotation):
+    with pytest.raises(SpecError, match=f"in float32, with which networks compute, {shown}"):
         convert(value, annotation, "knob")
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cnntrain.monitor import Monitor, PlateauWatch
+from cnntrain.monitor import Monitor, PlateauWatch, rises, tie_breaker
+from cnntrain.spec import SETTINGS
 
 
 def watch(name, values, min_delta=0.0):
@@ -13,6 +14,17 @@ def watch(name, values, min_delta=0.0):
 def test_losses_fall_and_accuracies_rise():
     assert watch("valid.loss", [3, 2, 2.5, 1])[0] == [True, True, False, True]
     assert watch("valid.accuracy", [0.1, 0.2, 0.2, 0.3])[0] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("name", SETTINGS["monitor"].__args__)
+def test_of_every_monitor_it_is_known_which_way_is_better(name):
+    assert rises(name) == (not name.endswith("loss"))
+    assert watch(name, [0.5, 0.7])[0] == [True, rises(name)]
+    assert tie_breaker(name) == f"{name.partition('.')[0]}.loss"
+
+
+def test_numbers_that_are_no_scores_are_their_own_tie_breakers():
+    assert (rises("seconds"), tie_breaker("seconds")) == (False, "seconds")
 
 
 def test_small_steps_within_min_delta_do_not_count():

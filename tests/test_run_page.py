@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import shutil
@@ -178,6 +179,64 @@ def test_figures_of_a_run_are_valid_plotly():
     ):
         graph_objects.Figure(json.loads(re.sub(r'"\$\w+"', '"#123456"', json.dumps(figure))))
     assert charts.confusion(np.eye(1000), [*"abcdefghij"] * 100) is None
+
+
+ODD = [
+    "<b>x</b>", "a<br>b", "&amp;", "&lt;", "$accent", "%{x} %{z:d}", "x" * 120, "y" * 119 + "1",
+    "y" * 119 + "2", "y" * 50 + "z" * 20 + "y" * 49 + "2", "1", "01", "plain",
+]  # fmt: skip
+
+
+def shown_by_plotly(label):
+    """What plotly draws: entities are decoded, tags are read, a template's fields are filled in."""
+    assert not re.search(r"<|%\{|^\$", label)
+    return html.unescape(label)
+
+
+def test_names_of_classes_keep_their_place_in_a_chart():
+    axis = charts.confusion(np.eye(len(ODD), dtype=int), ODD)["data"][0]["y"]
+    assert len(set(axis)) == len(ODD)
+    for name, label in zip(ODD, axis, strict=True):
+        drawn = shown_by_plotly(label)
+        assert drawn == name if len(name) <= 24 else drawn.startswith(name[:15])
+        assert len(drawn) < 30  # letters of 120 would leave no room for the numbers
+
+
+def test_every_row_of_a_large_matrix_is_named():
+    layout = charts.confusion(np.eye(100, dtype=int), [f"class {n}" for n in range(100)])["layout"]
+    assert layout["yaxis"]["dtick"] == 1
+    assert layout["height"] >= 100 * 12
+    assert layout["yaxis"]["tickfont"]["size"] <= 10
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
+    from cnntrain.reports import figures
+
+    for names in (["a$\\frac$b", "$x$"], [f"${n}\\frac$" for n in range(60)]):
+        drawn = figures.confusion(np.eye(len(names), dtype=int), names)
+        figures.save(drawn, tmp_path / "confusion.png")  # matplotlib raises for such a formula
+
+
+def test_files_stand_under_the_mistakes(left_behind):
+    folder = left_behind("a", class_names=["cat", "dog"])
+    np.savez(
+        folder / "predictions.npz",
+        labels=np.array([0, 1]), classes=np.array([[1, 0], [1, 0]]),
+        probabilities=np.array([[0.9, 0.1], [0.8, 0.2]], np.float32),
+    )  # fmt: skip
+    images = {"mistake_images": np.zeros((1, 4, 4, 3), np.uint8), "mistakes": np.array([0])}
+    np.savez(folder / "pictures.npz", **images, mistake_files=np.array(["cat/<odd> 7.jpg"]))
+    assert "cat/&lt;odd&gt; 7.jpg</small>" in write(folder).read_text()
+    np.savez(folder / "pictures.npz", **images)  # as before there were any
+    assert "The most confident mistakes" in write(folder).read_text()
+
+
+def test_page_says_what_the_speed_of_cached_features_is(left_behind):
+    folder = left_behind("a")
+    assert "computed once" not in write(folder).read_text()
+    report = {"features_once": True, "images_per_second": 9000, "test": {}, "valid": {}}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert "images per second, above features of frozen layers" in write(folder).read_text()
 
 
 def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():

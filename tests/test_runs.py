@@ -58,3 +58,11 @@ def test_rows_are_appended_under_one_header(tmp_path):
     run.append("history.csv", {"epoch": 2, "train.loss": 0.25})
     text = (tmp_path / "run" / "history.csv").read_text()
     assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"
+
+
+def test_table_that_an_older_version_began_keeps_its_columns(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    run.append("history.csv", {"epoch": 1, "train.loss": 0.5})
+    run.append("history.csv", {"epoch": 2, "valid.macro_f1": 0.7, "train.loss": 0.25})
+    text = (tmp_path / "run" / "history.csv").read_text()
+    assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.reports.scoring import ABSENT
+
 WIDTH = 100
 LARGEST = 12  # classes whose confusion matrix fits the width
 SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
@@ -44,20 +46,22 @@ def headline(found: Mapping[str, Any]) -> list[str]:
         *(f"Note: {note}" for note in found["notes"]),
         "",
         f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",
-        f"{top5}loss {found['loss']:.4f}  macro F1 {found['macro_f1']:.4f}  "
-        f"calibration error {found['ece']:.4f}",
+        f"{top5}loss {found['loss']:.4f}  balanced accuracy {found['balanced_accuracy']:.4f}  "
+        f"macro F1 {found['macro_f1']:.4f}  calibration error {found['ece']:.4f}",
     ]
 
 
 def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Precision, recall and F1 of every class, or of those that are recognised worst."""
     if len(rows) > SHOWN:
-        rows = sorted(rows, key=lambda row: row["f1"])[:SHOWN]
+        rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:SHOWN]
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("class", "precision", "recall", "F1", "images"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+        name = heading == "class"
+        table.add_column(heading, justify="left" if name else "right", no_wrap=not name)
     for row in rows:
-        figures = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
+        numbers = (row[key] for key in ("precision", "recall", "f1"))
+        figures = (ABSENT if number is None else f"{number:.4f}" for number in numbers)
         table.add_row(escape(row["name"]), *figures, f"{row['images']:,}")
     return table
 

@@ -3,15 +3,15 @@
 import functools
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from cnntrain.components import Component
 from cnntrain.errors import SpecError
+from cnntrain.keras_settings import users_folder
 from cnntrain.models.application import VARIANTS, check_alpha, preprocess, quietly
-from cnntrain.models.pretrained import fetched, home, load, lying
+from cnntrain.models.pretrained import fetched, load, lying
 
 # What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.
 INDEX = "imagenet_class_index.json"
@@ -67,5 +67,5 @@ def class_names(weights_dir: str | None) -> tuple[str, ...]:
 
 def fetch() -> str:
     return keras.utils.get_file(
-        INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(Path(home()))
+        INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(users_folder())
     )

@@ -19,24 +19,29 @@ def scores(
     """Return all figures of predictions (N, classes) for labels (N,), as JSON can say them.
 
     `interval` is Wilson's for the accuracy, at 95 %: what other images of the same kind would
-    give, not other trainings. `confusion[i][j]` counts images of class i that were called j.
+    give, not other trainings. `confusion[i][j]` counts images of class i that were called j. A
+    figure that a class does not have, as F1 without images, is None.
     """
     guesses = log_probabilities.argmax(axis=-1)
     confusion, *parts = by_class(labels, guesses, len(class_names))
     names = ("precision", "recall", "f1", "images")
-    columns = {name: column.tolist() for name, column in zip(names, parts, strict=True)}
+    columns = {name: known(column) for name, column in zip(names, parts, strict=True)}
     return headline(log_probabilities, labels) | {
         "images": len(labels),
         "interval": wilson(int((guesses == labels).sum()), len(labels)),
         "top5": top(log_probabilities, labels, 5),
         "ece": calibration_error(np.exp(log_probabilities), labels),
-        "macro_f1": float(np.mean(parts[2])),
         "classes": [
             {"name": name, **{key: column[n] for key, column in columns.items()}}
             for n, name in enumerate(class_names)
         ],
         "confusion": confusion.tolist(),
     }
+
+
+def known(column: np.ndarray) -> list[float | None]:
+    """Figures of classes, None for those that are not defined."""
+    return [None if np.isnan(figure) else figure for figure in column.tolist()]
 
 
 def wilson(hits: int, count: int) -> list[float]:

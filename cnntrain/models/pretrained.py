@@ -4,7 +4,6 @@ No component, but what `application` needs: it loads through the function of `ke
 so that nothing is known here of which file belongs to which network.
 """
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import keras
 import requests
 
 from cnntrain.errors import SpecError, nearest
+from cnntrain.keras_settings import users_folder
 
 FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
@@ -63,7 +63,9 @@ def asked(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
     original = module.get_file
 
     def get_file(fname: str, origin: str, **options: Any) -> str:
-        return find(fname, origin, lambda: original(fname, origin, cache_dir=home(), **options))
+        return find(
+            fname, origin, lambda: original(fname, origin, cache_dir=str(users_folder()), **options)
+        )
 
     module.get_file = get_file
     try:
@@ -107,13 +109,8 @@ def lying(name: str, weights_dir: str | None) -> Path | None:
     return None
 
 
-def home() -> str:
-    """Keras' own folder, by the rule by which Keras finds it."""
-    return str(Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser())
-
-
 def cache() -> Path:
-    return Path(home(), "models")
+    return users_folder() / "models"
 
 
 def fetched(

@@ -8,13 +8,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnntrain.monitor import rises
+from cnntrain.reports.chart_text import LONGEST, as_text, axis_names, shortened
 from cnntrain.reports.comparison import (
     NUMBERS,
     Comparison,
     Group,
     distinct,
     is_number,
-    rises,
     text,
 )
 
@@ -24,6 +25,7 @@ DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next, …
 HEIGHT = 320  # pixels
 TICKS = 12  # more values of a setting are not named on an axis
 MATRIX = 200  # classes; a larger confusion matrix is not drawn
+COLUMNS, ROW = 40, 13  # of a large one: so many columns are named, and a row is so high
 
 
 def figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
@@ -69,8 +71,8 @@ def curves(comparison: Comparison, key: str) -> Figure:
     traces = []
     for place, group in enumerate(comparison.groups):
         for number, result in enumerate(group.results):
-            label = name_of(group, comparison)
-            seed = f"{group}<br>seed {result.settings.get('seed')}"
+            label = as_text(shortened(name_of(group, comparison), 3 * LONGEST))
+            seed = f"{as_text(str(group))}<br>seed {result.settings.get('seed')}"
             made = line(label, result.history, key, f"$c{place % COLOURS}")
             made["line"]["dash"] = DASHES[place // COLOURS % len(DASHES)]
             traces.append(
@@ -107,10 +109,10 @@ def name_of(group: Group, comparison: Comparison) -> str:
 def dots(comparison: Comparison) -> Figure:
     """One setting: the number of each run over its values, with the means."""
     key, number = comparison.varied[0], comparison.sorted_by
-    names = [text(group.settings[key]) for group in comparison.groups]
+    names = axis_names([text(group.settings[key]) for group in comparison.groups])
     runs = [(n, v) for n, g in zip(names, comparison.groups, strict=True) for v in g.values(number)]
     known = [(n, g.mean(number)) for n, g in zip(names, comparison.groups, strict=True)]
-    hover = f"{key}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
+    hover = f"{as_text(key)}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
     traces = [
         scatter(runs, hover, {"color": "$accent", "size": 9, "opacity": 0.55}),
         scatter(known, f"mean of {hover}", {"color": "$ink", "size": 16, "symbol": "line-ns-open"}),
@@ -147,16 +149,17 @@ def heat_map(comparison: Comparison) -> Figure:
     }
     values = [[means.get((row, column)) for column in columns] for row in rows]
     small = len(columns) <= TICKS
+    place = f"{as_text(across)}=%{{x}}<br>{as_text(down)}=%{{y}}"
     return figure(
         [
             {
                 "type": "heatmap",
-                "x": columns,
-                "y": rows,
+                "x": axis_names(columns),
+                "y": axis_names(rows),
                 "z": values,
                 "texttemplate": "%{z:.4f}" if small else "",
                 "colorscale": scale(comparison.sorted_by),
-                "hovertemplate": f"{across}=%{{x}}<br>{down}=%{{y}}<br>%{{z:.4f}}<extra></extra>",
+                "hovertemplate": f"{place}<br>%{{z:.4f}}<extra></extra>",
                 "colorbar": {"thickness": 12, "outlinewidth": 0},
                 "xgap": 2,
                 "ygap": 2,
@@ -212,7 +215,7 @@ def dimension(key: str, groups: Sequence[Group]) -> dict[str, Any]:
         "label": words(key),
         "values": [names.index(text(value)) for value in values],
         "tickvals": [*range(len(names))],
-        "ticktext": [name if len(name) <= 16 else f"{name[:15]}…" for name in names],
+        "ticktext": [as_text(shortened(name, 16)) for name in names],
     }
 
 
@@ -277,7 +280,10 @@ def mark(epoch: float, dash: str, word: str, top: bool) -> tuple[dict[str, Any],
 
 
 def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
-    """Counts by true and predicted class, coloured by the share of the true class."""
+    """Counts by true and predicted class, coloured by the share of the true class.
+
+    Every row is named, however many there are; of many columns some are, and all at hovering.
+    """
     count = len(names)
     if count > MATRIX:
         return None
@@ -286,16 +292,19 @@ def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
         [round(int(n) / total, 4) for n in row] for row, total in zip(matrix, totals, strict=True)
     ]
     counts = [[int(n) for n in row] for row in matrix]
+    shown, few = axis_names(names), count <= 2 * TICKS
+    small: dict[str, Any] = {} if few else {"tickfont": {"size": 9}}
+    columns = {"dtick": math.ceil(count / COLUMNS)} | small
     return figure(
         [
             {
                 "type": "heatmap",
-                "x": [*names],
-                "y": [*names],
+                "x": shown,
+                "y": shown,
                 "z": shares,
                 "text": [[str(n) if n else "" for n in row] for row in counts],
                 "customdata": counts,
-                "texttemplate": "%{text}" if count <= 2 * TICKS else "",
+                "texttemplate": "%{text}" if few else "",
                 "colorscale": [[0, "$low"], [1, "$accent"]],
                 "zmin": 0,
                 "zmax": 1,
@@ -305,8 +314,10 @@ def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
                 "hovertemplate": "%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
             }
         ],
-        xaxis=axis("predicted", type="category", automargin=True, constrain="domain"),
-        yaxis=axis("true", type="category", automargin=True, autorange="reversed"),
-        height=min(760, 180 + 30 * count),
+        xaxis=axis("predicted", type="category", automargin=True, constrain="domain", **columns),
+        yaxis=axis(
+            "true", type="category", automargin=True, autorange="reversed", dtick=1, **small
+        ),
+        height=min(760, 180 + 30 * count) if few else 180 + ROW * count,
         margin={"l": 56, "r": 8, "t": 12, "b": 60},
     )

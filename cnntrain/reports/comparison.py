@@ -6,21 +6,27 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest
 from cnntrain.files import spreadsheet_safe
+from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reports.results import Result
+from cnntrain.reports.scoring import ABSENT
 from cnntrain.spec import WITHOUT_EFFECT
 
 NUMBERS = (
-    "valid.accuracy", "valid.loss", "test.accuracy", "test.loss", "train.accuracy", "train.loss",
+    "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",
+    "test.loss", "test.balanced_accuracy", "test.macro_f1", "train.accuracy", "train.loss",
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
-ABSENT = "–"  # a setting that a run does not have
+IMAGES = "images"  # stands among the settings where runs were judged by different ones
+# How images look, not which they are, and what touches training images alone.
+LOOKS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
+OF_TRAIN = ("dataset.fraction", "dataset.label_noise")
 
 
 @dataclass(frozen=True)
@@ -109,14 +115,22 @@ class Comparison:
         ]
         return sorted(groups, key=self.rank)
 
-    def rank(self, group: Group) -> tuple[bool, float, float]:
-        """The mean, the loss where means are the same, as `best.keras` is chosen; none is last."""
-        mean, tie = (
-            group.mean(n) for n in (self.sorted_by, self.sorted_by.replace("accuracy", "loss"))
-        )
+    @cached_property
+    def judges(self) -> list[str]:
+        """The images that runs were judged by, where these are not the same for all."""
+        return distinct(r.settings[IMAGES] for r in self.results if IMAGES in r.settings)
+
+    def rank(self, group: Group) -> tuple[int, bool, float, float]:
+        """The mean, the loss where means are the same, as `best.keras` is chosen; none is last.
+
+        Only runs that were judged by the same images are ranked together.
+        """
+        images = group.settings.get(IMAGES)
+        place = self.judges.index(images) if images in self.judges else len(self.judges)
+        mean, tie = (group.mean(number) for number in (self.sorted_by, tie_breaker(self.sorted_by)))
         if mean is None:
-            return True, 0, 0
-        return False, -mean if rises(self.sorted_by) else mean, tie or 0
+            return place, True, 0, 0
+        return place, False, -mean if rises(self.sorted_by) else mean, tie or 0
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a run, in the order of the groups: how it ended, what is varied, its numbers."""
@@ -153,7 +167,47 @@ def compared(results: Sequence[Result], sort: str | None) -> Comparison:
     if sort is not None and sort not in NUMBERS:
         close = nearest(sort, NUMBERS)
         raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
-    return Comparison(results, sort or statistics.mode(result.monitor for result in results))
+    sort = sort or statistics.mode(result.monitor for result in results)
+    names = judging_images(results, "test" if sort.startswith("test.") else "valid")
+    if len({*names} - {""}) > 1:
+        results = [
+            replace(result, settings={**result.settings, IMAGES: shown_images(result, name)})
+            if name
+            else result
+            for result, name in zip(results, names, strict=True)
+        ]
+    return Comparison(results, sort)
+
+
+def judging_images(results: Sequence[Result], part: str) -> list[str]:
+    """For each run a name of the images of `part`, "" if it has told none: a fingerprint.
+
+    Where runs of a set that is known by its name differ in nothing but how its images look, they
+    are the same images. Runs of before told of all their images together.
+    """
+    if not all(part in result.images for result in results if result.images):
+        part = "all"
+    names, first = list[str](), dict[str, tuple[str, str]]()
+    for result in results:
+        name = result.images.get(part, "")
+        of_data = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
+        looks = text({key: of_data.get(key) for key in LOOKS})
+        which = text({k: v for k, v in of_data.items() if k not in (*LOOKS, *OF_TRAIN)})
+        before, shown = first.setdefault(which, (looks, name))
+        names.append(shown if name and looks != before and not has_folder(result) else name)
+    return names
+
+
+def has_folder(result: Result) -> bool:
+    """Whether a run's images are a user's own."""
+    return result.settings.get("dataset.folder") is not None
+
+
+def shown_images(result: Result, name: str) -> str:
+    """What people know images by, and how their fingerprint begins."""
+    settings = result.settings
+    known = settings.get("dataset.folder") or settings.get("dataset", "images")
+    return f"{known} ({name[:8]})"
 
 
 def as_json(group: Group) -> dict[str, Any]:
@@ -164,11 +218,6 @@ def as_json(group: Group) -> dict[str, Any]:
     }
     names = [str(result.folder) for result in group.results]
     return {"settings": dict(group.settings), "runs": names, **numbers}
-
-
-def rises(number: str) -> bool:
-    """Whether more of it is better."""
-    return number.endswith("accuracy")
 
 
 def is_without_effect(key: str) -> bool:

@@ -56,6 +56,8 @@ def eyebrow(comparison: Comparison) -> str:
 
 def lead(comparison: Comparison) -> str:
     """The result in a sentence."""
+    if len(comparison.judges) > 1:
+        return "The runs were judged by different images, so that none is in front of all."
     best = comparison.groups[0]
     mean = best.mean(comparison.sorted_by)
     if mean is None:

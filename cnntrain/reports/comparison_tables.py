@@ -49,7 +49,12 @@ def order(comparison: Comparison) -> str:
     line = f"The best first, by {comparison.sorted_by} of the best epoch"
     if not comparison.sorted_by.startswith("valid."):
         line = f"Sorted by {comparison.sorted_by}"
-    return line + ("; mean ± standard deviation over seeds." if several else ".")
+    line += "; mean ± standard deviation over seeds." if several else "."
+    if len(comparison.judges) > 1:
+        count = len(comparison.judges)
+        line += f" The runs were judged by {count} different sets of images: only those with the "
+        line += "same images are ranked together."
+    return line
 
 
 def unfinished_line(result: Result) -> str:

@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.files import replace_by_file
+from cnntrain.reports.chart_text import shortened
 from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import Scores
 
-NAMED = 30  # classes; more are not named along the axes of a matrix
+NAMED = 30  # classes; of more only the rows of a matrix are named, in small letters
+SMALL = 5  # points
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
 ACROSS = 8
@@ -105,9 +107,11 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    shown = [shortened(name) for name in names]
+    size = "medium" if count <= NAMED else SMALL
+    axes.set_yticks(range(count), shown, parse_math=False, fontsize=size)
     if count <= NAMED:
-        axes.set_xticks(range(count), names, rotation=90)
-        axes.set_yticks(range(count), names)
+        axes.set_xticks(range(count), shown, rotation=90, parse_math=False)
         for (row, column), number in np.ndenumerate(matrix):
             if number:
                 dark = shares[row, column] > 0.5

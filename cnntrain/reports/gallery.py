@@ -1,5 +1,7 @@
 """What a run keeps so that its page needs neither TensorFlow nor the data: predictions, pictures.
 
+predictions.csv  for each image of the valid and the test split its file, its class, what it was
+                 called and how probable that was, for people and spreadsheets
 predictions.npz  for each image of the test split its label, the most probable classes, and how
                  probable these are
 pictures.npz     some of these images, those most confidently mistaken, what augmentation draws,
@@ -7,7 +9,9 @@ pictures.npz     some of these images, those most confidently mistaken, what aug
 network.json     the layers and what they cost
 """
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,7 @@ from PIL import Image
 from cnntrain import runs
 from cnntrain.anatomy import anatomy, evaluated, totals
 from cnntrain.datasets.source import Examples, Splits
-from cnntrain.files import replace_by_file
+from cnntrain.files import replace, replace_by_file, spreadsheet_safe
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs import Run
@@ -31,13 +35,21 @@ SIDE = 96  # pixels: larger images are made smaller
 
 
 def keep(
-    run: Run, spec: Spec, splits: Splits, body: keras.Model, log_probabilities: np.ndarray
+    run: Run,
+    spec: Spec,
+    splits: Splits,
+    body: keras.Model,
+    log_probabilities: Mapping[str, np.ndarray],
 ) -> None:
-    """Write the three files of a finished run; `log_probabilities` (N, classes) are of test."""
-    predictions = best_guesses(log_probabilities, splits.test.labels)
+    """Write the four files of a finished run.
+
+    `log_probabilities` (N, classes) are those of the `valid` and of the `test` split.
+    """
+    replace(run.folder / "predictions.csv", predictions_table(splits, log_probabilities))
+    predictions = best_guesses(log_probabilities["test"], splits.test.labels)
     save(run.folder / "predictions.npz", predictions)
     parts: list[Callable[[], dict[str, Any]]] = [
-        lambda: chosen(splits.test, predictions),
+        lambda: chosen(splits, predictions),
         lambda: augmented(spec, splits),
         lambda: filters(body, splits.image_shape),
     ]
@@ -47,6 +59,31 @@ def keep(
     penalty = float(sum(float(loss) for loss in body.losses))  # L1 and L2, of these weights
     facts = {"name": network.name, **totals(network), "penalty": penalty, "layers": layers}
     runs.write_json(run.folder / "network.json", facts)
+
+
+def predictions_table(splits: Splits, log_probabilities: Mapping[str, np.ndarray]) -> str:
+    """Return predictions.csv: a row for each image of the splits that were predicted."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", "split", "true class", "called", "probability"])
+    for split, part in splits.items():
+        if split not in log_probabilities:
+            continue
+        guesses = log_probabilities[split].argmax(axis=1)
+        shares = np.exp(log_probabilities[split].max(axis=1))
+        rows = zip(file_names(splits, part), part.labels, guesses, shares, strict=True)
+        for file, label, guess, share in rows:
+            texts = (file, split, splits.class_names[label], splits.class_names[guess])
+            writer.writerow([*map(spreadsheet_safe, texts), f"{share:.6f}"])
+    return out.getvalue()
+
+
+def file_names(splits: Splits, part: Examples) -> list[str]:
+    """The name of the file of each example of a split; of images in no files, its number there."""
+    if splits.names is None:
+        return [str(number) for number in range(len(part))]
+    names = (splits.names[row] for row in part.located(np.arange(len(part))))
+    return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
 
 
 def best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,18 +97,24 @@ def best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str,
     }
 
 
-def chosen(test: Examples, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Images spread evenly over the split, and those most confidently mistaken."""
-    count = len(test)
+def chosen(splits: Splits, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Test images spread evenly over the split, and those most confidently mistaken."""
+    test, count = splits.test, len(splits.test)
     sample = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int))
     wrong = np.flatnonzero(predictions["classes"][:, 0] != test.labels)
     surest = np.argsort(-predictions["probabilities"][wrong, 0], kind="stable")
     mistakes = wrong[surest][:MISTAKES]
+    files = np.array(file_names(splits, test)) if splits.names is not None else None
     return {
         "sample": sample,
         "sample_images": small(test.gather(sample)),
         "mistakes": mistakes,
         "mistake_images": small(test.gather(mistakes)) if len(mistakes) else np.empty(0),
+        **(
+            {}
+            if files is None
+            else {"sample_files": files[sample], "mistake_files": files[mistakes]}
+        ),
     }
 
 

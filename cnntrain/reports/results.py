@@ -20,6 +20,7 @@ from cnntrain.components import GROUPS
 from cnntrain.documents import damaged, parse_yaml, read_json
 from cnntrain.errors import SpecError
 from cnntrain.files import check_entry
+from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reading import (
     HISTORY,
     JOB,
@@ -41,7 +42,8 @@ class Result:
     """One run, finished or not.
 
     `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
-    to. `test` holds the numbers of the weights that validation chose.
+    to. `test` holds the numbers of the weights that validation chose. `images` names the images of
+    `valid` and of `test`, as far as the run has told, and `all` of its images together.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Result:
     history: Sequence[Row] = ()
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
+    images: Mapping[str, str] = field(default_factory=dict)
     whole: bool = True  # whether its spec is known, not just what was varied
 
     @property
@@ -67,8 +70,7 @@ class Result:
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
         if not rows:
             return self.last
-        sign = -1 if self.monitor.endswith("accuracy") else 1
-        tie = self.monitor.replace("accuracy", "loss")
+        sign, tie = -1 if rises(self.monitor) else 1, tie_breaker(self.monitor)
         return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
 
     @property
@@ -104,7 +106,14 @@ def read(folder: Path) -> Result:
         history,
         tests.get("best") or tests.get("final") or {},
         seconds(report, history),
+        images(record.get("data", {})),
     )
+
+
+def images(data: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the images that run.json tells of."""
+    whole = {"all": data["fingerprint"]} if "fingerprint" in data else {}
+    return {**data.get("images", {}), **whole}
 
 
 def ending(status: str) -> str:

@@ -93,8 +93,8 @@ def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
         "scores": marked,
         "confusion": charts.confusion(marked.confusion, left.names) if marked else None,
         "classes": marked.rows(left.names) if marked else [],
-        "mistakes": tiles(left, "mistake_images", "mistakes"),
-        "sample": tiles(left, "sample_images", "sample"),
+        "mistakes": tiles(left, "mistakes", "mistake"),
+        "sample": tiles(left, "sample", "sample"),
         "draws": draws(left),
         "augmentation": result.settings.get("augmentation"),
         "filters": filters(left.pictures.get("filters")),
@@ -151,7 +151,7 @@ def headline(result: Result, left: Left) -> list[dict[str, str]]:
     if left.network:
         found.append(tile("multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"))
     if rate := speed(result, left):
-        found.append(tile("training", f"{rate:,.0f}", "images per second"))
+        found.append(tile("training", f"{rate:,.0f}", f"images per second{above(left)}"))
     return found
 
 
@@ -165,6 +165,13 @@ def percent(share: float) -> str:
 
 def speed(result: Result, left: Left) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
+
+
+def above(left: Left) -> str:
+    """What a rate of training leaves out, where it is not the whole network's."""
+    if not left.report.get("features_once"):
+        return ""
+    return ", above features of frozen layers that were computed once"
 
 
 def weights(report: Mapping[str, Any]) -> list[list[str]]:
@@ -216,12 +223,15 @@ def curves(result: Result, left: Left) -> list[charts.Figure]:
     ]
 
 
-def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
-    """Test images, each with its class and what the network took it for."""
+def tiles(left: Left, rows: str, stem: str) -> list[dict[str, Any]]:
+    """Test images, each with its class, what the network took it for, and its file, if any."""
     found: list[dict[str, Any]] = []
     if not left.predictions:
         return found
-    for image, row in zip(left.pictures.get(images, ()), left.pictures.get(rows, ()), strict=False):
+    images, numbers = left.pictures.get(f"{stem}_images", ()), left.pictures.get(rows, ())
+    files = [str(name) for name in left.pictures.get(f"{stem}_files", ())]
+    files += [""] * (len(images) - len(files))
+    for image, row, file in zip(images, numbers, files, strict=False):
         label = int(left.predictions["labels"][row])
         guess = int(left.predictions["classes"][row, 0])
         found.append(
@@ -233,6 +243,7 @@ def tiles(left: Left, images: str, rows: str) -> list[dict[str, Any]]:
                 "right": guess == label,
                 "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
                 "number": int(row),
+                "file": file,
                 "array": image,
             }
         )
@@ -297,9 +308,8 @@ def throughput(result: Result, left: Left) -> list[tuple[str, str]]:
     """Milliseconds an image, and the seconds of the parts of the run."""
     rows = []
     if rate := speed(result, left):
-        rows.append(
-            ("a training step: forward, backward, update", f"{1000 / rate:.3f} ms an image")
-        )
+        step = f"a training step: forward, backward, update{above(left)}"
+        rows.append((step, f"{1000 / rate:.3f} ms an image"))
     if rate := left.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
     seconds = left.report.get("seconds", {})

@@ -1,10 +1,18 @@
-"""What predictions of a split say about each class: scikit-learn's numbers."""
+"""What predictions of a split say about each class: scikit-learn's numbers, where it has any.
 
+A class without images has no recall and no F1, and is in no mean over classes.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+ABSENT = "–"
+UNBALANCED = 1.1  # times the share that the commonest class would have if all had the same
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -18,17 +26,27 @@ class Scores:
     support: np.ndarray
     top5: float | None  # the share of images with their class among five; None for few classes
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have images."""
+        return float(np.nanmean(self.recall))
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have images."""
+        return float(np.nanmean(self.f1))
+
     def rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """A row a class, in their order."""
         columns = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
         return [
-            {"name": name, "cells": [f"{p:.3f}", f"{r:.3f}", f"{f:.3f}"], "count": int(count)}
+            {"name": name, "cells": [decimals(n, 3) for n in (p, r, f)], "count": int(count)}
             for name, p, r, f, count in columns
         ]
 
 
 def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
-    """Return the scores of predictions.npz; a class that is never predicted has precision 0."""
+    """Return the scores of predictions.npz."""
     labels, classes = predictions["labels"], predictions["classes"]
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
     top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
@@ -37,9 +55,52 @@ def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
 
 
 def by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
-    """Return the confusion (classes, classes), and (classes,) of precision, recall, F1, images."""
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    """Return the confusion (classes, classes), and (classes,) of precision, recall, F1, images.
 
-    known = np.arange(num_classes)
-    parts = precision_recall_fscore_support(labels, guesses, labels=known, zero_division=0)
-    return [confusion_matrix(labels, guesses, labels=known), *parts]
+    What is not defined is nan: the precision of a class that nothing was called, the recall and
+    the F1 of a class without images.
+    """
+    places = num_classes * labels.astype(np.int64) + guesses
+    matrix = np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
+    hits, support, called = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    precision, recall = share(hits, called), share(hits, support)
+    f1 = np.where(support > 0, share(2 * hits, support + called), np.nan)
+    return [matrix, precision, recall, f1, support]
+
+
+def majority_warning(
+    labels: np.ndarray, guesses: np.ndarray, class_names: Sequence[str], weighted: bool
+) -> str | None:
+    """Say where guesses (N,) are no better than always saying the commonest class, or miss classes.
+
+    It is said of unbalanced labels (N,) only; `weighted` tells whether the loss weighs classes.
+    """
+    matrix, *_, support = by_class(labels, guesses, len(class_names))
+    common, total = int(support.argmax()), len(labels)
+    always, accuracy = support[common] / total, matrix.trace() / total
+    missed = [n for n in np.flatnonzero(support).tolist() if not matrix[:, n].any()]
+    if always * np.count_nonzero(support) < UNBALANCED or (accuracy > always and not missed):
+        return None
+    parts = []
+    if accuracy <= always:
+        parts.append(
+            f"always saying {class_names[common]} would be right for {100 * always:.1f} % of the "
+            f"test images, and the network is for {100 * accuracy:.1f} %"
+        )
+    if missed:
+        shown = ", ".join(f"{class_names[n]} (of {support[n]:,})" for n in missed[:NAMED])
+        more = f" and {len(missed) - NAMED} more classes" if len(missed) > NAMED else ""
+        parts.append(f"no test image is called {shown}{more}")
+    first = "" if weighted else "loss.class_weights=balanced and "
+    return f"Warning: {'; '.join(parts)}. Try {first}monitor=valid.balanced_accuracy"
+
+
+def share(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """Parts of wholes, nan where a whole is 0."""
+    unknown = np.full(wholes.shape, np.nan)
+    return np.divide(parts, wholes, out=unknown, where=wholes > 0)
+
+
+def decimals(number: float, places: int) -> str:
+    """A figure of a class, or a dash where it is not defined."""
+    return ABSENT if math.isnan(number) else f"{number:.{places}f}"

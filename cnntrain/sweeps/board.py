@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.errors import SpecError
+from cnntrain.monitor import rises
 from cnntrain.reading import Row, read_record, read_table
 from cnntrain.runs import Run
 from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
@@ -144,7 +145,7 @@ def look(job: Job, monitor: str) -> Look:
         return Look(status, reason)
     planned, rows = planned_steps(run), history(run)
     values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    sign = max if monitor.endswith("accuracy") else min
+    sign = max if rises(monitor) else min
     found = best(job) if status == "finished" else sign(values, default=None)
     if planned is None:
         return Look(status, reason, best=found)

@@ -18,6 +18,7 @@ from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
 from cnntrain.files import replace
 from cnntrain.knobs import Count, Natural, Seed, convert_all
+from cnntrain.monitor import rises, tie_breaker
 from cnntrain.runs import Run
 from cnntrain.sweeps.board import history
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep, best
@@ -74,7 +75,7 @@ class Trials:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",
                 study_name="search",
-                direction="maximize" if monitor.endswith("accuracy") else "minimize",
+                direction="maximize" if rises(monitor) else "minimize",
                 pruner=self.pruner(),
                 load_if_exists=True,
             )
@@ -190,10 +191,10 @@ class Trials:
 
     def rank(self, job: Job) -> tuple[float, float]:
         """How good a job is; where two are the same, the loss decides, as in every table."""
-        value, tie = best(job) or 0, self.monitor.replace("accuracy", "loss")
+        value, tie = best(job) or 0, tie_breaker(self.monitor)
         rows = history(Run(job.folder))
         losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
-        return value if self.monitor.endswith("accuracy") else -value, -min(losses, default=0)
+        return value if rises(self.monitor) else -value, -min(losses, default=0)
 
 
 def inside(axes: Sequence[Axis]) -> list[list[str]]:

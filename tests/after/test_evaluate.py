@@ -23,7 +23,9 @@ def evaluated(verb, *words):
 @pytest.mark.parametrize("split", ["test", "valid"])
 def test_it_says_what_the_run_itself_reported(verb, digits, weights, split):
     found = evaluated(verb, digits.folder, "--weights", weights, "--split", split)
-    assert {key: found[key] for key in ("loss", "accuracy")} == digits.report[split][weights]
+    reported = digits.report[split][weights]
+    assert {"loss", "accuracy", "balanced_accuracy", "macro_f1"} == set(reported)
+    assert {key: found[key] for key in reported} == reported
 
 
 def test_it_writes_nothing_unless_told_where(verb, digits, tmp_path):
@@ -53,9 +55,18 @@ def test_figures_are_those_of_scikit_learn():
     assert found["top5"] == pytest.approx(top5)
     expected = metrics.confusion_matrix(labels, guesses, labels=range(7))
     assert found["confusion"] == expected.tolist()
+    assert found["macro_f1"] == pytest.approx(
+        metrics.f1_score(labels, guesses, labels=np.unique(labels), average="macro")
+    )
+    with pytest.warns(UserWarning, match="classes not in y_true"):
+        balanced = metrics.balanced_accuracy_score(labels, guesses)
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
     for number, row in enumerate(found["classes"]):
         expected = table[str(number)]
         assert row["precision"] == pytest.approx(expected["precision"])
+        if number == 5:
+            assert (row["recall"], row["f1"], row["images"]) == (None, None, 0)
+            continue
         assert row["recall"] == pytest.approx(expected["recall"])
         assert row["f1"] == pytest.approx(expected["f1-score"])
         assert row["images"] == expected["support"]

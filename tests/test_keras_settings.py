@@ -1,0 +1,69 @@
+"""No keras.json and no KERAS_* variable decides anything; downloaded weights are still found."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cnntrain import keras_settings
+
+SEEN = """
+import {first}
+import {second}
+import keras
+config = keras.config
+print(config.floatx(), config.epsilon(), config.image_data_format(), config.backend(),
+      config.max_epochs(), config.max_steps_per_epoch())
+"""
+OURS = "float32 1e-07 channels_last tensorflow None None"
+FILES = {
+    "half": json.dumps({"floatx": "float16", "epsilon": 1e-4}),
+    "channels first": json.dumps({"image_data_format": "channels_first"}),
+    "jax": json.dumps({"backend": "jax"}),
+    "no such type": json.dumps({"floatx": "bfloat32"}),
+    "a whole epsilon": json.dumps({"epsilon": 1}),
+    "a list": "[]",
+    "no JSON": "{",
+    "no text": "\udcff\udcfe",
+}
+
+
+def seen(home, first="cnntrain", second="keras", **variables):
+    """What Keras has been set to in a process that imports the two, one after the other."""
+    code = SEEN.format(first=first, second=second)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("KERAS", "CNNTRAIN"))}
+    environment |= {"KERAS_HOME": str(home), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_file_of_a_person_decides_nothing(tmp_path, name):
+    (tmp_path / "keras.json").write_text(FILES[name], errors="surrogateescape")
+    assert seen(tmp_path) == OURS
+
+
+def test_neither_file_nor_variables_decide_anything(tmp_path):
+    settings = {"floatx": "float16", "epsilon": 1e-4, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    variables = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2"}
+    assert seen(tmp_path, **variables) == OURS
+    assert seen(tmp_path, "keras", "cnntrain", **variables) == OURS  # as a user's program may
+
+
+def test_weights_are_looked_for_where_the_user_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert keras_settings.users_folder() == tmp_path
+    keras_settings.decide_settings()
+    keras_settings.decide_settings()  # as a child process does once more
+    assert keras_settings.users_folder() == tmp_path
+    assert os.environ["KERAS_HOME"] == str(keras_settings.FOLDER)
+    monkeypatch.delenv("KERAS_HOME")
+    keras_settings.decide_settings()
+    assert keras_settings.users_folder().name == ".keras"

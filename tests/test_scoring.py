@@ -1,0 +1,81 @@
+"""Figures of classes: scikit-learn's where it has any, none where there is none."""
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from cnntrain.evaluation import NUMBERS, headline
+from cnntrain.reports.scoring import by_class, majority_warning, scores
+
+NAMES = ("common", "frequent", "rare")
+
+
+def predictions(labels, guesses):
+    return {"labels": np.array(labels), "classes": np.array(guesses)[:, np.newaxis]}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_scikit_learn(seed):
+    random = np.random.default_rng(seed)
+    labels, guesses = random.integers(0, 4, 30), random.integers(0, 5, 30)
+    matrix, *parts = by_class(labels.astype(np.int32), guesses, 6)
+    assert np.array_equal(matrix, metrics.confusion_matrix(labels, guesses, labels=range(6)))
+    expected = metrics.precision_recall_fscore_support(
+        labels, guesses, labels=range(6), zero_division=np.nan
+    )
+    with_images = expected[3] > 0
+    for ours, theirs in zip(parts, expected, strict=True):
+        np.testing.assert_allclose(ours[with_images], theirs[with_images])
+    assert np.isnan(parts[1][~with_images]).all()
+    assert np.isnan(parts[2][~with_images]).all()
+
+
+def test_class_without_images_has_no_f1_and_is_in_no_mean():
+    labels, guesses = np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1])
+    found = scores(predictions(labels, guesses), 3)
+    assert found.macro_f1 == metrics.f1_score(labels, guesses, average="macro") == 1
+    assert found.balanced_accuracy == 1
+    assert [row["cells"] for row in found.rows(NAMES)][2] == ["–", "–", "–"]
+    log_probabilities = np.log(np.eye(3)[guesses] * 0.97 + 0.01)
+    assert headline(log_probabilities, labels)["macro_f1"] == 1
+
+
+def test_numbers_of_an_evaluation_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    p, labels = random.dirichlet(np.ones(3), 50), random.integers(0, 3, 50)
+    found, guesses = headline(np.log(p), labels), p.argmax(axis=1)
+    assert tuple(found) == NUMBERS
+    assert found["accuracy"] == metrics.accuracy_score(labels, guesses)
+    balanced = metrics.balanced_accuracy_score(labels, guesses)
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    f1 = metrics.f1_score(labels, guesses, average="macro")
+    assert found["macro_f1"] == pytest.approx(f1)
+
+
+def warned(labels, guesses, weighted=False):
+    return majority_warning(np.array(labels), np.array(guesses), NAMES, weighted)
+
+
+def test_network_that_always_says_the_commonest_class_is_warned_of():
+    line = warned([0] * 199 + [2], [0] * 200)
+    assert line.startswith("Warning: always saying common would be right for 99.5 %")
+    assert "no test image is called rare (of 1)" in line
+    assert "Try loss.class_weights=balanced and monitor=valid.balanced_accuracy" in line
+    assert "class_weights" not in warned([0] * 199 + [2], [0] * 200, weighted=True)
+
+
+def test_class_that_is_never_said_is_named_also_where_accuracy_is_better():
+    line = warned([0] * 50 + [1] * 48 + [2] * 2, [0] * 50 + [1] * 50)
+    assert line.startswith("Warning: no test image is called rare (of 2). Try")
+
+
+@pytest.mark.parametrize(
+    ("labels", "guesses"),
+    [
+        ([0, 1, 2] * 10, [0] * 30),  # balanced, and not learnt: another fault
+        ([0] * 190 + [2] * 10, [0] * 190 + [2] * 9 + [0]),
+        ([0] * 10, [0] * 10),  # of one class there is nothing to say
+    ],
+)
+def test_other_networks_are_not(labels, guesses):
+    assert warned(labels, guesses) is None
