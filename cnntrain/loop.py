@@ -38,6 +38,7 @@ TABLES = ("history.csv", "steps.csv")
 REMEMBERED = (
     "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell", "stopped_early",
     "seconds", "epoch_seconds", "window", "best_row", "planned_steps", "warned",
+    "features_once",
 )  # fmt: skip
 LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
 
