@@ -170,12 +170,12 @@ class Member:
         return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
 
     def notes(self) -> list[str]:
-        """What is unexpected: other pixels, or the run's own settings and not its images."""
+        """What is unexpected: what the run was not told of its images, other pixels or images."""
         from cnntrain.datasets.store import PIXELS
         from cnntrain.fingerprint import fingerprint
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
-        notes = []
+        notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
         if self.splits.digests is not None and data.get("pixels") != PIXELS:
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
