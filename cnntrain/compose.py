@@ -50,7 +50,10 @@ class Composed:
 
 
 # Settings that are lists: without brackets Hydra takes one for several values.
-LISTS = ("distribution.workers", "distribution.devices", "dataset.classes", "dataset.image_size")
+LISTS = (
+    "distribution.workers", "distribution.devices", "dataset.classes", "dataset.image_size",
+    "dataset.value_range",
+)  # fmt: skip
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Composed:

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.inference.predicting import predictions
 
@@ -58,7 +59,8 @@ def mobilenet() -> keras.Model:
 
 def ours(network: keras.Model, files: Sequence[Path]) -> np.ndarray:
     photos = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
-    found = predictions(network, photos, Frame((SIDE, SIDE), 3, "stretch", None))
+    frame = Frame((SIDE, SIDE), 3, "stretch", None)
+    found = predictions(network, photos, frame, Findings())
     return np.array([prediction.probabilities for prediction in found])
 
 

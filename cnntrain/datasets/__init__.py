@@ -121,7 +121,7 @@ def framing(
         height, width, own = shape
         depth = channels or own
         what = f"{height}x{width}, {'grey' if depth == 1 else 'in colour'}"
-        note = f"All photos are of one size and stay {what}; dataset.image_size makes them larger"
+        note = f"All photos are of one size and stay {what}; dataset.image_size=[H,W] gives another"
         return Frame((height, width), depth, resize, value_range), [note]
     if size is None:
         raise SpecError(

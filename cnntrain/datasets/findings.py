@@ -1,6 +1,7 @@
 """What people should know of their photos: which are broken, transparent, of one colour, too dark.
 
-Found while photos are decoded, kept beside decoded photos, said by `data verify` and by every run.
+Found while photos are decoded, kept beside decoded photos, said by `data verify`, by every run and
+where a run is used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,30 +55,31 @@ class Findings:
     def notes(self, count: int, asked: ValueRange) -> Iterator[str]:
         """Yield what is to be said of `count` photos; `asked` is their range as the spec has it."""
         if self.transparent:
-            yield f"{photos(self.transparent, count)} transparent parts, which are laid on white"
+            transparent = photos(len(self.transparent), count)
+            yield f"{transparent} transparent parts, which are laid on white"
         if self.uniform and len(self.uniform) >= SHARE * (count - len(self.broken)):
             yield (
-                f"Warning: {photos(self.uniform, count)} a single colour and nothing else: there "
-                "is nothing to learn from"
+                f"Warning: {photos(len(self.uniform), count)} a single colour and nothing else: "
+                "there is nothing to learn from"
             )
         spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
         if isinstance(asked, tuple):
-            yield from clipped(spans, asked)
+            yield from clipped(spans, asked, count)
             return
         if spans and settled != SIXTEEN_BITS:
             bits = int(settled[1]).bit_length()
             yield (
-                f"{photos([*self.spans], count)} 16 bits, of which {bits} are used: "
+                f"{photos(len(spans), count)} 16 bits, of which {bits} are used: "
                 f"{settled[1]:,g} becomes white (dataset.value_range)"
             )
-        yield from too_narrow(spans, settled)
+        yield from too_narrow(spans, settled, count)
 
 
-def photos(rows: list[int], count: int) -> str:
-    return f"{len(rows):,} of {count:,} photos ha{'s' if len(rows) == 1 else 've'}"
+def photos(part: int, count: int) -> str:
+    return f"{part:,} of {count:,} photos ha{'s' if part == 1 else 've'}"
 
 
-def too_narrow(spans: list[Span], settled: Span) -> Iterator[str]:
+def too_narrow(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
     """Say where most photos of more than 8 bits use a small part of the range."""
     black, white = settled
     narrow = [(low, high) for low, high in spans if high - low < NARROW * (white - black)]
@@ -85,13 +87,13 @@ def too_narrow(spans: list[Span], settled: Span) -> Iterator[str]:
         return
     low, high = min(low for low, _ in narrow), max(high for _, high in narrow)
     yield (
-        f"Warning: {len(narrow):,} photos of 16 bits have values from {low:,g} to {high:,g}, and "
+        f"Warning: {photos(len(narrow), count)} 16 bits and values from {low:,g} to {high:,g}, and "
         f"those from {black:,g} to {white:,g} become 256 shades: most are lost. "
         f"'dataset.value_range=[{low:g},{high:g}]' keeps them"
     )
 
 
-def clipped(spans: list[Span], value_range: Span) -> Iterator[str]:
+def clipped(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
     """Say what a range does not hold, and where there is nothing that it changes."""
     low, high = value_range
     if not spans:
@@ -100,6 +102,6 @@ def clipped(spans: list[Span], value_range: Span) -> Iterator[str]:
     if beyond:
         least, greatest = min(low for low, _ in beyond), max(high for _, high in beyond)
         yield (
-            f"{len(beyond):,} photos have values beyond dataset.value_range=[{low:g},{high:g}], "
+            f"{photos(len(beyond), count)} values beyond dataset.value_range=[{low:g},{high:g}], "
             f"from {least:,g} to {greatest:,g}, which are black or white"
         )

@@ -39,8 +39,7 @@ def convert(
     """
     values, span = deep_values(content, image, raw_mode), None
     if values is not None:
-        span = span_of(values)
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        span, alpha = span_of(values), alpha_of(image, values)
         image = Image.fromarray(scale(values, span, value_range))
         if alpha is not None:
             image = image.convert("RGBA")
@@ -87,6 +86,18 @@ def deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray
     upper = np.asarray(image)[..., :3].astype(np.uint16)
     lower = decode_as(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
     return upper << 8 | lower
+
+
+def alpha_of(image: Image.Image, values: np.ndarray) -> Image.Image | None:
+    """Return the opacity of an image of more than 8 bits; a value may stand for transparency."""
+    if image.mode == "RGBA":
+        return image.getchannel("A")
+    if (clear := image.info.get("transparency")) is None:
+        return None
+    differs = values != np.array(clear)
+    return Image.fromarray(
+        255 * (differs if values.ndim == 2 else differs.any(-1)).astype(np.uint8)
+    )
 
 
 def decode_as(content: bytes, raw_mode: str) -> np.ndarray:

@@ -178,12 +178,12 @@ class Member:
         return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
 
     def notes(self) -> list[str]:
-        """What is unexpected: another data set, other pixels, or other images than the run's."""
+        """What is unexpected: what the run was not told of its images, other pixels or images."""
         from cnntrain.datasets.store import PIXELS
         from cnntrain.fingerprint import fingerprint
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
-        notes = []
+        notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
         if self.splits.digests is not None and data.get("pixels") != PIXELS:
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
@@ -191,8 +191,7 @@ class Member:
             )
         if isinstance(self.asked.dataset, Undivided):
             origin = self.splits.origin["test" if self.split == "train" else self.split]
-            shown = f"{len(self.part):,} images; {self.split}: {origin}"
-            return [*notes, shown, *self.splits.notes]
+            return [f"{len(self.part):,} images; {self.split}: {origin}", *notes]
         own, same = data.get("fingerprint"), self.asked.hash == self.classifier.spec.hash
         if same and own not in (None, fingerprint(self.splits)):
             notes.append(f"these are not the images that {folder} was trained on")

@@ -9,6 +9,7 @@ from typing import Any
 
 from cnntrain import catalogue
 from cnntrain.arguments import arguments
+from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import Frame
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
@@ -139,11 +140,13 @@ def show(
     write = predict_report.as_table
     if given.csv or given.jsonl:
         write = predict_report.as_csv if given.csv else predict_report.as_json_lines
+    findings = Findings()
     began = time.perf_counter()
-    whole = write(
-        predictions(network, photos, frame), class_names, min(given.top, len(class_names))
-    )
+    found = predictions(network, photos, frame, findings)
+    whole = write(found, class_names, min(given.top, len(class_names)))
     seconds = time.perf_counter() - began
+    for note in findings.notes(len(photos), frame.value_range):
+        print(note, file=sys.stderr)
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "
         f"{len(photos) / seconds:,.0f} images/s",

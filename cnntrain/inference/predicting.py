@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from cnntrain.datasets.decoding import chunked, decode_some, stack
+from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import DecodedPhoto, Frame, Photos
 from cnntrain.datasets.waiting import counted
 from cnntrain.evaluation import log_probabilities
@@ -22,8 +23,10 @@ class Prediction:
     broken: str | None
 
 
-def predictions(network: keras.Model, photos: Photos, frame: Frame) -> Iterator[Prediction]:
-    """Yield what the network says of each photo, in their order."""
+def predictions(
+    network: keras.Model, photos: Photos, frame: Frame, findings: Findings
+) -> Iterator[Prediction]:
+    """Yield what the network says of each photo, in their order; add what is odd to `findings`."""
     with ThreadPoolExecutor(1) as ahead:
         chunks = list(chunked(len(photos)))
         coming = ahead.submit(decode, photos, chunks[0], frame)
@@ -33,6 +36,7 @@ def predictions(network: keras.Model, photos: Photos, frame: Frame) -> Iterator[
                 coming = ahead.submit(decode, photos, chunks[number + 1], frame)
             found = probabilities(network, stack(decoded, frame), len(chunks[0]))
             for row, photo, shares in zip(rows, decoded, found, strict=True):
+                findings.add(row, photo)
                 why = photo if isinstance(photo, str) else None
                 yield Prediction(photos.names[row], None if why else shares, why)
 

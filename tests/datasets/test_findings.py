@@ -118,12 +118,12 @@ def test_an_outlier_does_not_make_the_others_dark_in_silence(splits, tmp_path):
     folder(tmp_path / "photos", deep(0, 4000))
     hot = odd.encoded(deep(0, 65535)(0), "PNG")
     (tmp_path / "photos" / "one" / "00.png").write_bytes(hot)
-    assert "Warning: 39 photos of 16 bits have values from 0 to 4,000" in splits().notes[0]
+    assert "Warning: 39 of 40 photos have 16 bits and values from 0 to 4,000" in splits().notes[0]
 
 
 def test_a_range_that_does_nothing_or_cuts_off_is_said(splits, tmp_path):
     folder(tmp_path / "photos", deep(0, 4000))
-    assert "40 photos have values beyond" in splits("dataset.value_range=[0,1000]").notes[0]
+    assert "40 of 40 photos have values beyond" in splits("dataset.value_range=[0,1000]").notes[0]
     folder(tmp_path / "plain", odd.picture)
     (tmp_path / "photos").rename(tmp_path / "old")
     (tmp_path / "plain").rename(tmp_path / "photos")

@@ -21,12 +21,13 @@ def decoded(content, channels=3, value_range=None, size=SIZE):
     return try_to_decode(content, Frame(size, channels, "stretch", value_range))
 
 
-def deep_png(values: np.ndarray) -> bytes:
+def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
     """Values (H, W, C) uint16 as a PNG with 16 bits a channel; Pillow writes them only in grey."""
     height, width, channels = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    key = [(b"tRNS", struct.pack(f">{len(clear)}H", *clear))] * bool(clear)
+    chunks = [(b"IHDR", header), *key, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks
@@ -122,7 +123,10 @@ def keyed(mode: str, transparent: object) -> bytes:
     return odd.encoded(image, "PNG", transparency=transparent)
 
 
+LEFT_AND_RIGHT = np.repeat([[[300], [0]]], 4, 1).repeat(4, 0).astype(np.uint16)
 TRANSPARENT = {
+    "deep_key.png": deep_png(LEFT_AND_RIGHT, (300,)),
+    "deep_colour_key.png": deep_png(LEFT_AND_RIGHT.repeat(3, 2), (300, 300, 300)),
     "colour.png": odd.encoded(half_transparent("RGBA"), "PNG"),
     "grey.png": odd.encoded(half_transparent("LA"), "PNG"),
     "colour.webp": odd.encoded(half_transparent("RGBA"), "WEBP", lossless=True),
