@@ -236,7 +236,7 @@ def test_verify_warns_of_a_class_that_may_never_be_learnt(data, tmp_path):
     photos(tmp_path / "photos")
     for number in range(400):
         Image.new("L", (9, 9), number % 256).save(tmp_path / "photos" / "cat" / f"x{number}.png")
-    _, out, _ = data(f"verify {FOLDER} --json")
+    out = data(f"verify {FOLDER} --json")[1]
     (warning,) = json.loads(out)["warnings"]
     assert "loss.class_weights=balanced" in warning
     assert warning in data(f"verify {FOLDER}")[1]

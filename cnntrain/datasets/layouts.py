@@ -108,16 +108,19 @@ def read_parts_below(tree: "Tree", top: PurePosixPath) -> Homes:
         return {}
     every = [part for part in PARTS if any(part in parts for parts in found.values())]
     loose = {path.parent for path in tree.files if is_image(path)}
+    whole = [name for name, parts in found.items() if parts]
     for name, parts in found.items():
         check_names(tree, top / name, parts)
         lacks = [part for part in every if part not in parts]
         if lacks or top / name in loose:
             what = f"no part {' and no part '.join(lacks)}" if lacks else "images beside its parts"
             raise SpecError(
-                f"{shown(tree, top / name)} has {what}, and the class folders are divided into "
-                f"{' and '.join(every)}",
+                f"{shown(tree, top / name)} has {what}, and {listed(whole)} "
+                f"in {shown(tree, top)} is divided into {' and '.join(every)}",
                 EXPECTED,
-                "the same parts in every class folder, and all images in these",
+                f"dataset.folder={shown(tree, top / whole[0])}, if the classes are in its parts"
+                if len(whole) == 1
+                else "the same parts in every class folder, and all images in these",
             )
     return {
         top / name / own: (part, nfc(name))

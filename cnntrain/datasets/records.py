@@ -84,6 +84,8 @@ def source(builder: Any, image_key: str, label_key: str) -> Source:
     if "train" not in rows:
         raise SpecError(f"{builder.name} has training images without a label", "a label for each")
     notes = [f"{builder.name}: the labels of {name} are not published: left out" for name in hidden]
+    if unused := [name for name in builder.info.splits if name not in splits.values()]:
+        notes.append(f"{builder.name}: its splits {', '.join(unused)} are not used")
     return Source(images, labels, tuple(names), rows, notes=notes)
 
 

@@ -21,6 +21,7 @@ from cnntrain.inference.examples import (
     spec_for,
     which,
 )
+from cnntrain.places import check_places
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, folder
@@ -61,6 +62,8 @@ def main(words: Sequence[str]) -> int:
     classifiers = [opened(path, given.weights) for path in paths]
     specs = [spec_for(classifier, overrides, given.config_dir) for classifier in classifiers]
     check_alike(classifiers, specs)
+    for asked in specs:
+        check_places(asked.config)
     found = evaluated(classifiers, specs, given, epsilons)
     if output is not None:
         try:

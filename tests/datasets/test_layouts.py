@@ -122,6 +122,10 @@ REFUSED = {
     "a class without a part": (
         ["cats/train/2", "cats/test/1", "dogs/train/2"], "dogs has no part test", "",
     ),
+    "parts one folder down": (
+        ["data/train/a/2", "data/train/b/2", "data/test/a/2", "data/test/b/2", "plots/3"],
+        "plots has no part train and no part test", "try       dataset.folder=",
+    ),
     "images beside the parts of a class": (
         ["cats/train/2", "cats/test/1", "cats/3", "dogs/train/2", "dogs/test/1"],
         "cats has images beside its parts", "",
