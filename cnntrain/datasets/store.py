@@ -24,7 +24,7 @@ from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED, replace, replace_by_file
+from cnntrain.files import UNFINISHED, clear_unfinished, replace, replace_by_file
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
@@ -90,6 +90,7 @@ def on_disk(
         with alone(home, "decoded photos"):
             if not ready(home, needed):
                 clear(home.parent)
+                clear_unfinished(home)  # whose lock is ours
                 write(photos, known, frame, home)
     return np.load(home / "pixels.npy", mmap_mode="r"), known.broken | noted(home)
 

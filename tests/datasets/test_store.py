@@ -170,7 +170,7 @@ def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, t
     process = prepare(photos, tmp_path, MOMENTS[moment])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, errors
-    assert "pixels.part" in [path.name for path in kept(tmp_path)]
+    assert [path for path in kept(tmp_path) if path.name.startswith(".unfinished_")]
     expected = splits("memory")
     found = splits("disk")
     assert np.array_equal(found.train.images, expected.train.images)
@@ -201,9 +201,9 @@ def test_leftovers_of_other_settings_are_cleared_away(splits, tmp_path):
     old = tmp_path / "data" / "cnntrain_cache" / "0123456789abcdef01234567"
     old.mkdir(parents=True)
     (old / "pixels.part").write_bytes(b"half")
-    (old / "broken.4711.part").write_bytes(b"half")
+    (old / ".unfinished_4711").write_bytes(b"half")
     splits("disk")
-    assert list(old.glob("*.part")) == []
+    assert [path.name for path in old.iterdir() if path.name != ".lock"] == []
 
 
 def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
