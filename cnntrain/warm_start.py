@@ -92,19 +92,20 @@ def opened(path: Path) -> tuple[dict[str, Any], h5py.File]:
 def check_arrays(file: h5py.File) -> None:
     """Refuse a file that has its arrays from other files, or says that they are huge."""
 
-    def link(path: str, kind: Any) -> None:
-        if not isinstance(kind, h5py.HardLink):
-            raise ValueError(f"{path} is a link")
+    def odd_link(path: str, kind: Any) -> str | None:
+        return None if isinstance(kind, h5py.HardLink) else f"{path} is a link"
 
-    def item(path: str, node: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(node, h5py.Dataset):
-            if node.external or node.is_virtual:
-                raise ValueError(f"{path} lies in another file")
-            if node.nbytes > ROOM + EXPANSION * node.id.get_storage_size():
-                raise ValueError(f"{path} says that it has {node.nbytes / 2**30:,.0f} GiB")
+    def odd_item(path: str, node: h5py.Group | h5py.Dataset) -> str | None:
+        if not isinstance(node, h5py.Dataset):
+            return None
+        if node.external or node.is_virtual:
+            return f"{path} lies in another file"
+        huge = node.nbytes > ROOM + EXPANSION * node.id.get_storage_size()
+        return f"{path} says that it has {node.nbytes / 2**30:,.0f} GiB" if huge else None
 
-    file.visititems_links(link)
-    file.visititems(item)
+    # What a visitor returns ends the visit; h5py has no other way out of it.
+    if why := file.visititems_links(odd_link) or file.visititems(odd_item):
+        raise ValueError(why)
 
 
 def by_layer(file: h5py.File) -> Arrays:

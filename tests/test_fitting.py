@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from cnntrain.errors import OutOfMemory
+from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.finetune import Phase
-from cnntrain.fitting import answered, entropy, in_steps
+from cnntrain.fitting import answered, check_resumable, entropy, in_steps
 from cnntrain.network import activations
+from cnntrain.runs import Run
+from cnntrain.state import State
 
 
 def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():
@@ -36,3 +38,14 @@ def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
 def test_activations_are_the_outputs_of_all_layers(spec):
     maps = [28 * 28, 24 * 24 * 6, 12 * 12 * 6, 8 * 8 * 16, 4 * 4 * 16, 256, 120, 84, 10]
     assert activations(spec().model((28, 28, 1), 10)) == sum(maps)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"loop": 5}, {"decides": {}, "loop": {}, "best": {}, "patience": {}, "plateau": {},
+                       "tables": {"history.csv": -1}}],
+)  # fmt: skip
+def test_state_that_is_not_of_ours_is_refused(tmp_path, facts):
+    run = Run(tmp_path)
+    with pytest.raises(SpecError, match="state cannot be used"):
+        check_resumable(None, run, None, State({"a": np.zeros(1)}, facts), 10)

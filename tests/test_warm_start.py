@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import zipfile
+from dataclasses import replace
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -212,3 +215,43 @@ def test_damaged_file_is_answered_or_read(tmp_path, suffix):
         path.write_bytes(damaged)
         with contextlib.suppress(SpecError):
             origin(str(path))
+
+
+def test_head_of_a_file_that_does_not_say_its_classes_is_named(tmp_path):
+    network = small()
+    network.save(tmp_path / "bare.keras")
+    bare = origin(tmp_path / "bare.keras")
+    assert warm_start(small(), bare, ("a", "b", "c"))["unsure"] == ["head"]
+    known = replace(bare, class_names=("a", "b", "c"))
+    assert warm_start(small(), known, ("a", "b", "c"))["unsure"] == []
+    assert warm_start(small(), known, ("a", "b", "d"))["new"] == ["head"]
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "external data", "virtual", "huge"])
+def test_arrays_that_lie_in_other_files_or_nowhere_are_refused(tmp_path, kind):
+    small().save_weights(tmp_path / "other.weights.h5")
+    (tmp_path / "raw").write_bytes(bytes(4096))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("layers/hidden/vars")
+        group.attrs["name"] = "conv"
+        if kind == "external link":
+            group["0"] = h5py.ExternalLink("other.weights.h5", "/layers/dense/vars/0")
+        elif kind == "soft link":
+            group["0"] = h5py.SoftLink("/layers/dense/vars/0")
+        elif kind == "external data":
+            group.create_dataset("0", (16, 5), "f4", external=[(str(tmp_path / "raw"), 0, 320)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((16, 5), "f4")
+            layout[:] = h5py.VirtualSource("other.weights.h5", "layers/dense/vars/0", (16, 5))
+            group.create_virtual_dataset("0", layout)
+        else:
+            group.create_dataset("0", (2**20, 2**20), "f4", chunks=(64, 64), compression="gzip")
+    with pytest.raises(SpecError, match="cannot be read as weights: layers/hidden/vars/0"):
+        origin(tmp_path / "a.h5")
+
+
+def test_archive_that_becomes_far_larger_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 2**28)
+    with pytest.raises(SpecError, match=r"config\.json becomes 0\.2 GiB|0\.3 GiB"):
+        origin(tmp_path / "a.keras")

@@ -202,9 +202,9 @@ def test_leftovers_of_other_settings_are_cleared_away(splits, tmp_path):
     old = tmp_path / "data" / "cnntrain_cache" / "0123456789abcdef01234567"
     old.mkdir(parents=True)
     (old / "pixels.part").write_bytes(b"half")
-    (old / "findings.4711.part").write_bytes(b"half")
+    (old / ".unfinished_4711").write_bytes(b"half")
     splits("disk")
-    assert list(old.glob("*.part")) == []
+    assert [path.name for path in old.iterdir() if path.name != ".lock"] == []
 
 
 def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
