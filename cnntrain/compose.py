@@ -27,7 +27,7 @@ from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.hints import choose_option, option_with, suggest
+from cnntrain.hints import DEVICES, choose_devices, choose_option, option_with, suggest
 from cnntrain.knobs import show
 from cnntrain.overrides import TEXTS, parse, quote_texts, quoted
 
@@ -145,12 +145,13 @@ def check(override: Override, config_dir: str | None) -> None:
         if key in LISTS:
             whole = f"'{key}=[{text.partition('=')[2]}]'"
             raise SpecError(f"{text} has no brackets", "one list, in quotes", whole)
-        quotes = shlex.quote(f'{key}="{text.partition("=")[2]}"')
-        raise SpecError(
-            f"{text} names several values",
-            "one value, or -m to sweep over them",
-            quotes if key in TEXTS else f"cnntrain -m {text}",
-        )
+        hint, value = f"cnntrain -m {text}", text.partition("=")[2]
+        if key in TEXTS:
+            hint = shlex.quote(f'{key}="{value}"')
+        elif key in DEVICES:
+            hint = choose_devices(value)
+        expected = "one value, or -m to sweep over them"
+        raise SpecError(f"{text} names several values", expected, hint)
     group = key.removesuffix(".name")
     if group in CHOICES:
         check_choice(override, group, config_dir)

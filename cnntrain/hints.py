@@ -65,6 +65,8 @@ def set_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
     group, _, knob = key.partition(".")
     if group in CHOICES and key not in keys:
         return option_with(group, knob, value)
+    inner = [known for known in keys if known.startswith(f"{key}.") and not known[-1].isdecimal()]
+    key = inner[0] if inner else key  # of a record, its first setting
     if key == "dataset.image_size" and (size := re.fullmatch(r"(\d+)(?:[x,](\d+))?", value)):
         value = f"[{size[1]},{size[2] or size[1]}]"
     return shlex.quote(f"{key}={value}")

@@ -18,6 +18,7 @@ TEXTS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
     "dataset.tfds", "dataset.image_key", "dataset.label_key", "model.init_from", "model.weights",
     "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
+    "finetune.from_layer",
 ))  # fmt: skip
 # The settings that are lists of names.
 NAMES = ("dataset.classes",)
@@ -95,5 +96,6 @@ def quote_value(value: str) -> str:
 
 def quoted(text: str) -> str:
     """A text as a value of an override, whatever characters it has."""
+    text = text.replace("${", "\\${")  # no interpolation
     inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
     return f"'{inside}'"

@@ -28,6 +28,19 @@ OPTIONS = {
     "listed": "- name\n- lenet5\n",
     "scalar": "lenet5\n",
     "undecided": "name: lenet5\nfilters: ???\nhidden: [5, 4]\n",
+    "packaged": "# @package hydra.job\nname: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n",
+    "twice": "name: lenet5\nfilters: [2, 3]\nfilters: [2, 3]\nhidden: [5, 4]\n",
+    "deep": f"name: lenet5\nfilters: {'[' * 900}{']' * 900}\nhidden: [5, 4]\n",
+    "keyless": "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n? \n: 3\n",
+}
+# Recipes of a user's own, below mine/experiment/, and a sweeper.
+RECIPES = {
+    "of_nothing": "# @package _global_\ndefaults:\n  - override /model: nosuch\n",
+    "of_no_group": "# @package _global_\ndefaults:\n  - override /modle: vgg16\n",
+    "of_itself": "# @package _global_\ndefaults:\n  - of_itself\n",
+    "of_hydra": "# @package _global_\nhydra: {job: {chdir: true}}\n",
+    "of_a_sweep": "# @package _global_\nsweep: {jobs: 3}\n",
+    "listed": "# @package _global_\n- epochs\n",
 }
 
 # What is wrong: (the command, a part of what was given, of what is expected, what to try).
@@ -384,7 +397,221 @@ MISTAKES = {
     "sweep over a typo": ("-m modle=vgg16,vgg11", "modle is not", "model", None),
     "sweep over no option": ("-m 'model=glob(nothing*)'", "glob(nothing*)", "", None),
     "sweep over an empty range": ("-m 'seed=range(3,1)'", "range(3,1)", "", None),
+    "sweep over a range without an end": ("-m 'seed=range(1,5,0)'", "no end", "a step", None),
+    "sweep over an endless range of parts": (
+        "-m 'optimizer.learning_rate=range(0.0,1.0,0.0)'",
+        "no end",
+        "a step",
+        None,
+    ),
+    "sweep over a hundred million": ("-m 'seed=range(0,100000000)'", "more than 10,000", "", None),
+    "sweep over a range of tiny steps": (
+        "-m 'optimizer.learning_rate=range(0.0,1.0,1e-12)'",
+        "more than 10,000",
+        "",
+        None,
+    ),
+    "sweep over a product of millions": (
+        "-m 'seed=range(0,2000)' 'epochs=range(1,2001)'",
+        "more than 10,000",
+        "",
+        None,
+    ),
+    "sweep over all of everything": (
+        "-m 'model=glob(*)' 'optimizer=glob(*)' 'schedule=glob(*)' 'initializer=glob(*)'",
+        "more than 10,000",
+        "",
+        None,
+    ),
+    "sweep into the directory of a run": (
+        "-m seed=1,2 hydra.run.dir=r",
+        "hydra.run.dir=r is for a run",
+        "all jobs",
+        "hydra.sweep.dir=r",
+    ),
+    "sweep of Hydra's verbosity": (
+        "-m seed=1,2 hydra.verbose=true",
+        "hydra.verbose=true",
+        "",
+        None,
+    ),
+    "sweep without settings": ("-m seed=1,2 ~sweep", "~sweep", "each by its name", None),
+    "sweep whose settings are a number": ("-m seed=1,2 sweep=5", "sweep=5", "by its name", None),
+    "name of a sweeper alone": (
+        "-m seed=1,2 hydra.sweeper.name=optuna",
+        "hydra.sweeper.name=optuna would keep another's knobs",
+        "basic",
+        "hydra/sweeper=optuna",
+    ),
+    "setting that no launcher has": (
+        "-m seed=1,2 +hydra.launcher.slurm_account=me",
+        "hydra.launcher.slurm_account is not a setting",
+        "local has none",
+        None,
+    ),
+    "as many jobs at once as there are people": (
+        "-m seed=1,2 sweep.jobs=1000000",
+        "sweep.jobs is 1000000",
+        "from 1 to 1024",
+        None,
+    ),
+    # what takes the machine
+    "a million threads": ("threads=1000000", "threads is 1000000", "from 1 to 1024", None),
+    "more threads than a number holds": ("threads=1099511627776", "threads is", "1024", None),
+    "a million devices": (
+        "distribution=mirrored distribution.logical_cpus=1000000",
+        "distribution.logical_cpus is 1000000",
+        "from 1 to 1024",
+        None,
+    ),
+    "more layers than anybody waits for": (
+        "model=cnn_depth model.depth=1000000",
+        "model.depth is 1000000",
+        "from 1 to 2000",
+        None,
+    ),
+    "more epochs than a number holds": (f"epochs={10**18}", "epochs is", "to 2147483647", None),
+    "more filters than a number holds": (f"model.filters=[{10**30},1]", "filters[0]", "to 2", None),
+    "warm-up without an end": (f"'schedule.warmup={'9' * 400} steps'", "warmup", "steps", None),
+    "brackets without an end": (f"model.filters={'[' * 3000}{']' * 3000}", "3000 deep", "30", None),
+    "more digits than Python reads": (f"seed={'9' * 5000}", "cannot be read", "key=value", None),
+    # settings of Hydra's own, which would do nothing
+    **{
+        f"Hydra's own {word}": (
+            f"--cfg job {word}",
+            word.strip("'"),
+            "hydra.run.dir of a run",
+            None,
+        )
+        for word in (
+            "hydra.mode=MULTIRUN",
+            "hydra.job.chdir=true",
+            "hydra.verbose=true",
+            "+hydra.x=1",
+            "hydra=5",
+            "~hydra",
+            "~hydra.run.dir",
+            "hydra.run=x",
+            "hydra.output_subdir=x",
+            "+hydra.job.env_set.X=1",
+            "+hydra.callbacks.x._target_=os.system",
+            "'hydra.searchpath=[pkg://os]'",
+            "hydra/job_logging=stdout",
+            "hydra/help=nosuch",
+        )
+    },
+    "option of a package": ("model@x=vgg16", "names a package", "key=value", "model=vgg16"),
+    "option of all packages": ("model@_global_=vgg16", "a package", "key=value", "model=vgg16"),
+    "directory that is a list": ("hydra.run.dir=[a]", "hydra.run.dir=[a]", "a path", None),
+    "directory that is null": ("hydra.run.dir=null", "hydra.run.dir=null", "a path", None),
+    # the words of other programs
+    "lr": ("lr=0.1", "lr is not", "model", "optimizer.learning_rate=0.1"),
+    "wd": ("wd=0.1", "wd is not", "model", "optimizer.weight_decay=0.1"),
+    "bs": ("bs=32", "bs is not", "batch_size", "batch_size=32"),
+    "batch": ("batch=32", "batch is not", "batch_size", "batch_size=32"),
+    "steps": ("steps=9", "steps is not", "max_steps", "max_steps=9"),
+    "image_size": ("image_size=32", "image_size is not", "", "'dataset.image_size=[32,32]'"),
+    "one number for two": (
+        "dataset.image_size=32",
+        "dataset.image_size is 32",
+        "a list of 2",
+        "'dataset.image_size=[32,32]'",
+    ),
+    "arch": ("arch=vgg16", "arch is not", "model", "model=vgg16"),
+    "data": ("data=mnist", "data is not", "dataset", "dataset=mnist"),
+    "momentum of Adam": (
+        "momentum=0.9",
+        "momentum is not",
+        "",
+        "optimizer=rmsprop optimizer.momentum=0.9",
+    ),
+    "option as a setting": ("mixup=true", "mixup is not", "", "augmentation=mixup"),
+    "beginning of an option": (
+        "model=resnet20",
+        "model is resnet20",
+        "resnet20_v1",
+        "model=resnet20_v1",
+    ),
+    "data set of too many": ("dataset=mnist10", "dataset is mnist10", "mnist", "dataset=mnist"),
+    "folder for a data set": (
+        "dataset=./photos",
+        "dataset is ./photos",
+        "image_folder",
+        "dataset=image_folder dataset.folder=./photos",
+    ),
+    "folder with an accent for a data set": (
+        "dataset=/home/größe",
+        "dataset is /home/größe",
+        "image_folder",
+        "dataset=image_folder 'dataset.folder=/home/größe'",
+    ),
+    "folder to verify": (
+        "data verify ./photos",
+        "./photos is no data set",
+        "image_folder",
+        "cnntrain data verify image_folder dataset.folder=./photos",
+    ),
+    "training by its name": ("train epochs=0", "epochs is 0", "from 1", None),
+    "two folders in one": (
+        "dataset=image_folder dataset.folder=a,b",
+        "names several values",
+        "-m",
+        "'dataset.folder=\"a,b\"'",
+    ),
+    "planned weights from nowhere": ("plan model.init_from=nowhere", "is nowhere", "a run", None),
     # options of the user's own
+    "own recipe of an option that is not there": (
+        "--config-dir mine experiment=of_nothing",
+        "of_nothing.yaml cannot be used",
+        "options that exist",
+        None,
+    ),
+    "own recipe of a group that is not there": (
+        "--config-dir mine experiment=of_no_group",
+        "of_no_group.yaml cannot be used",
+        "options that exist",
+        None,
+    ),
+    "own recipe of itself": (
+        "--config-dir mine experiment=of_itself",
+        "of_itself.yaml cannot be used",
+        "options that exist",
+        None,
+    ),
+    "own recipe with settings of Hydra's": (
+        "--config-dir mine experiment=of_hydra",
+        "of_hydra.yaml sets hydra",
+        "what a run is",
+        None,
+    ),
+    "own recipe with settings of a sweep": (
+        "--config-dir mine experiment=of_a_sweep",
+        "of_a_sweep.yaml sets sweep",
+        "what a run is",
+        None,
+    ),
+    "own recipe that is a list": ("--config-dir mine experiment=listed", "listed.yaml", "", None),
+    "own sweeper": (
+        "--config-dir mine -m seed=1,2 hydra/sweeper=mine",
+        "hydra.sweeper.name is null",
+        "basic",
+        "hydra/sweeper=basic",
+    ),
+    "own option in another package": (
+        "--config-dir mine model=packaged",
+        "packaged.yaml begins with # @package",
+        "recipe",
+        None,
+    ),
+    "own option with a knob twice": ("--config-dir mine model=twice", "twice.yaml", "", None),
+    "own option of itself": ("--config-dir odd model=recursive", "recursive.yaml", "", None),
+    "own option of many brackets": ("--config-dir mine model=deep", "deep.yaml", "", None),
+    "own option with a key that is none": (
+        "--config-dir mine model=keyless",
+        "keyless.yaml",
+        "",
+        None,
+    ),
     "own option with an unknown name": (
         "--config-dir mine model=misnamed",
         "model.name is lenet6",
@@ -448,6 +675,48 @@ SUGGESTIONS = [
     "-x",
     "+model=vgg16",
     "optimizer.name=sgd",
+    "lr=0.1",
+    "wd=0.1",
+    "bs=32",
+    "batch=32",
+    "dropout=0.5",
+    "momentum=0.9",
+    "steps=9",
+    "image_size=32",
+    "size=32x48",
+    "dataset.image_size=32",
+    "patience=3",
+    "early_stop=3",
+    "warmup=5%",
+    "smoothing=0.1",
+    "gpus=2",
+    "gpu=0",
+    "gpu=0,1",
+    "device=cuda",
+    "data=mnist",
+    "data=./photos",
+    "data=/home/me/My Photos",
+    "folder=./photos",
+    "dataset=./photos",
+    "dataset=~/photos",
+    "dataset='My Photos (2)/'",
+    "arch=vgg16",
+    "net=resnet",
+    "network=mobilenetv2",
+    "model=resnet20",
+    "model=VGG",
+    "dataset=mnist10",
+    "dataset=cifar",
+    "opt=Adam",
+    "sched=cosin",
+    "aug=flip",
+    "mixup=0.2",
+    "vgg16=true",
+    "val=0.2",
+    "out=runs/one",
+    "init=he",
+    "weights=imagenet",
+    "model@x=vgg16",
 ]
 
 # What only the data can show. {data} is the folder of the fixture `data`.
@@ -758,6 +1027,14 @@ def workplace(tmp_path, monkeypatch):
     options.mkdir(parents=True)
     for name, text in OPTIONS.items():
         (options / f"{name}.yaml").write_text(text)
+    for name, text in RECIPES.items():
+        (tmp_path / "mine" / "experiment").mkdir(exist_ok=True)
+        (tmp_path / "mine" / "experiment" / f"{name}.yaml").write_text(text)
+    (tmp_path / "odd" / "model").mkdir(parents=True)
+    recursive = "&a\nname: lenet5\nfilters: [2, 3]\nhidden: *a\n"
+    (tmp_path / "odd" / "model" / "recursive.yaml").write_text(recursive)
+    (tmp_path / "mine" / "hydra" / "sweeper").mkdir(parents=True)
+    (tmp_path / "mine" / "hydra" / "sweeper" / "mine.yaml").write_text("_target_: os.system\n")
     (options / "latin.yaml").write_bytes("# für später\nname: lenet5\n".encode("latin-1"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "run.json").write_text("{}")
@@ -831,11 +1108,10 @@ def test_word_without_a_key_is_not_taken_for_one(refused):
     assert "photos=" not in answer.hint
 
 
-def test_path_with_an_accent_is_read_when_quoted_as_suggested(refused, capsys):
-    hint = refused("dataset=image_folder dataset.folder=/photos/été").hint
-    assert "letters like é: 'dataset.folder=\"…\"'" in hint
-    given = hint[hint.index("'dataset") :].replace("…", "/photos/été")
-    assert shown(f"dataset=image_folder {given}", capsys)["dataset"]["folder"] == "/photos/été"
+def test_answer_fits_three_lines_of_a_terminal(refused):
+    for command in ("model=xyz", "dataset=xyz", "nosuch=1", "dataset.nosuch=1", "lr=0.1"):
+        assert len(f"  expected  {refused(command).expected}") <= 3 * 80
+    assert refused("model=xyz").expected.endswith("… (87 in all): cnntrain list model")
 
 
 @pytest.mark.parametrize("option", ["lacking", "undecided"])
@@ -1000,7 +1276,7 @@ def test_refusal_goes_to_standard_error_with_exit_code_2_at_once(command, tmp_pa
     done = command("epochs=0")
     seconds = time.perf_counter() - began
     assert (done.returncode, done.stdout) == (2, "")
-    assert parsed(done.stderr) == Answer("epochs is 0", "a whole number from 1", None)
+    assert parsed(done.stderr) == Answer("epochs is 0", "a whole number from 1 to 2147483647", None)
     assert everything(tmp_path) == set()
     assert seconds < 5, "under 2 s where nothing else runs"
 

@@ -139,10 +139,12 @@ def test_not_a_number_agrees_with_nothing():
     assert not nan.is_close(quantized=True)
 
 
-def test_each_export_is_the_next_version(verb, digits, tmp_path):
-    (tmp_path / "digits" / "9").mkdir(parents=True)
-    about = made(verb, digits.folder, tmp_path, "savedmodel")
-    assert about["path"] == str(tmp_path / "digits" / "10")
+def test_each_export_is_the_next_version_in_a_folder_of_any_name(verb, digits, tmp_path):
+    folder = tmp_path / "run[1] *?%\n"
+    (folder / "digits" / "9").mkdir(parents=True)
+    about = made(verb, digits.folder, folder, "savedmodel")
+    assert about["path"] == str(folder / "digits" / "10")
+    assert {path.name for path in (folder / "digits").iterdir()} == {"9", "10"}
 
 
 MISTAKES = [

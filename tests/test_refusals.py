@@ -1,0 +1,89 @@
+"""What the system refuses is an answer: 2 for a path that was given, 1 for a limit; never a bug."""
+
+import errno
+import os
+
+import pytest
+
+from cnntrain import cli
+from cnntrain.errors import Failure, SpecError
+from cnntrain.refusals import explain
+
+LONG = "a" * 300
+# Verbs that take a path: {path} is one that cannot be used.
+VERBS = [
+    "resume {path}", "report {path}", "compare {path}", "evaluate {path}", "predict {path} x.png",
+    "look {path} x.png", "export {path} --format keras", "model.init_from={path}",
+    "plan model.init_from={path}", "--config-dir {path} --cfg job", "list --config-dir {path}",
+    "data list --config-dir {path}", "-m seed=1,2 model.init_from={path}",
+]  # fmt: skip
+
+
+def answered(words: str, capsys) -> str:
+    """The answer to a command line that must be refused."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == 2, said
+    assert said.startswith("Error: ")
+    return said
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_name_that_is_too_long_is_answered(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = answered(verb.format(path=LONG), capsys)
+    assert f"{LONG} cannot be read: File name too long" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everything")
+@pytest.mark.parametrize("verb", VERBS)
+def test_folder_that_may_not_be_entered_is_answered(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked").mkdir(mode=0)
+    said = answered(verb.format(path="locked/run"), capsys)
+    assert "locked/run cannot be read: Permission denied" in said
+
+
+@pytest.mark.parametrize("verb", VERBS[:8])
+def test_file_on_the_way_to_a_path_is_answered(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    answered(verb.format(path="file/below"), capsys)
+    (tmp_path / "loop").symlink_to("loop")
+    answered(verb.format(path="loop"), capsys)
+
+
+def test_error_of_a_path_names_the_word_that_was_given():
+    error = PermissionError(errno.EACCES, "Permission denied", "/home/me/run/sweep.yaml")
+    known = explain(error, ["resume", "/home/me/run", "data_dir=/home"])
+    assert isinstance(known, SpecError)
+    assert known.given == "/home/me/run cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "kind"),
+    [
+        (errno.EACCES, "/x", SpecError),
+        (errno.EROFS, "/x", SpecError),
+        (errno.ELOOP, "/x", SpecError),
+        (errno.ENOENT, "/mine/x", SpecError),
+        (errno.ENOSPC, None, Failure),
+        (errno.EMFILE, "/x", Failure),
+        (errno.EIO, "/x", Failure),
+        (errno.ENOENT, "/x", type(None)),  # a file of ours that is missing
+        (errno.EBADF, None, type(None)),
+        (errno.EINVAL, None, type(None)),
+    ],
+)
+def test_only_what_is_nobodys_bug_is_answered(number, path, kind):
+    assert type(explain(OSError(number, os.strerror(number), path), ["/mine"])) is kind
+
+
+def test_bug_of_ours_keeps_its_traceback(monkeypatch):
+    def run(words):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/our/own/file.yaml")
+
+    monkeypatch.setattr(cli, "run_verb", run)
+    with pytest.raises(FileNotFoundError):
+        cli.main(["list"])
