@@ -164,7 +164,7 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         raise SpecError(
             f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
             f"{' and '.join(wanted)} are cut from",
-            f"{1 + len(wanted)} or more of each class: at least one on both sides of a cut",
+            f"at least one image of each class on both sides of a cut: {1 + len(wanted)} or more",
             spelled
             if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
             else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
