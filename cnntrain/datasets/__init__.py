@@ -203,23 +203,23 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         raise SpecError(
             f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
             f"{' and '.join(wanted)} are cut from",
-            f"{1 + len(wanted)} or more of each class: at least one on both sides of a cut",
+            f"at least one image of each class on both sides of a cut: {1 + len(wanted)} or more",
             spelled
             if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
             else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
         )
-    left, asked, possible = len(labels), list[int](), list[int]()
-    for number, share in enumerate(wanted.values(), 1):
-        keep = (1 + len(wanted) - number) * len(classes)
-        asked.append(counted(share, left))
-        possible.append(int(np.clip(asked[-1], len(classes), left - keep)))
-        left -= possible[-1]
-    if asked != possible:
+    left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
+    for number, (name, share) in enumerate(wanted.items(), 1):
+        count, keep = counted(share, left), (1 + len(wanted) - number) * len(classes)
+        possible[name] = int(np.clip(count, len(classes), left - keep))
+        told.append(f"{count} of {left} images for the {name} split")
+        fits &= count == possible[name]
+        left -= possible[name]
+    if not fits:
         raise SpecError(
-            " and ".join(f"{n} for the {name} split" for n, name in zip(asked, wanted, strict=True))
-            + f" of {len(labels)} images of {len(classes)} classes",
+            f"{', '.join(told)}, {len(classes)} classes",
             "at least one image of each class on both sides of a cut",
-            " ".join(f"dataset.{name}={n}" for name, n in zip(wanted, possible, strict=True)),
+            " ".join(f"dataset.{name}={count}" for name, count in possible.items()),
         )
 
 
