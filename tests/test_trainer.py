@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
+from cnntrain.evaluation import NUMBERS
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 
@@ -48,7 +49,7 @@ def test_report_has_the_promised_keys(train):
     run, report = train(*SHORT)
     for weights_of in ("final", "best"):
         for split in ("test", "valid"):
-            assert set(report[split][weights_of]) == {"loss", "accuracy"}
+            assert set(report[split][weights_of]) == set(NUMBERS)
     assert report["parameters"] == {"total": 61_706, "trainable": 61_706}
     assert {"data", "build", "train", "test", "total"} <= set(report["seconds"])
     assert report["images_per_second"] > 0
@@ -250,7 +251,7 @@ def test_refit_trains_on_all_images_as_long_as_validation_chose(train):
     assert "valid" not in history[0]
     steps = (128 + 128) // 32  # train + valid, both limited to 128
     assert history[1].split(",")[1] == str(steps)
-    assert set(report["test"]["refit"]) == {"loss", "accuracy"}
+    assert set(report["test"]["refit"]) == set(NUMBERS)
     assert "refit" not in report["valid"]
     assert run.refit.is_file()
 
@@ -321,6 +322,32 @@ def test_class_weights_shift_what_the_network_prefers(train):
     history = rows(run)
     assert history[0]["train.objective"] > history[0]["train.loss"]
     assert report["parameters"]["trainable"] == 61_706
+
+
+def test_rare_class_that_is_never_found_is_said_and_may_be_watched(train, tmp_path):
+    said = []
+    rare = ("dataset.label_map={rare: [0], common: [1, 2, 3, 4, 5, 6, 7, 8, 9]}",)
+    words = ("epochs=1", "batch_size=32", "dataset.limit=300", "optimizer.learning_rate=1e-5")
+    run, report = train(*words, *rare, "monitor=valid.macro_f1", said=said)
+    assert report["monitor"]["best"] == rows(run)[0]["valid.macro_f1"]
+    warnings = [line for line in said if line.startswith("Warning: ")]
+    assert "Always saying common would have an accuracy of 0.9" in warnings[0]
+    assert "loss.class_weights=balanced" in warnings[0]
+    test = report["test"]["best"]
+    assert ("always saying common" in warnings[-1]) == (test["accuracy"] <= 0.9)
+
+
+def test_predictions_are_a_row_for_each_image_that_was_held_out(train):
+    run, report = train(*SHORT)
+    with (run.folder / "predictions.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["file", "split", "true class", "called", "probability"]
+    for split in ("valid", "test"):
+        own = [row for row in found if row["split"] == split]
+        assert [row["file"] for row in own] == [str(n) for n in range(len(own))]
+        hits = np.mean([row["true class"] == row["called"] for row in own])
+        assert hits == pytest.approx(report[split]["best"]["accuracy"])
+        assert all(0.1 <= float(row["probability"]) <= 1 for row in own)
 
 
 def test_refusal_of_the_second_phase_comes_before_the_first(train, tmp_path):
