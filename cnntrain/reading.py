@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cnntrain import __version__
+from cnntrain.components import GROUPS
 from cnntrain.documents import SMALL, damaged, read_mapping
 from cnntrain.errors import SpecError
 from cnntrain.files import check_entry, check_inside
@@ -96,7 +97,10 @@ def read_record(run: Run) -> dict[str, Any]:
 
 def read_config(run: Run) -> dict[str, Any]:
     """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
-    return read_mapping(run.spec, SMALL)
+    config = read_mapping(run.spec, SMALL)
+    if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
+        raise damaged(run.spec, f"{odd[0]} is no option with its settings")
+    return config
 
 
 def paths_of(record: Mapping[str, Any]) -> dict[str, str]:

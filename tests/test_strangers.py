@@ -18,6 +18,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reading import trained
 from cnntrain.reports import run_page
+from cnntrain.reports.comparison import compared
 from cnntrain.reports.results import gathered, read
 from cnntrain.resume import reopened
 from cnntrain.runs import Run
@@ -344,6 +345,17 @@ def test_bomb_in_a_run_is_refused_at_once(left_behind):
     for use in (read, lambda run: reopened(run, [])):
         with pytest.raises(SpecError, match=r"spec\.yaml cannot be used: .*aliases stand for"):
             use(folder)
+
+
+@pytest.mark.parametrize("group", [5, [[[]]], "x"])
+def test_spec_whose_group_is_no_mapping_is_refused_and_a_row_in_a_sweep(left_behind, group):
+    left_behind("sweep/1_b")
+    folder = left_behind("sweep/0_a")
+    spec = yaml.safe_load((folder / "spec.yaml").read_text())
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec | {"dataset": group}))
+    first, second = gathered([folder.parent])
+    assert (first.status, second.status) == ("unreadable", "finished")
+    assert compared([first, second], None).as_csv()
 
 
 def test_finished_run_without_a_state_is_not_made_anew(left_behind):
