@@ -9,7 +9,7 @@ from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside
-from cnntrain.overrides import parse
+from cnntrain.overrides import parse_one
 from cnntrain.reading import read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
@@ -125,7 +125,7 @@ def changed_config(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, An
 
 def changed(override: str) -> tuple[str, Any]:
     """The key and value of an override that a resumed run may have."""
-    parsed = parse(override)
+    parsed = parse_one(override)
     key = parsed.key_or_group
     if key not in MAY_CHANGE:
         raise SpecError(

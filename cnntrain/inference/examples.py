@@ -10,7 +10,7 @@ from cnntrain.compose import compose
 from cnntrain.data import loaded
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.inference.classifier import Classifier
-from cnntrain.overrides import parse
+from cnntrain.overrides import parse_one
 from cnntrain.resume import put
 from cnntrain.spec import Spec, spec
 
@@ -32,7 +32,7 @@ def spec_for(
     Another data set gets the frame of the network. Raises SpecError for other overrides.
     """
     config = dict(classifier.config)
-    parsed = [(parse(word), word) for word in overrides]
+    parsed = [(parse_one(word), word) for word in overrides]
     for override, word in parsed:
         key = override.key_or_group
         if key not in SETTINGS and not key.startswith("dataset."):
