@@ -7,7 +7,7 @@ from typing import Any
 from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, one_of
 from cnntrain.files import check_inside
 from cnntrain.overrides import parse_one
 from cnntrain.reading import read_config, read_record
@@ -139,5 +139,7 @@ def put(config: Mapping[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     node: Any = config
     for name in path:
-        node = node[name]
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if not isinstance(node, dict):
+        raise SpecError(f"{key} is not a setting", one_of(config, path[0] if path else ""))
     node[last] = value
