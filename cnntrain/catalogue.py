@@ -13,6 +13,7 @@ from rich.table import Table
 from cnntrain import documents
 from cnntrain.components import GROUPS, PACKAGE
 from cnntrain.errors import SpecError
+from cnntrain.refusals import user_path
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -50,12 +51,9 @@ def user_folder(config_dir: str | None) -> Path | None:
     if config_dir is None:
         return None
     expected = "a folder with folders such as model/ and dataset/"
-    try:
-        if config_dir and (folder := Path(config_dir).expanduser().absolute()).is_dir():
-            check_files(folder)
-            return folder
-    except (RuntimeError, ValueError) as error:  # nobody has this home
-        raise SpecError(f"--config-dir is {config_dir}: {error}", expected) from None
+    if config_dir and (folder := user_path(config_dir).absolute()).is_dir():
+        check_files(folder)
+        return folder
     raise SpecError(f"--config-dir is {config_dir or 'empty'}, which is no folder", expected)
 
 

@@ -136,9 +136,6 @@ def places(config_dir: str | None) -> ConfigSearchPath:
 def check(override: Override, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
     key, text = override.key_or_group, override.input_line or ""
-    if override.package is not None:
-        group, value = key, text.partition("=")[2]
-        raise SpecError(f"{text} names a package", "key=value", f"{group}={value}")
     if OF_HYDRA.fullmatch(key):
         check_machinery(override)
     if override.is_sweep_override():

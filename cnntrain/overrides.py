@@ -42,7 +42,18 @@ def parse(text: str) -> Override:
             if "=" in text
             else "quotes, if it belongs to the value before it: 'dataset.folder=\"my photos\"'",
         )
+    if override.package is not None:
+        meant = f"{override.key_or_group}={text.partition('=')[2]}"
+        raise SpecError(f"{text} names a package", "key=value", meant)
     override.input_line = text
+    return override
+
+
+def parse_one(text: str) -> Override:
+    """Parse an override of a run that exists, which has one value."""
+    override = parse(text)
+    if override.is_sweep_override():
+        raise SpecError(f"{text} names several values", "one value")
     return override
 
 

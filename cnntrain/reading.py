@@ -19,6 +19,7 @@ from cnntrain.documents import SMALL, damaged, read_mapping
 from cnntrain.errors import SpecError
 from cnntrain.files import check_entry, check_inside
 from cnntrain.knobs import Count, Natural, convert
+from cnntrain.refusals import user_path
 from cnntrain.runs import FORMAT, WEIGHTS, Run
 
 Row = dict[str, float]
@@ -64,7 +65,7 @@ UNREADABLE = (
 
 def found(path: str) -> Path:
     """The directory of a run that a path names."""
-    folder = Path(path).expanduser()
+    folder = user_path(path)
     if (folder / "run.json").is_file() and (folder / "spec.yaml").is_file():
         check_inside(folder)
         return folder
@@ -285,7 +286,7 @@ def trained(path: str) -> tuple[Path, dict[str, Any]]:
 
     Raises SpecError for what is neither.
     """
-    given = Path(path).expanduser()
+    given = user_path(path)
     folder = given if given.is_dir() else given.parent
     run = Run(folder)
     record = read_record(run) if run.record.is_file() else {}

@@ -1,6 +1,5 @@
 """What the operating system refuses, as an answer: the use of a path, or more of what it has."""
 
-import contextlib
 import errno
 import os
 from collections.abc import Sequence
@@ -36,6 +35,11 @@ def explain(error: OSError, words: Sequence[str] = ()) -> SpecError | Failure | 
     return None
 
 
+def user_path(text: str) -> Path:
+    """A path as people write it, with ~ for a home; the ~ of nobody stays, and is not there."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises
+
+
 def given_as(path: str, words: Sequence[str]) -> str:
     """The longest word of a command line, or its value, that a path lies below; or nothing."""
     parts = [part for word in words for part in (word, word.partition("=")[2]) if part]
@@ -44,6 +48,4 @@ def given_as(path: str, words: Sequence[str]) -> str:
 
 
 def is_below(path: str, folder: str) -> bool:
-    with contextlib.suppress(RuntimeError):  # ~ of nobody
-        return Path(path).absolute().is_relative_to(Path(folder).expanduser().absolute())
-    return False
+    return Path(path).absolute().is_relative_to(user_path(folder).absolute())

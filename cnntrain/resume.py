@@ -8,9 +8,9 @@ from typing import Any
 from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, one_of
 from cnntrain.files import check_inside
-from cnntrain.overrides import parse
+from cnntrain.overrides import parse_one
 from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.reading import paths_of, read_config, read_record
 from cnntrain.runs import Run, environment
@@ -153,7 +153,7 @@ def changed_config(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, An
 
 def changed(override: str) -> tuple[str, Any]:
     """The key and value of an override that a resumed run may have."""
-    parsed = parse(override)
+    parsed = parse_one(override)
     key = parsed.key_or_group
     if key not in MAY_CHANGE:
         raise SpecError(
@@ -167,5 +167,7 @@ def put(config: Mapping[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     node: Any = config
     for name in path:
-        node = node[name]
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if not isinstance(node, dict):
+        raise SpecError(f"{key} is not a setting", one_of(config, path[0] if path else ""))
     node[last] = value

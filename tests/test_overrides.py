@@ -6,6 +6,7 @@ from cnntrain.components import GROUPS, knobs_of, names, shared_knobs
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.overrides import TEXTS, parse, quote_texts, quoted
+from cnntrain.resume import changed
 from cnntrain.spec import SETTINGS, spec
 from cnntrain.sweeps.multirun import axes, jobs
 
@@ -52,6 +53,13 @@ def test_grammar_stays_where_it_says_more(monkeypatch):
 def test_what_could_be_two_things_is_asked(text):
     with pytest.raises(SpecError, match="cannot be read"):
         parse(text)
+
+
+def test_run_that_exists_takes_one_value():
+    assert changed("epochs=5") == ("epochs", 5)
+    for text in ("epochs=5,6", "epochs=range(1,3)", "epochs@x=5"):
+        with pytest.raises(SpecError, match=r"several values|a package"):
+            changed(text)
 
 
 def test_names_of_classes_are_names():

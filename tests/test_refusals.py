@@ -8,6 +8,7 @@ import pytest
 from cnntrain import cli
 from cnntrain.errors import Failure, SpecError
 from cnntrain.refusals import explain
+from cnntrain.resume import put
 
 LONG = "a" * 300
 # Verbs that take a path: {path} is one that cannot be used.
@@ -87,3 +88,15 @@ def test_bug_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "run_verb", run)
     with pytest.raises(FileNotFoundError):
         cli.main(["list"])
+
+
+@pytest.mark.parametrize("verb", VERBS[:8])
+def test_home_of_nobody_is_answered(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "~nobody-at-all/x" in answered(verb.format(path="~nobody-at-all/x"), capsys)
+
+
+def test_setting_within_one_that_has_none_is_answered():
+    for key in ("dataset.valid.x", "dataset.foo.bar", "foo.bar"):
+        with pytest.raises(SpecError, match="is not a setting"):
+            put({"dataset": {"valid": 0.1}}, key, 1)

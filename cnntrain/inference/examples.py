@@ -12,7 +12,7 @@ from cnntrain.compose import compose
 from cnntrain.data import loaded
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.inference.classifier import Classifier
-from cnntrain.overrides import parse
+from cnntrain.overrides import parse_one
 from cnntrain.resume import put
 from cnntrain.spec import Spec, spec
 
@@ -38,7 +38,7 @@ def spec_for(
     no override cuts it. Raises SpecError for other overrides.
     """
     config = dict(classifier.config)
-    parsed = [(parse(word), word) for word in overrides]
+    parsed = [(parse_one(word), word) for word in overrides]
     for override, word in parsed:
         key = override.key_or_group
         if key not in SETTINGS and not key.startswith("dataset."):

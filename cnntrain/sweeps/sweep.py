@@ -23,7 +23,7 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.knobs import Natural, Workers, convert_all
 from cnntrain.locks import acquire_lock
-from cnntrain.overrides import parse
+from cnntrain.overrides import parse_one
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
@@ -117,7 +117,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     A job that is done is not touched. What runs the jobs may change, and how many trials there are.
     """
     begun, said = Sweep.reopen(folder), set[str]()
-    for override in map(parse, overrides):
+    for override in map(parse_one, overrides):
         section, _, key = override.key_or_group.rpartition(".")
         part = PARTS.get(section, "")
         if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
