@@ -47,7 +47,8 @@ def test_a_run_leaves_everything_it_promises(short_run):
     assert run.name.endswith("_lenet5_digits")
     assert {path.name for path in run.iterdir()} == {
         "spec.yaml", "run.json", "history.csv", "steps.csv", "best.keras", "final.keras",
-        "report.json", "train.log", "state", "report.html", "figures", "predictions.npz",
+        "report.json", "train.log", "state", "report.html", "figures", "predictions.csv",
+        "predictions.npz",
         "pictures.npz", "network.json", "tensorboard",
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
