@@ -16,12 +16,11 @@ from PIL import UnidentifiedImageError
 
 from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.modes import (
-    SIXTEEN_BITS,
     Span,
     ValueRange,
-    deep_span,
     is_deep,
     range_of_bits,
+    sixteen_bit_span,
 )
 from cnntrain.datasets.photos import (
     DecodedPhoto,
@@ -75,22 +74,28 @@ def look_at(photos: Photos) -> Known:
     return Known(np.array(digests, "V32"), broken, [row for row, deep in enumerate(depths) if deep])
 
 
-def settle_range(photos: Photos, known: Known, value_range: ValueRange) -> Span | None:
-    """Return the range of values that `auto` stands for: of the bits that all photos need."""
-    if value_range != "auto":
-        return value_range
+def settle_range(
+    photos: Photos, known: Known, value_range: ValueRange
+) -> tuple[Span | None, set[int]]:
+    """Return the range of values that `auto` stands for, of the bits that all photos need.
 
-    def one(row: int) -> float:
+    Also the rows of those of more than 16 bits, which no such range is for.
+    """
+    if value_range != "auto":
+        return value_range, set()
+
+    def one(row: int) -> Span | None:
         try:
             content = photos.read(row)
             with open_image(content) as image:
-                span = deep_span(content, image)
-                return span[1] if span and 0 <= span[0] <= span[1] <= SIXTEEN_BITS[1] else -1
+                return sixteen_bit_span(content, image)
         except Exception:  # a broken file, which is left out
-            return -1
+            return None
 
-    greatest = max(POOL.map(one, known.deep), default=-1)
-    return range_of_bits(greatest) if greatest >= 0 else None
+    spans = dict(zip(known.deep, POOL.map(one, known.deep), strict=True))
+    greatest = max((span[1] for span in spans.values() if span), default=None)
+    deeper = {row for row, span in spans.items() if span is None}
+    return None if greatest is None else range_of_bits(greatest), deeper
 
 
 def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
@@ -125,13 +130,15 @@ def decode_all(
     What is to be known of them is added to `findings`. Raises SpecError for a file that is not as
     it was when it was looked at.
     """
-    findings.value_range = settle_range(photos, known, frame.value_range)
-    frame = replace(frame, value_range=findings.value_range)
+    findings.value_range, deeper = settle_range(photos, known, frame.value_range)
+    settled = replace(frame, value_range=findings.value_range)
+    refused = replace(frame, value_range=None)  # so that it is said what they need
 
     def one(row: int) -> DecodedPhoto | str:
         if row in known.broken:
             return known.broken[row]
-        return try_to_decode(unchanged(photos, row, known.digests[row]), frame)
+        content = unchanged(photos, row, known.digests[row])
+        return try_to_decode(content, refused if row in deeper else settled)
 
     for rows in counted(chunked(len(photos)), len(photos), "decoding photos"):
         found = list(POOL.map(one, rows))

@@ -55,10 +55,20 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode[0] in "IF" or ";16" in raw_mode_of(image)
 
 
-def deep_span(content: bytes, image: Image.Image) -> Span | None:
-    """Return the least and greatest value of an image that is not read yet, None for 8 bits."""
+def sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
+    """Return the least and greatest value of an image that is not read yet.
+
+    None where these are not whole numbers of 16 bits.
+    """
     values = deep_values(content, image, raw_mode_of(image))
-    return None if values is None else span_of(values)
+    return span_of(values) if values is not None and has_sixteen_bits(values) else None
+
+
+def has_sixteen_bits(values: np.ndarray) -> bool:
+    low, high = SIXTEEN_BITS
+    return bool(
+        np.issubdtype(values.dtype, np.integer) and values.min() >= low and values.max() <= high
+    )
 
 
 def range_of_bits(greatest: float) -> Span:
@@ -128,9 +138,7 @@ def span_of(values: np.ndarray) -> Span:
 
 def scale(values: np.ndarray, span: Span, value_range: Span | None) -> np.ndarray:
     """Return values as uint8: black at the low end of the range and below, white at the high."""
-    if value_range is None and not (
-        np.issubdtype(values.dtype, np.integer) and span[0] >= 0 and span[1] <= SIXTEEN_BITS[1]
-    ):
+    if value_range is None and not has_sixteen_bits(values):
         raise ValueError(
             f"its pixels have 32 bits, from {span[0]:,g} to {span[1]:,g}; "
             "dataset.value_range=[LOW,HIGH] says which values are black and white"

@@ -37,7 +37,7 @@ from cnntrain.files import replace as replace_text
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
-PIXELS = 3  # raise it when the same photos get other pixels
+PIXELS = 4  # raise it when the same photos get other pixels
 VERSION = f"{PIXELS}, Pillow {PIL.__version__}"
 PROBE = (8, 8)  # what photos are decoded to where only what is to be known of them matters
 

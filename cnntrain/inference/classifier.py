@@ -6,9 +6,8 @@ Only `Classifier.network` loads TensorFlow: what is wrong with a run is answered
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cnntrain.datasets.photos import Frame
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError, one_of
 from cnntrain.inference.safety import network_config
@@ -18,6 +17,9 @@ from cnntrain.quiet import quiet
 from cnntrain.reading import found, paths_of, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
 from cnntrain.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from cnntrain.datasets.photos import Frame
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Classifier:
     record: Mapping[str, Any]
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> "Frame":
         """What photos become before the network sees them: as training had them."""
+        from cnntrain.datasets.photos import Frame  # help is there before it is loaded
+
         height, width, channels = self.image_shape
         dataset = self.spec.dataset
         return Frame((height, width), channels, dataset["resize"], dataset["value_range"])  # type: ignore[arg-type]

@@ -5,18 +5,19 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnntrain import catalogue
 from cnntrain.arguments import arguments
-from cnntrain.datasets.findings import Findings
-from cnntrain.datasets.photos import Frame
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import opened
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, spec
+
+if TYPE_CHECKING:
+    from cnntrain.datasets.photos import Frame
 
 USAGE = """\
 usage: cnntrain predict RUN IMAGE|FOLDER|- ...
@@ -77,6 +78,7 @@ def with_imagenet(given: Namespace) -> int:
     asked, shape = option(given.model, given.weights or "imagenet", overrides, given.config_dir)
     photos_given.check(images)
     with quiet():
+        from cnntrain.datasets.photos import Frame
         from cnntrain.inference.imagenet import published
     try:
         found = published(asked.model, shape)
@@ -129,10 +131,11 @@ def show(
     images: Sequence[str],
     network: Any,
     class_names: Sequence[str],
-    frame: Frame,
+    frame: "Frame",
 ) -> int:
     """Predict, write it down as asked, and say how fast it was."""
     with quiet():
+        from cnntrain.datasets.findings import Findings
         from cnntrain.inference import predict_report
         from cnntrain.inference.predicting import predictions
 

@@ -121,6 +121,20 @@ def test_an_outlier_does_not_make_the_others_dark_in_silence(splits, tmp_path):
     assert "Warning: 39 of 40 photos have 16 bits and values from 0 to 4,000" in splits().notes[0]
 
 
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_photos_of_32_bits_are_left_out_beside_those_of_16_until_their_range_is_said(
+    splits, tmp_path, cache
+):
+    folder(tmp_path / "photos", deep(0, 4000))
+    film = Image.fromarray(np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(32, 48))
+    (tmp_path / "photos" / "one" / "film.tiff").write_bytes(odd.encoded(film, "TIFF"))
+    found = splits(cache=cache)
+    assert found.value_range == (0, 4095)
+    ((name, why),) = found.skipped
+    assert name == "one/film.tiff"
+    assert "its pixels have 32 bits, from 0 to 1" in why
+
+
 def test_a_range_that_does_nothing_or_cuts_off_is_said(splits, tmp_path):
     folder(tmp_path / "photos", deep(0, 4000))
     assert "40 of 40 photos have values beyond" in splits("dataset.value_range=[0,1000]").notes[0]
