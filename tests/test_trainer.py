@@ -177,7 +177,12 @@ def test_batch_norm_evaluates_well_after_a_short_run(train):
 
 
 @pytest.mark.parametrize(
-    "words", [("batch_size=200",), ("steps_per_epoch=5",), ("dataset.image_size=[8,8]",)]
+    "words",
+    [
+        ("accumulate=128", "dataset.limit=100"),
+        ("steps_per_epoch=5",),
+        ("dataset.image_size=[8,8]",),
+    ],
 )
 def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words):
     with pytest.raises(SpecError):
