@@ -118,6 +118,7 @@ def bring_to_an_end(checked: Spec, run: Run, shown: str | None = None) -> int:
         first = str(error).partition("\n")[0]
         write_down(run, f"failed: {error}", "failed", error=first, kind=kind)
         draw(run)
+        print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
         if (why := disk_failure(error)) is not None:

@@ -67,6 +67,12 @@ def train(tmp_path, spec):
 
 
 @pytest.fixture
+def silent():
+    """The class of a `Progress` that shows nothing."""
+    return Silent
+
+
+@pytest.fixture
 def left_behind(tmp_path):
     """Write what a run leaves, without training: left_behind("a", "seed=1", accuracies=[.5])."""
     import json

@@ -174,10 +174,10 @@ def test_directory_of_a_sweep_is_refused_with_the_command_that_goes_on_with_it(c
 
 
 def test_refused_job_does_not_stop_the_others(command, tmp_path):
-    done = command("-m", "batch_size=5000,32", *SHORT[:2])
+    done = command("-m", "steps_per_epoch=5000,1", *SHORT[:2])
     assert done.returncode == 1
     (sweep,) = (tmp_path / "outputs").iterdir()
-    assert (sweep / "1_batch_size=32" / "report.json").is_file()
+    assert (sweep / "1_steps_per_epoch=1" / "report.json").is_file()
     assert "refused" in done.stdout
 
 

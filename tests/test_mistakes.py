@@ -1259,12 +1259,12 @@ def test_refused_run_leaves_the_files_of_an_existing_folder_alone(workplace, ref
     precious[0].parent.mkdir()
     for file in precious:
         file.write_text("years of work")
-    refused("hydra.run.dir=thesis batch_size=5000")
+    refused("hydra.run.dir=thesis steps_per_epoch=5000")
     assert [file.read_text() for file in precious if file.exists()] == ["years of work"] * 3
 
 
 def test_refused_run_leaves_no_directory_above_its_own(workplace, refused):
-    refused("hydra.run.dir=new/deeper/run batch_size=5000")
+    refused("hydra.run.dir=new/deeper/run steps_per_epoch=5000")
     assert not (workplace / "new").exists()
 
 

@@ -52,14 +52,12 @@ def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
     assert run.read()["spec_hash"] != exact.read()["spec_hash"]  # of what was asked for
 
 
-def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec):
-    from conftest import Silent
-
+def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):
     from cnntrain.trainer import train as train_spec
 
     whole, _ = train(*FEW, name="whole")
     run, _ = train(*FEW, "max_steps=2", name="stopped")
-    train_spec(spec(*FEW, "max_steps=4"), run, Silent())
+    train_spec(spec(*FEW, "max_steps=4"), run, silent())
     assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(whole), strict=True))
 
 

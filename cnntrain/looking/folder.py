@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnntrain.errors import SpecError
-from cnntrain.files import unfinished_name
 from cnntrain.spec import folder
 
 # All that is ever written there, so that nothing else is ever replaced.
@@ -48,7 +47,9 @@ class Folder:
     def writing(self) -> Iterator[Path]:
         """Give a folder to write into, which takes its place once all is written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        new, old = (unfinished_name(self.path) for _ in range(2))
+        new, old = (self.path.with_name(f".{self.path.name}.{end}") for end in ("new", "old"))
+        for rest in (new, old):
+            remove(rest)  # of a process that was killed
         new.mkdir()
         try:
             yield new
@@ -57,7 +58,14 @@ class Folder:
             new.rename(self.path)
         finally:
             for rest in (new, old):
-                shutil.rmtree(rest, ignore_errors=True)
+                remove(rest)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, or a link that lies in its place, and not what that leads to."""
+    if path.is_symlink():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def is_look(path: Path) -> bool:
