@@ -112,7 +112,7 @@ def test_plan_is_written_in_full_before_the_first_job(command, tmp_path):
 
 @pytest.mark.slow
 def test_on_error_stop_begins_no_other_job(command, tmp_path):
-    words = ["-m", "batch_size=5000,128", *SHORT, "sweep.on_error=stop", "hydra.sweep.dir=sweep"]
+    words = ["-m", "steps_per_epoch=5000,1", *SHORT, "sweep.on_error=stop", "hydra.sweep.dir=sweep"]
     assert command(*words).returncode == 1
     assert statuses(tmp_path / "sweep") == ["refused", "waiting"]
 
