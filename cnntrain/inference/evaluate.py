@@ -187,7 +187,8 @@ class Member:
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
-        if self.splits.digests is not None and data.get("pixels") != PIXELS:
+        # None: it has learnt from arrays, which are not made smaller; nothing: made before this.
+        if self.splits.digests is not None and data.get("pixels", 0) not in (None, PIXELS):
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
                 "slightly other pixels than it has learnt from"
