@@ -27,6 +27,7 @@ class Console:
 
     def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
         self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # epochs: until `began`
+        self.monitor = spec.monitor
         self.live = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -90,6 +91,9 @@ class Console:
             if "valid.loss" in row
             else ""
         )
+        if self.monitor in row and self.monitor not in ("valid.loss", "valid.accuracy"):
+            name = self.monitor.partition(".")[2].replace("_", " ")
+            valid += f"  {name} {row[self.monitor]:.4f}"
         self.note(
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}{valid}"

@@ -89,8 +89,13 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     checked, paths = located(config, changes, record)
     check_resumed(record.get("backend", "tensorflow"))
     check_backend(checked)
-    if record.get("status") == "finished" and not longer(overrides):
-        return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
+    if record.get("status") == "finished":
+        planned = record.get("planned", {}).get("steps")
+        if not longer(overrides):
+            return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
+        if planned is not None and planned == checked.max_steps:
+            ended = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
+            return checked, run, [f"{ended}; max_steps=N goes on beyond"]
     check_moved(checked, folder, overrides)
     here = environment()
     notes = [

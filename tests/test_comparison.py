@@ -149,6 +149,13 @@ def test_heat_map_has_the_mean_of_each_pair():
     assert heat["z"][0][1] == pytest.approx(0.505)  # epochs 1, batch 64: jobs 0 and 1
 
 
+def test_number_that_runs_are_sorted_by_is_in_the_table():
+    made = comparison("initializer=zeros,he_normal", sort="train.loss")
+    headings, rows = cells(made)
+    assert headings[1:5] == ["runs", "train loss", "valid accuracy", "valid loss"]
+    assert [row[2] for row in rows] == ["0.4900", "0.5000"]
+
+
 def test_a_loss_that_has_run_away_takes_no_room_from_the_other_columns():
     made = comparison("batch_size=32,64")
     lost = [{**row, "valid.loss": 2.12e18} for row in history(0.1, 0.1)]

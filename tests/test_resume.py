@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cnntrain import state
+from cnntrain.resume import reopened
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
 # plateau that fires and early stopping on.
@@ -357,3 +358,13 @@ def test_edited_spec_is_refused_with_what_differs(tmp_path, command, short_run):
     assert done.returncode == 2
     assert "of another spec: " in done.stderr
     assert "seed" in done.stderr
+
+
+def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
+    planned = {"steps": 20, "steps_per_epoch": 10}
+    folder = left_behind("a", "max_steps=20", planned=planned)
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state" / "last.state").touch()
+    _, run, notes = reopened(folder, ["epochs=99"])
+    assert run.read()["status"] == "finished"
+    assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]

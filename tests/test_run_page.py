@@ -231,6 +231,12 @@ def test_files_stand_under_the_mistakes(left_behind):
     assert "The most confident mistakes" in write(folder).read_text()
 
 
+def test_page_says_by_which_number_the_best_epoch_was_chosen(left_behind):
+    assert "Validation chose the best epoch;" in write(left_behind("a")).read_text()
+    page = write(left_behind("b", "monitor=valid.loss")).read_text()
+    assert "Validation chose the best epoch, by a valid.loss of 0.2500;" in page
+
+
 def test_page_says_what_the_speed_of_cached_features_is(left_behind):
     folder = left_behind("a")
     assert "computed once" not in write(folder).read_text()

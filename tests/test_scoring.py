@@ -74,6 +74,7 @@ def test_class_that_is_never_said_is_named_also_where_accuracy_is_better():
     [
         ([0, 1, 2] * 10, [0] * 30),  # balanced, and not learnt: another fault
         ([0] * 190 + [2] * 10, [0] * 190 + [2] * 9 + [0]),
+        ([0, 0, 1, 1, 2], [1] * 5),  # as balanced as so few can be
         ([0] * 10, [0] * 10),  # of one class there is nothing to say
     ],
 )

@@ -20,6 +20,7 @@ from cnntrain.datasets.modes import (
     ValueRange,
     is_deep,
     range_of_bits,
+    raw_mode_of,
     sixteen_bit_span,
 )
 from cnntrain.datasets.photos import (
@@ -63,7 +64,7 @@ def look_at(photos: Photos) -> Known:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
             with open_image(content) as image:
-                return digest, None, is_deep(image)
+                return digest, None, is_deep(image, raw_mode_of(image))
         except Exception as error:  # a broken file may raise anything
             return digest, reason(error), False
 

@@ -26,7 +26,7 @@ PARTS = {
     "valid": ("valid", "validation", "val"),
     "test": ("test", "testing"),
 }
-# What only people call them, and what they write beside it: `training_set`, `valset`, `seg_test`.
+# What only people call them, and what they write beside it: `training_set`, `seg_test`, `val2017`.
 MORE = {"train": ("trn",), "valid": ("validate", "eval", "evaluation", "dev"), "test": ("tst",)}
 BESIDE = "dataset|data|set|images|image|imgs|img|photos|pictures|split|part|folder|seg"
 EXPECTED = (
@@ -66,7 +66,7 @@ def read_layout(tree: "Tree") -> Layout:
 def part_of(name: str) -> str | None:
     """The part that a folder's name stands for: `Training_Set` is train."""
     plain = re.sub(r"[\W_]+", " ", nfc(name).lower())
-    word = re.sub(rf"^(({BESIDE})\b *)+|( *({BESIDE})s?)+$", "", plain.strip())
+    word = re.sub(rf"^(({BESIDE})\b *)+|( *({BESIDE})s?)*( *\d+)? *$", "", plain)
     return next((part for part in PARTS if word in PARTS[part] + MORE[part]), None)
 
 
@@ -147,7 +147,7 @@ def mixed(
     """The answer to folders with images beside the folder of a part."""
     part, name = next(iter(names.items()))
     alike = set(tree.below(top / others[0])) & set(tree.below(top / name))
-    free = next(part for part in PARTS if part not in names)
+    free = " or ".join(part for part in PARTS if part not in names)
     likely = (
         f"call {others[0]} {free}, if it is a part"
         if alike
@@ -185,9 +185,11 @@ def check_classes(tree: "Tree", homes: Homes) -> None:
     for folder, (part, _) in homes.items():
         if differ := sorted(classes[part] ^ own):
             others = "the training part" if first == "train" else first
+            alone = f"dataset.folder={shown(tree, next(iter(homes)).parent)}"
             raise SpecError(
                 f"{shown(tree, folder.parent)} has other classes than {others}: {listed(differ)}",
                 f"the folders {listed(sorted(own))}",
+                None if classes[part] & own else f"{alone}, if these have no label",
             )
 
 

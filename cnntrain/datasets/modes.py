@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 Span = tuple[float, float]  # the least and the greatest value
 ValueRange = Span | Literal["auto"] | None  # what becomes black and white; None: SIXTEEN_BITS
@@ -14,6 +15,7 @@ SIXTEEN_BITS: Span = (0, 65535)
 # of grey with alpha there is no other order, but all four bytes of a pixel can be read as RGBA.
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}
 GREY_ALPHA = "LA;16B"
+BITS, MEANING, SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF; a MEANING of 0: 0 is white
 
 
 class Plain(NamedTuple):
@@ -44,15 +46,17 @@ def convert(
         if alpha is not None:
             image = image.convert("RGBA")
             image.putalpha(alpha)
+    if image.mode == "LAB":  # which Pillow does not make grey
+        image = image.convert("RGB")
     transparent = image.has_transparency_data
     if transparent:
         image, transparent = lay_on_white(image.convert("RGBA"))
     return Plain(image if image.mode == mode else image.convert(mode), transparent, span)
 
 
-def is_deep(image: Image.Image) -> bool:
-    """Whether an image that is not read yet has values of more than 8 bits."""
-    return image.mode[0] in "IF" or ";16" in raw_mode_of(image)
+def is_deep(image: Image.Image, raw_mode: str) -> bool:
+    """Whether an image has values of more than 8 bits; of inks the upper 8 bits will do."""
+    return image.mode[0] in "IF" or (";16" in raw_mode and image.mode != "CMYK")
 
 
 def sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
@@ -86,9 +90,10 @@ def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:
 
 def deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
     """Return the values (H, W) or (H, W, 3) of an image of more than 8 bits, else None."""
+    check_samples(image, raw_mode)
     if image.mode[0] in "IF":  # grey: I;16, I, F
-        return np.asarray(image)
-    if ";16" not in raw_mode:
+        return as_light(image)
+    if not is_deep(image, raw_mode):
         return None
     if raw_mode == GREY_ALPHA:
         pairs = decode_as(content, "RGBA").astype(np.uint16)
@@ -96,6 +101,29 @@ def deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray
     upper = np.asarray(image)[..., :3].astype(np.uint16)
     lower = decode_as(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
     return upper << 8 | lower
+
+
+def check_samples(image: Image.Image, raw_mode: str) -> None:
+    """Refuse TIFFs that Pillow reads without a word as other values than they have.
+
+    These are signed bytes, and 16 bits where each channel lies in a plane of its own.
+    """
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    bits, kinds = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))
+    if bits == 8 and 2 in kinds:
+        raise ValueError("its values are signed bytes, which are not supported")
+    if bits > 8 and raw_mode in ("R", "G", "B", "A"):
+        raise ValueError(f"its channels of {bits} bits lie in planes, which is not supported")
+
+
+def as_light(image: Image.Image) -> np.ndarray:
+    """Return the values of a grey image of more than 8 bits, more where it is lighter.
+
+    Pillow leaves those of a TIFF as they are of which 0 is white, as X-rays have it.
+    """
+    values = np.asarray(image)
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    return np.invert(values) if image.mode == "I;16" and tags.get(MEANING) == 0 else values
 
 
 def alpha_of(image: Image.Image, values: np.ndarray) -> Image.Image | None:

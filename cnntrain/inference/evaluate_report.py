@@ -43,7 +43,7 @@ def headline(found: Mapping[str, Any]) -> list[str]:
     return [
         f"{runs}{together} on {found['images']:,} images, "
         f"{found['dataset']} {found['split']}{flips}",
-        *(f"Note: {note}" for note in found["notes"]),
+        *(note if note.startswith("Warning: ") else f"Note: {note}" for note in found["notes"]),
         "",
         f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",
         f"{top5}loss {found['loss']:.4f}  balanced accuracy {found['balanced_accuracy']:.4f}  "

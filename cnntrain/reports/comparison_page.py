@@ -25,7 +25,7 @@ def context(comparison: Comparison, folder: Path, title: str, again: str) -> dic
     """What the template shows."""
     headings, rows = tables.cells(comparison)
     names, differences = tables.difference_cells(comparison)
-    keys = headings[: -len(tables.HEADINGS)]
+    keys = headings[: len(comparison.varied or ["run"])]
     return {
         "title": title,
         "again": again,

@@ -20,10 +20,9 @@ SHOWN = {
     "valid.loss": "valid loss",
     "test.accuracy": "test accuracy",
 }
-# What a narrow terminal is not shown, the first first.
 GOOD = ("finished", "pruned")  # ends that need no reason
+# What a narrow terminal is not shown, the first first.
 GIVE_WAY = ("last epoch", "valid loss", "time", "runs")
-HEADINGS = ("runs", *SHOWN.values(), "last epoch", "time")
 
 
 def terminal() -> Console:
@@ -42,6 +41,13 @@ def show(comparison: Comparison, width: int, differences: bool) -> Stack:
     if differences:
         parts += [Text(), differing(comparison)]
     return Stack(*parts)
+
+
+def shown_numbers(comparison: Comparison) -> dict[str, str]:
+    """The accuracies and losses in the table, with their headings: what it is sorted by first."""
+    number = comparison.sorted_by
+    first = {number: number.replace(".", " ").replace("_", " ")} if "." in number else {}
+    return {**first, **SHOWN} if number not in SHOWN else SHOWN
 
 
 def order(comparison: Comparison) -> str:
@@ -64,7 +70,7 @@ def unfinished_line(result: Result) -> str:
 def groups(comparison: Comparison, width: int) -> Table:
     """A row a group: what tells it apart, and the numbers that `width` columns have room for."""
     headings, rows = cells(comparison)
-    names = len(headings) - len(HEADINGS)
+    names = len(comparison.varied or ["run"])
     for heading in GIVE_WAY:
         if wide(headings, rows) > width:
             place = headings.index(heading)
@@ -88,17 +94,19 @@ def wide(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 
 def cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: what is varied, then the numbers; runs are named where nothing is."""
+    numbers = shown_numbers(comparison)
     rows = [
         [
             *([text(value) for value in group.settings.values()] or [alone(group)]),
             runs(group),
-            *(spread(group, number) for number in SHOWN),
+            *(spread(group, number) for number in numbers),
             whole(group.mean("last_epoch")),
             duration(group.mean("seconds")),
         ]
         for group in comparison.groups
     ]
-    return [*(comparison.varied or ["run"]), *HEADINGS], rows
+    names = comparison.varied or ["run"]
+    return [*names, "runs", *numbers.values(), "last epoch", "time"], rows
 
 
 def alone(group: Group) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 ABSENT = "–"
 UNBALANCED = 1.1  # times the share that the commonest class would have if all had the same
+ROUNDED = 1  # images by which the test parts of classes of one size may differ
 NAMED = 5
 
 
@@ -79,7 +80,9 @@ def majority_warning(
     common, total = int(support.argmax()), len(labels)
     always, accuracy = support[common] / total, matrix.trace() / total
     missed = [n for n in np.flatnonzero(support).tolist() if not matrix[:, n].any()]
-    if always * np.count_nonzero(support) < UNBALANCED or (accuracy > always and not missed):
+    counts = support[support > 0]
+    balanced = always * len(counts) < UNBALANCED or counts.max() - counts.min() <= ROUNDED
+    if balanced or (accuracy > always and not missed):
         return None
     parts = []
     if accuracy <= always:

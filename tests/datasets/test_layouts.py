@@ -39,13 +39,16 @@ def sizes(found):
 
 NAMES = {
     "train": ["train", "Training", "TRAIN", "train_set", "training_set", "Training-Set", "trainset",
-              "train data", "training_data", "seg_train", "train_images", "data_train", "trn"],
+              "train data", "training_data", "seg_train", "train_images", "data_train", "trn",
+              "train1", "train (1)", "training_set_2", "train2017"],
     "valid": ["valid", "val", "Validation", "validation_set", "valset", "VAL-DATA", "eval",
-              "evaluation", "dev", "devset", "validate", "dataset_val"],
+              "evaluation", "dev", "devset", "validate", "dataset_val",
+              "val2017"],
     "test": ["test", "Testing", "test_set", "TestSet", "test-data", "testing_images",
-             "seg_test", "tst"],
+             "seg_test", "tst", "test1"],
     None: ["cat", "latest", "contest", "trains", "devil", "invalid", "set", "data", "images",
-           "retrieval", "train_val", "trainval", "Mediaeval", "test_tubes", "image", ""],
+           "retrieval", "train_val", "trainval", "Mediaeval", "test_tubes", "image", "",
+           "2", "set 2", "data_2", "trainer 1"],
 }  # fmt: skip
 
 
@@ -116,6 +119,7 @@ REFUSED = {
         "has train, which looks like the train part, beside bus, ship", "/set/train",
     ),
     "no class folders": (["train/5", "test/5"], "train has images and no class folders", ""),
+    "Kaggle's dogs and cats": (["train/5", "test1/5"], "has images and no class folders", ""),
     "no class folders in train": (
         ["train/5", "test/a/2", "test/b/2"], "train has images and no class folders", "",
     ),
@@ -133,6 +137,14 @@ REFUSED = {
     "training images beside a part of the class": (
         ["cats/9", "cats/test/1", "dogs/9", "dogs/test/1"],
         "cats has images beside its parts", "",
+    ),
+    "no labels in the test part": (
+        ["train/a/2", "train/b/2", "test/unknown/2"],
+        "test has other classes", "/set/train, if these have no label",
+    ),
+    "a part of an unknown name": (
+        ["Training/a/2", "Training/b/2", "Testdaten/a/2", "Testdaten/b/2"],
+        "beside Testdaten", "call Testdaten valid or test, if it is a part",
     ),
     "other classes": (
         ["train/a/2", "train/b/2", "test/a/2", "test/c/2"],

@@ -34,16 +34,22 @@ def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
     )
 
 
-def deep_tiff(values: np.ndarray, order: str) -> bytes:
-    """The same in three channels as a TIFF whose bytes are in an order, "<" or ">"."""
+def deep_tiff(values: np.ndarray, order: str, meaning: int = 2, planes: int = 1) -> bytes:
+    """The same in some channels as a TIFF whose bytes are in an order, "<" or ">".
+
+    The meaning is 0 for white at 0, 2 for RGB, 5 for inks; planes are 2 where channels lie apart.
+    """
     height, width, channels = values.shape
-    data = values.astype(f"{order}u2").tobytes()
-    bits = struct.pack(f"{order}3H", 16, 16, 16)
+    data = (values if planes == 1 else np.moveaxis(values, -1, 0)).astype(f"{order}u2").tobytes()
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels).ljust(4, b"\0")
     end = 8 + len(data)
-    tags = [(256, width), (257, height), (258, end), (259, 1), (262, 2), (273, 8), (277, channels),
-            (278, height), (279, len(data))]  # fmt: skip
+    tags = [(256, width), (257, height), (258, 16 if channels == 1 else end), (259, 1),
+            (262, meaning), (273, 8), (277, channels), (278, height), (279, len(data)),
+            (284, planes)]  # fmt: skip
     entries = b"".join(
-        struct.pack(f"{order}HHII", tag, 4 if tag != 258 else 3, 1 if tag != 258 else 3, value)
+        struct.pack(
+            f"{order}HHII", tag, 3 if tag == 258 else 4, channels if tag == 258 else 1, value
+        )
         for tag, value in tags
     )
     start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", end + len(bits))
@@ -72,6 +78,13 @@ DEEP = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lab_is_shown_in_colour_and_in_grey(channels):
+    grey = Image.new("L", SIZE[::-1], 119)
+    lab = odd.encoded(grey.convert("RGB").convert("LAB"), "TIFF")
+    assert abs(decoded(lab, channels).pixels.astype(int) - 119).max() <= 2
+
+
 @pytest.mark.parametrize("name", DEEP)
 def test_every_bit_of_deep_photos_counts(name):
     content, values = DEEP[name]
@@ -81,6 +94,28 @@ def test_every_bit_of_deep_photos_counts(name):
     assert np.array_equal(scaled.pixels, np.broadcast_to(expected, scaled.pixels.shape))
     assert whole.span == (values.min(), values.max())
     assert not whole.transparent
+
+
+def test_grey_of_16_bits_may_be_white_at_0():
+    found = decoded(deep_tiff(65535 - shades(1), "<", meaning=0), value_range=TWELVE_BITS)
+    expected = shades(1).astype(int) * 255 // 4095
+    assert np.array_equal(found.pixels, np.broadcast_to(expected, found.pixels.shape))
+    assert found.span == (shades(1).min(), shades(1).max())
+
+
+def test_inks_of_16_bits_are_the_colours_that_they_have_in_8_bits():
+    inks = np.random.default_rng(0).integers(0, 256, (*SIZE, 4)).astype(np.uint16)
+    plain = odd.encoded(Image.fromarray(inks.astype(np.uint8), "CMYK"), "TIFF")
+    deep = deep_tiff(inks << 8, "<", meaning=5)
+    assert np.array_equal(decoded(deep).pixels, decoded(plain).pixels)
+
+
+def test_what_pillow_would_misread_without_a_word_is_refused():
+    assert "planes" in decoded(deep_tiff(shades(3), "<", planes=2))
+    grey = deep_tiff(shades(1), "<", meaning=1)
+    signed = grey.replace(struct.pack("<HHII", 258, 3, 1, 16), struct.pack("<HHII", 258, 3, 1, 8))
+    signed = signed.replace(struct.pack("<HHII", 284, 4, 1, 1), struct.pack("<HHII", 339, 3, 1, 2))
+    assert "signed" in decoded(signed)
 
 
 def test_values_beyond_the_range_are_black_and_white():
