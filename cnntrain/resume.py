@@ -12,7 +12,7 @@ from cnntrain.errors import SpecError, one_of
 from cnntrain.files import check_inside
 from cnntrain.overrides import parse_one
 from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
-from cnntrain.reading import paths_of, read_config, read_record
+from cnntrain.reading import HISTORY, STEPS, check_columns, paths_of, read_config, read_record
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.sweeps.jobs import Sweep
@@ -92,6 +92,8 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
     if record.get("status") == "finished" and not longer(overrides):
         return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
     check_moved(checked, folder, overrides)
+    check_columns(folder / "history.csv", HISTORY)
+    check_columns(folder / "steps.csv", STEPS)
     here = environment()
     notes = [
         f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"

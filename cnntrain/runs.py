@@ -183,9 +183,9 @@ class Run:
         path = self.folder / name
         with open_existing(path, "a+", newline="", encoding="utf-8") as file:
             file.seek(0)
-            header = next(csv.reader(file), None)
+            header = next(csv.reader([file.readline().removeprefix("\ufeff")]))
             writer = csv.DictWriter(file, header or row.keys(), "", extrasaction="ignore")
-            if header is None:
+            if not header:
                 writer.writeheader()
             writer.writerow(row)
 

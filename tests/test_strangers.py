@@ -96,6 +96,32 @@ def test_history_of_other_rows_is_refused_by_name(left_behind, name):
         read(folder)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfee\0p\0", b"epoch;step\n1;2\n", b"\0" * 99])
+def test_table_of_another_header_is_refused_before_rows_are_added(left_behind, content):
+    folder = left_behind("a", status="interrupted")
+    (folder / "history.csv").write_bytes(content)
+    with pytest.raises(SpecError, match=r"history\.csv cannot be used: it has no column epoch"):
+        reopened(folder, [])
+
+
+def test_table_that_a_spreadsheet_saved_is_read_and_gets_whole_rows(left_behind):
+    folder = left_behind("a")
+    text = (folder / "history.csv").read_text()
+    before = read(folder).history
+    (folder / "history.csv").write_text(text, encoding="utf-8-sig")
+    assert read(folder).history == before
+    Run(folder).append("history.csv", before[-1] | {"epoch": 9})
+    assert read(folder).history == [*before, before[-1] | {"epoch": 9}]
+
+
+def test_number_that_no_float_holds_costs_neither_row_nor_page(left_behind):
+    folder = left_behind("a")
+    report = json.loads((folder / "report.json").read_text())
+    report["test"]["best"] |= {"accuracy": 10**400}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert "test.accuracy" not in read(folder).numbers
+
+
 def test_numbers_that_were_not_finite_cost_neither_row_nor_page(left_behind):
     folder = left_behind("a", git=None, device=None, data=None, error=None)
     lost = {"loss": None, "accuracy": 0.5}
