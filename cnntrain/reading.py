@@ -16,7 +16,7 @@ import numpy as np
 from cnntrain import __version__
 from cnntrain.components import GROUPS
 from cnntrain.documents import SMALL, damaged, read_mapping
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
 from cnntrain.files import check_entry, check_inside
 from cnntrain.knobs import Count, Natural, convert
 from cnntrain.refusals import user_path
@@ -132,7 +132,9 @@ def read_job(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     check_entry(file, folder.resolve())
-    return shaped(file, read_mapping(file), JOB)
+    job = shaped(file, read_mapping(file), JOB)
+    words = {key: printable(job[key], keep="\n") for key in ("status", "reason") if key in job}
+    return job | words  # which are shown while it is at work, too
 
 
 def read_network(folder: Path) -> dict[str, Any] | None:

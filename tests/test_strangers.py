@@ -1,6 +1,7 @@
 """A stranger's run or sweep stays data: nothing of it runs, nothing outside is written, and what is
 wrong with it is said in words."""
 
+import contextlib
 import errno
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import locks, training
+from cnntrain import cli, locks, training
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reading import trained
@@ -460,3 +461,41 @@ def test_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2  # once for each directory
     assert "is on a file system without locks" in said[0]
+
+
+def test_terminal_is_told_nothing_by_a_strangers_files(left_behind, tmp_path, capsys):
+    ring = "\x1b]0;title\x07"
+    left_behind(f"s/0_{ring}", "seed=1", error=ring, status=f"failed{ring}")
+    spec = left_behind("s/1", "seed=2") / "spec.yaml"
+    spec.write_text(spec.read_text() + '"\\e[31mkey": "\\e[2J"\n')
+    (tmp_path / "s" / "1" / "job.json").write_text(json.dumps({"status": ring, "reason": ring}))
+    for words in (
+        "report s",
+        "compare s",
+        "report s/0_{ring}",
+        "compare s/1 s/0_{ring}",
+        "report s/1",
+    ):
+        with contextlib.chdir(tmp_path), pytest.raises(SystemExit):
+            cli.main([word.replace("{ring}", ring) for word in words.split()])
+        said = "".join(capsys.readouterr()).replace(f"s/0_{ring}", "")  # but by what was typed
+        assert said
+        assert not {"\x1b", "\x07"} & set(said), words
+
+
+def test_job_in_place_of_whose_folder_a_file_lies_is_named(tmp_path):
+    Sweep.begin(tmp_path / "s", PLAN | {"cwd": "/"}, [["seed=1"]]).lock.release()
+    (tmp_path / "s" / "0_seed=1").touch()
+    with pytest.raises(SpecError, match="0_seed=1 cannot be used: it is no folder"):
+        Sweep.reopen(tmp_path / "s")
+
+
+@pytest.mark.parametrize("place", ["", "model:\n"])
+@pytest.mark.parametrize("key", ["5", "null", "2024-01-01"])
+def test_key_that_is_no_text_is_refused(left_behind, key, place):
+    folder = left_behind("a", status="interrupted")
+    text = (folder / "spec.yaml").read_text()
+    indent = "  " if place else ""
+    (folder / "spec.yaml").write_text(text.replace(place, f"{place}{indent}{key}: 1\n", 1))
+    with pytest.raises(SpecError, match="is not a setting"):
+        reopened(folder, [])

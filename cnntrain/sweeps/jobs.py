@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside, clear_unfinished, replace
 from cnntrain.locks import acquire_lock
@@ -111,7 +112,9 @@ class Sweep:
         sweep.hold()
         sweep.plan = read_plan(sweep.file)
         for words in sweep.plan.pop("jobs"):
-            sweep.add(words)
+            job = sweep.add(words).folder
+            if job.exists() and not job.is_dir():
+                raise damaged(job, "it is no folder")
         for left in (folder, *(job.folder for job in sweep.jobs)):
             clear_unfinished(left)
         sweep.stop.unlink(missing_ok=True)
