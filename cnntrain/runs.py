@@ -261,11 +261,11 @@ def remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def unwritable(folder: Path, error: OSError) -> SpecError:
+def unwritable(folder: Path, error: OSError, setting: str = "hydra.run.dir") -> SpecError:
     return SpecError(
         f"{folder} cannot be written: {error.strerror or error}",
         "a directory that you may write to, with room",
-        "hydra.run.dir=/another/place",
+        f"{setting}=/another/place",
     )
 
 

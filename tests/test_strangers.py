@@ -26,6 +26,7 @@ from cnntrain.runs import Run
 from cnntrain.sweeps import crew, work
 from cnntrain.sweeps.jobs import Sweep
 from cnntrain.sweeps.plan import check_launcher
+from cnntrain.sweeps.sweep import complete_launcher
 
 RECORDS = {
     "pid": ("abc", -1, [], 1e300), "class_names": (5, [5], {"a": 1}), "data": ([], 5, "x"),
@@ -307,6 +308,29 @@ def test_cluster_of_a_file_gets_no_jobs_that_is_not_said_again(tmp_path):
     launcher = {"name": "ray", "address": "ray://stranger:10001"}
     with pytest.raises(SpecError, match=r"hydra\.launcher\.address"):
         check_launcher(tmp_path / "sweep.yaml", launcher, ())
+
+
+def test_other_launcher_of_a_sweep_has_the_settings_of_its_file(tmp_path):
+    begun = Sweep(tmp_path)
+
+    def completed(said, **launcher):
+        begun.plan = PLAN | {"launcher": launcher}
+        return complete_launcher(begun, said)
+
+    assert completed([], name="joblib") == {"name": "joblib", "n_jobs": 1}
+    assert completed([], name="joblib", n_jobs=3) == {"name": "joblib", "n_jobs": 3}
+    other = completed(["name"], name="submitit_local", n_jobs=3)
+    assert other["cluster"] == "local"
+    assert "n_jobs" not in other
+    with pytest.raises(SpecError, match=r"hydra\.launcher\.x is not a setting"):
+        completed([], name="joblib", n_jobs=3, x=1)
+
+
+def test_sweep_on_a_full_disk_gives_its_directory_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, "write", full_write)
+    with pytest.raises(SpecError, match="cannot be written: No space left"):
+        Sweep.begin(tmp_path / "a" / "s", PLAN, [["seed=1"]])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_job_takes_no_module_from_where_the_user_is(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files import check_inside, clear_unfinished, replace
 from cnntrain.locks import acquire_lock
 from cnntrain.reading import read_job, read_report
-from cnntrain.runs import Run, write_json
+from cnntrain.runs import Run, remove_empty, unwritable, write_json
 from cnntrain.sweeps.plan import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.
@@ -77,6 +77,7 @@ class Sweep:
     ) -> "Sweep":
         """Claim a directory for a sweep and write down its plan, or raise SpecError."""
         sweep = cls(folder)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -92,16 +93,19 @@ class Sweep:
                 hint,
             ) from None
         except OSError as error:
-            raise SpecError(
-                f"{folder} cannot be written: {error.strerror}",
-                "a directory that you may write to",
-                "hydra.sweep.dir=/another/place",
-            ) from error
+            remove_empty(made)
+            raise unwritable(folder, error, "hydra.sweep.dir") from error
         sweep.hold()
         sweep.plan = dict(plan)
         for words in overrides:
             sweep.add(words)
-        sweep.write()
+        try:
+            sweep.write()
+        except OSError as error:  # the disk is full
+            sweep.lock.release()
+            Path(sweep.lock.lock_file).unlink(missing_ok=True)
+            remove_empty(made)
+            raise unwritable(folder, error, "hydra.sweep.dir") from error
         return sweep
 
     @classmethod
