@@ -19,7 +19,7 @@ from rich.markup import escape
 from cnntrain import __version__, catalogue
 from cnntrain.arguments import arguments
 from cnntrain.backends import backend
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.streams import discard_output, open_streams
@@ -203,9 +203,8 @@ def columns(heading: str, words: Iterable[str]) -> list[str]:
 
 def say_mistake(error: SpecError) -> None:
     with contextlib.suppress(OSError):
-        RichConsole(stderr=True).print(
-            f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True, highlight=False
-        )
+        said = escape(printable(str(error), keep="\n"))
+        RichConsole(stderr=True).print(f"[red]Error:[/red] {said}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ of them is made. Everything raises ValueError with a reason, or OSError.
 """
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,13 @@ def parse_json(text: str) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """The same with null for numbers that JSON cannot say: nan, inf."""
+    """The same with null for numbers that JSON cannot say or no float can: nan, inf, 10^400."""
     if isinstance(value, Mapping):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    beyond = isinstance(value, int | float) and not abs(value) <= sys.float_info.max
+    return None if beyond else value
 
 
 def read_yaml(file: Path, most: int = SMALL) -> Any:

@@ -63,7 +63,7 @@ class WorkerLost(Failure):
         super().__init__(f"{' and '.join(workers)} {do} not answer\n  try       {hint}")
 
 
-def one_of(names: Iterable[object], near: str = "") -> str:
+def one_of(names: Iterable[object], near: object = "") -> str:
     """`one of A, B, C`, or the one name there is; of very many those that are nearest to `near`."""
     texts = [str(name) for name in names]
     whole = ", ".join(texts)
@@ -71,7 +71,7 @@ def one_of(names: Iterable[object], near: str = "") -> str:
         return whole
     if len(whole) <= LONGEST:
         return f"one of {whole}"
-    likely = difflib.get_close_matches(near.lower(), texts, n=FEW, cutoff=0.5)
+    likely = difflib.get_close_matches(str(near).lower(), texts, n=FEW, cutoff=0.5)
     few = [*likely, *(name for name in texts if name not in likely)][:FEW]
     return f"one of {', '.join(name for name in texts if name in few)}, … ({len(texts)} in all)"
 
@@ -90,6 +90,6 @@ def nearest(name: object, names: Iterable[str]) -> str | None:
     return known[min(longer, key=len)]
 
 
-def printable(text: str) -> str:
-    """A text on one line: what is not a letter, a sign or a space is escaped."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+def printable(text: str, keep: str = "") -> str:
+    """A text of letters, signs, spaces and `keep`: all else, which a terminal may obey, escaped."""
+    return "".join(s if s.isprintable() or s in keep else ascii(s)[1:-1] for s in text)

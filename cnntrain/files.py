@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -67,14 +68,25 @@ def replace(path: Path, content: str | bytes) -> None:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
+def separate(path: Path) -> None:
+    """Give a file that has other names, hard links, a copy of its own to write to."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+        with path.open("rb") as content, replace_by_file(path) as copy:
+            shutil.copyfileobj(content, copy)
+
+
 def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
-    """Open a file to append to, or to change in its place; SpecError where a link is."""
+    """Open a file to append to, or to change in its place; SpecError where a link is.
+
+    What a hard link shares with it, in a stranger's archive or after `cp -l`, stays as it was.
+    """
 
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | NO_FOLLOW, 0o666)
 
     if path.is_symlink():
         raise SpecError(f"{path} is a link", "a file, which is written to", f"rm {path}")
+    separate(path)
     return open(path, mode, opener=opener, **how)  # Path.open has no opener
 
 

@@ -5,10 +5,14 @@ process goes on without, and says so.
 """
 
 import errno
+import os
 import sys
 from pathlib import Path
 
 from filelock import FileLock
+
+from cnntrain.errors import SpecError
+from cnntrain.files import separate
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _warned: set[Path] = set()
@@ -16,12 +20,16 @@ _warned: set[Path] = set()
 
 def acquire_lock(lock: FileLock, timeout: float) -> None:
     """Take a lock, waiting so many seconds (-1: for ever); raise filelock's Timeout beyond."""
+    file = Path(lock.lock_file)
+    if os.path.lexists(file.parent) and not file.parent.is_dir():
+        raise SpecError(f"{file.parent} is no folder", "a folder, in which a lock can be")
+    separate(file)  # filelock empties it
     try:
         lock.acquire(timeout=timeout)
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        warn_once(Path(lock.lock_file).parent)
+        warn_once(file.parent)
 
 
 def warn_once(folder: Path) -> None:

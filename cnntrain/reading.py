@@ -16,7 +16,7 @@ import numpy as np
 from cnntrain import __version__
 from cnntrain.components import GROUPS
 from cnntrain.documents import SMALL, damaged, read_mapping
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
 from cnntrain.files import check_entry, check_inside
 from cnntrain.knobs import Count, Natural, convert
 from cnntrain.refusals import user_path
@@ -55,7 +55,7 @@ JOB = {
 # The columns that pages and tables need.
 HISTORY = ("epoch", "step", "train.loss")
 STEPS = ("step", "train.loss", "learning_rate")
-TABLE_BYTES = 2**30
+TABLE_BYTES, LINE = 2**30, 2**16
 PICTURES = {"sample_images": 4, "mistake_images": 4, "augmented_images": 5}  # their axes
 UNREADABLE = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SyntaxError, MemoryError,
@@ -132,7 +132,9 @@ def read_job(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     check_entry(file, folder.resolve())
-    return shaped(file, read_mapping(file), JOB)
+    job = shaped(file, read_mapping(file), JOB)
+    words = {key: printable(job[key], keep="\n") for key in ("status", "reason") if key in job}
+    return job | words  # which are shown while it is at work, too
 
 
 def read_network(folder: Path) -> dict[str, Any] | None:
@@ -188,7 +190,7 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[Row]:
     if file.stat().st_size > TABLE_BYTES:
         raise damaged(file, f"it is larger than {TABLE_BYTES / 2**30:.0f} GiB")
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines:  # as Excel writes it
             rows = list(csv.DictReader(lines))
             whole = not rows or ends_with_line(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -206,6 +208,19 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[Row]:
             if whole or number + 1 < len(rows):
                 raise damaged(file, f"row {number + 1} is no row of numbers") from None
     return found
+
+
+def check_columns(file: Path, columns: tuple[str, ...]) -> None:
+    """Refuse a table that rows are to be added to and whose header is not that of a run.
+
+    What follows may be damaged: training cuts it to the rows that its state knows of.
+    """
+    if file.is_file():
+        with file.open("rb") as content:
+            first = content.readline(LINE).decode("utf-8-sig", "replace")
+        names = next(csv.reader([first]), [])
+        if first and (missing := [column for column in columns if column not in names]):
+            raise damaged(file, f"it has no column {missing[0]}")
 
 
 def ends_with_line(file: Path) -> bool:

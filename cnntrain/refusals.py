@@ -22,7 +22,7 @@ OF_A_MACHINE = {
 def explain(error: OSError, words: Sequence[str] = ()) -> SpecError | Failure | None:
     """The answer to an error of the system, or None for one that is nobody's mistake but ours.
 
-    `words` are those of the command line: the one that is meant is named as it was written.
+    `words` are those of the command line: one that leads nowhere is named as it was written.
     """
     path = "" if error.filename is None else os.fsdecode(error.filename)
     reason = error.strerror or str(error)
@@ -31,7 +31,9 @@ def explain(error: OSError, words: Sequence[str] = ()) -> SpecError | Failure | 
     given = given_as(path, words)
     if path and (error.errno in OF_A_PATH or (error.errno == errno.ENOENT and given)):
         does = "written" if error.errno == errno.EROFS else "read"
-        return SpecError(f"{given or path} cannot be {does}: {reason}", "a path that you may use")
+        # Of a folder that was given and can be entered, the thing in it that is meant.
+        meant = path if os.path.lexists(path) else given or path
+        return SpecError(f"{meant} cannot be {does}: {reason}", "a path that you may use")
     return None
 
 

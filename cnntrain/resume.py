@@ -9,10 +9,11 @@ from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError, one_of
-from cnntrain.files import check_inside
 from cnntrain.overrides import parse_one
 from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
-from cnntrain.reading import paths_of, read_config, read_record
+from cnntrain.reading import HISTORY, STEPS, check_columns, paths_of, read_config, read_record
+from cnntrain.reading import found as find_run
+from cnntrain.refusals import user_path
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.sweeps.jobs import Sweep
@@ -34,11 +35,15 @@ def main(words: Sequence[str]) -> int:
         return 0
     if given.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
-    folder = Path(given.run)
+    if more := [word for word in given.overrides if "=" not in word]:
+        again = shlex.join(["cnntrain", "resume", more[0]])
+        raise SpecError(f"{more[0]!r} follows a run and is no setting", "key=value", again)
+    folder = user_path(given.run)
     if Sweep(folder).file.is_file():
         from cnntrain.sweeps.sweep import resume
 
         return resume(folder, given.overrides)
+    folder = find_run(given.run)
     if (checked := assistant(folder, given.overrides)) is not None:
         if Run(folder).read().get("status") == "finished" and not longer(given.overrides):
             print(f"{folder} is finished; epochs=N goes on beyond")
@@ -62,9 +67,6 @@ def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:
     It reads the run's directory, which it must see, and leaves it to the chief.
     """
     run = Run(folder)
-    if not run.spec.is_file():
-        return None
-    check_inside(folder)
     changes = [changed(override) for override in overrides]
     checked, _ = located(changed_config(run, changes), changes, read_record(run))
     workers = cluster_of(checked.distribution)
@@ -97,6 +99,8 @@ def reopened(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[st
             ended = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
             return checked, run, [f"{ended}; max_steps=N goes on beyond"]
     check_moved(checked, folder, overrides)
+    check_columns(folder / "history.csv", HISTORY)
+    check_columns(folder / "steps.csv", STEPS)
     here = environment()
     notes = [
         f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"
@@ -112,7 +116,6 @@ def check_state(run: Run, overrides: Sequence[str]) -> None:
     """Refuse to go on beyond the end of a run whose state is gone: it would be made anew."""
     if not (run.record.is_file() and longer(overrides)) or any(run.state.glob("*.state")):
         return
-    check_inside(run.folder)
     if read_record(run).get("status") == "finished":
         raise SpecError(
             f"{run.folder} is finished and has no state to go on from",

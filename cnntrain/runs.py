@@ -183,9 +183,9 @@ class Run:
         path = self.folder / name
         with open_existing(path, "a+", newline="", encoding="utf-8") as file:
             file.seek(0)
-            header = next(csv.reader(file), None)
+            header = next(csv.reader([file.readline().removeprefix("\ufeff")]))
             writer = csv.DictWriter(file, header or row.keys(), "", extrasaction="ignore")
-            if header is None:
+            if not header:
                 writer.writeheader()
             writer.writerow(row)
 
@@ -261,11 +261,11 @@ def remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def unwritable(folder: Path, error: OSError) -> SpecError:
+def unwritable(folder: Path, error: OSError, setting: str = "hydra.run.dir") -> SpecError:
     return SpecError(
         f"{folder} cannot be written: {error.strerror or error}",
         "a directory that you may write to, with room",
-        "hydra.run.dir=/another/place",
+        f"{setting}=/another/place",
     )
 
 

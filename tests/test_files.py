@@ -7,11 +7,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import cnntrain
 from cnntrain import files
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside, open_existing, replace, replace_by_path, spreadsheet_safe
+from cnntrain.locks import acquire_lock
 
 PACKAGE = Path(cnntrain.__file__).parent
 
@@ -62,6 +64,28 @@ def test_nothing_is_appended_through_a_link(victim, tmp_path, mode):
     with pytest.raises(SpecError, match=r"train\.log is a link"):
         open_existing(tmp_path / "run" / "train.log", mode)
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("mode", ["a", "ab", "rb+"])
+def test_what_is_appended_does_not_reach_the_other_names_of_a_file(victim, tmp_path, mode):
+    table = tmp_path / "run" / "history.csv"
+    table.hardlink_to(victim)
+    with open_existing(table, mode) as file:
+        file.seek(0, os.SEEK_END)
+        file.write("+" if mode == "a" else b"+")
+    assert victim.read_text() == "precious"
+    assert table.read_text() == "precious+"
+
+
+def test_lock_does_not_empty_the_other_names_of_its_file(victim, tmp_path):
+    (tmp_path / "run" / "lock").hardlink_to(victim)
+    acquire_lock(FileLock(tmp_path / "run" / "lock"), 0)
+    assert victim.read_text() == "precious"
+
+
+def test_lock_in_a_file_is_refused(victim):
+    with pytest.raises(SpecError, match="victim is no folder"):
+        acquire_lock(FileLock(victim / "lock"), 0)
 
 
 def test_written_file_has_the_permissions_that_the_user_gives_files(tmp_path):

@@ -62,6 +62,21 @@ def test_error_of_a_path_names_the_word_that_was_given():
     assert known.given == "/home/me/run cannot be read: Permission denied"
 
 
+def test_error_of_what_lies_in_a_folder_that_was_given_names_it(tmp_path):
+    (tmp_path / "job.json").mkdir()
+    error = IsADirectoryError(errno.EISDIR, "Is a directory", str(tmp_path / "job.json"))
+    known = explain(error, ["resume", str(tmp_path)])
+    assert isinstance(known, SpecError)
+    assert known.given == f"{tmp_path}/job.json cannot be read: Is a directory"
+
+
+def test_second_run_of_resume_and_a_file_of_one_are_answered(left_behind, capsys, monkeypatch):
+    monkeypatch.chdir(left_behind("a").parent)
+    assert "try       cnntrain resume b" in answered("resume a b", capsys)
+    assert "is a file" in answered("resume a/spec.yaml", capsys)
+    assert "missing is not there" in answered("resume missing", capsys)
+
+
 @pytest.mark.parametrize(
     ("number", "path", "kind"),
     [

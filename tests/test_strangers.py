@@ -1,6 +1,7 @@
 """A stranger's run or sweep stays data: nothing of it runs, nothing outside is written, and what is
 wrong with it is said in words."""
 
+import contextlib
 import errno
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import locks, training
+from cnntrain import cli, locks, training
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reading import trained
@@ -25,6 +26,7 @@ from cnntrain.runs import Run
 from cnntrain.sweeps import crew, work
 from cnntrain.sweeps.jobs import Sweep
 from cnntrain.sweeps.plan import check_launcher
+from cnntrain.sweeps.sweep import complete_launcher
 
 RECORDS = {
     "pid": ("abc", -1, [], 1e300), "class_names": (5, [5], {"a": 1}), "data": ([], 5, "x"),
@@ -94,6 +96,32 @@ def test_history_of_other_rows_is_refused_by_name(left_behind, name):
     (folder / "history.csv").write_text(TABLES[name])
     with pytest.raises(SpecError, match=r"history\.csv cannot be used"):
         read(folder)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfee\0p\0", b"epoch;step\n1;2\n", b"\0" * 99])
+def test_table_of_another_header_is_refused_before_rows_are_added(left_behind, content):
+    folder = left_behind("a", status="interrupted")
+    (folder / "history.csv").write_bytes(content)
+    with pytest.raises(SpecError, match=r"history\.csv cannot be used: it has no column epoch"):
+        reopened(folder, [])
+
+
+def test_table_that_a_spreadsheet_saved_is_read_and_gets_whole_rows(left_behind):
+    folder = left_behind("a")
+    text = (folder / "history.csv").read_text()
+    before = read(folder).history
+    (folder / "history.csv").write_text(text, encoding="utf-8-sig")
+    assert read(folder).history == before
+    Run(folder).append("history.csv", before[-1] | {"epoch": 9})
+    assert read(folder).history == [*before, before[-1] | {"epoch": 9}]
+
+
+def test_number_that_no_float_holds_costs_neither_row_nor_page(left_behind):
+    folder = left_behind("a")
+    report = json.loads((folder / "report.json").read_text())
+    report["test"]["best"] |= {"accuracy": 10**400}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert "test.accuracy" not in read(folder).numbers
 
 
 def test_numbers_that_were_not_finite_cost_neither_row_nor_page(left_behind):
@@ -282,6 +310,29 @@ def test_cluster_of_a_file_gets_no_jobs_that_is_not_said_again(tmp_path):
         check_launcher(tmp_path / "sweep.yaml", launcher, ())
 
 
+def test_other_launcher_of_a_sweep_has_the_settings_of_its_file(tmp_path):
+    begun = Sweep(tmp_path)
+
+    def completed(said, **launcher):
+        begun.plan = PLAN | {"launcher": launcher}
+        return complete_launcher(begun, said)
+
+    assert completed([], name="joblib") == {"name": "joblib", "n_jobs": 1}
+    assert completed([], name="joblib", n_jobs=3) == {"name": "joblib", "n_jobs": 3}
+    other = completed(["name"], name="submitit_local", n_jobs=3)
+    assert other["cluster"] == "local"
+    assert "n_jobs" not in other
+    with pytest.raises(SpecError, match=r"hydra\.launcher\.x is not a setting"):
+        completed([], name="joblib", n_jobs=3, x=1)
+
+
+def test_sweep_on_a_full_disk_gives_its_directory_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, "write", full_write)
+    with pytest.raises(SpecError, match="cannot be written: No space left"):
+        Sweep.begin(tmp_path / "a" / "s", PLAN, [["seed=1"]])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_job_takes_no_module_from_where_the_user_is(tmp_path, monkeypatch):
     (tmp_path / "yaml.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     (tmp_path / "cnntrain").mkdir()
@@ -434,3 +485,41 @@ def test_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2  # once for each directory
     assert "is on a file system without locks" in said[0]
+
+
+def test_terminal_is_told_nothing_by_a_strangers_files(left_behind, tmp_path, capsys):
+    ring = "\x1b]0;title\x07"
+    left_behind(f"s/0_{ring}", "seed=1", error=ring, status=f"failed{ring}")
+    spec = left_behind("s/1", "seed=2") / "spec.yaml"
+    spec.write_text(spec.read_text() + '"\\e[31mkey": "\\e[2J"\n')
+    (tmp_path / "s" / "1" / "job.json").write_text(json.dumps({"status": ring, "reason": ring}))
+    for words in (
+        "report s",
+        "compare s",
+        "report s/0_{ring}",
+        "compare s/1 s/0_{ring}",
+        "report s/1",
+    ):
+        with contextlib.chdir(tmp_path), pytest.raises(SystemExit):
+            cli.main([word.replace("{ring}", ring) for word in words.split()])
+        said = "".join(capsys.readouterr()).replace(f"s/0_{ring}", "")  # but by what was typed
+        assert said
+        assert not {"\x1b", "\x07"} & set(said), words
+
+
+def test_job_in_place_of_whose_folder_a_file_lies_is_named(tmp_path):
+    Sweep.begin(tmp_path / "s", PLAN | {"cwd": "/"}, [["seed=1"]]).lock.release()
+    (tmp_path / "s" / "0_seed=1").touch()
+    with pytest.raises(SpecError, match="0_seed=1 cannot be used: it is no folder"):
+        Sweep.reopen(tmp_path / "s")
+
+
+@pytest.mark.parametrize("place", ["", "model:\n"])
+@pytest.mark.parametrize("key", ["5", "null", "2024-01-01"])
+def test_key_that_is_no_text_is_refused(left_behind, key, place):
+    folder = left_behind("a", status="interrupted")
+    text = (folder / "spec.yaml").read_text()
+    indent = "  " if place else ""
+    (folder / "spec.yaml").write_text(text.replace(place, f"{place}{indent}{key}: 1\n", 1))
+    with pytest.raises(SpecError, match="is not a setting"):
+        reopened(folder, [])

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from cnntrain.components import GROUPS
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files import spreadsheet_safe
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reports.results import Result
@@ -239,7 +239,7 @@ def text(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+    return printable(str(value))
 
 
 def cell(value: Any) -> Any:

@@ -18,7 +18,7 @@ import psutil
 from cnntrain import catalogue
 from cnntrain.components import GROUPS
 from cnntrain.documents import damaged, parse_yaml, read_json
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, printable
 from cnntrain.files import check_entry
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reading import (
@@ -58,7 +58,7 @@ class Result:
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return printable(self.folder.name)
 
     @property
     def monitor(self) -> str:
@@ -124,11 +124,11 @@ def ending(status: str) -> str:
 
 def ended(record: Mapping[str, Any]) -> tuple[str, str]:
     """How a run ended, and why; a process that died without a word was killed."""
-    status = str(record.get("status", "unreadable"))
+    status = printable(str(record.get("status", "unreadable")))
     here = record.get("host") == socket.gethostname()
     if status == "running" and here and not is_alive(record.get("pid", 0)):
         return "killed", "its process is gone"
-    return status, record.get("error", "")
+    return status, printable(record.get("error", ""), keep="\n")
 
 
 def is_alive(pid: int) -> bool:
@@ -147,7 +147,7 @@ def settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[s
 
     That is the one in `overrides`, those that the run was begun with, or else the nearest one.
     """
-    found = flat(config)
+    found = {printable(key): value for key, value in flat(config).items()}
     asked = dict(word.partition("=")[::2] for word in overrides)
     for group in GROUPS:
         if isinstance(config.get(group), Mapping):

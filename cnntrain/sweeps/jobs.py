@@ -20,11 +20,12 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
 from cnntrain.files import check_inside, clear_unfinished, replace
 from cnntrain.locks import acquire_lock
 from cnntrain.reading import read_job, read_report
-from cnntrain.runs import Run, write_json
+from cnntrain.runs import Run, remove_empty, unwritable, write_json
 from cnntrain.sweeps.plan import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.
@@ -76,6 +77,7 @@ class Sweep:
     ) -> "Sweep":
         """Claim a directory for a sweep and write down its plan, or raise SpecError."""
         sweep = cls(folder)
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -91,16 +93,19 @@ class Sweep:
                 hint,
             ) from None
         except OSError as error:
-            raise SpecError(
-                f"{folder} cannot be written: {error.strerror}",
-                "a directory that you may write to",
-                "hydra.sweep.dir=/another/place",
-            ) from error
+            remove_empty(made)
+            raise unwritable(folder, error, "hydra.sweep.dir") from error
         sweep.hold()
         sweep.plan = dict(plan)
         for words in overrides:
             sweep.add(words)
-        sweep.write()
+        try:
+            sweep.write()
+        except OSError as error:  # the disk is full
+            sweep.lock.release()
+            Path(sweep.lock.lock_file).unlink(missing_ok=True)
+            remove_empty(made)
+            raise unwritable(folder, error, "hydra.sweep.dir") from error
         return sweep
 
     @classmethod
@@ -111,7 +116,9 @@ class Sweep:
         sweep.hold()
         sweep.plan = read_plan(sweep.file)
         for words in sweep.plan.pop("jobs"):
-            sweep.add(words)
+            job = sweep.add(words).folder
+            if job.exists() and not job.is_dir():
+                raise damaged(job, "it is no folder")
         for left in (folder, *(job.folder for job in sweep.jobs)):
             clear_unfinished(left)
         sweep.stop.unlink(missing_ok=True)

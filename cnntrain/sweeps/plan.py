@@ -67,7 +67,7 @@ def check_directory(file: Path, cwd: Path) -> None:
 def check_launcher(file: Path, launcher: Mapping[str, Any], said: Collection[str]) -> None:
     """Refuse settings that may run something or hand jobs to somebody, unless they were `said`."""
     known = options("hydra/launcher")
-    if (name := launcher["name"]) not in known:
+    if (name := str(launcher["name"])) not in known:
         close = nearest(name, known)
         hint = f"hydra/launcher={close}" if close else None
         raise SpecError(f"{file} names the launcher {name}", known, hint)

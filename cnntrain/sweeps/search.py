@@ -16,7 +16,7 @@ import numpy as np
 from cnntrain.components import vocabulary
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
-from cnntrain.files import replace
+from cnntrain.files import replace, separate
 from cnntrain.knobs import Count, Natural, Seed, convert_all
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.runs import Run
@@ -71,6 +71,7 @@ class Trials:
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.distribution(axis) for axis in axes}
+        separate(sweep.database)
         try:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",

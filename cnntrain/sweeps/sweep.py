@@ -9,7 +9,7 @@ jobs that are left.
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,8 +127,8 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
             )
         begun.plan[part][key] = override.value()
         said.add(key if part == "launcher" else "")
-    check_launcher(begun.file, begun.plan["launcher"], said)
     settings_of(begun.plan["sweep"])
+    begun.plan["launcher"] = complete_launcher(begun, said)
     if searched(begun):
         search(begun.plan["sweeper"])
     if not Path(begun.plan["cwd"]).is_dir():
@@ -137,6 +137,22 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
         begun.plan["cwd"] = str(Path.cwd())
     begun.write()
     return run(begun)
+
+
+def complete_launcher(begun: Sweep, said: Collection[str]) -> dict[str, Any]:
+    """Return the settings of a sweep's launcher; of another one that was `said`, those of its file.
+
+    Raises SpecError for what is no setting of it, or may not be taken from a stranger.
+    """
+    launcher = begun.plan["launcher"].items()
+    given = {key: value for key, value in launcher if "name" not in said or key in said}
+    check_launcher(begun.file, given, said)
+    words = [f"hydra/launcher={given['name']}", f"sweep.jobs={begun.plan['sweep']['jobs']}"]
+    ours = machinery(words, None).launcher
+    odd = [key for key in given if key not in ours]
+    if odd and "cluster" not in ours:  # submitit has more than its file
+        raise SpecError(f"hydra.launcher.{odd[0]} is not a setting", ours)
+    return ours | given
 
 
 def searched(sweep: Sweep) -> bool:
