@@ -62,7 +62,7 @@ def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
-def replace(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole, in place of one or of a link that has its name."""
     with replace_by_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)

@@ -35,9 +35,9 @@ from cnntrain.files import (
     clear_unfinished,
     open_existing,
     overwrite,
-    replace,
     replace_by_file,
     replace_by_path,
+    write_whole,
 )
 from cnntrain.locks import acquire_lock
 from cnntrain.places import absolute_paths
@@ -136,13 +136,13 @@ class Run:
     def put_back(self) -> None:
         """Leave the run as it was before a life that was refused."""
         for path, text in self.before.items():
-            replace(path, text)
+            write_whole(path, text)
 
     def write_spec(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
         words = printable(" ".join(overrides))  # a line break would end the comment
         header = f"# cnntrain {words}".rstrip() + "\n"
         text = yaml.safe_dump(dict(spec), sort_keys=False, default_flow_style=None)
-        replace(self.spec, header + text)
+        write_whole(self.spec, header + text)
 
     def discard(self) -> None:
         """Take a run back whose spec was refused after all, unless something of it was done."""
@@ -227,7 +227,7 @@ class Run:
             self.origin.mkdir(parents=True, exist_ok=True)
             record = file.parent / "run.json"
             if record.is_file():
-                replace(self.origin / "run.json", record.read_bytes())
+                write_whole(self.origin / "run.json", record.read_bytes())
             with file.open("rb") as content, replace_by_file(copy) as written:
                 shutil.copyfileobj(content, written)
         return copy
@@ -246,7 +246,7 @@ def what_fills(folder: Path) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file; what JSON cannot say (nan, inf) becomes null."""
-    replace(path, json.dumps(finite(value), indent=2) + "\n")
+    write_whole(path, json.dumps(finite(value), indent=2) + "\n")
 
 
 def is_of_a_job(path: Path) -> bool:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from cnntrain.files import replace
+from cnntrain.files import write_whole
 
 Values = Mapping[str, float]
 _MLFLOW_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -113,7 +113,7 @@ class _MLflow:
             found = self.client.get_experiment_by_name(experiment)
             home = found.experiment_id if found else self.client.create_experiment(experiment)
             self.id = self.client.create_run(home, run_name=folder.name).info.run_id
-            replace(known, self.id)
+            write_whole(known, self.id)
             pairs = [self.entities.Param(key, str(value)) for key, value in settings.items()]
             for start in range(0, len(pairs), 100):  # as many as it takes at once
                 self.client.log_batch(self.id, params=pairs[start : start + 100])
@@ -162,12 +162,12 @@ class _Wandb:
         """The name of the run in its project: not its directory's, which jobs of sweeps share."""
         known = folder / "state" / "wandb_id"
         if not known.is_file():
-            replace(known, uuid.uuid4().hex[:12])
+            write_whole(known, uuid.uuid4().hex[:12])
         return known.read_text(encoding="utf-8")
 
     def log(self, step: int, values: Values) -> None:
         self.run.log(dict(values), step=step)
-        replace(self.sent, str(step))
+        write_whole(self.sent, str(step))
 
     def finish(self, status: str, results: Values, files: Sequence[Path]) -> None:
         self.run.summary.update(dict(results))

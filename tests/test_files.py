@@ -12,7 +12,13 @@ from filelock import FileLock
 import cnntrain
 from cnntrain import files
 from cnntrain.errors import SpecError
-from cnntrain.files import check_inside, open_existing, replace, replace_by_path, spreadsheet_safe
+from cnntrain.files import (
+    check_inside,
+    open_existing,
+    replace_by_path,
+    spreadsheet_safe,
+    write_whole,
+)
 from cnntrain.locks import acquire_lock
 
 PACKAGE = Path(cnntrain.__file__).parent
@@ -52,7 +58,7 @@ def victim(tmp_path):
 
 def test_file_in_place_of_a_link_leaves_what_the_link_led_to(victim, tmp_path):
     (tmp_path / "run" / "a.json").symlink_to(victim)
-    replace(tmp_path / "run" / "a.json", "new")
+    write_whole(tmp_path / "run" / "a.json", "new")
     assert victim.read_text() == "precious"
     assert not (tmp_path / "run" / "a.json").is_symlink()
     assert (tmp_path / "run" / "a.json").read_text() == "new"
@@ -91,7 +97,7 @@ def test_lock_in_a_file_is_refused(victim):
 def test_written_file_has_the_permissions_that_the_user_gives_files(tmp_path):
     before = os.umask(0o027)
     try:
-        replace(tmp_path / "a", "x")
+        write_whole(tmp_path / "a", "x")
         open_existing(tmp_path / "b", "a").close()
     finally:
         os.umask(before)
@@ -100,14 +106,14 @@ def test_written_file_has_the_permissions_that_the_user_gives_files(tmp_path):
 
 
 def test_file_that_cannot_be_written_whole_leaves_the_old_one_alone(tmp_path, monkeypatch):
-    replace(tmp_path / "a.keras", "old")
+    write_whole(tmp_path / "a.keras", "old")
 
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        replace(tmp_path / "a.keras", b"new")
+        write_whole(tmp_path / "a.keras", b"new")
     with pytest.raises(OSError, match="No space"), replace_by_path(tmp_path / "a.keras") as new:
         new.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.keras"]

@@ -23,7 +23,7 @@ from cnntrain.datasets.folders import of_folder, opened
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import replace
+from cnntrain.files import write_whole
 
 ORIGIN = "origin.json"  # what a folder was unpacked from
 INCOMPLETE = "incomplete."  # before the name of a folder that is being written
@@ -137,7 +137,7 @@ def unpack(path: Path, collection: Collection, home: Path) -> Path:
         if what := collection.lacks(names):
             raise SpecError(f"{path} {what}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
-        replace(part / ORIGIN, json.dumps(origin))
+        write_whole(part / ORIGIN, json.dumps(origin))
         os.sync()  # the photos, before their folder has its name
         return part.rename(folder)
     except DAMAGE as error:

@@ -13,7 +13,7 @@ from cnntrain.datasets.archives import Collection, unpacked
 from cnntrain.datasets.download import DOWNLOADS, Archive, given
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError
-from cnntrain.files import replace
+from cnntrain.files import write_whole
 
 # In the order of the photos.
 CLASSES = (
@@ -62,7 +62,7 @@ def splits(data_dir: Path, manual_dir: Path | None) -> Path | None:
     for folder in (home, manual_dir, data_dir / DOWNLOADS / COLLECTION.name):
         if file := given(SPLITS, folder):
             if folder == manual_dir and os.access(home, os.W_OK):
-                replace(home / SPLITS.name, file.read_bytes())
+                write_whole(home / SPLITS.name, file.read_bytes())
             return file
     return None
 

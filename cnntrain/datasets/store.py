@@ -32,8 +32,7 @@ from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
 from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED, clear_unfinished, replace_by_file
-from cnntrain.files import replace as replace_text
+from cnntrain.files import UNFINISHED, clear_unfinished, replace_by_file, write_whole
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk
@@ -147,7 +146,7 @@ def ready(home: Path, size: int) -> bool:
 
 
 def write_findings(home: Path, findings: Findings) -> None:
-    replace_text(home / FINDINGS, json.dumps(findings.as_json()))
+    write_whole(home / FINDINGS, json.dumps(findings.as_json()))
 
 
 def read_findings(home: Path) -> Findings:

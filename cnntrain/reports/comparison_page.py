@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cnntrain.files import replace
+from cnntrain.files import write_whole
 from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, text
@@ -15,7 +15,7 @@ from cnntrain.runs import write_json
 
 def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:
     """Write STEM.csv, STEM.json and STEM.html into a folder."""
-    replace(folder / f"{stem}.csv", comparison.as_csv())
+    write_whole(folder / f"{stem}.csv", comparison.as_csv())
     write_json(folder / f"{stem}.json", comparison.as_json())
     shown = context(comparison, folder, title, again)
     webpage.write(folder / f"{stem}.html", "comparison.html.j2", shown)

@@ -23,7 +23,7 @@ from PIL import Image
 from cnntrain import runs
 from cnntrain.anatomy import anatomy, evaluated, totals
 from cnntrain.datasets.source import Examples, Splits
-from cnntrain.files import replace, replace_by_file, spreadsheet_safe
+from cnntrain.files import replace_by_file, spreadsheet_safe, write_whole
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs import Run
@@ -45,7 +45,7 @@ def keep(
 
     `log_probabilities` (N, classes) are those of the `valid` and of the `test` split.
     """
-    replace(run.folder / "predictions.csv", predictions_table(splits, log_probabilities))
+    write_whole(run.folder / "predictions.csv", predictions_table(splits, log_probabilities))
     predictions = best_guesses(log_probabilities["test"], splits.test.labels)
     save(run.folder / "predictions.npz", predictions)
     parts: list[Callable[[], dict[str, Any]]] = [

@@ -15,7 +15,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from cnntrain import __version__
-from cnntrain.files import replace
+from cnntrain.files import write_whole
 
 PAGES = files("cnntrain.reports") / "pages"
 
@@ -37,7 +37,7 @@ def write(file: Path, template: str, context: dict[str, Any]) -> None:
         plotly=packed_plotly,  # called by pages with charts
         **context,
     )
-    replace(file, page)
+    write_whole(file, page)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cnntrain.compose import first_line
-from cnntrain.files import open_existing, replace
+from cnntrain.files import open_existing, write_whole
 from cnntrain.runs import now, write_json
 from cnntrain.signals import Signals
 from cnntrain.sweeps.board import Board
@@ -78,7 +78,7 @@ class Crew:
                 while True:
                     self.collect()
                     if signals.received and not told:
-                        replace(self.sweep.stop, LEAVE)
+                        write_whole(self.sweep.stop, LEAVE)
                         told = True
                     self.fill(pool)
                     board.update()
@@ -87,7 +87,7 @@ class Crew:
                     self.supply.watch()
                     time.sleep(POLL_SECONDS)
             except BaseException:  # a second Ctrl-C, or an engine that broke
-                replace(self.sweep.stop, NOW)
+                write_whole(self.sweep.stop, NOW)
                 raise
 
     def fill(self, pool: ThreadPoolExecutor) -> None:

@@ -12,8 +12,7 @@ stop         while the sweep is being stopped: the word for all jobs, wherever t
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import replace as replaced
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
-from cnntrain.files import check_inside, clear_unfinished, replace
+from cnntrain.files import check_inside, clear_unfinished, write_whole
 from cnntrain.locks import acquire_lock
 from cnntrain.reading import read_job, read_report
 from cnntrain.runs import Run, remove_empty, unwritable, write_json
@@ -139,7 +138,7 @@ class Sweep:
         """Write sweep.yaml: what was asked for, and the jobs."""
         plan = self.plan | {"jobs": [list(job.overrides) for job in self.jobs]}
         text = yaml.safe_dump(plan, sort_keys=False, default_flow_style=None, width=100)
-        replace(self.file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
+        write_whole(self.file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
 
     @property
     def varied(self) -> list[str]:
@@ -152,7 +151,7 @@ class Sweep:
         words = ",".join(f"{key}={value}" for key, value in values)
         slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
         name = f"{job.number}_{slug}" if slug else str(job.number)
-        job = replaced(job, folder=self.folder / name)
+        job = replace(job, folder=self.folder / name)
         self.jobs.append(job)
         return job
 

@@ -16,7 +16,7 @@ import numpy as np
 from cnntrain.components import vocabulary
 from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
-from cnntrain.files import replace, separate
+from cnntrain.files import separate, write_whole
 from cnntrain.knobs import Count, Natural, Seed, convert_all
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.runs import Run
@@ -134,7 +134,7 @@ class Trials:
                 trial.report(value, epoch)
                 if job.status == "running" and trial.should_prune():
                     reason = f"after epoch {epoch} worse than the median of the trials before"
-                    replace(job.folder / "prune", reason)
+                    write_whole(job.folder / "prune", reason)
 
     def ended(self, job: Job) -> None:
         """Tell the study how a job ended; one that was interrupted stays open."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import Diverged, OutOfMemory
-from cnntrain.files import open_existing, replace
+from cnntrain.files import open_existing, write_whole
 from cnntrain.overrides import quoted
 from cnntrain.reading import read_config, read_job, read_record
 from cnntrain.runs import OF_A_JOB, Run, now, write_json
@@ -77,7 +77,7 @@ def work(task: Task, gpu: str | None = None) -> None:
         again = (*task.overrides, f"batch_size={half}")
         status = live(task, again, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD, "interrupted") and task.on_error == "stop":
-        replace(task.stop, BEGIN_NONE)
+        write_whole(task.stop, BEGIN_NONE)
 
 
 def half_the_batch(folder: Path) -> int | None:
