@@ -187,7 +187,10 @@ class Member:
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
-        if self.splits.digests is not None and data.get("pixels") != PIXELS:
+        # A run that says which images judged it, but not how photos were read, learnt from arrays.
+        learnt_from_arrays = "images" in data and "pixels" not in data
+        others = data.get("pixels") != PIXELS and not learnt_from_arrays
+        if self.splits.digests is not None and others:
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
                 "slightly other pixels than it has learnt from"
