@@ -187,9 +187,11 @@ class Member:
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
-        # Older runs do not say it: theirs were photos if the same data set has photos now.
-        of_before = self.asked.dataset.name == self.classifier.spec.dataset.name
-        learnt = data.get("pixels", 0 if of_before else None)
+        # Runs on arrays do not say it, nor do older ones, which do not say `images` either: theirs
+        # were photos if the same data set has photos now.
+        is_older = "images" not in data
+        of_photos = is_older and self.asked.dataset.name == self.classifier.spec.dataset.name
+        learnt = data.get("pixels", 0 if of_photos else None)
         if self.splits.digests is not None and learnt not in (None, PIXELS):
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
