@@ -87,3 +87,19 @@ def test_training_goes_on_where_its_output_is_full(shell, tmp_path):
     done = shell(f"{{cnntrain}} {SHORT} > /dev/full")
     assert (done.returncode, done.stderr) == (0, "")
     assert '"finished"' in (tmp_path / "run" / "run.json").read_text()
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_an_interrupt(tmp_path):
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'cnntrain.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from cnntrain.__main__ import main\n"
+        "main()\n"
+    )
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
