@@ -331,7 +331,7 @@ def test_refit_of_an_extended_run_is_the_same_whether_or_not_it_was_made_before(
 @pytest.mark.parametrize(
     ("words", "given"),
     [
-        (("nowhere",), "nowhere holds no run"),
+        (("nowhere",), "nowhere is not there"),
         ((), "no run is named"),
         (("run", "model=vgg16"), "model cannot change"),
         (("run", "seed=1"), "seed cannot change"),

@@ -171,7 +171,7 @@ MISTAKES = {
         ["-m", "seed=1,2", "hydra/launcher=submitit_slurm"],
         "no sbatch here",
     ),
-    "resume of nothing": (["resume", "nowhere"], "nowhere holds no run"),
+    "resume of nothing": (["resume", "nowhere"], "nowhere is not there"),
 }
 
 
