@@ -173,6 +173,7 @@ def test_directory_of_a_sweep_is_refused_with_the_command_that_goes_on_with_it(c
     assert "cnntrain resume 'my sweep'" in done.stderr
 
 
+@pytest.mark.slow
 def test_refused_job_does_not_stop_the_others(command, tmp_path):
     done = command("-m", "steps_per_epoch=5000,1", *SHORT[:2])
     assert done.returncode == 1
@@ -181,6 +182,7 @@ def test_refused_job_does_not_stop_the_others(command, tmp_path):
     assert "refused" in done.stdout
 
 
+@pytest.mark.slow
 def test_config_dir_of_a_user_trains(command, tmp_path):
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "tiny.yaml").write_text(

@@ -49,12 +49,16 @@ def test_file_of_a_person_decides_nothing(tmp_path, name):
     assert seen(tmp_path) == OURS
 
 
-def test_neither_file_nor_variables_decide_anything(tmp_path):
+@pytest.mark.parametrize(
+    "order",
+    [("cnntrain", "keras"), pytest.param(("keras", "cnntrain"), marks=pytest.mark.slow)],
+    ids=["before Keras", "after it, as in a program of a user"],
+)
+def test_neither_file_nor_variables_decide_anything(tmp_path, order):
     settings = {"floatx": "float16", "epsilon": 1e-4, "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     variables = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "2"}
-    assert seen(tmp_path, **variables) == OURS
-    assert seen(tmp_path, "keras", "cnntrain", **variables) == OURS  # as a user's program may
+    assert seen(tmp_path, *order, **variables) == OURS
 
 
 def test_weights_are_looked_for_where_the_user_keeps_them(tmp_path, monkeypatch):

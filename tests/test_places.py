@@ -115,6 +115,7 @@ def test_finished_run_without_its_data_is_finished(left_behind, tmp_path):
     assert "is finished" in note
 
 
+@pytest.mark.slow
 def test_run_goes_on_with_photos_that_have_moved(tmp_path, command):
     photos(tmp_path / "photos")
     begun = command(*WORDS, "dataset.folder=photos", "epochs=1", "data_dir=.", "hydra.run.dir=run")

@@ -190,6 +190,7 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
     np.testing.assert_allclose(ours(images), logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_mean_image_of_another_size_is_refused(train):
     colour = "dataset.channels=3"
     base, _ = train(*SHORT, "normalisation=pixel_mean", colour, name="base")
