@@ -7,7 +7,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Load the command line, which takes half a second, and run it; Ctrl-C ends that, too."""
     try:
-        from cnntrain.cli import main as run_command_line
+        from cnntrain.cli.main import main as run_command_line
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)  # signals.INTERRUPTED, which may not be there yet

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cnntrain import catalogue
-from cnntrain.arguments import arguments
 from cnntrain.caches import bytes_in
+from cnntrain.cli.parser import arguments
 from cnntrain.components import locate
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cnntrain.datasets.source import Splits
+
 
 USAGE = {
     "list": (

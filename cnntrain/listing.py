@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain import catalogue
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.zoo import about, build, zoo
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnntrain.arguments import arguments
 from cnntrain.backends import check_backend, check_resumed
+from cnntrain.cli.parser import arguments
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError, one_of
 from cnntrain.overrides import parse_one

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnntrain.caches import CACHE, bytes_in, clean, list_caches, open_pixels
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cnntrain import catalogue
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 from cnntrain.inventory import held
 
 FILES = catalogue.options("dataset")
@@ -137,7 +137,7 @@ def test_mistake_is_answered_and_nothing_is_made(data, tmp_path, words, given, h
 def test_answer_comes_without_tensorflow(words, code, tmp_path):
     program = (
         "import sys\n"
-        "from cnntrain.cli import main\n"
+        "from cnntrain.cli.main import main\n"
         "try:\n"
         f"    main(['data', *{words.split()!r}])\n"
         "except SystemExit as ended:\n"
@@ -293,7 +293,7 @@ SLOW = (
     "    time.sleep(0.05)\n"
     "    return quick(*arguments)\n"
     "decoding.unchanged = slow\n"
-    "from cnntrain.cli import main\n"
+    "from cnntrain.cli.main import main\n"
     "main(sys.argv[1:])\n"
 )
 

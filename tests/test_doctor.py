@@ -59,7 +59,7 @@ def test_a_look_that_fails_is_a_finding_and_not_the_end(monkeypatch, spec, capsy
 
 
 def test_what_is_wrong_makes_the_exit_code_1(monkeypatch):
-    from cnntrain.cli import main
+    from cnntrain.cli.main import main
 
     wrong = Finding("disk", "0.1 GiB free", "make room")
     monkeypatch.setattr(checkup, "checkup", lambda asked, folder: iter([wrong]))

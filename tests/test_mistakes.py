@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 
 # Options of a user's own, below mine/model/.
 OPTIONS = {
@@ -1299,7 +1299,7 @@ def test_refusal_goes_to_standard_error_with_exit_code_2_at_once(command, tmp_pa
 def test_answer_that_needs_no_data_loads_no_tensorflow(words, code, tmp_path):
     program = (
         "import sys\n"
-        "from cnntrain.cli import main\n"
+        "from cnntrain.cli.main import main\n"
         "try:\n"
         f"    main({shlex.split(words)!r})\n"
         "except SystemExit as ended:\n"

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from cnntrain import resume
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 from cnntrain.places import absolute_paths, with_paths
 from cnntrain.reading import read_config
 from cnntrain.runs import Run

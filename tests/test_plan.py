@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cnntrain import catalogue
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.plans import room

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cnntrain import cli
+from cnntrain.cli import main
 from cnntrain.errors import Failure, SpecError
 from cnntrain.refusals import explain
 from cnntrain.resume import put
@@ -23,7 +23,7 @@ VERBS = [
 def answered(words: str, capsys) -> str:
     """The answer to a command line that must be refused."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(words.split())
+        main.main(words.split())
     said = capsys.readouterr().err
     assert ended.value.code == 2, said
     assert said.startswith("Error: ")
@@ -100,9 +100,9 @@ def test_bug_of_ours_keeps_its_traceback(monkeypatch):
     def run(words):
         raise FileNotFoundError(errno.ENOENT, "No such file", "/our/own/file.yaml")
 
-    monkeypatch.setattr(cli, "run_verb", run)
+    monkeypatch.setattr(main, "run_verb", run)
     with pytest.raises(FileNotFoundError):
-        cli.main(["list"])
+        main.main(["list"])
 
 
 @pytest.mark.parametrize("verb", VERBS[:8])

@@ -79,7 +79,7 @@ def test_compare_shows_where_specs_differ(command, left_behind, tmp_path):
     ],
 )
 def test_mistakes_are_answered(words, answer, left_behind, tmp_path, monkeypatch, capsys):
-    from cnntrain.cli import main
+    from cnntrain.cli.main import main
 
     left_behind("a")
     left_behind("b")
@@ -95,7 +95,7 @@ def test_mistakes_are_answered(words, answer, left_behind, tmp_path, monkeypatch
 @pytest.mark.parametrize("words", ["report a", "report a --output out", "compare a b --output out"])
 def test_a_full_disk_is_answered(words, left_behind, tmp_path, monkeypatch, capsys):
     from cnntrain import runs
-    from cnntrain.cli import main
+    from cnntrain.cli.main import main
 
     left_behind("a")
     left_behind("b")

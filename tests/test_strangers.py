@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import cli, locks, training
+from cnntrain import locks, training
+from cnntrain.cli import main
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reading import trained
@@ -501,7 +502,7 @@ def test_terminal_is_told_nothing_by_a_strangers_files(left_behind, tmp_path, ca
         "report s/1",
     ):
         with contextlib.chdir(tmp_path), pytest.raises(SystemExit):
-            cli.main([word.replace("{ring}", ring) for word in words.split()])
+            main.main([word.replace("{ring}", ring) for word in words.split()])
         said = "".join(capsys.readouterr()).replace(f"s/0_{ring}", "")  # but by what was typed
         assert said
         assert not {"\x1b", "\x07"} & set(said), words

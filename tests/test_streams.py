@@ -94,7 +94,7 @@ def test_ctrl_c_while_the_command_line_is_loaded_is_an_interrupt(tmp_path):
         "import sys\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'cnntrain.cli':\n"
+        "        if name == 'cnntrain.cli.main':\n"
         "            raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Interrupting())\n"
         "from cnntrain.__main__ import main\n"

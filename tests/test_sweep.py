@@ -177,7 +177,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake_is_answered_before_the_first_job(name, tmp_path, monkeypatch, capsys):
-    from cnntrain.cli import main
+    from cnntrain.cli.main import main
 
     if name.startswith("cluster") and shutil.which("sbatch"):
         pytest.skip("there is a SLURM here")
@@ -236,7 +236,7 @@ def quick_child(tmp_path: Path) -> Path:
     (folder / "sitecustomize.py").write_text(
         "import json, os, sys, time\n"
         "from pathlib import Path\n"
-        "if 'cnntrain.sweeps.child' in sys.orig_argv:\n"
+        "if 'cnntrain.cli.child' in sys.orig_argv:\n"
         '    run = Path(sys.orig_argv[-1].split("\'")[1])\n'
         "    (run / 'run.json').write_text('{\"status\": \"finished\"}')\n"
         "    part = {'final': {'accuracy': 0.5}}\n"

@@ -10,7 +10,7 @@ import pytest
 
 from cnntrain import catalogue
 from cnntrain.catalogue import made_for, year
-from cnntrain.cli import main
+from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 from cnntrain.listing import short
 from cnntrain.zoo import FILE, about, build, zoo
@@ -149,7 +149,7 @@ def test_list_of_models_fits_a_hundred_columns_and_names_all(capsys):
 
 def test_list_of_models_loads_no_tensorflow():
     code = (
-        "import sys, cnntrain.cli as cli\n"
+        "import sys, cnntrain.cli.main as cli\n"
         "try: cli.main(['list', 'model'])\n"
         "except SystemExit: assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
     )

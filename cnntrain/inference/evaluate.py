@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cnntrain import runs
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import (

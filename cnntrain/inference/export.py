@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import Failure, SpecError
 from cnntrain.inference.agreement import CALIBRATED, CHECKED, Agreement, compared, spread
 from cnntrain.inference.classifier import Classifier, opened

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntrain import catalogue
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import opened
@@ -18,6 +18,7 @@ from cnntrain.spec import Spec, spec
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Frame
+
 
 USAGE = """\
 usage: cnntrain predict RUN IMAGE|FOLDER|- ...

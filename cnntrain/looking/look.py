@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnntrain import runs
-from cnntrain.arguments import arguments
 from cnntrain.backends import backend
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import Classifier, opened
@@ -25,6 +25,7 @@ from cnntrain.spec import Spec
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Frame, Photos
+
 
 USAGE = """\
 usage: cnntrain look RUN IMAGE [--output FOLDER]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.compose import compose
 from cnntrain.listing import terminal
 from cnntrain.spec import spec

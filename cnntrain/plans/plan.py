@@ -4,7 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 
-from cnntrain.arguments import arguments
+from cnntrain.cli.parser import arguments
 from cnntrain.compose import compose
 from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.quiet import quiet

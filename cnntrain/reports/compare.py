@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnntrain.documents import finite
 from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
 from cnntrain.reports.report import folder_for, made_by, parser_of, written_to
 from cnntrain.reports.results import gathered
-from cnntrain.runs import finite
 
 USAGE = (
     "usage: cnntrain compare RUN... [--sort NUMBER] [--output FOLDER] [--json]",

@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cnntrain.arguments import Parser, arguments
+from cnntrain.cli.parser import Parser, arguments
+from cnntrain.documents import finite
 from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, compared, text
 from cnntrain.reports.comparison_page import write_all
 from cnntrain.reports.results import ending, gathered, is_sweep, read
-from cnntrain.runs import finite
 
 REPORT = (
     "usage: cnntrain report RUN [--output FOLDER] [--json]",

@@ -26,10 +26,10 @@ from cnntrain.reading import (
     read_table,
 )
 from cnntrain.reports import charts, figures, webpage
-from cnntrain.reports.comparison_tables import ABSENT, duration
+from cnntrain.reports.comparison_tables import duration
 from cnntrain.reports.network_diagram import diagram
 from cnntrain.reports.results import Result, ending, read
-from cnntrain.reports.scoring import scores
+from cnntrain.reports.scoring import ABSENT, scores
 from cnntrain.runs import Run
 
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly

@@ -102,7 +102,7 @@ def live(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) 
         before = console.tell()
         process = subprocess.Popen(
             # -P: like `cnntrain` alone it finds no module in the directory where it is
-            [sys.executable, "-P", "-m", "cnntrain.sweeps.child", *words],
+            [sys.executable, "-P", "-m", "cnntrain.cli.child", *words],
             cwd=task.cwd if task.cwd.is_dir() else None,
             env=os.environ | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} | SHARED),
             stdin=subprocess.PIPE,  # its end is the end of the sweep: see child.py

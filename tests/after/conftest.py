@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.cli import VERBS
+from cnntrain.cli.main import VERBS
 from cnntrain.errors import SpecError
 
 WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")

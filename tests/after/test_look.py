@@ -22,7 +22,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def looked(digits, tmp_path_factory):
     """A look at test image 17 of the digits: the folder, and what was found."""
-    from cnntrain.cli import run_verb
+    from cnntrain.cli.main import run_verb
 
     folder = tmp_path_factory.mktemp("look") / "seven"
     words = ["look", str(digits.folder), "--test", "17", "--output", str(folder)]

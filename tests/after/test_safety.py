@@ -198,7 +198,7 @@ def test_what_is_no_run_with_weights_is_said(refusal, stranger, tmp_path, verb):
 def test_mistakes_are_answered_before_tensorflow_and_help_at_once(stranger):
     code = (
         "import sys, time\n"
-        "from cnntrain.cli import main\n"
+        "from cnntrain.cli.main import main\n"
         "def ends(*words):\n"
         "    try: main(words)\n"
         "    except SystemExit as end: return end.code\n"

@@ -139,7 +139,7 @@ def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_p
 PREPARE = (
     "import os, signal, sys\n"
     "import numpy as np\n"
-    "from cnntrain.cli import main\n"
+    "from cnntrain.cli.main import main\n"
     "from cnntrain.datasets import decoding, store\n"
     "{change}\n"
     "main(['data', 'prepare', 'image_folder', *sys.argv[1:]])\n"

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 
-from cnntrain import cli
+from cnntrain.cli.main import main
 
 
 def leave_with_the_sweep() -> None:
@@ -19,4 +19,4 @@ def leave_with_the_sweep() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=leave_with_the_sweep, daemon=True).start()
-    cli.main()
+    main()

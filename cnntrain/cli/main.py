@@ -17,8 +17,8 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 
 from cnntrain import __version__, catalogue
-from cnntrain.arguments import arguments
 from cnntrain.backends import backend
+from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
