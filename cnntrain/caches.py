@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED
+from cnntrain.files.writing import UNFINISHED
 
 try:
     import fcntl

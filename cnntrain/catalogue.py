@@ -10,10 +10,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from cnntrain import documents
 from cnntrain.components import GROUPS, PACKAGE
 from cnntrain.errors import SpecError
-from cnntrain.refusals import user_path
+from cnntrain.files import documents
+from cnntrain.files.paths import user_path
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"

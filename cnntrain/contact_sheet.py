@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cnntrain.errors import SpecError
-from cnntrain.spec import folder
+from cnntrain.files.paths import folder
 
 SMALL, LARGE = 112, 256  # pixels: images are enlarged to about the one, reduced to the other
 MARGIN, GAP, BETWEEN = 16, 4, 24  # around the sheet, between the tiles of a block, between blocks

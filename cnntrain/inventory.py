@@ -16,10 +16,11 @@ from cnntrain import catalogue
 from cnntrain.caches import CACHE, clean, counted, in_words, list_caches
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
+from cnntrain.files.paths import folder
 from cnntrain.knobs import MISSING
 from cnntrain.listing import NONE, REFERENCE, say, short, terminal
 from cnntrain.places import check_places
-from cnntrain.spec import Spec, folder, spec
+from cnntrain.spec import Spec, spec
 
 HOLDS = re.compile(
     r"# Holds (?P<images>[\d,]+) images of (?P<classes>\d+) classes; (?P<bytes>[\d,]+) bytes"

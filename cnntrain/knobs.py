@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cnntrain.documents import parse_yaml
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.files.documents import parse_yaml
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import numpy as np
 
 from cnntrain import state
 from cnntrain.datasets.source import Examples
-from cnntrain.documents import damaged
 from cnntrain.errors import Diverged, SpecError
 from cnntrain.evaluation import NUMBERS, evaluate
-from cnntrain.files import disk_failure
+from cnntrain.files.documents import damaged
+from cnntrain.files.writing import disk_failure
 from cnntrain.monitor import Monitor, PlateauWatch, tie_breaker
 from cnntrain.network import constants_of
 from cnntrain.runs import Run
@@ -31,6 +31,7 @@ from cnntrain.trainee import Average, Trainee
 
 if TYPE_CHECKING:
     from cnntrain.parallel import Parallel
+
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")

@@ -15,11 +15,11 @@ import numpy as np
 
 from cnntrain import __version__
 from cnntrain.components import GROUPS
-from cnntrain.documents import SMALL, damaged, read_mapping
 from cnntrain.errors import SpecError, printable
-from cnntrain.files import check_entry, check_inside
+from cnntrain.files.documents import SMALL, damaged, read_mapping
+from cnntrain.files.paths import user_path
+from cnntrain.files.writing import check_entry, check_inside
 from cnntrain.knobs import Count, Natural, convert
-from cnntrain.refusals import user_path
 from cnntrain.runs import FORMAT, WEIGHTS, Run
 
 Row = dict[str, float]

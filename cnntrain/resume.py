@@ -9,11 +9,11 @@ from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cli.parser import arguments
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError, one_of
+from cnntrain.files.paths import user_path
 from cnntrain.overrides import parse_one
 from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.reading import HISTORY, STEPS, check_columns, paths_of, read_config, read_record
 from cnntrain.reading import found as find_run
-from cnntrain.refusals import user_path
 from cnntrain.runs import Run, environment
 from cnntrain.spec import MAY_CHANGE, Spec, spec
 from cnntrain.sweeps.jobs import Sweep

@@ -27,9 +27,10 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from cnntrain.documents import finite, read_mapping
 from cnntrain.errors import SpecError, printable
-from cnntrain.files import (
+from cnntrain.files.documents import finite, read_mapping, write_json
+from cnntrain.files.locks import acquire_lock
+from cnntrain.files.writing import (
     UNFINISHED,
     check_inside,
     clear_unfinished,
@@ -39,7 +40,6 @@ from cnntrain.files import (
     replace_by_path,
     write_whole,
 )
-from cnntrain.locks import acquire_lock
 from cnntrain.places import absolute_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
@@ -242,11 +242,6 @@ def what_fills(folder: Path) -> str:
     if not folder.is_dir():
         return "is a file"
     return "already holds a run" if Run(folder).record.exists() else "is not empty"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file; what JSON cannot say (nan, inf) becomes null."""
-    write_whole(path, json.dumps(finite(value), indent=2) + "\n")
 
 
 def is_of_a_job(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cnntrain.components import GROUPS, Component, component, plain, vocabulary
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.files.paths import folder
 from cnntrain.knobs import (
     Count,
     Factor,
@@ -153,16 +154,6 @@ def spec(config: Mapping[str, Any]) -> Spec:
     for contradiction in CONTRADICTIONS:
         contradiction(checked)
     return checked
-
-
-def folder(text: str, setting: str) -> Path:
-    """A path of the spec, with `~` for the home of its user."""
-    try:
-        path = Path(text).expanduser()
-        path.exists()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
-    return path
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain.files import flush_folder, replace_by_file
+from cnntrain.files.writing import flush_folder, replace_by_file
 
 LAST, PREVIOUS = "last.state", "previous.state"
 DIGEST_LINE = 65  # 64 hexadecimal digits and a newline

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from cnntrain.files import write_whole
+from cnntrain.files.writing import write_whole
 
 Values = Mapping[str, float]
 _MLFLOW_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain import runs
 from cnntrain.cluster import cluster_of
 from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.datasets.store import PIXELS
 from cnntrain.evaluation import evaluate, headline, predicted
+from cnntrain.files.documents import write_json
 from cnntrain.fingerprint import fingerprint, judging_images
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
@@ -77,7 +77,7 @@ def told(
     seconds, steps = fitting.loop.seconds, fitting.loop.step
     report["seconds"] = clock.seconds | {"steps": seconds}
     report["images_per_second"] = round(steps * fitted.batch_size / seconds, 1)
-    runs.write_json(run.report, report)
+    write_json(run.report, report)
     return report
 
 

@@ -23,7 +23,7 @@ from cnntrain.cluster import cluster_of
 from cnntrain.components import component
 from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
-from cnntrain.files import UNFINISHED, disk_failure
+from cnntrain.files.writing import UNFINISHED, disk_failure
 from cnntrain.places import check_places
 from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.reading import trained

@@ -16,9 +16,9 @@ import h5py
 import keras
 import numpy as np
 
-from cnntrain.documents import parse_json
 from cnntrain.errors import SpecError
-from cnntrain.files import check_sizes
+from cnntrain.files.documents import parse_json
+from cnntrain.files.writing import check_sizes
 from cnntrain.knobs import nfc
 from cnntrain.reading import trained
 

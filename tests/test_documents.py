@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cnntrain.documents import parse_json, parse_yaml, read_text
+from cnntrain.files.documents import parse_json, parse_yaml, read_text
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join(10 * [f'*a{n - 1}'])}]\n" for n in range(1, 12)

@@ -10,16 +10,16 @@ import pytest
 from filelock import FileLock
 
 import cnntrain
-from cnntrain import files
 from cnntrain.errors import SpecError
-from cnntrain.files import (
+from cnntrain.files import writing
+from cnntrain.files.locks import acquire_lock
+from cnntrain.files.writing import (
     check_inside,
     open_existing,
     replace_by_path,
     spreadsheet_safe,
     write_whole,
 )
-from cnntrain.locks import acquire_lock
 
 PACKAGE = Path(cnntrain.__file__).parent
 
@@ -111,7 +111,7 @@ def test_file_that_cannot_be_written_whole_leaves_the_old_one_alone(tmp_path, mo
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_whole(tmp_path / "a.keras", b"new")
     with pytest.raises(OSError, match="No space"), replace_by_path(tmp_path / "a.keras") as new:

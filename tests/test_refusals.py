@@ -7,7 +7,7 @@ import pytest
 
 from cnntrain.cli import main
 from cnntrain.errors import Failure, SpecError
-from cnntrain.refusals import explain
+from cnntrain.files.refusals import explain
 from cnntrain.resume import put
 
 LONG = "a" * 300

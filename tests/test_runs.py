@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
-from cnntrain.runs import Run, write_json
+from cnntrain.files.documents import write_json
+from cnntrain.runs import Run
 
 
 def test_claimed_directory_cannot_be_claimed_again(tmp_path):

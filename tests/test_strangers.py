@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import locks, training
+from cnntrain import training
 from cnntrain.cli import main
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
+from cnntrain.files import locks
 from cnntrain.reading import trained
 from cnntrain.reports import run_page
 from cnntrain.reports.comparison import compared
@@ -450,7 +451,7 @@ def test_full_disk_is_a_line_and_the_run_has_failed(left_behind, monkeypatch, ca
     run = Run(left_behind("a", status="running"))
     monkeypatch.setattr(training, "start", full_disk)
     if also:  # no room for another run.json either
-        monkeypatch.setattr("cnntrain.runs.write_json", full_write)
+        monkeypatch.setattr("cnntrain.files.documents.write_json", full_write)
         monkeypatch.setattr(Run, "say", full_write)
     assert training.bring_to_an_end(None, run) == 1
     said = capsys.readouterr().err.splitlines()

@@ -20,7 +20,7 @@ from cnntrain import __version__, catalogue
 from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest, printable
-from cnntrain.refusals import explain
+from cnntrain.files.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.streams import discard_output, open_streams
 

@@ -21,9 +21,9 @@ from pathlib import Path, PurePosixPath
 from cnntrain.datasets.download import DOWNLOADS, Archive, digest, fetch, lacking, reason
 from cnntrain.datasets.folders import of_folder, opened
 from cnntrain.datasets.photos import Photos
-from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import write_whole
+from cnntrain.files.locks import alone
+from cnntrain.files.writing import write_whole
 
 ORIGIN = "origin.json"  # what a folder was unpacked from
 INCOMPLETE = "incomplete."  # before the name of a folder that is being written

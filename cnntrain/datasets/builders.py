@@ -11,8 +11,8 @@ import tensorflow_datasets as library
 
 from cnntrain.datasets.download import DOWNLOADS
 from cnntrain.datasets.preparation import Preparation, first_line
-from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.files.locks import alone
 
 
 def found(name: str, data_dir: Path) -> Any:

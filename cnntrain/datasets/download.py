@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from cnntrain.datasets.waiting import received
 from cnntrain.errors import SpecError
-from cnntrain.files import open_existing
+from cnntrain.files.writing import open_existing
 
 DOWNLOADS = "downloads"  # the folder in data_dir that archives go to, as with TFDS
 TIMEOUT = (3, 30)  # seconds to connect, and between two blocks

@@ -13,7 +13,7 @@ from cnntrain.datasets.archives import Collection, unpacked
 from cnntrain.datasets.download import DOWNLOADS, Archive, given
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError
-from cnntrain.files import write_whole
+from cnntrain.files.writing import write_whole
 
 # In the order of the photos.
 CLASSES = (

@@ -30,9 +30,9 @@ from cnntrain.datasets.decoding import (
 from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import OF_PHOTOS, Images, check_room, room_for
-from cnntrain.datasets.waiting import alone
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED, clear_unfinished, replace_by_file, write_whole
+from cnntrain.files.locks import alone
+from cnntrain.files.writing import UNFINISHED, clear_unfinished, replace_by_file, write_whole
 
 Cache = Literal["auto", "memory", "disk", "none"]
 SMALL = 2**28  # bytes that `auto` decodes anew each time rather than put on disk

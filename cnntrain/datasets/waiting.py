@@ -1,12 +1,9 @@
 """What people see while they wait: for images to be fetched or decoded, or for another process."""
 
-import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sized
-from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,9 +15,6 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-
-from cnntrain.errors import SpecError
-from cnntrain.locks import acquire_lock
 
 Part = TypeVar("Part", bound=Sized)
 
@@ -48,26 +42,3 @@ def shown(
         for part in parts:
             yield part
             progress.advance(task, len(part))
-
-
-@contextlib.contextmanager
-def alone(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder, made if need be, while `what` is prepared; wait for others."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            acquire_lock(lock, 0)
-        except Timeout:
-            print(f"Another process prepares {what}: waiting for it.", file=sys.stderr, flush=True)
-            acquire_lock(lock, -1)
-    except OSError as error:
-        raise SpecError(
-            f"{what} cannot be prepared in {folder}: {error.strerror}",
-            "a folder that you may write to",
-            "data_dir=/another/folder",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.documents import damaged
 from cnntrain.errors import SpecError, one_of
+from cnntrain.files.documents import damaged
 from cnntrain.inference.safety import network_config
 from cnntrain.knobs import nfc
 from cnntrain.places import with_paths

@@ -12,6 +12,8 @@ import numpy as np
 from cnntrain import runs
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
+from cnntrain.files.documents import write_json
+from cnntrain.files.paths import folder
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import (
     Mirrored,
@@ -24,7 +26,7 @@ from cnntrain.inference.examples import (
 from cnntrain.places import check_places
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
-from cnntrain.spec import Spec, folder
+from cnntrain.spec import Spec
 
 USAGE = """\
 usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
@@ -67,7 +69,7 @@ def main(words: Sequence[str]) -> int:
     found = evaluated(classifiers, specs, given, epsilons)
     if output is not None:
         try:
-            runs.write_json(output, found)
+            write_json(output, found)
         except OSError as error:
             what = f"--output is {output}, which cannot be written: {error.strerror or error}"
             raise SpecError(what, "a new file in a folder of yours, with room") from None

@@ -18,6 +18,7 @@ from typing import Any
 
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files.paths import folder
 from cnntrain.inference.agreement import CALIBRATED, CHECKED, Agreement, compared, spread
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
@@ -26,7 +27,7 @@ from cnntrain.inference.safety import network_config
 from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.signals import Signals, terminate
-from cnntrain.spec import Spec, folder
+from cnntrain.spec import Spec
 
 USAGE = """\
 usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.files import spreadsheet_safe
+from cnntrain.files.writing import spreadsheet_safe
 from cnntrain.inference.predicting import Prediction
 
 WIDTH = 100

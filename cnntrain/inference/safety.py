@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cnntrain.documents import parse_json
 from cnntrain.errors import SpecError
-from cnntrain.files import check_sizes
+from cnntrain.files.documents import parse_json
+from cnntrain.files.writing import check_sizes
 
 UNREADABLE = (
     OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile,

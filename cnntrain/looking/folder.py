@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnntrain.errors import SpecError
-from cnntrain.spec import folder
+from cnntrain.files.paths import folder
 
 # All that is ever written there, so that nothing else is ever replaced.
 FILES = (

@@ -13,6 +13,7 @@ from cnntrain import runs
 from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
+from cnntrain.files.documents import write_json
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
@@ -189,7 +190,7 @@ def looked(
     facts = known | facts
     with folder.writing() as place:
         page.write(place, classifier, facts, sections)
-        runs.write_json(place / "look.json", facts)
+        write_json(place / "look.json", facts)
     return facts
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cnntrain.files import replace_by_file
+from cnntrain.files.writing import replace_by_file
 from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.sections import Section, Tile
 from cnntrain.reports import figures, webpage

@@ -21,8 +21,9 @@ from cnntrain.datasets.layouts import PARTS
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source, Splits
 from cnntrain.errors import SpecError
+from cnntrain.files.paths import folder
 from cnntrain.inventory import held, prepared
-from cnntrain.spec import Spec, folder
+from cnntrain.spec import Spec
 
 # The first line of an option's file: `60,000 + 10,000 handwritten digits, 28x28 grey`.
 COUNTS = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")

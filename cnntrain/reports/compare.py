@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.documents import finite
 from cnntrain.errors import SpecError
+from cnntrain.files.documents import finite
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all

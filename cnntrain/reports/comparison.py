@@ -12,7 +12,7 @@ from typing import Any
 
 from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, printable
-from cnntrain.files import spreadsheet_safe
+from cnntrain.files.writing import spreadsheet_safe
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import ABSENT

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cnntrain.files import write_whole
+from cnntrain.files.documents import write_json
+from cnntrain.files.writing import write_whole
 from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, text
 from cnntrain.reports.results import Result
-from cnntrain.runs import write_json
 
 
 def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:

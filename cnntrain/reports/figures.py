@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnntrain.contact_sheet import Tile, contact_sheet
-from cnntrain.files import replace_by_file
+from cnntrain.files.writing import replace_by_file
 from cnntrain.reports.chart_text import shortened
 from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import Scores

@@ -20,10 +20,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from cnntrain import runs
 from cnntrain.anatomy import anatomy, evaluated, totals
 from cnntrain.datasets.source import Examples, Splits
-from cnntrain.files import replace_by_file, spreadsheet_safe, write_whole
+from cnntrain.files.documents import write_json
+from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whole
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs import Run
@@ -58,7 +58,7 @@ def keep(
     layers = [asdict(row) for row in anatomy(network)]
     penalty = float(sum(float(loss) for loss in body.losses))  # L1 and L2, of these weights
     facts = {"name": network.name, **totals(network), "penalty": penalty, "layers": layers}
-    runs.write_json(run.folder / "network.json", facts)
+    write_json(run.folder / "network.json", facts)
 
 
 def predictions_table(splits: Splits, log_probabilities: Mapping[str, np.ndarray]) -> str:

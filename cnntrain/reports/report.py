@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cnntrain.cli.parser import Parser, arguments
-from cnntrain.documents import finite
 from cnntrain.errors import SpecError
+from cnntrain.files.documents import finite
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, compared, text
 from cnntrain.reports.comparison_page import write_all

@@ -17,9 +17,9 @@ import psutil
 
 from cnntrain import catalogue
 from cnntrain.components import GROUPS
-from cnntrain.documents import damaged, parse_yaml, read_json
 from cnntrain.errors import SpecError, printable
-from cnntrain.files import check_entry
+from cnntrain.files.documents import damaged, parse_yaml, read_json
+from cnntrain.files.writing import check_entry
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reading import (
     HISTORY,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnntrain.documents import LARGE, SMALL, read_text
+from cnntrain.files.documents import LARGE, SMALL, read_text
 from cnntrain.reading import (
     STEPS,
     odd_pictures,

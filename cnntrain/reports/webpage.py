@@ -15,7 +15,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from cnntrain import __version__
-from cnntrain.files import write_whole
+from cnntrain.files.writing import write_whole
 
 PAGES = files("cnntrain.reports") / "pages"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from cnntrain.compose import first_line
-from cnntrain.files import open_existing, write_whole
-from cnntrain.runs import now, write_json
+from cnntrain.files.documents import write_json
+from cnntrain.files.writing import open_existing, write_whole
+from cnntrain.runs import now
 from cnntrain.signals import Signals
 from cnntrain.sweeps.board import Board
 from cnntrain.sweeps.jobs import Job, Sweep

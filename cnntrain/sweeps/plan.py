@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.catalogue import load, options
-from cnntrain.documents import LARGE, damaged, read_mapping
 from cnntrain.errors import SpecError, nearest
+from cnntrain.files.documents import LARGE, damaged, read_mapping
 from cnntrain.knobs import Count, NonNegative
 from cnntrain.reading import check_keys, shaped
 

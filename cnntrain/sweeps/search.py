@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from cnntrain.components import vocabulary
-from cnntrain.documents import damaged
 from cnntrain.errors import SpecError
-from cnntrain.files import separate, write_whole
+from cnntrain.files.documents import damaged
+from cnntrain.files.writing import separate, write_whole
 from cnntrain.knobs import Count, Natural, Seed, convert_all
 from cnntrain.monitor import rises, tie_breaker
 from cnntrain.runs import Run

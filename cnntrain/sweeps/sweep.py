@@ -21,8 +21,8 @@ from cnntrain.catalogue import user_folder
 from cnntrain.components import vocabulary
 from cnntrain.compose import compose
 from cnntrain.errors import SpecError
+from cnntrain.files.locks import acquire_lock
 from cnntrain.knobs import Natural, Workers, convert_all
-from cnntrain.locks import acquire_lock
 from cnntrain.overrides import parse_one
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import Diverged, OutOfMemory
-from cnntrain.files import open_existing, write_whole
+from cnntrain.files.documents import write_json
+from cnntrain.files.writing import open_existing, write_whole
 from cnntrain.overrides import quoted
 from cnntrain.reading import read_config, read_job, read_record
-from cnntrain.runs import OF_A_JOB, Run, now, write_json
+from cnntrain.runs import OF_A_JOB, Run, now
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep
 

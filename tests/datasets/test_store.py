@@ -16,7 +16,7 @@ import pytest
 
 from cnntrain.datasets import decoding, store
 from cnntrain.errors import SpecError
-from cnntrain.files import UNFINISHED
+from cnntrain.files.writing import UNFINISHED
 from cnntrain.fingerprint import fingerprint
 
 COUNT = 70  # photos of each class: two parts of 64, and some

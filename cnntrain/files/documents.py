@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from cnntrain.errors import SpecError
+from cnntrain.files.writing import write_whole
 
 SMALL, LARGE = 2**20, 2**26  # bytes: of an option or a spec; of what lists every job, layer or row
 NODES = 10**5  # that a small document may stand for, its aliases written out
@@ -139,3 +140,8 @@ def damaged(file: Path, why: object) -> SpecError:
         f"{file} cannot be used: {text if len(text) <= 200 else text[:200] + '…'}",
         "a run as training left it",
     )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file; what JSON cannot say (nan, inf) becomes null."""
+    write_whole(path, json.dumps(finite(value), indent=2) + "\n")

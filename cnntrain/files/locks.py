@@ -4,15 +4,17 @@ On a network's (NFS without its lock daemon, Lustre without `-o flock`) there ma
 process goes on without, and says so.
 """
 
+import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.files import separate
+from cnntrain.files.writing import separate
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _warned: set[Path] = set()
@@ -40,3 +42,26 @@ def warn_once(folder: Path) -> None:
             "off it",
             file=sys.stderr,
         )
+
+
+@contextlib.contextmanager
+def alone(folder: Path, what: str) -> Iterator[None]:
+    """Hold the lock of a folder, made if need be, while `what` is prepared; wait for others."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            acquire_lock(lock, 0)
+        except Timeout:
+            print(f"Another process prepares {what}: waiting for it.", file=sys.stderr, flush=True)
+            acquire_lock(lock, -1)
+    except OSError as error:
+        raise SpecError(
+            f"{what} cannot be prepared in {folder}: {error.strerror}",
+            "a folder that you may write to",
+            "data_dir=/another/folder",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files.paths import user_path
 
 # About a path that somebody gave. ENOENT is one only below such a path: else it is our mistake.
 OF_A_PATH = {
@@ -35,11 +36,6 @@ def explain(error: OSError, words: Sequence[str] = ()) -> SpecError | Failure | 
         meant = path if os.path.lexists(path) else given or path
         return SpecError(f"{meant} cannot be {does}: {reason}", "a path that you may use")
     return None
-
-
-def user_path(text: str) -> Path:
-    """A path as people write it, with ~ for a home; the ~ of nobody stays, and is not there."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises
 
 
 def given_as(path: str, words: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""Files: written whole, through no link, read with limits, locked; paths that people name."""
