@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cnntrain.runs import Run
 from cnntrain.spec import Spec
-from cnntrain.streams import unheard
+from cnntrain.terminal.streams import unheard
 
 REDRAW_SECONDS = 0.2
 

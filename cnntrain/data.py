@@ -20,9 +20,9 @@ from cnntrain.errors import SpecError, nearest
 from cnntrain.hints import is_folder
 from cnntrain.inventory import clean_caches, list_sets
 from cnntrain.places import check_places
-from cnntrain.quiet import quiet
 from cnntrain.signals import terminate
 from cnntrain.spec import Spec, spec
+from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.files.paths import folder
 from cnntrain.inventory import prepared
-from cnntrain.listing import terminal
 from cnntrain.spec import Spec
+from cnntrain.terminal.tables import terminal
 from cnntrain.verification import Copy, Verification
 
 SHOWN = 10  # of the images that are there twice; --json has all

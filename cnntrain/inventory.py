@@ -18,9 +18,10 @@ from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
 from cnntrain.knobs import MISSING
-from cnntrain.listing import NONE, REFERENCE, say, short, terminal
+from cnntrain.listing import REFERENCE
 from cnntrain.places import check_places
 from cnntrain.spec import Spec, spec
+from cnntrain.terminal.tables import NONE, say, short, terminal
 
 HOLDS = re.compile(
     r"# Holds (?P<images>[\d,]+) images of (?P<classes>\d+) classes; (?P<bytes>[\d,]+) bytes"

@@ -14,10 +14,9 @@ from rich.text import Text
 from cnntrain import catalogue
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
+from cnntrain.terminal.tables import NONE, say, short, terminal
 from cnntrain.zoo import about, build, zoo
 
-WIDTH = 100  # of what is no terminal
-NONE = "–"
 REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column
 
 
@@ -74,12 +73,6 @@ def list_options(
             Console().print(catalogue.table(name, options))
 
 
-def terminal() -> Console:
-    """The terminal, or for a pipe one of 100 columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
-
-
 def models(config_dir: str | None, as_json: bool) -> None:
     """Print the zoo, by families."""
     entries = zoo(config_dir)
@@ -115,23 +108,6 @@ def models(config_dir: str | None, as_json: bool) -> None:
 def line(width: int, name: str, *cells: Any) -> str:
     year, parameters, cost, image, what = (NONE if cell is None else cell for cell in cells)
     return f"{name:<{width}}  {year:>4}  {parameters:>7}  {cost:>9}  {image:<9}  {what}".rstrip()
-
-
-def say(console: Console, text: Text) -> None:
-    """Print lines, each cut where the terminal ends."""
-    console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
-
-
-def short(number: int | None) -> str | None:
-    """Four digits: 138.4 M for 138,357,544."""
-    if number is None:
-        return None
-    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
-        value = number / 10**power
-        if float(f"{value:.4g}") >= 1:
-            digits = max(0, 3 - int(f"{value:.3e}".partition("e")[2]))
-            return f"{value:.{digits}f} {prefix}"
-    return str(number)
 
 
 def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:

@@ -132,7 +132,7 @@ def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = N
     chosen = [f"model={option}", *fresh, *made.overrides, *overrides]
     model = spec(compose(chosen, config_dir).config).model
 
-    from cnntrain.quiet import quiet
+    from cnntrain.terminal.stderr import quiet
 
     with quiet():
         import keras

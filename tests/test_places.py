@@ -165,7 +165,9 @@ def test_missing_data_is_answered_before_tensorflow_is_loaded(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    monkeypatch.setattr("cnntrain.quiet.quiet", lambda: pytest.fail("TensorFlow is loaded"))
+    monkeypatch.setattr(
+        "cnntrain.terminal.stderr.quiet", lambda: pytest.fail("TensorFlow is loaded")
+    )
     with pytest.raises(SystemExit) as ended:
         main(words.split())
     assert ended.value.code == 2

@@ -12,7 +12,7 @@ from cnntrain import catalogue
 from cnntrain.catalogue import made_for, year
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
-from cnntrain.listing import short
+from cnntrain.terminal.tables import short
 from cnntrain.zoo import FILE, about, build, zoo
 
 ROOT = Path(__file__).parent.parent

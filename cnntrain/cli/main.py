@@ -22,7 +22,7 @@ from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
-from cnntrain.streams import discard_output, open_streams
+from cnntrain.terminal.streams import discard_output, open_streams
 
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb

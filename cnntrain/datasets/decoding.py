@@ -34,8 +34,8 @@ from cnntrain.datasets.photos import (
     read_header,
     upright_size,
 )
-from cnntrain.datasets.waiting import counted
 from cnntrain.errors import SpecError
+from cnntrain.terminal.progress import counted
 
 AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
 UNREAD = bytes(32)  # in place of the digest of a file that cannot be read

@@ -10,9 +10,9 @@ from typing import Literal
 import requests
 from rich.filesize import decimal
 
-from cnntrain.datasets.waiting import received
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import open_existing
+from cnntrain.terminal.progress import received
 
 DOWNLOADS = "downloads"  # the folder in data_dir that archives go to, as with TFDS
 TIMEOUT = (3, 30)  # seconds to connect, and between two blocks

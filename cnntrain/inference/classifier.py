@@ -13,10 +13,10 @@ from cnntrain.files.documents import damaged
 from cnntrain.inference.safety import network_config
 from cnntrain.knobs import nfc
 from cnntrain.places import with_paths
-from cnntrain.quiet import quiet
 from cnntrain.reading import found, paths_of, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
 from cnntrain.spec import Spec, spec
+from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Frame

@@ -24,9 +24,9 @@ from cnntrain.inference.examples import (
     which,
 )
 from cnntrain.places import check_places
-from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec
+from cnntrain.terminal.stderr import quiet
 
 USAGE = """\
 usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]

@@ -24,10 +24,10 @@ from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
 from cnntrain.inference.formats import FORMATS, check_installed
 from cnntrain.inference.safety import network_config
-from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.signals import Signals, terminate
 from cnntrain.spec import Spec
+from cnntrain.terminal.stderr import quiet
 
 USAGE = """\
 usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]

@@ -12,9 +12,9 @@ from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import opened
-from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec, spec
+from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Frame

@@ -10,8 +10,8 @@ import numpy as np
 from cnntrain.datasets.decoding import chunked, decode_some, stack
 from cnntrain.datasets.findings import Findings
 from cnntrain.datasets.photos import DecodedPhoto, Frame, Photos
-from cnntrain.datasets.waiting import counted
 from cnntrain.evaluation import log_probabilities
+from cnntrain.terminal.progress import counted
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from cnntrain.inference.examples import examples, spec_for
 from cnntrain.inventory import is_here
 from cnntrain.looking.folder import Folder
 from cnntrain.looking.wishes import Wishes, checked
-from cnntrain.quiet import quiet
 from cnntrain.runs import WEIGHTS
 from cnntrain.spec import Spec
+from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
     from cnntrain.datasets.photos import Frame, Photos

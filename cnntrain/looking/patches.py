@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from cnntrain.anatomy import Field
 from cnntrain.datasets.source import Examples
-from cnntrain.datasets.waiting import counted
 from cnntrain.looking.inside import Place, passed
+from cnntrain.terminal.progress import counted
 
 
 @dataclass(frozen=True)

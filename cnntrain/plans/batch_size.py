@@ -14,6 +14,7 @@ from cnntrain.spec import Spec, spec
 if TYPE_CHECKING:
     from cnntrain.plans.room import Room
 
+
 LARGEST = 512  # beyond, a step gains little and an epoch has too few of them
 MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 
@@ -75,7 +76,7 @@ def shrunk(asked: Spec, images: int, replicas: int) -> tuple[Spec, str | None]:
 
 def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     """The largest power of two of pieces that fits, and what it was limited by."""
-    from cnntrain.quiet import quiet
+    from cnntrain.terminal.stderr import quiet
 
     with quiet():
         from cnntrain.plans.memory import draft, memory

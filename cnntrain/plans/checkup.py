@@ -18,9 +18,9 @@ from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
 from cnntrain.inventory import HERE, inventory
 from cnntrain.plans.room import gpus, machine
-from cnntrain.quiet import quiet
 from cnntrain.runs import PACKAGES, Run
 from cnntrain.spec import Spec, spec
+from cnntrain.terminal.stderr import quiet
 
 GIB = 2**30
 LITTLE_MEMORY, LITTLE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB

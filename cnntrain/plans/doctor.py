@@ -8,8 +8,8 @@ from rich.text import Text
 
 from cnntrain.cli.parser import arguments
 from cnntrain.compose import compose
-from cnntrain.listing import terminal
 from cnntrain.spec import spec
+from cnntrain.terminal.tables import terminal
 
 USAGE = """\
 usage: cnntrain doctor [data_dir=…] [manual_dir=…] [--json]

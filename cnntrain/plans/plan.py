@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cnntrain.cli.parser import arguments
 from cnntrain.compose import compose
 from cnntrain.plans.batch_size import provisional, settled
-from cnntrain.quiet import quiet
+from cnntrain.terminal.stderr import quiet
 from cnntrain.training import check_here
 
 USAGE = """\
