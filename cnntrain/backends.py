@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 from cnntrain.errors import SpecError
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 BACKENDS = ("tensorflow", "jax")
 

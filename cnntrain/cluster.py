@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnntrain.components import Component
 from cnntrain.errors import SpecError, WorkerLost
+from cnntrain.spec.signatures import Component
 
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]

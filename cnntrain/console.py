@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cnntrain.runs import Run
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import unheard
 
 REDRAW_SECONDS = 0.2

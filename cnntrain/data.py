@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cnntrain import catalogue
 from cnntrain.caches import bytes_in
 from cnntrain.cli.parser import arguments
-from cnntrain.components import locate
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError, nearest
-from cnntrain.hints import is_folder
 from cnntrain.inventory import clean_caches, list_sets
-from cnntrain.places import check_places
 from cnntrain.signals import terminate
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import option_files
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.hints import is_folder
+from cnntrain.spec.places import check_places
+from cnntrain.spec.signatures import locate
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
 
 def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
     """The one word that is no override, the name of a data set; SpecError for none and for two."""
-    known = catalogue.options("dataset", config_dir)
+    known = option_files.options("dataset", config_dir)
     bare = [word for word in words if "=" not in word and not word.startswith("~")]
     chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
     close = nearest((bare + chosen)[0], known) if bare + chosen else None

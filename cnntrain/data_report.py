@@ -13,7 +13,7 @@ from cnntrain.datasets.labels import imbalance_warning
 from cnntrain.datasets.source import Splits, left_out
 from cnntrain.files.paths import folder
 from cnntrain.inventory import prepared
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.tables import terminal
 from cnntrain.verification import Copy, Verification
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnntrain.cluster import cluster
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Natural, Positive, Workers
+from cnntrain.spec.knobs import Count, Natural, Positive, Workers
 
 
 def single() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import keras
 
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import Count, Factor, Positive
+from cnntrain.spec.knobs import Count, Factor, Positive
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.evaluation import outputs
 from cnntrain.finetune import Phase
 from cnntrain.fingerprint import fingerprint
-from cnntrain.knobs import Count, Natural, number_in_float32
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.parallel import Parallel
 from cnntrain.reading import check_keys, read_record, shaped
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
-from cnntrain.spec import MAY_CHANGE, Spec
+from cnntrain.spec.knobs import Count, Natural, number_in_float32
+from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee, compiled
 from cnntrain.warm_start import Origin

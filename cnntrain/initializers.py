@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import initializers
 
-from cnntrain.knobs import NonNegative, Positive
+from cnntrain.spec.knobs import NonNegative, Positive
 
 
 def initializer(

@@ -12,15 +12,16 @@ from typing import Any
 
 from rich.text import Text
 
-from cnntrain import catalogue
 from cnntrain.caches import CACHE, clean, counted, in_words, list_caches
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
-from cnntrain.knobs import MISSING
-from cnntrain.listing import REFERENCE
-from cnntrain.places import check_places
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import option_files
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.knobs import MISSING
+from cnntrain.spec.option_files import REFERENCE
+from cnntrain.spec.places import check_places
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.tables import NONE, say, short, terminal
 
 HOLDS = re.compile(
@@ -76,13 +77,13 @@ class Entry:
 
 def inventory(data_dir: Path, manual_dir: Path | None, config_dir: str | None) -> list[Entry]:
     """Every option of the group `dataset`, in the order of their names."""
-    files = catalogue.options("dataset", config_dir)
+    files = option_files.options("dataset", config_dir)
     return [entry(option, file, data_dir, manual_dir) for option, file in files.items()]
 
 
 def entry(option: str, file: Path, data_dir: Path, manual_dir: Path | None) -> Entry:
     try:
-        knobs = catalogue.load(file)
+        knobs = option_files.load(file)
     except SpecError:  # it is answered when it is used
         knobs = {}
     holds = held(file)
@@ -96,7 +97,7 @@ def entry(option: str, file: Path, data_dir: Path, manual_dir: Path | None) -> E
         here = "always"
     else:
         here = lying(holds, manual_dir)
-    return Entry(option, catalogue.summary(file), holds, here, path, needs)
+    return Entry(option, option_files.summary(file), holds, here, path, needs)
 
 
 def is_here(asked: Spec) -> bool:
@@ -106,8 +107,8 @@ def is_here(asked: Spec) -> bool:
     if prepared(name, knobs, data_dir):
         return True
     manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    for file in catalogue.options("dataset").values():
-        own, holds = catalogue.load(file), held(file)
+    for file in option_files.options("dataset").values():
+        own, holds = option_files.load(file), held(file)
         if own["name"] == name and own.get("tfds") == knobs.get("tfds") and holds:
             return not holds.bytes or lying(holds, manual_dir) != "no"
     return name != "tfds"

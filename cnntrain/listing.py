@@ -1,7 +1,6 @@
 """`cnntrain list`: options as tables, and the layers of one network as a table."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,13 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain import catalogue
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
+from cnntrain.spec import option_files
+from cnntrain.spec.option_files import REFERENCE, defaults
 from cnntrain.terminal.tables import NONE, say, short, terminal
 from cnntrain.zoo import about, build, zoo
-
-REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column
 
 
 def main(words: Sequence[str]) -> int:
@@ -47,7 +45,7 @@ def list_options(
 
     Raises SpecError for what does not exist, and for an option of another group.
     """
-    listed = catalogue.catalogue(config_dir)
+    listed = option_files.catalogue(config_dir)
     if group is not None and group not in listed:
         close = nearest(group, listed)
         hint = f"cnntrain list {close}" if close else None
@@ -70,7 +68,7 @@ def list_options(
             print(json.dumps(chosen, indent=2))
             return
         for name, options in chosen.items():
-            Console().print(catalogue.table(name, options))
+            Console().print(table(name, options))
 
 
 def models(config_dir: str | None, as_json: bool) -> None:
@@ -80,7 +78,7 @@ def models(config_dir: str | None, as_json: bool) -> None:
         listed = {known.option: known.as_json() for known in entries}
         print(json.dumps({"model": listed}, indent=2))
         return
-    console, default = terminal(), catalogue.defaults()["model"]
+    console, default = terminal(), option_files.defaults()["model"]
     names = {
         e.option: f"{e.option} (default)" if e.option == default else e.option for e in entries
     }
@@ -116,7 +114,7 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
 
     from cnntrain.anatomy import anatomy, receptive_field, totals
 
-    made = catalogue.made_for(catalogue.options("model", config_dir)[option])
+    made = option_files.made_for(option_files.options("model", config_dir)[option])
     words, rows, total = [*made.overrides, *overrides], anatomy(network), totals(network)
     uncounted = [row.layer for row in rows if row.multiply_adds is None]
     if as_json:
@@ -173,3 +171,14 @@ def pixels(axes: Sequence[float] | None) -> str:
     """7, or 1x7 where the axes differ."""
     parts = [f"{axis:g}" for axis in axes or ()]
     return "x".join(parts if len(set(parts)) > 1 else parts[:1])
+
+
+def table(group: str, listed: dict[str, str]) -> Table:
+    """The options of a group as a table; the default is marked."""
+    default = defaults().get(group)
+    shown = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    shown.add_column("option", no_wrap=True)
+    shown.add_column("what it is")
+    for option, text in listed.items():
+        shown.add_row(f"{option} (default)" if option == default else option, text)
+    return shown

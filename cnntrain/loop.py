@@ -20,12 +20,13 @@ from cnntrain.errors import Diverged, SpecError
 from cnntrain.evaluation import NUMBERS, evaluate
 from cnntrain.files.documents import damaged
 from cnntrain.files.writing import disk_failure
-from cnntrain.monitor import Monitor, PlateauWatch, tie_breaker
+from cnntrain.monitor import Monitor, PlateauWatch
 from cnntrain.network import constants_of
 from cnntrain.runs import Run
 from cnntrain.schedules import Rate
 from cnntrain.signals import Signals
-from cnntrain.spec import Spec
+from cnntrain.spec.metrics import tie_breaker
+from cnntrain.spec.spec import Spec
 from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee
 

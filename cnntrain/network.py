@@ -13,7 +13,7 @@ from cnntrain.datasets.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
 from cnntrain.plans.room import machine
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.warm_start import Origin, warm_start
 
 # What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import keras
 
-from cnntrain.knobs import NonNegative, Positive, Probability
 from cnntrain.schedules import Rate
+from cnntrain.spec.knobs import NonNegative, Positive, Probability
 
 
 def optimizer(

@@ -11,7 +11,8 @@ from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.fitting import plan
 from cnntrain.plans.batch_size import shrunk
-from cnntrain.spec import Spec, known_replicas
+from cnntrain.spec.contradictions import known_replicas
+from cnntrain.spec.spec import Spec
 
 EXAMPLES, DRAWS, ACROSS = 16, 4, 2  # augmented images, draws beside each, examples side by side
 PLAIN, PLAIN_ACROSS = 48, 8  # the same where nothing is drawn

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from cnntrain import __version__
-from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, printable
 from cnntrain.files.documents import SMALL, damaged, read_mapping
 from cnntrain.files.paths import user_path
 from cnntrain.files.writing import check_entry, check_inside
-from cnntrain.knobs import Count, Natural, convert
 from cnntrain.runs import FORMAT, WEIGHTS, Run
+from cnntrain.spec.knobs import Count, Natural, convert
+from cnntrain.spec.signatures import GROUPS
 
 Row = dict[str, float]
 

@@ -8,14 +8,16 @@ from typing import Any
 from cnntrain.backends import check_backend, check_resumed
 from cnntrain.cli.parser import arguments
 from cnntrain.cluster import cluster_of
-from cnntrain.errors import SpecError, one_of
+from cnntrain.errors import SpecError
 from cnntrain.files.paths import user_path
-from cnntrain.overrides import parse_one
-from cnntrain.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.reading import HISTORY, STEPS, check_columns, paths_of, read_config, read_record
 from cnntrain.reading import found as find_run
 from cnntrain.runs import Run, environment
-from cnntrain.spec import MAY_CHANGE, Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.nested import put
+from cnntrain.spec.overrides import parse_one
+from cnntrain.spec.places import PLACES, absolute_paths, check_places, with_paths
+from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.sweeps.jobs import Sweep
 from cnntrain.training import assist, bring_to_an_end
 
@@ -168,14 +170,3 @@ def changed(override: str) -> tuple[str, Any]:
             f"{key} cannot change within a run", MAY_CHANGE, f"a new run: cnntrain … {override}"
         )
     return key, parsed.value()
-
-
-def put(config: Mapping[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in a nested mapping."""
-    *path, last = key.split(".")
-    node: Any = config
-    for name in path:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    if not isinstance(node, dict):
-        raise SpecError(f"{key} is not a setting", one_of(config, path[0] if path else ""))
-    node[last] = value

@@ -40,7 +40,7 @@ from cnntrain.files.writing import (
     replace_by_path,
     write_whole,
 )
-from cnntrain.places import absolute_paths
+from cnntrain.spec.places import absolute_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 PACKAGES = (

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import (
+from cnntrain.spec.knobs import (
     Count,
     Duration,
     Factor,

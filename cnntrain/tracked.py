@@ -12,7 +12,7 @@ from typing import Any
 
 from cnntrain.loop import Progress, Row
 from cnntrain.runs import Run
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.tracking import Tracker
 
 # The tables, and what stands before the names of their columns.

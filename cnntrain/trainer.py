@@ -20,13 +20,14 @@ from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
-from cnntrain.places import ORIGIN
 from cnntrain.plans.batch_size import shrunk
 from cnntrain.reading import paths_of, trained
 from cnntrain.reports import gallery
 from cnntrain.reports.scoring import majority_warning
 from cnntrain.runs import Run
-from cnntrain.spec import Spec, parts_of_one_size
+from cnntrain.spec.contradictions import parts_of_one_size
+from cnntrain.spec.places import ORIGIN
+from cnntrain.spec.spec import Spec
 from cnntrain.warm_start import Origin, origin
 
 

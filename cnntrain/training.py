@@ -20,16 +20,17 @@ from rich.console import Console as RichConsole
 
 from cnntrain.backends import check_backend
 from cnntrain.cluster import cluster_of
-from cnntrain.components import component
-from cnntrain.compose import compose
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED, disk_failure
-from cnntrain.places import check_places
 from cnntrain.plans.batch_size import provisional, settled
 from cnntrain.reading import trained
 from cnntrain.runs import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
-from cnntrain.spec import Spec, parts_of_one_size
+from cnntrain.spec.compose import compose
+from cnntrain.spec.contradictions import parts_of_one_size
+from cnntrain.spec.places import check_places
+from cnntrain.spec.signatures import component
+from cnntrain.spec.spec import Spec
 
 NOT_COPIED = shutil.ignore_patterns("lock", f"{UNFINISHED}*")
 

@@ -19,8 +19,8 @@ import numpy as np
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import parse_json
 from cnntrain.files.writing import check_sizes
-from cnntrain.knobs import nfc
 from cnntrain.reading import trained
+from cnntrain.spec.knobs import nfc
 
 ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer

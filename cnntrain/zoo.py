@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain import catalogue
-from cnntrain.components import PACKAGE, locate, names, tree
 from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.spec import option_files
+from cnntrain.spec.signatures import PACKAGE, locate, names, tree
 
 FILE = PACKAGE / "zoo.json"
 NO_YEAR = 9999  # what has none comes last
@@ -29,7 +29,7 @@ class Entry:
     what: str
     family: str | None  # the name of its component
     year: int | None
-    made_for: catalogue.MadeFor | None
+    made_for: option_files.MadeFor | None
     parameters: int | None
     trainable: int | None
     multiply_adds: int | None
@@ -56,7 +56,7 @@ class Entry:
 def zoo(config_dir: str | None = None) -> list[Entry]:
     """Every option: families in order of their first year, and so the options of each."""
     counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    files = catalogue.options("model", config_dir)
+    files = option_files.options("model", config_dir)
     entries = [entry(option, file, counted) for option, file in files.items()]
     first: dict[str | None, int] = {}
     for known in entries:
@@ -72,20 +72,20 @@ def zoo(config_dir: str | None = None) -> list[Entry]:
 
 def entry(option: str, file: Path, counted: dict[str, Any]) -> Entry:
     """One option; what was counted for another input, or under this name, is not shown."""
-    what = catalogue.summary(file)
+    what = option_files.summary(file)
     family = FAMILY.search(file.read_text(encoding="utf-8", errors="replace"))
     try:
-        made = catalogue.made_for(file)
+        made = option_files.made_for(file)
     except SpecError:
         made = None
-    row = counted.get(option, {}) if file.is_relative_to(catalogue.CONF) else {}
+    row = counted.get(option, {}) if file.is_relative_to(option_files.CONF) else {}
     if row.get("made_for") != str(made):
         row = {}
     return Entry(
         option=option,
         what=what,
         family=family[1] if family and family[1] in names("model") else None,
-        year=catalogue.year(what),
+        year=option_files.year(what),
         made_for=made,
         parameters=row.get("parameters"),
         trainable=row.get("trainable"),
@@ -107,14 +107,14 @@ def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = N
     auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
     say what it is made for, and for overrides of anything but the model.
     """
-    files = catalogue.options("model", config_dir)
+    files = option_files.options("model", config_dir)
     if option not in files:
         close = nearest(option, files)
         hint = f"cnntrain list model {close}" if close else None
         raise SpecError(f"{option} is no option of the group model", files, hint)
     for word in overrides:
         if not word.lstrip("+~").startswith("model."):
-            knobs = [knob for knob in catalogue.load(files[option]) if knob != "name"]
+            knobs = [knob for knob in option_files.load(files[option]) if knob != "name"]
             knob, _, value = word.partition("=")
             close = nearest(knob.rpartition(".")[2], knobs)
             raise SpecError(
@@ -122,12 +122,12 @@ def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = N
                 f"model.KNOB=VALUE, with {one_of(knobs)}",
                 f"model.{close}={value or 'VALUE'}" if close else None,
             )
-    made = catalogue.made_for(files[option])
+    made = option_files.made_for(files[option])
     # Learnt weights would be looked for, and fetched, for nothing.
-    fresh = ["model.weights=null"] if catalogue.load(files[option]).get("weights") else []
+    fresh = ["model.weights=null"] if option_files.load(files[option]).get("weights") else []
 
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec
+    from cnntrain.spec.build import spec
+    from cnntrain.spec.compose import compose
 
     chosen = [f"model={option}", *fresh, *made.overrides, *overrides]
     model = spec(compose(chosen, config_dir).config).model

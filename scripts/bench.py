@@ -30,13 +30,14 @@ import numpy as np
 from rich.console import Console as RichConsole
 
 from cnntrain import pipeline
-from cnntrain.compose import compose
 from cnntrain.console import Console
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.fitting import Fitting
 from cnntrain.network import build
 from cnntrain.runs import Run
-from cnntrain.spec import Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.spec import Spec
 from cnntrain.trainer import set_up
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}

@@ -25,12 +25,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnntrain import catalogue, pipeline
+from cnntrain import pipeline
 from cnntrain.augmentations.none import none
-from cnntrain.components import component
 from cnntrain.datasets.photos import Frame, Photos
 from cnntrain.datasets.source import Examples, Images
 from cnntrain.datasets.store import keep
+from cnntrain.spec import option_files
+from cnntrain.spec.signatures import component
 
 COUNT, BATCH_SIZE, SIDE, CLASSES = 50_000, 128, 32, 10  # as CIFAR-10
 PHOTOS, PHOTO_BATCH_SIZE = 256, 32
@@ -93,11 +94,11 @@ def small_images() -> dict[str, tf.data.Dataset]:
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
     labels = random.integers(0, CLASSES, COUNT).astype(np.int32)
-    files = sorted((catalogue.CONF / "augmentation").glob("*.yaml"))
+    files = sorted((option_files.CONF / "augmentation").glob("*.yaml"))
     ways = {
         file.stem: pipeline.training(
             Examples(images, labels), CLASSES, BATCH_SIZE, COUNT // BATCH_SIZE,
-            component("augmentation", catalogue.load(file)), seed=0,
+            component("augmentation", option_files.load(file)), seed=0,
         )
         for file in files
     }  # fmt: skip

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from cnntrain import catalogue
 from cnntrain.errors import SpecError
+from cnntrain.spec import option_files
 from cnntrain.zoo import FILE, Entry, about, build, zoo
 
 DOCS = Path(__file__).parent.parent / "docs" / "models.md"
@@ -31,7 +31,7 @@ are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers
 
 def main(only: Sequence[str]) -> int:
     """Count, write, and return 1 if options were left out, because they cannot be built."""
-    files = catalogue.options("model")
+    files = option_files.options("model")
     counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
     counted = {option: row for option, row in counted.items() if only and option in files}
     if unknown := [option for option in only if option not in files]:
@@ -40,7 +40,7 @@ def main(only: Sequence[str]) -> int:
     for option in only or files:
         print(option, flush=True)
         try:
-            made = catalogue.made_for(files[option])
+            made = option_files.made_for(files[option])
             counted[option] = {"made_for": str(made), **count(option)}
         except Exception as error:  # the others are counted all the same
             counted.pop(option, None)

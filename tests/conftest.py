@@ -46,8 +46,8 @@ def present(path: Path) -> Path:
 @pytest.fixture
 def spec():
     """Compose and check a spec: spec("model=vgg16", "epochs=1")."""
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     return lambda *overrides: check(compose(overrides).config)
 
@@ -55,8 +55,8 @@ def spec():
 @pytest.fixture
 def train(tmp_path, spec):
     """Train in this process: train("epochs=1") -> (Run, report)."""
-    from cnntrain.compose import compose
     from cnntrain.runs import Run
+    from cnntrain.spec.compose import compose
     from cnntrain.trainer import train as train_spec
 
     def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
@@ -77,8 +77,8 @@ def left_behind(tmp_path):
     """Write what a run leaves, without training: left_behind("a", "seed=1", accuracies=[.5])."""
     import json
 
-    from cnntrain.compose import compose
     from cnntrain.runs import Run
+    from cnntrain.spec.compose import compose
 
     def write(name: str, *overrides: str, accuracies=(0.5, 0.75), status="finished", **record):
         run = Run.claim(tmp_path / name, compose(overrides).config, overrides)

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from rich.console import Console
 
-from cnntrain.components import GROUPS
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.reports import charts
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import caption, lead
 from cnntrain.reports.comparison_tables import cells, groups, show, wide
 from cnntrain.reports.results import Result, gathered, settings
+from cnntrain.spec.compose import compose
+from cnntrain.spec.signatures import GROUPS
 
 
 @functools.cache

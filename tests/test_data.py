@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain import catalogue
 from cnntrain.cli.main import main
 from cnntrain.inventory import held
+from cnntrain.spec import option_files
 
-FILES = catalogue.options("dataset")
+FILES = option_files.options("dataset")
 
 
 @pytest.fixture

@@ -4,20 +4,20 @@ from fnmatch import fnmatch
 
 import pytest
 
-from cnntrain import catalogue
 from cnntrain.inventory import held
+from cnntrain.spec import option_files
 
-FILES = catalogue.options("dataset")
+FILES = option_files.options("dataset")
 
 
 def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
     for option, file in FILES.items():
-        assert held(file) or "???" in catalogue.load(file).values(), option
+        assert held(file) or "???" in option_files.load(file).values(), option
 
 
 def published(option):
     """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
-    knobs = catalogue.load(FILES[option])
+    knobs = option_files.load(FILES[option])
     if option == "flowers17":
         from cnntrain.datasets.flowers17 import PHOTOS
 

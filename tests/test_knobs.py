@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import (
+from cnntrain.spec.knobs import (
     Count,
     Duration,
     Factor,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain import catalogue
+from cnntrain.spec import option_files
 
 GRADIENT = np.array([[0.9], [100.0]], "float32")
 
@@ -71,7 +71,7 @@ def test_momentum_is_classical_or_nesterov(spec):
     assert np.allclose(-nesterov, 1.9 * GRADIENT)
 
 
-@pytest.mark.parametrize("option", sorted(catalogue.options("optimizer")))
+@pytest.mark.parametrize("option", sorted(option_files.options("optimizer")))
 def test_every_optimizer_moves_against_the_gradient(spec, option):
     kernel, bias, *_ = stepped(spec, f"optimizer={option}")
     assert (kernel < 0).all()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cnntrain import catalogue
-from cnntrain.components import GROUPS, knobs_of, names, shared_knobs
+from cnntrain.spec import option_files
+from cnntrain.spec.signatures import GROUPS, knobs_of, names, shared_knobs
 
-OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in catalogue.CONF.glob("*/*.yaml"))
-MODELS = sorted(file.stem for file in (catalogue.CONF / "model").glob("*.yaml"))
+OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF.glob("*/*.yaml"))
+MODELS = sorted(file.stem for file in (option_files.CONF / "model").glob("*.yaml"))
 # Options that must be told something.
 ELSEWHERE = {
     "dataset=image_folder": ["dataset.folder=."],
@@ -48,7 +48,7 @@ def counted():
 
 def fresh(spec, option):
     """A spec with random weights, also of an option that asks for learnt ones."""
-    asks = catalogue.load(catalogue.CONF / "model" / f"{option}.yaml").get("weights")
+    asks = option_files.load(option_files.CONF / "model" / f"{option}.yaml").get("weights")
     return spec(f"model={option}", *(["model.weights=null"] if asks else []))
 
 
@@ -60,12 +60,12 @@ def test_option_composes_and_is_valid(spec, option):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_says_what_it_is(option):
     group, name = option.split("=")
-    assert len(catalogue.catalogue()[group][name]) > 10
+    assert len(option_files.catalogue()[group][name]) > 10
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_component_has_an_option(group):
-    used = {catalogue.load(file)["name"] for file in (catalogue.CONF / group).glob("*.yaml")}
+    used = {option_files.load(file)["name"] for file in (option_files.CONF / group).glob("*.yaml")}
     assert used == set(names(group))
 
 
@@ -107,6 +107,6 @@ def as_list(outputs):
 
 
 def test_learnt_weights_are_what_an_option_says_that_it_has():
-    files = {option: catalogue.CONF / "model" / f"{option}.yaml" for option in MODELS}
-    asking = {option for option, file in files.items() if catalogue.load(file).get("weights")}
+    files = {option: option_files.CONF / "model" / f"{option}.yaml" for option in MODELS}
+    asking = {option for option, file in files.items() if option_files.load(file).get("weights")}
     assert asking == {option for option in MODELS if option.endswith("_imagenet")}

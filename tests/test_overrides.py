@@ -2,12 +2,13 @@
 
 import pytest
 
-from cnntrain.components import GROUPS, knobs_of, names, shared_knobs
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
-from cnntrain.overrides import TEXTS, parse, quote_texts, quoted
 from cnntrain.resume import changed
-from cnntrain.spec import SETTINGS, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.overrides import TEXTS, parse, quote_texts, quoted
+from cnntrain.spec.signatures import GROUPS, knobs_of, names, shared_knobs
+from cnntrain.spec.spec import SETTINGS
 from cnntrain.sweeps.multirun import axes, jobs
 
 PATHS = [

@@ -12,9 +12,9 @@ from PIL import Image
 
 from cnntrain import resume
 from cnntrain.cli.main import main
-from cnntrain.places import absolute_paths, with_paths
 from cnntrain.reading import read_config
 from cnntrain.runs import Run
+from cnntrain.spec.places import absolute_paths, with_paths
 
 
 def photos(folder: Path, count: int = 12) -> Path:
@@ -181,7 +181,7 @@ def test_a_folder_that_may_not_be_entered_is_answered(tmp_path, monkeypatch, cap
     def deny(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("cnntrain.places.os", SimpleNamespace(**vars(os) | {"scandir": deny}))
+    monkeypatch.setattr("cnntrain.spec.places.os", SimpleNamespace(**vars(os) | {"scandir": deny}))
     with pytest.raises(SystemExit) as ended:
         main(["dataset=image_folder", f"dataset.folder={tmp_path / 'locked'}"])
     assert ended.value.code == 2

@@ -8,13 +8,13 @@ import time
 import pytest
 import yaml
 
-from cnntrain import catalogue
 from cnntrain.cli.main import main
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.plans import room
 from cnntrain.plans.batch_size import LARGEST, settled
 from cnntrain.plans.chart import HEIGHT, WIDTH, chart
+from cnntrain.spec import option_files
+from cnntrain.spec.compose import compose
 
 GIB = 2**30
 # Within 20 % of what a real step makes a fresh process grow by: the three.
@@ -82,7 +82,7 @@ def test_the_text_is_short_and_fits_a_terminal(capsys):
     assert len(lines) < 60
 
 
-@pytest.mark.parametrize("option", sorted(catalogue.options("schedule")))
+@pytest.mark.parametrize("option", sorted(option_files.options("schedule")))
 def test_every_schedule_has_a_curve(plan, option):
     curve = plan(f"schedule={option}", "model=mlp_256_128", "epochs=10")["learning_rate"]
     assert len(curve) > 50
@@ -109,12 +109,12 @@ def test_a_chart_is_as_high_as_the_rate():
 # The data before it is here.
 
 
-@pytest.mark.parametrize("option", sorted(catalogue.options("dataset")))
+@pytest.mark.parametrize("option", sorted(option_files.options("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
     from cnntrain.inventory import held
     from cnntrain.plans.outline import headed
 
-    file = catalogue.options("dataset")[option]
+    file = option_files.options("dataset")[option]
     if (holds := held(file)) is None:
         pytest.skip("it says nothing: whatever the user has")
     facts = headed(file, spec(f"dataset={option}").dataset)

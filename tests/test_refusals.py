@@ -8,7 +8,7 @@ import pytest
 from cnntrain.cli import main
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.refusals import explain
-from cnntrain.resume import put
+from cnntrain.spec.nested import put
 
 LONG = "a" * 300
 # Verbs that take a path: {path} is one that cannot be used.

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from cnntrain.catalogue import CONF
 from cnntrain.errors import SpecError
+from cnntrain.spec.option_files import CONF
 
 STEPS_PER_EPOCH, EPOCHS = 10, 20
 SCHEDULES = sorted(file.stem for file in (CONF / "schedule").glob("*.yaml"))

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from cnntrain import components
-from cnntrain.overrides import parse, quoted
+from cnntrain.spec import signatures
+from cnntrain.spec.overrides import parse, quoted
 
 
 def test_spec_cannot_be_changed(spec):
@@ -58,7 +58,7 @@ def test_config_holds_every_knob_of_a_component_within_another(spec):
     checked = spec(*OPS)
     config = checked.config["augmentation"]
     assert config["ops"][1] == {"name": "cutout", **checked.augmentation["ops"][1].knobs}
-    assert components.component("augmentation", config) == checked.augmentation
+    assert signatures.component("augmentation", config) == checked.augmentation
 
 
 def test_defaults_are_the_ones_that_are_promised(spec):
@@ -72,7 +72,7 @@ def test_defaults_are_the_ones_that_are_promised(spec):
 
 def test_signatures_are_read_without_importing_the_components():
     code = (
-        "import sys, cnntrain.components as c\n"
+        "import sys, cnntrain.spec.signatures as c\n"
         "[c.knobs_of(g, n) for g in c.GROUPS for n in c.names(g)]\n"
         "assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules), 'imported'"
     )
@@ -82,7 +82,7 @@ def test_signatures_are_read_without_importing_the_components():
 def test_variants_of_a_module_are_the_choices_of_its_knob():
     from cnntrain.models.vgg import VARIANTS
 
-    assert components.knobs_of("model", "vgg")["variant"].__args__ == tuple(VARIANTS)
+    assert signatures.knobs_of("model", "vgg")["variant"].__args__ == tuple(VARIANTS)
 
 
 def test_records_reach_their_component_as_their_class(spec):
@@ -91,8 +91,8 @@ def test_records_reach_their_component_as_their_class(spec):
 
 
 def test_config_dir_adds_an_option(tmp_path):
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(
@@ -103,8 +103,8 @@ def test_config_dir_adds_an_option(tmp_path):
 
 
 def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "mild.yaml").write_text("name: cutout\nsize: 2\nfill: 0\n")

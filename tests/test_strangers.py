@@ -16,7 +16,6 @@ import yaml
 
 from cnntrain import training
 from cnntrain.cli import main
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.files import locks
 from cnntrain.reading import trained
@@ -25,6 +24,7 @@ from cnntrain.reports.comparison import compared
 from cnntrain.reports.results import gathered, read
 from cnntrain.resume import reopened
 from cnntrain.runs import Run
+from cnntrain.spec.compose import compose
 from cnntrain.sweeps import crew, work
 from cnntrain.sweeps.jobs import Sweep
 from cnntrain.sweeps.plan import check_launcher

@@ -13,10 +13,10 @@ import types
 import pytest
 import yaml
 
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.runs import Run
-from cnntrain.spec import spec as check
+from cnntrain.spec.build import spec as check
+from cnntrain.spec.compose import compose
 from cnntrain.tracked import Tracked, rows
 from cnntrain.tracking import wandb
 from cnntrain.training import check_tracker

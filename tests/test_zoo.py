@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from cnntrain import catalogue
-from cnntrain.catalogue import made_for, year
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
+from cnntrain.spec import option_files
+from cnntrain.spec.option_files import made_for, year
 from cnntrain.terminal.tables import short
 from cnntrain.zoo import FILE, about, build, zoo
 
 ROOT = Path(__file__).parent.parent
-OPTIONS = sorted(catalogue.options("model"))
+OPTIONS = sorted(option_files.options("model"))
 FAST = ("mobilenet", "mobilenet_v2", "vgg16_imagenet", "lenet5", "cnn_cifar", "vgg16")
 COUNTED = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -49,7 +49,7 @@ def test_every_option_says_what_it_is_made_for():
     lacking = []
     for option in OPTIONS:
         try:
-            made_for(catalogue.CONF / "model" / f"{option}.yaml")
+            made_for(option_files.CONF / "model" / f"{option}.yaml")
         except SpecError:
             lacking.append(option)
     assert not lacking, "no valid second line: # Made for 224x224x3, 1000 classes: model.KNOB=VALUE"
@@ -162,7 +162,7 @@ def test_list_of_models_in_json(capsys):
     found = json.loads(listed(capsys, "model", "--json"))["model"]
     assert set(found) == set(OPTIONS)
     assert found["vgg16_imagenet"] == {
-        "what": catalogue.catalogue()["model"]["vgg16_imagenet"],
+        "what": option_files.catalogue()["model"]["vgg16_imagenet"],
         "family": "application",
         "year": 2014,
         "image_shape": [224, 224, 3],

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.augmentations import geometry, photometry
-from cnntrain.knobs import Factor, Fraction, NonNegative
+from cnntrain.spec.knobs import Factor, Fraction, NonNegative
 
 
 def alexnet(

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnntrain.augmentations.operations import perform
 from cnntrain.augmentations.scales import NOTHING, Scale, magnitudes
-from cnntrain.knobs import Pixel
+from cnntrain.spec.knobs import Pixel
 
 HIGHEST = 10
 # Table 7 of the paper: sub-policies of two operations, each with its probability and its level.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.augmentations.photometry import distort, draw
-from cnntrain.knobs import Fraction
+from cnntrain.spec.knobs import Fraction
 
 
 def color(

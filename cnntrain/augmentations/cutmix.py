@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from cnntrain.augmentations.mixing import mixed_labels
-from cnntrain.knobs import Fraction, Positive
+from cnntrain.spec.knobs import Fraction, Positive
 
 
 def cutmix(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Pixel
+from cnntrain.spec.knobs import Count, Pixel
 
 
 def cutout(

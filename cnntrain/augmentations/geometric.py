@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from cnntrain.augmentations import geometry
-from cnntrain.knobs import Fraction, NonNegative
+from cnntrain.spec.knobs import Fraction, NonNegative
 
 
 def geometric(

@@ -12,7 +12,7 @@ from PIL import Image
 from cnntrain.augmentations import photometry
 from cnntrain.augmentations.windows import mirrored
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Fraction, Positive
+from cnntrain.spec.knobs import Fraction, Positive
 
 ATTEMPTS = 10
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.augmentations.mixing import mixed_labels
-from cnntrain.knobs import Positive
+from cnntrain.spec.knobs import Positive
 
 
 def mixup(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.knobs import NonNegative
+from cnntrain.spec.knobs import NonNegative
 
 
 def noise(

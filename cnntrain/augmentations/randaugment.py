@@ -6,7 +6,7 @@ import numpy as np
 
 from cnntrain.augmentations.operations import perform
 from cnntrain.augmentations.scales import NOTHING, Scale, magnitudes
-from cnntrain.knobs import Count, Pixel, Strength
+from cnntrain.spec.knobs import Count, Pixel, Strength
 
 HIGHEST = 30  # the scale of m in section 4.1 of the paper
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnntrain.knobs import Fraction, Pixel, Positive
+from cnntrain.spec.knobs import Fraction, Pixel, Positive
 
 TRIES = 20  # for each image: of a square one, with the paper's knobs, 19 in 20 rectangles fit
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.augmentations.windows import bordered, cropped, mirrored
-from cnntrain.knobs import Fraction
+from cnntrain.spec.knobs import Fraction
 
 
 def shift_flip(

@@ -6,7 +6,7 @@ import numpy as np
 
 from cnntrain.augmentations.operations import perform
 from cnntrain.augmentations.scales import NOTHING, Scale, magnitudes
-from cnntrain.knobs import Pixel
+from cnntrain.spec.knobs import Pixel
 
 HIGHEST = 30
 # The wide search space, in the order and with the ranges of the code of the authors.

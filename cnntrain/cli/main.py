@@ -16,12 +16,13 @@ from typing import NoReturn
 from rich.console import Console as RichConsole
 from rich.markup import escape
 
-from cnntrain import __version__, catalogue
+from cnntrain import __version__
 from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
+from cnntrain.spec import option_files
 from cnntrain.terminal.streams import discard_output, open_streams
 
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
@@ -141,8 +142,8 @@ def unknown_verb(overrides: Sequence[str]) -> None:
     """Refuse a word that is no override: most likely a mistyped verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
-            hint = catalogue.group_of(word)
-            if hint is None and (close := nearest(word, [*VERBS, *catalogue.settings()])):
+            hint = option_files.group_of(word)
+            if hint is None and (close := nearest(word, [*VERBS, *option_files.settings()])):
                 hint = f"cnntrain {close}" if close in VERBS else f"{close}=VALUE"
             raise SpecError(
                 f"{word!r} is neither a command nor an override",
@@ -175,9 +176,9 @@ def help_text(config_dir: str | None) -> str:
         "Knobs of an option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",
         "",
     ]
-    for group, options in catalogue.catalogue(config_dir).items():
+    for group, options in option_files.catalogue(config_dir).items():
         lines += columns(group, options)
-    lines += columns("settings", catalogue.settings())
+    lines += columns("settings", option_files.settings())
     lines += [
         "",
         "flags:",

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any, NoReturn
 
-from cnntrain import catalogue
 from cnntrain.errors import SpecError, nearest
+from cnntrain.spec import option_files
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,7 +13,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         flag, _, value = message.rpartition(" ")[2].partition("=")
         hint = nearest(flag, self._option_string_actions)
-        if hint is None and (setting := nearest(flag.lstrip("-"), catalogue.settings())):
+        if hint is None and (setting := nearest(flag.lstrip("-"), option_files.settings())):
             hint = f"{setting}={value or 'VALUE'}"
         raise SpecError(message, f"settings as key=value, flags as in {self.prog} --help", hint)
 

@@ -21,7 +21,7 @@ from cnntrain.datasets.photos import Frame, Photos, Resize, reframe
 from cnntrain.datasets.source import Examples, Images, Source, Splits, room_for
 from cnntrain.datasets.store import Kept, keep
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
+from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
 
 SMALL = 64  # the side of photos that nobody has said a size for, unless all are as small already,
 SMALLEST = 16  # and large enough for LeNet-5

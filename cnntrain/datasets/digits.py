@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from cnntrain.datasets.source import Source
-from cnntrain.knobs import Natural
+from cnntrain.spec.knobs import Natural
 
 
 def digits(

@@ -18,7 +18,7 @@ from cnntrain.datasets.layouts import PARTS, read_layout, shown
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, printable
-from cnntrain.knobs import nfc
+from cnntrain.spec.knobs import nfc
 
 # What systems and network drives leave in folders, in small letters; hidden files are, too.
 LITTER = (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnntrain.datasets.folders import opened, source
 from cnntrain.datasets.source import Source
-from cnntrain.places import find_images
+from cnntrain.spec.places import find_images
 
 
 def image_folder(data_dir: Path, manual_dir: Path | None, *, folder: str) -> Source:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cnntrain.datasets.source import Source
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import Name, nfc
+from cnntrain.spec.knobs import Name, nfc
 
 COMMONEST = 0.9  # of the images: from there on accuracy says little about the other classes
 RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss

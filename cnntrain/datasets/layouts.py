@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cnntrain.errors import SpecError, printable
-from cnntrain.knobs import nfc
+from cnntrain.spec.knobs import nfc
 
 if TYPE_CHECKING:
     from cnntrain.datasets.folders import Tree
+
 
 Homes = Mapping[PurePosixPath, tuple[str, str]]  # class folder -> its part and its class
 

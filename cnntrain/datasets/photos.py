@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from cnntrain.datasets.modes import Span, ValueRange, convert, raw_mode_of
-from cnntrain.knobs import Count
+from cnntrain.spec.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom

@@ -14,7 +14,7 @@ from cnntrain.datasets.layouts import PARTS
 from cnntrain.datasets.photos import Photos
 from cnntrain.datasets.source import Source, room_for
 from cnntrain.errors import SpecError, nearest
-from cnntrain.knobs import show
+from cnntrain.spec.knobs import show
 
 SMALL = 128  # pixels: images of one size, and not larger on any side, become an array
 FILE_NAME = re.compile(r"(image[/_])?file_?name")

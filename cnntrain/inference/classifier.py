@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from cnntrain.errors import SpecError, one_of
 from cnntrain.files.documents import damaged
 from cnntrain.inference.safety import network_config
-from cnntrain.knobs import nfc
-from cnntrain.places import with_paths
 from cnntrain.reading import found, paths_of, read_config, read_record
 from cnntrain.runs import WEIGHTS, Run
-from cnntrain.spec import Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.knobs import nfc
+from cnntrain.spec.places import with_paths
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:

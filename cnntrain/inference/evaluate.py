@@ -23,9 +23,9 @@ from cnntrain.inference.examples import (
     spec_for,
     which,
 )
-from cnntrain.places import check_places
 from cnntrain.runs import WEIGHTS
-from cnntrain.spec import Spec
+from cnntrain.spec.places import check_places
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 USAGE = """\

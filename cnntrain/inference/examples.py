@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntrain.components import Component
-from cnntrain.compose import compose
 from cnntrain.data import loaded
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.inference.classifier import Classifier
-from cnntrain.overrides import parse_one
-from cnntrain.resume import put
-from cnntrain.spec import Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.nested import put
+from cnntrain.spec.overrides import parse_one
+from cnntrain.spec.signatures import Component
+from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
     from cnntrain.datasets.source import Examples, Images, Source, Splits
+
 
 SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
 # What of a data set's settings goes with the network, whatever set it is shown.

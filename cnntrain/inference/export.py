@@ -26,7 +26,7 @@ from cnntrain.inference.formats import FORMATS, check_installed
 from cnntrain.inference.safety import network_config
 from cnntrain.runs import WEIGHTS
 from cnntrain.signals import Signals, terminate
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 USAGE = """\

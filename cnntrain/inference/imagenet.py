@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-from cnntrain.components import Component
 from cnntrain.errors import SpecError
 from cnntrain.keras_settings import users_folder
 from cnntrain.models.application import VARIANTS, check_alpha, preprocess, quietly
 from cnntrain.models.pretrained import fetched, load, lying
+from cnntrain.spec.signatures import Component
 
 # What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.
 INDEX = "imagenet_class_index.json"

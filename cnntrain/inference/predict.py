@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain import catalogue
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import opened
 from cnntrain.runs import WEIGHTS
-from cnntrain.spec import Spec, spec
+from cnntrain.spec import option_files
+from cnntrain.spec.build import spec
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
@@ -94,10 +95,10 @@ def option(
     name: str, weights: str, overrides: Sequence[str], config_dir: str | None
 ) -> tuple[Spec, tuple[int, int, int]]:
     """The spec of an option that has ImageNet weights, and the images that it is made for."""
-    from cnntrain.compose import compose
+    from cnntrain.spec.compose import compose
 
-    files = catalogue.options("model", config_dir)
-    known = [key for key, file in files.items() if catalogue.load(file)["name"] == "application"]
+    files = option_files.options("model", config_dir)
+    known = [key for key, file in files.items() if option_files.load(file)["name"] == "application"]
     if name not in known:
         close = nearest(name, known)
         raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
@@ -111,7 +112,7 @@ def option(
                 f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
             )
     words = [f"model={name}", f'model.weights="{weights}"', *overrides]
-    made = catalogue.made_for(files[name])
+    made = option_files.made_for(files[name])
     shape = made.image_shape if made is not None else (224, 224, 3)
     return spec(compose(words, config_dir).config), shape
 

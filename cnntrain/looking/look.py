@@ -21,7 +21,7 @@ from cnntrain.inventory import is_here
 from cnntrain.looking.folder import Folder
 from cnntrain.looking.wishes import Wishes, checked
 from cnntrain.runs import WEIGHTS
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from cnntrain.evaluation import log_probabilities
 from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.inside import passed, places
 from cnntrain.looking.wishes import Wishes
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 TOP = 5  # classes
 

@@ -11,7 +11,7 @@ from cnntrain.looking.filtering import filters, maps, the_picture
 from cnntrain.looking.sections import Section
 from cnntrain.looking.sight import Sight
 from cnntrain.looking.wishes import Wishes
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 NO_MAPS = (
     "The network has no convolution: learnt filters, maps, training patches and Grad-CAM are left "

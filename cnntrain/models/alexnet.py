@@ -6,8 +6,8 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Probability, Variant
 from cnntrain.models.blocks import local_response_norm
+from cnntrain.spec.knobs import Count, Probability, Variant
 
 
 class Conv(NamedTuple):

@@ -9,8 +9,8 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Positive, Variant, show
 from cnntrain.models.pretrained import load
+from cnntrain.spec.knobs import Count, Factor, Positive, Variant, show
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Depth
 from cnntrain.models.deep import chain
+from cnntrain.spec.knobs import Count, Depth
 
 
 def cnn_depth(

@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
+from cnntrain.spec.knobs import Count
 
 
 def cnn_idea(

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Factor, Probability, Variant
+from cnntrain.spec.knobs import Count, Factor, Probability, Variant
 
 # The number of layers in each dense block. Those named bc count bottlenecks as layers of their own
 # in their depth: they are meant for `bottleneck`, and so are the last four.

@@ -5,9 +5,9 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.knobs import NonNegative, Probability
 from cnntrain.models.blocks import local_response_norm
 from cnntrain.models.inception_parts import TABLE_1, check_size, conv, mixed
+from cnntrain.spec.knobs import NonNegative, Probability
 
 POOL_BEFORE = ("4a", "5a")
 AUXILIARY_AFTER = ("4a", "4d")

@@ -6,8 +6,8 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Probability
 from cnntrain.models.inception_parts import Chain, conv, mixed
+from cnntrain.spec.knobs import Count, Probability
 
 
 def inception_mini(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from cnntrain.knobs import Positive, Probability, Variant
 from cnntrain.models.inception_parts import (
     Chain,
     Norm,
@@ -20,6 +19,7 @@ from cnntrain.models.inception_parts import (
     reduction,
 )
 from cnntrain.models.inception_stems import stem_resnet_v1, stem_v3, stem_v4
+from cnntrain.spec.knobs import Positive, Probability, Variant
 
 NORM: Norm = "shift"  # as released: a gamma before a ReLU is the next layer's to learn
 

@@ -6,9 +6,9 @@ The layers are those of `keras.applications`, in the same order, without its nam
 import keras
 from keras import layers
 
-from cnntrain.knobs import NonNegative, Probability
 from cnntrain.models.inception_parts import Chain, Norm, check_size, conv, mixed, reduction
 from cnntrain.models.inception_stems import stem_v3
+from cnntrain.spec.knobs import NonNegative, Probability
 
 NORM: Norm = "shift"  # a gamma before a ReLU is the next layer's to learn
 

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
+from cnntrain.spec.knobs import Count
 
 
 def lenet5(

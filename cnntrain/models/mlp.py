@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.knobs import Count, NonNegative
+from cnntrain.spec.knobs import Count, NonNegative
 
 
 def mlp(

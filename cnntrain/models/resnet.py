@@ -11,8 +11,8 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.knobs import Variant
 from cnntrain.models.resnet_stem import check_size, conv, norm, stem_of
+from cnntrain.spec.knobs import Variant
 
 
 @dataclass(frozen=True)

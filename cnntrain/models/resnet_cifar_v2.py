@@ -11,8 +11,8 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count, Depth, Probability
 from cnntrain.models.deep import chain
+from cnntrain.spec.knobs import Count, Depth, Probability
 
 FILTERS = [16, 32, 64]
 # How the authors count layers: so many for a block of each stage, and besides these the stem and

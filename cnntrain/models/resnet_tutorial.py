@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import Count
+from cnntrain.spec.knobs import Count
 
 FILTERS = [16, 32, 64]
 

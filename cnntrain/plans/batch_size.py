@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.errors import SpecError
-from cnntrain.spec import Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
     from cnntrain.plans.room import Room

@@ -9,7 +9,7 @@ from cnntrain.plans.batch_size import gib, left
 from cnntrain.plans.memory import Draft, Memory
 from cnntrain.plans.outline import Outline
 from cnntrain.plans.room import Room
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 REMEMBERED = 0.05  # of the initial statistics, at the end: more is worth a warning
 DEEP = 10  # layers with kernels: more need batch norm, shortcuts, or care

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
 from cnntrain.inventory import HERE, inventory
 from cnntrain.plans.room import gpus, machine
 from cnntrain.runs import PACKAGES, Run
-from cnntrain.spec import Spec, spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 GIB = 2**30

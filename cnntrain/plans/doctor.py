@@ -7,8 +7,8 @@ from dataclasses import asdict
 from rich.text import Text
 
 from cnntrain.cli.parser import arguments
-from cnntrain.compose import compose
-from cnntrain.spec import spec
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
 from cnntrain.terminal.tables import terminal
 
 USAGE = """\

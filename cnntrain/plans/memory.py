@@ -17,7 +17,7 @@ from cnntrain.finetune import Phase
 from cnntrain.network import build_empty, cut, freeze
 from cnntrain.plans.activations import activations
 from cnntrain.plans.outline import Outline
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 MIB = 2**20
 # Growth of a process from before the network to after three steps of two images, less what the

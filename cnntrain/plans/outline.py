@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain import catalogue
-from cnntrain.components import Component
 from cnntrain.datasets import framing
 from cnntrain.datasets.layouts import PARTS
 from cnntrain.datasets.photos import Photos
@@ -23,7 +21,9 @@ from cnntrain.datasets.source import Source, Splits
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
 from cnntrain.inventory import held, prepared
-from cnntrain.spec import Spec
+from cnntrain.spec import option_files
+from cnntrain.spec.signatures import Component
+from cnntrain.spec.spec import Spec
 
 # The first line of an option's file: `60,000 + 10,000 handwritten digits, 28x28 grey`.
 COUNTS = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")
@@ -115,7 +115,7 @@ def facts_of(spec: Spec, data_dir: Path, config_dir: str | None) -> Facts:
     home = prepared(str(own.get("tfds") or spec.dataset.name), own, data_dir)
     if home and own.get("tfds") and (facts := described(home, own)):
         return facts
-    for file in catalogue.options("dataset", config_dir).values():
+    for file in option_files.options("dataset", config_dir).values():
         if is_of(file, spec.dataset) and (facts := headed(file, spec.dataset)):
             return facts
     name = own.get("tfds", spec.dataset.name)
@@ -128,14 +128,14 @@ def facts_of(spec: Spec, data_dir: Path, config_dir: str | None) -> Facts:
 
 def is_of(file: Path, dataset: Component) -> bool:
     """Whether an option's file is of this data set."""
-    option = catalogue.load(file)
+    option = option_files.load(file)
     same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
     return option.get("name") == dataset.name and same
 
 
 def headed(file: Path, dataset: Component) -> Facts | None:
     """What the first two lines of an option's file say."""
-    holds, first = held(file), catalogue.summary(file)
+    holds, first = held(file), option_files.summary(file)
     if holds is None:
         return None
     found = COUNTS.search(first)

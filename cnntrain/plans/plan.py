@@ -5,8 +5,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from cnntrain.cli.parser import arguments
-from cnntrain.compose import compose
 from cnntrain.plans.batch_size import provisional, settled
+from cnntrain.spec.compose import compose
 from cnntrain.terminal.stderr import quiet
 from cnntrain.training import check_here
 

@@ -17,7 +17,8 @@ from cnntrain.plans.cautions import cautions
 from cnntrain.plans.memory import Draft, Memory, draft, memory
 from cnntrain.plans.outline import Outline, outline
 from cnntrain.plans.room import Room
-from cnntrain.spec import Spec, known_replicas
+from cnntrain.spec.contradictions import known_replicas
+from cnntrain.spec.spec import Spec
 
 POINTS = 240  # of the learning-rate curve
 

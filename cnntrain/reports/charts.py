@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnntrain.monitor import rises
 from cnntrain.reports.chart_text import LONGEST, as_text, axis_names, shortened
 from cnntrain.reports.comparison import (
     NUMBERS,
@@ -18,6 +17,7 @@ from cnntrain.reports.comparison import (
     is_number,
     text,
 )
+from cnntrain.spec.metrics import rises
 
 Figure = dict[str, Any]
 COLOURS = 8  # how many `$c0` … the style sheet has

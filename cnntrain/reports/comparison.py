@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.writing import spreadsheet_safe
-from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import ABSENT
-from cnntrain.spec import WITHOUT_EFFECT
+from cnntrain.spec.metrics import rises, tie_breaker
+from cnntrain.spec.signatures import GROUPS
+from cnntrain.spec.spec import WITHOUT_EFFECT
 
 NUMBERS = (
     "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",

@@ -27,7 +27,7 @@ from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whol
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs import Run
-from cnntrain.spec import Spec
+from cnntrain.spec.spec import Spec
 
 TOP = 5  # classes for each image
 SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64

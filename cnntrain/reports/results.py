@@ -15,12 +15,9 @@ from typing import Any
 
 import psutil
 
-from cnntrain import catalogue
-from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, printable
 from cnntrain.files.documents import damaged, parse_yaml, read_json
 from cnntrain.files.writing import check_entry
-from cnntrain.monitor import rises, tie_breaker
 from cnntrain.reading import (
     HISTORY,
     JOB,
@@ -34,7 +31,10 @@ from cnntrain.reading import (
     shaped,
 )
 from cnntrain.runs import Run
-from cnntrain.spec import flat
+from cnntrain.spec import option_files
+from cnntrain.spec.metrics import rises, tie_breaker
+from cnntrain.spec.nested import flat
+from cnntrain.spec.signatures import GROUPS
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
 def named(group: str, name: str) -> dict[str, dict[str, Any]]:
     """The options of a group that are the same component, with their knobs."""
     line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
-    files = catalogue.options(group).items()
+    files = option_files.options(group).items()
     return {
-        known: catalogue.load(file)
+        known: option_files.load(file)
         for known, file in files
         if line.search(file.read_text(encoding="utf-8"))
     }

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.errors import SpecError
-from cnntrain.monitor import rises
 from cnntrain.reading import Row, read_record, read_table
 from cnntrain.runs import Run
+from cnntrain.spec.metrics import rises
 from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
 
 REDRAW_SECONDS = 0.5

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from cnntrain.compose import first_line
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import open_existing, write_whole
 from cnntrain.runs import now
 from cnntrain.signals import Signals
+from cnntrain.spec.compose import first_line
 from cnntrain.sweeps.board import Board
 from cnntrain.sweeps.jobs import Job, Sweep
 from cnntrain.sweeps.launchers import launcher, shared_out

@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from cnntrain.catalogue import load, options
-from cnntrain.compose import (
+from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.spec.compose import (
     MACHINES,
     OF_A_SWEEP,
     RUN_DIR,
@@ -27,9 +27,9 @@ from cnntrain.compose import (
     first_line,
     places,
 )
-from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.knobs import show
-from cnntrain.overrides import parse, quote_texts
+from cnntrain.spec.knobs import show
+from cnntrain.spec.option_files import load, options
+from cnntrain.spec.overrides import parse, quote_texts
 
 MOST_JOBS = 10_000
 EXAMPLES = "seed=1,2,3 or initializer=glob(*)"

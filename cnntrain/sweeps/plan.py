@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from cnntrain.catalogue import load, options
 from cnntrain.errors import SpecError, nearest
 from cnntrain.files.documents import LARGE, damaged, read_mapping
-from cnntrain.knobs import Count, NonNegative
 from cnntrain.reading import check_keys, shaped
+from cnntrain.spec.knobs import Count, NonNegative
+from cnntrain.spec.option_files import load, options
 
 PLAN = {
     "overrides": list[str], "flags": list[str], "cwd": str, "sweep": dict, "launcher": dict,

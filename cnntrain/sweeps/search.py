@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cnntrain.components import vocabulary
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import damaged
 from cnntrain.files.writing import separate, write_whole
-from cnntrain.knobs import Count, Natural, Seed, convert_all
-from cnntrain.monitor import rises, tie_breaker
 from cnntrain.runs import Run
+from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
+from cnntrain.spec.metrics import rises, tie_breaker
+from cnntrain.spec.signatures import vocabulary
 from cnntrain.sweeps.board import history
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep, best
 from cnntrain.sweeps.launchers import needed

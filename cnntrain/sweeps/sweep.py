@@ -17,19 +17,19 @@ from typing import Any, Literal
 from filelock import Timeout
 from rich.console import Console as RichConsole
 
-from cnntrain.catalogue import user_folder
-from cnntrain.components import vocabulary
-from cnntrain.compose import compose
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
-from cnntrain.knobs import Natural, Workers, convert_all
-from cnntrain.overrides import parse_one
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
 from cnntrain.runs import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
-from cnntrain.spec import Spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.knobs import Natural, Workers, convert_all
+from cnntrain.spec.option_files import user_folder
+from cnntrain.spec.overrides import parse_one
+from cnntrain.spec.signatures import vocabulary
+from cnntrain.spec.spec import Spec
 from cnntrain.sweeps.board import Board
 from cnntrain.sweeps.crew import Crew, Grid, Supply
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep

@@ -19,10 +19,10 @@ from typing import Any
 from cnntrain.errors import Diverged, OutOfMemory
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import open_existing, write_whole
-from cnntrain.overrides import quoted
 from cnntrain.reading import read_config, read_job, read_record
 from cnntrain.runs import OF_A_JOB, Run, now
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
+from cnntrain.spec.overrides import quoted
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep
 
 POLL_SECONDS = 0.1

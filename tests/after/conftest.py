@@ -42,8 +42,8 @@ class Trained:
 @pytest.fixture(scope="session")
 def training(tmp_path_factory):
     """Train as the command line does, in this process: training("epochs=1") -> Trained."""
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec
+    from cnntrain.spec.build import spec
+    from cnntrain.spec.compose import compose
     from cnntrain.training import train
 
     def one(*words):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import catalogue
 from cnntrain.errors import SpecError
 from cnntrain.inference.safety import FORBIDDEN, is_harmless, named, network_config
+from cnntrain.spec import option_files
 
 TRACE = "ran.txt"
 VERBS = {
@@ -225,7 +225,7 @@ def test_a_network_of_ours_is_harmless():
 
 @pytest.mark.slow
 def test_all_our_own_networks_are_harmless():
-    for option in catalogue.options("model"):
+    for option in option_files.options("model"):
         check_option(option)
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain import catalogue
 from cnntrain.augmentations import alexnet
+from cnntrain.spec import option_files
 
-KNOBS = catalogue.load(catalogue.CONF / "augmentation" / "alexnet.yaml")
+KNOBS = option_files.load(option_files.CONF / "augmentation" / "alexnet.yaml")
 del KNOBS["name"]
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain.catalogue import CONF
-from cnntrain.components import component
 from cnntrain.errors import SpecError
+from cnntrain.spec.option_files import CONF
+from cnntrain.spec.signatures import component
 
 OPTIONS = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
 SHAPES = [(32, 32, 3), (28, 28, 1), (20, 12, 3)]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cnntrain.augmentations.compose import compose, generators
-from cnntrain.components import component
+from cnntrain.spec.signatures import component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 12, 10, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 5, 32).astype(np.int32)

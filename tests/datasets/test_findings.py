@@ -173,8 +173,8 @@ def test_a_run_keeps_what_its_photos_have_settled():
 
 
 def test_a_run_from_before_reads_16_bits_as_it_did(spec):
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     config = compose(["dataset=digits"]).config
     del config["dataset"]["value_range"]

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain import catalogue
 from cnntrain.errors import SpecError
 from cnntrain.fingerprint import fingerprint
+from cnntrain.spec import option_files
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = sorted(file.stem for file in (catalogue.CONF / "dataset").glob("*.yaml"))
+OPTIONS = sorted(file.stem for file in (option_files.CONF / "dataset").glob("*.yaml"))
 # Options that must be told something, and those that need nothing from anywhere.
 TOLD = {"tfds": ["dataset.tfds=food101"], "image_folder": ["dataset.folder=photos"]}
 ALWAYS = ("digits",)
@@ -56,8 +56,8 @@ def test_command_answers_at_once_where_connections_are_refused(command, tmp_path
 PREPARE = """
 import sys
 from pathlib import Path
-from cnntrain.compose import compose
-from cnntrain.spec import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.spec import spec
 dataset = spec(compose([f"dataset={sys.argv[1]}", "dataset.limit=200"]).config).dataset
 import cnntrain.datasets.tfds
 print("begins", flush=True)

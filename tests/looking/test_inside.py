@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnntrain import catalogue
 from cnntrain.looking.inside import (
     first_convolution,
     last_maps,
@@ -17,6 +16,7 @@ from cnntrain.looking.inside import (
     stages,
 )
 from cnntrain.looking.patches import sees
+from cnntrain.spec import option_files
 from cnntrain.zoo import build
 
 FAST = ("lenet5", "resnet20_v1", "mlp_256_128")
@@ -65,7 +65,7 @@ def test_every_family_has_maps_to_look_at(option):
 
 
 def test_all_named_options_exist():
-    assert {*FAST, *SLOW} <= {*catalogue.options("model")}
+    assert {*FAST, *SLOW} <= {*option_files.options("model")}
 
 
 def test_the_main_line_is_what_everything_passes():

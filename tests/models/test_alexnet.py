@@ -29,8 +29,8 @@ def pixels(*shape):
 @pytest.fixture(scope="module")
 def paper():
     """The networks of one and of two groups, as in the paper."""
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     def build(groups):
         checked = check(compose(["model=alexnet", f"model.groups={groups}"]).config)

@@ -35,8 +35,8 @@ def pixels(*shape):
 @pytest.fixture(scope="module")
 def densenet121():
     """DenseNet-121 of the paper."""
-    from cnntrain.compose import compose
-    from cnntrain.spec import spec as check
+    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.compose import compose
 
     return check(compose(["model=densenet121"]).config).model((224, 224, 3), 1000)
 

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 from test_options import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
-from cnntrain import catalogue, losses
-from cnntrain.components import names
+from cnntrain import losses
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.network import build
+from cnntrain.spec import option_files
+from cnntrain.spec.signatures import names
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ CHOSEN = {
     "cnn_depth": ("cnn_depth", ("model.filters=32",)),  # 16 are at 13 % of the start
 }
 SETTINGS = {
-    option: catalogue.load(catalogue.CONF / "model" / f"{option}.yaml") for option in MODELS
+    option: option_files.load(option_files.CONF / "model" / f"{option}.yaml") for option in MODELS
 }
 
 

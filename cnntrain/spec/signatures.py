@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.knobs import VOCABULARY, Nested, Record, convert_all, setting, show
+from cnntrain.spec.knobs import VOCABULARY, Nested, Record, convert_all, setting, show
 
 # The module, or the package with a module for each component, that serves each group.
 GROUPS = {
@@ -30,7 +30,7 @@ GROUPS = {
     "distribution": "distribution",
     "tracking": "tracking",
 }
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)

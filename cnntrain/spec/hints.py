@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cnntrain.catalogue import CHOICES, group_of, load, options
-from cnntrain.components import GROUPS
 from cnntrain.errors import nearest
+from cnntrain.spec.option_files import CHOICES, group_of, load, options
+from cnntrain.spec.signatures import GROUPS
 
 # Our settings and groups, and the words of other programs for them.
 SETTING_WORDS = {

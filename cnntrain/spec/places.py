@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.knobs import show
+from cnntrain.spec.knobs import show
 
 # The settings that are paths and decide no number.
 PLACES = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")

@@ -24,12 +24,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
-from cnntrain.catalogue import CHOICES, CONF, load, options, user_folder
-from cnntrain.components import GROUPS
 from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.hints import DEVICES, choose_devices, choose_option, option_with, suggest
-from cnntrain.knobs import show
-from cnntrain.overrides import TEXTS, parse, quote_texts, quoted
+from cnntrain.spec.hints import DEVICES, choose_devices, choose_option, option_with, suggest
+from cnntrain.spec.knobs import show
+from cnntrain.spec.option_files import CHOICES, CONF, load, options, user_folder
+from cnntrain.spec.overrides import TEXTS, parse, quote_texts, quoted
+from cnntrain.spec.signatures import GROUPS
 
 # The keys that say how a sweep runs; no job's spec knows of them.
 OF_A_SWEEP = re.compile(

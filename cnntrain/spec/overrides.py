@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
 from hydra.errors import HydraException
 
-from cnntrain.catalogue import CHOICES
 from cnntrain.errors import SpecError
+from cnntrain.spec.option_files import CHOICES
 
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
 TEXTS = frozenset((

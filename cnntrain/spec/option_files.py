@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from cnntrain.components import GROUPS, PACKAGE
 from cnntrain.errors import SpecError
 from cnntrain.files import documents
 from cnntrain.files.paths import user_path
+from cnntrain.spec.signatures import GROUPS, PACKAGE
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
@@ -159,12 +156,4 @@ def group_of(option: str) -> str | None:
     return next((f"{group}={option}" for group in GROUPS if option in options(group)), None)
 
 
-def table(group: str, listed: dict[str, str]) -> Table:
-    """The options of a group as a table; the default is marked."""
-    default = defaults().get(group)
-    shown = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    shown.add_column("option", no_wrap=True)
-    shown.add_column("what it is")
-    for option, text in listed.items():
-        shown.add_row(f"{option} (default)" if option == default else option, text)
-    return shown
+REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column

@@ -1,0 +1,127 @@
+"""Rules between settings and groups, checked when a spec is built."""
+
+import math
+
+from cnntrain.errors import SpecError
+from cnntrain.spec.spec import Spec
+
+
+def one_kind_of_clipping(spec: Spec) -> None:
+    clips = ("clip_value", "clip_norm", "global_clip_norm")
+    given = [f"optimizer.{clip}" for clip in clips if spec.optimizer[clip] is not None]
+    if len(given) > 1:
+        raise SpecError(f"{' and '.join(given)} are both set", "one of them", f"{given[1]}=null")
+
+
+def nesterov_with_momentum(spec: Spec) -> None:
+    knobs = spec.optimizer.knobs
+    if knobs.get("nesterov") and knobs["momentum"] == 0:
+        raise SpecError(
+            "optimizer.nesterov is true and optimizer.momentum is 0",
+            "a momentum above 0",
+            "optimizer.momentum=0.9",
+        )
+
+
+def a_factor_for_each_boundary(spec: Spec) -> None:
+    boundaries = spec.schedule.knobs.get("after_epochs")
+    if boundaries is None:
+        return
+    factors = spec.schedule.knobs["factors"]
+    if len(boundaries) != len(factors):
+        raise SpecError(
+            f"schedule.after_epochs has {len(boundaries)} numbers, schedule.factors {len(factors)}",
+            "as many factors as boundaries",
+        )
+    if list(boundaries) != sorted(set(boundaries)):
+        raise SpecError(f"schedule.after_epochs is {list(boundaries)}", "rising numbers")
+
+
+def odd_even_of_digits(spec: Spec) -> None:
+    if spec.dataset["label_map"] == "odd_even" and spec.dataset.knobs.get("tfds") in NOT_DIGITS:
+        raise SpecError(
+            f"dataset.label_map is odd_even and the data set is {spec.dataset['tfds']}",
+            "a data set of digits",
+            "dataset=mnist",
+        )
+
+
+def value_range_that_rises(spec: Spec) -> None:
+    given = spec.dataset["value_range"]
+    if isinstance(given, tuple) and given[0] >= given[1]:
+        raise SpecError(
+            f"dataset.value_range is [{given[0]:g},{given[1]:g}]",
+            "the value that is black, and a greater one that is white",
+            f"'dataset.value_range=[0,{max(given) if max(given) > 0 else 65535:g}]'",
+        )
+
+
+def pieces_of_one_size(spec: Spec) -> None:
+    if spec.batch_size % spec.accumulate:
+        raise SpecError(
+            f"accumulate is {spec.accumulate} and batch_size is {spec.batch_size}",
+            "pieces of one size",
+            f"accumulate={math.gcd(spec.accumulate, spec.batch_size)}",
+        )
+
+
+def epochs_for_both_phases(spec: Spec) -> None:
+    first = spec.finetune.knobs.get("head_epochs", 0)
+    if first >= spec.epochs:
+        raise SpecError(
+            f"finetune.head_epochs is {first} and epochs is {spec.epochs}",
+            "epochs left for the second phase",
+            f"epochs={2 * first}",
+        )
+
+
+def refit_of_whole_epochs(spec: Spec) -> None:
+    if spec.refit and spec.max_steps is not None:
+        raise SpecError(
+            f"refit is true and max_steps is {spec.max_steps}",
+            "whole epochs, of which validation chooses a number",
+            "max_steps=null epochs=N",
+        )
+
+
+def known_parts_of_one_size(spec: Spec) -> None:
+    devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
+    if devices is not None and cpus is not None:
+        raise SpecError(
+            "distribution.devices and distribution.logical_cpus are both set",
+            "GPUs, or the CPU as if it were several",
+            "distribution.devices=null",
+        )
+    parts_of_one_size(spec, known_replicas(spec))
+
+
+def known_replicas(spec: Spec) -> int:
+    """How many devices the settings say, one where they leave it to the machine."""
+    named, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
+    return len(named.get("devices") or named.get("workers") or ()) or cpus or 1
+
+
+def parts_of_one_size(spec: Spec, replicas: int) -> None:
+    """Refuse a batch that so many devices cannot share, in equal parts, and in equal pieces."""
+    if spec.batch_size % (replicas * spec.accumulate):
+        pieces = f", in {spec.accumulate} pieces each" if spec.accumulate > 1 else ""
+        whole = replicas * spec.accumulate
+        raise SpecError(
+            f"batch_size is {spec.batch_size} and {replicas} devices share each batch{pieces}",
+            f"a multiple of {whole}",
+            f"batch_size={max(1, round(spec.batch_size / whole)) * whole}",
+        )
+
+
+NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")
+CONTRADICTIONS = [
+    one_kind_of_clipping,
+    nesterov_with_momentum,
+    a_factor_for_each_boundary,
+    odd_even_of_digits,
+    value_range_that_rises,
+    pieces_of_one_size,
+    known_parts_of_one_size,
+    epochs_for_both_phases,
+    refit_of_whole_epochs,
+]

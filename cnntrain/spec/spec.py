@@ -1,0 +1,131 @@
+"""The spec: a composed configuration, checked and frozen. A run is a pure function of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cnntrain.files.paths import folder
+from cnntrain.spec.knobs import (
+    Count,
+    Factor,
+    Fraction,
+    NonNegative,
+    Positive,
+    Probability,
+    Seed,
+    Workers,
+)
+from cnntrain.spec.nested import flat
+from cnntrain.spec.signatures import GROUPS, Component, plain, vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Stop when `monitor` has not improved by `min_delta` for `patience` epochs (null: never)."""
+
+    patience: Count | None
+    min_delta: NonNegative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """When to write the state besides at the end of every epoch (null: not)."""
+
+    every_steps: Count | None
+    every_minutes: Positive | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What is minimised: cross-entropy, and what is asked beside it (see `losses.objective`)."""
+
+    label_smoothing: Probability
+    focal_gamma: NonNegative
+    class_weights: Literal["none", "balanced"] | list[NonNegative]
+    rejection: Literal["auto"] | float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run that belong to no group; `conf/config.yaml` says what each does."""
+
+    seed: Seed
+    epochs: Count
+    max_steps: Count | None
+    steps_per_epoch: Count | None
+    batch_size: Count
+    accumulate: Count
+    refit: bool
+    loss: Loss
+    ema_decay: Factor | None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
+    batch_norm_momentum: Literal["auto"] | Fraction
+    monitor: Literal[
+        "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
+        "train.accuracy", "train.loss",
+    ]  # fmt: skip
+    early_stopping: EarlyStopping
+    checkpoint: Checkpoint
+    deterministic: bool
+    threads: Workers | None
+    log_every: Count
+    data_dir: str
+    manual_dir: str | None
+    weights_dir: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Settings):
+    """Everything that decides a run's numbers, and where its data lies."""
+
+    model: Component
+    dataset: Component
+    augmentation: Component
+    optimizer: Component
+    schedule: Component
+    initializer: Component
+    finetune: Component
+    distribution: Component
+    tracking: Component
+    config: Mapping[str, Any]  # as composed, for spec.yaml
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """All that decides the numbers, by dotted key: not where files lie or what is logged."""
+        deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
+        chosen = {group: plain(getattr(self, group)) for group in deciding}
+        settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
+        records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
+        items = flat(chosen | settings | records).items()
+        decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
+        return json.loads(json.dumps(decides))  # as it is read back from a state
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of all that decides the numbers."""
+        return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
+
+    def splits(self) -> Any:
+        """Return the `Splits` of the data set, from where this spec says that its data lies."""
+        manual_dir = folder(self.manual_dir, "manual_dir") if self.manual_dir else None
+        return self.dataset(folder(self.data_dir, "data_dir"), manual_dir)
+
+
+WITHOUT_EFFECT = (
+    "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
+    "model.weights_dir", "log_every", "checkpoint", "distribution.workers", "distribution.index",
+    "distribution.port", "distribution.timeout", "tracking",
+)  # fmt: skip
+# What a resumed run may have otherwise.
+MAY_CHANGE = (
+    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.folder",
+    "dataset.cache", "model.weights_dir", "log_every", "checkpoint.every_steps",
+    "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
+    "distribution.timeout",
+)  # fmt: skip
+SETTINGS = vocabulary(Path(__file__))["Settings"].fields
+RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}
