@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import unheard
 

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from cnntrain import losses, pipeline, state
+from cnntrain import losses, pipeline
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.evaluation import outputs
@@ -19,12 +19,13 @@ from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.parallel import Parallel
-from cnntrain.reading import check_keys, read_record, shaped
-from cnntrain.runs import Run
+from cnntrain.runs import checkpoint
+from cnntrain.runs.checkpoint import State
+from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import check_keys, read_record, shaped
 from cnntrain.schedules import Rate
 from cnntrain.spec.knobs import Count, Natural, number_in_float32
 from cnntrain.spec.spec import MAY_CHANGE, Spec
-from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee, compiled
 from cnntrain.warm_start import Origin
 
@@ -56,7 +57,7 @@ class Fitting:
         self.spec, self.splits, self.progress = spec, splits, progress
         self.parallel = parallel
         self.steps_per_epoch, self.total_steps = plan(spec, splits.train)
-        resumed = state.load(run.state)
+        resumed = checkpoint.load(run.state)
         if resumed is not None:
             check_resumable(spec, run, splits, resumed, self.total_steps)
             for name in resumed.damaged:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 import numpy as np
 
-from cnntrain import state
 from cnntrain.datasets.source import Examples
 from cnntrain.errors import Diverged, SpecError
 from cnntrain.evaluation import NUMBERS, evaluate
@@ -22,12 +21,13 @@ from cnntrain.files.documents import damaged
 from cnntrain.files.writing import disk_failure
 from cnntrain.monitor import Monitor, PlateauWatch
 from cnntrain.network import constants_of
-from cnntrain.runs import Run
+from cnntrain.runs import checkpoint
+from cnntrain.runs.checkpoint import State
+from cnntrain.runs.directory import Run
 from cnntrain.schedules import Rate
 from cnntrain.signals import Signals
 from cnntrain.spec.metrics import tie_breaker
 from cnntrain.spec.spec import Spec
-from cnntrain.state import State
 from cnntrain.trainee import Average, Trainee
 
 if TYPE_CHECKING:
@@ -389,7 +389,7 @@ class Loop(keras.callbacks.Callback):
         constants = {f"normalisation/{k}": v for k, v in constants_of(self.network).items()}
         arrays |= {name: np.asarray(value, np.float64) for name, value in constants.items()}
         try:
-            state.save(self.run.state, arrays, self.facts())
+            checkpoint.save(self.run.state, arrays, self.facts())
         except OSError as error:
             why = disk_failure(error) or error
             before = any(self.run.state.glob("*.state"))

@@ -10,9 +10,17 @@ from cnntrain.cli.parser import arguments
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import user_path
-from cnntrain.reading import HISTORY, STEPS, check_columns, paths_of, read_config, read_record
-from cnntrain.reading import found as find_run
-from cnntrain.runs import Run, environment
+from cnntrain.runs.directory import Run
+from cnntrain.runs.environment import environment
+from cnntrain.runs.strangers import (
+    HISTORY,
+    STEPS,
+    check_columns,
+    paths_of,
+    read_config,
+    read_record,
+)
+from cnntrain.runs.strangers import found as find_run
 from cnntrain.spec.build import spec
 from cnntrain.spec.nested import put
 from cnntrain.spec.overrides import parse_one

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.loop import Progress, Row
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.tracking import Tracker
 

@@ -21,10 +21,10 @@ from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
 from cnntrain.plans.batch_size import shrunk
-from cnntrain.reading import paths_of, trained
 from cnntrain.reports import gallery
 from cnntrain.reports.scoring import majority_warning
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import paths_of, trained
 from cnntrain.spec.contradictions import parts_of_one_size
 from cnntrain.spec.places import ORIGIN
 from cnntrain.spec.spec import Spec

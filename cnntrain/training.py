@@ -23,8 +23,8 @@ from cnntrain.cluster import cluster_of
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED, disk_failure
 from cnntrain.plans.batch_size import provisional, settled
-from cnntrain.reading import trained
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate
 from cnntrain.spec.compose import compose
 from cnntrain.spec.contradictions import parts_of_one_size

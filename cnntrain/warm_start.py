@@ -19,7 +19,7 @@ import numpy as np
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import parse_json
 from cnntrain.files.writing import check_sizes
-from cnntrain.reading import trained
+from cnntrain.runs.strangers import trained
 from cnntrain.spec.knobs import nfc
 
 ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds

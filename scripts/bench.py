@@ -34,7 +34,7 @@ from cnntrain.console import Console
 from cnntrain.datasets.source import Examples, Splits
 from cnntrain.fitting import Fitting
 from cnntrain.network import build
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec
 from cnntrain.spec.compose import compose
 from cnntrain.spec.spec import Spec

@@ -55,7 +55,7 @@ def spec():
 @pytest.fixture
 def train(tmp_path, spec):
     """Train in this process: train("epochs=1") -> (Run, report)."""
-    from cnntrain.runs import Run
+    from cnntrain.runs.directory import Run
     from cnntrain.spec.compose import compose
     from cnntrain.trainer import train as train_spec
 
@@ -77,7 +77,7 @@ def left_behind(tmp_path):
     """Write what a run leaves, without training: left_behind("a", "seed=1", accuracies=[.5])."""
     import json
 
-    from cnntrain.runs import Run
+    from cnntrain.runs.directory import Run
     from cnntrain.spec.compose import compose
 
     def write(name: str, *overrides: str, accuracies=(0.5, 0.75), status="finished", **record):

@@ -16,7 +16,7 @@ from cnntrain.reports import charts
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import caption, lead
 from cnntrain.reports.comparison_tables import cells, groups, show, wide
-from cnntrain.reports.results import Result, gathered, settings
+from cnntrain.runs.results import Result, gathered, settings
 from cnntrain.spec.compose import compose
 from cnntrain.spec.signatures import GROUPS
 

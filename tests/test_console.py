@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console as RichConsole
 
 from cnntrain.console import Console
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 
 ROW = {
     "epoch": 1, "train.loss": 1.0, "train.accuracy": 0.5, "valid.loss": 0.9, "valid.accuracy": 0.6,

@@ -7,8 +7,8 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.finetune import Phase
 from cnntrain.fitting import answered, check_resumable, entropy, in_steps
 from cnntrain.network import activations
-from cnntrain.runs import Run
-from cnntrain.state import State
+from cnntrain.runs.checkpoint import State
+from cnntrain.runs.directory import Run
 
 
 def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain import state
+from cnntrain.runs import checkpoint
 
 JAX = os.environ | {"KERAS_BACKEND": "jax"}
 # All that a step can hold, so that a resume must bring all of it back.
@@ -97,7 +97,7 @@ def test_run_that_is_killed_on_jax_ends_bit_identical(command, tmp_path):
         words = ["resume", "run"]
     done = command("resume", "run", env=JAX)
     assert done.returncode == 0, done.stderr
-    ours, theirs = (state.load(tmp_path / name / "state") for name in ("run", "whole"))
+    ours, theirs = (checkpoint.load(tmp_path / name / "state") for name in ("run", "whole"))
     assert len(theirs.facts["loop"]["fell"]) >= 2
     assert ours.facts["loop"]["fell"] == theirs.facts["loop"]["fell"]
     assert ours.arrays.keys() == theirs.arrays.keys()

@@ -12,8 +12,8 @@ from PIL import Image
 
 from cnntrain import resume
 from cnntrain.cli.main import main
-from cnntrain.reading import read_config
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import read_config
 from cnntrain.spec.places import absolute_paths, with_paths
 
 

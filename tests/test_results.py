@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.reports.results import gathered, nearest_option, read, settings
+from cnntrain.runs.results import gathered, nearest_option, read, settings
 
 
 def test_finished_run_is_read_with_its_settings_and_numbers(left_behind):

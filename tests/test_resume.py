@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain import state
 from cnntrain.resume import reopened
+from cnntrain.runs import checkpoint
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
 # plateau that fires and early stopping on.
@@ -68,7 +68,7 @@ def short_run(tmp_path_factory):
 
 def result(run):
     """All that a run leaves, timings aside: the last state, the history, the report."""
-    last = state.load(run / "state")
+    last = checkpoint.load(run / "state")
     facts = {k: v for k, v in last.facts.items() if k not in ("tables", "loop")}
     timed = ("seconds", "epoch_seconds", "best_row")
     facts |= {k: v for k, v in last.facts["loop"].items() if k not in timed}
@@ -152,7 +152,7 @@ def crash(folder, words, whole, kills, rows=2):
         if not kill_when(process, moment):
             break
         done.append(name)
-        steps.append(state.load(run / "state").facts["loop"]["step"])
+        steps.append(checkpoint.load(run / "state").facts["loop"]["step"])
         process = start(folder, "resume", "run")
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr.decode()
@@ -168,7 +168,7 @@ def test_killed_run_ends_bit_identical(tmp_path, whole):
 
 def whole_plateau_fell(whole):
     """The plateau fired at least twice, else the test would prove less than it says."""
-    return len(state.load(whole / "state").facts["loop"]["fell"]) >= 2
+    return len(checkpoint.load(whole / "state").facts["loop"]["fell"]) >= 2
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_run_killed_at_random_moments_ends_bit_identical(tmp_path, whole):
 def test_damaged_state_costs_steps_and_no_numbers(tmp_path, whole, damage):
     process = start(tmp_path, *WORDS, "hydra.run.dir=run")
     assert kill_when(process, lambda: rows_of(tmp_path / "run", "steps.csv") >= 6)
-    last = tmp_path / "run" / "state" / state.LAST
+    last = tmp_path / "run" / "state" / checkpoint.LAST
     content = bytearray(last.read_bytes())
     content[len(content) // 2] ^= 1
     last.write_bytes(content[: len(content) // 2] if damage == "truncated" else content)
@@ -250,7 +250,7 @@ def test_signal_writes_a_state_and_resume_goes_on(tmp_path, whole, number, code)
     assert process.returncode == code
     assert b"cnntrain resume run goes on" in stderr
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
-    assert state.load(run / "state").facts["loop"]["step"] > 10
+    assert checkpoint.load(run / "state").facts["loop"]["step"] > 10
     subprocess.run(line("resume", "run"), cwd=tmp_path, check=True, capture_output=True)
     assert_same(run, whole)
 

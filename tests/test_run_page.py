@@ -138,7 +138,7 @@ def test_damaged_pictures_are_left_out(finished, tmp_path, name):
 def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
     from cnntrain import training
     from cnntrain.reports import run_page
-    from cnntrain.runs import Run
+    from cnntrain.runs.directory import Run
 
     def fail(folder):
         raise OSError("no space left on device")

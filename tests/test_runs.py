@@ -8,7 +8,7 @@ import yaml
 
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import write_json
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 
 
 def test_claimed_directory_cannot_be_claimed_again(tmp_path):
@@ -46,7 +46,7 @@ def test_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypa
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cnntrain.runs.os.fsync", full)
+    monkeypatch.setattr("cnntrain.runs.directory.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_json(tmp_path / "x.json", {"a": 2})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}

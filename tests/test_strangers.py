@@ -18,12 +18,12 @@ from cnntrain import training
 from cnntrain.cli import main
 from cnntrain.errors import SpecError
 from cnntrain.files import locks
-from cnntrain.reading import trained
 from cnntrain.reports import run_page
 from cnntrain.reports.comparison import compared
-from cnntrain.reports.results import gathered, read
 from cnntrain.resume import reopened
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import gathered, read
+from cnntrain.runs.strangers import trained
 from cnntrain.spec.compose import compose
 from cnntrain.sweeps import crew, work
 from cnntrain.sweeps.jobs import Sweep

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec as check
 from cnntrain.spec.compose import compose
 from cnntrain.tracked import Tracked, rows

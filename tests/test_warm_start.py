@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.reading import trained
+from cnntrain.runs.strangers import trained
 from cnntrain.warm_start import origin, warm_start
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")

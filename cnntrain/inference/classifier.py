@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from cnntrain.errors import SpecError, one_of
 from cnntrain.files.documents import damaged
 from cnntrain.inference.safety import network_config
-from cnntrain.reading import found, paths_of, read_config, read_record
-from cnntrain.runs import WEIGHTS, Run
+from cnntrain.runs.directory import WEIGHTS, Run
+from cnntrain.runs.strangers import found, paths_of, read_config, read_record
 from cnntrain.spec.build import spec
 from cnntrain.spec.knobs import nfc
 from cnntrain.spec.places import with_paths

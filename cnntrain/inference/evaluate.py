@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain import runs
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import write_json
+from cnntrain.files.documents import finite, write_json
 from cnntrain.files.paths import folder
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import (
@@ -23,7 +22,7 @@ from cnntrain.inference.examples import (
     spec_for,
     which,
 )
-from cnntrain.runs import WEIGHTS
+from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec.places import check_places
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
@@ -74,7 +73,7 @@ def main(words: Sequence[str]) -> int:
             what = f"--output is {output}, which cannot be written: {error.strerror or error}"
             raise SpecError(what, "a new file in a folder of yours, with room") from None
     if given.json:
-        print(json.dumps(runs.finite(found)))
+        print(json.dumps(finite(found)))
     else:
         from cnntrain.inference.evaluate_report import say
 

@@ -24,7 +24,7 @@ from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
 from cnntrain.inference.formats import FORMATS, check_installed
 from cnntrain.inference.safety import network_config
-from cnntrain.runs import WEIGHTS
+from cnntrain.runs.directory import WEIGHTS
 from cnntrain.signals import Signals, terminate
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet

@@ -11,7 +11,7 @@ from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import opened
-from cnntrain.runs import WEIGHTS
+from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec import option_files
 from cnntrain.spec.build import spec
 from cnntrain.spec.spec import Spec

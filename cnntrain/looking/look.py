@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntrain import runs
 from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import write_json
+from cnntrain.files.documents import finite, write_json
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
 from cnntrain.inventory import is_here
 from cnntrain.looking.folder import Folder
 from cnntrain.looking.wishes import Wishes, checked
-from cnntrain.runs import WEIGHTS
+from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
@@ -82,7 +81,7 @@ def main(words: Sequence[str]) -> int:
     folder = Folder.claim(given.output, classifier.folder / "look", picture.name, picture.origin)
     command = shlex.join(["cnntrain", "look", *words])
     facts = looked(classifier, asked, picture, wishes, folder, command)
-    print(json.dumps(runs.finite(facts)) if given.json else said(facts))
+    print(json.dumps(finite(facts)) if given.json else said(facts))
     return 0
 
 

@@ -12,8 +12,8 @@ from cnntrain.files.writing import replace_by_file
 from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.sections import Section, Tile
 from cnntrain.reports import figures, webpage
-from cnntrain.reports.results import settings
 from cnntrain.reports.run_page import PIXELATED, data_uri, percent
+from cnntrain.runs.results import settings
 
 SIDE = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}  # inches of a tile, by how many are beside each other
 LINE, GAP = 0.24, 0.04  # inches for a line of text, and around a tile

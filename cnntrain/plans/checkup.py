@@ -17,7 +17,8 @@ from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
 from cnntrain.inventory import HERE, inventory
 from cnntrain.plans.room import gpus, machine
-from cnntrain.runs import PACKAGES, Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.environment import PACKAGES
 from cnntrain.spec.build import spec
 from cnntrain.spec.compose import compose
 from cnntrain.spec.spec import Spec

@@ -14,7 +14,7 @@ from typing import Any
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Script
 from cnntrain.plans.planning import Plan
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 
 WARM_UP = 2  # steps that are not counted: they trace, and find their memory
 STEPS, SECONDS = 20, 20.0  # after these many, or so long, it is known

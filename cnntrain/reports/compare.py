@@ -10,7 +10,7 @@ from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
 from cnntrain.reports.report import folder_for, made_by, parser_of, written_to
-from cnntrain.reports.results import gathered
+from cnntrain.runs.results import gathered
 
 USAGE = (
     "usage: cnntrain compare RUN... [--sort NUMBER] [--output FOLDER] [--json]",

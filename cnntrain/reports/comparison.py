@@ -12,8 +12,8 @@ from typing import Any
 
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.writing import spreadsheet_safe
-from cnntrain.reports.results import Result
 from cnntrain.reports.scoring import ABSENT
+from cnntrain.runs.results import Result
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT

@@ -10,7 +10,7 @@ from cnntrain.files.writing import write_whole
 from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, text
-from cnntrain.reports.results import Result
+from cnntrain.runs.results import Result
 
 
 def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:

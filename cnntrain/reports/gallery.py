@@ -26,7 +26,7 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whole
 from cnntrain.network import leaves
 from cnntrain.preview import drawn, first_batch, mixture
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 
 TOP = 5  # classes for each image

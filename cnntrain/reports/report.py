@@ -13,7 +13,7 @@ from cnntrain.files.documents import finite
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, compared, text
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.results import ending, gathered, is_sweep, read
+from cnntrain.runs.results import ending, gathered, is_sweep, read
 
 REPORT = (
     "usage: cnntrain report RUN [--output FOLDER] [--json]",

@@ -15,7 +15,13 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.files.documents import LARGE, SMALL, read_text
-from cnntrain.reading import (
+from cnntrain.reports import charts, figures, webpage
+from cnntrain.reports.comparison_tables import duration
+from cnntrain.reports.network_diagram import diagram
+from cnntrain.reports.scoring import ABSENT, scores
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import Result, ending, read
+from cnntrain.runs.strangers import (
     STEPS,
     odd_pictures,
     odd_predictions,
@@ -25,12 +31,6 @@ from cnntrain.reading import (
     read_report,
     read_table,
 )
-from cnntrain.reports import charts, figures, webpage
-from cnntrain.reports.comparison_tables import duration
-from cnntrain.reports.network_diagram import diagram
-from cnntrain.reports.results import Result, ending, read
-from cnntrain.reports.scoring import ABSENT, scores
-from cnntrain.runs import Run
 
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
 PARTS = {

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.errors import SpecError
-from cnntrain.reading import Row, read_record, read_table
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import history
+from cnntrain.runs.strangers import read_record
 from cnntrain.spec.metrics import rises
 from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
 
@@ -164,14 +165,6 @@ def planned_steps(run: Run) -> dict[str, int] | None:
     except SpecError:
         return None
     return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
-
-
-def history(run: Run) -> list[Row]:
-    """The rows of history.csv that are whole; none of one that is damaged."""
-    try:
-        return read_table(run.folder / "history.csv", ("epoch",))
-    except SpecError:
-        return []
 
 
 def clock(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import open_existing, write_whole
-from cnntrain.runs import now
+from cnntrain.runs.environment import now
 from cnntrain.signals import Signals
 from cnntrain.spec.compose import first_line
 from cnntrain.sweeps.board import Board

@@ -23,8 +23,8 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import damaged, write_json
 from cnntrain.files.locks import acquire_lock
 from cnntrain.files.writing import check_inside, clear_unfinished, write_whole
-from cnntrain.reading import read_job, read_report
-from cnntrain.runs import Run, remove_empty, unwritable
+from cnntrain.runs.directory import Run, remove_empty, unwritable
+from cnntrain.runs.strangers import read_job, read_report
 from cnntrain.sweeps.plan import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.

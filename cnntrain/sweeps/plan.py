@@ -12,7 +12,7 @@ from typing import Any
 
 from cnntrain.errors import SpecError, nearest
 from cnntrain.files.documents import LARGE, damaged, read_mapping
-from cnntrain.reading import check_keys, shaped
+from cnntrain.runs.strangers import check_keys, shaped
 from cnntrain.spec.knobs import Count, NonNegative
 from cnntrain.spec.option_files import load, options
 

@@ -16,11 +16,11 @@ import numpy as np
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import damaged
 from cnntrain.files.writing import separate, write_whole
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import history
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.signatures import vocabulary
-from cnntrain.sweeps.board import history
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep, best
 from cnntrain.sweeps.launchers import needed
 from cnntrain.sweeps.multirun import Axis

@@ -22,7 +22,7 @@ from cnntrain.files.locks import acquire_lock
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
-from cnntrain.runs import Run
+from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.compose import compose
 from cnntrain.spec.knobs import Natural, Workers, convert_all

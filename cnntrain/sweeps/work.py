@@ -19,8 +19,9 @@ from typing import Any
 from cnntrain.errors import Diverged, OutOfMemory
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import open_existing, write_whole
-from cnntrain.reading import read_config, read_job, read_record
-from cnntrain.runs import OF_A_JOB, Run, now
+from cnntrain.runs.directory import OF_A_JOB, Run
+from cnntrain.runs.environment import now
+from cnntrain.runs.strangers import read_config, read_job, read_record
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.overrides import quoted
 from cnntrain.sweeps.jobs import GOOD, Job, Sweep

@@ -18,7 +18,7 @@ from cnntrain.errors import SpecError, printable
 from cnntrain.files.documents import SMALL, damaged, read_mapping
 from cnntrain.files.paths import user_path
 from cnntrain.files.writing import check_entry, check_inside
-from cnntrain.runs import FORMAT, WEIGHTS, Run
+from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
 from cnntrain.spec.knobs import Count, Natural, convert
 from cnntrain.spec.signatures import GROUPS
 

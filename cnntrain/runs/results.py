@@ -18,7 +18,8 @@ import psutil
 from cnntrain.errors import SpecError, printable
 from cnntrain.files.documents import damaged, parse_yaml, read_json
 from cnntrain.files.writing import check_entry
-from cnntrain.reading import (
+from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import (
     HISTORY,
     JOB,
     Row,
@@ -30,7 +31,6 @@ from cnntrain.reading import (
     read_table,
     shaped,
 )
-from cnntrain.runs import Run
 from cnntrain.spec import option_files
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.nested import flat
@@ -290,3 +290,11 @@ def completed(results: Sequence[Result]) -> list[Result]:
         else replace(result, settings={**shared, **result.settings})
         for result in results
     ]
+
+
+def history(run: Run) -> list[Row]:
+    """The rows of history.csv that are whole; none of one that is damaged."""
+    try:
+        return read_table(run.folder / "history.csv", ("epoch",))
+    except SpecError:
+        return []

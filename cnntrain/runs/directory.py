@@ -11,16 +11,10 @@ state/       what `cnntrain resume` goes on from: the last state and the one bef
 
 import contextlib
 import csv
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +34,10 @@ from cnntrain.files.writing import (
     replace_by_path,
     write_whole,
 )
+from cnntrain.runs.environment import environment, now
 from cnntrain.spec.places import absolute_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
-PACKAGES = (
-    "cnntrain", "tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn", "pillow",
-    "hydra-core",
-)  # fmt: skip
 WEIGHTS = ("best", "final", "ema", "refit")  # each in its own .keras file
 
 # What a sweep keeps in the directory of a job before, and after, it is that of a run.
@@ -262,41 +253,3 @@ def unwritable(folder: Path, error: OSError, setting: str = "hydra.run.dir") -> 
         "a directory that you may write to, with room",
         f"{setting}=/another/place",
     )
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def environment() -> dict[str, Any]:
-    """What else a run's numbers depend on, as far as it is known without TensorFlow."""
-    return {
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in [*PACKAGES, *other_backend()]},
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "git": git(),
-        "platform": platform.platform(),
-        "cpu_count": os.cpu_count(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "command": sys.argv,
-    }
-
-
-def other_backend() -> list[str]:
-    """The packages of a backend that is not TensorFlow."""
-    return ["jax", "jaxlib"] if os.environ.get("KERAS_BACKEND") == "jax" else []
-
-
-def git() -> dict[str, Any] | None:
-    """The commit of the checkout that runs, and whether it was changed; None if installed."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists() or shutil.which("git") is None:
-        return None
-
-    def ask(*words: str) -> str:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain"))} if commit else None
