@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from scipy.special import log_softmax
 
-from cnntrain import pipeline
-from cnntrain.datasets.source import Examples
+from cnntrain.data import pipeline
+from cnntrain.data.source import Examples
 from cnntrain.reports.scoring import by_class
 
 NUMBERS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")

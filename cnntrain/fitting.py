@@ -10,12 +10,14 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from cnntrain import losses, pipeline
-from cnntrain.datasets.source import Examples, Splits
+from cnntrain import losses
+from cnntrain.data import pipeline
+from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.source import Examples, Splits
+from cnntrain.data.steps import plan
 from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.evaluation import outputs
 from cnntrain.finetune import Phase
-from cnntrain.fingerprint import fingerprint
 from cnntrain.loop import Loop, Progress, Script, Stage
 from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
 from cnntrain.parallel import Parallel
@@ -206,21 +208,6 @@ def constants(resumed: State | None) -> dict[str, Any] | None:
     if resumed is None:
         return None
     return {key: resumed.arrays[f"normalisation/{key}"].tolist() for key in ("scale", "offset")}
-
-
-def plan(spec: Spec, train: Examples) -> tuple[int, int]:
-    """Return the steps of an epoch and of the run; `shrunk` has made the batch fit."""
-    whole = len(train) // spec.batch_size
-    if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
-        raise SpecError(
-            f"steps_per_epoch is {spec.steps_per_epoch} and {len(train)} training images make "
-            f"{whole} batches of {spec.batch_size}",
-            f"a whole number from 1 to {whole}",
-            "more epochs",
-        )
-    steps_per_epoch = spec.steps_per_epoch or whole
-    total_steps = spec.epochs * steps_per_epoch
-    return steps_per_epoch, min(total_steps, spec.max_steps or total_steps)
 
 
 def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:

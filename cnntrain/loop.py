@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 import numpy as np
 
-from cnntrain.datasets.source import Examples
+from cnntrain.data.source import Examples
 from cnntrain.errors import Diverged, SpecError
 from cnntrain.evaluation import NUMBERS, evaluate
 from cnntrain.files.documents import damaged

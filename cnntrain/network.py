@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.datasets.source import Splits
+from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
 from cnntrain.plans.room import machine

@@ -7,7 +7,7 @@ network and nobody can normalise twice.
 import keras
 import numpy as np
 
-from cnntrain.datasets.source import Examples
+from cnntrain.data.source import Examples
 
 
 def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:

@@ -21,8 +21,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cnntrain import losses, pipeline
+from cnntrain import losses
 from cnntrain.cluster import Cluster
+from cnntrain.data import pipeline
 from cnntrain.errors import SpecError, WorkerLost
 from cnntrain.loop import Loop
 from cnntrain.trainee import Trainee, as_list

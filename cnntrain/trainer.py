@@ -10,17 +10,17 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.cluster import cluster_of
-from cnntrain.datasets.labels import imbalance_warning
-from cnntrain.datasets.source import Splits, left_out
-from cnntrain.datasets.store import PIXELS
+from cnntrain.data.fingerprint import fingerprint, judging_images
+from cnntrain.data.labels import imbalance_warning
+from cnntrain.data.photos.photo_cache import PIXELS
+from cnntrain.data.source import Splits, left_out
+from cnntrain.data.steps import shrunk
 from cnntrain.evaluation import evaluate, headline, predicted
 from cnntrain.files.documents import write_json
-from cnntrain.fingerprint import fingerprint, judging_images
 from cnntrain.fitting import Fitting
 from cnntrain.loop import Progress, Script
 from cnntrain.network import parameters, sees_colour
 from cnntrain.parallel import Parallel
-from cnntrain.plans.batch_size import shrunk
 from cnntrain.reports import gallery
 from cnntrain.reports.scoring import majority_warning
 from cnntrain.runs.directory import Run

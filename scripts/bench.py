@@ -29,9 +29,9 @@ import keras
 import numpy as np
 from rich.console import Console as RichConsole
 
-from cnntrain import pipeline
 from cnntrain.console import Console
-from cnntrain.datasets.source import Examples, Splits
+from cnntrain.data import pipeline
+from cnntrain.data.source import Examples, Splits
 from cnntrain.fitting import Fitting
 from cnntrain.network import build
 from cnntrain.runs.directory import Run

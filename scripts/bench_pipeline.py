@@ -25,11 +25,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnntrain import pipeline
-from cnntrain.augmentations.none import none
-from cnntrain.datasets.photos import Frame, Photos
-from cnntrain.datasets.source import Examples, Images
-from cnntrain.datasets.store import keep
+from cnntrain.data import pipeline
+from cnntrain.data.augmentations.none import none
+from cnntrain.data.photos.photo import Frame, Photos
+from cnntrain.data.photos.photo_cache import keep
+from cnntrain.data.source import Examples, Images
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import component
 

@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnntrain.datasets.findings import Findings
-from cnntrain.datasets.photos import Frame, Photos
+from cnntrain.data.photos.findings import Findings
+from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.inference.predicting import predictions
 
 COUNT, SIDE, BATCH_SIZE = 1000, 224, 64

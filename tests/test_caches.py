@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from cnntrain.caches import CACHE, bytes_in, clean, list_caches, open_pixels
 from cnntrain.cli.main import main
+from cnntrain.data.photos.cache_folder import CACHE, bytes_in, clean, list_caches, open_pixels
 from cnntrain.errors import SpecError
 
 
@@ -66,7 +66,7 @@ def test_using_one_makes_it_the_last(data_dir):
 
 USING = (
     "import sys, pathlib\n"
-    "from cnntrain.caches import open_pixels\n"
+    "from cnntrain.data.photos.cache_folder import open_pixels\n"
     "pixels = open_pixels(pathlib.Path(sys.argv[1]))\n"
     "print('using', flush=True)\n"
     "sys.stdin.read()\n"

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cnntrain.cli.main import main
-from cnntrain.inventory import held
+from cnntrain.data.inventory import held
 from cnntrain.spec import option_files
 
 FILES = option_files.options("dataset")
@@ -244,8 +244,8 @@ def test_verify_warns_of_a_class_that_may_never_be_learnt(data, tmp_path):
 
 
 def test_images_of_an_array_are_compared_by_their_pixels(tmp_path):
-    from cnntrain.datasets.source import Examples, Splits
-    from cnntrain.verification import verified
+    from cnntrain.data.source import Examples, Splits
+    from cnntrain.data.verify import verified
 
     images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1).repeat(4, axis=1)
     images[4] = images[1]
@@ -287,7 +287,7 @@ def test_later_previews_have_numbers(data, tmp_path):
 
 SLOW = (
     "import sys, time\n"
-    "import cnntrain.datasets.decoding as decoding\n"
+    "import cnntrain.data.photos.decode as decoding\n"
     "quick = decoding.unchanged\n"
     "def slow(*arguments):\n"
     "    time.sleep(0.05)\n"

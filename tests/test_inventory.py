@@ -4,7 +4,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from cnntrain.inventory import held
+from cnntrain.data.inventory import held
 from cnntrain.spec import option_files
 
 FILES = option_files.options("dataset")
@@ -19,7 +19,7 @@ def published(option):
     """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
     knobs = option_files.load(FILES[option])
     if option == "flowers17":
-        from cnntrain.datasets.flowers17 import PHOTOS
+        from cnntrain.data.datasets.flowers17 import PHOTOS
 
         return {PHOTOS.name: PHOTOS.size}
     import tensorflow_datasets as tfds

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.datasets.source import Examples
+from cnntrain.data.source import Examples
 from cnntrain.normalisation import normalisation
 
 RANDOM = np.random.default_rng(0)

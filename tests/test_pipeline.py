@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cnntrain import pipeline
-from cnntrain.augmentations.flip_crop import flip_crop
-from cnntrain.augmentations.mixup import mixup
-from cnntrain.augmentations.none import none
-from cnntrain.datasets.source import Examples
+from cnntrain.data import pipeline
+from cnntrain.data.augmentations.flip_crop import flip_crop
+from cnntrain.data.augmentations.mixup import mixup
+from cnntrain.data.augmentations.none import none
+from cnntrain.data.source import Examples
 
 
 def examples(count=103):

@@ -111,7 +111,7 @@ def test_a_chart_is_as_high_as_the_rate():
 
 @pytest.mark.parametrize("option", sorted(option_files.options("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
-    from cnntrain.inventory import held
+    from cnntrain.data.inventory import held
     from cnntrain.plans.outline import headed
 
     file = option_files.options("dataset")[option]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain import pipeline, preview
+from cnntrain.data import pipeline
+from cnntrain.data.first_batch import drawn, first_batch
 
 
 def photos(folder):
@@ -26,17 +27,18 @@ def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
         "batch_size=8",
     )  # fmt: skip
     splits = asked.splits()
-    chosen = preview.first_batch(asked, splits.train)
-    images, labels = preview.drawn(asked, splits, 0, chosen)
+    chosen = first_batch(asked, splits.train)
+    images, labels = drawn(asked, splits, 0, chosen)
     batches = pipeline.training(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
     first = next(batches.take(1).as_numpy_iterator())
     assert np.array_equal(first[0], images)
     assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, preview.drawn(asked, splits, 1, chosen)[0])
+    assert not np.array_equal(images, drawn(asked, splits, 1, chosen)[0])
 
 
 def test_mixed_labels_are_written_as_shares():
-    mixture = preview.mixture
+    from cnntrain.data.first_batch import mixture
+
     shares = np.array([0.3, 0.0, 0.7], np.float32)
     assert mixture(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
     assert mixture(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]

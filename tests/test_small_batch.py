@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.data.steps import shrunk
 from cnntrain.errors import SpecError
-from cnntrain.plans.batch_size import shrunk
 
 FEW = ("model=mlp_300_100", "dataset.limit=50", "epochs=4", "schedule=constant")
 

@@ -31,7 +31,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "resume": "resume",
     "report": "reports.report",
     "compare": "reports.compare",
-    "data": "data",
+    "data": "cli.data",
     "list": "listing",
     "evaluate": "inference.evaluate",
     "predict": "inference.predict",

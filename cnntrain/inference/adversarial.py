@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.datasets.source import Examples
+from cnntrain.data.source import Examples
 from cnntrain.evaluation import log_probabilities
 from cnntrain.losses import cross_entropy
 

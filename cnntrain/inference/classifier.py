@@ -20,7 +20,7 @@ from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.photos import Frame
+    from cnntrain.data.photos.photo import Frame
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Classifier:
     @property
     def frame(self) -> "Frame":
         """What photos become before the network sees them: as training had them."""
-        from cnntrain.datasets.photos import Frame  # help is there before it is loaded
+        from cnntrain.data.photos.photo import Frame  # help is there before it is loaded
 
         height, width, channels = self.image_shape
         dataset = self.spec.dataset

@@ -183,8 +183,8 @@ class Member:
 
     def notes(self) -> list[str]:
         """What is unexpected: what the run was not told of its images, other pixels or images."""
-        from cnntrain.datasets.store import PIXELS
-        from cnntrain.fingerprint import fingerprint
+        from cnntrain.data.fingerprint import fingerprint
+        from cnntrain.data.photos.photo_cache import PIXELS
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]

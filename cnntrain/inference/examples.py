@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntrain.data import loaded
+from cnntrain.data.load import loaded
 from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.inference.classifier import Classifier
 from cnntrain.spec.build import spec
@@ -18,7 +18,7 @@ from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.source import Examples, Images, Source, Splits
+    from cnntrain.data.source import Examples, Images, Source, Splits
 
 
 SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
@@ -110,7 +110,7 @@ def splits_for(classifier: Classifier, asked: Spec) -> "Splits":
         return splits
     limited = asked.dataset["limit"] is not None
     if limited or sum(known.get("sizes", {}).values()) == len(splits.test):
-        from cnntrain.fingerprint import fingerprint
+        from cnntrain.data.fingerprint import fingerprint
 
         cut = loaded(replace(asked, dataset=Component(**vars(asked.dataset))))
         if fingerprint(cut) == known.get("fingerprint"):

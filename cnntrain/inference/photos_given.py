@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnntrain.errors import SpecError, printable
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.photos import Photos
+    from cnntrain.data.photos.photo import Photos
 
 
 def check(words: Sequence[str]) -> None:
@@ -29,8 +29,8 @@ def gathered(words: Sequence[str]) -> "Photos":
     Standard input, `-`, is either paths, one a line, or, if it is no text, one image.
     Raises SpecError where there is none.
     """
-    from cnntrain.datasets.folders import content, of_folder
-    from cnntrain.datasets.photos import Photos
+    from cnntrain.data.fetch.folders import content, of_folder
+    from cnntrain.data.photos.photo import Photos
 
     names, sources = list[str](), list[Path | bytes]()
 

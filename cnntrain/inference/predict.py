@@ -18,7 +18,7 @@ from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.photos import Frame
+    from cnntrain.data.photos.photo import Frame
 
 
 USAGE = """\
@@ -80,7 +80,7 @@ def with_imagenet(given: Namespace) -> int:
     asked, shape = option(given.model, given.weights or "imagenet", overrides, given.config_dir)
     photos_given.check(images)
     with quiet():
-        from cnntrain.datasets.photos import Frame
+        from cnntrain.data.photos.photo import Frame
         from cnntrain.inference.imagenet import published
     try:
         found = published(asked.model, shape)
@@ -137,7 +137,7 @@ def show(
 ) -> int:
     """Predict, write it down as asked, and say how fast it was."""
     with quiet():
-        from cnntrain.datasets.findings import Findings
+        from cnntrain.data.photos.findings import Findings
         from cnntrain.inference import predict_report
         from cnntrain.inference.predicting import predictions
 

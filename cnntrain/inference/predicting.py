@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cnntrain.datasets.decoding import chunked, decode_some, stack
-from cnntrain.datasets.findings import Findings
-from cnntrain.datasets.photos import DecodedPhoto, Frame, Photos
+from cnntrain.data.photos.decode import chunked, decode_some, stack
+from cnntrain.data.photos.findings import Findings
+from cnntrain.data.photos.photo import DecodedPhoto, Frame, Photos
 from cnntrain.evaluation import log_probabilities
 from cnntrain.terminal.progress import counted
 

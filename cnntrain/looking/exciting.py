@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from cnntrain.data.inventory import is_here
 from cnntrain.errors import SpecError
 from cnntrain.inference.examples import examples, some
-from cnntrain.inventory import is_here
 from cnntrain.looking import layer_names
 from cnntrain.looking.inside import Place, middle
 from cnntrain.looking.patches import sees, strongest

@@ -11,12 +11,12 @@ import numpy as np
 
 from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
+from cnntrain.data.inventory import is_here
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import finite, write_json
 from cnntrain.inference import photos_given
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
-from cnntrain.inventory import is_here
 from cnntrain.looking.folder import Folder
 from cnntrain.looking.wishes import Wishes, checked
 from cnntrain.runs.directory import WEIGHTS
@@ -24,7 +24,7 @@ from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 
 if TYPE_CHECKING:
-    from cnntrain.datasets.photos import Frame, Photos
+    from cnntrain.data.photos.photo import Frame, Photos
 
 
 USAGE = """\
@@ -154,7 +154,7 @@ def check_whole(photos: "Photos", frame: "Frame") -> None:
 
 def whole_photo(photos: "Photos", frame: "Frame") -> np.ndarray:
     """Return the only photo as pixels (H, W, C) uint8; SpecError if it is broken."""
-    from cnntrain.datasets.decoding import decode_some
+    from cnntrain.data.photos.decode import decode_some
 
     (found,) = decode_some(photos, [0], frame, [None])
     if isinstance(found, str):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.anatomy import Field
-from cnntrain.datasets.source import Examples
+from cnntrain.data.source import Examples
 from cnntrain.looking.inside import Place, passed
 from cnntrain.terminal.progress import counted
 

@@ -53,28 +53,6 @@ def settled(
     return found, spec(found), f"batch_size is auto: {number}, {why}"
 
 
-def shrunk(asked: Spec, images: int, replicas: int) -> tuple[Spec, str | None]:
-    """Return a spec whose batch is no larger than its training images, and what to say of that.
-
-    Devices and pieces share it in equal parts. Raises SpecError where there are fewer images than
-    parts.
-    """
-    whole = replicas * asked.accumulate
-    if images >= asked.batch_size:
-        return asked, None
-    if images < whole:
-        raise SpecError(
-            f"there are {images} training images, and {whole} pieces or devices share each batch",
-            f"{whole} images or more",
-            "accumulate=1" if replicas <= images else "fewer devices, or more images",
-        )
-    number = images // whole * whole
-    note = (
-        f"batch_size is {asked.batch_size} and there are {images} training images: {number} a batch"
-    )
-    return replace(asked, batch_size=number), note
-
-
 def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     """The largest power of two of pieces that fits, and what it was limited by."""
     from cnntrain.terminal.stderr import quiet

@@ -2,7 +2,7 @@
 
 import keras
 
-from cnntrain.datasets.source import OF_ARRAYS, OF_PHOTOS, check_room
+from cnntrain.data.source import OF_ARRAYS, OF_PHOTOS, check_room
 from cnntrain.errors import SpecError
 from cnntrain.network import leaves
 from cnntrain.plans.batch_size import gib, left

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnntrain.data.inventory import HERE, inventory
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
-from cnntrain.inventory import HERE, inventory
 from cnntrain.plans.room import gpus, machine
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import PACKAGES

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import keras
 
-from cnntrain.datasets.store import SMALL
+from cnntrain.data.photos.photo_cache import SMALL
 from cnntrain.finetune import Phase
 from cnntrain.network import build_empty, cut, freeze
 from cnntrain.plans.activations import activations

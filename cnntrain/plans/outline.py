@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain.datasets import framing
-from cnntrain.datasets.layouts import PARTS
-from cnntrain.datasets.photos import Photos
-from cnntrain.datasets.source import Source, Splits
+from cnntrain.data.fetch.layouts import PARTS
+from cnntrain.data.inventory import held, prepared
+from cnntrain.data.photos.photo import Photos
+from cnntrain.data.source import Source, Splits
+from cnntrain.data.splits import framing
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
-from cnntrain.inventory import held, prepared
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec

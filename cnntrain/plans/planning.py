@@ -10,9 +10,10 @@ import numpy as np
 import psutil
 
 from cnntrain.anatomy import Row, anatomy, evaluated, totals
-from cnntrain.fitting import in_steps, plan
+from cnntrain.data.steps import plan, shrunk
+from cnntrain.fitting import in_steps
 from cnntrain.plans.activations import activations
-from cnntrain.plans.batch_size import room_of, shrunk
+from cnntrain.plans.batch_size import room_of
 from cnntrain.plans.cautions import cautions
 from cnntrain.plans.memory import Draft, Memory, draft, memory
 from cnntrain.plans.outline import Outline, outline

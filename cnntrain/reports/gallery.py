@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.anatomy import anatomy, evaluated, totals
-from cnntrain.datasets.source import Examples, Splits
+from cnntrain.data.first_batch import drawn, first_batch, mixture
+from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whole
 from cnntrain.network import leaves
-from cnntrain.preview import drawn, first_batch, mixture
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 

@@ -21,8 +21,8 @@ from cnntrain.spec.knobs import VOCABULARY, Nested, Record, convert_all, setting
 # The module, or the package with a module for each component, that serves each group.
 GROUPS = {
     "model": "models",
-    "dataset": "datasets",
-    "augmentation": "augmentations",
+    "dataset": "data.datasets",
+    "augmentation": "data.augmentations",
     "optimizer": "optimizers",
     "schedule": "schedules",
     "initializer": "initializers",
@@ -106,9 +106,14 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, tuple) else value
 
 
+def path_of_group(group: str) -> Path:
+    """The package of a group, a folder, or its module without the suffix."""
+    return PACKAGE.joinpath(*GROUPS[group].split("."))
+
+
 def names(group: str) -> list[str]:
     """The names of a group's components, sorted."""
-    root = PACKAGE / GROUPS[group]
+    root = path_of_group(group)
     if root.is_dir():
         return sorted(file.stem for file in root.glob("*.py") if file.stem in functions(file))
     module = root.with_suffix(".py")
@@ -122,14 +127,14 @@ def knobs_of(group: str, name: str) -> dict[str, Any]:
 
 def shared_knobs(group: str) -> dict[str, Any]:
     """The knobs that every option of a group has."""
-    root = PACKAGE / GROUPS[group]
+    root = path_of_group(group)
     module = root / "__init__.py" if root.is_dir() else root.with_suffix(".py")
     return knobs_in(module, group) if group in functions(module) else {}
 
 
 def locate(group: str, name: str) -> tuple[Path, str]:
     """The file of a component and its module, relative to the package."""
-    root = PACKAGE / GROUPS[group]
+    root = path_of_group(group)
     if root.is_dir():
         return root / f"{name}.py", f"{GROUPS[group]}.{name}"
     return root.with_suffix(".py"), GROUPS[group]

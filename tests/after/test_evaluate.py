@@ -155,7 +155,7 @@ def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits,
 
 def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch, spec):
     """A fifth of them is the test part of the run: the others have been learnt."""
-    from cnntrain.fingerprint import fingerprint
+    from cnntrain.data.fingerprint import fingerprint
     from cnntrain.inference import examples
     from cnntrain.inference.classifier import opened
 

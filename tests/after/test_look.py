@@ -175,7 +175,7 @@ CATS = {
 
 @pytest.mark.slow
 def test_grad_cam_lies_on_the_cat(cats, archives):
-    from cnntrain.datasets.photos import decode_photo
+    from cnntrain.data.photos.photo import decode_photo
     from cnntrain.inference.classifier import opened
     from cnntrain.looking.grad_cam import grad_cam
     from cnntrain.looking.inside import last_maps, places
@@ -227,7 +227,7 @@ def test_browser_shows_the_page_without_an_error_or_a_request(looked, tmp_path):
 
 
 def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_path):
-    from cnntrain.inventory import is_here
+    from cnntrain.data.inventory import is_here
 
     assert is_here(spec(*WORDS))
     assert not is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))

@@ -86,7 +86,7 @@ def photos_to_serve(folder: Path) -> list[Path]:
 
 
 def test_a_server_with_pillow_sees_what_predict_sees(verb, textures, tmp_path, monkeypatch):
-    from cnntrain.data import load_photo
+    from cnntrain.data.load import load_photo
 
     (code,) = [block for block in blocks() if "exif_transpose" in block]
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_a_picture_is_called_the_same_in_every_format(verb, textures, tmp_path):
 
 
 def test_load_photo_says_why_a_photo_cannot_be_used(tmp_path):
-    from cnntrain.data import load_photo
+    from cnntrain.data.load import load_photo
     from cnntrain.errors import SpecError
 
     with pytest.raises(SpecError, match="it is empty"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.augmentations import alexnet
+from cnntrain.data.augmentations import alexnet
 from cnntrain.spec import option_files
 
 KNOBS = option_files.load(option_files.CONF / "augmentation" / "alexnet.yaml")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.augmentations.compose import compose, generators
+from cnntrain.data.augmentations.compose import compose, generators
 from cnntrain.spec.signatures import component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 12, 10, 3), np.uint8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations.cutmix import cutmix, draw
+from cnntrain.data.augmentations.cutmix import cutmix, draw
 
 HEIGHT, WIDTH = 11, 8
 # Image k has the grey k: what comes from where can be read off the pixels.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations.cutout import cut, cutout, draw
+from cnntrain.data.augmentations.cutout import cut, cutout, draw
 from cnntrain.errors import SpecError
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 9, 7, 3), np.uint8)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from cnntrain.augmentations import geometric
-from cnntrain.augmentations.geometric import Draw
+from cnntrain.data.augmentations import geometric
+from cnntrain.data.augmentations.geometric import Draw
 
 KNOBS = {"rotation": 40.0, "shift": 0.2, "shear": 0.5, "zoom": 0.2, "flip": 0.5}
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from cnntrain.augmentations.geometry import PIXELS, flip, rotation, shear, shift, warp, zoom
+from cnntrain.data.augmentations.ops.geometry import (
+    PIXELS,
+    flip,
+    rotation,
+    shear,
+    shift,
+    warp,
+    zoom,
+)
 
 MODES = {"nearest": "nearest", "reflect": "reflect", "constant": "grid-constant"}  # SciPy's names
 SHAPES = [(9, 9, 3), (7, 12, 3), (12, 5, 1), (2, 3, 1)]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations import inception_crop, photometry
+from cnntrain.data.augmentations import inception_crop
+from cnntrain.data.augmentations.ops import photometry
 from cnntrain.errors import SpecError
 
 METHODS = ("nearest", "bilinear", "bicubic")

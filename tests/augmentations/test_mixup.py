@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations.mixup import blend, draw, mixup
+from cnntrain.data.augmentations.mixup import blend, draw, mixup
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 9, 7, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 5, 32).astype(np.int32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.augmentations import noise
+from cnntrain.data.augmentations import noise
 
 
 def test_each_image_has_noise_of_its_own_drawn_strength():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from cnntrain.augmentations.operations import FILTERS, MAPS, TONES, perform
+from cnntrain.data.augmentations.ops.operations import FILTERS, MAPS, TONES, perform
 
 FILL = 77
 NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR

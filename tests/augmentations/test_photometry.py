@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from cnntrain.augmentations import photometry
-from cnntrain.augmentations.color import color
-from cnntrain.augmentations.photometry import LUMA, STEPS, distort, draw
+from cnntrain.data.augmentations.color import color
+from cnntrain.data.augmentations.ops import photometry
+from cnntrain.data.augmentations.ops.photometry import LUMA, STEPS, distort, draw
 
 ENHANCE = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations import autoaugment_cifar, randaugment, trivialaugment
-from cnntrain.augmentations.operations import FILTERS, MAPS, TONES
+from cnntrain.data.augmentations import autoaugment_cifar, randaugment, trivialaugment
+from cnntrain.data.augmentations.ops.operations import FILTERS, MAPS, TONES
 
 COUNT = 20_000
 SHAPE = (COUNT, 32, 32, 3)

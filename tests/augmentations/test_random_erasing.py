@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations.random_erasing import draw, erase, paint, random_erasing
+from cnntrain.data.augmentations.random_erasing import draw, erase, paint, random_erasing
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 20, 16, 3), np.uint8)
 PAPER = {"probability": 0.5, "area": (0.02, 0.4), "aspect": (0.3, 1 / 0.3)}

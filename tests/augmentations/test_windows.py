@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.augmentations import flip_crop, shift_flip
+from cnntrain.data.augmentations import flip_crop, shift_flip
 
 
 def random(seed=3):

@@ -22,7 +22,7 @@ class Site:
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and Range
 
     def archive(self, name, **other):
-        from cnntrain.datasets.download import Archive
+        from cnntrain.data.fetch.download import Archive
 
         content = self.files[name]
         known = {"size": len(content), "digest": hashlib.sha256(content).hexdigest()}

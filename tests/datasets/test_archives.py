@@ -20,10 +20,10 @@ import scipy.io
 from filelock import FileLock
 from tiny import photo
 
-from cnntrain.datasets import flowers17 as flowers
-from cnntrain.datasets.cats_vs_dogs_small import cats_vs_dogs_small
-from cnntrain.datasets.download import Archive
-from cnntrain.datasets.flowers17 import flowers17
+from cnntrain.data.datasets import flowers17 as flowers
+from cnntrain.data.datasets.cats_vs_dogs_small import cats_vs_dogs_small
+from cnntrain.data.datasets.flowers17 import flowers17
+from cnntrain.data.fetch.download import Archive
 from cnntrain.errors import SpecError
 
 NAMES = [f"image_{number:04}.jpg" for number in range(1, 1361)]
@@ -300,7 +300,7 @@ def test_another_archive_is_unpacked_beside_the_first(tmp_path, given):
 PREPARE = """
 import sys
 from pathlib import Path
-from cnntrain.datasets.flowers17 import flowers17
+from cnntrain.data.datasets.flowers17 import flowers17
 print("begins", flush=True)
 found = flowers17(Path(sys.argv[1]), Path(sys.argv[2]), split=None)
 print(len(found.labels), len(found.images.read(700)))

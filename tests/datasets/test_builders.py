@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as library
 from tiny import photo
 
-from cnntrain.datasets.tfds import tfds
+from cnntrain.data.datasets.tfds import tfds
 from cnntrain.errors import SpecError
 
 
@@ -190,7 +190,7 @@ def test_data_dir_that_cannot_be_written_to_is_answered(pets, tmp_path):
 def test_no_temporary_folder_stays(tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    from cnntrain.datasets.builders import found
+    from cnntrain.data.fetch.tfds_builder import found
 
     assert found("mnist", tmp_path).name == "mnist"
     assert list((tmp_path / "scratch").iterdir()) == []

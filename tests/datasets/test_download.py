@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from cnntrain.datasets.download import BLOCK, fetch, given, reason
+from cnntrain.data.fetch.download import BLOCK, fetch, given, reason
 from cnntrain.errors import SpecError
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte
@@ -46,7 +46,7 @@ def test_download_goes_on_in_the_next_process(published, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
-from cnntrain.datasets.download import Archive, fetch
+from cnntrain.data.fetch.download import Archive, fetch
 url, digest, folder = sys.argv[1:]
 fetch(Archive(url, "all.zip", 1_024_000, digest), Path(folder))
 """

@@ -72,7 +72,7 @@ def test_photos_that_show_nothing_are_warned_of(splits, tmp_path):
 
 
 def test_verify_warns_of_photos_that_show_nothing(tmp_path, capsys):
-    from cnntrain.data import main
+    from cnntrain.cli.data import main
 
     folder(tmp_path / "photos", icon((255, 255, 255, 255)))
     words = ["image_folder", f"dataset.folder={tmp_path / 'photos'}", f"data_dir={tmp_path}"]
@@ -85,7 +85,7 @@ def test_a_few_photos_of_one_colour_are_nothing_to_speak_of(splits, tmp_path, mo
     assert splits().notes == []
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one" / "black.png")
     assert "1 of 41 photos has a single colour" in splits().notes[0]
-    monkeypatch.setattr("cnntrain.datasets.findings.SHARE", 0.1)
+    monkeypatch.setattr("cnntrain.data.photos.findings.SHARE", 0.1)
     assert splits().notes == []
 
 

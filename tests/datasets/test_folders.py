@@ -10,7 +10,7 @@ import numpy as np
 import odd
 import pytest
 
-from cnntrain.datasets.folders import opened, source
+from cnntrain.data.fetch.folders import opened, source
 from cnntrain.errors import SpecError
 
 GOOD = 40  # photos of each class

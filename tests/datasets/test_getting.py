@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnntrain.data.fingerprint import fingerprint
 from cnntrain.errors import SpecError
-from cnntrain.fingerprint import fingerprint
 from cnntrain.spec import option_files
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ ALWAYS = ("digits",)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_answers_at_once_without_a_network(spec, tmp_path, no_network, option):
     words = [f"dataset={option}", *TOLD.get(option, [])]
-    importlib.import_module("cnntrain.datasets.records")  # TensorFlow takes its time to load
+    importlib.import_module("cnntrain.data.fetch.tfds_read")  # TensorFlow takes its time to load
     began = time.monotonic()
     if option in ALWAYS:
         assert len(spec(*words).dataset(tmp_path, None).train)
@@ -59,7 +59,7 @@ from pathlib import Path
 from cnntrain.spec.compose import compose
 from cnntrain.spec.spec import spec
 dataset = spec(compose([f"dataset={sys.argv[1]}", "dataset.limit=200"]).config).dataset
-import cnntrain.datasets.tfds
+import cnntrain.data.datasets.tfds
 print("begins", flush=True)
 dataset(Path(sys.argv[2]), Path(sys.argv[3]))
 print("done", flush=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cnntrain.datasets.labels import grouping, imbalance_warning, kept, noisy
-from cnntrain.datasets.source import Source
+from cnntrain.data.labels import grouping, imbalance_warning, kept, noisy
+from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 
 NAMES = ("ant", "bee", "cat", "dog")

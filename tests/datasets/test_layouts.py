@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from cnntrain.datasets.folders import opened, source
-from cnntrain.datasets.layouts import part_of
+from cnntrain.data.fetch.folders import opened, source
+from cnntrain.data.fetch.layouts import part_of
 from cnntrain.errors import SpecError
 
 
@@ -189,7 +189,7 @@ def test_what_is_left_out_or_guessed_is_said(tree, case):
 
 def test_parts_without_training_images_are_refused_for_training(tree, spec, tmp_path):
     tree("valid/a/2", "valid/b/2", "test/a/2", "test/b/2")
-    from cnntrain.datasets import cut_up
+    from cnntrain.data.splits import cut_up
 
     with pytest.raises(SpecError, match="no training images, only the part valid and test"):
         cut_up(source(opened(tmp_path / "set")), 0.1, 0.2, 0)
@@ -253,7 +253,7 @@ def test_order_of_images_does_not_depend_on_the_unicode_form(tmp_path):
 
 
 def test_labels_in_another_unicode_form_are_the_same():
-    from cnntrain.datasets.labels import grouping
+    from cnntrain.data.labels import grouping
 
     composed, apart = forms("café")
     groups, names = grouping((composed, "tea"), {apart: (apart,), "b": ("tea",)})

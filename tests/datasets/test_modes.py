@@ -9,8 +9,8 @@ import odd
 import pytest
 from PIL import Image
 
-from cnntrain.datasets.decoding import try_to_decode
-from cnntrain.datasets.photos import Frame
+from cnntrain.data.photos.decode import try_to_decode
+from cnntrain.data.photos.photo import Frame
 
 SIZE = (5, 7)
 TWELVE_BITS = (0, 4095)
@@ -227,7 +227,7 @@ def test_a_photo_of_200_megapixels_is_decoded_reduced():
 
 
 def test_what_would_be_too_large_in_memory_is_refused_with_the_limit(monkeypatch):
-    monkeypatch.setattr("cnntrain.datasets.photos.LARGEST_JPEG", 10_000)
+    monkeypatch.setattr("cnntrain.data.photos.photo.LARGEST_JPEG", 10_000)
     content = large_jpeg(400, 200)
     assert not isinstance(decoded(content, size=(20, 40)), str)
     assert "more than the limit of 0" in decoded(content, size=(200, 400))

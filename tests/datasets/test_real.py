@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cnntrain.datasets import cut_up, folders
-from cnntrain.datasets.photos import Photos
-from cnntrain.fingerprint import fingerprint
+from cnntrain.data.fetch import folders
+from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.photos.photo import Photos
+from cnntrain.data.splits import cut_up
 
 
 def test_cifar10_is_the_real_one(spec, cifar10_dir):
@@ -84,7 +85,7 @@ def cut(spec, tmp_path):
 
     def cut_one(option, archives):
         chosen = spec(f"dataset={option}").dataset
-        module = importlib.import_module(f"cnntrain.datasets.{chosen.name}")
+        module = importlib.import_module(f"cnntrain.data.datasets.{chosen.name}")
         source = getattr(module, chosen.name)(tmp_path, archives, **chosen.knobs)
         rows, _ = cut_up(source, chosen["valid"], chosen["test"], chosen["split_seed"])
         photos = isinstance(source.images, Photos)

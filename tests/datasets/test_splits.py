@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.datasets import cut, cut_up, some
-from cnntrain.datasets.labels import kept
-from cnntrain.datasets.source import Source
+from cnntrain.data.labels import kept
+from cnntrain.data.source import Source
+from cnntrain.data.splits import cut, cut_up, some
 from cnntrain.errors import SpecError
 
 
@@ -60,7 +60,7 @@ def test_limit_may_be_just_below_the_size_of_a_split(splits, limit):
 
 
 def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode_photo
+    from cnntrain.data.photos.photo import Frame, decode_photo
 
     pixels = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
     Image.fromarray(pixels).save(tmp_path / "deep.png")
@@ -150,7 +150,7 @@ def test_relative_folder_is_looked_for_in_data_dir(splits, photos):
 
 
 def test_exif_orientation_is_honoured(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode_photo
+    from cnntrain.data.photos.photo import Frame, decode_photo
 
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, :8] = 255  # white on the left
@@ -165,7 +165,7 @@ def test_exif_orientation_is_honoured(tmp_path):
 
 
 def test_colours_are_rgb(tmp_path):
-    from cnntrain.datasets.photos import Frame, decode_photo
+    from cnntrain.data.photos.photo import Frame, decode_photo
 
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
     frame = Frame((4, 4), 3, "stretch", None)

@@ -14,10 +14,10 @@ import numpy as np
 import odd
 import pytest
 
-from cnntrain.datasets import decoding, store
+from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.photos import decode, photo_cache
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import UNFINISHED
-from cnntrain.fingerprint import fingerprint
 
 COUNT = 70  # photos of each class: two parts of 64, and some
 
@@ -51,7 +51,7 @@ def never_decoded(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(decoding, "try_to_decode", refuse)
+    return lambda: monkeypatch.setattr(decode, "try_to_decode", refuse)
 
 
 def kept(tmp_path):
@@ -89,7 +89,7 @@ def test_disk_is_decoded_once_for_each_setting_and_mapped_into_memory(
 def test_auto_puts_what_is_large_on_disk_and_nothing_else(splits, tmp_path, monkeypatch):
     assert isinstance(splits("auto").train.store, np.ndarray)
     assert kept(tmp_path) == []
-    monkeypatch.setattr(store, "SMALL", 2 * COUNT * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(photo_cache, "SMALL", 2 * COUNT * 16 * 16 * 3 - 1)
     assert isinstance(splits("auto").train.store, np.memmap)
 
 
@@ -120,14 +120,14 @@ def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
 
 
 def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_path, monkeypatch):
-    look = store.look_at
+    look = photo_cache.look_at
 
     def change(found):
         known = look(found)
         (photos / "cat" / "007.jpg").write_bytes(odd.encoded(odd.picture(5)))
         return known
 
-    monkeypatch.setattr(store, "look_at", change)
+    monkeypatch.setattr(photo_cache, "look_at", change)
     with pytest.raises(SpecError, match=r"cat/007\.jpg has changed while the photos were read"):
         splits("disk")
     assert kept(tmp_path) == []
@@ -140,7 +140,7 @@ PREPARE = (
     "import os, signal, sys\n"
     "import numpy as np\n"
     "from cnntrain.cli.main import main\n"
-    "from cnntrain.datasets import decoding, store\n"
+    "from cnntrain.data.datasets import decoding, store\n"
     "{change}\n"
     "main(['data', 'prepare', 'image_folder', *sys.argv[1:]])\n"
 )
@@ -222,7 +222,7 @@ def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
 def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     splits, monkeypatch, never_decoded
 ):
-    monkeypatch.setattr(store, "room", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(photo_cache, "room", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
     never_decoded()
     with pytest.raises(SpecError) as refused:
         splits("disk")
@@ -231,8 +231,8 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
 
 
 def test_auto_keeps_in_memory_what_the_disk_has_no_room_for(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SMALL", 0)
-    monkeypatch.setattr(store, "room", lambda folder: 1000)
+    monkeypatch.setattr(photo_cache, "SMALL", 0)
+    monkeypatch.setattr(photo_cache, "room", lambda folder: 1000)
     assert not isinstance(splits("auto").train.store, np.memmap)
 
 
@@ -269,35 +269,37 @@ def become_ordinary(folder):
 
 
 def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkeypatch):
-    from cnntrain.datasets.photos import Frame, Photos
+    from cnntrain.data.photos.photo import Frame, Photos
 
-    monkeypatch.setattr(store, "SMALL", 0)
+    monkeypatch.setattr(photo_cache, "SMALL", 0)
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
     frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
     become_ordinary(read_only)
-    kept_there = {how: store.keep(found, frame, how, cache).images for how in ("auto", "none")}
+    kept_there = {
+        how: photo_cache.keep(found, frame, how, cache).images for how in ("auto", "none")
+    }
     assert not isinstance(kept_there["auto"], np.memmap)
     rows = np.arange(3)
     assert np.array_equal(kept_there["auto"][rows], kept_there["none"][rows])
     with pytest.raises(SpecError, match="decoded photos cannot be prepared in"):
-        store.keep(found, frame, "disk", cache)
+        photo_cache.keep(found, frame, "disk", cache)
 
 
 def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_decoded):
-    from cnntrain.datasets.photos import Frame, Photos
+    from cnntrain.data.photos.photo import Frame, Photos
 
     if os.geteuid() != 0:
         read_only.chmod(0o755)
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
     frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
-    expected = np.array(store.keep(found, frame, "disk", cache).images)
+    expected = np.array(photo_cache.keep(found, frame, "disk", cache).images)
     if os.geteuid() != 0:
         read_only.chmod(0o555)
     become_ordinary(read_only)
     never_decoded()
-    assert np.array_equal(store.keep(found, frame, "disk", cache).images, expected)
+    assert np.array_equal(photo_cache.keep(found, frame, "disk", cache).images, expected)
 
 
 # crops

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as library
 from tiny import photo, photos_of, written
 
-from cnntrain.datasets.photos import Photos
-from cnntrain.datasets.tfds import tfds
+from cnntrain.data.datasets.tfds import tfds
+from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
 
 features = library.features

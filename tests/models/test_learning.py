@@ -13,7 +13,7 @@ import tensorflow as tf
 from test_options import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 from cnntrain import losses
-from cnntrain.datasets.source import Examples, Splits
+from cnntrain.data.source import Examples, Splits
 from cnntrain.network import build
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import names

@@ -1,0 +1,229 @@
+"""`cnntrain data`: a data set as training will see it, and `load_photo`, one photo of it."""
+
+import itertools
+import json
+import shlex
+import signal
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cnntrain.cli.parser import arguments
+from cnntrain.data.inventory import HERE, Entry, inventory
+from cnntrain.data.load import loaded
+from cnntrain.data.photos.cache_folder import CACHE, bytes_in, clean, counted, in_words, list_caches
+from cnntrain.errors import SpecError, nearest
+from cnntrain.files.paths import folder
+from cnntrain.signals import terminate
+from cnntrain.spec import option_files
+from cnntrain.spec.build import spec
+from cnntrain.spec.compose import compose
+from cnntrain.spec.hints import is_folder
+from cnntrain.spec.option_files import REFERENCE
+from cnntrain.spec.places import check_places
+from cnntrain.spec.spec import Spec
+from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.tables import NONE, say, short, terminal
+
+if TYPE_CHECKING:
+    pass
+
+
+USAGE = {
+    "list": (
+        "cnntrain data list [data_dir=…] [manual_dir=…] [--json]",
+        "  every data set, its size, and whether it is here",
+    ),
+    "prepare": (
+        "cnntrain data prepare NAME [key=value ...] [--json]",
+        "  download it, or take the archives in manual_dir; decode what is kept decoded",
+    ),
+    "verify": (
+        "cnntrain data verify NAME [key=value ...] [--json]",
+        "  count it by split and class, decode every image, find images that are there twice;",
+        "  exit code 1 where a file is broken, or an image is in two splits",
+    ),
+    "preview": (
+        "cnntrain data preview NAME [key=value ...] [--output FILE.png]",
+        "  the first training images as a picture: as they are, and augmented beside",
+    ),
+    "clean": (
+        "cnntrain data clean [data_dir=…] [--keep SIZE] [--json]",
+        "  remove decoded photos from data_dir: all that are not in use, or until SIZE is left",
+        "  (--keep 5GiB), those used longest ago first; they are decoded again when needed",
+    ),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain data list | prepare NAME | verify NAME | preview NAME | clean`, with overrides."""
+    parser = arguments("data")
+    parser.add_argument("verb", nargs="?")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output")
+    parser.add_argument("--keep")
+    given = parser.parse_intermixed_args(words)
+    return run(given.verb, given.words, given)
+
+
+def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
+    """Do what `cnntrain data VERB WORDS` asks, and return the exit code."""
+    if flags.help:
+        print("\n".join(USAGE.get(verb or "") or itertools.chain(*USAGE.values())))
+        return 0
+    if verb not in USAGE:
+        close = nearest(verb or "list", USAGE)
+        hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
+        raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
+    usage = USAGE[verb][0]
+    given = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep}
+    for flag, value in given.items():
+        if value and flag not in usage:
+            raise SpecError(f"{flag} is not for data {verb}", usage)
+    if verb == "list":
+        list_sets(words, flags.config_dir, flags.json)
+        return 0
+    if verb == "clean":
+        keep = 0 if flags.keep is None else bytes_in(flags.keep)
+        clean_caches(words, flags.config_dir, keep, flags.json)
+        return 0
+    signal.signal(signal.SIGTERM, terminate)
+    name = name_among(words, flags.config_dir, verb)
+    overrides = [word for word in words if word != name]
+    if verb == "prepare":
+        return prepare(name, overrides, flags.config_dir, flags.json)
+    if verb == "verify":
+        return verify(name, overrides, flags.config_dir, flags.json)
+    return preview(name, overrides, flags.config_dir, flags.output)
+
+
+def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
+    """The one word that is no override, the name of a data set; SpecError for none and for two."""
+    known = option_files.options("dataset", config_dir)
+    bare = [word for word in words if "=" not in word and not word.startswith("~")]
+    chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
+    close = nearest((bare + chosen)[0], known) if bare + chosen else None
+    hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
+    if bare and is_folder(bare[0]):
+        folder = f"dataset.folder={bare[0]}"
+        hint = shlex.join(["cnntrain", "data", verb, "image_folder", folder])
+    if not bare:
+        raise SpecError("no data set is named", known, hint)
+    if bare[0] not in known:
+        raise SpecError(f"{bare[0]} is no data set", known, hint)
+    if len(bare + chosen) > 1:
+        raise SpecError(f"{' and '.join(bare + chosen)} are both given", "one data set", hint)
+    return bare[0]
+
+
+def checked(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
+    known = spec(compose([f"dataset={name}", *overrides], config_dir).config)
+    check_places(known.config)
+    return known
+
+
+def prepare(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+    """Make a data set ready for training, and say what it is."""
+    asked = checked(name, overrides, config_dir)
+    splits = loaded(asked)
+
+    from cnntrain.cli import data_report
+
+    if as_json:
+        print(data_report.prepared_json(name, asked, splits))
+        return 0
+    data_report.say_prepared(name, asked, splits)
+    data_report.say(f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}")
+    return 0
+
+
+def verify(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+    """Say what is in the splits of a data set; 1 for broken files, or an image in two splits."""
+    keys = [word.partition("=")[0] for word in overrides]
+    # Photos are decoded to see whether they can be, and need not be kept.
+    sparing = [] if "dataset.cache" in keys else ["dataset.cache=none"]
+    asked = checked(name, [*sparing, *overrides], config_dir)
+    splits = loaded(asked)
+
+    from cnntrain.cli import data_report
+    from cnntrain.data.verify import verified
+
+    found = verified(splits)
+    if as_json:
+        print(data_report.verified_json(name, asked, splits, found))
+    else:
+        data_report.say_verified(name, asked, splits, found)
+    return 0 if found.is_well else 1
+
+
+def preview(name: str, overrides: Sequence[str], config_dir: str | None, output: str | None) -> int:
+    """Draw the first training images, augmented beside each, into a new PNG, and say which."""
+    from cnntrain.contact_sheet import new_file, save
+
+    asked = checked(name, overrides, config_dir)
+    file = new_file(f"preview_{name}", output)
+    splits = loaded(asked)
+    with quiet():
+        from cnntrain import preview as drawing
+    sheet = drawing.preview(
+        asked, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
+    )
+    save(sheet, file)
+    print(f"{sheet.size[0]}x{sheet.size[1]} pixels in {file}")
+    return 0
+
+
+def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
+    """Print every data set, what it holds, and whether it is where `overrides` have the data."""
+    asked = spec(compose(overrides, config_dir).config)
+    check_places(asked.config)
+    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    data_dir = folder(asked.data_dir, "data_dir")
+    entries, decoded = inventory(data_dir, manual_dir, config_dir), list_caches(data_dir)
+    if as_json:
+        photos = {"path": str(data_dir / CACHE), **counted(decoded)}
+        listed = {"dataset": {e.option: e.as_json() for e in entries}, "decoded": photos}
+        print(json.dumps(listed, indent=2))
+        return
+    console, width = terminal(), max(len(known.option) for known in entries)
+    head = line(width, "option", "images", "classes", "download", "here", "what it is")
+    say(console, Text(head, style="bold"))
+    for known in entries:
+        say(console, Text(line(width, known.option, *cells(known))))
+    looked = f"data_dir={asked.data_dir} and, archives, in manual_dir={asked.manual_dir or 'null'}"
+    foot = f"\nLooked for in {looked};\ncnntrain data prepare OPTION makes one ready."
+    if decoded:
+        foot += f"\n{in_words(decoded)} in {data_dir / CACHE}; cnntrain data clean removes them."
+    console.print(Text(foot), soft_wrap=True, highlight=False)
+
+
+def clean_caches(
+    overrides: Sequence[str], config_dir: str | None, keep: int, as_json: bool
+) -> None:
+    """Remove decoded photos from data_dir, and say what is gone and what is left."""
+    asked = spec(compose(overrides, config_dir).config)
+    check_places(asked.config)
+    removed, kept, busy = clean(folder(asked.data_dir, "data_dir"), keep)
+    if as_json:
+        groups = {"removed": removed, "kept": kept, "in_use": busy}
+        print(json.dumps({name: counted(group) for name, group in groups.items()}, indent=2))
+        return
+    used = f" ({len(busy)} in use)" if busy else ""
+    print(f"Removed {in_words(removed)}; kept {in_words(kept)}{used}")
+
+
+def line(width: int, option: str, *cells: str) -> str:
+    images, classes, size, here, what = cells
+    return f"{option:<{width}}  {images:>7}  {classes:>7}  {size:>8}  {here:<14}  {what}".rstrip()
+
+
+def cells(known: Entry) -> tuple[str, ...]:
+    here = f"needs {', '.join(known.needs)}" if known.needs else HERE[known.here]
+    what = REFERENCE.sub("", known.what)
+    if known.holds is None:
+        return NONE, NONE, NONE, here, what
+    size = f"{short(known.holds.bytes)}B" if known.holds.bytes else NONE
+    return f"{known.holds.images:,}", f"{known.holds.classes:,}", size, here, what

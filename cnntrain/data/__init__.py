@@ -1,0 +1,5 @@
+"""Images and labels: sources, photos, splits, augmentations, batches."""
+
+from cnntrain.data.load import load_photo
+
+__all__ = ["load_photo"]

@@ -1,0 +1,72 @@
+"""A random crop, mirrored, its light shifted: AlexNet's (Krizhevsky et al., 2012, section 4.1)."""
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops import geometry, photometry
+from cnntrain.spec.knobs import Factor, Fraction, NonNegative
+
+
+def alexnet(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    crop: Factor | None,
+    flip: Fraction,
+    light: NonNegative,
+    eigenvalues: tuple[float, float, float],
+    eigenvectors: tuple[
+        tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]
+    ],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return crops of the images, which are enlarged until a crop of share `crop` is as large.
+
+    `flip` is the probability of a mirror image. To every pixel of an image is added the sum of the
+    eigenvectors of the covariance of RGB (the columns of `eigenvectors`, colours from 0 to 1),
+    each times its eigenvalue and a number from a normal distribution of standard deviation
+    `light`; to images of one channel nothing.
+    """
+    size = images.shape[1:3]
+    large = tuple(round(n / crop) for n in size) if crop else size
+    down, right, flips, amounts = draw(len(images), random, size, large, flip, light)
+    seen = look(images, down, right, flips, large)
+    if images.shape[3] == 1:
+        return seen, labels
+    return lit(seen, amounts, np.array(eigenvalues), np.array(eigenvectors)), labels
+
+
+def draw(
+    count: int,
+    random: np.random.Generator,
+    size: tuple[int, ...],
+    large: tuple[int, ...],
+    flip: float,
+    light: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where crops of `size` begin in `large` images, whether mirrored, each (B,); light (B, 3)."""
+    down = random.integers(0, large[0] - size[0], count, endpoint=True)
+    right = random.integers(0, large[1] - size[1], count, endpoint=True)
+    return down, right, random.random(count) < flip, random.normal(0, light, (count, 3))
+
+
+def look(
+    images: np.ndarray,
+    down: np.ndarray,
+    right: np.ndarray,
+    flips: np.ndarray,
+    large: tuple[int, ...],
+) -> np.ndarray:
+    """Enlarge, crop and mirror at once: only what is seen of the large image is computed."""
+    height, width = images.shape[1:3]
+    enlarged = geometry.zoom(large[0] / height, large[1] / width)
+    moved = geometry.shift((large[0] - height) / 2 - down, (large[1] - width) / 2 - right)
+    return geometry.warp(images, enlarged @ moved @ geometry.flip(flips), "nearest")
+
+
+def lit(
+    images: np.ndarray, amounts: np.ndarray, eigenvalues: np.ndarray, eigenvectors: np.ndarray
+) -> np.ndarray:
+    maps = np.tile(np.eye(4), (len(images), 1, 1))
+    maps[:, 3, :3] = 255 * (amounts * eigenvalues) @ eigenvectors.T
+    return photometry.recolour(images, maps)

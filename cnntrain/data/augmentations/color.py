@@ -1,0 +1,25 @@
+"""Jitter of colours: brightness, contrast, saturation and hue (Howard, 2013, arXiv:1312.5402)."""
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.photometry import distort, draw
+from cnntrain.spec.knobs import Fraction
+
+
+def color(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    brightness: Fraction,
+    contrast: Fraction,
+    saturation: Fraction,
+    hue: Fraction,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images with each of the four changed by up to so much either way, in random order.
+
+    `hue` is a share of the full turn. Images of one channel change in brightness and contrast.
+    """
+    changes, order = draw(len(images), random, (brightness, contrast, saturation, hue))
+    return distort(images, changes, order), labels

@@ -1,0 +1,66 @@
+"""CutMix: a rectangle of another image in each (Yun et al. 2019, arXiv:1905.04899)."""
+
+import math
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.soft_labels import mixed_labels
+from cnntrain.spec.knobs import Fraction, Positive
+
+
+def cutmix(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    alpha: Positive,
+    probability: Fraction,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pasted images and their labels as shares (B, num_classes) float32.
+
+    A batch is mixed with `probability`; the rectangle is one for the whole batch, as in the
+    authors' code. The shares are those of the pixels, after the rectangle has been clipped.
+    """
+    height, width = images.shape[1:3]
+    partners, box = draw(len(images), (height, width), random, alpha, probability)
+    top, bottom, left, right = box
+    share = (bottom - top) * (right - left) / (height * width)
+    return paste(images, partners, box), mixed_labels(labels, num_classes, partners, share)
+
+
+def draw(
+    count: int,
+    shape: tuple[int, int],
+    random: np.random.Generator,
+    alpha: float,
+    probability: float,
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """Which image each takes the rectangle from (B,); its top, bottom, left and right.
+
+    Its centre is any pixel, and its sides are those of an image of 1 - lambda of the area, where
+    lambda is drawn from Beta(alpha, alpha) (equation 2).
+    """
+    partners = random.permutation(count)
+    side = math.sqrt(1 - random.beta(alpha, alpha))
+    centre = random.integers(shape)
+    if random.random() >= probability:
+        return partners, (0, 0, 0, 0)
+    (top, bottom), (left, right) = (
+        clipped(int(middle), int(side * size), size)
+        for middle, size in zip(centre, shape, strict=True)
+    )
+    return partners, (top, bottom, left, right)
+
+
+def clipped(middle: int, length: int, size: int) -> tuple[int, int]:
+    """Begin and end of a stretch of `length` round `middle`, as far as it lies in 0..size."""
+    begin = middle - length // 2
+    return max(0, begin), min(size, begin + length)
+
+
+def paste(images: np.ndarray, partners: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    top, bottom, left, right = box
+    result = images.copy()
+    result[:, top:bottom, left:right] = images[partners, top:bottom, left:right]
+    return result

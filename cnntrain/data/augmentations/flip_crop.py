@@ -1,0 +1,38 @@
+"""Pad, crop at a random place, mirror: the CIFAR augmentation of He et al. (2015, section 4.2)."""
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.crops import bordered, cropped, mirrored
+from cnntrain.spec.knobs import Fraction, Natural
+
+
+def flip_crop(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    pad: Natural,
+    flip: Fraction,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return crops of the size of the images from the images padded by `pad` black pixels.
+
+    `flip` is the probability that an image is mirrored left to right.
+    """
+    down, right, flips = draw(len(images), random, pad, flip)
+    return crop(images, down, right, flips, pad), labels
+
+
+def draw(
+    count: int, random: np.random.Generator, pad: int, flip: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each crop begins in the padded image, and whether it is mirrored, each (B,)."""
+    down, right = random.integers(0, 2 * pad, (2, count), endpoint=True)
+    return down, right, random.random(count) < flip
+
+
+def crop(
+    images: np.ndarray, down: np.ndarray, right: np.ndarray, flips: np.ndarray, pad: int
+) -> np.ndarray:
+    padded = bordered(images, pad, pad, "black")
+    return mirrored(cropped(padded, down, right, images.shape[1:3]), flips)

@@ -1,0 +1,75 @@
+"""Turn, shift, shear, zoom and mirror: Keras' ImageDataGenerator, as in its cats and dogs example.
+
+F. Chollet, "Building powerful image classification models using very little data", 2016.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops import geometry
+from cnntrain.spec.knobs import Fraction, NonNegative
+
+
+def geometric(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    rotation: NonNegative,
+    shift: Fraction,
+    shear: NonNegative,
+    zoom: Fraction,
+    flip: Fraction,
+    fill: Literal["nearest", "reflect", "constant"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images turned by up to `rotation` degrees either way, then moved, sheared, zoomed.
+
+    They move by up to `shift` of their height and width, lean by an angle of up to `shear`
+    radians, and show 1 - `zoom` to 1 + `zoom` times their height and, drawn apart, their width.
+    `flip` is the probability of a mirror image, `fill` what lies beyond the edges: the nearest
+    pixel, the image mirrored, or black.
+    """
+    drawn = draw(len(images), random, rotation, shift, shear, zoom, flip)
+    return geometry.warp(images, maps(drawn, images.shape[1:3]), fill), labels
+
+
+class Draw(NamedTuple):
+    """What happens to each image, each (B,)."""
+
+    degrees: np.ndarray
+    down: np.ndarray
+    right: np.ndarray
+    angles: np.ndarray
+    tall: np.ndarray
+    wide: np.ndarray
+    flips: np.ndarray
+
+
+def draw(
+    count: int,
+    random: np.random.Generator,
+    rotation: float,
+    shift: float,
+    shear: float,
+    zoom: float,
+    flip: float,
+) -> Draw:
+    """Degrees, shares of the size, radians, shares of the size that are shown, mirrored or not."""
+    ranges = np.array([rotation, shift, shift, shear, zoom, zoom])[:, None]
+    degrees, down, right, angles, tall, wide = random.uniform(-1, 1, (6, count)) * ranges
+    return Draw(degrees, down, right, angles, 1 + tall, 1 + wide, random.random(count) < flip)
+
+
+def maps(drawn: Draw, size: tuple[int, ...]) -> np.ndarray:
+    """The maps (B, 3, 3), in Keras' order.
+
+    Keras' shear by an angle is not only one: it also makes the image taller by 1 / cos(angle).
+    """
+    turned = geometry.rotation(drawn.degrees)
+    moved = geometry.shift(drawn.down * size[0], drawn.right * size[1])
+    leaning = geometry.shear(0, np.sin(drawn.angles))
+    leaning = geometry.zoom(1 / np.cos(drawn.angles), 1) @ leaning
+    zoomed = geometry.zoom(1 / drawn.tall, 1 / drawn.wide)
+    return turned @ moved @ leaning @ zoomed @ geometry.flip(drawn.flips)

@@ -1,0 +1,34 @@
+"""mixup: every image blended with another of its batch (Zhang et al., 2017, arXiv:1710.09412)."""
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.soft_labels import mixed_labels
+from cnntrain.spec.knobs import Positive
+
+
+def mixup(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    alpha: Positive,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the blended images, rounded, and their labels as shares (B, num_classes) float32.
+
+    The share is drawn from Beta(alpha, alpha), one for the whole batch, as in the authors' code.
+    """
+    partners, share = draw(len(images), random, alpha)
+    return blend(images, partners, share), mixed_labels(labels, num_classes, partners, share)
+
+
+def draw(count: int, random: np.random.Generator, alpha: float) -> tuple[np.ndarray, float]:
+    """Which image each is blended with (B,), and the share of that one."""
+    return random.permutation(count), float(random.beta(alpha, alpha))
+
+
+def blend(images: np.ndarray, partners: np.ndarray, share: float) -> np.ndarray:
+    blended = images * np.float32(1 - share)
+    blended += images[partners] * np.float32(share)
+    blended += np.float32(0.5)  # the conversion cuts off
+    return blended.astype(np.uint8)

@@ -1,0 +1,1 @@
+"""What augmentations are made of: whole batches of images in numpy."""

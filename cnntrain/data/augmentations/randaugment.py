@@ -1,0 +1,66 @@
+"""RandAugment: n operations drawn for each image, all of one strength (Cubuk et al., 2019)."""
+
+from typing import Literal
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.magnitudes import NOTHING, Scale, magnitudes
+from cnntrain.data.augmentations.ops.operations import perform
+from cnntrain.spec.knobs import Count, Pixel, Strength
+
+HIGHEST = 30  # the scale of m in section 4.1 of the paper
+
+
+def randaugment(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    n: Count,
+    m: Strength,
+    fill: Pixel,
+    interpolation: Literal["nearest", "bilinear"],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images after `n` operations each, drawn with replacement, of magnitude `m`.
+
+    `fill` is the grey level beyond the edges of images that turn or move.
+    """
+    names, strengths = draw(images.shape, random, n, m)
+    return perform(images, names, strengths, fill, interpolation), labels
+
+
+def scales(height: int, width: int) -> dict[str, Scale]:
+    """The operations in the order of section 3 of the paper, from level 0 to 30.
+
+    The ranges are those of AutoAugment (2018, table 6: 150 pixels of its 331, 4 to 8 bits), as the
+    paper says. Factors are 1 at level 0 and move away from it to either side, so that a higher m
+    is a stronger distortion; the code of the authors goes from 0.1 to 1.9, past 1 on the way.
+    """
+    share = 150 / 331
+    return {
+        "identity": NOTHING,
+        "autocontrast": NOTHING,
+        "equalize": NOTHING,
+        "rotate": Scale(0, 30, whole=True, signed=True),  # degrees
+        "solarize": Scale(256, 0, whole=True),  # the first level that is inverted
+        "color": Scale(1, 1.9, signed=True),  # a factor
+        "posterize": Scale(8, 4, whole=True),  # bits
+        "contrast": Scale(1, 1.9, signed=True),
+        "brightness": Scale(1, 1.9, signed=True),
+        "sharpness": Scale(1, 1.9, signed=True),
+        "shear_x": Scale(0, 0.3, signed=True),  # pixels a pixel
+        "shear_y": Scale(0, 0.3, signed=True),
+        "translate_x": Scale(0, share * width, whole=True, signed=True),  # pixels
+        "translate_y": Scale(0, share * height, whole=True, signed=True),
+    }
+
+
+def draw(
+    shape: tuple[int, ...], random: np.random.Generator, n: int, m: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The operations of each image and their magnitudes, each (n, B)."""
+    count, height, width, _ = shape
+    table = scales(height, width)
+    names = random.choice(list(table), (n, count))
+    return names, magnitudes(table, names, m, HIGHEST, random)

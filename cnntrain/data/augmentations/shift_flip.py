@@ -1,0 +1,42 @@
+"""Shift by whole pixels and mirror: the augmentation of the Keras CIFAR-10 ResNet example."""
+
+import numpy as np
+
+from cnntrain.data.augmentations.ops.crops import bordered, cropped, mirrored
+from cnntrain.spec.knobs import Fraction
+
+
+def shift_flip(
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    random: np.random.Generator,
+    *,
+    shift: Fraction,
+    flip: Fraction,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return images moved by up to `shift` of their size, edges repeated, mirrored with `flip`."""
+    tall, wide = (round(shift * size) for size in images.shape[1:3])
+    down, right, flips = draw(len(images), random, tall, wide, flip)
+    return move(images, down, right, flips, tall, wide), labels
+
+
+def draw(
+    count: int, random: np.random.Generator, tall: int, wide: int, flip: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many pixels down and right, and whether mirrored, each (B,)."""
+    down = random.integers(-tall, tall, count, endpoint=True)
+    right = random.integers(-wide, wide, count, endpoint=True)
+    return down, right, random.random(count) < flip
+
+
+def move(
+    images: np.ndarray,
+    down: np.ndarray,
+    right: np.ndarray,
+    flips: np.ndarray,
+    tall: int,
+    wide: int,
+) -> np.ndarray:
+    padded = bordered(images, tall, wide, "edge")
+    return mirrored(cropped(padded, tall - down, wide - right, images.shape[1:3]), flips)

@@ -1,0 +1,26 @@
+"""Any image classification set of TensorFlow Datasets, by its name."""
+
+from pathlib import Path
+
+from cnntrain.data.fetch.tfds_builder import found, prepared
+from cnntrain.data.fetch.tfds_read import keys, source
+from cnntrain.data.source import Source
+
+
+def tfds(
+    data_dir: Path,
+    manual_dir: Path | None,
+    *,
+    tfds: str,
+    image_key: str | None,
+    label_key: str | None,
+) -> Source:
+    """Return the data set `name[/config][:version]` with its official splits.
+
+    Prepares it in `data_dir` first if need be: from the original archives in `manual_dir`, or by
+    downloading them. `image_key` and `label_key` name the features to learn from where a data set
+    has several. Raises SpecError for a name that TFDS does not know, a set without an image or a
+    label, and where there is neither an archive nor a network: it says what to put where.
+    """
+    features = keys(found(tfds, data_dir), image_key, label_key)
+    return source(prepared(tfds, data_dir, manual_dir), *features)

@@ -1,0 +1,189 @@
+"""Photos that come as an archive or a folder: unpacked into `data_dir` once, under known names.
+
+Each archive gets a folder of its own, `data_dir/NAME/KEY`, named after its contents: what one
+leaves is never taken for another. The folder is renamed to that when it is complete.
+"""
+
+import hashlib
+import json
+import lzma
+import os
+import secrets
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from cnntrain.data.fetch.download import DOWNLOADS, Archive, digest, fetch, lacking, reason
+from cnntrain.data.fetch.folders import of_folder, opened
+from cnntrain.data.photos.photo import Photos
+from cnntrain.errors import SpecError
+from cnntrain.files.locks import alone
+from cnntrain.files.writing import write_whole
+
+ORIGIN = "origin.json"  # what a folder was unpacked from
+INCOMPLETE = "incomplete."  # before the name of a folder that is being written
+ARCHIVES = (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz")
+# What readers of archives raise for those that are damaged, encrypted or of an odd kind.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A set of photos: its archives, how these may be called, and which of their files it takes."""
+
+    name: str
+    archives: Sequence[Archive]  # as published; the photos are in the first
+    patterns: Sequence[str]  # of the names of archives and folders, the best first
+    sign: str  # what a folder has that is itself such a folder
+    wanted: str  # what to fetch, in words
+    place: Callable[[PurePosixPath], str | None]  # the name that a file gets; None: it is left
+    lacks: Callable[[Sequence[str]], str | None]  # what is wrong with all the names there are
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The photos of a collection, in the order of their names, and what they come from."""
+
+    photos: Photos
+    archive: str
+    md5: str
+
+
+def unpacked(collection: Collection, data_dir: Path, manual_dir: Path | None) -> Unpacked:
+    """Return the photos in `data_dir`, unpacked first if need be.
+
+    From what is in `manual_dir`, else as it was unpacked before, else from the network. Raises
+    SpecError where there is neither, and says what to put where.
+    """
+    home, work = data_dir / collection.name, data_dir / DOWNLOADS / collection.name
+    path = candidate(collection, manual_dir)
+    folder = ready(collection, home, path)
+    if folder is None:
+        with alone(work, collection.name):
+            folder = ready(collection, home, path)  # another process may have been faster
+            if folder is None:
+                path = path or downloaded(collection, work, data_dir, manual_dir)
+                folder = unpack(path, collection, home)
+    return taken(folder, collection)
+
+
+def candidate(collection: Collection, folder: Path | None) -> Path | None:
+    """The archive or folder that looks most like the collection, or None."""
+    if folder is None or not folder.is_dir():
+        return None
+    if (folder / collection.sign).exists():
+        return folder
+    for pattern in collection.patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path.is_dir() or path.suffix.lower() in ARCHIVES:
+                return path
+    return None
+
+
+def ready(collection: Collection, home: Path, path: Path | None) -> Path | None:
+    """Where `path` was unpacked; without one, the published archive, else the last; or None."""
+    if path is not None:
+        folder = home / md5(path, collection)[:12]
+        return folder if (folder / ORIGIN).is_file() else None
+    published = [archive.digest[:12] for archive in collection.archives]
+    folders = [file.parent for file in home.glob(f"*/{ORIGIN}")]
+    return max(
+        (folder for folder in folders if not folder.name.startswith(INCOMPLETE)),
+        default=None,
+        key=lambda folder: (folder.name in published, folder.stat().st_mtime),
+    )
+
+
+def downloaded(collection: Collection, work: Path, data_dir: Path, manual_dir: Path | None) -> Path:
+    """Fetch the published archives; return the first."""
+    why = "it is not downloaded, for want of a checksum"
+    try:
+        if files := [fetch(archive, work) for archive in collection.archives]:
+            return files[0]
+    except OSError as error:
+        why = reason(error)
+    absent = [collection.patterns[0]]
+    raise lacking(collection.name, collection.wanted, absent, data_dir, manual_dir, why)
+
+
+def md5(path: Path, collection: Collection) -> str:
+    """The md5 of an archive, or of the names and contents of the files that a folder has."""
+    if path.is_file():
+        return digest(path, "md5")
+    total = hashlib.md5()
+    for file in opened(path).files:
+        if name := collection.place(file):
+            total.update(f"{name} {digest(path / file, 'md5')}\n".encode())
+    return total.hexdigest()
+
+
+def unpack(path: Path, collection: Collection, home: Path) -> Path:
+    """Write the files of an archive into a folder in `home`, which is there when it is complete."""
+    key = md5(path, collection)
+    folder, part = home / key[:12], home / f"{INCOMPLETE}{secrets.token_hex(8)}"
+    for left in [folder, *home.glob(f"{INCOMPLETE}*")]:
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)  # now, and under a name that nobody can have linked elsewhere
+        names = list(written(path, collection, part))
+        if what := collection.lacks(names):
+            raise SpecError(f"{path} {what}", collection.wanted)
+        origin = {"archive": path.name, "md5": key, "photos": len(names)}
+        write_whole(part / ORIGIN, json.dumps(origin))
+        os.sync()  # the photos, before their folder has its name
+        return part.rename(folder)
+    except DAMAGE as error:
+        raise SpecError(
+            f"{path} cannot be unpacked into {home}: {str(error) or type(error).__name__}",
+            "an archive that is whole, and room on the disk",
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def written(path: Path, collection: Collection, part: Path) -> Iterator[str]:
+    """Write the files that a collection takes, each once; return their names."""
+    for file, read in members(path):
+        if (name := collection.place(file)) is not None:
+            target = part / name
+            if target.exists():
+                raise SpecError(f"{path} has two files {name}", "one of each name")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as out:
+                out.write(read())
+            yield name
+
+
+def members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+    """The files in a folder, a zip or a tar, each with a way to read it before the next."""
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        tree = opened(path)
+        for file in tree.files:
+            yield file, partial(tree.read, file)
+        return
+    with tarfile.open(path) as tar:
+        for member in tar:
+            if member.isfile() and (content := tar.extractfile(member)):
+                yield PurePosixPath(member.name), content.read
+
+
+def taken(folder: Path, collection: Collection) -> Unpacked:
+    """The photos in a folder that is ready, unless somebody removed some."""
+    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    files = [file for file in of_folder(folder).files if collection.place(file)]
+    if len(files) != origin["photos"]:
+        raise SpecError(
+            f"{folder} has {len(files):,} photos of {origin['photos']:,}",
+            "what was unpacked there",
+            f"rm -r {folder}",
+        )
+    photos = Photos([str(file) for file in files], lambda row: (folder / files[row]).read_bytes())
+    return Unpacked(photos, origin["archive"], origin["md5"])

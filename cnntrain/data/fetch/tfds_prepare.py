@@ -1,0 +1,188 @@
+"""TFDS prepares a data set: in one go, from archives that are fetched here, or not at all.
+
+Its own downloads begin anew after a break, and take three minutes to find that there is no network.
+"""
+
+import contextlib
+import io
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+import tensorflow_datasets as library
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.extractor import ExtractError
+
+from cnntrain.data.fetch.download import (
+    DOWNLOADS,
+    TIMEOUT,
+    Archive,
+    fetch,
+    given,
+    lacking,
+    published,
+    reason,
+)
+from cnntrain.errors import SpecError
+
+# What goes wrong where the request and the code are right.
+FAILURES = (
+    OSError,
+    ImportError,  # a package that only some data sets need
+    ExtractError,
+    library.download.DownloadError,
+    NonMatchingChecksumError,
+)
+
+
+class Preparation:
+    """The preparation of one data set, which nobody else prepares meanwhile."""
+
+    def __init__(self, builder: Any, data_dir: Path, manual_dir: Path | None):
+        self.builder, self.data_dir, self.manual_dir = builder, data_dir, manual_dir
+        self.folder = Path(builder.data_dir)
+        self.work = data_dir / DOWNLOADS / builder.name
+        self.by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
+
+    def run(self) -> None:
+        """Prepare it; raise SpecError where an archive, the network or a package is missing."""
+        if self.by_hand and self.manual_dir is None:
+            raise self.asks_for_hands("no manual_dir is given")
+        if not sys.stderr.isatty():
+            library.disable_progress_bar()
+        self.clean()
+        before_downloads(self.builder, self.get)
+        folder = self.manual_dir if self.by_hand else self.work
+        assert folder is not None
+        config = library.download.DownloadConfig(
+            manual_dir=folder.absolute(),
+            extract_dir=self.work / "extracted",
+            try_download_gcs=False,
+        )
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS reports each step
+                self.builder.download_and_prepare(download_config=config)
+        except FAILURES as error:
+            raise self.failed(error) from error
+        except AssertionError as error:
+            if not self.by_hand:
+                raise
+            raise self.asks_for_hands(first_line(error)) from error
+        finally:
+            self.clean()
+
+    def clean(self) -> None:
+        """Remove what a killed preparation leaves; parts of archives stay, to go on with."""
+        left = [self.work / "extracted", *self.work.glob("*.tmp.*")]
+        for path in [*left, *self.folder.parent.glob(f"incomplete.*_{self.folder.name}")]:
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.work.iterdir():
+            if path.is_symlink():
+                path.unlink()
+
+    def get(self, urls: list[str]) -> None:
+        """Put the archives that TFDS asks for where it looks for them first."""
+        archives = self.registered(urls)
+        try:
+            for archive in sorted(archives.values(), key=self.is_given):  # what is missing first
+                self.put(archive)
+        except OSError as error:
+            raise lacking(
+                self.builder.name,
+                published([*archives.values()]),
+                [archive.name for archive in archives.values() if not self.is_given(archive)],
+                self.data_dir,
+                self.manual_dir,
+                reason(error),
+            ) from error
+        self.reach([url for url in urls if url not in archives])
+        print(f"Preparing {self.builder.name} in {self.folder}", file=sys.stderr, flush=True)
+
+    def registered(self, urls: list[str]) -> dict[str, Archive]:
+        """The archives of which TFDS knows a name of their own and the checksum."""
+        infos = {url: info for url, info in (self.builder.url_infos or {}).items() if url in urls}
+        names = Counter(info.filename for info in infos.values())
+        return {
+            url: Archive(url, info.filename, int(info.size), info.checksum)
+            for url, info in infos.items()
+            if info.filename and names[info.filename] == 1 and url.startswith("http")
+            and "://drive.google.com/" not in url and not self.by_hand
+        }  # fmt: skip
+
+    def is_given(self, archive: Archive) -> bool:
+        return self.manual_dir is not None and (self.manual_dir / archive.name).is_file()
+
+    def put(self, archive: Archive) -> None:
+        if (own := given(archive, self.manual_dir)) is None:
+            fetch(archive, self.work)
+        else:
+            (self.work / archive.name).unlink(missing_ok=True)
+            (self.work / archive.name).symlink_to(own.resolve())
+
+    def reach(self, urls: list[str]) -> None:
+        """Refuse at once what TFDS would try in vain for minutes to download by itself."""
+        for url in [url for url in urls if url.startswith("http")][:1]:
+            try:
+                requests.head(url, timeout=TIMEOUT, allow_redirects=True)
+            except requests.RequestException as error:
+                raise SpecError(
+                    f"{self.builder.name} is not in data_dir={self.data_dir}, and {reason(error)}",
+                    f"{self.folder}, prepared on a machine with a network (from {url})",
+                    "data_dir=ITS_FOLDER",
+                ) from error
+
+    def failed(self, error: Exception) -> SpecError:
+        return SpecError(
+            f"TFDS could not prepare {self.builder.name} in {self.data_dir}: {first_line(error)}",
+            "room on the disk, the packages that this data set needs, and its archives unharmed",
+        )
+
+    def asks_for_hands(self, why: str) -> SpecError:
+        text = " ".join(str(self.builder.MANUAL_DOWNLOAD_INSTRUCTIONS).split())
+        return SpecError(
+            f"{self.builder.name} must be fetched by hand, and {why}",
+            f"in one folder: {text}",
+            f"manual_dir={self.manual_dir or 'THAT_FOLDER'}",
+        )
+
+
+def before_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
+    """Have a builder's download manager call `get` with URLs before it deals with them itself.
+
+    TFDS registers archives that are long gone, and those of all configurations: only what a builder
+    asks its manager for is what it needs. There is no public way to give it a manager.
+    """
+    make = builder._make_download_manager
+
+    def made(**arguments: Any) -> Any:
+        manager = make(**arguments)
+        for verb in ("download", "download_and_extract"):
+            setattr(manager, verb, after(get, getattr(manager, verb)))
+        return manager
+
+    builder._make_download_manager = made
+
+
+def after(get: Callable[[list[str]], None], verb: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def call(url_or_urls: Any) -> Any:
+        get(list(flat(url_or_urls)))
+        return verb(url_or_urls)
+
+    return call
+
+
+def flat(urls: Any) -> Iterator[str]:
+    """All URLs of one, or of nested lists and mappings, of texts or of TFDS' resources."""
+    if isinstance(urls, dict | list | tuple):
+        for part in urls.values() if isinstance(urls, dict) else urls:
+            yield from flat(part)
+    else:
+        yield urls if isinstance(urls, str) else urls.url
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(":")

@@ -1,0 +1,181 @@
+"""What TFDS has prepared, as a source: small images as an array, photos as their bytes."""
+
+import operator
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np
+import psutil
+import tensorflow as tf
+import tensorflow_datasets as library
+
+from cnntrain.data.fetch.layouts import PARTS
+from cnntrain.data.photos.photo import Photos
+from cnntrain.data.source import Source, room_for
+from cnntrain.errors import SpecError, nearest
+from cnntrain.spec.knobs import show
+
+SMALL = 128  # pixels: images of one size, and not larger on any side, become an array
+FILE_NAME = re.compile(r"(image[/_])?file_?name")
+
+
+def keys(builder: Any, image_key: str | None, label_key: str | None) -> tuple[str, str]:
+    """Return the names of the image and of its label, as asked or as the data set has it.
+
+    Raises SpecError where there is no image, or no single label.
+    """
+    supervised = builder.info.supervised_keys or (None, None)
+    return (
+        key(builder, "image", library.features.Image, image_key, supervised[0]),
+        key(builder, "label", library.features.ClassLabel, label_key, supervised[1]),
+    )
+
+
+def key(builder: Any, what: str, kind: type, asked: str | None, usual: object) -> str:
+    """The one feature that is asked for, else that TFDS trains with, else that is of its kind."""
+    features = builder.info.features
+    names = list(features) if hasattr(features, "items") else []
+    known = [name for name in names if type(features[name]) is kind]
+    choice = asked or (usual if usual in known or len(known) != 1 else known[0])
+    if choice in known:
+        return str(choice)
+    if not known:
+        raise SpecError(
+            f"{builder.name} has no {what} to learn from: it has {', '.join(names) or 'nothing'}",
+            f"a data set whose features have an image and its label, or another dataset.{what}_key",
+        )
+    raise SpecError(
+        f"dataset.{what}_key is {show(asked)}, and {builder.name} has the {what}s "
+        + ", ".join(known),
+        "one of these",
+        f"dataset.{what}_key={nearest(asked or what, known) or known[0]}",
+    )
+
+
+def source(builder: Any, image_key: str, label_key: str) -> Source:
+    """Return what a builder has ready in its `data_dir`, with the parts that its makers cut.
+
+    Photos are in the order of their names, where they have some, else in TFDS' order.
+    """
+    names = builder.info.features[label_key].names
+    splits = parts(builder)
+    feature = builder.info.features[image_key]
+    is_small = (
+        None not in feature.shape
+        and max(feature.shape[:2]) <= SMALL
+        and feature.shape[2] in (1, 3)
+        and np.dtype(feature.np_dtype) == np.uint8
+    )
+    read = array if is_small else photos
+    try:
+        images, labels, sizes = read(builder, splits.values(), image_key, label_key)
+    except tf.errors.DataLossError as error:
+        why = error.message.rpartition("}} ")[2]  # behind {{function_node …}}
+        raise SpecError(
+            f"{builder.data_dir} is damaged: {why}",
+            "the files as TFDS wrote them",
+            f"copy it again, or rm -r {builder.data_dir}",
+        ) from error
+    ends = np.cumsum(sizes)
+    rows = {part: np.arange(e - n, e) for part, n, e in zip(splits, sizes, ends, strict=True)}
+    hidden = [splits[part] for part in rows if (labels[rows[part]] < 0).any()]
+    rows = {part: own for part, own in rows.items() if splits[part] not in hidden}
+    if "train" not in rows:
+        raise SpecError(f"{builder.name} has training images without a label", "a label for each")
+    notes = [f"{builder.name}: the labels of {name} are not published: left out" for name in hidden]
+    if unused := [name for name in builder.info.splits if name not in splits.values()]:
+        notes.append(f"{builder.name}: its splits {', '.join(unused)} are not used")
+    return Source(images, labels, tuple(names), rows, notes=notes)
+
+
+def parts(builder: Any) -> dict[str, str]:
+    """What the parts of a data set are called: our name -> TFDS' name; a single one is train."""
+    splits = list(builder.info.splits)
+    if len(splits) == 1:
+        return {"train": splits[0]}
+    named = {part: name for part, names in PARTS.items() for name in splits if name in names}
+    if "train" not in named:
+        raise SpecError(f"{builder.name} has the splits {', '.join(splits)}", "one called train")
+    return named
+
+
+def array(
+    builder: Any, splits: Collection[str], image_key: str, label_key: str
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and the size of each."""
+    sizes = [builder.info.splits[split].num_examples for split in splits]
+    height, width, channels = builder.info.features[image_key].shape
+    images = room_for(sum(sizes), (height, width), channels)
+    labels, start = np.empty(sum(sizes), np.int32), 0
+    for split in splits:
+        for batch in batches(builder, split, (image_key, label_key), decoded=(image_key,)):
+            end = start + len(batch[label_key])
+            images[start:end], labels[start:end] = batch[image_key], batch[label_key]
+            start = end
+    assert start == sum(sizes), f"{builder.name} says {sum(sizes)} examples and has {start}"
+    return images, labels, sizes
+
+
+def photos(
+    builder: Any, splits: Collection[str], image_key: str, label_key: str
+) -> tuple[Photos, np.ndarray, list[int]]:
+    """Photos and labels (N,) int32 of all splits, and the size of each."""
+    check_memory(builder, splits)
+    name_key = file_name(builder)
+    wanted = [image_key, label_key, *([name_key] if name_key else [])]
+    found, sizes = list[tuple[str, bytes, int]](), list[int]()
+    for split in splits:
+        own = list[tuple[str, bytes, int]]()
+        for batch in batches(builder, split, wanted, decoded=()):
+            names = [name.decode() for name in batch[name_key]] if name_key else [
+                f"{split}[{len(own) + index}]" for index in range(len(batch[label_key]))
+            ]  # fmt: skip
+            own += zip(names, batch[image_key], batch[label_key], strict=True)
+        found += sorted(own, key=operator.itemgetter(0)) if name_key else own
+        sizes.append(len(own))
+    all_names, contents, labels = zip(*found, strict=True)
+    return Photos(all_names, contents.__getitem__), np.array(labels, np.int32), sizes
+
+
+def file_name(builder: Any) -> str | None:
+    """The feature that holds the name of the image's file, or None."""
+    for name, feature in builder.info.features.items():
+        if isinstance(feature, library.features.Text) and FILE_NAME.fullmatch(name):
+            return str(name)
+    return None
+
+
+def batches(
+    builder: Any, split: str, wanted: Collection[str], decoded: Collection[str]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Some features of a whole split, in the order of its files, 1,000 examples at a time.
+
+    Of images only those in `decoded` are; the others are bytes.
+    """
+    features = builder.info.features
+    images = [name for name in features if isinstance(features[name], library.features.Image)]
+
+    @tf.autograph.experimental.do_not_convert
+    def chosen(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {name: example[name] for name in wanted}
+
+    examples = builder.as_dataset(
+        split=split,
+        decoders={name: library.decode.SkipDecoding() for name in images if name not in decoded},
+        read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    )
+    return examples.map(chosen).batch(1000).as_numpy_iterator()
+
+
+def check_memory(builder: Any, splits: Collection[str]) -> None:
+    """Refuse photos whose bytes do not fit in memory, where they stay."""
+    needed = sum(builder.info.splits[split].num_bytes for split in splits)
+    free = psutil.virtual_memory().available
+    if needed > 0.6 * free:
+        raise SpecError(
+            f"the photos of {builder.name} take {needed / 2**30:,.1f} GiB "
+            f"and {free / 2**30:,.1f} GiB are free",
+            "photos that fit in memory as they are encoded",
+            "dataset=image_folder, which reads them one by one",
+        )

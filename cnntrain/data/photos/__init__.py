@@ -1,0 +1,1 @@
+"""Photos: what one becomes, how many are decoded, where they are kept decoded."""

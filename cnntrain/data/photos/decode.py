@@ -1,0 +1,240 @@
+"""Many photos at once: their pixels, which files are broken and why, and what else is to be known.
+
+Pillow decodes and resizes without holding Python's lock, so that threads keep all cores busy.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from PIL import UnidentifiedImageError
+
+from cnntrain.data.photos.findings import Findings
+from cnntrain.data.photos.modes import (
+    Span,
+    ValueRange,
+    is_deep,
+    range_of_bits,
+    raw_mode_of,
+    sixteen_bit_span,
+)
+from cnntrain.data.photos.photo import (
+    DecodedPhoto,
+    Frame,
+    Photos,
+    Window,
+    decode_photo,
+    open_image,
+    random_window,
+    read_header,
+    upright_size,
+)
+from cnntrain.errors import SpecError
+from cnntrain.terminal.progress import counted
+
+AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
+UNREAD = bytes(32)  # in place of the digest of a file that cannot be read
+POOL = ThreadPoolExecutor(os.cpu_count())
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one look at all photos tells.
+
+    `digests` (N,) are the sha256 of the files, `broken` those that cannot be read or are no images:
+    row -> why; `deep` the rows of those of more than 8 bits.
+    """
+
+    digests: np.ndarray
+    broken: dict[int, str]
+    deep: list[int]
+
+
+def look_at(photos: Photos) -> Known:
+    """Read all photos once, and of each image its header."""
+
+    def one(row: int) -> tuple[bytes, str | None, bool]:
+        digest = UNREAD
+        try:
+            content = photos.read(row)
+            digest = hashlib.sha256(content).digest()
+            with open_image(content) as image:
+                return digest, None, is_deep(image, raw_mode_of(image))
+        except Exception as error:  # a broken file may raise anything
+            return digest, reason(error), False
+
+    parts = counted(chunked(len(photos)), len(photos), "reading photos")
+    found = [known for rows in parts for known in POOL.map(one, rows)]
+    digests, reasons, depths = zip(*found, strict=True)
+    broken = {row: why for row, why in enumerate(reasons) if why is not None}
+    return Known(np.array(digests, "V32"), broken, [row for row, deep in enumerate(depths) if deep])
+
+
+def settle_range(
+    photos: Photos, known: Known, value_range: ValueRange
+) -> tuple[Span | None, set[int]]:
+    """Return the range of values that `auto` stands for, of the bits that all photos need.
+
+    Also the rows of those of more than 16 bits, which no such range is for.
+    """
+    if value_range != "auto":
+        return value_range, set()
+
+    def one(row: int) -> Span | None:
+        try:
+            content = photos.read(row)
+            with open_image(content) as image:
+                return sixteen_bit_span(content, image)
+        except Exception:  # a broken file, which is left out
+            return None
+
+    spans = dict(zip(known.deep, POOL.map(one, known.deep), strict=True))
+    greatest = max((span[1] for span in spans.values() if span), default=None)
+    deeper = {row for row, span in spans.items() if span is None}
+    return None if greatest is None else range_of_bits(greatest), deeper
+
+
+def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
+    """Return the height, width and channels that all photos have, or None where these differ.
+
+    Also None where a side is longer than `largest`. Photos in colour and in grey are in colour.
+    Only headers are looked at, no further than to the first that differs.
+    """
+
+    def one(row: int) -> tuple[tuple[int, int], bool] | None:
+        try:
+            with open_image(photos.read(row)) as image:
+                return upright_size(read_header(image)), image.mode[0] in "1LIF"
+        except Exception:  # a broken file, which is left out
+            return None
+
+    sizes, grey = set[tuple[int, int]](), set[bool]()
+    for rows in chunked(len(photos)):
+        found = [known for known in POOL.map(one, rows) if known is not None]
+        sizes |= {size for size, _ in found}
+        grey |= {is_grey for _, is_grey in found}
+        if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
+            return None
+    return (*sizes.pop(), 1 if grey == {True} else 3) if sizes else None
+
+
+def decode_all(
+    photos: Photos, known: Known, frame: Frame, findings: Findings
+) -> Iterator[np.ndarray]:
+    """Yield all photos in order, some at a time, (B, H, W, C) uint8, black where one is broken.
+
+    What is to be known of them is added to `findings`. Raises SpecError for a file that is not as
+    it was when it was looked at.
+    """
+    findings.value_range, deeper = settle_range(photos, known, frame.value_range)
+    settled = replace(frame, value_range=findings.value_range)
+    refused = replace(frame, value_range=None)  # so that it is said what they need
+
+    def one(row: int) -> DecodedPhoto | str:
+        if row in known.broken:
+            return known.broken[row]
+        content = unchanged(photos, row, known.digests[row])
+        return try_to_decode(content, refused if row in deeper else settled)
+
+    for rows in counted(chunked(len(photos)), len(photos), "decoding photos"):
+        found = list(POOL.map(one, rows))
+        for row, photo in zip(rows, found, strict=True):
+            findings.add(row, photo)
+        yield stack(found, frame)
+
+
+def unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
+    """Return the file of a photo that has this digest; SpecError if it has another."""
+    try:
+        content = photos.read(row)
+    except Exception:
+        content = None
+    if content is None or hashlib.sha256(content).digest() != digest.tobytes():
+        raise SpecError(
+            f"{photos.names[row]} has changed while the photos were read",
+            "files that stay as they are",
+        )
+    return content
+
+
+def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto | str:
+    """Return a photo, or why there is none."""
+    try:
+        return decode_photo(content, frame, window)
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken file may raise anything
+        return reason(error)
+
+
+def stack(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
+    """Return photos as images (B, H, W, C) uint8, black where one is broken."""
+    images = np.zeros((len(found), *frame.shape), np.uint8)
+    for image, photo in zip(images, found, strict=True):
+        if not isinstance(photo, str):
+            image[:] = photo.pixels
+    return images
+
+
+def decode_some(
+    photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
+) -> list[DecodedPhoto | str]:
+    """Read and decode the photos `rows`, each through its window or as the frame has it."""
+
+    def one(row: int, window: Window | None) -> DecodedPhoto | str:
+        try:
+            content = photos.read(row)
+        except Exception as error:  # as a broken file of an archive may raise anything
+            return reason(error)
+        return try_to_decode(content, frame, window)
+
+    return list(POOL.map(one, rows, windows))
+
+
+@dataclass(frozen=True)
+class LazyImages:
+    """Photos as images (N, H, W, C) uint8, decoded when asked for."""
+
+    photos: Photos
+    frame: Frame
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.photos), *self.frame.shape
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.seen(rows, [None] * len(rows))
+
+    def seen(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
+        """Return the images of rows (B,) as (B, H, W, C), each through its window."""
+        found = decode_some(self.photos, rows.tolist(), self.frame, windows)
+        for row, photo in zip(rows, found, strict=True):
+            if isinstance(photo, str):
+                raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
+        return stack(found, self.frame)
+
+
+class RandomCrops(LazyImages):
+    """`LazyImages`, through windows drawn at random where training asks for them."""
+
+    def crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return self.seen(rows, [random_window(random) for _ in rows])
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be decoded, in a few words."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0] or error.__class__.__name__
+
+
+def chunked(count: int) -> Iterator[range]:
+    for start in range(0, count, AT_ONCE):
+        yield range(start, min(start + AT_ONCE, count))

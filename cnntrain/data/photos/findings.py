@@ -1,0 +1,107 @@
+"""What people should know of their photos: which are broken, transparent, of one colour, too dark.
+
+Found while photos are decoded, kept beside decoded photos, said by `data verify`, by every run and
+where a run is used.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cnntrain.data.photos.modes import SIXTEEN_BITS, Span, ValueRange
+from cnntrain.data.photos.photo import DecodedPhoto
+
+NARROW = 1 / 4  # of a range of values: what leaves less than 64 of 256 shades
+SHARE = 0.01  # of all photos: fewer of one colour are not worth a word
+
+
+@dataclass
+class Findings:
+    """Rows of photos: the `broken` ones, each with the reason, those through which white shows,
+    those of one colour, and the least and greatest value of those with more than 8 bits.
+
+    `value_range` is what of these becomes black and white, with `auto` settled.
+    """
+
+    broken: dict[int, str] = field(default_factory=dict)
+    transparent: list[int] = field(default_factory=list)
+    uniform: list[int] = field(default_factory=list)
+    spans: dict[int, Span] = field(default_factory=dict)
+    value_range: Span | None = None
+
+    def add(self, row: int, photo: DecodedPhoto | str) -> None:
+        """Note what is to be known of a photo, or why there is none."""
+        if isinstance(photo, str):
+            self.broken[row] = photo
+            return
+        if photo.transparent:
+            self.transparent.append(row)
+        if photo.uniform:
+            self.uniform.append(row)
+        if photo.span is not None:
+            self.spans[row] = photo.span
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> "Findings":
+        """Return what `as_json` has made, once it was written and read."""
+        broken, spans = ({int(row): value for row, value in found[key].items()}
+                         for key in ("broken", "spans"))  # fmt: skip
+        settled = found["value_range"] and tuple(found["value_range"])
+        return cls(broken, found["transparent"], found["uniform"], spans, settled)
+
+    def notes(self, count: int, asked: ValueRange) -> Iterator[str]:
+        """Yield what is to be said of `count` photos; `asked` is their range as the spec has it."""
+        if self.transparent:
+            transparent = photos(len(self.transparent), count)
+            yield f"{transparent} transparent parts, which are laid on white"
+        if self.uniform and len(self.uniform) >= SHARE * (count - len(self.broken)):
+            yield (
+                f"Warning: {photos(len(self.uniform), count)} a single colour and nothing else: "
+                "there is nothing to learn from"
+            )
+        spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
+        if isinstance(asked, tuple):
+            yield from clipped(spans, asked, count)
+            return
+        if spans and settled != SIXTEEN_BITS:
+            bits = int(settled[1]).bit_length()
+            yield (
+                f"{photos(len(spans), count)} 16 bits, of which {bits} are used: "
+                f"{settled[1]:,g} becomes white (dataset.value_range)"
+            )
+        yield from too_narrow(spans, settled, count)
+
+
+def photos(part: int, count: int) -> str:
+    return f"{part:,} of {count:,} photos ha{'s' if part == 1 else 've'}"
+
+
+def too_narrow(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
+    """Say where most photos of more than 8 bits use a small part of the range."""
+    black, white = settled
+    narrow = [(low, high) for low, high in spans if high - low < NARROW * (white - black)]
+    if not narrow or len(narrow) <= len(spans) / 2:
+        return
+    low, high = min(low for low, _ in narrow), max(high for _, high in narrow)
+    yield (
+        f"Warning: {photos(len(narrow), count)} 16 bits and values from {low:,g} to {high:,g}, and "
+        f"those from {black:,g} to {white:,g} become 256 shades: most are lost. "
+        f"'dataset.value_range=[{low:g},{high:g}]' keeps them"
+    )
+
+
+def clipped(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
+    """Say what a range does not hold, and where there is nothing that it changes."""
+    low, high = value_range
+    if not spans:
+        yield "Warning: dataset.value_range changes nothing: no photo has more than 8 bits"
+    beyond = [span for span in spans if span[0] < low or span[1] > high]
+    if beyond:
+        least, greatest = min(low for low, _ in beyond), max(high for _, high in beyond)
+        yield (
+            f"{photos(len(beyond), count)} values beyond dataset.value_range=[{low:g},{high:g}], "
+            f"from {least:,g} to {greatest:,g}, which are black or white"
+        )

@@ -1,0 +1,133 @@
+"""Splits -> batches: one data set over global steps, where batch k is a function of (spec, k).
+
+Each epoch is a stateless shuffle of the indices, so that starting at any step costs nothing; what
+is drawn for a batch is drawn from (seed, step). Batches travel as uint8.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from cnntrain.data.augmentations import Augmentation
+from cnntrain.data.source import Examples
+
+# The streams of random numbers that share the run's seed.
+ORDER, AUGMENTATION, WINDOW = 1, 2, 3
+
+
+def training(
+    examples: Examples,
+    num_classes: int,
+    batch_size: int,
+    steps_per_epoch: int,
+    augment: Augmentation,
+    seed: int,
+    start: int = 0,
+) -> tf.data.Dataset:
+    """Return the endless data set of training batches from step `start` on.
+
+    Images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or shares of the classes
+    (batch_size, num_classes) float32 where `augment` mixes images. No example comes twice in an
+    epoch; the few that whole batches leave out differ from epoch to epoch.
+    """
+    count = len(examples)
+
+    @tf.autograph.experimental.do_not_convert
+    def indices(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), stream(seed, ORDER, epoch), alg="philox"
+        )
+        used = order[: steps_per_epoch * batch_size]
+        return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
+
+    def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return drawn(examples, num_classes, augment, seed, int(step), chosen)
+
+    first_epoch, skipped = divmod(start, steps_per_epoch)
+    epochs = tf.data.Dataset.counter(first_epoch)
+    steps = tf.data.Dataset.counter(start)
+    order = epochs.flat_map(indices).skip(skipped)
+    fetch = fetching(batch, batch(start, np.arange(batch_size)), batch_size)
+    return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
+
+
+def parts(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
+    """Return the `wanted` ones of the `count` equal parts of each batch, one after another.
+
+    Every worker makes the whole batch, because what is drawn for it may mix its examples.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def cut(*batch: tf.Tensor) -> tf.data.Dataset:
+        shared = [tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in batch]
+        return tf.data.Dataset.from_tensor_slices(
+            tuple(x[wanted.start : wanted.stop] for x in shared)
+        )
+
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return batches.flat_map(cut).apply(endless)
+
+
+def drawn(
+    examples: Examples,
+    num_classes: int,
+    augment: Augmentation,
+    seed: int,
+    step: int,
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels that training makes of the examples `chosen` (B,) at a step."""
+    images = examples.gather(chosen, generator(seed, WINDOW, step))
+    random = generator(seed, AUGMENTATION, step)
+    return augment(images, examples.labels[chosen], num_classes, random)
+
+
+def evaluation(examples: Examples, batch_size: int, multiple: int = 1) -> tf.data.Dataset:
+    """Return the images of every example exactly once, in order, the last batch maybe smaller.
+
+    The last example comes again until the last batch is a `multiple` of so many.
+    """
+
+    def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
+        return (examples.gather(chosen),)
+
+    count = len(examples)
+    whole = -(-count // multiple) * multiple
+    order = tf.data.Dataset.range(whole).map(lambda n: tf.minimum(n, count - 1)).batch(batch_size)
+    fetch = fetching(batch, batch(np.arange(1)), None)
+    return order.map(fetch, num_parallel_calls=2).prefetch(2)
+
+
+def fetching(
+    batch: Callable[..., tuple[np.ndarray, ...]],
+    example: tuple[np.ndarray, ...],
+    batch_size: int | None,
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Return `batch` for the graph of a data set; its results are of the kinds of `example`.
+
+    It counts as stateless, because it is: else deterministic data sets would not run it in
+    parallel.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def fetch(*arguments: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        types = [array.dtype for array in example]
+        tensors = tf.numpy_function(batch, arguments, types, stateful=False)
+        for tensor, array in zip(tensors, example, strict=True):
+            tensor.set_shape((batch_size, *array.shape[1:]))
+        return tuple(tensors)
+
+    return fetch
+
+
+def generator(seed: int, purpose: int, position: int) -> np.random.Generator:
+    """The random numbers of one purpose at one step: streams of their own, whatever is drawn."""
+    bits = np.random.Philox(key=[seed, purpose], counter=[0, 0, 0, position])
+    return np.random.Generator(bits)
+
+
+def stream(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
+    """The seed (2,) of the random numbers of one purpose in one epoch."""
+    base = tf.constant([seed, purpose], tf.int64)
+    return tf.random.fold_in(base, tf.cast(position, tf.int64), alg="philox")

@@ -1,0 +1,158 @@
+"""What a data set is made of: where its images are, which belong to a split, and their labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import psutil
+
+from cnntrain.data.photos.modes import Span
+from cnntrain.data.photos.photo import Photos
+from cnntrain.errors import SpecError
+
+CHUNK = 2**25  # bytes of images that are in memory at once where a split is gone through
+
+
+class Images(Protocol):
+    """Images (N, H, W, C) by number: an array, a file mapped into memory, or files to decode."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some images of a store, `rows` (n,) of it or all, with their labels (n,) int32."""
+
+    store: Images
+    labels: np.ndarray
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, indices: np.ndarray) -> "Examples":
+        return Examples(self.store, self.labels[indices], self.located(indices))
+
+    def located(self, indices: np.ndarray) -> np.ndarray:
+        """Where in the store the examples `indices` are."""
+        return indices if self.rows is None else self.rows[indices]
+
+    def gather(self, indices: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+        """Return the images `indices` (B,) as (B, H, W, C) uint8.
+
+        Only a store of random crops makes use of `random`; without it they are central.
+        """
+        if random is not None and hasattr(self.store, "crops"):
+            return self.store.crops(self.located(indices), random)
+        return self.store[self.located(indices)]
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """All images in order, some at a time."""
+        count = max(1, CHUNK // int(np.prod(self.store.shape[1:])))
+        for start in range(0, len(self), count):
+            yield self.gather(np.arange(start, min(start + count, len(self))))
+
+    @property
+    def images(self) -> np.ndarray:
+        """All images as one array."""
+        return self.gather(np.arange(len(self)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as its makers cut it: all its images, and the rows of each part.
+
+    `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
+    `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
+    of each file, `names` (N,) what people know each by, `notes` what they should know of how
+    the data set came to be, and `value_range` which values of 16 and 32 bits are black and white.
+    """
+
+    images: Images | Photos
+    labels: np.ndarray  # (N,) int32
+    class_names: tuple[str, ...]
+    parts: Mapping[str, np.ndarray]
+    origin: str = "official"
+    skipped: Sequence[tuple[str, str]] = ()
+    digests: np.ndarray | None = field(default=None, repr=False)
+    notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
+    value_range: Span | None = None
+
+    def only(self, wanted: np.ndarray) -> "Source":
+        """The same without the images where `wanted` (N,) is false."""
+        return replace(self, parts={part: rows[wanted[rows]] for part, rows in self.parts.items()})
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three parts that never share an example; `origin` says where each comes from.
+
+    `valid` is None once it has been merged into train. `skipped`, `digests`, `names`, `notes`
+    and `value_range` are those of the `Source`.
+    """
+
+    train: Examples
+    valid: Examples | None
+    test: Examples
+    class_names: tuple[str, ...]
+    origin: dict[str, str]
+    skipped: Sequence[tuple[str, str]] = ()
+    digests: np.ndarray | None = field(default=None, repr=False)
+    notes: Sequence[str] = ()
+    names: Sequence[str] | None = field(default=None, repr=False)
+    value_range: Span | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.train.store.shape[1:]
+        return height, width, channels
+
+    def merged(self) -> "Splits":
+        """The same with train and valid as one training part."""
+        assert self.valid is not None
+        assert self.valid.store is self.train.store
+        both = (self.train, self.valid)
+        rows = np.concatenate([part.located(np.arange(len(part))) for part in both])
+        labels = np.concatenate([part.labels for part in both])
+        return replace(self, train=Examples(self.train.store, labels, rows), valid=None)
+
+    def items(self) -> list[tuple[str, Examples]]:
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return [(name, part) for name, part in parts.items() if part is not None]
+
+
+# What to do where images do not fit in memory.
+OF_ARRAYS = "smaller images: dataset.image_size; or fewer: dataset.limit"
+OF_PHOTOS = "smaller images: dataset.image_size; or on disk: dataset.cache=disk"
+
+
+def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+    """Name the files that are no images, a line each; all of them, because data is easily lost."""
+    count = len(skipped)
+    what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
+    return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
+
+
+def room_for(
+    count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS
+) -> np.ndarray:
+    """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
+    check_room(count, size, channels, remedies)
+    return np.empty((count, *size, channels), np.uint8)
+
+
+def check_room(count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS) -> None:
+    needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
+    if needed > 0.4 * free:  # cutting and feeding them takes copies
+        raise SpecError(
+            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB, "
+            f"and {0.4 * free / 2**30:,.1f} of the {free / 2**30:,.1f} GiB that are free are for "
+            "them",
+            "images that fit in memory",
+            remedies,
+        )

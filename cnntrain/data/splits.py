@@ -1,0 +1,234 @@
+"""A source cut into train, valid and test: official parts, else stratified and seeded ones."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from cnntrain.data.photos.decode import common_shape
+from cnntrain.data.photos.modes import ValueRange
+from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe
+from cnntrain.data.photos.photo_cache import Kept
+from cnntrain.data.source import Images, Source, room_for
+from cnntrain.errors import SpecError
+
+SMALL = 64  # the side of photos that nobody has said a size for, unless all are as small already,
+SMALLEST = 16  # and large enough for LeNet-5
+
+
+def framing(
+    photos: Photos | None,
+    size: tuple[int, int] | Literal["auto"] | None,
+    channels: Literal[1, 3] | None,
+    resize: Resize,
+    value_range: ValueRange,
+) -> tuple[Frame, list[str]]:
+    """Return what photos become, and what is to be said of it.
+
+    Without a `size` photos of one size keep it and, if all are grey, their one channel; `auto`
+    keeps only small ones, of 16 to 64 pixels, and makes others 64x64. None stands for photos that
+    are not here.
+    """
+    if isinstance(size, tuple):
+        return Frame(size, channels or 3, resize, value_range), []
+    shape = common_shape(photos, SMALL if size == "auto" else None) if photos else None
+    if shape is not None and (size is None or min(shape[:2]) >= SMALLEST):
+        height, width, own = shape
+        depth = channels or own
+        what = f"{height}x{width}, {'grey' if depth == 1 else 'in colour'}"
+        note = f"All photos are of one size and stay {what}; dataset.image_size=[H,W] gives another"
+        return Frame((height, width), depth, resize, value_range), [note]
+    if size is None:
+        raise SpecError(
+            "dataset.image_size is null and the photos are of many sizes",
+            "the height and width that all get",
+            f"dataset.image_size=[{SMALL},{SMALL}]",
+        )
+    return Frame((SMALL, SMALL), channels or 3, resize, value_range), []
+
+
+def stored(source: Source, frame: Frame, kept: Kept) -> Source:
+    """The source with its photos decoded, without the broken ones, and what is to be said of it."""
+    assert isinstance(source.images, Photos)
+    names, broken = source.images.names, kept.findings.broken
+    skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
+    whole = np.ones(len(source.labels), bool)
+    whole[list(broken)] = False
+    check_left(source, whole, dict(skipped))
+    notes = [*source.notes, *kept.findings.notes(len(names), frame.value_range)]
+    return replace(
+        source,
+        images=kept.images,
+        skipped=skipped,
+        digests=kept.digests,
+        names=names,
+        notes=notes,
+        value_range=kept.findings.value_range,
+    ).only(whole)
+
+
+def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:
+    """Refuse a class of which no file is an image."""
+    assert isinstance(source.images, Photos)
+    for part, rows in source.parts.items():
+        for label in np.unique(source.labels[rows]):
+            members = rows[source.labels[rows] == label]
+            if not whole[members].any():
+                name = source.images.names[members[0]]
+                raise SpecError(
+                    f"none of the {len(members)} files of {source.class_names[label]} in {part} "
+                    f"is an image, for example {name} ({broken[name]})",
+                    "files that can be decoded",
+                )
+
+
+def cut_up(
+    source: Source, valid: float, test: float, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the rows of train, valid and test, and where each part comes from."""
+    if "train" not in source.parts:
+        raise SpecError(
+            f"the data set has no training images, only the part {' and '.join(source.parts)}",
+            "a part to learn from",
+            "call its folder train, or put another one called train beside it",
+        )
+    train, origin, parts = source.parts["train"], {}, {}
+    shares = {"test": test, "valid": valid}
+    wanted = {name: share for name, share in shares.items() if name not in source.parts}
+    check_cuts(source, wanted)
+    for name, share in shares.items():
+        if name in source.parts:
+            parts[name], origin[name] = source.parts[name], source.origin
+            continue
+        del wanted[name]
+        train, parts[name] = cut(train, source.labels[train], share, seed, 1 + len(wanted))
+        origin[name] = f"cut from train, stratified, split_seed={seed}"
+    parts["train"], origin["train"] = train, "all that is left"
+    return parts, origin
+
+
+def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
+    """Refuse cuts that cannot leave an image of each class on both sides, with some that can."""
+    labels = source.labels[source.parts["train"]]
+    classes, sizes = np.unique(labels, return_counts=True)
+    if wanted and sizes.min() <= len(wanted):
+        rare = [source.class_names[label] for label in classes[sizes <= len(wanted)]]
+        common = [source.class_names[label] for label in classes[sizes > len(wanted)]]
+        spelled = f"dataset.classes=[{','.join(common)}]"
+        raise SpecError(
+            f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
+            f"{' and '.join(wanted)} are cut from",
+            f"at least one image of each class on both sides of a cut: {1 + len(wanted)} or more",
+            spelled
+            if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
+            else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
+        )
+    left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
+    for number, (name, share) in enumerate(wanted.items(), 1):
+        count, keep = counted(share, left), (1 + len(wanted) - number) * len(classes)
+        possible[name] = int(np.clip(count, len(classes), left - keep))
+        told.append(f"{count} of {left} images for the {name} split")
+        fits &= count == possible[name]
+        left -= possible[name]
+    if not fits:
+        raise SpecError(
+            f"{', '.join(told)}, {len(classes)} classes",
+            "at least one image of each class on both sides of a cut",
+            " ".join(f"dataset.{name}={count}" for name, count in possible.items()),
+        )
+
+
+def counted(share: float, total: int) -> int:
+    """The images that a setting asks for: a share if below 1, else so many."""
+    return round(share * total) if share < 1 else int(share)
+
+
+def cut(
+    rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows in two, in class proportions: the rest, and `size` (a share if below 1).
+
+    Of each class one is taken at least, and `keep` are left.
+    """
+    rest, taken = train_test_split(
+        np.arange(len(rows)), test_size=counted(size, len(rows)), random_state=seed, stratify=labels
+    )
+    sizes = np.bincount(labels)
+    chosen = np.isin(np.arange(len(rows)), taken)
+    order = np.concatenate([taken, rest])
+    chosen = exchanged(chosen, labels, np.minimum(sizes, 1), np.maximum(sizes - keep, 0), order)
+    return rows[~chosen], rows[chosen]
+
+
+def exchanged(
+    chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """Return a choice (N,) of examples with `least` to `most` (classes,) of each class in it.
+
+    It has as many as `chosen`, and is `chosen` where that will do. What comes in is the first of
+    its class in `order`, what goes out the last, of the class that has most of it to spare.
+    """
+    chosen = chosen.copy()
+    counts = np.bincount(labels[chosen], minlength=len(least))
+
+    def move(label: int, into: bool) -> None:
+        members = order[(labels[order] == label) & (chosen[order] != into)]
+        chosen[members[0 if into else -1]] = into
+        counts[label] += 1 if into else -1
+
+    while (lacks := counts < least).any() or (counts > most).any():
+        if lacks.any():
+            move(int(lacks.argmax()), True)
+            move(int((counts - least).argmax()), False)
+        else:
+            move(int((counts - most).argmax()), False)
+            move(int((most - counts).argmax()), True)
+    return chosen
+
+
+def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str) -> np.ndarray:
+    """At most `count` of the rows, as evenly from all classes as these allow."""
+    if count >= len(rows):
+        return rows
+    own = labels[rows]
+    classes = np.unique(own)
+    if count < len(classes):
+        raise SpecError(
+            f"dataset.{knob} leaves {count} images and there are {len(classes)} classes",
+            "at least one image of each class",
+            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger share",
+        )
+    order = np.random.default_rng(seed).permutation(len(rows))
+    share = np.empty(len(order))  # how much of its class comes before an example
+    for label in classes:
+        members = order[own[order] == label]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order = np.argsort(share, kind="stable")
+    sizes = np.bincount(own)
+    chosen = np.isin(np.arange(len(rows)), order[:count])
+    return rows[exchanged(chosen, own, np.minimum(sizes, 1), sizes, order)]
+
+
+def reframed(
+    images: Images,
+    rows: dict[str, np.ndarray],
+    size: tuple[int, int] | None,
+    channels: Literal[1, 3] | None,
+    resize: Resize,
+) -> tuple[Images, dict[str, np.ndarray]]:
+    """Return images of the size and channels asked for, only those of `rows`, and their rows."""
+    height, width, depth = images.shape[1:]
+    frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]
+    if frame.shape == images.shape[1:]:
+        return images, rows
+    result = room_for(sum(map(len, rows.values())), frame.size, frame.channels)
+    start, places = 0, {}
+    for name, part in rows.items():
+        places[name] = np.arange(start, start + len(part))
+        for place, row in zip(places[name], part, strict=True):
+            result[place] = reframe(images[np.array([row])][0], frame)
+        start += len(part)
+    return result, places

@@ -1,0 +1,117 @@
+"""What is in the splits of a data set: classes, broken files, and images that are there twice."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cnntrain.data.source import Examples, Splits
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One place where an image is: the example `index` of a split, of the class `label`."""
+
+    split: str
+    index: int
+    label: str
+    name: str | None  # of its file
+
+    def __str__(self) -> str:
+        return f"{self.split} {self.name or f'image {self.index}'} ({self.label})"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    `classes` has the images of each class in each split, `broken` the files that are no images,
+    each with the reason, `copies` the images that are there more than once, each with its places.
+    """
+
+    classes: dict[str, dict[str, int]]
+    origin: dict[str, str]
+    broken: list[tuple[str, str]]
+    copies: list[list[Copy]]
+
+    @property
+    def leaks(self) -> list[list[Copy]]:
+        """The images that are in more than one split: a test of them is no test."""
+        return [places for places in self.copies if len({copy.split for copy in places}) > 1]
+
+    @property
+    def within(self) -> list[list[Copy]]:
+        """The images that are more than once in one split and in no other."""
+        return [places for places in self.copies if len({copy.split for copy in places}) == 1]
+
+    @property
+    def contradictions(self) -> list[list[Copy]]:
+        """The images that are there under more than one class."""
+        return [places for places in self.copies if len({copy.label for copy in places}) > 1]
+
+    @property
+    def is_well(self) -> bool:
+        return not self.broken and not self.leaks
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "well": self.is_well,
+            "splits": {
+                split: {"images": sum(counts.values()), "origin": self.origin[split],
+                        "classes": counts}
+                for split, counts in self.classes.items()
+            },
+            "broken": [{"file": name, "reason": why} for name, why in self.broken],
+            "leaks": [[asdict(copy) for copy in places] for places in self.leaks],
+            "duplicates": [[asdict(copy) for copy in places] for places in self.within],
+        }  # fmt: skip
+
+
+def verified(splits: Splits) -> Verification:
+    """Return what is in the splits; images are equal where their files are, or else their pixels.
+
+    Every photo has been decoded to make the splits, so that the broken ones are known by now.
+    """
+    return Verification(
+        {split: balance(part, splits.class_names) for split, part in splits.items()},
+        splits.origin,
+        list(splits.skipped),
+        [[place(splits, *found) for found in places] for places in doubles(splits)],
+    )
+
+
+def balance(part: Examples, class_names: tuple[str, ...]) -> dict[str, int]:
+    counts = np.bincount(part.labels, minlength=len(class_names))
+    return dict(zip(class_names, counts.tolist(), strict=True))
+
+
+def doubles(splits: Splits) -> Iterator[list[tuple[str, int]]]:
+    """The images that are there more than once: the split and the number of each."""
+    parts = {split: digests(part, splits.digests) for split, part in splits.items()}
+    origin = [split for split, found in parts.items() for _ in found]
+    index = np.concatenate([np.arange(len(found)) for found in parts.values()])
+    every = np.concatenate(list(parts.values()))
+    _, which, counts = np.unique(every, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(counts[which] > 1)
+    groups: dict[int, list[tuple[str, int]]] = {}
+    for number in several:
+        groups.setdefault(which[number], []).append((origin[number], int(index[number])))
+    yield from groups.values()
+
+
+def digests(part: Examples, known: np.ndarray | None) -> np.ndarray:
+    """The sha256 of each example's file (n,), or of its pixels where there is none."""
+    if known is not None:
+        return known[part.located(np.arange(len(part)))].view("S32")
+    found = [
+        hashlib.sha256(image.tobytes()).digest() for images in part.chunks() for image in images
+    ]
+    return np.array(found, "S32")
+
+
+def place(splits: Splits, split: str, index: int) -> Copy:
+    part = dict(splits.items())[split]
+    name = splits.names[part.located(np.array([index]))[0]] if splits.names is not None else None
+    return Copy(split, index, splits.class_names[part.labels[index]], name)
