@@ -6,7 +6,6 @@ import shlex
 import signal
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -26,10 +25,6 @@ from cnntrain.spec.places import check_places
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
 from cnntrain.terminal.tables import NONE, say, short, terminal
-
-if TYPE_CHECKING:
-    pass
-
 
 USAGE = {
     "list": (

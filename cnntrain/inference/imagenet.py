@@ -10,7 +10,7 @@ import keras
 from cnntrain.errors import SpecError
 from cnntrain.keras_settings import users_folder
 from cnntrain.models.application import VARIANTS, check_alpha, preprocess, quietly
-from cnntrain.models.pretrained import fetched, load, lying
+from cnntrain.models.parts.pretrained import fetched, load, lying
 from cnntrain.spec.signatures import Component
 
 # What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.

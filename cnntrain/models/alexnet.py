@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.models.blocks import local_response_norm
+from cnntrain.models.parts.blocks import local_response_norm
 from cnntrain.spec.knobs import Count, Probability, Variant
 
 

@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.models.pretrained import load
+from cnntrain.models.parts.pretrained import load
 from cnntrain.spec.knobs import Count, Factor, Positive, Variant, show
 
 

@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.deep import chain
+from cnntrain.models.parts.deep import chain
 from cnntrain.spec.knobs import Count, Depth
 
 

@@ -5,8 +5,8 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.blocks import local_response_norm
-from cnntrain.models.inception_parts import TABLE_1, check_size, conv, mixed
+from cnntrain.models.parts.blocks import local_response_norm
+from cnntrain.models.parts.inception_parts import TABLE_1, check_size, conv, mixed
 from cnntrain.spec.knobs import NonNegative, Probability
 
 POOL_BEFORE = ("4a", "5a")

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.inception_parts import Chain, conv, mixed
+from cnntrain.models.parts.inception_parts import Chain, conv, mixed
 from cnntrain.spec.knobs import Count, Probability
 
 

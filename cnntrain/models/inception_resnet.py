@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import (
+from cnntrain.models.parts.inception_parts import (
     Chain,
     Norm,
     chain,
@@ -18,7 +18,7 @@ from cnntrain.models.inception_parts import (
     mixed,
     reduction,
 )
-from cnntrain.models.inception_stems import stem_resnet_v1, stem_v3, stem_v4
+from cnntrain.models.parts.inception_stems import stem_resnet_v1, stem_v3, stem_v4
 from cnntrain.spec.knobs import Positive, Probability, Variant
 
 NORM: Norm = "shift"  # as released: a gamma before a ReLU is the next layer's to learn

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import TABLE_1, Norm, chain, check_size, conv
+from cnntrain.models.parts.inception_parts import TABLE_1, Norm, chain, check_size, conv
 
 POOL_AFTER = ("3b", "4e", "5b")
 

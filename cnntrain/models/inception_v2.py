@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import Pool, check_size, conv, mixed, reduction
+from cnntrain.models.parts.inception_parts import Pool, check_size, conv, mixed, reduction
 
 # Figure 5 of the paper's appendix: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool
 # projection. With the filters as printed 4c and 4d put out 608 maps and 4e 1056, where the figure

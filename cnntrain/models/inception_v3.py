@@ -6,8 +6,8 @@ The layers are those of `keras.applications`, in the same order, without its nam
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import Chain, Norm, check_size, conv, mixed, reduction
-from cnntrain.models.inception_stems import stem_v3
+from cnntrain.models.parts.inception_parts import Chain, Norm, check_size, conv, mixed, reduction
+from cnntrain.models.parts.inception_stems import stem_v3
 from cnntrain.spec.knobs import NonNegative, Probability
 
 NORM: Norm = "shift"  # a gamma before a ReLU is the next layer's to learn

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import Chain, check_size, mixed, reduction
-from cnntrain.models.inception_stems import stem_v4
+from cnntrain.models.parts.inception_parts import Chain, check_size, mixed, reduction
+from cnntrain.models.parts.inception_stems import stem_v4
 from cnntrain.spec.knobs import Probability
 
 GRID_35: list[Chain] = [[(96, 1)], [(64, 1), (96, 3)], [(64, 1), (96, 3), (96, 3)]]  # Fig. 4

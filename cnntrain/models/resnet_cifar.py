@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.models.deep import chain
+from cnntrain.models.parts.deep import chain
 
 FILTERS = [16, 32, 64]
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.deep import chain
+from cnntrain.models.parts.deep import chain
 from cnntrain.spec.knobs import Count, Depth, Probability
 
 FILTERS = [16, 32, 64]

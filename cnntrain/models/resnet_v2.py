@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.resnet_stem import check_size, conv, norm, stem_of
+from cnntrain.models.parts.resnet_stem import check_size, conv, norm, stem_of
 from cnntrain.spec.knobs import Variant
 
 # The blocks of each stage: Table 1 of He et al. 2015.

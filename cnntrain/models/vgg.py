@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.blocks import local_response_norm
+from cnntrain.models.parts.blocks import local_response_norm
 from cnntrain.spec.knobs import Count, Probability, Variant
 
 # Table 1 of the paper: the kernel sizes of each stage. Every stage ends in a 2x2 max pool.

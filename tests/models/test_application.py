@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models import pretrained
 from cnntrain.models.application import VARIANTS, preprocess
+from cnntrain.models.parts import pretrained
 
 QUICK = ("mobilenet", "mobilenet_v2", "vgg16")  # the others take a second or more to build
 EVERY = [

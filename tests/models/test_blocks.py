@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from cnntrain.models.blocks import local_response_norm
+from cnntrain.models.parts.blocks import local_response_norm
 
 
 def test_local_response_norm_is_the_one_of_tensorflow():

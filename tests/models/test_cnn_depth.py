@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models import deep
+from cnntrain.models.parts import deep
 from cnntrain.network import leaves, parameters
 
 # By hand, 32x32x3, 16 filters and 10 classes: 3 * 9 * 16 = 432 weights of the first convolution,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models.blocks import local_response_norm
+from cnntrain.models.parts.blocks import local_response_norm
 
 COUNTS = {
     ("googlenet", (224, 224, 3), 1000, ()): (13_378_280, 13_378_280),

@@ -189,7 +189,7 @@ def test_logits_are_those_of_keras_with_the_same_weights(spec, option, peer):
 
 
 def test_grouped_convolution_is_the_one_of_keras():
-    from cnntrain.models.resnet_stem import conv
+    from cnntrain.models.parts.resnet_stem import conv
 
     inputs = keras.Input((8, 8, 12))
     ours = keras.Model(inputs, conv(inputs, 12, 3, 2, True, "a_conv", groups=3))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models import deep
+from cnntrain.models.parts import deep
 
 COUNTS = {
     ("resnet1202_v1", (32, 32, 3), 10, ()): (None, 19_421_274),

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain.models.blocks import local_response_norm
+from cnntrain.models.parts.blocks import local_response_norm
 
 COUNTS = {
     ("vgg11", (224, 224, 3), 1000, ("model.hidden=4096", "model.batch_norm=false")): (

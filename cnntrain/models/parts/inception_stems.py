@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from cnntrain.models.inception_parts import Norm, chain, conv
+from cnntrain.models.parts.inception_parts import Norm, chain, conv
 
 
 def stem_v3(x: keras.KerasTensor, norm: Norm) -> keras.KerasTensor:
