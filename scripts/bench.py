@@ -29,11 +29,11 @@ import keras
 import numpy as np
 from rich.console import Console as RichConsole
 
-from cnntrain.console import Console
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples, Splits
 from cnntrain.fitting import Fitting
 from cnntrain.network import build
+from cnntrain.running.progress import Console
 from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec
 from cnntrain.spec.compose import compose

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console as RichConsole
 
-from cnntrain.console import Console
+from cnntrain.running.progress import Console
 from cnntrain.runs.directory import Run
 
 ROW = {

@@ -3,7 +3,7 @@
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.resume import changed
+from cnntrain.running.resume import changed
 from cnntrain.spec.build import spec
 from cnntrain.spec.compose import compose
 from cnntrain.spec.overrides import TEXTS, parse, quote_texts, quoted

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from cnntrain import resume
 from cnntrain.cli.main import main
+from cnntrain.running import resume
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import read_config
 from cnntrain.spec.places import absolute_paths, with_paths

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain.resume import reopened
+from cnntrain.running.resume import reopened
 from cnntrain.runs import checkpoint
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a

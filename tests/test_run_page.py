@@ -136,15 +136,15 @@ def test_damaged_pictures_are_left_out(finished, tmp_path, name):
 
 
 def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
-    from cnntrain import training
     from cnntrain.reports import run_page
+    from cnntrain.running import run
     from cnntrain.runs.directory import Run
 
     def fail(folder):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(run_page, "write", fail)
-    training.draw(Run(finished))
+    run.draw(Run(finished))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert "no space left on device" in said[0]

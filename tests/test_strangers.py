@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 import yaml
 
-from cnntrain import training
 from cnntrain.cli import main
 from cnntrain.errors import SpecError
 from cnntrain.files import locks
 from cnntrain.reports import run_page
 from cnntrain.reports.comparison import compared
-from cnntrain.resume import reopened
+from cnntrain.running.resume import reopened
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import gathered, read
 from cnntrain.runs.strangers import trained
@@ -449,11 +448,11 @@ def full_disk(*args):
 @pytest.mark.parametrize("also", [False, True])
 def test_full_disk_is_a_line_and_the_run_has_failed(left_behind, monkeypatch, capsys, also):
     run = Run(left_behind("a", status="running"))
-    monkeypatch.setattr(training, "start", full_disk)
+    monkeypatch.setattr(run, "start", full_disk)
     if also:  # no room for another run.json either
         monkeypatch.setattr("cnntrain.files.documents.write_json", full_write)
         monkeypatch.setattr(Run, "say", full_write)
-    assert training.bring_to_an_end(None, run) == 1
+    assert run.bring_to_an_end(None, run) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith(

@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
+from cnntrain.running.run import check_tracker
 from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec as check
 from cnntrain.spec.compose import compose
 from cnntrain.tracked import Tracked, rows
 from cnntrain.tracking import wandb
-from cnntrain.training import check_tracker
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
 

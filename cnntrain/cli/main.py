@@ -28,7 +28,7 @@ from cnntrain.terminal.streams import discard_output, open_streams
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
-    "resume": "resume",
+    "resume": "cli.resume",
     "report": "reports.report",
     "compare": "reports.compare",
     "data": "cli.data",
@@ -133,7 +133,7 @@ def run_verb(words: list[str]) -> int:
         from cnntrain.sweeps.sweep import sweep
 
         return sweep(given.overrides, given.config_dir)
-    from cnntrain.training import train
+    from cnntrain.running.run import train
 
     return train(given.overrides, given.config_dir, given.cfg)
 

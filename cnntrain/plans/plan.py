@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from cnntrain.cli.parser import arguments
 from cnntrain.plans.batch_size import provisional, settled
+from cnntrain.running.run import check_here
 from cnntrain.spec.compose import compose
 from cnntrain.terminal.stderr import quiet
-from cnntrain.training import check_here
 
 USAGE = """\
 usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]

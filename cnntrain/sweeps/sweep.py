@@ -22,6 +22,7 @@ from cnntrain.files.locks import acquire_lock
 from cnntrain.plans.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
+from cnntrain.running.run import check_here
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.compose import compose
@@ -37,7 +38,6 @@ from cnntrain.sweeps.launchers import launcher, visible
 from cnntrain.sweeps.multirun import axes, check_job, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.sweeps.plan import check_launcher
 from cnntrain.sweeps.search import Trials, engine, inside, search, space
-from cnntrain.training import check_here
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 

@@ -42,9 +42,9 @@ class Trained:
 @pytest.fixture(scope="session")
 def training(tmp_path_factory):
     """Train as the command line does, in this process: training("epochs=1") -> Trained."""
+    from cnntrain.running.run import train
     from cnntrain.spec.build import spec
     from cnntrain.spec.compose import compose
-    from cnntrain.training import train
 
     def one(*words):
         folder = tmp_path_factory.mktemp("trained") / "run"

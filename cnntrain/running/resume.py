@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.backends import check_backend, check_resumed
-from cnntrain.cli.parser import arguments
 from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError
-from cnntrain.files.paths import user_path
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import environment
 from cnntrain.runs.strangers import (
@@ -20,55 +18,14 @@ from cnntrain.runs.strangers import (
     read_config,
     read_record,
 )
-from cnntrain.runs.strangers import found as find_run
 from cnntrain.spec.build import spec
 from cnntrain.spec.nested import put
 from cnntrain.spec.overrides import parse_one
 from cnntrain.spec.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.spec.spec import MAY_CHANGE, Spec
-from cnntrain.sweeps.jobs import Sweep
-from cnntrain.training import assist, bring_to_an_end
 
 # What of run.json can change a run's numbers.
 MATTERS = ("versions", "platform", "cpu_count")
-
-
-def main(words: Sequence[str]) -> int:
-    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run, or a sweep, stopped."""
-    parser = arguments("resume")
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("overrides", nargs="*")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
-        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
-        print("       cnntrain resume SWEEP [sweep.jobs=N] [hydra.sweeper.n_trials=N]")
-        return 0
-    if given.run is None:
-        raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
-    if more := [word for word in given.overrides if "=" not in word]:
-        again = shlex.join(["cnntrain", "resume", more[0]])
-        raise SpecError(f"{more[0]!r} follows a run and is no setting", "key=value", again)
-    folder = user_path(given.run)
-    if Sweep(folder).file.is_file():
-        from cnntrain.sweeps.sweep import resume
-
-        return resume(folder, given.overrides)
-    folder = find_run(given.run)
-    if (checked := assistant(folder, given.overrides)) is not None:
-        if Run(folder).read().get("status") == "finished" and not longer(given.overrides):
-            print(f"{folder} is finished; epochs=N goes on beyond")
-            return 0
-        return assist(checked, folder)
-    checked, run, notes = reopened(folder, given.overrides)
-    for note in notes:
-        print(note)
-    if run.read()["status"] == "finished":
-        return 0
-    try:
-        return bring_to_an_end(checked, run)
-    except SpecError:
-        run.put_back()
-        raise
 
 
 def assistant(folder: Path, overrides: Sequence[str]) -> Spec | None:

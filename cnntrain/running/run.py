@@ -166,7 +166,7 @@ def draw(run: Run) -> None:
 
 def start(checked: Spec, run: Run) -> None:
     """Load TensorFlow, without its chatter, train, and show what came out: a chief does."""
-    from cnntrain.console import Console
+    from cnntrain.running.progress import Console
     from cnntrain.terminal.stderr import quiet
 
     with quiet():
