@@ -34,7 +34,7 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-zoo: $(READY) ## count what every model costs: cnntrain/zoo.json and docs/models.md
+zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py
 
 bench: $(READY) ## images per second of our training step over plain Keras fit

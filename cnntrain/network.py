@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnntrain.analysis.device_memory import machine
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.normalisation import normalisation
-from cnntrain.plans.room import machine
 from cnntrain.spec.spec import Spec
 from cnntrain.warm_start import Origin, warm_start
 

@@ -1,6 +1,6 @@
 """Count what every model costs, and write the tables: `make zoo`.
 
-Writes cnntrain/zoo.json, which `cnntrain list model` shows, and docs/models.md. With names of
+Writes analysis/zoo.json, which `cnntrain list model` shows, and docs/models.md. With names of
 options it counts only these again and keeps the rest: `python scripts/zoo.py lenet5 vgg16`.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from cnntrain.analysis.zoo import FILE, Entry, about, build, zoo
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
-from cnntrain.zoo import FILE, Entry, about, build, zoo
 
 DOCS = Path(__file__).parent.parent / "docs" / "models.md"
 INTRODUCTION = """\
@@ -58,7 +58,7 @@ def count(option: str) -> dict[str, int]:
     """Parameters and multiply-adds of an option as its paper has it."""
     network = build(option)
 
-    from cnntrain.anatomy import totals
+    from cnntrain.analysis.layer_table import totals
 
     return totals(network)
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnntrain.anatomy import totals
-from cnntrain.plans.activations import activations
+from cnntrain.analysis.kept_activations import activations
+from cnntrain.analysis.layer_table import totals
 
 BATCH = 7  # of the graphs; a prime, so that no other axis is taken for it
 # Operations that make no numbers of their own.

@@ -6,8 +6,8 @@ import keras
 import pytest
 from keras import layers, ops
 
-from cnntrain import zoo
-from cnntrain.anatomy import anatomy, evaluated, receptive_field, totals
+from cnntrain.analysis import zoo
+from cnntrain.analysis.layer_table import anatomy, evaluated, receptive_field, totals
 from cnntrain.network import parameters
 
 PAPER = "model.hidden=4096 model.batch_norm=false"

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from cnntrain.plans import checkup, room
+from cnntrain.analysis import device_memory
+from cnntrain.plans import checkup
 from cnntrain.plans.checkup import Finding
 
-CARD = room.Room("NVIDIA L4", 24 * 2**30, 23 * 2**30, True)
+CARD = device_memory.Room("NVIDIA L4", 24 * 2**30, 23 * 2**30, True)
 CUDA = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"}
 
 
@@ -41,7 +42,9 @@ def test_a_gpu_that_tensorflow_does_not_see_is_wrong(monkeypatch):
 
 
 def test_little_memory_is_wrong(monkeypatch):
-    monkeypatch.setattr(checkup, "machine", lambda: room.Room("container", 2**30, 2**28, False))
+    monkeypatch.setattr(
+        checkup, "machine", lambda: device_memory.Room("container", 2**30, 2**28, False)
+    )
     assert "container" in checkup.memory().said
     assert checkup.memory().fix
 

@@ -8,9 +8,9 @@ import time
 import pytest
 import yaml
 
+from cnntrain.analysis import device_memory
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
-from cnntrain.plans import room
 from cnntrain.plans.batch_size import LARGEST, settled
 from cnntrain.plans.chart import HEIGHT, WIDTH, chart
 from cnntrain.spec import option_files
@@ -55,7 +55,9 @@ def no_memory(monkeypatch):
     """Let the machine have so many bytes."""
 
     def have(size):
-        monkeypatch.setattr(room, "machine", lambda: room.Room("machine", size, size, False))
+        monkeypatch.setattr(
+            device_memory, "machine", lambda: device_memory.Room("machine", size, size, False)
+        )
 
     return have
 
@@ -214,11 +216,11 @@ def test_a_container_has_what_its_limit_leaves(tmp_path):
     (tmp_path / "memory.max").write_text(f"{2 * GIB}\n")
     (tmp_path / "memory.current").write_text(f"{GIB}\n")
     (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 2}\n")
-    found = room.machine(tmp_path)
+    found = device_memory.machine(tmp_path)
     assert (found.name, found.total) == ("container", 2 * GIB)
     assert found.free <= 1.5 * GIB
     (tmp_path / "memory.max").write_text("max\n")
-    assert room.machine(tmp_path).name == "machine"
+    assert device_memory.machine(tmp_path).name == "machine"
 
 
 def nvidia_smi(folder, answer):
@@ -231,11 +233,11 @@ def nvidia_smi(folder, answer):
 
 def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", nvidia_smi(tmp_path, f"echo '{CARD}'")["PATH"])
-    (found,) = room.gpus()
+    (found,) = device_memory.gpus()
     assert found.name == "NVIDIA H200"
     assert found.total == 143771 * 2**20
     nvidia_smi(tmp_path, "echo 'No devices were found'; exit 6")
-    assert room.gpus() == []
+    assert device_memory.gpus() == []
 
 
 # batch_size: auto.

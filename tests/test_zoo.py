@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from cnntrain.analysis.zoo import FILE, about, build, zoo
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
 from cnntrain.spec.option_files import made_for, year
 from cnntrain.terminal.tables import short
-from cnntrain.zoo import FILE, about, build, zoo
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = sorted(option_files.options("model"))
@@ -120,7 +120,7 @@ def test_page_is_the_one_of_these_numbers():
     [pytest.param(o, marks=() if o in FAST else pytest.mark.slow) for o in sorted(COUNTED)],
 )
 def test_numbers_are_true(option):
-    from cnntrain.anatomy import totals
+    from cnntrain.analysis.layer_table import totals
 
     assert totals(build(option)).items() <= COUNTED[option].items(), "make zoo"
 

@@ -32,7 +32,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "report": "reports.report",
     "compare": "reports.compare",
     "data": "cli.data",
-    "list": "listing",
+    "list": "cli.list",
     "evaluate": "inference.evaluate",
     "predict": "inference.predict",
     "look": "looking.look",

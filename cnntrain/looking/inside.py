@@ -13,14 +13,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from cnntrain.anatomy import (
+from cnntrain.analysis.graph import Signal, Walk, graph_of, nodes
+from cnntrain.analysis.receptive_field import (
     CONVOLUTIONS,
     OPS_CONVOLUTIONS,
     Field,
-    Signal,
-    Walk,
-    graph_of,
-    nodes,
     whole,
     window_of,
 )

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.anatomy import Field
+from cnntrain.analysis.receptive_field import Field
 from cnntrain.data.source import Examples
 from cnntrain.looking.inside import Place, passed
 from cnntrain.terminal.progress import counted

@@ -13,7 +13,7 @@ from cnntrain.spec.build import spec
 from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from cnntrain.plans.room import Room
+    from cnntrain.analysis.device_memory import Room
 
 
 LARGEST = 512  # beyond, a step gains little and an epoch has too few of them
@@ -91,7 +91,7 @@ def room_of(checked: Spec) -> "Room":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 
-    from cnntrain.plans.room import gpus, machine
+    from cnntrain.analysis.device_memory import gpus, machine
 
     found = gpus() if tf.config.list_physical_devices("GPU") else []
     return replace(found[0], free=usable(found[0].free)) if found else machine()

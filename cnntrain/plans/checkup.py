@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnntrain.analysis.device_memory import gpus, machine
 from cnntrain.data.inventory import HERE, inventory
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import folder
-from cnntrain.plans.room import gpus, machine
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import PACKAGES
 from cnntrain.spec.build import spec

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 
 import keras
 
+from cnntrain.analysis.kept_activations import activations
 from cnntrain.data.photos.photo_cache import SMALL
 from cnntrain.finetune import Phase
 from cnntrain.network import build_empty, cut, freeze
-from cnntrain.plans.activations import activations
 from cnntrain.plans.outline import Outline
 from cnntrain.spec.spec import Spec
 

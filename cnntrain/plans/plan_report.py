@@ -8,13 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.listing import layer_table
 from cnntrain.plans.batch_size import left, usable
 from cnntrain.plans.chart import chart
 from cnntrain.plans.measuring import Measured
 from cnntrain.plans.memory import MIB
 from cnntrain.plans.planning import Plan
-from cnntrain.terminal.tables import short, terminal
+from cnntrain.terminal.tables import layer_table, short, terminal
 
 GPUS = (8, 11, 16, 24, 40, 80)  # GiB of memory, as cards have it
 MOST = 4  # layers that are named

@@ -9,15 +9,16 @@ import keras
 import numpy as np
 import psutil
 
-from cnntrain.anatomy import Row, anatomy, evaluated, totals
+from cnntrain.analysis.device_memory import Room
+from cnntrain.analysis.graph import Row
+from cnntrain.analysis.kept_activations import activations
+from cnntrain.analysis.layer_table import anatomy, evaluated, totals
 from cnntrain.data.steps import plan, shrunk
 from cnntrain.fitting import in_steps
-from cnntrain.plans.activations import activations
 from cnntrain.plans.batch_size import room_of
 from cnntrain.plans.cautions import cautions
 from cnntrain.plans.memory import Draft, Memory, draft, memory
 from cnntrain.plans.outline import Outline, outline
-from cnntrain.plans.room import Room
 from cnntrain.spec.contradictions import known_replicas
 from cnntrain.spec.spec import Spec
 

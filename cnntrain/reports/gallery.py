@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from PIL import Image
 
-from cnntrain.anatomy import anatomy, evaluated, totals
+from cnntrain.analysis.layer_table import anatomy, evaluated, totals
 from cnntrain.data.first_batch import drawn, first_batch, mixture
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json

@@ -1,6 +1,11 @@
 """Tables in the terminal: its width, its lines, numbers in few digits."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 WIDTH = 100  # of what is no terminal
@@ -28,3 +33,30 @@ def short(number: int | None) -> str | None:
             digits = max(0, 3 - int(f"{value:.3e}".partition("e")[2]))
             return f"{value:.{digits}f} {prefix}"
     return str(number)
+
+
+def layer_table(rows: Sequence[Any]) -> Table:
+    """A row a layer. The receptive field is that of convolutions and pools, in pixels."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("layer", overflow="ellipsis")  # the one that gives way
+    table.add_column("kind", no_wrap=True)
+    for heading in ("output", "parameters", "mult-adds", "field", "stride"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        kind = f"{row.kind} {row.window}" if row.window else row.kind
+        table.add_row(
+            row.layer,
+            kind,
+            "x".join(map(str, row.output)),
+            f"{row.parameters:,}",
+            "?" if row.multiply_adds is None else short(row.multiply_adds),
+            pixels(row.receptive_field),
+            pixels(row.stride),
+        )
+    return table
+
+
+def pixels(axes: Sequence[float] | None) -> str:
+    """7, or 1x7 where the axes differ."""
+    parts = [f"{axis:g}" for axis in axes or ()]
+    return "x".join(parts if len(set(parts)) > 1 else parts[:1])

@@ -230,7 +230,7 @@ def test_all_our_own_networks_are_harmless():
 
 
 def check_option(option):
-    from cnntrain.zoo import build
+    from cnntrain.analysis.zoo import build
 
     config = json.loads(build(option).to_json())
     assert [node for node in named(config) if not is_harmless(node)] == []

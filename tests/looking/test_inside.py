@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from cnntrain.analysis.zoo import build
 from cnntrain.looking.inside import (
     first_convolution,
     last_maps,
@@ -17,7 +18,6 @@ from cnntrain.looking.inside import (
 )
 from cnntrain.looking.patches import sees
 from cnntrain.spec import option_files
-from cnntrain.zoo import build
 
 FAST = ("lenet5", "resnet20_v1", "mlp_256_128")
 SLOW = (

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cnntrain.analysis.zoo import about, build, zoo
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
 from cnntrain.spec import option_files
 from cnntrain.spec.option_files import REFERENCE, defaults
-from cnntrain.terminal.tables import NONE, say, short, terminal
-from cnntrain.zoo import about, build, zoo
+from cnntrain.terminal.tables import NONE, layer_table, pixels, say, short, terminal
 
 
 def main(words: Sequence[str]) -> int:
@@ -112,7 +112,7 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
     """Print the layers of an option's network, with totals."""
     network = build(option, overrides, config_dir)
 
-    from cnntrain.anatomy import anatomy, receptive_field, totals
+    from cnntrain.analysis.layer_table import anatomy, receptive_field, totals
 
     made = option_files.made_for(option_files.options("model", config_dir)[option])
     words, rows, total = [*made.overrides, *overrides], anatomy(network), totals(network)
@@ -144,33 +144,6 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
     console.print(Text(title, style="bold"), highlight=False)
     console.print(layer_table(rows))
     console.print(Text("\n".join(lines)), highlight=False)
-
-
-def layer_table(rows: Sequence[Any]) -> Table:
-    """A row a layer. The receptive field is that of convolutions and pools, in pixels."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="ellipsis")  # the one that gives way
-    table.add_column("kind", no_wrap=True)
-    for heading in ("output", "parameters", "mult-adds", "field", "stride"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        kind = f"{row.kind} {row.window}" if row.window else row.kind
-        table.add_row(
-            row.layer,
-            kind,
-            "x".join(map(str, row.output)),
-            f"{row.parameters:,}",
-            "?" if row.multiply_adds is None else short(row.multiply_adds),
-            pixels(row.receptive_field),
-            pixels(row.stride),
-        )
-    return table
-
-
-def pixels(axes: Sequence[float] | None) -> str:
-    """7, or 1x7 where the axes differ."""
-    parts = [f"{axis:g}" for axis in axes or ()]
-    return "x".join(parts if len(set(parts)) > 1 else parts[:1])
 
 
 def table(group: str, listed: dict[str, str]) -> Table:

@@ -16,7 +16,7 @@ from cnntrain.errors import SpecError, nearest, one_of
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import PACKAGE, locate, names, tree
 
-FILE = PACKAGE / "zoo.json"
+FILE = PACKAGE / "analysis" / "zoo.json"
 NO_YEAR = 9999  # what has none comes last
 FAMILY = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
 
@@ -137,7 +137,7 @@ def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = N
     with quiet():
         import keras
 
-        from cnntrain.anatomy import evaluated
+        from cnntrain.analysis.layer_table import evaluated
 
     keras.utils.clear_session()  # names of layers begin from the same numbers
     with keras.StatelessScope(initialize_variables=False):

@@ -13,7 +13,8 @@ from typing import Any
 
 import keras
 
-from cnntrain.anatomy import Signal, Walk, whole
+from cnntrain.analysis.graph import Signal, Walk
+from cnntrain.analysis.receptive_field import whole
 
 # What the derivative of a layer or an operation reads; of what is not listed, both.
 INPUT = (

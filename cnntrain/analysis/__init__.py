@@ -1,0 +1,1 @@
+"""What is read off a network's graph: layers and their cost, receptive fields, memory."""

@@ -1,0 +1,51 @@
+"""What each layer of a network has and costs: parameters, multiply-adds, receptive field.
+
+Read off the functional graph, call by call, without data and without values in the weights. A
+layer that is called twice has two rows, and its parameters only in the first; the layers of a
+nested model have rows of their own, as `outer/inner`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import keras
+
+from cnntrain.analysis.graph import Row, Signal, Walk
+from cnntrain.analysis.receptive_field import Axes, whole
+
+
+def anatomy(network: keras.Model) -> list[Row]:
+    """Return a row for each layer that has parameters, multiplies, or moves the receptive field.
+
+    Multiply-adds are those of convolutions, dense layers and matrix products; the rest has 0.
+    Where branches meet, the largest field goes on. Raises ValueError for an input of unknown size.
+    """
+    inputs = [Signal(tensor, whole(tensor.shape[1:])) for tensor in network.inputs]
+    if any(None in signal.shape for signal in inputs):
+        raise ValueError(f"{network.name} takes {inputs[0].shape}: expected a known size")
+    walk = Walk()
+    walk(network, inputs, "")
+    return walk.rows
+
+
+def totals(network: keras.Model) -> dict[str, int]:
+    """Parameters, how many of them train, and multiply-adds of one forward pass for one image."""
+    trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
+    return {
+        "parameters": sum(math.prod(v.shape) for v in network.weights),
+        "trainable": trainable,
+        "multiply_adds": sum(row.multiply_adds or 0 for row in anatomy(network)),
+    }
+
+
+def receptive_field(rows: Sequence[Row]) -> Axes | None:
+    """How much of the image the last positions see, along each axis; None without positions."""
+    fields = [row.receptive_field for row in rows if row.receptive_field]
+    return tuple(max(axis) for axis in zip(*fields, strict=False)) or None
+
+
+def evaluated(network: keras.Model) -> keras.Model:
+    """The network without its auxiliary heads, which are there for training only."""
+    if len(network.outputs) == 1:
+        return network
+    return keras.Model(network.inputs, network.outputs[0], name=network.name)
