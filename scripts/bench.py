@@ -31,14 +31,14 @@ from rich.console import Console as RichConsole
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples, Splits
-from cnntrain.fitting import Fitting
-from cnntrain.network import build
 from cnntrain.running.progress import Console
 from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec
 from cnntrain.spec.compose import compose
 from cnntrain.spec.spec import Spec
-from cnntrain.trainer import set_up
+from cnntrain.training.fitting import Fitting
+from cnntrain.training.network import build
+from cnntrain.training.trainer import set_up
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 TIMED_EPOCHS = 3  # of a run in a process of its own

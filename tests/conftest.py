@@ -57,7 +57,7 @@ def train(tmp_path, spec):
     """Train in this process: train("epochs=1") -> (Run, report)."""
     from cnntrain.runs.directory import Run
     from cnntrain.spec.compose import compose
-    from cnntrain.trainer import train as train_spec
+    from cnntrain.training.trainer import train as train_spec
 
     def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
         run = Run.claim(tmp_path / name, compose(overrides).config, overrides)

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 from cnntrain.analysis import zoo
 from cnntrain.analysis.layer_table import anatomy, evaluated, receptive_field, totals
-from cnntrain.network import parameters
+from cnntrain.training.network import parameters
 
 PAPER = "model.hidden=4096 model.batch_norm=false"
 STEM = "model.stem=imagenet"

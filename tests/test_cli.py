@@ -119,9 +119,9 @@ def test_run_goes_on_where_nobody_reads_its_output_any_more(tmp_path):
 
 def test_failure_is_recorded_with_its_traceback(tmp_path):
     code = (
-        "import cnntrain.cli.main, cnntrain.loop\n"
+        "import cnntrain.cli.main, cnntrain.training.loop\n"
         "def fail(*_): raise RuntimeError('the disk is on fire')\n"
-        "cnntrain.loop.evaluate = fail\n"
+        "cnntrain.training.loop.evaluate = fail\n"
         "cnntrain.cli.main.main(['epochs=1', 'hydra.run.dir=run'])\n"
     )
     line = [sys.executable, "-c", code]

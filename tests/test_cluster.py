@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from cnntrain.cluster import Cluster, cluster, expanded
 from cnntrain.errors import SpecError, WorkerLost
+from cnntrain.training.devices.cluster import Cluster, cluster, expanded
 
 TWO = ("10.0.0.1:2222", "10.0.0.2:2222")
 
@@ -103,7 +103,7 @@ def test_worker_that_does_not_come_is_named():
 
 def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
     """Ten minutes of silence look like a fault."""
-    monkeypatch.setattr("cnntrain.cluster.PATIENCE", 0)
+    monkeypatch.setattr("cnntrain.training.devices.cluster.PATIENCE", 0)
     alone = here(2, 0)
     with pytest.raises(WorkerLost):
         alone.meet(0.5)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.fitting import in_steps
-from cnntrain.network import cut, freeze
+from cnntrain.training.fitting import in_steps
+from cnntrain.training.network import cut, freeze
 
 SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")
 NET = ("model=cnn_cifar", "model.filters=[4,8]", "model.hidden=16", "model.batch_norm=true")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import OutOfMemory, SpecError
-from cnntrain.finetune import Phase
-from cnntrain.fitting import answered, check_resumable, entropy, in_steps
-from cnntrain.network import activations
 from cnntrain.runs.checkpoint import State
 from cnntrain.runs.directory import Run
+from cnntrain.training.finetune import Phase
+from cnntrain.training.fitting import answered, check_resumable, entropy, in_steps
+from cnntrain.training.network import activations
 
 
 def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():

@@ -70,9 +70,9 @@ def test_lenet5_learns_the_digits_as_well_and_its_weights_are_tensorflows_too(co
 
     import keras
 
-    from cnntrain.evaluation import evaluate
     from cnntrain.spec.build import spec
     from cnntrain.spec.compose import compose
+    from cnntrain.training.evaluation import evaluate
 
     assert keras.backend.backend() == "tensorflow"
     network = keras.models.load_model(run / "best.keras")

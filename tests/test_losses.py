@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from cnntrain import losses
 from cnntrain.errors import SpecError
+from cnntrain.training import losses
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (6, 4)).astype("float32")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cnntrain.monitor import Monitor, PlateauWatch
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.spec import SETTINGS
+from cnntrain.training.monitor import Monitor, PlateauWatch
 
 
 def watch(name, values, min_delta=0.0):

@@ -13,7 +13,7 @@ HUGE = {
 
 @pytest.mark.parametrize(("option", "knob"), HUGE.items(), ids=HUGE)
 def test_network_larger_than_the_memory_is_refused(spec, option, knob):
-    from cnntrain.network import build_empty, check_size
+    from cnntrain.training.network import build_empty, check_size
 
     body = build_empty(spec(option, knob), (32, 32, 1), 10)
     with pytest.raises(SpecError) as refused:
@@ -23,7 +23,7 @@ def test_network_larger_than_the_memory_is_refused(spec, option, knob):
 
 
 def test_network_of_an_ordinary_size_is_not_refused(spec):
-    from cnntrain.network import build_empty, check_size
+    from cnntrain.training.network import build_empty, check_size
 
     body = build_empty(spec("model=lenet5"), (32, 32, 1), 10)
     check_size(body)

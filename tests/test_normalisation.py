@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnntrain.data.source import Examples
-from cnntrain.normalisation import normalisation
+from cnntrain.training.normalisation import normalisation
 
 RANDOM = np.random.default_rng(0)
 TRAIN = Examples(RANDOM.integers(0, 200, (50, 6, 5, 3), np.uint8), np.zeros(50, np.int32))

@@ -81,7 +81,7 @@ def test_every_model_is_counted():
 
 @pytest.mark.parametrize(("option", "image_shape", "num_classes", "overrides"), counted())
 def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides):
-    from cnntrain.network import parameters
+    from cnntrain.training.network import parameters
 
     model = spec(f"model={option}", *overrides).model(image_shape, num_classes)
     found = parameters(model)["total"], parameters(model)["trainable"]

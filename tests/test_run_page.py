@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report
 from cnntrain.reports import charts
 from cnntrain.reports.network_diagram import diagram
 from cnntrain.reports.run_page import write
-from cnntrain.reports.scoring import scores
+from cnntrain.training.metrics import scores
 
 SHORT = ("epochs=2", "dataset.limit=200", "batch_size=32", "augmentation=shift_flip")
 FIGURES = {"augmentation", "confusion", "curves", "filters", "mistakes", "predictions"}

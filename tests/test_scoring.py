@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cnntrain.evaluation import NUMBERS, headline
-from cnntrain.reports.scoring import by_class, majority_warning, scores
+from cnntrain.training.evaluation import NUMBERS, headline
+from cnntrain.training.metrics import by_class, majority_warning, scores
 
 NAMES = ("common", "frequent", "rare")
 

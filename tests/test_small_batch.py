@@ -53,7 +53,7 @@ def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
 
 
 def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):
-    from cnntrain.trainer import train as train_spec
+    from cnntrain.training.trainer import train as train_spec
 
     whole, _ = train(*FEW, name="whole")
     run, _ = train(*FEW, "max_steps=2", name="stopped")

@@ -18,8 +18,8 @@ from cnntrain.running.run import check_tracker
 from cnntrain.runs.directory import Run
 from cnntrain.spec.build import spec as check
 from cnntrain.spec.compose import compose
-from cnntrain.tracked import Tracked, rows
-from cnntrain.tracking import wandb
+from cnntrain.training.trackers import wandb
+from cnntrain.training.tracking import Tracked, rows
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
 
@@ -56,7 +56,7 @@ class Recorder:
 @pytest.fixture
 def tracked(tmp_path, spec):
     """Train in this process with a tracker: tracked(recorder) -> (run, report, lines)."""
-    from cnntrain.trainer import train as train_spec
+    from cnntrain.training.trainer import train as train_spec
 
     def run_one(recorder):
         run = Run.claim(tmp_path / "run", compose(SMALL).config, SMALL)
@@ -159,7 +159,7 @@ def test_tensorboard_reads_back_what_the_tables_hold(tmp_path):
     import numpy as np
     from PIL import Image
 
-    from cnntrain.tracking import tensorboard
+    from cnntrain.training.trackers import tensorboard
 
     picture = tmp_path / "confusion.png"
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(picture)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain import losses
-from cnntrain.trainee import Average, Trainee, compiled
+from cnntrain.training import losses
+from cnntrain.training.trainee import Average, Trainee, compiled
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.normal(size=(12, 5)).astype("float32")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.evaluation import NUMBERS
+from cnntrain.training.evaluation import NUMBERS
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 
@@ -58,7 +58,7 @@ def test_report_has_the_promised_keys(train):
 
 
 def test_saved_network_takes_raw_pixels_and_gives_the_reported_accuracy(train, spec, tmp_path):
-    from cnntrain.evaluation import evaluate
+    from cnntrain.training.evaluation import evaluate
 
     run, report = train(*SHORT)
     test = spec(*SHORT).dataset(tmp_path, None).test
@@ -108,7 +108,7 @@ def test_steps_leave_out_no_step_of_an_epoch(train):
 def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
     import random
 
-    from cnntrain.network import build
+    from cnntrain.training.network import build
 
     checked = spec("model=cnn_cifar", *SHORT)
     splits = checked.dataset(tmp_path, None)
@@ -161,7 +161,7 @@ def test_zeros_stay_at_chance(train):
 
 @pytest.mark.parametrize(("steps", "momentum"), [(10, 0.5), (100, 0.9), (10_000, 0.99)])
 def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
-    from cnntrain.network import fit_batch_norm
+    from cnntrain.training.network import fit_batch_norm
 
     model = spec("model=mlp_bn").model((8, 8, 1), 10)
     fit_batch_norm(model, "auto", steps)
@@ -190,7 +190,7 @@ def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words)
 
 
 def test_average_is_validated_chosen_and_saved_as_its_own_file(train, spec, tmp_path):
-    from cnntrain.evaluation import evaluate
+    from cnntrain.training.evaluation import evaluate
 
     words = ("epochs=4", *SHORT[1:], "ema_decay=0.8")
     run, report = train(*words)
@@ -302,7 +302,7 @@ def test_network_of_one_unit_learns_odd_and_even(train):
 )
 def test_network_that_only_guesses_is_warned_of(train, initializer, augmentation, said):
     """Whatever is mixed: the mean loss of guessing by class frequency is the same."""
-    from cnntrain.loop import LEARNT_BY
+    from cnntrain.training.loop import LEARNT_BY
 
     progress = []
     words = ("dataset.limit=128", "batch_size=16", f"epochs={LEARNT_BY // 8 + 1}")

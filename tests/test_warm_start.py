@@ -12,7 +12,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.strangers import trained
-from cnntrain.warm_start import origin, warm_start
+from cnntrain.training.warm_start import origin, warm_start
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 DIGITS = tuple("0123456789")

@@ -17,13 +17,13 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 
 from cnntrain import __version__
-from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.refusals import explain
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.spec import option_files
 from cnntrain.terminal.streams import discard_output, open_streams
+from cnntrain.training.devices.backend import backend
 
 UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb

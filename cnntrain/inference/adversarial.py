@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.data.source import Examples
-from cnntrain.evaluation import log_probabilities
-from cnntrain.losses import cross_entropy
+from cnntrain.training.evaluation import log_probabilities
+from cnntrain.training.losses import cross_entropy
 
 
 def accuracies(

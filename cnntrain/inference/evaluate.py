@@ -136,7 +136,7 @@ def evaluated(
     """Load TensorFlow and say all that is to be said of the runs together."""
     with quiet():
         from cnntrain.inference.scores import scores
-        from cnntrain.trainer import set_up
+        from cnntrain.training.trainer import set_up
 
     first, asked = classifiers[0], specs[0]
     set_up(asked)
@@ -173,7 +173,7 @@ class Member:
 
     def votes(self, class_names: Sequence[str], flips: bool) -> list[np.ndarray]:
         """Logarithms of the probabilities (N, classes) in the order of `class_names`."""
-        from cnntrain.evaluation import predicted
+        from cnntrain.training.evaluation import predicted
 
         columns = [self.classifier.class_names.index(name) for name in class_names]
         seen = [self.part]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.reports.scoring import ABSENT
+from cnntrain.training.metrics import ABSENT
 
 WIDTH = 100
 LARGEST = 12  # classes whose confusion matrix fits the width

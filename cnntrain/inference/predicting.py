@@ -10,8 +10,8 @@ import numpy as np
 from cnntrain.data.photos.decode import chunked, decode_some, stack
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import DecodedPhoto, Frame, Photos
-from cnntrain.evaluation import log_probabilities
 from cnntrain.terminal.progress import counted
+from cnntrain.training.evaluation import log_probabilities
 
 
 @dataclass(frozen=True)

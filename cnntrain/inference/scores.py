@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from cnntrain.evaluation import headline
-from cnntrain.reports.scoring import by_class
+from cnntrain.training.evaluation import headline
+from cnntrain.training.metrics import by_class
 
 BINS = 15  # Guo et al. 2017, section 5
 CONFIDENCE = 0.95

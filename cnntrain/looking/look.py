@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntrain.backends import backend
 from cnntrain.cli.parser import arguments
 from cnntrain.data.inventory import is_here
 from cnntrain.errors import SpecError
@@ -22,6 +21,7 @@ from cnntrain.looking.wishes import Wishes, checked
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import quiet
+from cnntrain.training.devices.backend import backend
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame, Photos
@@ -174,7 +174,7 @@ def looked(
     with quiet():
         from cnntrain.looking import page
         from cnntrain.looking.story import look
-        from cnntrain.trainer import set_up
+        from cnntrain.training.trainer import set_up
     set_up(asked)
     image, truth = pixels(classifier, asked, picture)
     facts, sections = look(classifier, asked, image, wishes)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.evaluation import log_probabilities
 from cnntrain.inference.classifier import Classifier
 from cnntrain.looking.inside import passed, places
 from cnntrain.looking.wishes import Wishes
 from cnntrain.spec.spec import Spec
+from cnntrain.training.evaluation import log_probabilities
 
 TOP = 5  # classes
 

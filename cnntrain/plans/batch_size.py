@@ -60,7 +60,7 @@ def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     with quiet():
         from cnntrain.plans.memory import draft, memory
         from cnntrain.plans.outline import outline
-        from cnntrain.trainer import set_up
+        from cnntrain.training.trainer import set_up
     set_up(checked)
     known = outline(checked, config_dir)
     needed = memory(checked, known, draft(checked, known))

@@ -5,11 +5,11 @@ import keras
 from cnntrain.analysis.device_memory import Room
 from cnntrain.data.source import OF_ARRAYS, OF_PHOTOS, check_room
 from cnntrain.errors import SpecError
-from cnntrain.network import leaves
 from cnntrain.plans.batch_size import gib, left
 from cnntrain.plans.memory import Draft, Memory
 from cnntrain.plans.outline import Outline
 from cnntrain.spec.spec import Spec
+from cnntrain.training.network import leaves
 
 REMEMBERED = 0.05  # of the initial statistics, at the end: more is worth a warning
 DEEP = 10  # layers with kernels: more need batch norm, shortcuts, or care

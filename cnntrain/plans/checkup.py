@@ -165,7 +165,7 @@ def training() -> Finding:
     with quiet():
         import keras
 
-        from cnntrain.trainer import train
+        from cnntrain.training.trainer import train
     config = compose(TRIAL).config
     with tempfile.TemporaryDirectory() as place:
         run = Run.claim(Path(place) / "run", config, TRIAL)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.fitting import Fitting
-from cnntrain.loop import Script
 from cnntrain.plans.planning import Plan
 from cnntrain.runs.directory import Run
+from cnntrain.training.fitting import Fitting
+from cnntrain.training.loop import Script
 
 WARM_UP = 2  # steps that are not counted: they trace, and find their memory
 STEPS, SECONDS = 20, 20.0  # after these many, or so long, it is known

@@ -14,10 +14,10 @@ import keras
 
 from cnntrain.analysis.kept_activations import activations
 from cnntrain.data.photos.photo_cache import SMALL
-from cnntrain.finetune import Phase
-from cnntrain.network import build_empty, cut, freeze
 from cnntrain.plans.outline import Outline
 from cnntrain.spec.spec import Spec
+from cnntrain.training.finetune import Phase
+from cnntrain.training.network import build_empty, cut, freeze
 
 MIB = 2**20
 # Growth of a process from before the network to after three steps of two images, less what the

@@ -40,7 +40,7 @@ def show(given: Namespace) -> None:
     with quiet():
         from cnntrain.plans import measuring, plan_report
         from cnntrain.plans.planning import planned
-        from cnntrain.trainer import set_up
+        from cnntrain.training.trainer import set_up
     set_up(checked)
     plan = planned(checked, given.config_dir)
     measured = measuring.measured(plan, config) if given.measure else None

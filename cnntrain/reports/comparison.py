@@ -12,11 +12,11 @@ from typing import Any
 
 from cnntrain.errors import SpecError, nearest, printable
 from cnntrain.files.writing import spreadsheet_safe
-from cnntrain.reports.scoring import ABSENT
 from cnntrain.runs.results import Result
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
+from cnntrain.training.metrics import ABSENT
 
 NUMBERS = (
     "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",

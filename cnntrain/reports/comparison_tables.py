@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain.reports.comparison import Comparison, Group, distinct, text
-from cnntrain.reports.scoring import ABSENT
 from cnntrain.runs.results import Result
+from cnntrain.training.metrics import ABSENT
 
 WIDTH = 100  # of what is no terminal
 HUGE = 1e5  # a loss from which on only its magnitude says anything

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.files.writing import replace_by_file
 from cnntrain.reports.chart_text import shortened
-from cnntrain.reports.scoring import Scores
 from cnntrain.runs.results import Result
+from cnntrain.training.metrics import Scores
 
 NAMED = 30  # classes; of more only the rows of a matrix are named, in small letters
 SMALL = 5  # points

@@ -18,7 +18,6 @@ from cnntrain.files.documents import LARGE, SMALL, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.comparison_tables import duration
 from cnntrain.reports.network_diagram import diagram
-from cnntrain.reports.scoring import ABSENT, scores
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import Result, ending, read
 from cnntrain.runs.strangers import (
@@ -31,6 +30,7 @@ from cnntrain.runs.strangers import (
     read_report,
     read_table,
 )
+from cnntrain.training.metrics import ABSENT, scores
 
 PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
 PARTS = {

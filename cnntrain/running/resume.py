@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnntrain.backends import check_backend, check_resumed
-from cnntrain.cluster import cluster_of
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import environment
@@ -23,6 +21,8 @@ from cnntrain.spec.nested import put
 from cnntrain.spec.overrides import parse_one
 from cnntrain.spec.places import PLACES, absolute_paths, check_places, with_paths
 from cnntrain.spec.spec import MAY_CHANGE, Spec
+from cnntrain.training.devices.backend import check_backend, check_resumed
+from cnntrain.training.devices.cluster import cluster_of
 
 # What of run.json can change a run's numbers.
 MATTERS = ("versions", "platform", "cpu_count")

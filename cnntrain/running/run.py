@@ -18,8 +18,6 @@ import psutil
 import yaml
 from rich.console import Console as RichConsole
 
-from cnntrain.backends import check_backend
-from cnntrain.cluster import cluster_of
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED, disk_failure
 from cnntrain.plans.batch_size import provisional, settled
@@ -31,6 +29,8 @@ from cnntrain.spec.contradictions import parts_of_one_size
 from cnntrain.spec.places import check_places
 from cnntrain.spec.signatures import component
 from cnntrain.spec.spec import Spec
+from cnntrain.training.devices.backend import check_backend
+from cnntrain.training.devices.cluster import cluster_of
 
 NOT_COPIED = shutil.ignore_patterns("lock", f"{UNFINISHED}*")
 
@@ -170,8 +170,8 @@ def start(checked: Spec, run: Run) -> None:
     from cnntrain.terminal.stderr import quiet
 
     with quiet():
-        from cnntrain.tracked import Tracked
-        from cnntrain.trainer import train as train_spec
+        from cnntrain.training.tracking import Tracked
+        from cnntrain.training.trainer import train as train_spec
 
     terminal = RichConsole()
     with Console(run, checked, terminal) as console:

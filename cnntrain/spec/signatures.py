@@ -23,12 +23,12 @@ GROUPS = {
     "model": "models",
     "dataset": "data.datasets",
     "augmentation": "data.augmentations",
-    "optimizer": "optimizers",
-    "schedule": "schedules",
-    "initializer": "initializers",
-    "finetune": "finetune",
-    "distribution": "distribution",
-    "tracking": "tracking",
+    "optimizer": "training.optimizers",
+    "schedule": "training.schedules",
+    "initializer": "training.initializers",
+    "finetune": "training.finetune",
+    "distribution": "training.devices.distribution",
+    "tracking": "training.trackers",
 }
 PACKAGE = Path(__file__).parents[1]
 

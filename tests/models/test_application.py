@@ -161,7 +161,7 @@ def test_grey_images_count_as_colour(spec):
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
-    from cnntrain.network import sees_colour
+    from cnntrain.training.network import sees_colour
 
     size = VARIANTS[architecture].smallest
     words = ("model=mobilenet", "model.weights=null", f"model.architecture={architecture}")
@@ -171,7 +171,7 @@ def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
 
 
 def test_networks_that_take_any_images_or_grey_ones_are_not_said_to_be_for_colour(spec):
-    from cnntrain.network import sees_colour
+    from cnntrain.training.network import sees_colour
 
     for option in ("lenet5", "lenet5_1998"):
         assert not sees_colour(spec(f"model={option}").model((32, 32, 1), 10))

@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 from test_options import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
-from cnntrain import losses
 from cnntrain.data.source import Examples, Splits
-from cnntrain.network import build
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import names
+from cnntrain.training import losses
+from cnntrain.training.network import build
 
 pytestmark = pytest.mark.slow
 

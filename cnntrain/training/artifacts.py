@@ -25,9 +25,9 @@ from cnntrain.data.first_batch import drawn, first_batch, mixture
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whole
-from cnntrain.network import leaves
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
+from cnntrain.training.network import leaves
 
 TOP = 5  # classes for each image
 SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64

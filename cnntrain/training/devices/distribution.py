@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import keras
 import tensorflow as tf
 
-from cnntrain.cluster import cluster
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Count, Natural, Positive, Workers
+from cnntrain.training.devices.cluster import cluster
 
 
 def single() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import keras
 
-from cnntrain.schedules import Rate
 from cnntrain.spec.knobs import NonNegative, Positive, Probability
+from cnntrain.training.schedules import Rate
 
 
 def optimizer(

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from cnntrain import losses
-from cnntrain.losses import Loss
+from cnntrain.training import losses
+from cnntrain.training.losses import Loss
 
 
 class Average:

@@ -16,22 +16,22 @@ import numpy as np
 
 from cnntrain.data.source import Examples
 from cnntrain.errors import Diverged, SpecError
-from cnntrain.evaluation import NUMBERS, evaluate
 from cnntrain.files.documents import damaged
 from cnntrain.files.writing import disk_failure
-from cnntrain.monitor import Monitor, PlateauWatch
-from cnntrain.network import constants_of
 from cnntrain.runs import checkpoint
 from cnntrain.runs.checkpoint import State
 from cnntrain.runs.directory import Run
-from cnntrain.schedules import Rate
 from cnntrain.signals import Signals
 from cnntrain.spec.metrics import tie_breaker
 from cnntrain.spec.spec import Spec
-from cnntrain.trainee import Average, Trainee
+from cnntrain.training.evaluation import NUMBERS, evaluate
+from cnntrain.training.monitor import Monitor, PlateauWatch
+from cnntrain.training.network import constants_of
+from cnntrain.training.schedules import Rate
+from cnntrain.training.trainee import Average, Trainee
 
 if TYPE_CHECKING:
-    from cnntrain.parallel import Parallel
+    from cnntrain.training.devices.parallel import Parallel
 
 
 Row = dict[str, float]

@@ -10,26 +10,26 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from cnntrain import losses
 from cnntrain.data import pipeline
 from cnntrain.data.fingerprint import fingerprint
 from cnntrain.data.source import Examples, Splits
 from cnntrain.data.steps import plan
 from cnntrain.errors import OutOfMemory, SpecError
-from cnntrain.evaluation import outputs
-from cnntrain.finetune import Phase
-from cnntrain.loop import Loop, Progress, Script, Stage
-from cnntrain.network import activations, build, cut, divided, freeze, with_all_heads
-from cnntrain.parallel import Parallel
 from cnntrain.runs import checkpoint
 from cnntrain.runs.checkpoint import State
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import check_keys, read_record, shaped
-from cnntrain.schedules import Rate
 from cnntrain.spec.knobs import Count, Natural, number_in_float32
 from cnntrain.spec.spec import MAY_CHANGE, Spec
-from cnntrain.trainee import Average, Trainee, compiled
-from cnntrain.warm_start import Origin
+from cnntrain.training import losses
+from cnntrain.training.devices.parallel import Parallel
+from cnntrain.training.evaluation import outputs
+from cnntrain.training.finetune import Phase
+from cnntrain.training.loop import Loop, Progress, Script, Stage
+from cnntrain.training.network import activations, build, cut, divided, freeze, with_all_heads
+from cnntrain.training.schedules import Rate
+from cnntrain.training.trainee import Average, Trainee, compiled
+from cnntrain.training.warm_start import Origin
 
 # What a state must say, beside arrays.
 FACTS = {
@@ -198,7 +198,7 @@ def kind_of_trainee() -> type[Trainee]:
     """The training step of the backend."""
     if keras.backend.backend() == "tensorflow":
         return Trainee
-    from cnntrain.trainee_jax import JaxTrainee
+    from cnntrain.training.trainee_jax import JaxTrainee
 
     return JaxTrainee
 

@@ -9,26 +9,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.cluster import cluster_of
 from cnntrain.data.fingerprint import fingerprint, judging_images
 from cnntrain.data.labels import imbalance_warning
 from cnntrain.data.photos.photo_cache import PIXELS
 from cnntrain.data.source import Splits, left_out
 from cnntrain.data.steps import shrunk
-from cnntrain.evaluation import evaluate, headline, predicted
 from cnntrain.files.documents import write_json
-from cnntrain.fitting import Fitting
-from cnntrain.loop import Progress, Script
-from cnntrain.network import parameters, sees_colour
-from cnntrain.parallel import Parallel
-from cnntrain.reports import gallery
-from cnntrain.reports.scoring import majority_warning
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import paths_of, trained
 from cnntrain.spec.contradictions import parts_of_one_size
 from cnntrain.spec.places import ORIGIN
 from cnntrain.spec.spec import Spec
-from cnntrain.warm_start import Origin, origin
+from cnntrain.training import artifacts
+from cnntrain.training.devices.cluster import cluster_of
+from cnntrain.training.devices.parallel import Parallel
+from cnntrain.training.evaluation import evaluate, headline, predicted
+from cnntrain.training.fitting import Fitting
+from cnntrain.training.loop import Progress, Script
+from cnntrain.training.metrics import majority_warning
+from cnntrain.training.network import parameters, sees_colour
+from cnntrain.training.warm_start import Origin, origin
 
 
 def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
@@ -243,7 +243,7 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
     if line := majority_warning(splits.test.labels, calls, splits.class_names, weighted):
         fitting.progress.note(line)
     try:
-        gallery.keep(run, spec, splits, fitting.body, guesses)
+        artifacts.keep(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # of a page; the run has its results
         fitting.progress.note(f"The pictures of the report are missing: {error!r}")
     return report | {

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnntrain.loop import Progress, Row
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
-from cnntrain.tracking import Tracker
+from cnntrain.training.loop import Progress, Row
+from cnntrain.training.trackers import Tracker
 
 # The tables, and what stands before the names of their columns.
 TABLES = {"history.csv": "", "steps.csv": "steps/"}

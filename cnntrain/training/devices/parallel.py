@@ -21,12 +21,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cnntrain import losses
-from cnntrain.cluster import Cluster
 from cnntrain.data import pipeline
 from cnntrain.errors import SpecError, WorkerLost
-from cnntrain.loop import Loop
-from cnntrain.trainee import Trainee, as_list
+from cnntrain.training import losses
+from cnntrain.training.devices.cluster import Cluster
+from cnntrain.training.loop import Loop
+from cnntrain.training.trainee import Trainee, as_list
 
 LINGER = 15  # seconds that the chief waits, at the most, for the others to leave
 APART = 7919  # between the seeds of dropout of two devices

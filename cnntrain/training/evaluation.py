@@ -6,7 +6,7 @@ from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
-from cnntrain.reports.scoring import by_class
+from cnntrain.training.metrics import by_class
 
 NUMBERS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 

@@ -12,9 +12,9 @@ import numpy as np
 from cnntrain.analysis.device_memory import machine
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
-from cnntrain.normalisation import normalisation
 from cnntrain.spec.spec import Spec
-from cnntrain.warm_start import Origin, warm_start
+from cnntrain.training.normalisation import normalisation
+from cnntrain.training.warm_start import Origin, warm_start
 
 # What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,
 # which takes a quarter of a second.

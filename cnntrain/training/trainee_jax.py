@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import keras
 
-from cnntrain.trainee import Trainee
+from cnntrain.training.trainee import Trainee
 
 Values = list[jax.Array]
 

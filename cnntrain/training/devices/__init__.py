@@ -1,0 +1,1 @@
+"""What trains together: one device, several, or several machines."""
