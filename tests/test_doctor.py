@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cnntrain.analysis import device_memory
-from cnntrain.plans import checkup
-from cnntrain.plans.checkup import Finding
+from cnntrain.planning import doctor
+from cnntrain.planning.doctor import Finding
 
 CARD = device_memory.Room("NVIDIA L4", 24 * 2**30, 23 * 2**30, True)
 CUDA = {"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"}
@@ -22,40 +22,40 @@ def test_a_machine_that_is_well(command):
 
 
 def test_the_library_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(checkup, "loads", lambda name: not name.startswith("libcudnn"))
-    found = checkup.unseen("NVIDIA L4", CUDA)
+    monkeypatch.setattr(doctor, "loads", lambda name: not name.startswith("libcudnn"))
+    found = doctor.unseen("NVIDIA L4", CUDA)
     assert "libcudnn.so.9 missing" in found.said
     assert "cnntrain[gpu]" in found.fix
-    monkeypatch.setattr(checkup, "loads", lambda name: name != checkup.DRIVER)
-    assert "driver" in checkup.unseen("NVIDIA L4", CUDA).fix
-    assert "without CUDA" in checkup.unseen("NVIDIA L4", {"is_cuda_build": False}).said
+    monkeypatch.setattr(doctor, "loads", lambda name: name != doctor.DRIVER)
+    assert "driver" in doctor.unseen("NVIDIA L4", CUDA).fix
+    assert "without CUDA" in doctor.unseen("NVIDIA L4", {"is_cuda_build": False}).said
 
 
 def test_libraries_are_those_that_tensorflow_was_built_for():
-    assert "libcudart.so.12" in checkup.wanted(CUDA)
-    assert "libcudnn.so.9" in checkup.wanted(CUDA)
+    assert "libcudart.so.12" in doctor.wanted(CUDA)
+    assert "libcudnn.so.9" in doctor.wanted(CUDA)
 
 
 def test_a_gpu_that_tensorflow_does_not_see_is_wrong(monkeypatch):
-    monkeypatch.setattr(checkup, "gpus", lambda: [CARD])
-    assert checkup.gpu().fix
+    monkeypatch.setattr(doctor, "gpus", lambda: [CARD])
+    assert doctor.gpu().fix
 
 
 def test_little_memory_is_wrong(monkeypatch):
     monkeypatch.setattr(
-        checkup, "machine", lambda: device_memory.Room("container", 2**30, 2**28, False)
+        doctor, "machine", lambda: device_memory.Room("container", 2**30, 2**28, False)
     )
-    assert "container" in checkup.memory().said
-    assert checkup.memory().fix
+    assert "container" in doctor.memory().said
+    assert doctor.memory().fix
 
 
 def test_a_look_that_fails_is_a_finding_and_not_the_end(monkeypatch, spec, capsys):
     def broken():
         raise OSError("gone")
 
-    monkeypatch.setattr(checkup, "disk", broken)
-    monkeypatch.setattr(checkup, "training", lambda: Finding("training", "not tried"))
-    findings = {finding.what: finding for finding in checkup.checkup(spec(), None)}
+    monkeypatch.setattr(doctor, "disk", broken)
+    monkeypatch.setattr(doctor, "training", lambda: Finding("training", "not tried"))
+    findings = {finding.what: finding for finding in doctor.checkup(spec(), None)}
     assert findings["disk"].said == "OSError: gone"
     assert findings["disk"].fix
     assert "training" in findings
@@ -65,7 +65,7 @@ def test_what_is_wrong_makes_the_exit_code_1(monkeypatch):
     from cnntrain.cli.main import main
 
     wrong = Finding("disk", "0.1 GiB free", "make room")
-    monkeypatch.setattr(checkup, "checkup", lambda asked, folder: iter([wrong]))
+    monkeypatch.setattr(doctor, "checkup", lambda asked, folder: iter([wrong]))
     with pytest.raises(SystemExit) as ended:
         main(["doctor"])
     assert ended.value.code == 1

@@ -11,8 +11,8 @@ import yaml
 from cnntrain.analysis import device_memory
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
-from cnntrain.plans.batch_size import LARGEST, settled
-from cnntrain.plans.chart import HEIGHT, WIDTH, chart
+from cnntrain.planning.batch_size import LARGEST, settled
+from cnntrain.planning.text_chart import HEIGHT, WIDTH, chart
 from cnntrain.spec import option_files
 from cnntrain.spec.compose import compose
 
@@ -114,7 +114,7 @@ def test_a_chart_is_as_high_as_the_rate():
 @pytest.mark.parametrize("option", sorted(option_files.options("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
     from cnntrain.data.inventory import held
-    from cnntrain.plans.outline import headed
+    from cnntrain.planning.dataset_outline import headed
 
     file = option_files.options("dataset")[option]
     if (holds := held(file)) is None:

@@ -68,7 +68,7 @@ def test_refit_has_a_batch_of_its_own_images(train):
 
 
 def test_plan_says_the_same(spec):
-    from cnntrain.plans.planning import planned
+    from cnntrain.planning.plan import planned
 
     plan = planned(spec(*FEW), None)
     assert (plan.spec.batch_size, plan.steps_per_epoch, plan.total_steps) == (50, 1, 4)

@@ -37,8 +37,8 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "predict": "inference.predict",
     "look": "looking.look",
     "export": "inference.export",
-    "plan": "plans.plan",
-    "doctor": "plans.doctor",
+    "plan": "cli.plan",
+    "doctor": "cli.doctor",
 }
 # A folder may be called data.
 TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")

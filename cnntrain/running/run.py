@@ -20,7 +20,7 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED, disk_failure
-from cnntrain.plans.batch_size import provisional, settled
+from cnntrain.planning.batch_size import provisional, settled
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import trained
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, terminate

@@ -19,7 +19,7 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
-from cnntrain.plans.batch_size import provisional
+from cnntrain.planning.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.report import summarise
 from cnntrain.running.run import check_here

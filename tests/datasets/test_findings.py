@@ -197,7 +197,7 @@ def small(mode, size):
     ("L", (8, 8), (64, 64, 3)),  # too small for most networks
 ])  # fmt: skip
 def test_photos_of_one_small_size_stay_as_they_are(spec, tmp_path, mode, size, shape):
-    from cnntrain.plans.outline import outline
+    from cnntrain.planning.dataset_outline import outline
 
     folder(tmp_path / "photos", small(mode, size))
     words = ("dataset=image_folder", f"dataset.folder={tmp_path / 'photos'}")

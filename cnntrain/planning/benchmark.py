@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.plans.planning import Plan
+from cnntrain.planning.plan import Plan
 from cnntrain.runs.directory import Run
 from cnntrain.training.fitting import Fitting
 from cnntrain.training.loop import Script

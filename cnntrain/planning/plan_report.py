@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.plans.batch_size import left, usable
-from cnntrain.plans.chart import chart
-from cnntrain.plans.measuring import Measured
-from cnntrain.plans.memory import MIB
-from cnntrain.plans.planning import Plan
+from cnntrain.planning.batch_size import left, usable
+from cnntrain.planning.benchmark import Measured
+from cnntrain.planning.plan import Plan
+from cnntrain.planning.step_memory import MIB
+from cnntrain.planning.text_chart import chart
 from cnntrain.terminal.tables import layer_table, short, terminal
 
 GPUS = (8, 11, 16, 24, 40, 80)  # GiB of memory, as cards have it

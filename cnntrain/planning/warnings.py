@@ -5,9 +5,9 @@ import keras
 from cnntrain.analysis.device_memory import Room
 from cnntrain.data.source import OF_ARRAYS, OF_PHOTOS, check_room
 from cnntrain.errors import SpecError
-from cnntrain.plans.batch_size import gib, left
-from cnntrain.plans.memory import Draft, Memory
-from cnntrain.plans.outline import Outline
+from cnntrain.planning.batch_size import gib, left
+from cnntrain.planning.dataset_outline import Outline
+from cnntrain.planning.step_memory import Draft, Memory
 from cnntrain.spec.spec import Spec
 from cnntrain.training.network import leaves
 

@@ -58,8 +58,8 @@ def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     from cnntrain.terminal.stderr import quiet
 
     with quiet():
-        from cnntrain.plans.memory import draft, memory
-        from cnntrain.plans.outline import outline
+        from cnntrain.planning.dataset_outline import outline
+        from cnntrain.planning.step_memory import draft, memory
         from cnntrain.training.trainer import set_up
     set_up(checked)
     known = outline(checked, config_dir)

@@ -14,10 +14,10 @@ from cnntrain.analysis.graph import Row
 from cnntrain.analysis.kept_activations import activations
 from cnntrain.analysis.layer_table import anatomy, evaluated, totals
 from cnntrain.data.steps import plan, shrunk
-from cnntrain.plans.batch_size import room_of
-from cnntrain.plans.cautions import cautions
-from cnntrain.plans.memory import Draft, Memory, draft, memory
-from cnntrain.plans.outline import Outline, outline
+from cnntrain.planning.batch_size import room_of
+from cnntrain.planning.dataset_outline import Outline, outline
+from cnntrain.planning.step_memory import Draft, Memory, draft, memory
+from cnntrain.planning.warnings import cautions
 from cnntrain.spec.contradictions import known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fitting import in_steps

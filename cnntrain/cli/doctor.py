@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     asked = spec(compose(given.overrides, given.config_dir).config)
 
-    from cnntrain.plans.checkup import checkup
+    from cnntrain.planning.doctor import checkup
 
     console = terminal()
     findings = []

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from cnntrain.cli.parser import arguments
-from cnntrain.plans.batch_size import provisional, settled
+from cnntrain.planning.batch_size import provisional, settled
 from cnntrain.running.run import check_here
 from cnntrain.spec.compose import compose
 from cnntrain.terminal.stderr import quiet
@@ -38,12 +38,12 @@ def show(given: Namespace) -> None:
     check_here(provisional(composed.config))
     config, checked, note = settled(composed.config, given.config_dir)
     with quiet():
-        from cnntrain.plans import measuring, plan_report
-        from cnntrain.plans.planning import planned
+        from cnntrain.planning import benchmark, plan_report
+        from cnntrain.planning.plan import planned
         from cnntrain.training.trainer import set_up
     set_up(checked)
     plan = planned(checked, given.config_dir)
-    measured = measuring.measured(plan, config) if given.measure else None
+    measured = benchmark.measured(plan, config) if given.measure else None
     if given.json:
         print(json.dumps(plan_report.as_json(plan, measured), indent=2))
         return

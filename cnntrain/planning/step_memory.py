@@ -14,7 +14,7 @@ import keras
 
 from cnntrain.analysis.kept_activations import activations
 from cnntrain.data.photos.photo_cache import SMALL
-from cnntrain.plans.outline import Outline
+from cnntrain.planning.dataset_outline import Outline
 from cnntrain.spec.spec import Spec
 from cnntrain.training.finetune import Phase
 from cnntrain.training.network import build_empty, cut, freeze
