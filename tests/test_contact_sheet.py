@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.contact_sheet import MARGIN, Tile, contact_sheet
+from cnntrain.reports.contact_sheet import MARGIN, Tile, contact_sheet
 
 
 def test_small_images_are_enlarged_without_smoothing_and_in_colour():

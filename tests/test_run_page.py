@@ -80,7 +80,7 @@ def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
     (copy / "report.html").unlink()
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
-        f"from cnntrain.reports.report import main; main([{str(copy)!r}])"
+        f"from cnntrain.cli.report import main; main([{str(copy)!r}])"
     )
     import sys
 

@@ -156,13 +156,13 @@ def verify(name: str, overrides: Sequence[str], config_dir: str | None, as_json:
 
 def preview(name: str, overrides: Sequence[str], config_dir: str | None, output: str | None) -> int:
     """Draw the first training images, augmented beside each, into a new PNG, and say which."""
-    from cnntrain.contact_sheet import new_file, save
+    from cnntrain.reports.contact_sheet import new_file, save
 
     asked = checked(name, overrides, config_dir)
     file = new_file(f"preview_{name}", output)
     splits = loaded(asked)
     with quiet():
-        from cnntrain import preview as drawing
+        from cnntrain.reports import preview as drawing
     sheet = drawing.preview(
         asked, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
     )

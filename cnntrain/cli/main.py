@@ -29,8 +29,8 @@ UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
     "resume": "cli.resume",
-    "report": "reports.report",
-    "compare": "reports.compare",
+    "report": "cli.report",
+    "compare": "cli.compare",
     "data": "cli.data",
     "list": "cli.list",
     "evaluate": "inference.evaluate",

@@ -1,6 +1,10 @@
 """The arguments of every verb: one parser, whose refusals are like all others."""
 
 import argparse
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from cnntrain.errors import SpecError, nearest
@@ -32,3 +36,38 @@ def arguments(verb: str = "") -> Parser:
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--config-dir", "-cd")
     return parser
+
+
+@contextlib.contextmanager
+def written_to(folder: Path) -> Iterator[None]:
+    """Answer for a folder that cannot be written to: someone else's run, or a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise SpecError(
+            f"{folder} cannot be written to: {error.strerror or error}",
+            "a folder of yours, with room for the page",
+            "--output FOLDER",
+        ) from None
+
+
+def parser_of(verb: str) -> Parser:
+    parser = arguments(verb)
+    parser.add_argument("--sort")
+    parser.add_argument("--output")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def folder_for(path: str | None) -> Path | None:
+    """A folder to write into, made if need be; SpecError where that cannot be."""
+    if path is None:
+        return None
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"--output is {path}: {error.strerror}", "a folder to write into") from None
+    if not os.access(folder, os.W_OK):
+        raise SpecError(f"--output is {path}, which cannot be written to", "a folder of yours")
+    return folder

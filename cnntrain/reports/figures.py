@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.files.writing import replace_by_file
 from cnntrain.reports.chart_text import shortened
+from cnntrain.reports.contact_sheet import Tile, contact_sheet
 from cnntrain.runs.results import Result
 from cnntrain.training.metrics import Scores
 

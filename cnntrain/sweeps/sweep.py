@@ -21,7 +21,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
 from cnntrain.planning.batch_size import provisional
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.report import summarise
+from cnntrain.reports.sweep_summary import summarise
 from cnntrain.running.run import check_here
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals

@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnntrain.cli.parser import folder_for, parser_of, written_to
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import finite
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import compared
 from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.report import folder_for, made_by, parser_of, written_to
+from cnntrain.reports.sweep_summary import made_by
 from cnntrain.runs.results import gathered
 
 USAGE = (

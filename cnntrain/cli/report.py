@@ -1,19 +1,16 @@
 """`cnntrain report` and `cnntrain compare`: what came out, read from the directories of runs."""
 
-import contextlib
 import json
-import os
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.cli.parser import Parser, arguments
+from cnntrain.cli.parser import folder_for, parser_of, written_to
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import finite
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import Comparison, compared, text
-from cnntrain.reports.comparison_page import write_all
-from cnntrain.runs.results import ending, gathered, is_sweep, read
+from cnntrain.reports.comparison import text
+from cnntrain.reports.sweep_summary import summarise
+from cnntrain.runs.results import ending, is_sweep, read
 
 REPORT = (
     "usage: cnntrain report RUN [--output FOLDER] [--json]",
@@ -69,57 +66,3 @@ def report_run(path: Path, output: Path | None, as_json: bool) -> int:
     print(f"{path} {ending(result.status)}" + (f": {result.reason}" if result.reason else ""))
     print("\n".join(line for line in (numbers, str(page)) if line))
     return 0
-
-
-@contextlib.contextmanager
-def written_to(folder: Path) -> Iterator[None]:
-    """Answer for a folder that cannot be written to: someone else's run, or a full disk."""
-    try:
-        yield
-    except OSError as error:
-        raise SpecError(
-            f"{folder} cannot be written to: {error.strerror or error}",
-            "a folder of yours, with room for the page",
-            "--output FOLDER",
-        ) from None
-
-
-def parser_of(verb: str) -> Parser:
-    parser = arguments(verb)
-    parser.add_argument("--sort")
-    parser.add_argument("--output")
-    parser.add_argument("--json", action="store_true")
-    return parser
-
-
-def summarise(sweep: Path, sort: str | None = None, output: Path | None = None) -> Comparison:
-    """Write sweep.csv, sweep.json and sweep.html of a sweep's jobs; return the comparison.
-
-    They go into the sweep's directory, or into `output`. A job without numbers is a row too.
-    """
-    comparison = compared(gathered([sweep]), sort)
-    title = sweep.resolve().name
-    again = made_by("report", [str(sweep)], sort, output)
-    write_all(comparison, output or sweep, "sweep", title, again)
-    return comparison
-
-
-def made_by(verb: str, paths: Sequence[str], sort: str | None, output: str | Path | None) -> str:
-    """The command, without the program's name, that writes the same page again."""
-    flags = {"--sort": sort, "--output": output}
-    given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    return shlex.join([verb, *paths, *given])
-
-
-def folder_for(path: str | None) -> Path | None:
-    """A folder to write into, made if need be; SpecError where that cannot be."""
-    if path is None:
-        return None
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"--output is {path}: {error.strerror}", "a folder to write into") from None
-    if not os.access(folder, os.W_OK):
-        raise SpecError(f"--output is {path}, which cannot be written to", "a folder of yours")
-    return folder

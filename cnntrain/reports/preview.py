@@ -2,9 +2,9 @@
 
 from PIL import Image
 
-from cnntrain.contact_sheet import Tile, contact_sheet
 from cnntrain.data.first_batch import drawn, first_batch, mixture
 from cnntrain.data.source import Splits
+from cnntrain.reports.contact_sheet import Tile, contact_sheet
 from cnntrain.spec.spec import Spec
 
 EXAMPLES, DRAWS, ACROSS = 16, 4, 2  # augmented images, draws beside each, examples side by side
