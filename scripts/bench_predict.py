@@ -24,7 +24,7 @@ from PIL import Image
 
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import Frame, Photos
-from cnntrain.inference.predicting import predictions
+from cnntrain.inference.predict_photos import predictions
 
 COUNT, SIDE, BATCH_SIZE = 1000, 224, 64
 

@@ -33,10 +33,10 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "compare": "cli.compare",
     "data": "cli.data",
     "list": "cli.list",
-    "evaluate": "inference.evaluate",
-    "predict": "inference.predict",
+    "evaluate": "cli.evaluate",
+    "predict": "cli.predict",
     "look": "looking.look",
-    "export": "inference.export",
+    "export": "cli.export",
     "plan": "cli.plan",
     "doctor": "cli.doctor",
 }

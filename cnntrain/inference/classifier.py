@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntrain.errors import SpecError, one_of
 from cnntrain.files.documents import damaged
-from cnntrain.inference.safety import network_config
+from cnntrain.inference.untrusted import network_config
 from cnntrain.runs.directory import WEIGHTS, Run
 from cnntrain.runs.strangers import found, paths_of, read_config, read_record
 from cnntrain.spec.build import spec

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.files.writing import spreadsheet_safe
-from cnntrain.inference.predicting import Prediction
+from cnntrain.inference.predict_photos import Prediction
 
 WIDTH = 100
 Ranked = list[tuple[str, float]]

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from cnntrain.inference.adversarial import behind_the_cast, gradient
+from cnntrain.inference.fgsm import behind_the_cast, gradient
 from cnntrain.looking import classical_filters
 from cnntrain.looking.grad_cam import grad_cam
 from cnntrain.looking.inside import last_maps

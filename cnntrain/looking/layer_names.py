@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError, one_of
-from cnntrain.inference.safety import network_config
+from cnntrain.inference.untrusted import network_config
 
 SHOWN = 12  # more names are not listed, only the nearest
 

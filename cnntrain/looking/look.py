@@ -13,7 +13,7 @@ from cnntrain.cli.parser import arguments
 from cnntrain.data.inventory import is_here
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import finite, write_json
-from cnntrain.inference import photos_given
+from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import Classifier, opened
 from cnntrain.inference.examples import examples, spec_for
 from cnntrain.looking.folder import Folder
@@ -115,11 +115,11 @@ def the_picture(
         return Given(f"test image {test}", f"test_{test}", test=test)
     if not images:
         raise SpecError("no image is named", "one photo, or --test N", "cnntrain look --help")
-    photos_given.check(images)
+    image_arguments.check(images)
     if len(images) > 1 or Path(images[0]).is_dir():
         what = f"{len(images)} images are named" if len(images) > 1 else f"{images[0]} is a folder"
         raise SpecError(what, "one image", "cnntrain predict, which takes many")
-    photos = photos_given.gathered(images)
+    photos = image_arguments.gathered(images)
     check_whole(photos, classifier.frame)
     name = "standard_input" if images[0] == "-" else Path(images[0]).stem
     origin = "-" if images[0] == "-" else str(Path(images[0]).resolve())

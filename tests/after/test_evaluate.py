@@ -206,7 +206,7 @@ def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, re
 def test_the_step_is_along_the_gradient_of_the_loss():
     import keras
 
-    from cnntrain.inference.adversarial import behind_the_cast, gradient
+    from cnntrain.inference.fgsm import behind_the_cast, gradient
 
     images = keras.Input((4, 4, 1), dtype="uint8")
     x = keras.layers.Rescaling(0.02, -1.5, dtype="float32")(images)

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.inference import export
-from cnntrain.inference.agreement import compared
+from cnntrain.cli import export
+from cnntrain.inference.parity import compared
 
 FORMATS = ("savedmodel", "onnx", "tflite", "keras")
 # Programs for a process of its own, where nothing of ours can be imported.
@@ -166,9 +166,9 @@ def test_mistakes_are_answered(refusal, digits, words, given):
 
 
 def test_a_missing_package_is_named(refusal, digits, monkeypatch):
-    from cnntrain.inference import formats
+    from cnntrain.inference import export_formats
 
-    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(export_formats, "find_spec", lambda name: None)
     answer = str(refusal("export", digits.folder, "--format", "onnx"))
     assert "onnx and tf2onnx and onnxruntime" in answer
     assert "pip install 'cnntrain[export]'" in answer

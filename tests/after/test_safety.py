@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
-from cnntrain.inference.safety import FORBIDDEN, is_harmless, named, network_config
+from cnntrain.inference.untrusted import FORBIDDEN, is_harmless, named, network_config
 from cnntrain.spec import option_files
 
 TRACE = "ran.txt"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntrain.cli.parser import arguments
 from cnntrain.errors import SpecError, nearest
-from cnntrain.inference import photos_given
+from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import opened
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec import option_files
@@ -68,7 +68,7 @@ def with_run(given: Namespace) -> int:
         raise SpecError(f"--weights is {given.weights}", WEIGHTS, hint)
     run, *images = given.words
     classifier = opened(run, given.weights)
-    photos_given.check(images)
+    image_arguments.check(images)
     network = classifier.network()
     return show(given, images, network, classifier.class_names, classifier.frame)
 
@@ -78,7 +78,7 @@ def with_imagenet(given: Namespace) -> int:
     overrides = [word for word in given.words if "=" in word and not Path(word).exists()]
     images = [word for word in given.words if word not in overrides]
     asked, shape = option(given.model, given.weights or "imagenet", overrides, given.config_dir)
-    photos_given.check(images)
+    image_arguments.check(images)
     with quiet():
         from cnntrain.data.photos.photo import Frame
         from cnntrain.inference.imagenet import published
@@ -139,9 +139,9 @@ def show(
     with quiet():
         from cnntrain.data.photos.findings import Findings
         from cnntrain.inference import predict_report
-        from cnntrain.inference.predicting import predictions
+        from cnntrain.inference.predict_photos import predictions
 
-    photos = photos_given.gathered(images)
+    photos = image_arguments.gathered(images)
     write = predict_report.as_table
     if given.csv or given.jsonl:
         write = predict_report.as_csv if given.csv else predict_report.as_json_lines

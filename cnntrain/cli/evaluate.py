@@ -1,0 +1,100 @@
+"""`cnntrain evaluate`: how good finished runs are, alone or together, on their data or on other."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnntrain.cli.parser import arguments
+from cnntrain.errors import SpecError
+from cnntrain.files.documents import finite, write_json
+from cnntrain.files.paths import folder
+from cnntrain.inference.classifier import opened
+from cnntrain.inference.ensemble import check_alike, evaluated
+from cnntrain.inference.examples import (
+    spec_for,
+)
+from cnntrain.runs.directory import WEIGHTS
+from cnntrain.spec.places import check_places
+
+USAGE = """\
+usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
+
+  Loss, accuracy with its 95 % interval, calibration, every class and what is taken for what, on
+  the test split of the run's own data, or on another data set with classes of the same names: on
+  its test part, or on all of it where it has no parts.
+  Several runs are an ensemble: the mean of their probabilities. Nothing is written.
+
+  --weights NAME    best (the default), final, ema or refit
+  --split NAME      test (the default), valid or train
+  --flips           the mean of each image and its mirror image
+  --fgsm 1,2,4,8    accuracy when each pixel is moved so far, of 255, against the network
+  --json            everything, for scripts
+  --output FILE     the same into a new file"""
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain evaluate RUN...`: say how good the weights are; exit code 0."""
+    parser = arguments("evaluate")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--weights", choices=WEIGHTS)
+    parser.add_argument("--split", choices=["test", "valid", "train"], default="test")
+    parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--fgsm")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--output")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print(USAGE)
+        return 0
+    paths, overrides = divided(given.words)
+    output = new_file(given.output) if given.output is not None else None
+    epsilons = None if given.fgsm is None else distances(given.fgsm, paths)
+    classifiers = [opened(path, given.weights) for path in paths]
+    specs = [spec_for(classifier, overrides, given.config_dir) for classifier in classifiers]
+    check_alike(classifiers, specs)
+    for asked in specs:
+        check_places(asked.config)
+    found = evaluated(classifiers, specs, given, epsilons)
+    if output is not None:
+        try:
+            write_json(output, found)
+        except OSError as error:
+            what = f"--output is {output}, which cannot be written: {error.strerror or error}"
+            raise SpecError(what, "a new file in a folder of yours, with room") from None
+    if given.json:
+        print(json.dumps(finite(found)))
+    else:
+        from cnntrain.inference.evaluate_report import say
+
+        say(found)
+    return 0
+
+
+def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The runs and the overrides among the words of a command."""
+    paths = [word for word in words if "=" not in word or Path(word).exists()]
+    if not paths:
+        raise SpecError("no run is named", "the directory of a run", "cnntrain evaluate outputs/…")
+    return paths, [word for word in words if word not in paths]
+
+
+def new_file(text: str) -> Path:
+    """A file that is not there yet, in a folder that is."""
+    file = folder(text, "--output")
+    if file.exists() or not file.parent.is_dir():
+        what = "is there" if file.exists() else "has no folder to lie in"
+        raise SpecError(f"--output is {text or 'empty'}, which {what}", "a new file")
+    return file
+
+
+def distances(text: str, paths: Sequence[str]) -> list[float]:
+    """The epsilons of `--fgsm`, in 1/255 of the range of a pixel."""
+    if len(paths) > 1:
+        raise SpecError("--fgsm and several runs are given", "one run: the attack is on a network")
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 <= epsilon <= 255 for epsilon in found):
+        raise SpecError(f"--fgsm is {text}", "numbers from 0 to 255", "--fgsm 1,2,4,8")
+    return found

@@ -1,0 +1,128 @@
+"""A network written in another format, run there, and kept only where both say the same."""
+
+import contextlib
+import io
+import tempfile
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cnntrain.errors import Failure, SpecError
+from cnntrain.inference.classifier import Classifier
+from cnntrain.inference.examples import examples
+from cnntrain.inference.export_formats import FORMATS
+from cnntrain.inference.parity import CALIBRATED, CHECKED, Agreement, compared, spread
+from cnntrain.signals import Signals
+from cnntrain.spec.spec import Spec
+from cnntrain.terminal.stderr import quiet
+
+
+def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path) -> Agreement:
+    """Write the network under a temporary name, run it, and give it its name if it agrees."""
+    format = FORMATS[given.format]
+    part, splits = examples(classifier, asked, "test")
+    trained = classifier.network()
+    network = with_probabilities(in_float32(trained) if format.only_float32 else trained)
+    images = part.gather(spread(len(part), CHECKED))
+    expected = network.predict(images, verbose=0)["probabilities"]
+    calibration = None
+    if given.quantize:
+        calibration = splits.train.gather(spread(len(splits.train), CALIBRATED))
+    with unfinished(target) as draft:
+        try:
+            with quietly(), Signals() as signals:  # converters die of exceptions from outside
+                format.write(network, classifier.class_names, draft, calibration)
+                found = compared(format.run(draft), images, expected)
+        except Exception as error:  # converters raise anything
+            said = str(error).strip().partition("\n")[0][:300]
+            raise Failure(
+                f"{classifier.file} cannot be exported as {given.format}: "
+                f"{type(error).__name__}: {said}"
+            ) from error
+        signals.leave()
+        if not found.is_close(given.quantize is not None):
+            raise Failure(
+                f"the {given.format} does not say what {classifier.file} says: {found}; "
+                "nothing was left of it"
+            )
+    return found
+
+
+def in_float32(network: Any) -> Any:
+    """The same layers and weights, computing in float32 what was trained in fewer bits."""
+    import keras
+
+    def whole(node: Any) -> Any:
+        if isinstance(node, dict):
+            if node.get("class_name") == "DTypePolicy":
+                return {**node, "config": {"name": "float32"}}
+            return {key: whole(value) for key, value in node.items()}
+        return [whole(value) for value in node] if isinstance(node, list | tuple) else node
+
+    config = keras.saving.serialize_keras_object(network)
+    twin = keras.saving.deserialize_keras_object(whole(config), safe_mode=True)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+def with_probabilities(network: Any) -> Any:
+    """The network with probabilities (B, classes), by name, in place of logits."""
+    import keras
+    from keras import ops
+
+    images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
+    logits = network(images)
+    if logits.shape[-1] == 1:  # one unit: the first class has the logit 0
+        logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
+    last = keras.layers.Softmax(dtype="float32", name="probabilities")
+    return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
+
+
+@contextlib.contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """A path to write to that becomes `target`, once the block is done; else nothing is left.
+
+    It is a name in the working directory, which this is for the time: converters take the brackets
+    and stars in the names of folders above for patterns.
+    """
+    made = [path for path in target.parents if not path.exists()]  # innermost first
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        home = target.parent.absolute()
+        with (
+            tempfile.TemporaryDirectory(prefix=".unfinished_", dir=home) as folder,
+            contextlib.chdir(folder),
+        ):
+            draft = Path(f"draft{target.suffix}")
+            yield draft
+            draft.rename(home / target.name)
+    except OSError as error:
+        remove(made)
+        why = error.strerror or error
+        what = f"{target} cannot be made: {why}"
+        raise SpecError(what, "a folder of yours", "--output PATH") from error
+    except BaseException:
+        remove(made)
+        raise
+
+
+def remove(folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):
+        for path in folders:
+            path.rmdir()
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back what converters print and warn of, pages of it where one fails."""
+    failure = None
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except Exception as error:  # or what was held back would be shown
+            failure = error
+    if failure is not None:
+        raise failure
