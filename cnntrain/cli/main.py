@@ -35,7 +35,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "list": "cli.list",
     "evaluate": "cli.evaluate",
     "predict": "cli.predict",
-    "look": "looking.look",
+    "look": "cli.look",
     "export": "cli.export",
     "plan": "cli.plan",
     "doctor": "cli.doctor",

@@ -177,8 +177,8 @@ CATS = {
 def test_grad_cam_lies_on_the_cat(cats, archives):
     from cnntrain.data.photos.photo import decode_photo
     from cnntrain.inference.classifier import opened
-    from cnntrain.looking.grad_cam import grad_cam
-    from cnntrain.looking.inside import last_maps, places
+    from cnntrain.visualization.grad_cam import grad_cam
+    from cnntrain.visualization.layer_outputs import last_maps, places
 
     classifier = opened(str(cats.folder))
     network = classifier.network()

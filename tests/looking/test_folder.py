@@ -3,7 +3,7 @@ import contextlib
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.looking.folder import Folder
+from cnntrain.visualization.folder import Folder
 
 
 def look_at(folder, text):

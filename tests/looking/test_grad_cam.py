@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cnntrain.looking.grad_cam import grad_cam
+from cnntrain.visualization.grad_cam import grad_cam
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from cnntrain.analysis.zoo import build
-from cnntrain.looking.inside import (
+from cnntrain.spec import option_files
+from cnntrain.visualization.layer_outputs import (
     first_convolution,
     last_maps,
     middle,
@@ -16,8 +17,7 @@ from cnntrain.looking.inside import (
     spread,
     stages,
 )
-from cnntrain.looking.patches import sees
-from cnntrain.spec import option_files
+from cnntrain.visualization.top_patches import sees
 
 FAST = ("lenet5", "resnet20_v1", "mlp_256_128")
 SLOW = (

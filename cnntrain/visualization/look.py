@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 from cnntrain.inference.classifier import Classifier
-from cnntrain.looking.deciding import attack, where
-from cnntrain.looking.exciting import chosen_place, excitement
-from cnntrain.looking.filtering import filters, maps, the_picture
-from cnntrain.looking.sections import Section
-from cnntrain.looking.sight import Sight
-from cnntrain.looking.wishes import Wishes
 from cnntrain.spec.spec import Spec
+from cnntrain.visualization.attack import attack
+from cnntrain.visualization.filters import filters, maps, the_picture
+from cnntrain.visualization.grad_cam import where
+from cnntrain.visualization.inspection import Sight
+from cnntrain.visualization.options import Wishes
+from cnntrain.visualization.sections import Section
+from cnntrain.visualization.top_patches import chosen_place, excitement
 
 NO_MAPS = (
     "The network has no convolution: learnt filters, maps, training patches and Grad-CAM are left "

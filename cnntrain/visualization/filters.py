@@ -1,11 +1,11 @@
 """The picture, what classical and learnt filters make of it, and the maps through the layers."""
 
 import numpy as np
+from scipy.ndimage import correlate
 
-from cnntrain.looking import classical_filters
-from cnntrain.looking.inside import Place, first_convolution, stages
-from cnntrain.looking.sections import Row, Section, Tile, clipped, coloured, signed
-from cnntrain.looking.sight import Sight
+from cnntrain.visualization.inspection import Sight
+from cnntrain.visualization.layer_outputs import Place, first_convolution, stages
+from cnntrain.visualization.sections import Row, Section, Tile, clipped, coloured, signed
 
 LEARNT = 16  # filters of the first convolution
 LAYERS, CHANNELS = 8, 8  # with maps, and of each
@@ -48,8 +48,8 @@ def filters(one: Sight) -> Section:
 def classical(image: np.ndarray) -> list[Tile]:
     """The responses of the classical filters; those whose weights add up to 0 are signed."""
     tiles = []
-    for name, response in classical_filters.responses(image).items():
-        kernel = np.array(classical_filters.KERNELS[name], np.float32)
+    for name, response in responses(image).items():
+        kernel = np.array(KERNELS[name], np.float32)
         made = signed(response) if kernel.sum() == 0 else clipped(response)
         tiles.append(Tile(made, name, kernel[..., np.newaxis]))
     return tiles
@@ -80,3 +80,32 @@ def maps(one: Sight) -> Section:
         "over the picture, each from its lowest value, dark, to its highest."
     )
     return Section("maps", "Feature maps through the layers", text, rows, CHANNELS)
+
+
+KERNELS = {
+    "identity": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+    "blur": [[1 / 16, 1 / 8, 1 / 16], [1 / 8, 1 / 4, 1 / 8], [1 / 16, 1 / 8, 1 / 16]],
+    "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+    "emboss": [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]],
+    "outline": [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
+    "Sobel, left to right": [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+    "Sobel, top to bottom": [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
+}
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey (ITU-R BT.601)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """The brightness (H, W) float64, 0 to 255, of an image (H, W, 1 or 3)."""
+    return image[..., 0].astype(float) if image.shape[-1] == 1 else image @ np.array(LUMA)
+
+
+def responses(image: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what each kernel makes of an image (H, W, C) uint8: (H, W) float64.
+
+    As networks do it, the kernel is not mirrored; beyond the edges the picture goes on as it ends.
+    """
+    picture = grey(image)
+    return {
+        name: correlate(picture, np.array(kernel, float), mode="nearest")
+        for name, kernel in KERNELS.items()
+    }

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.inference.classifier import Classifier
-from cnntrain.looking.inside import passed, places
-from cnntrain.looking.wishes import Wishes
 from cnntrain.spec.spec import Spec
 from cnntrain.training.evaluation import log_probabilities
+from cnntrain.visualization.layer_outputs import passed, places
+from cnntrain.visualization.options import Wishes
 
 TOP = 5  # classes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cnntrain.errors import SpecError, nearest
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import some
-from cnntrain.looking import layer_names
+from cnntrain.visualization import layer_names
 
 
 @dataclass(frozen=True)

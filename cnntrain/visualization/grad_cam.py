@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
+import keras
 import matplotlib as mpl
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
-from cnntrain.inference.fgsm import behind_the_cast, gradient
-from cnntrain.looking import classical_filters
-from cnntrain.looking.grad_cam import grad_cam
-from cnntrain.looking.inside import last_maps
-from cnntrain.looking.sections import Row, Section, Tile
-from cnntrain.looking.sight import Sight, probabilities, ranked
 from cnntrain.reports.run_page import percent
+from cnntrain.visualization.filters import grey
+from cnntrain.visualization.inspection import Sight
+from cnntrain.visualization.layer_outputs import last_maps, passed
+from cnntrain.visualization.sections import Row, Section, Tile
 
 
 def where(one: Sight) -> Section:
@@ -44,34 +44,36 @@ def heat_map(heat: np.ndarray) -> np.ndarray:
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """The heat over a picture in grey, which shows through where it is cold."""
-    picture = np.repeat(classical_filters.grey(image)[..., np.newaxis], 3, axis=-1)
+    picture = np.repeat(grey(image)[..., np.newaxis], 3, axis=-1)
     colours = heat_map(heat)
     share = 0.65 * heat[..., np.newaxis]
     return np.round((1 - share) * picture + share * colours).astype(np.uint8)
 
 
-def attack(one: Sight) -> Section:
-    """The picture, a step against the prediction, and what the network takes the sum for."""
-    said, epsilon = int(one.probabilities.argmax()), one.wishes.epsilon
-    slope = gradient(behind_the_cast(one.network))
-    images = one.image[np.newaxis].astype(np.float32)
-    signs = np.sign(slope(images, np.array([said], np.int32)))[0]
-    moved = np.clip(one.image + epsilon * signs, 0, 255).astype(np.uint8)
-    after = probabilities(one.network.predict_on_batch(moved[np.newaxis]))
-    one.facts["adversarial"] = {"epsilon": epsilon, "classes": ranked(after, one.names)}
-    step = moved.astype(np.float32) - one.image  # less than epsilon where a pixel is black or white
-    enlarged = np.round(127.5 + 127.5 * step / epsilon).astype(np.uint8)
-    tiles = [
-        Tile(one.image, best_of(one.probabilities, one.names), exact=True),
-        Tile(enlarged, f"the step, enlarged {127.5 / epsilon:.3g} times", exact=True),
-        Tile(moved, best_of(after, one.names), exact=True),
-    ]
-    text = (
-        f"Every pixel moved by {epsilon} of 255 against the prediction (fast gradient sign "
-        "method, Goodfellow et al. 2015). misread.png is the result, pixel for pixel."
-    )
-    return Section("adversarial", "How little makes it err", text, [Row("", tiles)], 3)
-
-
 def best_of(shares: np.ndarray, names: Sequence[str]) -> str:
     return f"{names[int(shares.argmax())]}, {percent(shares.max())}"
+
+
+def grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) -> np.ndarray:
+    """Return the map (h, w) float32 of what speaks for class `target` in the maps of a layer.
+
+    The layer's maps of an image (H, W, C) uint8, each weighted by the mean of the class's slope
+    over it, added up; what speaks against the class is 0. The class's score is its logit.
+    """
+    images = tf.constant(image[np.newaxis], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(images)  # where all is frozen nothing else would be
+        seen, logits = passed(network, images)
+        score = logit(logits, target)
+    maps = seen[name]  # (1, h, w, channels)
+    slope = tape.gradient(score, maps, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    weights = tf.reduce_mean(tf.cast(slope, tf.float32), axis=(1, 2))  # (1, channels)
+    added = tf.einsum("bhwc,bc->bhw", tf.cast(maps, tf.float32), weights)
+    return tf.nn.relu(added)[0].numpy()
+
+
+def logit(logits: tf.Tensor, target: int) -> tf.Tensor:
+    """The score of a class among logits (1, classes); of one unit, which is the second class's."""
+    if logits.shape[-1] == 1:
+        return logits[0, 0] if target == 1 else -logits[0, 0]
+    return logits[0, target]

@@ -8,12 +8,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file
 from cnntrain.inference.classifier import Classifier
-from cnntrain.looking.sections import Section, Tile
 from cnntrain.reports import figures, webpage
 from cnntrain.reports.run_page import PIXELATED, data_uri, percent
 from cnntrain.runs.results import settings
+from cnntrain.spec.spec import Spec
+from cnntrain.terminal.stderr import quiet
+from cnntrain.visualization.folder import Folder
+from cnntrain.visualization.options import Wishes
+from cnntrain.visualization.picture import Given, pixels
+from cnntrain.visualization.sections import Section, Tile
 
 SIDE = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}  # inches of a tile, by how many are beside each other
 LINE, GAP = 0.24, 0.04  # inches for a line of text, and around a tile
@@ -124,3 +130,34 @@ def show(axes: Any, image: np.ndarray, x: float, y: float, width: float, height:
 def say(axes: Any, x: float, y: float, text: str, size: int) -> None:
     """Write a line, in which a class may be called anything."""
     axes.text(x, y, text, fontsize=size, color=figures.INK, va="center", parse_math=False)
+
+
+def looked(
+    classifier: Classifier,
+    asked: Spec,
+    picture: Given,
+    wishes: Wishes,
+    folder: Folder,
+    command: str,
+) -> dict[str, Any]:
+    """Load TensorFlow, look, and write everything; return the facts."""
+    with quiet():
+        from cnntrain.training.trainer import set_up
+        from cnntrain.visualization import page
+        from cnntrain.visualization.look import look
+    set_up(asked)
+    image, truth = pixels(classifier, asked, picture)
+    facts, sections = look(classifier, asked, image, wishes)
+    known = {
+        "command": command,
+        "run": str(classifier.folder),
+        "weights": classifier.weights,
+        "image": picture.origin,
+        "truth": truth,
+        "folder": str(folder.path),
+    }
+    facts = known | facts
+    with folder.writing() as place:
+        page.write(place, classifier, facts, sections)
+        write_json(place / "look.json", facts)
+    return facts

@@ -1,0 +1,97 @@
+"""`cnntrain look`: what a trained network sees in one picture, as a page and PNGs."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnntrain.cli.parser import arguments
+from cnntrain.errors import SpecError
+from cnntrain.files.documents import finite
+from cnntrain.inference.classifier import opened
+from cnntrain.inference.examples import spec_for
+from cnntrain.runs.directory import WEIGHTS
+from cnntrain.training.devices.backend import backend
+from cnntrain.visualization.folder import Folder
+from cnntrain.visualization.options import checked
+from cnntrain.visualization.page import looked
+from cnntrain.visualization.picture import the_picture
+
+USAGE = """\
+usage: cnntrain look RUN IMAGE [--output FOLDER]
+       cnntrain look RUN --test N [data_dir=FOLDER]
+
+  What the network sees in one picture: its channels, the classical filters and the learnt ones,
+  maps through the layers, the training patches that excite a filter most, where the network looks
+  for a class (Grad-CAM), and how little makes it err (FGSM). A page, look.html, and PNGs.
+
+  IMAGE             a photo of any size and format, decoded as for training; - for standard input
+  --test N          image N of the run's test split, as its report numbers them
+  --output FOLDER   a new folder (RUN/look/NAME_OF_THE_IMAGE)
+  --weights NAME    best (the default), final, ema or refit
+  --target CLASS    look for this class (the one that is predicted)
+  --layer NAME      a layer with maps, as cnntrain list model OPTION names it (one in the middle)
+  --filter N        one of its filters, from 0 (the one that the picture excites most)
+  --epsilon N       how far each pixel is moved, of 255 (8)
+  --json            what was found, for scripts"""
+
+
+def main(words: Sequence[str]) -> int:
+    """`cnntrain look RUN IMAGE`: write a page about one picture, and say what it shows."""
+    parser = arguments("look")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--weights", choices=WEIGHTS)
+    parser.add_argument("--test", type=int)
+    parser.add_argument("--target")
+    parser.add_argument("--layer")
+    parser.add_argument("--filter", type=int)
+    parser.add_argument("--epsilon", type=int, default=8)
+    parser.add_argument("--output")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_intermixed_args(words)
+    if given.help:
+        print(USAGE)
+        return 0
+    run, images, overrides = divided(given.words)
+    classifier = opened(run, given.weights)
+    check_backend()
+    asked = spec_for(classifier, overrides, given.config_dir)
+    wishes = checked(given, classifier)
+    picture = the_picture(images, given.test, classifier, asked)
+    folder = Folder.claim(given.output, classifier.folder / "look", picture.name, picture.origin)
+    command = shlex.join(["cnntrain", "look", *words])
+    facts = looked(classifier, asked, picture, wishes, folder, command)
+    print(json.dumps(finite(facts)) if given.json else said(facts))
+    return 0
+
+
+def divided(words: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """The run, the images and the overrides among the words of the command."""
+    paths = [word for word in words if "=" not in word or Path(word).exists()]
+    if not paths:
+        raise SpecError(
+            "no run is named", "the directory of a run, then an image", "cnntrain look --help"
+        )
+    return paths[0], paths[1:], [word for word in words if word not in paths]
+
+
+def check_backend() -> None:
+    if backend() != "tensorflow":
+        raise SpecError(
+            f"KERAS_BACKEND is {backend()}, and slopes of a network are taken by TensorFlow",
+            "tensorflow, which runs the networks of all backends",
+            "KERAS_BACKEND=tensorflow",
+        )
+
+
+def said(facts: dict[str, Any]) -> str:
+    """What was found, in a few plain lines."""
+    lines = [f"{row['probability']:7.4f}  {row['name']}" for row in facts["classes"]]
+    attack = facts["adversarial"]
+    lines.append(
+        f"moved by {attack['epsilon']}/255: {attack['classes'][0]['name']} "
+        f"{attack['classes'][0]['probability']:.4f}"
+    )
+    lines += facts["left_out"]
+    return "\n".join([*lines, str(Path(facts["folder"]) / "look.html")])
