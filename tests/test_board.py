@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cnntrain.sweeps.board import Board
-from cnntrain.sweeps.jobs import Sweep
+from cnntrain.sweeps.dashboard import Board
+from cnntrain.sweeps.directory import Sweep
 
 KEYS = ["optimizer.learning_rate", "model", "seed"]
 

@@ -9,7 +9,7 @@ from cnntrain.spec.compose import compose
 from cnntrain.spec.overrides import TEXTS, parse, quote_texts, quoted
 from cnntrain.spec.signatures import GROUPS, knobs_of, names, shared_knobs
 from cnntrain.spec.spec import SETTINGS
-from cnntrain.sweeps.multirun import axes, jobs
+from cnntrain.sweeps.expand import axes, jobs
 
 PATHS = [
     "~/photos", "/home/größe/bilder", "My Photos (2)", "2024", "007", "1e3", "1_000", "true", "-1",

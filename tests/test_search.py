@@ -9,7 +9,7 @@ import pytest
 from test_sweep import begin, finished, mtimes, statuses, wait_until
 
 from cnntrain.errors import SpecError
-from cnntrain.sweeps.multirun import Axis, axes
+from cnntrain.sweeps.expand import Axis, axes
 
 optuna = pytest.importorskip("optuna", minversion="4.5")
 
@@ -39,8 +39,8 @@ def test_what_is_no_space_is_refused(text):
 @pytest.fixture
 def trials(tmp_path):
     """Make a search over two keys in a directory: trials() -> Trials, as often as it is resumed."""
-    from cnntrain.sweeps.jobs import Sweep
-    from cnntrain.sweeps.search import Trials, search
+    from cnntrain.sweeps.directory import Sweep
+    from cnntrain.sweeps.optuna_search import Trials, search
 
     config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 2, "pruner": "median",
               "prune_from_trial": 2, "prune_from_epoch": 1, "params": {}}  # fmt: skip
@@ -159,7 +159,7 @@ def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, t
 
 
 def test_ready_space_gives_way_to_what_is_named():
-    from cnntrain.sweeps.search import space
+    from cnntrain.sweeps.optuna_search import space
 
     ready = {"seed": "1,2", "epochs": "3,4"}
     assert space([], [], ready) == ["seed=1,2", "epochs=3,4"]

@@ -24,10 +24,10 @@ from cnntrain.runs.directory import Run
 from cnntrain.runs.results import gathered, read
 from cnntrain.runs.strangers import trained
 from cnntrain.spec.compose import compose
-from cnntrain.sweeps import crew, work
-from cnntrain.sweeps.jobs import Sweep
-from cnntrain.sweeps.plan import check_launcher
+from cnntrain.sweeps import job_process, scheduler
+from cnntrain.sweeps.directory import Sweep
 from cnntrain.sweeps.sweep import complete_launcher
+from cnntrain.sweeps.sweep_file import check_launcher
 
 RECORDS = {
     "pid": ("abc", -1, [], 1e300), "class_names": (5, [5], {"a": 1}), "data": ([], 5, "x"),
@@ -341,7 +341,7 @@ def test_job_takes_no_module_from_where_the_user_is(tmp_path, monkeypatch):
     job = tmp_path / "sweep" / "0"
     job.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    work.work(work.Task(job, ("model=nope",), (), tmp_path, "continue", False))
+    job_process.work(job_process.Task(job, ("model=nope",), (), tmp_path, "continue", False))
     record = json.loads((job / "job.json").read_text())
     assert (record["status"], record["reason"]) == ("refused", "model is nope")
     assert not (tmp_path / "ran").exists()
@@ -353,7 +353,7 @@ def test_engines_take_no_module_from_where_the_user_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "lib")
     words = [sys.executable, "-m", "json.tool", "--help"]
-    found = os.environ | crew.safe_path()
+    found = os.environ | scheduler.safe_path()
     assert found["PYTHONPATH"] == str(tmp_path / "lib")
     code = "import runpy, random; print(random.__file__)"
     done = subprocess.run([*words[:1], "-c", code], env=found, capture_output=True, text=True)

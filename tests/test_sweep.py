@@ -118,7 +118,7 @@ def test_on_error_stop_begins_no_other_job(command, tmp_path):
 
 
 def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, monkeypatch):
-    from cnntrain.sweeps import launchers, work
+    from cnntrain.sweeps import job_process, launchers
 
     seen = []
     monkeypatch.setattr(launchers, "work", lambda task, gpu=None: seen.append((task, gpu)))
@@ -129,11 +129,11 @@ def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, mon
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     assert launchers.shared_out("auto", 2) == ["2", "3"]
     assert launchers.shared_out(None, 2) == [None, None]
-    assert work.outcome(work.Run(tmp_path), -9, "") == ("killed", "killed by SIGKILL")
+    assert job_process.outcome(job_process.Run(tmp_path), -9, "") == ("killed", "killed by SIGKILL")
 
 
 def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkeypatch):
-    from cnntrain.sweeps import work
+    from cnntrain.sweeps import job_process
 
     lives = []
 
@@ -143,9 +143,9 @@ def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkey
         task.folder.joinpath("spec.yaml").write_text("{batch_size: 128, accumulate: 2}")
         return "out of memory" if len(lives) == 1 else "finished"
 
-    monkeypatch.setattr(work, "live", live)
+    monkeypatch.setattr(job_process, "live", live)
     job = tmp_path / "0_"
-    work.work(work.Task(job, ("seed=1",), (), tmp_path, "continue", True))
+    job_process.work(job_process.Task(job, ("seed=1",), (), tmp_path, "continue", True))
     assert [overrides for overrides, _ in lives] == [("seed=1",), ("seed=1", "batch_size=64")]
     assert lives[1][1]["retried"].startswith("batch_size=64 after out of memory")
 
@@ -283,9 +283,9 @@ def finished(job: Path) -> bool:
 def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
     from cnntrain.signals import Signals
     from cnntrain.sweeps import launchers
-    from cnntrain.sweeps.board import Board
-    from cnntrain.sweeps.crew import Crew, Grid
-    from cnntrain.sweeps.jobs import Sweep
+    from cnntrain.sweeps.dashboard import Board
+    from cnntrain.sweeps.directory import Sweep
+    from cnntrain.sweeps.scheduler import Crew, Grid
 
     def work(task, gpu=None):
         task.folder.mkdir()
@@ -322,7 +322,7 @@ def test_gpu_that_is_not_there_is_refused_where_it_is_known(monkeypatch):
 
 
 def test_sweep_that_runs_is_not_run_twice(tmp_path):
-    from cnntrain.sweeps.jobs import Sweep
+    from cnntrain.sweeps.directory import Sweep
 
     plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": str(tmp_path),
             "sweep": {"jobs": 1}, "launcher": {"name": "local"}, "sweeper": {"name": "basic"},

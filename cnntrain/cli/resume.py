@@ -10,7 +10,7 @@ from cnntrain.running.resume import assistant, longer, reopened
 from cnntrain.running.run import assist, bring_to_an_end
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import found as find_run
-from cnntrain.sweeps.jobs import Sweep
+from cnntrain.sweeps.directory import Sweep
 
 
 def main(words: Sequence[str]) -> int:

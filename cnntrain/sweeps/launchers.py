@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.sweeps.work import POLL_SECONDS, Task, work
+from cnntrain.sweeps.job_process import POLL_SECONDS, Task, work
 
 Launch = Callable[[Sequence[Task]], None]
 ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> what it needs

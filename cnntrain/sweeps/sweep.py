@@ -31,13 +31,13 @@ from cnntrain.spec.option_files import user_folder
 from cnntrain.spec.overrides import parse_one
 from cnntrain.spec.signatures import vocabulary
 from cnntrain.spec.spec import Spec
-from cnntrain.sweeps.board import Board
-from cnntrain.sweeps.crew import Crew, Grid, Supply
-from cnntrain.sweeps.jobs import GOOD, Job, Sweep
+from cnntrain.sweeps.dashboard import Board
+from cnntrain.sweeps.directory import GOOD, Job, Sweep
+from cnntrain.sweeps.expand import axes, check_job, jobs, key_of, machinery, of_a_sweep, several
 from cnntrain.sweeps.launchers import launcher, visible
-from cnntrain.sweeps.multirun import axes, check_job, jobs, key_of, machinery, of_a_sweep, several
-from cnntrain.sweeps.plan import check_launcher
-from cnntrain.sweeps.search import Trials, engine, inside, search, space
+from cnntrain.sweeps.optuna_search import Trials, engine, inside, search, space
+from cnntrain.sweeps.scheduler import Crew, Grid, Supply
+from cnntrain.sweeps.sweep_file import check_launcher
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 

@@ -24,7 +24,7 @@ from cnntrain.runs.environment import now
 from cnntrain.runs.strangers import read_config, read_job, read_record
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.overrides import quoted
-from cnntrain.sweeps.jobs import GOOD, Job, Sweep
+from cnntrain.sweeps.directory import GOOD, Job, Sweep
 
 POLL_SECONDS = 0.1
 # What the sweep's file `stop` may say.

@@ -18,7 +18,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.runs.results import history
 from cnntrain.runs.strangers import read_record
 from cnntrain.spec.metrics import rises
-from cnntrain.sweeps.jobs import ENDED, Job, Sweep, best
+from cnntrain.sweeps.directory import ENDED, Job, Sweep, best
 
 REDRAW_SECONDS = 0.5
 STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json

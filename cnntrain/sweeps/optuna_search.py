@@ -21,9 +21,9 @@ from cnntrain.runs.results import history
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
 from cnntrain.spec.metrics import rises, tie_breaker
 from cnntrain.spec.signatures import vocabulary
-from cnntrain.sweeps.jobs import GOOD, Job, Sweep, best
+from cnntrain.sweeps.directory import GOOD, Job, Sweep, best
+from cnntrain.sweeps.expand import Axis
 from cnntrain.sweeps.launchers import needed
-from cnntrain.sweeps.multirun import Axis
 
 OLDEST = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
 # What makes a trial short, and is left out of the command that trains the best in full.

@@ -25,7 +25,7 @@ from cnntrain.files.locks import acquire_lock
 from cnntrain.files.writing import check_inside, clear_unfinished, write_whole
 from cnntrain.runs.directory import Run, remove_empty, unwritable
 from cnntrain.runs.strangers import read_job, read_report
-from cnntrain.sweeps.plan import read_plan
+from cnntrain.sweeps.sweep_file import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.
 GOOD = ("finished", "pruned")

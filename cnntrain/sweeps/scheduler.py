@@ -14,10 +14,10 @@ from cnntrain.files.writing import open_existing, write_whole
 from cnntrain.runs.environment import now
 from cnntrain.signals import Signals
 from cnntrain.spec.compose import first_line
-from cnntrain.sweeps.board import Board
-from cnntrain.sweeps.jobs import Job, Sweep
+from cnntrain.sweeps.dashboard import Board
+from cnntrain.sweeps.directory import Job, Sweep
+from cnntrain.sweeps.job_process import LEAVE, NOW, POLL_SECONDS, task
 from cnntrain.sweeps.launchers import launcher, shared_out
-from cnntrain.sweeps.work import LEAVE, NOW, POLL_SECONDS, task
 
 
 class Supply(Protocol):
