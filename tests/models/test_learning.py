@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_options import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 from cnntrain.data.source import Examples, Splits
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import names
 from cnntrain.training import losses
 from cnntrain.training.network import build
+from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import odd
 import pytest
 
 from cnntrain.data.fetch.folders import opened, source
 from cnntrain.errors import SpecError
+from helpers import odd
 
 GOOD = 40  # photos of each class
 

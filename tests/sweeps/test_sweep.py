@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,35 +12,7 @@ import yaml
 from rich.console import Console
 
 from cnntrain.errors import SpecError
-
-SHORT = ["model=mlp_256_128", "epochs=1", "max_steps=2"]
-
-
-def jobs_of(sweep: Path) -> list[dict]:
-    return json.loads((sweep / "jobs.json").read_text())
-
-
-def statuses(sweep: Path) -> list[str]:
-    return [job["status"] for job in jobs_of(sweep)]
-
-
-def mtimes(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-def wait_until(condition, process, seconds=240):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert process is None or process.poll() is None, "ended too early"
-        assert time.monotonic() < ends, "did not come"
-        time.sleep(0.05)
-
-
-def begin(*words: str, cwd: Path) -> subprocess.Popen:
-    """The real command line, as a process to be killed."""
-    line = [sys.executable, "-m", "cnntrain", *words]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(line, cwd=cwd, **quiet)
+from helpers.processes import SHORT, begin, finished, jobs_of, mtimes, statuses, wait_until
 
 
 @pytest.mark.slow
@@ -274,10 +244,6 @@ def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command
         assert mine["valid"] == theirs["valid"]
         assert mine["test"] == theirs["test"]
         assert (mine["test"]["final"]["accuracy"] < 0.2) == ("zeros" in job.name)
-
-
-def finished(job: Path) -> bool:
-    return json.loads((job / "job.json").read_text())["status"] == "finished"
 
 
 def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 

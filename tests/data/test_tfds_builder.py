@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as library
-from tiny import photo
 
 from cnntrain.data.datasets.tfds import tfds
 from cnntrain.errors import SpecError
+from helpers.tiny import photo
 
 
 class CnntrainPets(library.core.GeneratorBasedBuilder):

@@ -6,10 +6,10 @@ import signal
 import sqlite3
 
 import pytest
-from test_sweep import begin, finished, mtimes, statuses, wait_until
 
 from cnntrain.errors import SpecError
 from cnntrain.sweeps.expand import Axis, axes
+from helpers.processes import begin, finished, mtimes, statuses, wait_until
 
 optuna = pytest.importorskip("optuna", minversion="4.5")
 

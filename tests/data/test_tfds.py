@@ -6,11 +6,11 @@ import io
 import numpy as np
 import pytest
 import tensorflow_datasets as library
-from tiny import photo, photos_of, written
 
 from cnntrain.data.datasets.tfds import tfds
 from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
+from helpers.tiny import photo, photos_of, written
 
 features = library.features
 

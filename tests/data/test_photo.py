@@ -4,12 +4,12 @@ import io
 import zipfile
 
 import numpy as np
-import odd
 import pytest
 from PIL import Image, ImageOps
 
 from cnntrain.data.photos.decode import decode_some, look_at, try_to_decode
 from cnntrain.data.photos.photo import SCALES, Frame, Header, Photos, random_window, reframe, view
+from helpers import odd
 
 WHOLE, GREY, BROKEN = odd.whole(), odd.grey(), odd.broken()
 # Formats that lose something: how far the mean pixel may be off.

@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import odd
 import pytest
 
 from cnntrain.data.fingerprint import fingerprint
 from cnntrain.data.photos import decode, photo_cache
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import UNFINISHED
+from helpers import odd
 
 COUNT = 70  # photos of each class: two parts of 64, and some
 

@@ -3,11 +3,11 @@
 import json
 
 import numpy as np
-import odd
 import pytest
 from PIL import Image
 
 from cnntrain.errors import SpecError
+from helpers import odd
 
 COUNT = 20  # photos of each class
 

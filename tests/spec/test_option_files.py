@@ -1,37 +1,17 @@
 """Every option in conf/ composes, is valid and counts: a new file cannot be forgotten."""
 
-import ast
-from pathlib import Path
-
 import pytest
 
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import GROUPS, knobs_of, names, shared_knobs
+from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF.glob("*/*.yaml"))
-MODELS = sorted(file.stem for file in (option_files.CONF / "model").glob("*.yaml"))
 # Options that must be told something.
 ELSEWHERE = {
     "dataset=image_folder": ["dataset.folder=."],
     "dataset=tfds": ["dataset.tfds=food101"],
 }
-
-
-def constants(name):
-    """A table of this name in every file of tests/models, a family each, as one."""
-    tables = {}
-    for file in sorted((Path(__file__).parent / "models").glob("test_*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-                tables |= dict(ast.literal_eval(node.value))
-    return tables
-
-
-# (option, image shape, classes, overrides) -> (total, trainable) parameters; None: not published.
-COUNTS = constants("COUNTS")
-SMALLEST = constants("SMALLEST")  # option -> the side of the images, where 32 is too small
-FIXED = constants("FIXED")  # option -> the only image shape and number of classes that it takes
-HEAVY = constants("HEAVY")  # option -> seconds or gigabytes to build: only where there is time
 
 
 def built(names):
@@ -99,11 +79,6 @@ def test_model_maps_images_of_the_default_data_set_to_float32_logits(spec, optio
     logits = np.asarray(as_list(model(np.zeros((2, *image_shape), "float32")))[0])
     assert logits.shape == (2, classes)
     assert logits.dtype == "float32"
-
-
-def as_list(outputs):
-    """The logits, and those of auxiliary heads behind them."""
-    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def test_learnt_weights_are_what_an_option_says_that_it_has():

@@ -15,7 +15,7 @@ from cnntrain.spec import option_files
 from cnntrain.spec.option_files import made_for, year
 from cnntrain.terminal.tables import short
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OPTIONS = sorted(option_files.options("model"))
 FAST = ("mobilenet", "mobilenet_v2", "vgg16_imagenet", "lenet5", "cnn_cifar", "vgg16")
 COUNTED = json.loads(FILE.read_text(encoding="utf-8"))

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 import scipy.io
 from filelock import FileLock
-from tiny import photo
 
 from cnntrain.data.datasets import flowers17 as flowers
 from cnntrain.data.datasets.cats_vs_dogs_small import cats_vs_dogs_small
 from cnntrain.data.datasets.flowers17 import flowers17
 from cnntrain.data.fetch.download import Archive
 from cnntrain.errors import SpecError
+from helpers.tiny import photo
 
 NAMES = [f"image_{number:04}.jpg" for number in range(1, 1361)]
 

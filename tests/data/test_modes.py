@@ -5,12 +5,12 @@ import struct
 import zlib
 
 import numpy as np
-import odd
 import pytest
 from PIL import Image
 
 from cnntrain.data.photos.decode import try_to_decode
 from cnntrain.data.photos.photo import Frame
+from helpers import odd
 
 SIZE = (5, 7)
 TWELVE_BITS = (0, 4095)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_sweep import SHORT, begin, statuses, wait_until
+
+from helpers.processes import SHORT, begin, statuses, wait_until
 
 SBATCH = """\
 #!{python}

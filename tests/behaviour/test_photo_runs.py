@@ -8,8 +8,9 @@ import sys
 import time
 
 import numpy as np
-import odd
 import pytest
+
+from helpers import odd
 
 MODEL = ("model=cnn_cifar", "model.filters=[4,8]", "model.hidden=16", "batch_size=16")
 RUN = ("dataset=image_folder", "dataset.folder=photos", "dataset.image_size=[32,32]", *MODEL)
