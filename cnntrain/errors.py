@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 # Of an enumeration in an answer: characters, and the names that a longer one keeps.
-LONGEST, FEW = 170, 9
+MAX_CHOICES_LENGTH, FEW_CHOICES = 170, 9
 
 
 class SpecError(Exception):
@@ -15,7 +15,7 @@ class SpecError(Exception):
 
     def __init__(self, given: str, expected: str | Iterable[str], hint: str | None = None):
         if not isinstance(expected, str):
-            expected = one_of(expected)
+            expected = format_choices(expected)
         self.given, self.expected, self.hint = given, expected, hint
         super().__init__(f"{given} (expected {expected})")
 
@@ -63,20 +63,20 @@ class WorkerLost(Failure):
         super().__init__(f"{' and '.join(workers)} {do} not answer\n  try       {hint}")
 
 
-def one_of(names: Iterable[object], near: object = "") -> str:
+def format_choices(names: Iterable[object], near: object = "") -> str:
     """`one of A, B, C`, or the one name there is; of very many those that are nearest to `near`."""
     texts = [str(name) for name in names]
     whole = ", ".join(texts)
     if len(texts) == 1:
         return whole
-    if len(whole) <= LONGEST:
+    if len(whole) <= MAX_CHOICES_LENGTH:
         return f"one of {whole}"
-    likely = difflib.get_close_matches(str(near).lower(), texts, n=FEW, cutoff=0.5)
-    few = [*likely, *(name for name in texts if name not in likely)][:FEW]
+    likely = difflib.get_close_matches(str(near).lower(), texts, n=FEW_CHOICES, cutoff=0.5)
+    few = [*likely, *(name for name in texts if name not in likely)][:FEW_CHOICES]
     return f"one of {', '.join(name for name in texts if name in few)}, … ({len(texts)} in all)"
 
 
-def nearest(name: object, names: Iterable[str]) -> str | None:
+def find_nearest(name: object, names: Iterable[str]) -> str | None:
     """The name that `name` was most likely meant to be, whatever its capitals, or None.
 
     One that goes on behind the word comes first: resnet20_v1 for resnet20, not resnet200.
@@ -90,6 +90,6 @@ def nearest(name: object, names: Iterable[str]) -> str | None:
     return known[min(longer, key=len)]
 
 
-def printable(text: str, keep: str = "") -> str:
+def escape_unprintable(text: str, keep: str = "") -> str:
     """A text of letters, signs, spaces and `keep`: all else, which a terminal may obey, escaped."""
     return "".join(s if s.isprintable() or s in keep else ascii(s)[1:-1] for s in text)

@@ -10,31 +10,33 @@ import os
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).with_name("keras_home")
-USERS = "CNNTRAIN_USERS_KERAS_HOME"  # for child processes, which see our folder in KERAS_HOME
-CUTTING_SHORT = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+KERAS_FOLDER = Path(__file__).with_name("keras_home")
+USERS_VARIABLE = (
+    "CNNTRAIN_USERS_KERAS_HOME"  # for child processes, which see our folder in KERAS_HOME
+)
+LIMIT_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
 
-def decide_settings() -> None:
+def apply_keras_settings() -> None:
     """Let Keras have our settings, whether it is loaded later or was loaded before."""
     given = os.environ.get("KERAS_HOME")
-    if given != str(FOLDER):
-        os.environ.pop(USERS, None)
-        os.environ |= {USERS: given} if given else {}
-        os.environ["KERAS_HOME"] = str(FOLDER)
-    for name in CUTTING_SHORT:
+    if given != str(KERAS_FOLDER):
+        os.environ.pop(USERS_VARIABLE, None)
+        os.environ |= {USERS_VARIABLE: given} if given else {}
+        os.environ["KERAS_HOME"] = str(KERAS_FOLDER)
+    for name in LIMIT_VARIABLES:
         os.environ.pop(name, None)
     if sys.modules.get("keras") is not None:
-        set_again()
+        reconfigure_loaded_keras()
 
 
-def set_again() -> None:
+def reconfigure_loaded_keras() -> None:
     """Set in a Keras that is loaded what it read elsewhere; its backend it cannot change."""
     import json
 
     import keras
 
-    settings = json.loads((FOLDER / "keras.json").read_text(encoding="utf-8"))
+    settings = json.loads((KERAS_FOLDER / "keras.json").read_text(encoding="utf-8"))
     keras.config.set_floatx(settings["floatx"])
     keras.config.set_epsilon(settings["epsilon"])
     keras.config.set_image_data_format(settings["image_data_format"])
@@ -42,9 +44,9 @@ def set_again() -> None:
     keras.config.set_max_steps_per_epoch(None)
 
 
-def users_folder() -> Path:
+def find_keras_folder() -> Path:
     """Keras' folder of this user, by the rule by which Keras finds it."""
     given = os.environ.get("KERAS_HOME", "")
-    if given in ("", str(FOLDER)):
-        given = os.environ.get(USERS, "~/.keras")
+    if given in ("", str(KERAS_FOLDER)):
+        given = os.environ.get(USERS_VARIABLE, "~/.keras")
     return Path(given).expanduser()

@@ -9,14 +9,14 @@ from typing import Any
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
 
-SAME = 1.0  # seconds in which SIGTERM counts once
+REPEAT_SECONDS = 1.0  # seconds in which SIGTERM counts once
 
 
 class Terminated(BaseException):
     """SIGTERM arrived and the state is written; a preempted job ends so."""
 
 
-def terminate(number: int, frame: FrameType | None) -> None:
+def raise_terminated(number: int, frame: FrameType | None) -> None:
     """SIGTERM outside of training: there is no step to finish."""
     raise Terminated
 
@@ -29,47 +29,47 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.at = -math.inf  # when it was
-        self.shared = False  # whether others must be told first, who then leave at the same step
-        self.agreed: int | None = None
-        self.before: dict[int, Any] = {}
+        self.received_at = -math.inf  # when it was
+        self.is_shared = False  # whether others must be told first, who then leave at the same step
+        self.agreed_signal: int | None = None
+        self.usual_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
         """Take over from the usual handlers, which only the main thread can set."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self.remember)
+                self.usual_handlers[number] = signal.signal(number, self.remember_signal)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.release()
+        self.restore_handlers()
 
-    def release(self) -> None:
+    def restore_handlers(self) -> None:
         """Give back the usual handlers."""
-        for number, handler in self.before.items():
+        for number, handler in self.usual_handlers.items():
             signal.signal(number, handler)
-        self.before = {}
+        self.usual_handlers = {}
 
-    def remember(self, number: int, frame: FrameType | None) -> None:
+    def remember_signal(self, number: int, frame: FrameType | None) -> None:
         again = number == self.received == signal.SIGTERM
-        if again and time.monotonic() - self.at < SAME:
+        if again and time.monotonic() - self.received_at < REPEAT_SECONDS:
             return
         if self.received is None:
-            self.received, self.at = number, time.monotonic()
+            self.received, self.received_at = number, time.monotonic()
             return
-        self.release()
+        self.restore_handlers()
         signal.raise_signal(number)
 
     @property
-    def due(self) -> int | None:
+    def due_signal(self) -> int | None:
         """The signal with which to leave now, if any."""
-        return self.agreed if self.shared else self.received
+        return self.agreed_signal if self.is_shared else self.received
 
-    def agree(self) -> None:
+    def agree_to_leave(self) -> None:
         """Leave with the others, one of which has received a signal."""
-        self.agreed = self.received or signal.SIGTERM
+        self.agreed_signal = self.received or signal.SIGTERM
 
     def leave(self) -> None:
         """Raise KeyboardInterrupt or Terminated if a signal came; a state has been written."""
-        if self.due is not None:
-            raise KeyboardInterrupt if self.due == signal.SIGINT else Terminated
+        if self.due_signal is not None:
+            raise KeyboardInterrupt if self.due_signal == signal.SIGINT else Terminated

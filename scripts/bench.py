@@ -31,14 +31,14 @@ from rich.console import Console as RichConsole
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples, Splits
-from cnntrain.running.progress import Console
+from cnntrain.running.progress import RunConsole
 from cnntrain.runs.directory import Run
-from cnntrain.spec.build import spec
-from cnntrain.spec.compose import compose
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.compose import compose_config
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fitting import Fitting
-from cnntrain.training.network import build
-from cnntrain.training.trainer import set_up
+from cnntrain.training.network import build_network
+from cnntrain.training.trainer import configure_backend
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 TIMED_EPOCHS = 3  # of a run in a process of its own
@@ -107,7 +107,7 @@ def in_a_process(model: str, deterministic: str) -> float:
 def steps_of(model: str, deterministic: str) -> float:
     """Images per second of a run's training steps; the first epoch, which compiles, left out."""
     checked = checked_spec(model, f"deterministic={deterministic}")
-    set_up(checked)
+    configure_backend(checked)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.claim(Path(folder) / "run", checked.config, [])
         epoch = ours(checked, made_up(*CASES[model]), run)
@@ -119,14 +119,14 @@ def steps_of(model: str, deterministic: str) -> float:
 
 
 def checked_spec(model: str, *overrides: str) -> Spec:
-    return spec(compose([f"model={model}", "schedule=constant", *overrides]).config)
+    return build_spec(compose_config([f"model={model}", "schedule=constant", *overrides]).config)
 
 
 def measure(model: str, rounds: int, stack: ExitStack) -> dict[str, Any]:
     """Time epochs of both in turn; the first round, which compiles, does not count."""
     image_shape, count = CASES[model]
     checked = checked_spec(model)
-    set_up(checked)
+    configure_backend(checked)
     splits = made_up(image_shape, count)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     run = Run.claim(Path(folder) / "run", checked.config, [])
@@ -156,12 +156,12 @@ def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
 
 def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
     """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows."""
-    fitting = Fitting(checked, run, splits, Console(run, checked, RichConsole(quiet=True)))
+    fitting = Fitting(checked, run, splits, RunConsole(run, checked, RichConsole(quiet=True)))
     steps, loop = fitting.steps_per_epoch, fitting.loop
     loop.turn_to(0, fitting.total_steps)
     stage, train = fitting.staged(0, fitting.phases[0])
     loop.enter(stage)
-    batches = pipeline.training(
+    batches = pipeline.make_training_batches(
         train,
         len(splits.class_names),
         checked.batch_size,
@@ -179,7 +179,7 @@ def theirs(checked: Spec, splits: Splits) -> Epoch:
     model = keras.Sequential(
         [
             keras.Input(splits.image_shape),
-            *build(checked, splits, total_steps=1000).network.layers[1:],
+            *build_network(checked, splits, total_steps=1000).network.layers[1:],
         ]
     )
     model.compile(

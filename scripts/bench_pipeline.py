@@ -28,10 +28,10 @@ from rich.table import Table
 from cnntrain.data import pipeline
 from cnntrain.data.augmentations.none import none
 from cnntrain.data.photos.photo import Frame, Photos
-from cnntrain.data.photos.photo_cache import keep
+from cnntrain.data.photos.photo_cache import cache_photos
 from cnntrain.data.source import Examples, Images
 from cnntrain.spec import option_files
-from cnntrain.spec.signatures import component
+from cnntrain.spec.signatures import build_component
 
 COUNT, BATCH_SIZE, SIDE, CLASSES = 50_000, 128, 32, 10  # as CIFAR-10
 PHOTOS, PHOTO_BATCH_SIZE = 256, 32
@@ -96,9 +96,9 @@ def small_images() -> dict[str, tf.data.Dataset]:
     labels = random.integers(0, CLASSES, COUNT).astype(np.int32)
     files = sorted((option_files.CONF / "augmentation").glob("*.yaml"))
     ways = {
-        file.stem: pipeline.training(
+        file.stem: pipeline.make_training_batches(
             Examples(images, labels), CLASSES, BATCH_SIZE, COUNT // BATCH_SIZE,
-            component("augmentation", option_files.load(file)), seed=0,
+            build_component("augmentation", option_files.load_option(file)), seed=0,
         )
         for file in files
     }  # fmt: skip
@@ -130,7 +130,7 @@ def photos(files: list[Path], size: int, folder: Path) -> dict[str, tf.data.Data
 
     def ours(resize: str) -> tf.data.Dataset:
         frame = Frame((size, size), 3, resize, None)  # type: ignore[arg-type]
-        return training(keep(found, frame, "none", folder).images, len(files))
+        return training(cache_photos(found, frame, "none", folder).images, len(files))
 
     names = tf.data.Dataset.from_tensor_slices([str(file) for file in files])
     bare = names.shuffle(len(files)).repeat().map(lambda name: decoded(name, size), 2)
@@ -141,7 +141,9 @@ def photos(files: list[Path], size: int, folder: Path) -> dict[str, tf.data.Data
 
 def training(images: Images, count: int) -> tf.data.Dataset:
     examples = Examples(images, np.zeros(count, np.int32))
-    return pipeline.training(examples, 1, PHOTO_BATCH_SIZE, count // PHOTO_BATCH_SIZE, none, seed=0)
+    return pipeline.make_training_batches(
+        examples, 1, PHOTO_BATCH_SIZE, count // PHOTO_BATCH_SIZE, none, seed=0
+    )
 
 
 def decoded(name: tf.Tensor, size: int) -> tf.Tensor:

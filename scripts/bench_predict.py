@@ -24,7 +24,7 @@ from PIL import Image
 
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import Frame, Photos
-from cnntrain.inference.predict_photos import predictions
+from cnntrain.inference.predict_photos import predict_photos
 
 COUNT, SIDE, BATCH_SIZE = 1000, 224, 64
 
@@ -60,7 +60,7 @@ def mobilenet() -> keras.Model:
 def ours(network: keras.Model, files: Sequence[Path]) -> np.ndarray:
     photos = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
     frame = Frame((SIDE, SIDE), 3, "stretch", None)
-    found = predictions(network, photos, frame, Findings())
+    found = predict_photos(network, photos, frame, Findings())
     return np.array([prediction.probabilities for prediction in found])
 
 

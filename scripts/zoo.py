@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from cnntrain.analysis.zoo import FILE, Entry, about, build, zoo
+from cnntrain.analysis.zoo import (
+    COUNTS_FILE,
+    ZooEntry,
+    build_unfilled_network,
+    describe_family,
+    list_zoo,
+)
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
 
@@ -31,8 +37,8 @@ are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers
 
 def main(only: Sequence[str]) -> int:
     """Count, write, and return 1 if options were left out, because they cannot be built."""
-    files = option_files.options("model")
-    counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    files = option_files.find_option_files("model")
+    counted = json.loads(COUNTS_FILE.read_text(encoding="utf-8")) if COUNTS_FILE.is_file() else {}
     counted = {option: row for option, row in counted.items() if only and option in files}
     if unknown := [option for option in only if option not in files]:
         raise SpecError(f"{', '.join(unknown)} is no option of the group model", files)
@@ -40,15 +46,15 @@ def main(only: Sequence[str]) -> int:
     for option in only or files:
         print(option, flush=True)
         try:
-            made = option_files.made_for(files[option])
+            made = option_files.read_paper_network(files[option])
             counted[option] = {"made_for": str(made), **count(option)}
         except Exception as error:  # the others are counted all the same
             counted.pop(option, None)
             lacking.append(f"{option}: {error if isinstance(error, SpecError) else repr(error)}")
     lines = [f"{json.dumps(key)}: {json.dumps(counted[key])}" for key in sorted(counted)]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    DOCS.write_text(markdown(zoo()), encoding="utf-8")
-    print(f"{len(counted)} options in {FILE} and {DOCS}")
+    COUNTS_FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    DOCS.write_text(markdown(list_zoo()), encoding="utf-8")
+    print(f"{len(counted)} options in {COUNTS_FILE} and {DOCS}")
     for text in lacking:
         print(text, file=sys.stderr)
     return 1 if lacking else 0
@@ -56,25 +62,25 @@ def main(only: Sequence[str]) -> int:
 
 def count(option: str) -> dict[str, int]:
     """Parameters and multiply-adds of an option as its paper has it."""
-    network = build(option)
+    network = build_unfilled_network(option)
 
-    from cnntrain.analysis.layer_table import totals
+    from cnntrain.analysis.layer_table import count_totals
 
-    return totals(network)
+    return count_totals(network)
 
 
-def markdown(entries: Sequence[Entry]) -> str:
+def markdown(entries: Sequence[ZooEntry]) -> str:
     """The page: a table for each family."""
     parts = [INTRODUCTION]
     for family, members in groupby(entries, lambda known: known.family):
         rows = [row(known) for known in members]
         heading = "| option | what it is | parameters | of these fixed | multiply-adds | made for |"
         table = "\n".join([heading, "|---|---|--:|--:|--:|---|", *rows])
-        parts.append(f"## `{family}`\n{about(family)}\n\n{table}\n")
+        parts.append(f"## `{family}`\n{describe_family(family)}\n\n{table}\n")
     return "\n".join(parts)
 
 
-def row(known: Entry) -> str:
+def row(known: ZooEntry) -> str:
     fixed = (known.parameters or 0) - (known.trainable or 0)
     numbers = [known.parameters, fixed, known.multiply_adds]
     cells = ["–" if known.parameters is None else f"{number:,}" for number in numbers]

@@ -48,21 +48,21 @@ def present(path: Path) -> Path:
 @pytest.fixture
 def spec():
     """Compose and check a spec: spec("model=vgg16", "epochs=1")."""
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
-    return lambda *overrides: check(compose(overrides).config)
+    return lambda *overrides: check(compose_config(overrides).config)
 
 
 @pytest.fixture
 def train(tmp_path, spec):
     """Train in this process: train("epochs=1") -> (Run, report)."""
     from cnntrain.runs.directory import Run
-    from cnntrain.spec.compose import compose
-    from cnntrain.training.trainer import train as train_spec
+    from cnntrain.spec.compose import compose_config
+    from cnntrain.training.trainer import train_run as train_spec
 
     def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
-        run = Run.claim(tmp_path / name, compose(overrides).config, overrides)
+        run = Run.claim(tmp_path / name, compose_config(overrides).config, overrides)
         return run, train_spec(spec(*overrides), run, Silent(said))
 
     return run_one
@@ -80,21 +80,21 @@ def left_behind(tmp_path):
     import json
 
     from cnntrain.runs.directory import Run
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.compose import compose_config
 
     def write(name: str, *overrides: str, accuracies=(0.5, 0.75), status="finished", **record):
-        run = Run.claim(tmp_path / name, compose(overrides).config, overrides)
+        run = Run.claim(tmp_path / name, compose_config(overrides).config, overrides)
         for epoch, accuracy in enumerate(accuracies, 1):
             parts = {"train": accuracy + 0.01, "valid": accuracy}
             numbers = {f"{part}.accuracy": value for part, value in parts.items()}
             losses = {f"{part}.loss": 1 - value for part, value in parts.items()}
             row = {"epoch": epoch, "step": 10 * epoch, **numbers, **losses}
-            run.append("history.csv", row | {"learning_rate": 0.001, "seconds": 1.5})
+            run.append_row("history.csv", row | {"learning_rate": 0.001, "seconds": 1.5})
         if status == "finished":
             best = {"accuracy": max(accuracies) - 0.05, "loss": 0.5}
             report = {"test": {"best": best, "final": best}, "seconds": {"total": 12.5}}
             run.report.write_text(json.dumps(report))
-        run.update(status=status, **record)
+        run.update_run_json(status=status, **record)
         run.lock.release()
         return run.folder
 
@@ -110,7 +110,7 @@ class Silent:
     def note(self, line):
         self.lines.append(line)
 
-    def began(self, done, total_steps, steps_per_epoch):
+    def begin_phase(self, done, total_steps, steps_per_epoch):
         self.total_steps = total_steps
 
     def step(self, epoch, step, images_per_second, logs):

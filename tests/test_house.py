@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cnntrain
-from cnntrain.spec.signatures import names
+from cnntrain.spec.signatures import list_components
 
 PACKAGE, TESTS = Path(cnntrain.__file__).parent, Path(__file__).parent
 # From the ground up: a room uses only rooms of the floors below it.
@@ -112,4 +112,4 @@ def test_every_room_has_tests(own):
 def test_every_file_of_components_defines_the_one_of_its_name(group):
     folder = {"model": "models", "dataset": "data/datasets", "augmentation": "data/augmentations"}
     files = (PACKAGE / folder[group]).glob("*.py")
-    assert sorted(file.stem for file in files if file.stem != "__init__") == names(group)
+    assert sorted(file.stem for file in files if file.stem != "__init__") == list_components(group)

@@ -63,11 +63,11 @@ def test_neither_file_nor_variables_decide_anything(tmp_path, order):
 
 def test_weights_are_looked_for_where_the_user_keeps_them(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert keras_settings.users_folder() == tmp_path
-    keras_settings.decide_settings()
-    keras_settings.decide_settings()  # as a child process does once more
-    assert keras_settings.users_folder() == tmp_path
-    assert os.environ["KERAS_HOME"] == str(keras_settings.FOLDER)
+    assert keras_settings.find_keras_folder() == tmp_path
+    keras_settings.apply_keras_settings()
+    keras_settings.apply_keras_settings()  # as a child process does once more
+    assert keras_settings.find_keras_folder() == tmp_path
+    assert os.environ["KERAS_HOME"] == str(keras_settings.KERAS_FOLDER)
     monkeypatch.delenv("KERAS_HOME")
-    keras_settings.decide_settings()
-    assert keras_settings.users_folder().name == ".keras"
+    keras_settings.apply_keras_settings()
+    assert keras_settings.find_keras_folder().name == ".keras"

@@ -5,13 +5,13 @@ import signal
 import pytest
 
 from cnntrain import signals
-from cnntrain.signals import Signals, Terminated, terminate
+from cnntrain.signals import Signals, Terminated, raise_terminated
 
 
 @pytest.fixture(autouse=True)
 def usual():
     """The handlers of a process in which nobody has changed them but `training`."""
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, raise_terminated)
     yield
     signal.signal(signal.SIGTERM, before)
 
@@ -26,7 +26,7 @@ def test_sigterm_twice_at_once_is_one_wish():
 
 
 def test_sigterm_once_more_acts_at_once(monkeypatch):
-    monkeypatch.setattr(signals, "SAME", 0.0)
+    monkeypatch.setattr(signals, "REPEAT_SECONDS", 0.0)
     with Signals():
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(Terminated):
@@ -43,4 +43,4 @@ def test_second_ctrl_c_acts_at_once():
 def test_handlers_are_given_back():
     with Signals():
         signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is terminate
+    assert signal.getsignal(signal.SIGTERM) is raise_terminated

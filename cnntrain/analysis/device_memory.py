@@ -10,15 +10,19 @@ import psutil
 
 MIB = 2**20
 # The files in which a container's limit, its use, and what of that is only cached stand.
-CGROUPS = (
+CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat"),  # version 2
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
-ASK = ("nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+GPU_QUERY = (
+    "nvidia-smi",
+    "--query-gpu=name,memory.total,memory.free",
+    "--format=csv,noheader,nounits",
+)
 
 
 @dataclass(frozen=True)
-class Room:
+class DeviceMemory:
     """The memory of a device in bytes: all, and what is free now."""
 
     name: str
@@ -27,44 +31,46 @@ class Room:
     is_gpu: bool
 
 
-def rooms() -> list[Room]:
+def detect_devices() -> list[DeviceMemory]:
     """The GPUs, of which training uses the first, or else the machine."""
-    return gpus() or [machine()]
+    return query_gpus() or [read_machine_memory()]
 
 
-def gpus() -> list[Room]:
+def query_gpus() -> list[DeviceMemory]:
     """The GPUs that the driver knows of, whether TensorFlow can use them or not."""
-    if shutil.which(ASK[0]) is None:
+    if shutil.which(GPU_QUERY[0]) is None:
         return []
     try:
-        answer = subprocess.run(ASK, capture_output=True, text=True, timeout=10, check=True).stdout
+        answer = subprocess.run(
+            GPU_QUERY, capture_output=True, text=True, timeout=10, check=True
+        ).stdout
     except (subprocess.SubprocessError, OSError):
         return []
     rows = [row for row in csv.reader(answer.splitlines(), skipinitialspace=True) if len(row) == 3]
     return [
-        Room(name, int(total) * MIB, int(free) * MIB, True)
+        DeviceMemory(name, int(total) * MIB, int(free) * MIB, True)
         for name, total, free in rows
         if total.isdigit() and free.isdigit()
     ]
 
 
-def machine(groups: Path = Path("/sys/fs/cgroup")) -> Room:
+def read_machine_memory(groups: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:
     """The machine's memory, or what its container may have of it."""
     found = psutil.virtual_memory()
     total, free = found.total, found.available
-    for names in CGROUPS:
+    for names in CGROUP_FILES:
         limit, used, stat = (groups / name for name in names)
         try:
             allowed = int(limit.read_text())
-            left = allowed - int(used.read_text()) + cached(stat.read_text())
+            left = allowed - int(used.read_text()) + parse_cached_bytes(stat.read_text())
         except (OSError, ValueError):  # no such version, or no limit: "max"
             continue
         if allowed < total:
-            return Room("container", allowed, min(free, max(0, left)), False)
-    return Room("machine", total, free, False)
+            return DeviceMemory("container", allowed, min(free, max(0, left)), False)
+    return DeviceMemory("machine", total, free, False)
 
 
-def cached(stat: str) -> int:
+def parse_cached_bytes(stat: str) -> int:
     """What the system would give back: pages of files that are read no more."""
     facts = dict(line.split() for line in stat.splitlines() if len(line.split()) == 2)
     return int(facts.get("inactive_file", facts.get("total_inactive_file", 0)))

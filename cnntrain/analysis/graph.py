@@ -12,15 +12,15 @@ from cnntrain.analysis.receptive_field import (
     CONVOLUTIONS,
     OPS_CONVOLUTIONS,
     Axes,
-    Field,
+    ReceptiveField,
     Shape,
-    Window,
-    argument,
-    in_front,
-    kernels,
-    largest,
-    moved,
-    window_of,
+    SlidingWindow,
+    compute_front_padding,
+    find_window,
+    get_argument,
+    list_kernel_shapes,
+    merge_fields,
+    shift_field,
 )
 
 # Layers whose weights of several axes are no matrices: one multiplication a number at most.
@@ -32,7 +32,7 @@ UNCOUNTED = (
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """A layer, or one call of it."""
 
     layer: str
@@ -46,11 +46,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Signal:
+class GraphTensor:
     """A tensor of the graph, of known size, and what each position of it sees of the image."""
 
     tensor: keras.KerasTensor
-    field: Field | None  # None where there are no positions any more
+    field: ReceptiveField | None  # None where there are no positions any more
 
     @property
     def shape(self) -> Shape:
@@ -58,49 +58,51 @@ class Signal:
         return tuple(self.tensor.shape[1:])
 
 
-class Walk:
+class GraphWalk:
     """A walk through a graph, and through the graphs within it, that leaves rows behind."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[LayerRow] = []
         self.counted: set[int] = set()  # variables that a row has already
 
-    def __call__(self, network: Any, inputs: Sequence[Signal], prefix: str) -> list[Signal]:
+    def __call__(
+        self, network: Any, inputs: Sequence[GraphTensor], prefix: str
+    ) -> list[GraphTensor]:
         """Visit a network on these inputs; return what comes out."""
-        graph = graph_of(network)
+        graph = get_graph(network)
         known = {id(ref): signal for ref, signal in zip(graph.inputs, inputs, strict=True)}
-        for node in nodes(graph):
+        for node in iterate_nodes(graph):
             operation, sources = node.operation, [known[id(x)] for x in node.input_tensors]
-            if graph_of(operation) is not None:
+            if get_graph(operation) is not None:
                 # Keras flattens the inputs of a model in the order of its own.
                 made = self(operation, sources, f"{prefix}{operation.name}/")
             else:
-                made = self.visit(node, sources, f"{prefix}{operation.name}")
+                made = self.visit_node(node, sources, f"{prefix}{operation.name}")
             known |= {id(ref): signal for ref, signal in zip(node.outputs, made, strict=True)}
         return [known[id(ref)] for ref in graph.outputs]
 
-    def visit(self, node: Any, sources: list[Signal], name: str) -> list[Signal]:
+    def visit_node(self, node: Any, sources: list[GraphTensor], name: str) -> list[GraphTensor]:
         """One call of one layer or operation."""
-        tensors = outputs_of(node, sources)
-        window = window_of(node)
-        field = largest([source.field for source in sources])
+        tensors = compute_outputs(node, sources)
+        window = find_window(node)
+        field = merge_fields([source.field for source in sources])
         if window:
-            padding = in_front(node, window, sources[0].shape)
-            made = [Signal(tensor, window(field, padding)) for tensor in tensors]
+            padding = compute_front_padding(node, window, sources[0].shape)
+            made = [GraphTensor(tensor, window(field, padding)) for tensor in tensors]
         else:
-            field = moved(field, node.operation)
-            made = [Signal(t, field if has_positions(t, sources) else None) for t in tensors]
+            field = shift_field(field, node.operation)
+            made = [GraphTensor(t, field if has_positions(t, sources) else None) for t in tensors]
         new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
         parameters = sum(size for key, size in new.items() if key not in self.counted)
-        cost = multiply_adds(node, sources, made)
+        cost = count_multiply_adds(node, sources, made)
         kind = type(node.operation).__name__
         if window or new or cost != 0 or "Pooling" in kind:
             seen = made[0].field if window else None
             self.rows.append(
-                Row(
+                LayerRow(
                     layer=name,
                     kind=kind if parameters or not new else f"{kind} (again)",
-                    window=described(window, node.operation) if window else None,
+                    window=describe_window(window, node.operation) if window else None,
                     output=made[0].shape,
                     parameters=parameters,
                     multiply_adds=cost,
@@ -112,19 +114,19 @@ class Walk:
         return made
 
 
-def graph_of(operation: Any) -> Any:
+def get_graph(operation: Any) -> Any:
     """The graph of a functional or sequential model; None for anything else."""
     graph = getattr(operation, "_functional", None) or operation
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
 
-def nodes(graph: Any) -> Iterator[Any]:
+def iterate_nodes(graph: Any) -> Iterator[Any]:
     """The calls within a graph, each behind those that it needs."""
     for _, level in sorted(graph._nodes_by_depth.items(), reverse=True):
         yield from (node for node in level if not node.is_input)
 
 
-def outputs_of(node: Any, sources: list[Signal]) -> list[keras.KerasTensor]:
+def compute_outputs(node: Any, sources: list[GraphTensor]) -> list[keras.KerasTensor]:
     """What a call puts out; computed where the graph was drawn for images of any size."""
     if not any(None in tensor.shape[1:] for tensor in node.outputs):
         return node.outputs
@@ -134,7 +136,7 @@ def outputs_of(node: Any, sources: list[Signal]) -> list[keras.KerasTensor]:
     return keras.tree.flatten(node.operation.compute_output_spec(*arguments, **keywords))
 
 
-def has_positions(tensor: keras.KerasTensor, sources: list[Signal]) -> bool:
+def has_positions(tensor: keras.KerasTensor, sources: list[GraphTensor]) -> bool:
     """Whether there are still positions in what came of these: not behind a global pool."""
     spatial = tuple(tensor.shape[1:-1])
     if math.prod(spatial) > 1:
@@ -142,7 +144,7 @@ def has_positions(tensor: keras.KerasTensor, sources: list[Signal]) -> bool:
     return bool(spatial) and any(math.prod(s.shape[:-1]) == 1 and s.field for s in sources)
 
 
-def described(seen: Window, operation: Any) -> str:
+def describe_window(seen: SlidingWindow, operation: Any) -> str:
     groups = getattr(operation, "groups", 1)
     return f"{seen} in {groups} groups" if groups > 1 else str(seen)
 
@@ -150,17 +152,19 @@ def described(seen: Window, operation: Any) -> str:
 # Multiply-adds.
 
 
-def multiply_adds(node: Any, sources: list[Signal], made: list[Signal]) -> int | None:
+def count_multiply_adds(
+    node: Any, sources: list[GraphTensor], made: list[GraphTensor]
+) -> int | None:
     """Those of one call for one image; None where this module cannot tell."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS) or kind in OPS_CONVOLUTIONS:
         positions = math.prod(made[0].shape[:-1])
-        return positions * sum(math.prod(kernel) for kernel in kernels(node))
+        return positions * sum(math.prod(kernel) for kernel in list_kernel_shapes(node))
     if isinstance(operation, layers.Dense):
         return math.prod(made[0].shape[:-1]) * math.prod(operation.kernel.shape)
     if kind == "Matmul":
         # Of two tensors, or of a tensor and an array: (…, m, k) x (k, n) costs k a number.
-        return math.prod(made[0].shape) * argument(node, 0, "x1").shape[-1]
+        return math.prod(made[0].shape) * get_argument(node, 0, "x1").shape[-1]
     if kind in UNCOUNTED:
         return None
     weights = getattr(operation, "weights", [])

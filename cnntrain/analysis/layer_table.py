@@ -10,41 +10,41 @@ from collections.abc import Sequence
 
 import keras
 
-from cnntrain.analysis.graph import Row, Signal, Walk
-from cnntrain.analysis.receptive_field import Axes, whole
+from cnntrain.analysis.graph import GraphTensor, GraphWalk, LayerRow
+from cnntrain.analysis.receptive_field import Axes, make_image_field
 
 
-def anatomy(network: keras.Model) -> list[Row]:
+def describe_layers(network: keras.Model) -> list[LayerRow]:
     """Return a row for each layer that has parameters, multiplies, or moves the receptive field.
 
     Multiply-adds are those of convolutions, dense layers and matrix products; the rest has 0.
     Where branches meet, the largest field goes on. Raises ValueError for an input of unknown size.
     """
-    inputs = [Signal(tensor, whole(tensor.shape[1:])) for tensor in network.inputs]
+    inputs = [GraphTensor(tensor, make_image_field(tensor.shape[1:])) for tensor in network.inputs]
     if any(None in signal.shape for signal in inputs):
         raise ValueError(f"{network.name} takes {inputs[0].shape}: expected a known size")
-    walk = Walk()
+    walk = GraphWalk()
     walk(network, inputs, "")
     return walk.rows
 
 
-def totals(network: keras.Model) -> dict[str, int]:
+def count_totals(network: keras.Model) -> dict[str, int]:
     """Parameters, how many of them train, and multiply-adds of one forward pass for one image."""
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
     return {
         "parameters": sum(math.prod(v.shape) for v in network.weights),
         "trainable": trainable,
-        "multiply_adds": sum(row.multiply_adds or 0 for row in anatomy(network)),
+        "multiply_adds": sum(row.multiply_adds or 0 for row in describe_layers(network)),
     }
 
 
-def receptive_field(rows: Sequence[Row]) -> Axes | None:
+def find_receptive_field(rows: Sequence[LayerRow]) -> Axes | None:
     """How much of the image the last positions see, along each axis; None without positions."""
     fields = [row.receptive_field for row in rows if row.receptive_field]
     return tuple(max(axis) for axis in zip(*fields, strict=False)) or None
 
 
-def evaluated(network: keras.Model) -> keras.Model:
+def drop_auxiliary_heads(network: keras.Model) -> keras.Model:
     """The network without its auxiliary heads, which are there for training only."""
     if len(network.outputs) == 1:
         return network

@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """How much of the image a position sees, how far the next one is, and where the first begins.
 
     In pixels; the first begins before the image where there is padding (Araujo et al. 2019).
@@ -36,14 +36,14 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Window:
+class SlidingWindow:
     """What an operation looks at for one position of its output, in positions of its input."""
 
     size: Axes
     strides: Axes
     dilation: Axes
 
-    def __call__(self, field: Field | None, padding: Axes) -> Field | None:
+    def __call__(self, field: ReceptiveField | None, padding: Axes) -> ReceptiveField | None:
         """The receptive field behind the operation, with so many positions of padding in front."""
         if field is None or len(field.size) != len(self.size):
             return None
@@ -51,41 +51,41 @@ class Window:
         seen = [f + tap * s for f, tap, s in zip(field.size, taps, field.stride, strict=True)]
         stride = [f * s for f, s in zip(field.stride, self.strides, strict=True)]
         start = [f - p * s for f, p, s in zip(field.start, padding, field.stride, strict=True)]
-        return Field(tuple(seen), tuple(stride), tuple(start))
+        return ReceptiveField(tuple(seen), tuple(stride), tuple(start))
 
     def __str__(self) -> str:
         text = "x".join(f"{axis:g}" for axis in self.size)
         if set(self.strides) != {1}:
-            text += f"/{axes(self.strides)}"
+            text += f"/{format_axes(self.strides)}"
         if set(self.dilation) != {1}:
-            text += f" dilated {axes(self.dilation)}"
+            text += f" dilated {format_axes(self.dilation)}"
         return text
 
 
 # The receptive field.
 
 
-def whole(shape: Shape) -> Field | None:
+def make_image_field(shape: Shape) -> ReceptiveField | None:
     """The field of the image's own pixels; None for what is no image."""
     axes = len(shape) - 1
-    return Field((1,) * axes, (1,) * axes, (0,) * axes) if axes > 0 else None
+    return ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes) if axes > 0 else None
 
 
-def largest(fields: list[Field | None]) -> Field | None:
+def merge_fields(fields: list[ReceptiveField | None]) -> ReceptiveField | None:
     """The field where branches meet."""
     found = [field for field in fields if field is not None]
     if not found:
         return None
     sizes, strides = zip(*[(field.size, field.stride) for field in found], strict=True)
     starts = [field.start for field in found]
-    return Field(
+    return ReceptiveField(
         tuple(max(axis) for axis in zip(*sizes, strict=False)),
         tuple(max(axis) for axis in zip(*strides, strict=False)),
         tuple(min(axis) for axis in zip(*starts, strict=False)),
     )
 
 
-def in_front(node: Any, window: Window, shape: Shape) -> Axes:
+def compute_front_padding(node: Any, window: SlidingWindow, shape: Shape) -> Axes:
     """The positions of padding before the first of an input of this shape, along each axis."""
     if getattr(node.operation, "padding", "valid") != "same":
         return (0,) * len(window.size)
@@ -96,7 +96,7 @@ def in_front(node: Any, window: Window, shape: Shape) -> Axes:
     return tuple(found)
 
 
-def moved(field: Field | None, operation: Any) -> Field | None:
+def shift_field(field: ReceptiveField | None, operation: Any) -> ReceptiveField | None:
     """The field behind a layer of padding, whose first position is before that of its input."""
     if field is None or not isinstance(operation, layers.ZeroPadding2D):
         return field
@@ -104,37 +104,37 @@ def moved(field: Field | None, operation: Any) -> Field | None:
     return replace(field, start=tuple(f - front * s for f, (front, _), s in pairs))
 
 
-def window_of(node: Any) -> Window | None:
+def find_window(node: Any) -> SlidingWindow | None:
     """The window of a convolution, a pool, a strided slice or an enlargement; None for others."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS):
-        return Window(operation.kernel_size, operation.strides, operation.dilation_rate)
+        return SlidingWindow(operation.kernel_size, operation.strides, operation.dilation_rate)
     if isinstance(operation, POOLS):
-        return window(operation.pool_size, operation.strides, 1, len(operation.pool_size))
+        return make_window(operation.pool_size, operation.strides, 1, len(operation.pool_size))
     if isinstance(operation, layers.UpSampling2D):
         taps = 1 if operation.interpolation == "nearest" else 2
-        return Window((taps, taps), tuple(1 / size for size in operation.size), (1, 1))
+        return SlidingWindow((taps, taps), tuple(1 / size for size in operation.size), (1, 1))
     rank = len(node.outputs[0].shape) - 2 if node.outputs else 0
     if kind in OPS_POOLS:
-        return window(operation.pool_size, operation.strides, 1, rank)
+        return make_window(operation.pool_size, operation.strides, 1, rank)
     if kind in OPS_CONVOLUTIONS:
-        kernel = kernels(node)[0][:rank]
-        return window(kernel, operation.strides, operation.dilation_rate, rank)
+        kernel = list_kernel_shapes(node)[0][:rank]
+        return make_window(kernel, operation.strides, operation.dilation_rate, rank)
     if kind == "GetItem":
-        return strided(argument(node, 1, "key"), rank)
+        return find_slice_window(get_argument(node, 1, "key"), rank)
     return None
 
 
-def window(size: Any, strides: Any, dilation: Any, rank: int) -> Window:
+def make_window(size: Any, strides: Any, dilation: Any, rank: int) -> SlidingWindow:
     """A window of numbers that may stand for all axes; without strides, its own size."""
     size, strides, dilation = (
         (value,) * rank if isinstance(value, int) else tuple(value)
         for value in (size, size if strides is None else strides, dilation)
     )
-    return Window(size, strides, dilation)
+    return SlidingWindow(size, strides, dilation)
 
 
-def strided(key: Any, rank: int) -> Window | None:
+def find_slice_window(key: Any, rank: int) -> SlidingWindow | None:
     """The window of `x[:, ::2, ::2]`: every second position of each axis; None for other keys."""
     parts = list(key) if isinstance(key, (list, tuple)) else [key]
     if Ellipsis in parts:
@@ -144,10 +144,10 @@ def strided(key: Any, rank: int) -> Window | None:
         return None
     steps = [abs(part.step or 1) for part in parts]
     steps = [*steps, *[1] * (rank + 2)][1 : rank + 1]
-    return None if set(steps) <= {1} else Window((1,) * rank, tuple(steps), (1,) * rank)
+    return None if set(steps) <= {1} else SlidingWindow((1,) * rank, tuple(steps), (1,) * rank)
 
 
-def kernels(node: Any) -> list[Shape]:
+def list_kernel_shapes(node: Any) -> list[Shape]:
     """The shapes of a convolution's kernels, of a separable one both; with groups, of one group."""
     operation = node.operation
     if hasattr(operation, "depthwise_kernel"):
@@ -156,19 +156,19 @@ def kernels(node: Any) -> list[Shape]:
         return [tuple(operation.kernel.shape)]
     if type(operation).__name__ == "SeparableConv":
         return [
-            tuple(argument(node, 1, "depthwise_kernel").shape),
-            tuple(argument(node, 2, "pointwise_kernel").shape),
+            tuple(get_argument(node, 1, "depthwise_kernel").shape),
+            tuple(get_argument(node, 2, "pointwise_kernel").shape),
         ]
-    return [tuple(argument(node, 1, "kernel").shape)]
+    return [tuple(get_argument(node, 1, "kernel").shape)]
 
 
-def argument(node: Any, number: int, name: str) -> Any:
+def get_argument(node: Any, number: int, name: str) -> Any:
     """What an operation was called with."""
     given = node.arguments
     return given.args[number] if len(given.args) > number else given.kwargs[name]
 
 
-def axes(numbers: Axes) -> str:
+def format_axes(numbers: Axes) -> str:
     """A number for each axis as text: 2 where they are all 2, else 1x2."""
     parts = [f"{number:g}" for number in numbers]
     return parts[0] if len(set(parts)) == 1 else "x".join(parts)

@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec import option_files
-from cnntrain.spec.signatures import PACKAGE, locate, names, tree
+from cnntrain.spec.signatures import PACKAGE, list_components, locate_component, parse_source
 
-FILE = PACKAGE / "analysis" / "zoo.json"
+COUNTS_FILE = PACKAGE / "analysis" / "zoo.json"
 NO_YEAR = 9999  # what has none comes last
-FAMILY = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
+FAMILY_LINE = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooEntry:
     """An option of the group `model`; None is what nobody said or counted."""
 
     option: str
     what: str
     family: str | None  # the name of its component
     year: int | None
-    made_for: option_files.MadeFor | None
+    made_for: option_files.PaperNetwork | None
     parameters: int | None
     trainable: int | None
     multiply_adds: int | None
@@ -53,39 +53,39 @@ class Entry:
         }
 
 
-def zoo(config_dir: str | None = None) -> list[Entry]:
+def list_zoo(config_dir: str | None = None) -> list[ZooEntry]:
     """Every option: families in order of their first year, and so the options of each."""
-    counted = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    files = option_files.options("model", config_dir)
-    entries = [entry(option, file, counted) for option, file in files.items()]
+    counted = json.loads(COUNTS_FILE.read_text(encoding="utf-8")) if COUNTS_FILE.is_file() else {}
+    files = option_files.find_option_files("model", config_dir)
+    entries = [read_zoo_entry(option, file, counted) for option, file in files.items()]
     first: dict[str | None, int] = {}
     for known in entries:
         if known.year:
             first[known.family] = min(known.year, first.get(known.family, known.year))
 
-    def order(known: Entry) -> tuple[Any, ...]:
+    def order(known: ZooEntry) -> tuple[Any, ...]:
         family = (first.get(known.family, NO_YEAR), known.family is None, known.family or "")
         return *family, known.year or NO_YEAR, known.parameters or 0, known.option
 
     return sorted(entries, key=order)
 
 
-def entry(option: str, file: Path, counted: dict[str, Any]) -> Entry:
+def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry:
     """One option; what was counted for another input, or under this name, is not shown."""
-    what = option_files.summary(file)
-    family = FAMILY.search(file.read_text(encoding="utf-8", errors="replace"))
+    what = option_files.read_summary(file)
+    family = FAMILY_LINE.search(file.read_text(encoding="utf-8", errors="replace"))
     try:
-        made = option_files.made_for(file)
+        made = option_files.read_paper_network(file)
     except SpecError:
         made = None
     row = counted.get(option, {}) if file.is_relative_to(option_files.CONF) else {}
     if row.get("made_for") != str(made):
         row = {}
-    return Entry(
+    return ZooEntry(
         option=option,
         what=what,
-        family=family[1] if family and family[1] in names("model") else None,
-        year=option_files.year(what),
+        family=family[1] if family and family[1] in list_components("model") else None,
+        year=option_files.find_year(what),
         made_for=made,
         parameters=row.get("parameters"),
         trainable=row.get("trainable"),
@@ -93,52 +93,56 @@ def entry(option: str, file: Path, counted: dict[str, Any]) -> Entry:
     )
 
 
-def about(family: str | None) -> str:
+def describe_family(family: str | None) -> str:
     """The first line of a family's module."""
     if family is None:
         return ""
-    return (ast.get_docstring(tree(locate("model", family)[0])) or "").partition("\n")[0]
+    return (ast.get_docstring(parse_source(locate_component("model", family)[0])) or "").partition(
+        "\n"
+    )[0]
 
 
-def build(option: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> Any:
+def build_unfilled_network(
+    option: str, overrides: Sequence[str] = (), config_dir: str | None = None
+) -> Any:
     """Return the network of an option, as its paper has it but for `overrides`, unfilled.
 
     It has shapes but no values in its weights, which takes a fraction of the time and no memory;
     auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
     say what it is made for, and for overrides of anything but the model.
     """
-    files = option_files.options("model", config_dir)
+    files = option_files.find_option_files("model", config_dir)
     if option not in files:
-        close = nearest(option, files)
+        close = find_nearest(option, files)
         hint = f"cnntrain list model {close}" if close else None
         raise SpecError(f"{option} is no option of the group model", files, hint)
     for word in overrides:
         if not word.lstrip("+~").startswith("model."):
-            knobs = [knob for knob in option_files.load(files[option]) if knob != "name"]
+            knobs = [knob for knob in option_files.load_option(files[option]) if knob != "name"]
             knob, _, value = word.partition("=")
-            close = nearest(knob.rpartition(".")[2], knobs)
+            close = find_nearest(knob.rpartition(".")[2], knobs)
             raise SpecError(
                 f"{word} is not about the model, and only {option} is built",
-                f"model.KNOB=VALUE, with {one_of(knobs)}",
+                f"model.KNOB=VALUE, with {format_choices(knobs)}",
                 f"model.{close}={value or 'VALUE'}" if close else None,
             )
-    made = option_files.made_for(files[option])
+    made = option_files.read_paper_network(files[option])
     # Learnt weights would be looked for, and fetched, for nothing.
-    fresh = ["model.weights=null"] if option_files.load(files[option]).get("weights") else []
+    fresh = ["model.weights=null"] if option_files.load_option(files[option]).get("weights") else []
 
-    from cnntrain.spec.build import spec
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec
+    from cnntrain.spec.compose import compose_config
 
     chosen = [f"model={option}", *fresh, *made.overrides, *overrides]
-    model = spec(compose(chosen, config_dir).config).model
+    model = build_spec(compose_config(chosen, config_dir).config).model
 
-    from cnntrain.terminal.stderr import quiet
+    from cnntrain.terminal.stderr import silence_stderr
 
-    with quiet():
+    with silence_stderr():
         import keras
 
-        from cnntrain.analysis.layer_table import evaluated
+        from cnntrain.analysis.layer_table import drop_auxiliary_heads
 
     keras.utils.clear_session()  # names of layers begin from the same numbers
     with keras.StatelessScope(initialize_variables=False):
-        return evaluated(model(made.image_shape, made.num_classes))
+        return drop_auxiliary_heads(model(made.image_shape, made.num_classes))

@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.cli.parser import folder_for, parser_of, written_to
+from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder, make_report_parser
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import finite
+from cnntrain.files.documents import replace_nonfinite
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import compared
-from cnntrain.reports.comparison_page import write_all
-from cnntrain.reports.sweep_summary import made_by
-from cnntrain.runs.results import gathered
+from cnntrain.reports.comparison import compare_runs
+from cnntrain.reports.comparison_page import write_comparison
+from cnntrain.reports.sweep_summary import format_report_command
+from cnntrain.runs.results import gather_results
 
 USAGE = (
     "usage: cnntrain compare RUN... [--sort NUMBER] [--output FOLDER] [--json]",
@@ -21,7 +21,7 @@ USAGE = (
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain compare RUN...`: a table of their numbers, and where their specs differ."""
-    parser = parser_of("compare")
+    parser = make_report_parser("compare")
     parser.add_argument("paths", nargs="*")
     given = parser.parse_intermixed_args(words)
     if given.help:
@@ -29,23 +29,23 @@ def main(words: Sequence[str]) -> int:
         return 0
     if not given.paths:
         raise SpecError("no run is named", "directories of runs or sweeps", USAGE[0][7:])
-    results = gathered([Path(path) for path in given.paths])
+    results = gather_results([Path(path) for path in given.paths])
     if len(results) < 2:
         raise SpecError(
             f"{given.paths[0]} is one run",
             "two runs or more, or a sweep",
             f"cnntrain report {given.paths[0]}",
         )
-    comparison, output = compared(results, given.sort), folder_for(given.output)
+    comparison, output = compare_runs(results, given.sort), make_output_folder(given.output)
     if output is not None:
-        again = made_by("compare", given.paths, given.sort, given.output)
-        with written_to(output):
-            write_all(comparison, output, "comparison", "Comparison", again)
+        again = format_report_command("compare", given.paths, given.sort, given.output)
+        with explain_unwritable_folder(output):
+            write_comparison(comparison, output, "comparison", "Comparison", again)
     if given.json:
-        print(json.dumps(finite(comparison.as_json()), indent=2))
+        print(json.dumps(replace_nonfinite(comparison.to_json()), indent=2))
         return 0
-    console = tables.terminal()
-    console.print(tables.show(comparison, console.width, differences=True))
+    console = tables.make_table_console()
+    console.print(tables.render_comparison(comparison, console.width, differences=True))
     if output is not None:
         print(output / "comparison.html")
     return 0

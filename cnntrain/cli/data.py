@@ -9,22 +9,29 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from cnntrain.cli.parser import arguments
-from cnntrain.data.inventory import HERE, Entry, inventory
-from cnntrain.data.load import loaded
-from cnntrain.data.photos.cache_folder import CACHE, bytes_in, clean, counted, in_words, list_caches
-from cnntrain.errors import SpecError, nearest
-from cnntrain.files.paths import folder
-from cnntrain.signals import terminate
+from cnntrain.cli.parser import make_parser
+from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
+from cnntrain.data.load import load_splits
+from cnntrain.data.photos.cache_folder import (
+    CACHE_FOLDER,
+    count_caches,
+    format_caches,
+    list_caches,
+    parse_byte_size,
+    remove_old_caches,
+)
+from cnntrain.errors import SpecError, find_nearest
+from cnntrain.files.paths import expand_folder
+from cnntrain.signals import raise_terminated
 from cnntrain.spec import option_files
-from cnntrain.spec.build import spec
-from cnntrain.spec.compose import compose
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.compose import compose_config
 from cnntrain.spec.hints import is_folder
 from cnntrain.spec.option_files import REFERENCE
-from cnntrain.spec.places import check_places
+from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
-from cnntrain.terminal.tables import NONE, say, short, terminal
+from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.tables import NO_VALUE, abbreviate_number, make_console, print_truncated
 
 USAGE = {
     "list": (
@@ -54,23 +61,23 @@ USAGE = {
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain data list | prepare NAME | verify NAME | preview NAME | clean`, with overrides."""
-    parser = arguments("data")
+    parser = make_parser("data")
     parser.add_argument("verb", nargs="?")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
     parser.add_argument("--keep")
     given = parser.parse_intermixed_args(words)
-    return run(given.verb, given.words, given)
+    return run_data_command(given.verb, given.words, given)
 
 
-def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
+def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
     """Do what `cnntrain data VERB WORDS` asks, and return the exit code."""
     if flags.help:
         print("\n".join(USAGE.get(verb or "") or itertools.chain(*USAGE.values())))
         return 0
     if verb not in USAGE:
-        close = nearest(verb or "list", USAGE)
+        close = find_nearest(verb or "list", USAGE)
         hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
@@ -79,28 +86,28 @@ def run(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
         if value and flag not in usage:
             raise SpecError(f"{flag} is not for data {verb}", usage)
     if verb == "list":
-        list_sets(words, flags.config_dir, flags.json)
+        print_datasets(words, flags.config_dir, flags.json)
         return 0
     if verb == "clean":
-        keep = 0 if flags.keep is None else bytes_in(flags.keep)
+        keep = 0 if flags.keep is None else parse_byte_size(flags.keep)
         clean_caches(words, flags.config_dir, keep, flags.json)
         return 0
-    signal.signal(signal.SIGTERM, terminate)
-    name = name_among(words, flags.config_dir, verb)
+    signal.signal(signal.SIGTERM, raise_terminated)
+    name = find_dataset_name(words, flags.config_dir, verb)
     overrides = [word for word in words if word != name]
     if verb == "prepare":
-        return prepare(name, overrides, flags.config_dir, flags.json)
+        return prepare_dataset(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
-        return verify(name, overrides, flags.config_dir, flags.json)
-    return preview(name, overrides, flags.config_dir, flags.output)
+        return verify_dataset(name, overrides, flags.config_dir, flags.json)
+    return preview_dataset(name, overrides, flags.config_dir, flags.output)
 
 
-def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
+def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -> str:
     """The one word that is no override, the name of a data set; SpecError for none and for two."""
-    known = option_files.options("dataset", config_dir)
+    known = option_files.find_option_files("dataset", config_dir)
     bare = [word for word in words if "=" not in word and not word.startswith("~")]
     chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
-    close = nearest((bare + chosen)[0], known) if bare + chosen else None
+    close = find_nearest((bare + chosen)[0], known) if bare + chosen else None
     hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
     if bare and is_folder(bare[0]):
         folder = f"dataset.folder={bare[0]}"
@@ -114,84 +121,97 @@ def name_among(words: Sequence[str], config_dir: str | None, verb: str) -> str:
     return bare[0]
 
 
-def checked(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
-    known = spec(compose([f"dataset={name}", *overrides], config_dir).config)
-    check_places(known.config)
+def compose_checked_spec(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
+    known = build_spec(compose_config([f"dataset={name}", *overrides], config_dir).config)
+    check_data_paths(known.config)
     return known
 
 
-def prepare(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+def prepare_dataset(
+    name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
+) -> int:
     """Make a data set ready for training, and say what it is."""
-    asked = checked(name, overrides, config_dir)
-    splits = loaded(asked)
+    asked = compose_checked_spec(name, overrides, config_dir)
+    splits = load_splits(asked)
 
     from cnntrain.cli import data_report
 
     if as_json:
-        print(data_report.prepared_json(name, asked, splits))
+        print(data_report.format_prepared_json(name, asked, splits))
         return 0
-    data_report.say_prepared(name, asked, splits)
-    data_report.say(f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}")
+    data_report.print_prepared(name, asked, splits)
+    data_report.print_unwrapped(
+        f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}"
+    )
     return 0
 
 
-def verify(name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> int:
+def verify_dataset(
+    name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
+) -> int:
     """Say what is in the splits of a data set; 1 for broken files, or an image in two splits."""
     keys = [word.partition("=")[0] for word in overrides]
     # Photos are decoded to see whether they can be, and need not be kept.
     sparing = [] if "dataset.cache" in keys else ["dataset.cache=none"]
-    asked = checked(name, [*sparing, *overrides], config_dir)
-    splits = loaded(asked)
+    asked = compose_checked_spec(name, [*sparing, *overrides], config_dir)
+    splits = load_splits(asked)
 
     from cnntrain.cli import data_report
-    from cnntrain.data.verify import verified
+    from cnntrain.data.verify import verify_splits
 
-    found = verified(splits)
+    found = verify_splits(splits)
     if as_json:
-        print(data_report.verified_json(name, asked, splits, found))
+        print(data_report.format_verified_json(name, asked, splits, found))
     else:
-        data_report.say_verified(name, asked, splits, found)
+        data_report.print_verified(name, asked, splits, found)
     return 0 if found.is_well else 1
 
 
-def preview(name: str, overrides: Sequence[str], config_dir: str | None, output: str | None) -> int:
+def preview_dataset(
+    name: str, overrides: Sequence[str], config_dir: str | None, output: str | None
+) -> int:
     """Draw the first training images, augmented beside each, into a new PNG, and say which."""
-    from cnntrain.reports.contact_sheet import new_file, save
+    from cnntrain.reports.contact_sheet import choose_picture_file, save_picture
 
-    asked = checked(name, overrides, config_dir)
-    file = new_file(f"preview_{name}", output)
-    splits = loaded(asked)
-    with quiet():
+    asked = compose_checked_spec(name, overrides, config_dir)
+    file = choose_picture_file(f"preview_{name}", output)
+    splits = load_splits(asked)
+    with silence_stderr():
         from cnntrain.reports import preview as drawing
-    sheet = drawing.preview(
+    sheet = drawing.draw_preview(
         asked, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
     )
-    save(sheet, file)
+    save_picture(sheet, file)
     print(f"{sheet.size[0]}x{sheet.size[1]} pixels in {file}")
     return 0
 
 
-def list_sets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
+def print_datasets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
     """Print every data set, what it holds, and whether it is where `overrides` have the data."""
-    asked = spec(compose(overrides, config_dir).config)
-    check_places(asked.config)
-    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    data_dir = folder(asked.data_dir, "data_dir")
-    entries, decoded = inventory(data_dir, manual_dir, config_dir), list_caches(data_dir)
+    asked = build_spec(compose_config(overrides, config_dir).config)
+    check_data_paths(asked.config)
+    manual_dir = expand_folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    data_dir = expand_folder(asked.data_dir, "data_dir")
+    entries, decoded = list_datasets(data_dir, manual_dir, config_dir), list_caches(data_dir)
     if as_json:
-        photos = {"path": str(data_dir / CACHE), **counted(decoded)}
+        photos = {"path": str(data_dir / CACHE_FOLDER), **count_caches(decoded)}
         listed = {"dataset": {e.option: e.as_json() for e in entries}, "decoded": photos}
         print(json.dumps(listed, indent=2))
         return
-    console, width = terminal(), max(len(known.option) for known in entries)
-    head = line(width, "option", "images", "classes", "download", "here", "what it is")
-    say(console, Text(head, style="bold"))
+    console, width = make_console(), max(len(known.option) for known in entries)
+    head = format_dataset_line(
+        width, "option", "images", "classes", "download", "here", "what it is"
+    )
+    print_truncated(console, Text(head, style="bold"))
     for known in entries:
-        say(console, Text(line(width, known.option, *cells(known))))
+        print_truncated(
+            console, Text(format_dataset_line(width, known.option, *format_dataset_cells(known)))
+        )
     looked = f"data_dir={asked.data_dir} and, archives, in manual_dir={asked.manual_dir or 'null'}"
     foot = f"\nLooked for in {looked};\ncnntrain data prepare OPTION makes one ready."
     if decoded:
-        foot += f"\n{in_words(decoded)} in {data_dir / CACHE}; cnntrain data clean removes them."
+        place = data_dir / CACHE_FOLDER
+        foot += f"\n{format_caches(decoded)} in {place}; cnntrain data clean removes them."
     console.print(Text(foot), soft_wrap=True, highlight=False)
 
 
@@ -199,26 +219,26 @@ def clean_caches(
     overrides: Sequence[str], config_dir: str | None, keep: int, as_json: bool
 ) -> None:
     """Remove decoded photos from data_dir, and say what is gone and what is left."""
-    asked = spec(compose(overrides, config_dir).config)
-    check_places(asked.config)
-    removed, kept, busy = clean(folder(asked.data_dir, "data_dir"), keep)
+    asked = build_spec(compose_config(overrides, config_dir).config)
+    check_data_paths(asked.config)
+    removed, kept, busy = remove_old_caches(expand_folder(asked.data_dir, "data_dir"), keep)
     if as_json:
         groups = {"removed": removed, "kept": kept, "in_use": busy}
-        print(json.dumps({name: counted(group) for name, group in groups.items()}, indent=2))
+        print(json.dumps({name: count_caches(group) for name, group in groups.items()}, indent=2))
         return
     used = f" ({len(busy)} in use)" if busy else ""
-    print(f"Removed {in_words(removed)}; kept {in_words(kept)}{used}")
+    print(f"Removed {format_caches(removed)}; kept {format_caches(kept)}{used}")
 
 
-def line(width: int, option: str, *cells: str) -> str:
+def format_dataset_line(width: int, option: str, *cells: str) -> str:
     images, classes, size, here, what = cells
     return f"{option:<{width}}  {images:>7}  {classes:>7}  {size:>8}  {here:<14}  {what}".rstrip()
 
 
-def cells(known: Entry) -> tuple[str, ...]:
-    here = f"needs {', '.join(known.needs)}" if known.needs else HERE[known.here]
+def format_dataset_cells(known: DatasetEntry) -> tuple[str, ...]:
+    here = f"needs {', '.join(known.needs)}" if known.needs else HERE_WORDS[known.here]
     what = REFERENCE.sub("", known.what)
-    if known.holds is None:
-        return NONE, NONE, NONE, here, what
-    size = f"{short(known.holds.bytes)}B" if known.holds.bytes else NONE
-    return f"{known.holds.images:,}", f"{known.holds.classes:,}", size, here, what
+    if known.contents is None:
+        return NO_VALUE, NO_VALUE, NO_VALUE, here, what
+    size = f"{abbreviate_number(known.contents.bytes)}B" if known.contents.bytes else NO_VALUE
+    return f"{known.contents.images:,}", f"{known.contents.classes:,}", size, here, what

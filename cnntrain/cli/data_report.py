@@ -9,91 +9,91 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.data.inventory import prepared
-from cnntrain.data.labels import imbalance_warning
-from cnntrain.data.source import Splits, left_out
+from cnntrain.data.inventory import find_prepared_folder
+from cnntrain.data.labels import warn_of_imbalance
+from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.verify import Copy, Verification
-from cnntrain.files.paths import folder
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.tables import terminal
+from cnntrain.terminal.tables import make_console
 
-SHOWN = 10  # of the images that are there twice; --json has all
+SHOWN_COPIES = 10  # of the images that are there twice; --json has all
 
 
-def prepared_json(name: str, asked: Spec, splits: Splits) -> str:
+def format_prepared_json(name: str, asked: Spec, splits: Splits) -> str:
     parts = {
         split: {"images": len(part), "origin": splits.origin[split]}
         for split, part in splits.items()
     }
     skipped = [{"file": file, "reason": why} for file, why in splits.skipped]
-    return as_json(name, asked, splits, {"splits": parts, "skipped": skipped})
+    return format_dataset_json(name, asked, splits, {"splits": parts, "skipped": skipped})
 
 
-def verified_json(name: str, asked: Spec, splits: Splits, found: Verification) -> str:
-    more = {"warnings": warnings(asked, found)}
-    return as_json(name, asked, splits, found.as_json() | more)
+def format_verified_json(name: str, asked: Spec, splits: Splits, found: Verification) -> str:
+    more = {"warnings": list_imbalance_warnings(asked, found)}
+    return format_dataset_json(name, asked, splits, found.as_json() | more)
 
 
-def warnings(asked: Spec, found: Verification) -> list[str]:
+def list_imbalance_warnings(asked: Spec, found: Verification) -> list[str]:
     """What training on it should take care of: classes that may never be learnt."""
     counts = found.classes["train"]
-    warning = imbalance_warning([*counts.values()], [*counts])
+    warning = warn_of_imbalance([*counts.values()], [*counts])
     return [warning] if warning and asked.loss.class_weights == "none" else []
 
 
-def as_json(name: str, asked: Spec, splits: Splits, more: dict[str, Any]) -> str:
+def format_dataset_json(name: str, asked: Spec, splits: Splits, more: dict[str, Any]) -> str:
     facts = {
         "option": name,
         "image_shape": splits.image_shape,
         "class_names": splits.class_names,
-        "places": places(asked, splits),
+        "places": find_data_files(asked, splits),
         "notes": splits.notes,
     }
     return json.dumps(facts | more, indent=2)
 
 
-def places(asked: Spec, splits: Splits) -> dict[str, str]:
+def find_data_files(asked: Spec, splits: Splits) -> dict[str, str]:
     """The files of ours that hold the data: as TFDS prepares it, and decoded."""
-    found, data_dir = {}, folder(asked.data_dir, "data_dir")
-    if path := prepared(asked.dataset.name, asked.dataset.knobs, data_dir):
+    found, data_dir = {}, expand_folder(asked.data_dir, "data_dir")
+    if path := find_prepared_folder(asked.dataset.name, asked.dataset.knobs, data_dir):
         found["prepared"] = str(path)
     if isinstance(splits.train.store, np.memmap):
         found["decoded"] = str(splits.train.store.filename)
     return found
 
 
-def say_prepared(name: str, asked: Spec, splits: Splits) -> None:
-    say(introduction(f"{name} is ready", splits))
-    for what, where in places(asked, splits).items():
-        say(f"  {what} in {where}")
+def print_prepared(name: str, asked: Spec, splits: Splits) -> None:
+    print_unwrapped(format_dataset_size(f"{name} is ready", splits))
+    for what, where in find_data_files(asked, splits).items():
+        print_unwrapped(f"  {what} in {where}")
     for split, part in splits.items():
-        say(f"  {split:<5}  {len(part):>9,}  {splits.origin[split]}")
+        print_unwrapped(f"  {split:<5}  {len(part):>9,}  {splits.origin[split]}")
     for note in splits.notes:
-        say(note)
+        print_unwrapped(note)
     if splits.skipped:
-        say(left_out(splits.skipped))
+        print_unwrapped(format_skipped(splits.skipped))
 
 
-def say_verified(name: str, asked: Spec, splits: Splits, found: Verification) -> None:
-    say(introduction(name, splits))
-    for what, where in places(asked, splits).items():
-        say(f"  {what} in {where}")
+def print_verified(name: str, asked: Spec, splits: Splits, found: Verification) -> None:
+    print_unwrapped(format_dataset_size(name, splits))
+    for what, where in find_data_files(asked, splits).items():
+        print_unwrapped(f"  {what} in {where}")
     for note in splits.notes:
-        say(note)
-    terminal().print(class_table(found))
-    for line in findings(found):
-        say(line)
-    for line in warnings(asked, found):
-        say(line)
+        print_unwrapped(note)
+    make_console().print(make_class_table(found))
+    for line in describe_findings(found):
+        print_unwrapped(line)
+    for line in list_imbalance_warnings(asked, found):
+        print_unwrapped(line)
 
 
-def introduction(beginning: str, splits: Splits) -> str:
+def format_dataset_size(beginning: str, splits: Splits) -> str:
     total = sum(len(part) for _, part in splits.items())
     shape = "x".join(map(str, splits.image_shape))
     return f"{beginning}: {total:,} images of {shape}, {len(splits.class_names)} classes"
 
 
-def class_table(found: Verification) -> Table:
+def make_class_table(found: Verification) -> Table:
     """The images of each class in each split."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("class")
@@ -106,7 +106,7 @@ def class_table(found: Verification) -> Table:
     return table
 
 
-def findings(found: Verification) -> Iterator[str]:
+def describe_findings(found: Verification) -> Iterator[str]:
     """What is to be said beside the counts, the worst last."""
     held_out = [(split, origin) for split, origin in found.origin.items() if split != "train"]
     yield "; ".join(f"{split}: {origin}" for split, origin in held_out)
@@ -115,25 +115,25 @@ def findings(found: Verification) -> Iterator[str]:
         f"{least:,} to {most:,} in {split}" if least < most else f"{most:,} in {split}"
         for split, (least, most) in spans.items()
     )
-    yield left_out(found.broken) if found.broken else "Every image could be decoded."
-    yield from listed("more than once in one split", found.within)
-    yield from listed("under more than one class", found.contradictions)
+    yield format_skipped(found.broken) if found.broken else "Every image could be decoded."
+    yield from list_copies("more than once in one split", found.duplicates)
+    yield from list_copies("under more than one class", found.contradictions)
     if found.leaks:
-        yield from listed("in more than one split: LEAK", found.leaks)
+        yield from list_copies("in more than one split: LEAK", found.leaks)
     else:
         yield "No image is in more than one split."
 
 
-def listed(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
+def list_copies(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
     """The first of the images that are in several places, and how many there are."""
     if copies:
         yield f"{len(copies):,} image{'s are' if len(copies) > 1 else ' is'} {where}:"
-    for places in copies[:SHOWN]:
+    for places in copies[:SHOWN_COPIES]:
         yield "  " + " = ".join(str(copy) for copy in places)
-    if len(copies) > SHOWN:
-        yield f"  … and {len(copies) - SHOWN:,} more, which --json lists"
+    if len(copies) > SHOWN_COPIES:
+        yield f"  … and {len(copies) - SHOWN_COPIES:,} more, which --json lists"
 
 
-def say(text: str) -> None:
+def print_unwrapped(text: str) -> None:
     """Print lines as they are, however long: names of files are to be copied."""
-    terminal().print(Text(text), soft_wrap=True, highlight=False)
+    make_console().print(Text(text), soft_wrap=True, highlight=False)

@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from cnntrain.cli.parser import arguments
-from cnntrain.spec.build import spec
-from cnntrain.spec.compose import compose
-from cnntrain.terminal.tables import terminal
+from cnntrain.cli.parser import make_parser
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.compose import compose_config
+from cnntrain.terminal.tables import make_console
 
 USAGE = """\
 usage: cnntrain doctor [data_dir=…] [manual_dir=…] [--json]
@@ -19,20 +19,20 @@ usage: cnntrain doctor [data_dir=…] [manual_dir=…] [--json]
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain doctor [--json]`: look, print, and return 1 if something is wrong."""
-    parser = arguments("doctor")
+    parser = make_parser("doctor")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_intermixed_args(words)
     if given.help:
         print(USAGE)
         return 0
-    asked = spec(compose(given.overrides, given.config_dir).config)
+    asked = build_spec(compose_config(given.overrides, given.config_dir).config)
 
-    from cnntrain.planning.doctor import checkup
+    from cnntrain.planning.doctor import run_checks
 
-    console = terminal()
+    console = make_console()
     findings = []
-    for finding in checkup(asked, given.config_dir):  # shown one by one: some take seconds
+    for finding in run_checks(asked, given.config_dir):  # shown one by one: some take seconds
         findings.append(finding)
         if not given.json:
             mark = "ok" if finding.fix is None else "!!"

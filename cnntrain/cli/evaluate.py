@@ -4,17 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.cli.parser import arguments
+from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import finite, write_json
-from cnntrain.files.paths import folder
-from cnntrain.inference.classifier import opened
-from cnntrain.inference.ensemble import check_alike, evaluated
-from cnntrain.inference.examples import (
-    spec_for,
-)
+from cnntrain.files.documents import replace_nonfinite, write_json
+from cnntrain.files.paths import expand_folder
+from cnntrain.inference.classifier import open_classifier
+from cnntrain.inference.ensemble import check_same_images, evaluate_runs
+from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.runs.directory import WEIGHTS
-from cnntrain.spec.places import check_places
+from cnntrain.spec.places import check_data_paths
 
 USAGE = """\
 usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
@@ -34,7 +32,7 @@ usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain evaluate RUN...`: say how good the weights are; exit code 0."""
-    parser = arguments("evaluate")
+    parser = make_parser("evaluate")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--split", choices=["test", "valid", "train"], default="test")
@@ -46,15 +44,17 @@ def main(words: Sequence[str]) -> int:
     if given.help:
         print(USAGE)
         return 0
-    paths, overrides = divided(given.words)
-    output = new_file(given.output) if given.output is not None else None
-    epsilons = None if given.fgsm is None else distances(given.fgsm, paths)
-    classifiers = [opened(path, given.weights) for path in paths]
-    specs = [spec_for(classifier, overrides, given.config_dir) for classifier in classifiers]
-    check_alike(classifiers, specs)
+    paths, overrides = split_evaluate_words(given.words)
+    output = check_output_file(given.output) if given.output is not None else None
+    epsilons = None if given.fgsm is None else parse_epsilons(given.fgsm, paths)
+    classifiers = [open_classifier(path, given.weights) for path in paths]
+    specs = [
+        build_evaluation_spec(classifier, overrides, given.config_dir) for classifier in classifiers
+    ]
+    check_same_images(classifiers, specs)
     for asked in specs:
-        check_places(asked.config)
-    found = evaluated(classifiers, specs, given, epsilons)
+        check_data_paths(asked.config)
+    found = evaluate_runs(classifiers, specs, given, epsilons)
     if output is not None:
         try:
             write_json(output, found)
@@ -62,15 +62,15 @@ def main(words: Sequence[str]) -> int:
             what = f"--output is {output}, which cannot be written: {error.strerror or error}"
             raise SpecError(what, "a new file in a folder of yours, with room") from None
     if given.json:
-        print(json.dumps(finite(found)))
+        print(json.dumps(replace_nonfinite(found)))
     else:
-        from cnntrain.inference.evaluate_report import say
+        from cnntrain.inference.evaluate_report import print_evaluation
 
-        say(found)
+        print_evaluation(found)
     return 0
 
 
-def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_evaluate_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The runs and the overrides among the words of a command."""
     paths = [word for word in words if "=" not in word or Path(word).exists()]
     if not paths:
@@ -78,16 +78,16 @@ def divided(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return paths, [word for word in words if word not in paths]
 
 
-def new_file(text: str) -> Path:
+def check_output_file(text: str) -> Path:
     """A file that is not there yet, in a folder that is."""
-    file = folder(text, "--output")
+    file = expand_folder(text, "--output")
     if file.exists() or not file.parent.is_dir():
         what = "is there" if file.exists() else "has no folder to lie in"
         raise SpecError(f"--output is {text or 'empty'}, which {what}", "a new file")
     return file
 
 
-def distances(text: str, paths: Sequence[str]) -> list[float]:
+def parse_epsilons(text: str, paths: Sequence[str]) -> list[float]:
     """The epsilons of `--fgsm`, in 1/255 of the range of a pixel."""
     if len(paths) > 1:
         raise SpecError("--fgsm and several runs are given", "one run: the attack is on a network")

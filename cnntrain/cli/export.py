@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from cnntrain.cli.parser import arguments
+from cnntrain.cli.parser import make_parser
 from cnntrain.errors import Failure, SpecError
-from cnntrain.files.paths import folder
-from cnntrain.inference.classifier import Classifier, opened
-from cnntrain.inference.convert import exported
-from cnntrain.inference.examples import spec_for
+from cnntrain.files.paths import expand_folder
+from cnntrain.inference.classifier import Classifier, open_classifier
+from cnntrain.inference.convert import export_classifier
+from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.inference.export_formats import FORMATS, check_installed
-from cnntrain.inference.parity import Agreement
-from cnntrain.inference.untrusted import network_config
+from cnntrain.inference.parity import Parity
+from cnntrain.inference.untrusted import read_network_config
 from cnntrain.runs.directory import WEIGHTS
-from cnntrain.signals import terminate
+from cnntrain.signals import raise_terminated
 
 USAGE = """\
 usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]
@@ -40,7 +40,7 @@ usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain export RUN --format F`: exit code 1 where what was written does not agree."""
-    parser = arguments("export")
+    parser = make_parser("export")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--format", choices=FORMATS)
@@ -52,21 +52,21 @@ def main(words: Sequence[str]) -> int:
     if given.help:
         print(USAGE)
         return 0
-    check(given)
-    classifier = opened(given.run, given.weights)
-    asked = spec_for(classifier, given.overrides, given.config_dir)
-    target = place(classifier, given)
-    signal.signal(signal.SIGTERM, terminate)
+    check_export_request(given)
+    classifier = open_classifier(given.run, given.weights)
+    asked = build_evaluation_spec(classifier, given.overrides, given.config_dir)
+    target = choose_export_path(classifier, given)
+    signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        found = exported(classifier, asked, given, target)
+        found = export_classifier(classifier, asked, given, target)
     except Failure as error:
         print(f"Failed: {error}", file=sys.stderr)
         return 1
-    say(found, given, classifier, target)
+    print_export(found, given, classifier, target)
     return 0
 
 
-def check(given: Namespace) -> None:
+def check_export_request(given: Namespace) -> None:
     """Refuse what cannot be exported, before anything is opened."""
     if given.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain export outputs/…")
@@ -81,9 +81,9 @@ def check(given: Namespace) -> None:
     check_installed(given.format)
 
 
-def place(classifier: Classifier, given: Namespace) -> Path:
+def choose_export_path(classifier: Classifier, given: Namespace) -> Path:
     """The path of what is made, which is not there yet; its folder is."""
-    name = str(network_config(classifier.file)["config"].get("name", "network"))
+    name = str(read_network_config(classifier.file)["config"].get("name", "network"))
     stem = re.sub(r"[^\w-]+", "-", name)[:100].strip("-") or "network"
     stem = f"{stem}_{given.quantize}" if given.quantize else stem
     suffix = FORMATS[given.format].suffix
@@ -91,7 +91,7 @@ def place(classifier: Classifier, given: Namespace) -> Path:
         target = classifier.folder / "export" / f"{stem}{suffix}"
         home = target.parent
     else:
-        target = folder(given.output, "--output")
+        target = expand_folder(given.output, "--output")
         home = target.parent
         if suffix and target.suffix != suffix:
             raise SpecError(f"--output is {given.output}", f"a file that ends in {suffix}")
@@ -99,13 +99,13 @@ def place(classifier: Classifier, given: Namespace) -> Path:
             made = f"mkdir -p {shlex.quote(str(home))}"
             raise SpecError(f"{home}, where --output goes, is not there", "a folder of yours", made)
     if given.format == "savedmodel":
-        target /= str(next_version(target))
+        target /= str(find_next_version(target))
     elif target.exists():
         raise SpecError(f"{target} is there already", "a new file", "--output=PATH, or remove it")
     return target
 
 
-def next_version(home: Path) -> int:
+def find_next_version(home: Path) -> int:
     """One more than the highest of the numbered folders, of which a server takes the highest."""
     if home.is_file():
         raise SpecError(f"{home} is a file", "a folder for numbered versions")
@@ -113,7 +113,7 @@ def next_version(home: Path) -> int:
     return max(there, default=0) + 1
 
 
-def say(found: Agreement, given: Namespace, classifier: Classifier, target: Path) -> None:
+def print_export(found: Parity, given: Namespace, classifier: Classifier, target: Path) -> None:
     """Print what was written, how large it is, and how near it is to the network."""
     files = [target] if target.is_file() else [p for p in target.rglob("*") if p.is_file()]
     size = sum(file.stat().st_size for file in files)

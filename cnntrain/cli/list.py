@@ -10,17 +10,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.analysis.zoo import about, build, zoo
-from cnntrain.cli.parser import arguments
-from cnntrain.errors import SpecError, nearest
+from cnntrain.analysis.zoo import build_unfilled_network, describe_family, list_zoo
+from cnntrain.cli.parser import make_parser
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
-from cnntrain.spec.option_files import REFERENCE, defaults
-from cnntrain.terminal.tables import NONE, layer_table, pixels, say, short, terminal
+from cnntrain.spec.option_files import REFERENCE, read_default_options
+from cnntrain.terminal.tables import (
+    NO_VALUE,
+    abbreviate_number,
+    format_pixels,
+    make_console,
+    make_layer_table,
+    print_truncated,
+)
 
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain list [GROUP]`, `cnntrain list model OPTION [model.KNOB=VALUE ...]`."""
-    parser = arguments("list")
+    parser = make_parser("list")
     parser.add_argument("group", nargs="?")
     parser.add_argument("option", nargs="?")
     parser.add_argument("overrides", nargs="*")
@@ -45,9 +52,9 @@ def list_options(
 
     Raises SpecError for what does not exist, and for an option of another group.
     """
-    listed = option_files.catalogue(config_dir)
+    listed = option_files.summarise_options(config_dir)
     if group is not None and group not in listed:
-        close = nearest(group, listed)
+        close = find_nearest(group, listed)
         hint = f"cnntrain list {close}" if close else None
         if group in listed["model"]:
             hint = f"cnntrain list model {group}"
@@ -59,42 +66,51 @@ def list_options(
             f"cnntrain list {group}",
         )
     if option is not None:
-        layers(option, overrides, config_dir, as_json)
+        print_layers(option, overrides, config_dir, as_json)
     elif group == "model":
-        models(config_dir, as_json)
+        print_zoo(config_dir, as_json)
     else:
         chosen = listed if group is None else {group: listed[group]}
         if as_json:
             print(json.dumps(chosen, indent=2))
             return
         for name, options in chosen.items():
-            Console().print(table(name, options))
+            Console().print(build_option_table(name, options))
 
 
-def models(config_dir: str | None, as_json: bool) -> None:
+def print_zoo(config_dir: str | None, as_json: bool) -> None:
     """Print the zoo, by families."""
-    entries = zoo(config_dir)
+    entries = list_zoo(config_dir)
     if as_json:
         listed = {known.option: known.as_json() for known in entries}
         print(json.dumps({"model": listed}, indent=2))
         return
-    console, default = terminal(), option_files.defaults()["model"]
+    console, default = make_console(), option_files.read_default_options()["model"]
     names = {
         e.option: f"{e.option} (default)" if e.option == default else e.option for e in entries
     }
     width = max(len(name) for name in names.values()) + 2
-    head = line(width, "option", "year", "params", "mult-adds", "input", "what it is")
-    say(console, Text(head, style="bold"))
+    head = format_zoo_line(width, "option", "year", "params", "mult-adds", "input", "what it is")
+    print_truncated(console, Text(head, style="bold"))
     family: object = ...
     for known in entries:
         if known.family != family:
             family = known.family
             title = Text(f"\n{family or 'of no family'}", style="bold")
-            say(console, title.append(f"  {about(known.family)}", style="not bold dim"))
-        cells = (known.year, short(known.parameters), short(known.multiply_adds), known.input)
+            print_truncated(
+                console, title.append(f"  {describe_family(known.family)}", style="not bold dim")
+            )
+        cells = (
+            known.year,
+            abbreviate_number(known.parameters),
+            abbreviate_number(known.multiply_adds),
+            known.input,
+        )
         what = REFERENCE.sub("", known.what)
-        say(console, Text(line(width, f"  {names[known.option]}", *cells, what)))
-    say(
+        print_truncated(
+            console, Text(format_zoo_line(width, f"  {names[known.option]}", *cells, what))
+        )
+    print_truncated(
         console,
         Text(
             "\nParameters, and multiply-adds for one image, of the paper's network at its input;"
@@ -103,19 +119,27 @@ def models(config_dir: str | None, as_json: bool) -> None:
     )
 
 
-def line(width: int, name: str, *cells: Any) -> str:
-    year, parameters, cost, image, what = (NONE if cell is None else cell for cell in cells)
+def format_zoo_line(width: int, name: str, *cells: Any) -> str:
+    year, parameters, cost, image, what = (NO_VALUE if cell is None else cell for cell in cells)
     return f"{name:<{width}}  {year:>4}  {parameters:>7}  {cost:>9}  {image:<9}  {what}".rstrip()
 
 
-def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
+def print_layers(
+    option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
+) -> None:
     """Print the layers of an option's network, with totals."""
-    network = build(option, overrides, config_dir)
+    network = build_unfilled_network(option, overrides, config_dir)
 
-    from cnntrain.analysis.layer_table import anatomy, receptive_field, totals
+    from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
 
-    made = option_files.made_for(option_files.options("model", config_dir)[option])
-    words, rows, total = [*made.overrides, *overrides], anatomy(network), totals(network)
+    made = option_files.read_paper_network(
+        option_files.find_option_files("model", config_dir)[option]
+    )
+    words, rows, total = (
+        [*made.overrides, *overrides],
+        describe_layers(network),
+        count_totals(network),
+    )
     uncounted = [row.layer for row in rows if row.multiply_adds is None]
     if as_json:
         described = {
@@ -124,7 +148,7 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
             "num_classes": made.num_classes,
             "overrides": words,
             **total,
-            "receptive_field": receptive_field(rows),
+            "receptive_field": find_receptive_field(rows),
             "not_counted": uncounted,
             "layers": [asdict(row) for row in rows],
         }
@@ -135,20 +159,20 @@ def layers(option: str, overrides: Sequence[str], config_dir: str | None, as_jso
         f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
     ]
-    if field := receptive_field(rows):
-        lines.append(f"receptive field of {pixels(field)} pixels")
+    if field := find_receptive_field(rows):
+        lines.append(f"receptive field of {format_pixels(field)} pixels")
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
-    console = terminal()
+    console = make_console()
     title = f"{image} images, {made.num_classes} classes, {' '.join([f'model={option}', *words])}"
     console.print(Text(title, style="bold"), highlight=False)
-    console.print(layer_table(rows))
+    console.print(make_layer_table(rows))
     console.print(Text("\n".join(lines)), highlight=False)
 
 
-def table(group: str, listed: dict[str, str]) -> Table:
+def build_option_table(group: str, listed: dict[str, str]) -> Table:
     """The options of a group as a table; the default is marked."""
-    default = defaults().get(group)
+    default = read_default_options().get(group)
     shown = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     shown.add_column("option", no_wrap=True)
     shown.add_column("what it is")

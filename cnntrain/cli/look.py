@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnntrain.cli.parser import arguments
+from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import finite
-from cnntrain.inference.classifier import opened
-from cnntrain.inference.examples import spec_for
+from cnntrain.files.documents import replace_nonfinite
+from cnntrain.inference.classifier import open_classifier
+from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.runs.directory import WEIGHTS
-from cnntrain.training.devices.backend import backend
-from cnntrain.visualization.folder import Folder
-from cnntrain.visualization.options import checked
-from cnntrain.visualization.page import looked
-from cnntrain.visualization.picture import the_picture
+from cnntrain.training.devices.backend import resolve_backend
+from cnntrain.visualization.folder import OutputFolder
+from cnntrain.visualization.options import parse_inspection_options
+from cnntrain.visualization.page import write_look
+from cnntrain.visualization.picture import find_picture
 
 USAGE = """\
 usage: cnntrain look RUN IMAGE [--output FOLDER]
@@ -39,7 +39,7 @@ usage: cnntrain look RUN IMAGE [--output FOLDER]
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain look RUN IMAGE`: write a page about one picture, and say what it shows."""
-    parser = arguments("look")
+    parser = make_parser("look")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--test", type=int)
@@ -53,20 +53,22 @@ def main(words: Sequence[str]) -> int:
     if given.help:
         print(USAGE)
         return 0
-    run, images, overrides = divided(given.words)
-    classifier = opened(run, given.weights)
-    check_backend()
-    asked = spec_for(classifier, overrides, given.config_dir)
-    wishes = checked(given, classifier)
-    picture = the_picture(images, given.test, classifier, asked)
-    folder = Folder.claim(given.output, classifier.folder / "look", picture.name, picture.origin)
+    run, images, overrides = split_look_words(given.words)
+    classifier = open_classifier(run, given.weights)
+    check_tensorflow_backend()
+    asked = build_evaluation_spec(classifier, overrides, given.config_dir)
+    wishes = parse_inspection_options(given, classifier)
+    picture = find_picture(images, given.test, classifier, asked)
+    folder = OutputFolder.claim(
+        given.output, classifier.folder / "look", picture.name, picture.origin
+    )
     command = shlex.join(["cnntrain", "look", *words])
-    facts = looked(classifier, asked, picture, wishes, folder, command)
-    print(json.dumps(finite(facts)) if given.json else said(facts))
+    facts = write_look(classifier, asked, picture, wishes, folder, command)
+    print(json.dumps(replace_nonfinite(facts)) if given.json else format_look(facts))
     return 0
 
 
-def divided(words: Sequence[str]) -> tuple[str, list[str], list[str]]:
+def split_look_words(words: Sequence[str]) -> tuple[str, list[str], list[str]]:
     """The run, the images and the overrides among the words of the command."""
     paths = [word for word in words if "=" not in word or Path(word).exists()]
     if not paths:
@@ -76,16 +78,17 @@ def divided(words: Sequence[str]) -> tuple[str, list[str], list[str]]:
     return paths[0], paths[1:], [word for word in words if word not in paths]
 
 
-def check_backend() -> None:
-    if backend() != "tensorflow":
+def check_tensorflow_backend() -> None:
+    if resolve_backend() != "tensorflow":
         raise SpecError(
-            f"KERAS_BACKEND is {backend()}, and slopes of a network are taken by TensorFlow",
+            f"KERAS_BACKEND is {resolve_backend()}, and slopes of a network are taken by "
+            "TensorFlow",
             "tensorflow, which runs the networks of all backends",
             "KERAS_BACKEND=tensorflow",
         )
 
 
-def said(facts: dict[str, Any]) -> str:
+def format_look(facts: dict[str, Any]) -> str:
     """What was found, in a few plain lines."""
     lines = [f"{row['probability']:7.4f}  {row['name']}" for row in facts["classes"]]
     attack = facts["adversarial"]

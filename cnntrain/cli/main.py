@@ -17,15 +17,15 @@ from rich.console import Console as RichConsole
 from rich.markup import escape
 
 from cnntrain import __version__
-from cnntrain.cli.parser import arguments
-from cnntrain.errors import SpecError, nearest, printable
-from cnntrain.files.refusals import explain
+from cnntrain.cli.parser import make_parser
+from cnntrain.errors import SpecError, escape_unprintable, find_nearest
+from cnntrain.files.refusals import explain_os_error
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.spec import option_files
 from cnntrain.terminal.streams import discard_output, open_streams
-from cnntrain.training.devices.backend import backend
+from cnntrain.training.devices.backend import resolve_backend
 
-UNREAD = 141  # as a shell says it of a program that SIGPIPE ended
+OUTPUT_CLOSED = 141  # as a shell says it of a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
     "resume": "cli.resume",
@@ -41,7 +41,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "doctor": "cli.doctor",
 }
 # A folder may be called data.
-TAKE_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
+FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
 EXAMPLES = """\
 examples:
   cnntrain                                           LeNet-5 on scikit-learn's digits, 20 epochs
@@ -56,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     open_streams()
     try:
         check_surroundings(words)
-        backend()  # said before any verb loads Keras
+        resolve_backend()  # said before any verb loads Keras
         code = run_verb(words)
         sys.stdout.flush()
         sys.exit(code)
     except SpecError as error:
-        say_mistake(error)
+        print_mistake(error)
         sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -70,13 +70,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(TERMINATED)
     except SystemExit as ended:  # rich ends the program where nobody reads, with another code
         if isinstance(ended.__context__, BrokenPipeError):
-            sys.exit(UNREAD)
+            sys.exit(OUTPUT_CLOSED)
         raise
     except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at exit
         discard_output()
-        sys.exit(UNREAD)
+        sys.exit(OUTPUT_CLOSED)
     except OSError as error:
-        sys.exit(answer(error, words))
+        sys.exit(answer_os_error(error, words))
 
 
 def check_surroundings(words: Sequence[str]) -> None:
@@ -94,14 +94,14 @@ def check_surroundings(words: Sequence[str]) -> None:
         ) from None
 
 
-def answer(error: OSError, words: Sequence[str]) -> int:
+def answer_os_error(error: OSError, words: Sequence[str]) -> int:
     """Answer what the system refuses, if it is an answer, and return the exit code."""
-    known = explain(error, words)
+    known = explain_os_error(error, words)
     if known is None:
         raise error
     discard_output()  # which may be what is full
     if isinstance(known, SpecError):
-        say_mistake(known)
+        print_mistake(known)
         return 2
     print(f"Failed: {known}", file=sys.stderr)
     return 1
@@ -110,40 +110,44 @@ def answer(error: OSError, words: Sequence[str]) -> int:
 def run_verb(words: list[str]) -> int:
     """Dispatch the first word that is a verb, wherever it stands; without one, train."""
     before = ["", *words]
-    places = [n for n, word in enumerate(words) if word in VERBS and before[n] not in TAKE_VALUES]
+    places = [
+        n for n, word in enumerate(words) if word in VERBS and before[n] not in FLAGS_WITH_VALUES
+    ]
     verb = words.pop(places[0]) if places else "train"
     if module := VERBS[verb]:
         return import_module(f"cnntrain.{module}").main(words)
-    parser = arguments()
+    parser = make_parser()
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job"])
     given = parser.parse_intermixed_args(words)
     if given.help:
-        print(help_text(given.config_dir))
+        print(format_help_text(given.config_dir))
         return 0
     if given.version:
         print(f"cnntrain {__version__}")
         return 0
-    unknown_verb(given.overrides)
+    check_words_are_overrides(given.overrides)
     if given.multirun and given.cfg:
         raise SpecError("--cfg and -m are both given", "one of them", "cnntrain --cfg job …")
     if given.multirun:
-        from cnntrain.sweeps.sweep import sweep
+        from cnntrain.sweeps.sweep import run_sweep
 
-        return sweep(given.overrides, given.config_dir)
-    from cnntrain.running.run import train
+        return run_sweep(given.overrides, given.config_dir)
+    from cnntrain.running.run import train_from_overrides
 
-    return train(given.overrides, given.config_dir, given.cfg)
+    return train_from_overrides(given.overrides, given.config_dir, given.cfg)
 
 
-def unknown_verb(overrides: Sequence[str]) -> None:
+def check_words_are_overrides(overrides: Sequence[str]) -> None:
     """Refuse a word that is no override: most likely a mistyped verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
-            hint = option_files.group_of(word)
-            if hint is None and (close := nearest(word, [*VERBS, *option_files.settings()])):
+            hint = option_files.qualify_option(word)
+            if hint is None and (
+                close := find_nearest(word, [*VERBS, *option_files.list_settings()])
+            ):
                 hint = f"cnntrain {close}" if close in VERBS else f"{close}=VALUE"
             raise SpecError(
                 f"{word!r} is neither a command nor an override",
@@ -152,7 +156,7 @@ def unknown_verb(overrides: Sequence[str]) -> None:
             )
 
 
-def help_text(config_dir: str | None) -> str:
+def format_help_text(config_dir: str | None) -> str:
     lines = [
         "cnntrain trains convolutional networks; a run is a pure function of its spec.",
         "",
@@ -176,9 +180,9 @@ def help_text(config_dir: str | None) -> str:
         "Knobs of an option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",
         "",
     ]
-    for group, options in option_files.catalogue(config_dir).items():
-        lines += columns(group, options)
-    lines += columns("settings", option_files.settings())
+    for group, options in option_files.summarise_options(config_dir).items():
+        lines += wrap_columns(group, options)
+    lines += wrap_columns("settings", option_files.list_settings())
     lines += [
         "",
         "flags:",
@@ -194,7 +198,7 @@ def help_text(config_dir: str | None) -> str:
     return "\n".join(lines)
 
 
-def columns(heading: str, words: Iterable[str]) -> list[str]:
+def wrap_columns(heading: str, words: Iterable[str]) -> list[str]:
     """A heading, and words that are wrapped beside it."""
     indent = " " * 14
     return textwrap.wrap(
@@ -202,9 +206,9 @@ def columns(heading: str, words: Iterable[str]) -> list[str]:
     )
 
 
-def say_mistake(error: SpecError) -> None:
+def print_mistake(error: SpecError) -> None:
     with contextlib.suppress(OSError):
-        said = escape(printable(str(error), keep="\n"))
+        said = escape(escape_unprintable(str(error), keep="\n"))
         RichConsole(stderr=True).print(f"[red]Error:[/red] {said}", soft_wrap=True, highlight=False)
 
 

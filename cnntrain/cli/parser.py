@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
 
 
@@ -16,8 +16,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         flag, _, value = message.rpartition(" ")[2].partition("=")
-        hint = nearest(flag, self._option_string_actions)
-        if hint is None and (setting := nearest(flag.lstrip("-"), option_files.settings())):
+        hint = find_nearest(flag, self._option_string_actions)
+        if hint is None and (
+            setting := find_nearest(flag.lstrip("-"), option_files.list_settings())
+        ):
             hint = f"{setting}={value or 'VALUE'}"
         raise SpecError(message, f"settings as key=value, flags as in {self.prog} --help", hint)
 
@@ -26,11 +28,11 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         flag = action.option_strings[-1] if action.option_strings else action.dest
-        close = nearest(value, action.choices)
+        close = find_nearest(value, action.choices)
         raise SpecError(f"{flag} is {value}", action.choices, close and f"{flag} {close}")
 
 
-def arguments(verb: str = "") -> Parser:
+def make_parser(verb: str = "") -> Parser:
     """Return the parser of a verb, with the flags that all have; it prints no help by itself."""
     parser = Parser(prog=f"cnntrain {verb}".strip(), add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
@@ -39,7 +41,7 @@ def arguments(verb: str = "") -> Parser:
 
 
 @contextlib.contextmanager
-def written_to(folder: Path) -> Iterator[None]:
+def explain_unwritable_folder(folder: Path) -> Iterator[None]:
     """Answer for a folder that cannot be written to: someone else's run, or a full disk."""
     try:
         yield
@@ -51,15 +53,15 @@ def written_to(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def parser_of(verb: str) -> Parser:
-    parser = arguments(verb)
+def make_report_parser(verb: str) -> Parser:
+    parser = make_parser(verb)
     parser.add_argument("--sort")
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
     return parser
 
 
-def folder_for(path: str | None) -> Path | None:
+def make_output_folder(path: str | None) -> Path | None:
     """A folder to write into, made if need be; SpecError where that cannot be."""
     if path is None:
         return None

@@ -4,11 +4,11 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 
-from cnntrain.cli.parser import arguments
-from cnntrain.planning.batch_size import provisional, settled
-from cnntrain.running.run import check_here
-from cnntrain.spec.compose import compose
-from cnntrain.terminal.stderr import quiet
+from cnntrain.cli.parser import make_parser
+from cnntrain.planning.batch_size import build_provisional_spec, resolve_batch_size
+from cnntrain.running.run import check_machine
+from cnntrain.spec.compose import compose_config
+from cnntrain.terminal.stderr import silence_stderr
 
 USAGE = """\
 usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]
@@ -20,7 +20,7 @@ usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain plan [overrides] [--measure] [--layers] [--json]`."""
-    parser = arguments("plan")
+    parser = make_parser("plan")
     parser.add_argument("overrides", nargs="*")
     for flag in ("--measure", "--layers", "--json"):
         parser.add_argument(flag, action="store_true")
@@ -28,23 +28,23 @@ def main(words: Sequence[str]) -> int:
     if given.help:
         print(USAGE)
         return 0
-    show(given)
+    show_plan(given)
     return 0
 
 
-def show(given: Namespace) -> None:
+def show_plan(given: Namespace) -> None:
     """Compose, plan, measure if asked, and print."""
-    composed = compose(given.overrides, given.config_dir)
-    check_here(provisional(composed.config))
-    config, checked, note = settled(composed.config, given.config_dir)
-    with quiet():
+    composed = compose_config(given.overrides, given.config_dir)
+    check_machine(build_provisional_spec(composed.config))
+    config, checked, note = resolve_batch_size(composed.config, given.config_dir)
+    with silence_stderr():
         from cnntrain.planning import benchmark, plan_report
-        from cnntrain.planning.plan import planned
-        from cnntrain.training.trainer import set_up
-    set_up(checked)
-    plan = planned(checked, given.config_dir)
-    measured = benchmark.measured(plan, config) if given.measure else None
+        from cnntrain.planning.plan import plan_run
+        from cnntrain.training.trainer import configure_backend
+    configure_backend(checked)
+    plan = plan_run(checked, given.config_dir)
+    measured = benchmark.measure_steps(plan, config) if given.measure else None
     if given.json:
-        print(json.dumps(plan_report.as_json(plan, measured), indent=2))
+        print(json.dumps(plan_report.build_plan_json(plan, measured), indent=2))
         return
-    plan_report.say(plan, measured, note, given.layers)
+    plan_report.print_plan(plan, measured, note, given.layers)

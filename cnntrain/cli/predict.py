@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.cli.parser import arguments
-from cnntrain.errors import SpecError, nearest
+from cnntrain.cli.parser import make_parser
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.inference import image_arguments
-from cnntrain.inference.classifier import opened
+from cnntrain.inference.classifier import open_classifier
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec import option_files
-from cnntrain.spec.build import spec
+from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame
@@ -37,7 +37,7 @@ usage: cnntrain predict RUN IMAGE|FOLDER|- ...
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain predict RUN IMAGE...`: say what is in photos; exit code 1 if none was whole."""
-    parser = arguments("predict")
+    parser = make_parser("predict")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--model")
     parser.add_argument("--weights")
@@ -53,11 +53,11 @@ def main(words: Sequence[str]) -> int:
     if given.csv and given.jsonl:
         raise SpecError("--csv and --jsonl are both given", "one of them")
     if given.model is not None:
-        return with_imagenet(given)
-    return with_run(given)
+        return predict_with_imagenet(given)
+    return predict_with_run(given)
 
 
-def with_run(given: Namespace) -> int:
+def predict_with_run(given: Namespace) -> int:
     """Predict with the network of a run, the first of the words."""
     if not given.words:
         raise SpecError(
@@ -67,40 +67,46 @@ def with_run(given: Namespace) -> int:
         hint = "--model NAME --weights imagenet" if given.weights == "imagenet" else None
         raise SpecError(f"--weights is {given.weights}", WEIGHTS, hint)
     run, *images = given.words
-    classifier = opened(run, given.weights)
-    image_arguments.check(images)
-    network = classifier.network()
-    return show(given, images, network, classifier.class_names, classifier.frame)
+    classifier = open_classifier(run, given.weights)
+    image_arguments.check_image_arguments(images)
+    network = classifier.load_network()
+    return print_predictions(given, images, network, classifier.class_names, classifier.frame)
 
 
-def with_imagenet(given: Namespace) -> int:
+def predict_with_imagenet(given: Namespace) -> int:
     """Predict with a network of `keras.applications` and its ImageNet classes."""
     overrides = [word for word in given.words if "=" in word and not Path(word).exists()]
     images = [word for word in given.words if word not in overrides]
-    asked, shape = option(given.model, given.weights or "imagenet", overrides, given.config_dir)
-    image_arguments.check(images)
-    with quiet():
+    asked, shape = build_imagenet_spec(
+        given.model, given.weights or "imagenet", overrides, given.config_dir
+    )
+    image_arguments.check_image_arguments(images)
+    with silence_stderr():
         from cnntrain.data.photos.photo import Frame
-        from cnntrain.inference.imagenet import published
+        from cnntrain.inference.imagenet import build_published_network
     try:
-        found = published(asked.model, shape)
+        found = build_published_network(asked.model, shape)
     except SpecError as error:
-        raise in_flags(error) from None
+        raise rephrase_for_flags(error) from None
     height, width, channels = shape
     frame = Frame((height, width), channels, "crop", None)  # type: ignore[arg-type]
-    return show(given, images, found.network, found.class_names, frame)
+    return print_predictions(given, images, found.network, found.class_names, frame)
 
 
-def option(
+def build_imagenet_spec(
     name: str, weights: str, overrides: Sequence[str], config_dir: str | None
 ) -> tuple[Spec, tuple[int, int, int]]:
     """The spec of an option that has ImageNet weights, and the images that it is made for."""
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.compose import compose_config
 
-    files = option_files.options("model", config_dir)
-    known = [key for key, file in files.items() if option_files.load(file)["name"] == "application"]
+    files = option_files.find_option_files("model", config_dir)
+    known = [
+        key
+        for key, file in files.items()
+        if option_files.load_option(file)["name"] == "application"
+    ]
     if name not in known:
-        close = nearest(name, known)
+        close = find_nearest(name, known)
         raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
     for word in overrides:
         if word.startswith("model.weights="):
@@ -112,12 +118,12 @@ def option(
                 f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
             )
     words = [f"model={name}", f'model.weights="{weights}"', *overrides]
-    made = option_files.made_for(files[name])
+    made = option_files.read_paper_network(files[name])
     shape = made.image_shape if made is not None else (224, 224, 3)
-    return spec(compose(words, config_dir).config), shape
+    return build_spec(compose_config(words, config_dir).config), shape
 
 
-def in_flags(error: SpecError) -> SpecError:
+def rephrase_for_flags(error: SpecError) -> SpecError:
     """An answer of training in the words of prediction: `--weights`, which cannot be null."""
     fresh = "model.weights=null"
     hint = (error.hint or "").replace(f", or {fresh}", "").replace(fresh, "")
@@ -128,7 +134,7 @@ def in_flags(error: SpecError) -> SpecError:
     return SpecError(given, expected, hint or None)
 
 
-def show(
+def print_predictions(
     given: Namespace,
     images: Sequence[str],
     network: Any,
@@ -136,21 +142,25 @@ def show(
     frame: "Frame",
 ) -> int:
     """Predict, write it down as asked, and say how fast it was."""
-    with quiet():
+    with silence_stderr():
         from cnntrain.data.photos.findings import Findings
         from cnntrain.inference import predict_report
-        from cnntrain.inference.predict_photos import predictions
+        from cnntrain.inference.predict_photos import predict_photos
 
-    photos = image_arguments.gathered(images)
-    write = predict_report.as_table
+    photos = image_arguments.gather_photos(images)
+    write = predict_report.print_prediction_table
     if given.csv or given.jsonl:
-        write = predict_report.as_csv if given.csv else predict_report.as_json_lines
+        write = (
+            predict_report.write_prediction_csv
+            if given.csv
+            else predict_report.write_prediction_json_lines
+        )
     findings = Findings()
     began = time.perf_counter()
-    found = predictions(network, photos, frame, findings)
+    found = predict_photos(network, photos, frame, findings)
     whole = write(found, class_names, min(given.top, len(class_names)))
     seconds = time.perf_counter() - began
-    for note in findings.notes(len(photos), frame.value_range):
+    for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "

@@ -4,15 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.cli.parser import folder_for, parser_of, written_to
+from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder, make_report_parser
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import finite
+from cnntrain.files.documents import replace_nonfinite
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import text
-from cnntrain.reports.sweep_summary import summarise
-from cnntrain.runs.results import ending, is_sweep, read
+from cnntrain.reports.comparison import format_setting_value
+from cnntrain.reports.sweep_summary import write_sweep_summary
+from cnntrain.runs.results import describe_status, is_sweep, read_run
 
-REPORT = (
+USAGE = (
     "usage: cnntrain report RUN [--output FOLDER] [--json]",
     "         report.html and figures/ of a run, as far as it is",
     "       cnntrain report SWEEP [--sort NUMBER] [--output FOLDER] [--json]",
@@ -22,15 +22,15 @@ REPORT = (
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain report RUN | SWEEP`: make its page again, and print what it says."""
-    parser = parser_of("report")
+    parser = make_report_parser("report")
     parser.add_argument("path", nargs="?")
     given = parser.parse_intermixed_args(words)
     if given.help:
-        print("\n".join(REPORT))
+        print("\n".join(USAGE))
         return 0
     if given.path is None:
-        raise SpecError("no run is named", "the directory of a run or a sweep", REPORT[0][7:])
-    path, output = Path(given.path), folder_for(given.output)
+        raise SpecError("no run is named", "the directory of a run or a sweep", USAGE[0][7:])
+    path, output = Path(given.path), make_output_folder(given.output)
     if is_sweep(path):
         return report_sweep(path, given.sort, output, given.json)
     if given.sort is not None:
@@ -40,29 +40,37 @@ def main(words: Sequence[str]) -> int:
 
 def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: bool) -> int:
     """Write and print what came out of a sweep."""
-    with written_to(output or path):
-        comparison = summarise(path, sort, output)
+    with explain_unwritable_folder(output or path):
+        comparison = write_sweep_summary(path, sort, output)
     if as_json:
-        print(json.dumps(finite(comparison.as_json()), indent=2))
+        print(json.dumps(replace_nonfinite(comparison.to_json()), indent=2))
         return 0
-    console = tables.terminal()
-    console.print(tables.show(comparison, console.width, differences=False))
+    console = tables.make_table_console()
+    console.print(tables.render_comparison(comparison, console.width, differences=False))
     print((output or path) / "sweep.html")
     return 0
 
 
 def report_run(path: Path, output: Path | None, as_json: bool) -> int:
     """Write the page and the figures of a run, and print its numbers."""
-    from cnntrain.reports.run_page import write
+    from cnntrain.reports.run_page import write_run_report
 
-    result = read(path)
-    with written_to(output or path):
-        page = write(path, output)
+    result = read_run(path)
+    with explain_unwritable_folder(output or path):
+        page = write_run_report(path, output)
     if as_json:
         facts = {"run": str(path), "status": result.status, "reason": result.reason}
-        print(json.dumps(finite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2))
+        print(
+            json.dumps(
+                replace_nonfinite(facts | {"numbers": result.numbers, "page": str(page)}), indent=2
+            )
+        )
         return 0
-    numbers = ", ".join(f"{key} {text(value)}" for key, value in result.numbers.items())
-    print(f"{path} {ending(result.status)}" + (f": {result.reason}" if result.reason else ""))
+    numbers = ", ".join(
+        f"{key} {format_setting_value(value)}" for key, value in result.numbers.items()
+    )
+    print(
+        f"{path} {describe_status(result.status)}" + (f": {result.reason}" if result.reason else "")
+    )
     print("\n".join(line for line in (numbers, str(page)) if line))
     return 0

@@ -3,19 +3,19 @@
 import shlex
 from collections.abc import Sequence
 
-from cnntrain.cli.parser import arguments
+from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError
-from cnntrain.files.paths import user_path
-from cnntrain.running.resume import assistant, longer, reopened
-from cnntrain.running.run import assist, bring_to_an_end
+from cnntrain.files.paths import expand_user_path
+from cnntrain.running.resume import has_more_to_train, prepare_worker_spec, reopen_run
+from cnntrain.running.run import train_and_record_end, train_as_worker
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import found as find_run
+from cnntrain.runs.strangers import find_run_folder as find_run
 from cnntrain.sweeps.directory import Sweep
 
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run, or a sweep, stopped."""
-    parser = arguments("resume")
+    parser = make_parser("resume")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args(words)
@@ -28,24 +28,26 @@ def main(words: Sequence[str]) -> int:
     if more := [word for word in given.overrides if "=" not in word]:
         again = shlex.join(["cnntrain", "resume", more[0]])
         raise SpecError(f"{more[0]!r} follows a run and is no setting", "key=value", again)
-    folder = user_path(given.run)
-    if Sweep(folder).file.is_file():
-        from cnntrain.sweeps.sweep import resume
+    folder = expand_user_path(given.run)
+    if Sweep(folder).plan_file.is_file():
+        from cnntrain.sweeps.sweep import resume_sweep
 
-        return resume(folder, given.overrides)
+        return resume_sweep(folder, given.overrides)
     folder = find_run(given.run)
-    if (checked := assistant(folder, given.overrides)) is not None:
-        if Run(folder).read().get("status") == "finished" and not longer(given.overrides):
+    if (checked := prepare_worker_spec(folder, given.overrides)) is not None:
+        if Run(folder).read_run_json().get("status") == "finished" and not has_more_to_train(
+            given.overrides
+        ):
             print(f"{folder} is finished; epochs=N goes on beyond")
             return 0
-        return assist(checked, folder)
-    checked, run, notes = reopened(folder, given.overrides)
+        return train_as_worker(checked, folder)
+    checked, run, notes = reopen_run(folder, given.overrides)
     for note in notes:
         print(note)
-    if run.read()["status"] == "finished":
+    if run.read_run_json()["status"] == "finished":
         return 0
     try:
-        return bring_to_an_end(checked, run)
+        return train_and_record_end(checked, run)
     except SpecError:
-        run.put_back()
+        run.restore_files()
         raise

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.files.paths import folder
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec import option_files
 from cnntrain.spec.knobs import MISSING
 from cnntrain.spec.spec import Spec
 
-HOLDS = re.compile(
+CONTENTS_LINE = re.compile(
     r"# Holds (?P<images>[\d,]+) images of (?P<classes>\d+) classes; (?P<bytes>[\d,]+) bytes"
     r"(: (?P<archives>\S.*))?"
 )
 # What stands in a folder that is ready: of TFDS, or of an archive that was unpacked.
-READY = ("dataset_info.json", "origin.json")
-HERE = {
+READY_MARKS = ("dataset_info.json", "origin.json")
+HERE_WORDS = {
     "always": "always",
     "prepared": "yes",
     "archives": "archives",
@@ -31,7 +31,7 @@ HERE = {
 
 
 @dataclass(frozen=True)
-class Holds:
+class DatasetContents:
     """What a data set holds, the bytes to download for it, and its archives, by name or pattern."""
 
     images: int
@@ -41,7 +41,7 @@ class Holds:
 
 
 @dataclass(frozen=True)
-class Entry:
+class DatasetEntry:
     """An option of the group `dataset`; `holds` is None where its file does not say.
 
     `here` is `always` (it needs no download), `prepared` (in `path`), `archives` (all of them are
@@ -50,13 +50,17 @@ class Entry:
 
     option: str
     what: str
-    holds: Holds | None
+    contents: DatasetContents | None
     here: str
     path: Path | None
     needs: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        holds = asdict(self.holds) if self.holds else dict.fromkeys(Holds.__annotations__)
+        holds = (
+            asdict(self.contents)
+            if self.contents
+            else dict.fromkeys(DatasetContents.__annotations__)
+        )
         return {
             "what": self.what,
             **holds,
@@ -66,20 +70,26 @@ class Entry:
         }
 
 
-def inventory(data_dir: Path, manual_dir: Path | None, config_dir: str | None) -> list[Entry]:
+def list_datasets(
+    data_dir: Path, manual_dir: Path | None, config_dir: str | None
+) -> list[DatasetEntry]:
     """Every option of the group `dataset`, in the order of their names."""
-    files = option_files.options("dataset", config_dir)
-    return [entry(option, file, data_dir, manual_dir) for option, file in files.items()]
+    files = option_files.find_option_files("dataset", config_dir)
+    return [
+        read_dataset_entry(option, file, data_dir, manual_dir) for option, file in files.items()
+    ]
 
 
-def entry(option: str, file: Path, data_dir: Path, manual_dir: Path | None) -> Entry:
+def read_dataset_entry(
+    option: str, file: Path, data_dir: Path, manual_dir: Path | None
+) -> DatasetEntry:
     try:
-        knobs = option_files.load(file)
+        knobs = option_files.load_option(file)
     except SpecError:  # it is answered when it is used
         knobs = {}
-    holds = held(file)
+    holds = read_contents(file)
     needs = tuple(knob for knob, value in knobs.items() if value == MISSING)
-    path = None if needs else prepared(option, knobs, data_dir)
+    path = None if needs else find_prepared_folder(option, knobs, data_dir)
     if needs:
         here = "needs"
     elif path:
@@ -87,25 +97,25 @@ def entry(option: str, file: Path, data_dir: Path, manual_dir: Path | None) -> E
     elif holds and not holds.bytes:
         here = "always"
     else:
-        here = lying(holds, manual_dir)
-    return Entry(option, option_files.summary(file), holds, here, path, needs)
+        here = classify_manual_archives(holds, manual_dir)
+    return DatasetEntry(option, option_files.read_summary(file), holds, here, path, needs)
 
 
-def is_here(asked: Spec) -> bool:
+def is_dataset_here(asked: Spec) -> bool:
     """Whether the data of a spec can be loaded without a download, as far as folders tell."""
-    data_dir, name = folder(asked.data_dir, "data_dir"), asked.dataset.name
+    data_dir, name = expand_folder(asked.data_dir, "data_dir"), asked.dataset.name
     knobs = {"name": name, **asked.dataset.knobs}
-    if prepared(name, knobs, data_dir):
+    if find_prepared_folder(name, knobs, data_dir):
         return True
-    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    for file in option_files.options("dataset").values():
-        own, holds = option_files.load(file), held(file)
+    manual_dir = expand_folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    for file in option_files.find_option_files("dataset").values():
+        own, holds = option_files.load_option(file), read_contents(file)
         if own["name"] == name and own.get("tfds") == knobs.get("tfds") and holds:
-            return not holds.bytes or lying(holds, manual_dir) != "no"
+            return not holds.bytes or classify_manual_archives(holds, manual_dir) != "no"
     return name != "tfds"
 
 
-def lying(holds: Holds | None, manual_dir: Path | None) -> str:
+def classify_manual_archives(holds: DatasetContents | None, manual_dir: Path | None) -> str:
     """Whether the archives are in manual_dir: their names alone do not tell MNIST from Fashion."""
     if not holds or not holds.archives or not manual_dir:
         return "no"
@@ -117,27 +127,27 @@ def lying(holds: Holds | None, manual_dir: Path | None) -> str:
     )
 
 
-def held(file: Path) -> Holds | None:
+def read_contents(file: Path) -> DatasetContents | None:
     """What the second line of an option's file says, or None where it does not."""
     lines = [*file.read_text(encoding="utf-8", errors="replace").splitlines(), "", ""]
-    if (found := HOLDS.fullmatch(lines[1])) is None:
+    if (found := CONTENTS_LINE.fullmatch(lines[1])) is None:
         return None
     images, classes, size = (
         int(found[part].replace(",", "")) for part in ("images", "classes", "bytes")
     )
-    return Holds(images, classes, size, tuple((found["archives"] or "").split()))
+    return DatasetContents(images, classes, size, tuple((found["archives"] or "").split()))
 
 
-def prepared(option: str, knobs: Mapping[str, Any], data_dir: Path) -> Path | None:
+def find_prepared_folder(option: str, knobs: Mapping[str, Any], data_dir: Path) -> Path | None:
     """The folder in data_dir that a data set lies in, ready; that of the newest version."""
     for name in (knobs.get("tfds"), knobs.get("name"), option):
         known = re.split("[:/]", str(name or option))[0]
-        places = [f"{known}{deep}/{mark}" for deep in ("/*", "/*/*") for mark in READY]
+        places = [f"{known}{deep}/{mark}" for deep in ("/*", "/*/*") for mark in READY_MARKS]
         found = [file.parent for place in places for file in data_dir.glob(place)]
         if ready := [path for path in found if "incomplete" not in path.name]:
-            return max(ready, key=version)
+            return max(ready, key=parse_version)
     return None
 
 
-def version(folder: Path) -> list[int]:
+def parse_version(folder: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", folder.name)]

@@ -6,29 +6,29 @@ from dataclasses import replace
 import numpy as np
 
 from cnntrain.data.source import Source
-from cnntrain.errors import SpecError, nearest
-from cnntrain.spec.knobs import Name, nfc
+from cnntrain.errors import SpecError, find_nearest
+from cnntrain.spec.knobs import Name, normalise_unicode
 
-COMMONEST = 0.9  # of the images: from there on accuracy says little about the other classes
-RARER = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
+COMMONEST_SHARE = 0.9  # of the images: from there on accuracy says little about the other classes
+RARE_FACTOR = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
 
 
-def kept(source: Source, wanted: Sequence[Name] | None) -> Source:
+def select_classes(source: Source, wanted: Sequence[Name] | None) -> Source:
     """The source with only these classes, in this order."""
     if wanted is None:
         return source
-    classes = [nfc(name) for name in wanted]
-    check(classes, source.class_names, "dataset.classes")
+    classes = [normalise_unicode(name) for name in wanted]
+    check_class_names(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
         raise SpecError(f"dataset.classes is {classes}", "two classes or more")
     new = np.array(
         [classes.index(name) if name in classes else -1 for name in source.class_names], np.int32
     )
     labels = new[source.labels]
-    return replace(source, labels=labels, class_names=tuple(classes)).only(labels >= 0)
+    return replace(source, labels=labels, class_names=tuple(classes)).keep_examples(labels >= 0)
 
 
-def grouping(
+def group_classes(
     class_names: Sequence[str], label_map: str | Mapping[Name, Sequence[Name]]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the group of each class (classes,) int32, and the names of the groups.
@@ -38,9 +38,9 @@ def grouping(
     if label_map == "none":
         return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
     if isinstance(label_map, str):
-        return grouping(class_names, odd_even(class_names))
-    members = [nfc(name) for group in label_map.values() for name in group]
-    check(members, class_names, "dataset.label_map")
+        return group_classes(class_names, group_odd_even(class_names))
+    members = [normalise_unicode(name) for group in label_map.values() for name in group]
+    check_class_names(members, class_names, "dataset.label_map")
     if left := [name for name in class_names if name not in members]:
         raise SpecError(
             f"dataset.label_map has no group for {', '.join(left[:5])}",
@@ -49,11 +49,17 @@ def grouping(
         )
     if len(label_map) < 2:
         raise SpecError(f"dataset.label_map has {len(label_map)} group", "two groups or more")
-    groups = {nfc(name): index for index, group in enumerate(label_map.values()) for name in group}
-    return np.array([groups[name] for name in class_names], np.int32), tuple(map(nfc, label_map))
+    groups = {
+        normalise_unicode(name): index
+        for index, group in enumerate(label_map.values())
+        for name in group
+    }
+    return np.array([groups[name] for name in class_names], np.int32), tuple(
+        map(normalise_unicode, label_map)
+    )
 
 
-def odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
+def group_odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
     if not all(name.isdigit() for name in class_names):
         raise SpecError(
             f"dataset.label_map is odd_even and the classes are {', '.join(class_names[:5])}, …",
@@ -64,30 +70,30 @@ def odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
     return {"odd": odd, "even": [name for name in class_names if name not in odd]}
 
 
-def check(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None:
+def check_class_names(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None:
     """Refuse names that are no classes, and names that come twice."""
     for name in wanted:
         if name not in class_names:
-            close = nearest(name, class_names)
+            close = find_nearest(name, class_names)
             few = ", ".join(class_names[:20]) + (", …" if len(class_names) > 20 else "")
             raise SpecError(f"{where} has {name}", f"classes: {few}", close)
         if list(wanted).count(name) > 1:
             raise SpecError(f"{where} has {name} twice", "each class once")
 
 
-def imbalance_warning(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
+def warn_of_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
     """Say that some classes may never be learnt, from the training images of each, or None.
 
     It is said where always answering the commonest class would be right nine times of ten, or
     where another class has less than a twentieth of its images.
     """
     most, least, total = max(counts), min(counts), sum(counts)
-    if most < COMMONEST * total and least * RARER >= most:
+    if most < COMMONEST_SHARE * total and least * RARE_FACTOR >= most:
         return None
     common, rare = class_names[list(counts).index(most)], class_names[list(counts).index(least)]
     why = (
         f"always saying {common} would have an accuracy of {most / total:.3f} on them"
-        if most >= COMMONEST * total
+        if most >= COMMONEST_SHARE * total
         else f"never saying {rare} would cost an accuracy of {least / total:.3f} on them"
     )
     return (
@@ -96,7 +102,7 @@ def imbalance_warning(counts: Sequence[int], class_names: Sequence[str]) -> str 
     )
 
 
-def noisy(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:
+def add_label_noise(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:
     """Labels of which `share` have become another class, all others equally likely."""
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(labels))[: round(share * len(labels))]

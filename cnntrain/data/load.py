@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.signatures import locate
+from cnntrain.spec.signatures import locate_component
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,24 +34,26 @@ def load_photo(
     white where it is transparent, and made smaller by Pillow's antialiased bilinear filter.
     Raises SpecError, which says why, for a file that is not there or no whole image.
     """
-    from cnntrain.data.fetch.folders import content
-    from cnntrain.data.photos.decode import decode_some
+    from cnntrain.data.fetch.folders import read_photo_file
+    from cnntrain.data.photos.decode import decode_chosen_photos
     from cnntrain.data.photos.photo import Frame, Photos
 
     name = "the photo" if isinstance(photo, bytes) else str(photo)
-    photos = Photos([name], lambda _: photo if isinstance(photo, bytes) else content(Path(photo)))
+    photos = Photos(
+        [name], lambda _: photo if isinstance(photo, bytes) else read_photo_file(Path(photo))
+    )
     frame = Frame(image_size, channels, resize, value_range)
-    (found,) = decode_some(photos, [0], frame, [None])
+    (found,) = decode_chosen_photos(photos, [0], frame, [None])
     if isinstance(found, str):
         raise SpecError(f"{name} cannot be used: {found}", "a photo in one whole file")
     return found.pixels
 
 
-def loaded(asked: Spec) -> "Splits":
+def load_splits(asked: Spec) -> "Splits":
     """The splits of a spec; what libraries have to say goes to standard error."""
-    with quiet():
-        importlib.import_module(f"cnntrain.{locate('dataset', asked.dataset.name)[1]}")
+    with silence_stderr():
+        importlib.import_module(f"cnntrain.{locate_component('dataset', asked.dataset.name)[1]}")
         if "tensorflow_datasets" in sys.modules:  # which imports TensorFlow later
             importlib.import_module("tensorflow")
     with contextlib.redirect_stdout(sys.stderr):
-        return asked.splits()
+        return asked.load_splits()

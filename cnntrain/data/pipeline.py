@@ -16,7 +16,7 @@ from cnntrain.data.source import Examples
 ORDER, AUGMENTATION, WINDOW = 1, 2, 3
 
 
-def training(
+def make_training_batches(
     examples: Examples,
     num_classes: int,
     batch_size: int,
@@ -36,23 +36,23 @@ def training(
     @tf.autograph.experimental.do_not_convert
     def indices(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(count), stream(seed, ORDER, epoch), alg="philox"
+            tf.range(count), derive_epoch_seed(seed, ORDER, epoch), alg="philox"
         )
         used = order[: steps_per_epoch * batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
     def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return drawn(examples, num_classes, augment, seed, int(step), chosen)
+        return augment_batch(examples, num_classes, augment, seed, int(step), chosen)
 
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
     order = epochs.flat_map(indices).skip(skipped)
-    fetch = fetching(batch, batch(start, np.arange(batch_size)), batch_size)
+    fetch = wrap_for_graph(batch, batch(start, np.arange(batch_size)), batch_size)
     return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
-def parts(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
+def split_batches(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
     """Return the `wanted` ones of the `count` equal parts of each batch, one after another.
 
     Every worker makes the whole batch, because what is drawn for it may mix its examples.
@@ -69,7 +69,7 @@ def parts(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Datase
     return batches.flat_map(cut).apply(endless)
 
 
-def drawn(
+def augment_batch(
     examples: Examples,
     num_classes: int,
     augment: Augmentation,
@@ -78,28 +78,30 @@ def drawn(
     chosen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels that training makes of the examples `chosen` (B,) at a step."""
-    images = examples.gather(chosen, generator(seed, WINDOW, step))
-    random = generator(seed, AUGMENTATION, step)
+    images = examples.gather_images(chosen, make_generator(seed, WINDOW, step))
+    random = make_generator(seed, AUGMENTATION, step)
     return augment(images, examples.labels[chosen], num_classes, random)
 
 
-def evaluation(examples: Examples, batch_size: int, multiple: int = 1) -> tf.data.Dataset:
+def make_evaluation_batches(
+    examples: Examples, batch_size: int, multiple: int = 1
+) -> tf.data.Dataset:
     """Return the images of every example exactly once, in order, the last batch maybe smaller.
 
     The last example comes again until the last batch is a `multiple` of so many.
     """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
-        return (examples.gather(chosen),)
+        return (examples.gather_images(chosen),)
 
     count = len(examples)
     whole = -(-count // multiple) * multiple
     order = tf.data.Dataset.range(whole).map(lambda n: tf.minimum(n, count - 1)).batch(batch_size)
-    fetch = fetching(batch, batch(np.arange(1)), None)
+    fetch = wrap_for_graph(batch, batch(np.arange(1)), None)
     return order.map(fetch, num_parallel_calls=2).prefetch(2)
 
 
-def fetching(
+def wrap_for_graph(
     batch: Callable[..., tuple[np.ndarray, ...]],
     example: tuple[np.ndarray, ...],
     batch_size: int | None,
@@ -121,13 +123,13 @@ def fetching(
     return fetch
 
 
-def generator(seed: int, purpose: int, position: int) -> np.random.Generator:
+def make_generator(seed: int, purpose: int, position: int) -> np.random.Generator:
     """The random numbers of one purpose at one step: streams of their own, whatever is drawn."""
     bits = np.random.Philox(key=[seed, purpose], counter=[0, 0, 0, position])
     return np.random.Generator(bits)
 
 
-def stream(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
+def derive_epoch_seed(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
     """The seed (2,) of the random numbers of one purpose in one epoch."""
     base = tf.constant([seed, purpose], tf.int64)
     return tf.random.fold_in(base, tf.cast(position, tf.int64), alg="philox")

@@ -11,7 +11,7 @@ from cnntrain.data.photos.modes import Span
 from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
 
-CHUNK = 2**25  # bytes of images that are in memory at once where a split is gone through
+CHUNK_BYTES = 2**25  # bytes of images that are in memory at once where a split is gone through
 
 
 class Images(Protocol):
@@ -35,31 +35,33 @@ class Examples:
         return len(self.labels)
 
     def __getitem__(self, indices: np.ndarray) -> "Examples":
-        return Examples(self.store, self.labels[indices], self.located(indices))
+        return Examples(self.store, self.labels[indices], self.locate_rows(indices))
 
-    def located(self, indices: np.ndarray) -> np.ndarray:
+    def locate_rows(self, indices: np.ndarray) -> np.ndarray:
         """Where in the store the examples `indices` are."""
         return indices if self.rows is None else self.rows[indices]
 
-    def gather(self, indices: np.ndarray, random: np.random.Generator | None = None) -> np.ndarray:
+    def gather_images(
+        self, indices: np.ndarray, random: np.random.Generator | None = None
+    ) -> np.ndarray:
         """Return the images `indices` (B,) as (B, H, W, C) uint8.
 
         Only a store of random crops makes use of `random`; without it they are central.
         """
-        if random is not None and hasattr(self.store, "crops"):
-            return self.store.crops(self.located(indices), random)
-        return self.store[self.located(indices)]
+        if random is not None and hasattr(self.store, "draw_crops"):
+            return self.store.draw_crops(self.locate_rows(indices), random)
+        return self.store[self.locate_rows(indices)]
 
-    def chunks(self) -> Iterator[np.ndarray]:
+    def iterate_images(self) -> Iterator[np.ndarray]:
         """All images in order, some at a time."""
-        count = max(1, CHUNK // int(np.prod(self.store.shape[1:])))
+        count = max(1, CHUNK_BYTES // int(np.prod(self.store.shape[1:])))
         for start in range(0, len(self), count):
-            yield self.gather(np.arange(start, min(start + count, len(self))))
+            yield self.gather_images(np.arange(start, min(start + count, len(self))))
 
     @property
     def images(self) -> np.ndarray:
         """All images as one array."""
-        return self.gather(np.arange(len(self)))
+        return self.gather_images(np.arange(len(self)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Source:
     names: Sequence[str] | None = field(default=None, repr=False)
     value_range: Span | None = None
 
-    def only(self, wanted: np.ndarray) -> "Source":
+    def keep_examples(self, wanted: np.ndarray) -> "Source":
         """The same without the images where `wanted` (N,) is false."""
         return replace(self, parts={part: rows[wanted[rows]] for part, rows in self.parts.items()})
 
@@ -112,12 +114,12 @@ class Splits:
         height, width, channels = self.train.store.shape[1:]
         return height, width, channels
 
-    def merged(self) -> "Splits":
+    def merge_valid(self) -> "Splits":
         """The same with train and valid as one training part."""
         assert self.valid is not None
         assert self.valid.store is self.train.store
         both = (self.train, self.valid)
-        rows = np.concatenate([part.located(np.arange(len(part))) for part in both])
+        rows = np.concatenate([part.locate_rows(np.arange(len(part))) for part in both])
         labels = np.concatenate([part.labels for part in both])
         return replace(self, train=Examples(self.train.store, labels, rows), valid=None)
 
@@ -127,26 +129,28 @@ class Splits:
 
 
 # What to do where images do not fit in memory.
-OF_ARRAYS = "smaller images: dataset.image_size; or fewer: dataset.limit"
-OF_PHOTOS = "smaller images: dataset.image_size; or on disk: dataset.cache=disk"
+ARRAY_REMEDIES = "smaller images: dataset.image_size; or fewer: dataset.limit"
+PHOTO_REMEDIES = "smaller images: dataset.image_size; or on disk: dataset.cache=disk"
 
 
-def left_out(skipped: Sequence[tuple[str, str]]) -> str:
+def format_skipped(skipped: Sequence[tuple[str, str]]) -> str:
     """Name the files that are no images, a line each; all of them, because data is easily lost."""
     count = len(skipped)
     what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
     return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
 
 
-def room_for(
-    count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS
+def allocate_images(
+    count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
 ) -> np.ndarray:
     """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
-    check_room(count, size, channels, remedies)
+    check_image_memory(count, size, channels, remedies)
     return np.empty((count, *size, channels), np.uint8)
 
 
-def check_room(count: int, size: tuple[int, int], channels: int, remedies: str = OF_ARRAYS) -> None:
+def check_image_memory(
+    count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
+) -> None:
     needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
     if needed > 0.4 * free:  # cutting and feeding them takes copies
         raise SpecError(

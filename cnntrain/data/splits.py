@@ -8,18 +8,20 @@ from typing import Literal
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from cnntrain.data.photos.decode import common_shape
+from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
-from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe
-from cnntrain.data.photos.photo_cache import Kept
-from cnntrain.data.source import Images, Source, room_for
+from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
+from cnntrain.data.photos.photo_cache import CachedPhotos
+from cnntrain.data.source import Images, Source, allocate_images
 from cnntrain.errors import SpecError
 
-SMALL = 64  # the side of photos that nobody has said a size for, unless all are as small already,
-SMALLEST = 16  # and large enough for LeNet-5
+DEFAULT_SIDE = (
+    64  # the side of photos that nobody has said a size for, unless all are as small already,
+)
+SMALLEST_SIDE = 16  # and large enough for LeNet-5
 
 
-def framing(
+def choose_frame(
     photos: Photos | None,
     size: tuple[int, int] | Literal["auto"] | None,
     channels: Literal[1, 3] | None,
@@ -34,8 +36,8 @@ def framing(
     """
     if isinstance(size, tuple):
         return Frame(size, channels or 3, resize, value_range), []
-    shape = common_shape(photos, SMALL if size == "auto" else None) if photos else None
-    if shape is not None and (size is None or min(shape[:2]) >= SMALLEST):
+    shape = find_common_shape(photos, DEFAULT_SIDE if size == "auto" else None) if photos else None
+    if shape is not None and (size is None or min(shape[:2]) >= SMALLEST_SIDE):
         height, width, own = shape
         depth = channels or own
         what = f"{height}x{width}, {'grey' if depth == 1 else 'in colour'}"
@@ -45,20 +47,20 @@ def framing(
         raise SpecError(
             "dataset.image_size is null and the photos are of many sizes",
             "the height and width that all get",
-            f"dataset.image_size=[{SMALL},{SMALL}]",
+            f"dataset.image_size=[{DEFAULT_SIDE},{DEFAULT_SIDE}]",
         )
-    return Frame((SMALL, SMALL), channels or 3, resize, value_range), []
+    return Frame((DEFAULT_SIDE, DEFAULT_SIDE), channels or 3, resize, value_range), []
 
 
-def stored(source: Source, frame: Frame, kept: Kept) -> Source:
+def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Source:
     """The source with its photos decoded, without the broken ones, and what is to be said of it."""
     assert isinstance(source.images, Photos)
     names, broken = source.images.names, kept.findings.broken
     skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
     whole = np.ones(len(source.labels), bool)
     whole[list(broken)] = False
-    check_left(source, whole, dict(skipped))
-    notes = [*source.notes, *kept.findings.notes(len(names), frame.value_range)]
+    check_decodable_classes(source, whole, dict(skipped))
+    notes = [*source.notes, *kept.findings.list_notes(len(names), frame.value_range)]
     return replace(
         source,
         images=kept.images,
@@ -67,10 +69,10 @@ def stored(source: Source, frame: Frame, kept: Kept) -> Source:
         names=names,
         notes=notes,
         value_range=kept.findings.value_range,
-    ).only(whole)
+    ).keep_examples(whole)
 
 
-def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:
+def check_decodable_classes(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:
     """Refuse a class of which no file is an image."""
     assert isinstance(source.images, Photos)
     for part, rows in source.parts.items():
@@ -85,7 +87,7 @@ def check_left(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> 
                 )
 
 
-def cut_up(
+def split_source(
     source: Source, valid: float, test: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the rows of train, valid and test, and where each part comes from."""
@@ -104,7 +106,9 @@ def cut_up(
             parts[name], origin[name] = source.parts[name], source.origin
             continue
         del wanted[name]
-        train, parts[name] = cut(train, source.labels[train], share, seed, 1 + len(wanted))
+        train, parts[name] = split_stratified(
+            train, source.labels[train], share, seed, 1 + len(wanted)
+        )
         origin[name] = f"cut from train, stratified, split_seed={seed}"
     parts["train"], origin["train"] = train, "all that is left"
     return parts, origin
@@ -128,7 +132,7 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         )
     left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
     for number, (name, share) in enumerate(wanted.items(), 1):
-        count, keep = counted(share, left), (1 + len(wanted) - number) * len(classes)
+        count, keep = resolve_share(share, left), (1 + len(wanted) - number) * len(classes)
         possible[name] = int(np.clip(count, len(classes), left - keep))
         told.append(f"{count} of {left} images for the {name} split")
         fits &= count == possible[name]
@@ -141,12 +145,12 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         )
 
 
-def counted(share: float, total: int) -> int:
+def resolve_share(share: float, total: int) -> int:
     """The images that a setting asks for: a share if below 1, else so many."""
     return round(share * total) if share < 1 else int(share)
 
 
-def cut(
+def split_stratified(
     rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split rows in two, in class proportions: the rest, and `size` (a share if below 1).
@@ -154,16 +158,21 @@ def cut(
     Of each class one is taken at least, and `keep` are left.
     """
     rest, taken = train_test_split(
-        np.arange(len(rows)), test_size=counted(size, len(rows)), random_state=seed, stratify=labels
+        np.arange(len(rows)),
+        test_size=resolve_share(size, len(rows)),
+        random_state=seed,
+        stratify=labels,
     )
     sizes = np.bincount(labels)
     chosen = np.isin(np.arange(len(rows)), taken)
     order = np.concatenate([taken, rest])
-    chosen = exchanged(chosen, labels, np.minimum(sizes, 1), np.maximum(sizes - keep, 0), order)
+    chosen = balance_choice(
+        chosen, labels, np.minimum(sizes, 1), np.maximum(sizes - keep, 0), order
+    )
     return rows[~chosen], rows[chosen]
 
 
-def exchanged(
+def balance_choice(
     chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
     """Return a choice (N,) of examples with `least` to `most` (classes,) of each class in it.
@@ -189,7 +198,9 @@ def exchanged(
     return chosen
 
 
-def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str) -> np.ndarray:
+def sample_rows(
+    rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str
+) -> np.ndarray:
     """At most `count` of the rows, as evenly from all classes as these allow."""
     if count >= len(rows):
         return rows
@@ -209,10 +220,10 @@ def some(rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str)
     order = np.argsort(share, kind="stable")
     sizes = np.bincount(own)
     chosen = np.isin(np.arange(len(rows)), order[:count])
-    return rows[exchanged(chosen, own, np.minimum(sizes, 1), sizes, order)]
+    return rows[balance_choice(chosen, own, np.minimum(sizes, 1), sizes, order)]
 
 
-def reframed(
+def reframe_images(
     images: Images,
     rows: dict[str, np.ndarray],
     size: tuple[int, int] | None,
@@ -224,11 +235,11 @@ def reframed(
     frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]
     if frame.shape == images.shape[1:]:
         return images, rows
-    result = room_for(sum(map(len, rows.values())), frame.size, frame.channels)
+    result = allocate_images(sum(map(len, rows.values())), frame.size, frame.channels)
     start, places = 0, {}
     for name, part in rows.items():
         places[name] = np.arange(start, start + len(part))
         for place, row in zip(places[name], part, strict=True):
-            result[place] = reframe(images[np.array([row])][0], frame)
+            result[place] = reframe_image(images[np.array([row])][0], frame)
         start += len(part)
     return result, places

@@ -7,7 +7,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
 
 
-def plan(spec: Spec, train: Examples) -> tuple[int, int]:
+def plan_steps(spec: Spec, train: Examples) -> tuple[int, int]:
     """Return the steps of an epoch and of the run; `shrunk` has made the batch fit."""
     whole = len(train) // spec.batch_size
     if spec.steps_per_epoch is not None and spec.steps_per_epoch > whole:
@@ -22,7 +22,7 @@ def plan(spec: Spec, train: Examples) -> tuple[int, int]:
     return steps_per_epoch, min(total_steps, spec.max_steps or total_steps)
 
 
-def shrunk(asked: Spec, images: int, replicas: int) -> tuple[Spec, str | None]:
+def shrink_batch_size(asked: Spec, images: int, replicas: int) -> tuple[Spec, str | None]:
     """Return a spec whose batch is no larger than its training images, and what to say of that.
 
     Devices and pieces share it in equal parts. Raises SpecError where there are fewer images than

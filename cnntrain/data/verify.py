@@ -42,7 +42,7 @@ class Verification:
         return [places for places in self.copies if len({copy.split for copy in places}) > 1]
 
     @property
-    def within(self) -> list[list[Copy]]:
+    def duplicates(self) -> list[list[Copy]]:
         """The images that are more than once in one split and in no other."""
         return [places for places in self.copies if len({copy.split for copy in places}) == 1]
 
@@ -65,31 +65,31 @@ class Verification:
             },
             "broken": [{"file": name, "reason": why} for name, why in self.broken],
             "leaks": [[asdict(copy) for copy in places] for places in self.leaks],
-            "duplicates": [[asdict(copy) for copy in places] for places in self.within],
+            "duplicates": [[asdict(copy) for copy in places] for places in self.duplicates],
         }  # fmt: skip
 
 
-def verified(splits: Splits) -> Verification:
+def verify_splits(splits: Splits) -> Verification:
     """Return what is in the splits; images are equal where their files are, or else their pixels.
 
     Every photo has been decoded to make the splits, so that the broken ones are known by now.
     """
     return Verification(
-        {split: balance(part, splits.class_names) for split, part in splits.items()},
+        {split: count_classes(part, splits.class_names) for split, part in splits.items()},
         splits.origin,
         list(splits.skipped),
-        [[place(splits, *found) for found in places] for places in doubles(splits)],
+        [[locate_copy(splits, *found) for found in places] for places in find_copies(splits)],
     )
 
 
-def balance(part: Examples, class_names: tuple[str, ...]) -> dict[str, int]:
+def count_classes(part: Examples, class_names: tuple[str, ...]) -> dict[str, int]:
     counts = np.bincount(part.labels, minlength=len(class_names))
     return dict(zip(class_names, counts.tolist(), strict=True))
 
 
-def doubles(splits: Splits) -> Iterator[list[tuple[str, int]]]:
+def find_copies(splits: Splits) -> Iterator[list[tuple[str, int]]]:
     """The images that are there more than once: the split and the number of each."""
-    parts = {split: digests(part, splits.digests) for split, part in splits.items()}
+    parts = {split: hash_examples(part, splits.digests) for split, part in splits.items()}
     origin = [split for split, found in parts.items() for _ in found]
     index = np.concatenate([np.arange(len(found)) for found in parts.values()])
     every = np.concatenate(list(parts.values()))
@@ -101,17 +101,21 @@ def doubles(splits: Splits) -> Iterator[list[tuple[str, int]]]:
     yield from groups.values()
 
 
-def digests(part: Examples, known: np.ndarray | None) -> np.ndarray:
+def hash_examples(part: Examples, known: np.ndarray | None) -> np.ndarray:
     """The sha256 of each example's file (n,), or of its pixels where there is none."""
     if known is not None:
-        return known[part.located(np.arange(len(part)))].view("S32")
+        return known[part.locate_rows(np.arange(len(part)))].view("S32")
     found = [
-        hashlib.sha256(image.tobytes()).digest() for images in part.chunks() for image in images
+        hashlib.sha256(image.tobytes()).digest()
+        for images in part.iterate_images()
+        for image in images
     ]
     return np.array(found, "S32")
 
 
-def place(splits: Splits, split: str, index: int) -> Copy:
+def locate_copy(splits: Splits, split: str, index: int) -> Copy:
     part = dict(splits.items())[split]
-    name = splits.names[part.located(np.array([index]))[0]] if splits.names is not None else None
+    name = (
+        splits.names[part.locate_rows(np.array([index]))[0]] if splits.names is not None else None
+    )
     return Copy(split, index, splits.class_names[part.labels[index]], name)

@@ -14,9 +14,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.files.writing import separate
+from cnntrain.files.writing import break_hard_links
 
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+NO_LOCK_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _warned: set[Path] = set()
 
 
@@ -25,16 +25,16 @@ def acquire_lock(lock: FileLock, timeout: float) -> None:
     file = Path(lock.lock_file)
     if os.path.lexists(file.parent) and not file.parent.is_dir():
         raise SpecError(f"{file.parent} is no folder", "a folder, in which a lock can be")
-    separate(file)  # filelock empties it
+    break_hard_links(file)  # filelock empties it
     try:
         lock.acquire(timeout=timeout)
     except OSError as error:
-        if error.errno not in NO_LOCKS:
+        if error.errno not in NO_LOCK_ERRORS:
             raise
-        warn_once(file.parent)
+        warn_of_no_locks(file.parent)
 
 
-def warn_once(folder: Path) -> None:
+def warn_of_no_locks(folder: Path) -> None:
     if folder not in _warned:
         _warned.add(folder)
         print(
@@ -45,7 +45,7 @@ def warn_once(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, what: str) -> Iterator[None]:
+def hold_folder(folder: Path, what: str) -> Iterator[None]:
     """Hold the lock of a folder, made if need be, while `what` is prepared; wait for others."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from cnntrain.errors import SpecError
 
 
-def folder(text: str, setting: str) -> Path:
+def expand_folder(text: str, setting: str) -> Path:
     """A path of the spec, with `~` for the home of its user."""
     try:
         path = Path(text).expanduser()
@@ -16,6 +16,6 @@ def folder(text: str, setting: str) -> Path:
     return path
 
 
-def user_path(text: str) -> Path:
+def expand_user_path(text: str) -> Path:
     """A path as people write it, with ~ for a home; the ~ of nobody stays, and is not there."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises

@@ -19,24 +19,24 @@ from typing import IO, Any
 
 from cnntrain.errors import SpecError
 
-UNFINISHED = ".unfinished_"  # how names of files begin that are being written
-EXPANDED = 2**27  # bytes that a member of a zip may become in any case
+UNFINISHED_PREFIX = ".unfinished_"  # how names of files begin that are being written
+MAX_EXPANDED_BYTES = 2**27  # bytes that a member of a zip may become in any case
 DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 H5_ERRNO = re.compile(r"errno = (\d+)")  # as h5py tells what HDF5 was told
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # How a cell begins, after any white space, that a spreadsheet runs; the last four are Japanese.
-FORMULA = tuple("=+-@＝＋－＠")
+FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 
-def unfinished_name(path: Path, suffix: str = "") -> Path:
+def make_unfinished_path(path: Path, suffix: str = "") -> Path:
     """Return a name beside `path` that nobody can guess."""
-    return path.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{suffix}")
+    return path.with_name(f"{UNFINISHED_PREFIX}{secrets.token_hex(8)}{suffix}")
 
 
 @contextlib.contextmanager
 def replace_by_path(path: Path) -> Iterator[Path]:
     """Give a name to write to, with the ending of `path`, which it becomes after the block."""
-    temporary = unfinished_name(path, path.suffix)
+    temporary = make_unfinished_path(path, path.suffix)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -50,7 +50,7 @@ def replace_by_path(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a binary file, open to read and write, that becomes `path` after the block."""
-    temporary = unfinished_name(path)
+    temporary = make_unfinished_path(path)
     try:
         with temporary.open("xb+") as file:  # x: it is made now, and no link is followed
             yield file
@@ -68,7 +68,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
-def separate(path: Path) -> None:
+def break_hard_links(path: Path) -> None:
     """Give a file that has other names, hard links, a copy of its own to write to."""
     if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
         with path.open("rb") as content, replace_by_file(path) as copy:
@@ -86,11 +86,11 @@ def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
 
     if path.is_symlink():
         raise SpecError(f"{path} is a link", "a file, which is written to", f"rm {path}")
-    separate(path)
+    break_hard_links(path)
     return open(path, mode, opener=opener, **how)  # Path.open has no opener
 
 
-def overwrite(path: Path, text: str) -> None:
+def overwrite_in_place(path: Path, text: str) -> None:
     """Write a text over a file, unless that would need more of the disk than the file has."""
     content = text.encode("utf-8")
     with open_existing(path, "rb+") as file:
@@ -102,7 +102,7 @@ def overwrite(path: Path, text: str) -> None:
             os.fsync(file.fileno())
 
 
-def disk_failure(error: BaseException | None) -> str | None:
+def find_disk_failure(error: BaseException | None) -> str | None:
     """Why a disk could not be written to, if that is what an error came from; else None."""
     while error is not None:
         told = H5_ERRNO.search(str(error))
@@ -116,7 +116,7 @@ def disk_failure(error: BaseException | None) -> str | None:
 
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder."""
-    for left in folder.glob(f"{UNFINISHED}*"):
+    for left in folder.glob(f"{UNFINISHED_PREFIX}*"):
         with contextlib.suppress(OSError):
             left.unlink()
 
@@ -131,7 +131,7 @@ def flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def check_inside(folder: Path) -> None:
+def check_links_inside(folder: Path) -> None:
     """Refuse a directory in which anything leads out of it, or is neither a file nor a folder.
 
     The directory itself, and those above, may be links: they are the user's own.
@@ -161,19 +161,19 @@ def check_entry(path: Path, home: Path) -> None:
         raise SpecError(f"{path} is neither a file nor a folder", "a run as training left it")
 
 
-def check_sizes(archive: zipfile.ZipFile) -> None:
+def check_zip_sizes(archive: zipfile.ZipFile) -> None:
     """Refuse a zip of which a member becomes far larger than it lies there: ValueError."""
     for member in archive.infolist():
-        if member.file_size > EXPANDED + 100 * member.compress_size:
+        if member.file_size > MAX_EXPANDED_BYTES + 100 * member.compress_size:
             raise ValueError(f"{member.filename} becomes {member.file_size / 2**30:,.1f} GiB")
 
 
-def spreadsheet_safe(cell: Any) -> Any:
+def escape_formula(cell: Any) -> Any:
     """Return a cell of a CSV file that no spreadsheet runs: a text like a formula behind a '.
 
     Numbers stay numbers, also where they are texts: -0.5, +1e-4.
     """
-    if not isinstance(cell, str) or not cell.lstrip().startswith(FORMULA):
+    if not isinstance(cell, str) or not cell.lstrip().startswith(FORMULA_STARTS):
         return cell
     try:
         float(cell)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntrain.errors import SpecError, one_of
-from cnntrain.files.documents import damaged
-from cnntrain.inference.untrusted import network_config
+from cnntrain.errors import SpecError, format_choices
+from cnntrain.files.documents import explain_damage
+from cnntrain.inference.untrusted import read_network_config
 from cnntrain.runs.directory import WEIGHTS, Run
-from cnntrain.runs.strangers import found, paths_of, read_config, read_record
-from cnntrain.spec.build import spec
-from cnntrain.spec.knobs import nfc
-from cnntrain.spec.places import with_paths
+from cnntrain.runs.strangers import find_run_folder, get_recorded_paths, read_config, read_record
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.spec.places import replace_paths
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame
@@ -52,16 +52,20 @@ class Classifier:
     def file(self) -> Path:
         return self.folder / f"{self.weights}.keras"
 
-    def network(self) -> Any:
+    def load_network(self) -> Any:
         """Load it; SpecError for a file that Keras refuses."""
-        with quiet():
+        with silence_stderr():
             import keras
         try:
             network = keras.models.load_model(self.file, compile=False, safe_mode=True)
         except Exception as error:  # whatever Keras makes of a file that may be anyone's
-            raise damaged(self.file, error) from None
-        if network.input_shape != (None, *self.image_shape) or not is_row(network.output_shape):
-            raise damaged(self.file, "it does not take images and give a number for each class")
+            raise explain_damage(self.file, error) from None
+        if network.input_shape != (None, *self.image_shape) or not is_logits_shape(
+            network.output_shape
+        ):
+            raise explain_damage(
+                self.file, "it does not take images and give a number for each class"
+            )
         units = network.output_shape[-1]
         if units != len(self.class_names) and (units, len(self.class_names)) != (1, 2):
             raise SpecError(
@@ -72,34 +76,38 @@ class Classifier:
         return network
 
 
-def is_row(shape: Any) -> bool:
+def is_logits_shape(shape: Any) -> bool:
     """Whether a network puts out a row of numbers (B, units)."""
     return isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int)
 
 
-def opened(path: str, weights: str | None = None) -> Classifier:
+def open_classifier(path: str, weights: str | None = None) -> Classifier:
     """Return the classifier of a run: of its best weights, or else its last, unless told.
 
     Raises SpecError for what is no run, is damaged, is newer than this program or has no weights.
     """
-    folder = found(path)
+    folder = find_run_folder(path)
     run = Run(folder)
     record = read_record(run)
-    chosen = chosen_weights(folder, weights, record)
-    network = network_config(folder / f"{chosen}.keras")
-    shape = image_shape(network, folder / f"{chosen}.keras")
-    config = settled(with_paths(read_config(run), paths_of(record)), record, shape)
+    chosen = choose_weights(folder, weights, record)
+    network = read_network_config(folder / f"{chosen}.keras")
+    shape = read_image_shape(network, folder / f"{chosen}.keras")
+    config = resolve_auto_settings(
+        replace_paths(read_config(run), get_recorded_paths(record)), record, shape
+    )
     try:
-        checked = spec(config)
+        checked = build_spec(config)
     except SpecError as error:
         raise SpecError(f"{run.spec}: {error.given}", error.expected, error.hint) from None
     names = record.get("class_names")
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise damaged(run.record, "it names no classes")
-    return Classifier(folder, chosen, tuple(map(nfc, names)), shape, config, checked, record)
+        raise explain_damage(run.record, "it names no classes")
+    return Classifier(
+        folder, chosen, tuple(map(normalise_unicode, names)), shape, config, checked, record
+    )
 
 
-def settled(
+def resolve_auto_settings(
     config: Mapping[str, Any], record: Mapping[str, Any], shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Return a run's configuration with what `auto` was for its own photos, for all others."""
@@ -114,7 +122,7 @@ def settled(
     return {**config, "dataset": dataset}
 
 
-def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:
+def choose_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:
     """The name of the weights to use: `wanted`, or the best, or else the last."""
     there = [name for name in WEIGHTS if (folder / f"{name}.keras").is_file()]
     status = record.get("status", "unfinished")
@@ -129,13 +137,13 @@ def chosen_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) 
     if wanted is not None and wanted not in there:
         raise SpecError(
             f"{folder} has no {wanted}.keras: it is {status}",
-            one_of(there),
+            format_choices(there),
             f"--weights {there[0]}",
         )
     return wanted or there[0]
 
 
-def image_shape(config: Mapping[str, Any], file: Path) -> tuple[int, int, int]:
+def read_image_shape(config: Mapping[str, Any], file: Path) -> tuple[int, int, int]:
     """The shape of the images that a network takes, from its configuration."""
     try:
         first = config["config"]["layers"][0]["config"]
@@ -143,5 +151,5 @@ def image_shape(config: Mapping[str, Any], file: Path) -> tuple[int, int, int]:
         if first["dtype"] != "uint8":
             raise ValueError("it does not take raw uint8 images")
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise damaged(file, error) from None
+        raise explain_damage(file, error) from None
     return height, width, channels

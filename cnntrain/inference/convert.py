@@ -11,30 +11,43 @@ from typing import Any
 
 from cnntrain.errors import Failure, SpecError
 from cnntrain.inference.classifier import Classifier
-from cnntrain.inference.examples import examples
+from cnntrain.inference.examples import load_examples
 from cnntrain.inference.export_formats import FORMATS
-from cnntrain.inference.parity import CALIBRATED, CHECKED, Agreement, compared, spread
+from cnntrain.inference.parity import (
+    CALIBRATION_IMAGES,
+    CHECKED_IMAGES,
+    Parity,
+    compare_predictions,
+    pick_spread_rows,
+)
 from cnntrain.signals import Signals
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 
-def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path) -> Agreement:
+def export_classifier(
+    classifier: Classifier, asked: Spec, given: Namespace, target: Path
+) -> Parity:
     """Write the network under a temporary name, run it, and give it its name if it agrees."""
     format = FORMATS[given.format]
-    part, splits = examples(classifier, asked, "test")
-    trained = classifier.network()
-    network = with_probabilities(in_float32(trained) if format.only_float32 else trained)
-    images = part.gather(spread(len(part), CHECKED))
+    part, splits = load_examples(classifier, asked, "test")
+    trained = classifier.load_network()
+    network = add_softmax(convert_to_float32(trained) if format.only_float32 else trained)
+    images = part.gather_images(pick_spread_rows(len(part), CHECKED_IMAGES))
     expected = network.predict(images, verbose=0)["probabilities"]
     calibration = None
     if given.quantize:
-        calibration = splits.train.gather(spread(len(splits.train), CALIBRATED))
-    with unfinished(target) as draft:
+        calibration = splits.train.gather_images(
+            pick_spread_rows(len(splits.train), CALIBRATION_IMAGES)
+        )
+    with open_draft_path(target) as draft:
         try:
-            with quietly(), Signals() as signals:  # converters die of exceptions from outside
+            with (
+                silence_converters(),
+                Signals() as signals,
+            ):  # converters die of exceptions from outside
                 format.write(network, classifier.class_names, draft, calibration)
-                found = compared(format.run(draft), images, expected)
+                found = compare_predictions(format.run(draft), images, expected)
         except Exception as error:  # converters raise anything
             said = str(error).strip().partition("\n")[0][:300]
             raise Failure(
@@ -50,7 +63,7 @@ def exported(classifier: Classifier, asked: Spec, given: Namespace, target: Path
     return found
 
 
-def in_float32(network: Any) -> Any:
+def convert_to_float32(network: Any) -> Any:
     """The same layers and weights, computing in float32 what was trained in fewer bits."""
     import keras
 
@@ -67,7 +80,7 @@ def in_float32(network: Any) -> Any:
     return twin
 
 
-def with_probabilities(network: Any) -> Any:
+def add_softmax(network: Any) -> Any:
     """The network with probabilities (B, classes), by name, in place of logits."""
     import keras
     from keras import ops
@@ -81,7 +94,7 @@ def with_probabilities(network: Any) -> Any:
 
 
 @contextlib.contextmanager
-def unfinished(target: Path) -> Iterator[Path]:
+def open_draft_path(target: Path) -> Iterator[Path]:
     """A path to write to that becomes `target`, once the block is done; else nothing is left.
 
     It is a name in the working directory, which this is for the time: converters take the brackets
@@ -99,26 +112,26 @@ def unfinished(target: Path) -> Iterator[Path]:
             yield draft
             draft.rename(home / target.name)
     except OSError as error:
-        remove(made)
+        remove_created_folders(made)
         why = error.strerror or error
         what = f"{target} cannot be made: {why}"
         raise SpecError(what, "a folder of yours", "--output PATH") from error
     except BaseException:
-        remove(made)
+        remove_created_folders(made)
         raise
 
 
-def remove(folders: Sequence[Path]) -> None:
+def remove_created_folders(folders: Sequence[Path]) -> None:
     with contextlib.suppress(OSError):
         for path in folders:
             path.rmdir()
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
+def silence_converters() -> Iterator[None]:
     """Hold back what converters print and warn of, pages of it where one fails."""
     failure = None
-    with quiet(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with silence_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield

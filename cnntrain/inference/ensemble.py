@@ -10,23 +10,23 @@ import numpy as np
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import (
-    Mirrored,
-    Undivided,
-    examples,
-    other_classes,
-    which,
+    MirroredImages,
+    UndividedDataset,
+    explain_class_mismatch,
+    load_examples,
+    select_identity_settings,
 )
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 
-def check_alike(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> None:
+def check_same_images(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> None:
     """Refuse runs that cannot be one ensemble: of other classes or of other images."""
     first = classifiers[0]
     for classifier, asked in zip(classifiers[1:], specs[1:], strict=True):
         if set(classifier.class_names) != set(first.class_names):
-            raise other_classes(first, classifier.class_names, str(first.folder))
-        one, other = which(specs[0]), which(asked)
+            raise explain_class_mismatch(first, classifier.class_names, str(first.folder))
+        one, other = select_identity_settings(specs[0]), select_identity_settings(asked)
         if differ := [key for key in {**one, **other} if one.get(key) != other.get(key)]:
             raise SpecError(
                 f"{first.folder} and {classifier.folder} are of other images: dataset."
@@ -36,64 +36,77 @@ def check_alike(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> Non
             )
 
 
-def evaluated(
+def evaluate_runs(
     classifiers: Sequence[Classifier],
     specs: Sequence[Spec],
     given: Namespace,
     epsilons: Sequence[float] | None,
 ) -> dict[str, Any]:
     """Load TensorFlow and say all that is to be said of the runs together."""
-    with quiet():
-        from cnntrain.inference.scores import scores
-        from cnntrain.training.trainer import set_up
+    with silence_stderr():
+        from cnntrain.inference.scores import score_predictions
+        from cnntrain.training.trainer import configure_backend
 
     first, asked = classifiers[0], specs[0]
-    set_up(asked)
+    configure_backend(asked)
     members = [
-        Member(classifier, own, given.split)
+        EnsembleMember(classifier, own, given.split)
         for classifier, own in zip(classifiers, specs, strict=True)
     ]
-    votes = [vote for member in members for vote in member.votes(first.class_names, given.flips)]
+    votes = [
+        vote
+        for member in members
+        for vote in member.predict_log_probabilities(first.class_names, given.flips)
+    ]
     found = {
         "runs": [str(classifier.folder) for classifier in classifiers],
         "weights": [classifier.weights for classifier in classifiers],
         "dataset": asked.dataset.knobs.get("tfds", asked.dataset.name),
         "split": given.split,
         "flips": given.flips,
-        "notes": [note for member in members for note in member.notes()],
-        **scores(together(votes), members[0].part.labels, first.class_names),
+        "notes": [note for member in members for note in member.collect_notes()],
+        **score_predictions(
+            average_log_probabilities(votes), members[0].part.labels, first.class_names
+        ),
     }
     if epsilons is not None:
-        from cnntrain.inference.fgsm import accuracies
+        from cnntrain.inference.fgsm import measure_adversarial_accuracies
 
-        hit = accuracies(members[0].network, members[0].part, list(epsilons), asked.batch_size)
+        hit = measure_adversarial_accuracies(
+            members[0].network, members[0].part, list(epsilons), asked.batch_size
+        )
         pairs = zip(epsilons, hit, strict=True)
         found["fgsm"] = [{"epsilon": epsilon, "accuracy": share} for epsilon, share in pairs]
     return found
 
 
-class Member:
+class EnsembleMember:
     """One of the runs that are evaluated together: its network and the images it is shown."""
 
     def __init__(self, classifier: Classifier, asked: Spec, split: str):
         self.classifier, self.asked, self.split = classifier, asked, split
-        self.part, self.splits = examples(classifier, asked, split)
-        self.network = classifier.network()
+        self.part, self.splits = load_examples(classifier, asked, split)
+        self.network = classifier.load_network()
 
-    def votes(self, class_names: Sequence[str], flips: bool) -> list[np.ndarray]:
+    def predict_log_probabilities(
+        self, class_names: Sequence[str], flips: bool
+    ) -> list[np.ndarray]:
         """Logarithms of the probabilities (N, classes) in the order of `class_names`."""
-        from cnntrain.training.evaluation import predicted
+        from cnntrain.training.evaluation import predict_log_probabilities
 
         columns = [self.classifier.class_names.index(name) for name in class_names]
         seen = [self.part]
         if flips:
-            seen.append(replace(self.part, store=Mirrored(self.part.store)))
-        return [predicted(self.network, part, self.asked.batch_size)[:, columns] for part in seen]
+            seen.append(replace(self.part, store=MirroredImages(self.part.store)))
+        return [
+            predict_log_probabilities(self.network, part, self.asked.batch_size)[:, columns]
+            for part in seen
+        ]
 
-    def notes(self) -> list[str]:
+    def collect_notes(self) -> list[str]:
         """What is unexpected: what the run was not told of its images, other pixels or images."""
-        from cnntrain.data.fingerprint import fingerprint
-        from cnntrain.data.photos.photo_cache import PIXELS
+        from cnntrain.data.fingerprint import compute_fingerprint
+        from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
@@ -102,21 +115,21 @@ class Member:
         is_older = "images" not in data
         of_photos = is_older and self.asked.dataset.name == self.classifier.spec.dataset.name
         learnt = data.get("pixels", 0 if of_photos else None)
-        if self.splits.digests is not None and learnt not in (None, PIXELS):
+        if self.splits.digests is not None and learnt not in (None, PIXELS_VERSION):
             notes.append(
                 f"photos were made smaller in another way when {folder} was trained: it sees "
                 "slightly other pixels than it has learnt from"
             )
-        if isinstance(self.asked.dataset, Undivided):
+        if isinstance(self.asked.dataset, UndividedDataset):
             origin = self.splits.origin["test" if self.split == "train" else self.split]
             return [f"{len(self.part):,} images; {self.split}: {origin}", *notes]
         own, same = data.get("fingerprint"), self.asked.hash == self.classifier.spec.hash
-        if same and own not in (None, fingerprint(self.splits)):
+        if same and own not in (None, compute_fingerprint(self.splits)):
             notes.append(f"these are not the images that {folder} was trained on")
         return notes
 
 
-def together(votes: Sequence[np.ndarray]) -> np.ndarray:
+def average_log_probabilities(votes: Sequence[np.ndarray]) -> np.ndarray:
     """Return the logarithm of the mean probabilities; of one vote, the vote itself."""
     if len(votes) == 1:
         return votes[0]

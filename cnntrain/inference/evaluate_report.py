@@ -12,26 +12,26 @@ from rich.table import Table
 from cnntrain.training.metrics import ABSENT
 
 WIDTH = 100
-LARGEST = 12  # classes whose confusion matrix fits the width
-SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
-PAIRS = 10
+LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
+CLASSES_SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
+PAIRS_SHOWN = 10
 
 
-def say(found: Mapping[str, Any]) -> None:
+def print_evaluation(found: Mapping[str, Any]) -> None:
     """Print what `evaluated` returns."""
     console = Console(width=None if Console().is_terminal else WIDTH)
-    for line in headline(found):
+    for line in format_summary(found):
         console.print(escape(line), soft_wrap=True, highlight=False)
-    if (count := len(found["classes"])) > SHOWN:
-        line = f"\nthe {SHOWN} of {count:,} classes with the lowest F1; --json has all"
+    if (count := len(found["classes"])) > CLASSES_SHOWN:
+        line = f"\nthe {CLASSES_SHOWN} of {count:,} classes with the lowest F1; --json has all"
         console.print(line, soft_wrap=True, highlight=False)
-    for table in (classes(found["classes"]), mistakes(found)):
+    for table in (build_class_table(found["classes"]), build_confusion_table(found)):
         console.print(table)
     if "fgsm" in found:
-        console.print(attack(found["fgsm"]))
+        console.print(build_fgsm_table(found["fgsm"]))
 
 
-def headline(found: Mapping[str, Any]) -> list[str]:
+def format_summary(found: Mapping[str, Any]) -> list[str]:
     """The figures of all images together."""
     low, high = found["interval"]
     runs = ", ".join(
@@ -51,10 +51,10 @@ def headline(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
+def build_class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Precision, recall and F1 of every class, or of those that are recognised worst."""
-    if len(rows) > SHOWN:
-        rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:SHOWN]
+    if len(rows) > CLASSES_SHOWN:
+        rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:CLASSES_SHOWN]
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("class", "precision", "recall", "F1", "images"):
         name = heading == "class"
@@ -66,14 +66,14 @@ def classes(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def mistakes(found: Mapping[str, Any]) -> Table:
+def build_confusion_table(found: Mapping[str, Any]) -> Table:
     """The confusion matrix where it fits, else the pairs that are confused most often."""
     names = [row["name"] for row in found["classes"]]
     counts = np.array(found["confusion"])
-    if len(names) <= LARGEST:
+    if len(names) <= LARGEST_CONFUSION_MATRIX:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
         table.add_column("is \\ called")
-        for name in short(names):
+        for name in shorten_names(names):
             table.add_column(escape(name), justify="right")
         for name, row in zip(names, counts, strict=True):
             table.add_row(escape(name), *(str(count) if count else "·" for count in row))
@@ -82,14 +82,14 @@ def mistakes(found: Mapping[str, Any]) -> Table:
     for heading in ("is", "called", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left")
     np.fill_diagonal(counts, 0)
-    for place in np.argsort(-counts, axis=None, kind="stable")[:PAIRS]:
+    for place in np.argsort(-counts, axis=None, kind="stable")[:PAIRS_SHOWN]:
         row, column = divmod(int(place), len(names))
         if counts[row, column]:
             table.add_row(escape(names[row]), escape(names[column]), str(counts[row, column]))
     return table
 
 
-def short(names: Sequence[str]) -> list[str]:
+def shorten_names(names: Sequence[str]) -> list[str]:
     """The names cut to fit beside each other: in their middle where they begin alike."""
     width = max(6, 72 // len(names) - 1)
     if len({name[:width] for name in names}) == len(names):
@@ -97,7 +97,7 @@ def short(names: Sequence[str]) -> list[str]:
     return [f"{n[:2]}…{n[3 - width :]}" if len(n) > width else n for n in names]
 
 
-def attack(rows: Sequence[Mapping[str, float]]) -> Table:
+def build_fgsm_table(rows: Sequence[Mapping[str, float]]) -> Table:
     """Accuracy by the distance that pixels are moved."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("fast gradient sign, epsilon")

@@ -16,12 +16,14 @@ import numpy as np
 
 from cnntrain.errors import SpecError
 
-LABELS = "labels.txt"
-Run = Callable[[np.ndarray], np.ndarray]  # images (B, H, W, C) uint8 to probabilities (B, classes)
+LABELS_FILE = "labels.txt"
+Predictor = Callable[
+    [np.ndarray], np.ndarray
+]  # images (B, H, W, C) uint8 to probabilities (B, classes)
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """How a format is written to a path, how it is run from there, and what both need.
 
     One that is `only_float32` computes so whatever precision the run had. `write` gets a network
@@ -34,7 +36,7 @@ class Format:
     needs: Sequence[str]
     only_float32: bool
     write: Callable[[Any, Sequence[str], Path, np.ndarray | None], None]
-    run: Callable[[Path], Run]
+    run: Callable[[Path], Predictor]
 
 
 def check_installed(name: str) -> None:
@@ -57,7 +59,7 @@ def write_keras(
     add_labels(path, class_names)
 
 
-def run_keras(path: Path) -> Run:
+def run_keras(path: Path) -> Predictor:
     import keras
 
     network = keras.models.load_model(path, compile=False)
@@ -71,10 +73,10 @@ def write_savedmodel(
     network.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()
-    (extra / LABELS).write_text(lines(class_names), encoding="utf-8")
+    (extra / LABELS_FILE).write_text(format_labels(class_names), encoding="utf-8")
 
 
-def run_savedmodel(path: Path) -> Run:
+def run_savedmodel(path: Path) -> Predictor:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
@@ -95,7 +97,7 @@ def write_onnx(
     onnx.save(model, path)
 
 
-def run_onnx(path: Path) -> Run:
+def run_onnx(path: Path) -> Predictor:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -119,7 +121,7 @@ def write_tflite(
     add_labels(path, class_names)
 
 
-def run_tflite(path: Path) -> Run:
+def run_tflite(path: Path) -> Predictor:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
@@ -137,20 +139,20 @@ def run_tflite(path: Path) -> Run:
 
 def add_labels(path: Path, class_names: Sequence[str]) -> None:
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, lines(class_names))
+        archive.writestr(LABELS_FILE, format_labels(class_names))
 
 
-def lines(class_names: Sequence[str]) -> str:
+def format_labels(class_names: Sequence[str]) -> str:
     return "".join(f"{name}\n" for name in class_names)
 
 
 FORMATS = {
-    "savedmodel": Format("", "tensorflow", (), False, write_savedmodel, run_savedmodel),
-    "onnx": Format(
+    "savedmodel": ExportFormat("", "tensorflow", (), False, write_savedmodel, run_savedmodel),
+    "onnx": ExportFormat(
         ".onnx", "onnxruntime", ("onnx", "tf2onnx", "onnxruntime"), True, write_onnx, run_onnx
     ),
-    "tflite": Format(
+    "tflite": ExportFormat(
         ".tflite", "ai-edge-litert", ("ai_edge_litert",), True, write_tflite, run_tflite
     ),
-    "keras": Format(".keras", "keras", (), False, write_keras, run_keras),
+    "keras": ExportFormat(".keras", "keras", (), False, write_keras, run_keras),
 }

@@ -5,41 +5,43 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.data.source import Examples
-from cnntrain.training.evaluation import log_probabilities
-from cnntrain.training.losses import cross_entropy
+from cnntrain.training.evaluation import compute_log_probabilities
+from cnntrain.training.losses import compute_cross_entropy
 
 
-def accuracies(
+def measure_adversarial_accuracies(
     network: keras.Model, examples: Examples, epsilons: list[float], batch_size: int
 ) -> list[float]:
     """Return the accuracy on `examples` after a step of each epsilon against the network."""
-    twin, hits = behind_the_cast(network), np.zeros(len(epsilons), int)
-    slope = gradient(twin)
+    twin, hits = rebuild_with_float_input(network), np.zeros(len(epsilons), int)
+    slope = build_gradient_function(twin)
     for start in range(0, len(examples), batch_size):
         part = examples[np.arange(start, min(start + batch_size, len(examples)))]
         images = part.images.astype(np.float32)
         signs = np.sign(slope(images, part.labels))
         for number, epsilon in enumerate(epsilons):
             moved = np.clip(images + np.float32(epsilon) * signs, 0, 255)
-            guesses = log_probabilities(twin.predict_on_batch(moved)).argmax(axis=-1)
+            guesses = compute_log_probabilities(twin.predict_on_batch(moved)).argmax(axis=-1)
             hits[number] += int((guesses == part.labels).sum())
     return (hits / len(examples)).tolist()
 
 
-def gradient(twin: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+def build_gradient_function(twin: keras.Model) -> tf.types.experimental.PolymorphicFunction:
     """Return the function of images and labels that gives the loss's gradient at the images."""
 
     @tf.function(reduce_retracing=True, autograph=False)
     def slope(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            loss = cross_entropy(labels, twin(images, training=False))  # (B,): each its own image's
+            loss = compute_cross_entropy(
+                labels, twin(images, training=False)
+            )  # (B,): each its own image's
         return tape.gradient(loss, images)
 
     return lambda images, labels: slope(tf.constant(images), tf.constant(labels)).numpy()
 
 
-def behind_the_cast(network: keras.Model) -> keras.Model:
+def rebuild_with_float_input(network: keras.Model) -> keras.Model:
     """Return the same layers with float32 pixels (B, H, W, C), 0 to 255, for an input.
 
     A network takes bytes, which have no gradient. Ours are a chain: the normalisation, then what

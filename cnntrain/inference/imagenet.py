@@ -8,26 +8,32 @@ from typing import Any
 import keras
 
 from cnntrain.errors import SpecError
-from cnntrain.keras_settings import users_folder
-from cnntrain.models.application import VARIANTS, check_alpha, preprocess, quietly
-from cnntrain.models.parts.pretrained import fetched, load, lying
+from cnntrain.keras_settings import find_keras_folder
+from cnntrain.models.application import VARIANTS, call_quietly, check_alpha, preprocess_pixels
+from cnntrain.models.parts.pretrained import (
+    download_weights_file,
+    find_official_file,
+    load_pretrained,
+)
 from cnntrain.spec.signatures import Component
 
 # What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.
-INDEX = "imagenet_class_index.json"
-URL = "https://storage.googleapis.com/download.tensorflow.org/data/" + INDEX
+CLASS_INDEX = "imagenet_class_index.json"
+URL = "https://storage.googleapis.com/download.tensorflow.org/data/" + CLASS_INDEX
 MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedNetwork:
     """A network with its own classes: raw images (B, H, W, C) uint8 in, logits (B, 1000) out."""
 
     network: keras.Model
     class_names: tuple[str, ...]
 
 
-def published(model: Component, image_shape: tuple[int, int, int]) -> Published:
+def build_published_network(
+    model: Component, image_shape: tuple[int, int, int]
+) -> PublishedNetwork:
     """Return the whole network of an option whose component is `application`.
 
     Raises SpecError for weights or names of classes that are not there, and for weights that do
@@ -36,24 +42,28 @@ def published(model: Component, image_shape: tuple[int, int, int]) -> Published:
     architecture, alpha = model["architecture"], model["alpha"]
     chosen = VARIANTS[architecture]
     check_alpha(alpha, architecture, chosen, model["weights"])
-    names = class_names(model["weights_dir"])
+    names = load_imagenet_class_names(model["weights_dir"])
     images = keras.Input(image_shape, dtype="uint8", name="images")
     pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(images)
     build = functools.partial(
-        quietly,
+        call_quietly,
         getattr(keras.applications, chosen.function),
-        input_tensor=preprocess(pixels, chosen.preprocessing),
+        input_tensor=preprocess_pixels(pixels, chosen.preprocessing),
         classifier_activation=None,
         weights="imagenet",
         **({"alpha": alpha} if len(chosen.alphas) > 1 else {}),
     )
-    whole = load(build, architecture, model["weights"], model["weights_dir"], "with its top")
-    return Published(keras.Model(images, whole.output, name=architecture), names)
+    whole = load_pretrained(
+        build, architecture, model["weights"], model["weights_dir"], "with its top"
+    )
+    return PublishedNetwork(keras.Model(images, whole.output, name=architecture), names)
 
 
-def class_names(weights_dir: str | None) -> tuple[str, ...]:
+def load_imagenet_class_names(weights_dir: str | None) -> tuple[str, ...]:
     """The 1,000 names, from `weights_dir`, Keras' cache or the network."""
-    found = lying(INDEX, weights_dir) or fetched(INDEX, URL, weights_dir, fetch, otherwise="")
+    found = find_official_file(CLASS_INDEX, weights_dir) or download_weights_file(
+        CLASS_INDEX, URL, weights_dir, download_class_index, otherwise=""
+    )
     try:
         index: Any = json.loads(found.read_text(encoding="utf-8"))
         return tuple(str(index[str(number)][1]) for number in range(1000))
@@ -65,7 +75,7 @@ def class_names(weights_dir: str | None) -> tuple[str, ...]:
         ) from None
 
 
-def fetch() -> str:
+def download_class_index() -> str:
     return keras.utils.get_file(
-        INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(users_folder())
+        CLASS_INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(find_keras_folder())
     )

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHECKED = 256  # images that an exported file is run on, spread over the test split
-CALIBRATED = 200  # the same of the training split; more change the ranges little
-BATCHES = (1, 7, 32)  # sizes that it must take
+CHECKED_IMAGES = 256  # images that an exported file is run on, spread over the test split
+CALIBRATION_IMAGES = 200  # the same of the training split; more change the ranges little
+BATCH_SIZES = (1, 7, 32)  # sizes that it must take
 TOLERANCE = 1e-4  # of a probability
 # Of 8 bits: the share of images that may change their class, the mean difference of a probability.
-QUANTIZED_CHANGED, QUANTIZED_MEAN = 0.05, 0.05
+QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Parity:
     """How far what was written is from the network, on how many images.
 
     `changed` have another likeliest class.
@@ -27,8 +27,8 @@ class Agreement:
 
     def is_close(self, quantized: bool) -> bool:
         if quantized:
-            allowed = QUANTIZED_CHANGED * self.images
-            return self.changed <= allowed and self.mean_difference <= QUANTIZED_MEAN
+            allowed = QUANTIZED_MAX_CHANGED * self.images
+            return self.changed <= allowed and self.mean_difference <= QUANTIZED_MAX_MEAN
         return self.largest_difference <= TOLERANCE
 
     def __str__(self) -> str:
@@ -39,21 +39,21 @@ class Agreement:
         )
 
 
-def compared(
+def compare_predictions(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray
-) -> Agreement:
+) -> Parity:
     """Compare `run` of images (N, H, W, C) uint8 with probabilities (N, classes).
 
     Batches are of several sizes. Not a number agrees with nothing.
     """
     parts, start, size = [], 0, 0
     while start < len(images):
-        size = next((wanted for wanted in BATCHES if wanted > size), size)
+        size = next((wanted for wanted in BATCH_SIZES if wanted > size), size)
         parts.append(run(images[start : start + size]))
         start += size
     found = np.concatenate(parts)
     differences = np.abs(found - expected)
-    return Agreement(
+    return Parity(
         len(images),
         float(differences.max()),
         float(differences.mean()),
@@ -61,6 +61,6 @@ def compared(
     )
 
 
-def spread(count: int, wanted: int) -> np.ndarray:
+def pick_spread_rows(count: int, wanted: int) -> np.ndarray:
     """At most so many of `count` rows, evenly."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).astype(int))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from cnntrain.data.photos.decode import chunked, decode_some, stack
+from cnntrain.data.photos.decode import decode_chosen_photos, iterate_row_ranges, stack_photos
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import DecodedPhoto, Frame, Photos
-from cnntrain.terminal.progress import counted
-from cnntrain.training.evaluation import log_probabilities
+from cnntrain.terminal.progress import show_progress
+from cnntrain.training.evaluation import compute_log_probabilities
 
 
 @dataclass(frozen=True)
@@ -23,31 +23,31 @@ class Prediction:
     broken: str | None
 
 
-def predictions(
+def predict_photos(
     network: keras.Model, photos: Photos, frame: Frame, findings: Findings
 ) -> Iterator[Prediction]:
     """Yield what the network says of each photo, in their order; add what is odd to `findings`."""
     with ThreadPoolExecutor(1) as ahead:
-        chunks = list(chunked(len(photos)))
-        coming = ahead.submit(decode, photos, chunks[0], frame)
-        for number, rows in enumerate(counted(chunks, len(photos), "predicting")):
+        chunks = list(iterate_row_ranges(len(photos)))
+        coming = ahead.submit(decode_chunk, photos, chunks[0], frame)
+        for number, rows in enumerate(show_progress(chunks, len(photos), "predicting")):
             decoded = coming.result()
             if number + 1 < len(chunks):
-                coming = ahead.submit(decode, photos, chunks[number + 1], frame)
-            found = probabilities(network, stack(decoded, frame), len(chunks[0]))
+                coming = ahead.submit(decode_chunk, photos, chunks[number + 1], frame)
+            found = predict_probabilities(network, stack_photos(decoded, frame), len(chunks[0]))
             for row, photo, shares in zip(rows, decoded, found, strict=True):
-                findings.add(row, photo)
+                findings.add_photo(row, photo)
                 why = photo if isinstance(photo, str) else None
                 yield Prediction(photos.names[row], None if why else shares, why)
 
 
-def decode(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto | str]:
+def decode_chunk(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto | str]:
     """Return some photos as `frame` wants them, and for a broken one the reason."""
-    return decode_some(photos, rows, frame, [None] * len(rows))
+    return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
 
 
-def probabilities(network: keras.Model, images: np.ndarray, room: int) -> np.ndarray:
+def predict_probabilities(network: keras.Model, images: np.ndarray, room: int) -> np.ndarray:
     """Return (B, classes) for images (B, H, W, C); the graph is made for `room` of them."""
     padding = [(0, room - len(images)), (0, 0), (0, 0), (0, 0)]  # cheaper than another graph
     logits = network.predict_on_batch(np.pad(images, padding))
-    return np.exp(log_probabilities(logits[: len(images)]))
+    return np.exp(compute_log_probabilities(logits[: len(images)]))

@@ -12,14 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.files.writing import spreadsheet_safe
+from cnntrain.files.writing import escape_formula
 from cnntrain.inference.predict_photos import Prediction
 
 WIDTH = 100
-Ranked = list[tuple[str, float]]
+RankedClasses = list[tuple[str, float]]
 
 
-def ranked(prediction: Prediction, class_names: Sequence[str], top: int) -> Ranked:
+def select_top_classes(
+    prediction: Prediction, class_names: Sequence[str], top: int
+) -> RankedClasses:
     """The likeliest classes of a photo, each with its probability."""
     if prediction.probabilities is None:
         return []
@@ -27,7 +29,9 @@ def ranked(prediction: Prediction, class_names: Sequence[str], top: int) -> Rank
     return [(class_names[n], float(prediction.probabilities[n])) for n in order]
 
 
-def as_table(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+def print_prediction_table(
+    found: Iterable[Prediction], class_names: Sequence[str], top: int
+) -> int:
     """Print a row for each photo once all are known; return how many were whole."""
     table, whole = Table(box=box.SIMPLE_HEAD), 0
     table.add_column("image", overflow="fold")
@@ -40,7 +44,7 @@ def as_table(found: Iterable[Prediction], class_names: Sequence[str], top: int) 
             table.add_row(escape(prediction.name), "[red]broken[/red]", "", prediction.broken)
             continue
         whole += 1
-        (name, share), *others = ranked(prediction, class_names, top)
+        (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(escape(prediction.name), escape(name), f"{share:.4f}", escape(then))
     console = Console()
@@ -48,7 +52,7 @@ def as_table(found: Iterable[Prediction], class_names: Sequence[str], top: int) 
     return whole
 
 
-def as_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+def write_prediction_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
     """Write image, error, class_1, probability_1, …; return how many photos were whole."""
     numbers = range(1, top + 1)
     columns = [part for n in numbers for part in (f"class_{n}", f"probability_{n}")]
@@ -57,20 +61,22 @@ def as_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) ->
     whole = 0
     for prediction in found:
         whole += prediction.broken is None
-        cells = [part for pair in ranked(prediction, class_names, top) for part in pair]
+        cells = [part for pair in select_top_classes(prediction, class_names, top) for part in pair]
         cells += [""] * (len(columns) - len(cells))
         row = [prediction.name, prediction.broken or "", *cells]
-        writer.writerow(map(spreadsheet_safe, row))
+        writer.writerow(map(escape_formula, row))
         sys.stdout.flush()
     return whole
 
 
-def as_json_lines(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+def write_prediction_json_lines(
+    found: Iterable[Prediction], class_names: Sequence[str], top: int
+) -> int:
     """Write an object a line, {"image", "classes"} or {"image", "error"}; return how many whole."""
     whole = 0
     for prediction in found:
         whole += prediction.broken is None
-        pairs = ranked(prediction, class_names, top)
+        pairs = select_top_classes(prediction, class_names, top)
         line: dict[str, Any] = {"image": prediction.name}
         if prediction.broken is None:
             line["classes"] = [{"name": name, "probability": share} for name, share in pairs]

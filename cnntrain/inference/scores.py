@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from cnntrain.training.evaluation import headline
-from cnntrain.training.metrics import by_class
+from cnntrain.training.evaluation import compute_headline_metrics
+from cnntrain.training.metrics import score_by_class
 
-BINS = 15  # Guo et al. 2017, section 5
+CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
 CONFIDENCE = 0.95
 
 
-def scores(
+def score_predictions(
     log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
     """Return all figures of predictions (N, classes) for labels (N,), as JSON can say them.
@@ -23,14 +23,14 @@ def scores(
     figure that a class does not have, as F1 without images, is None.
     """
     guesses = log_probabilities.argmax(axis=-1)
-    confusion, *parts = by_class(labels, guesses, len(class_names))
+    confusion, *parts = score_by_class(labels, guesses, len(class_names))
     names = ("precision", "recall", "f1", "images")
-    columns = {name: known(column) for name, column in zip(names, parts, strict=True)}
-    return headline(log_probabilities, labels) | {
+    columns = {name: replace_nan_by_none(column) for name, column in zip(names, parts, strict=True)}
+    return compute_headline_metrics(log_probabilities, labels) | {
         "images": len(labels),
-        "interval": wilson(int((guesses == labels).sum()), len(labels)),
-        "top5": top(log_probabilities, labels, 5),
-        "ece": calibration_error(np.exp(log_probabilities), labels),
+        "interval": compute_wilson_interval(int((guesses == labels).sum()), len(labels)),
+        "top5": compute_top_accuracy(log_probabilities, labels, 5),
+        "ece": compute_calibration_error(np.exp(log_probabilities), labels),
         "classes": [
             {"name": name, **{key: column[n] for key, column in columns.items()}}
             for n, name in enumerate(class_names)
@@ -39,18 +39,20 @@ def scores(
     }
 
 
-def known(column: np.ndarray) -> list[float | None]:
+def replace_nan_by_none(column: np.ndarray) -> list[float | None]:
     """Figures of classes, None for those that are not defined."""
     return [None if np.isnan(figure) else figure for figure in column.tolist()]
 
 
-def wilson(hits: int, count: int) -> list[float]:
+def compute_wilson_interval(hits: int, count: int) -> list[float]:
     """Return Wilson's interval (1927) of a share, at 95 %."""
     found = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
     return [float(found.low), float(found.high)]
 
 
-def top(log_probabilities: np.ndarray, labels: np.ndarray, count: int) -> float | None:
+def compute_top_accuracy(
+    log_probabilities: np.ndarray, labels: np.ndarray, count: int
+) -> float | None:
     """Return the share of labels (N,) that are among the `count` likeliest classes.
 
     None where that is all of them. Of classes that are equally likely the first come first.
@@ -61,13 +63,15 @@ def top(log_probabilities: np.ndarray, labels: np.ndarray, count: int) -> float 
     return float((likeliest == labels[:, np.newaxis]).any(axis=-1).mean())
 
 
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3).
 
     The mean over all images of |accuracy - confidence| of their bin, of 15 bins of one width.
     """
     confidence = probabilities.max(axis=-1)
     hits = probabilities.argmax(axis=-1) == labels
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (low, high]
-    gaps = np.bincount(bins, weights=hits - confidence, minlength=BINS)
+    bins = np.clip(
+        np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1
+    )  # (low, high]
+    gaps = np.bincount(bins, weights=hits - confidence, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(labels))

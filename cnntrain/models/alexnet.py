@@ -65,7 +65,7 @@ def alexnet(
     Raises SpecError for images that are gone before the last pool.
     """
     table = VARIANTS[variant]
-    check_size(image_shape, table)
+    check_alexnet_images(image_shape, table)
     inputs = x = keras.Input(image_shape)  # (227, 227, C)
     for number, row in enumerate(table, start=1):
         x = conv(x, row, groups if number in GROUPED else 1, f"conv{number}")
@@ -113,7 +113,7 @@ def batch_norm_relu(x: keras.KerasTensor, batch_norm: bool, name: str) -> keras.
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def check_size(image_shape: tuple[int, int, int], table: list[Conv]) -> None:
+def check_alexnet_images(image_shape: tuple[int, int, int], table: list[Conv]) -> None:
     """Refuse images of which nothing is left after the last pool."""
     smallest = 1
     for row in reversed(table):  # from the last output back to the image

@@ -9,8 +9,8 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.models.parts.pretrained import load
-from cnntrain.spec.knobs import Count, Factor, Positive, Variant, show
+from cnntrain.models.parts.pretrained import load_pretrained
+from cnntrain.spec.knobs import Count, Factor, Positive, Variant, format_value
 
 
 @dataclass(frozen=True)
@@ -92,18 +92,18 @@ def application(
     that are not there or do not fit.
     """
     chosen = VARIANTS[architecture]
-    check_size(image_shape, upsample, architecture, chosen)
+    check_application_images(image_shape, upsample, architecture, chosen)
     check_alpha(alpha, architecture, chosen, weights)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
     if image_shape[2] == 1:
         x = ops.repeat(x, 3, axis=-1)  # (H, W, 3)
-    x = preprocess(x, chosen.preprocessing)
+    x = preprocess_pixels(x, chosen.preprocessing)
     if upsample > 1:
         x = layers.UpSampling2D(upsample, interpolation="bilinear")(x)  # (upsample * H, …)
 
     width = {"alpha": alpha} if len(chosen.alphas) > 1 else {}
     build = functools.partial(
-        quietly,
+        call_quietly,
         getattr(keras.applications, chosen.function),
         include_top=False,
         input_tensor=x,
@@ -114,16 +114,16 @@ def application(
         base = build(weights=None)
     else:
         # As for ImageNet even when the file is given: EfficientNet then scales its input further.
-        text = ", ".join(f"{knob}={show(value)}" for knob, value in width.items())
+        text = ", ".join(f"{knob}={format_value(value)}" for knob, value in width.items())
         described = f"{architecture} with {text}" if text else architecture
-        base = load(lambda: build(weights="imagenet"), described, weights, weights_dir)
+        base = load_pretrained(lambda: build(weights="imagenet"), described, weights, weights_dir)
 
     x = base.output  # (features,), or (h, w, features)
     if pool == "flatten":
         x = layers.Flatten()(x)
     x = layers.Identity(name="features")(x)
     for part in head:
-        x = head_layer(part)(x)
+        x = build_head_layer(part)(x)
     units = 1 if one_logit and num_classes == 2 else num_classes
     logits = layers.Dense(units, dtype="float32")(x)
     network = keras.Model(inputs, logits, name=architecture)
@@ -132,7 +132,7 @@ def application(
     return network
 
 
-def check_size(
+def check_application_images(
     image_shape: tuple[int, int, int], upsample: int, architecture: str, chosen: Application
 ) -> None:
     """Refuse images that are, enlarged, smaller than what the network is documented to take."""
@@ -149,17 +149,19 @@ def check_size(
 
 def check_alpha(alpha: float, architecture: str, chosen: Application, weights: str | None) -> None:
     """Refuse a width for a network of one width, and one without weights where they are wanted."""
-    given = f"model.alpha is {show(alpha)} and model.architecture is {architecture}"
+    given = f"model.alpha is {format_value(alpha)} and model.architecture is {architecture}"
     if len(chosen.alphas) == 1 and alpha != 1:
         others = [name for name, variant in VARIANTS.items() if len(variant.alphas) > 1]
         raise SpecError(given, f"1: only {' and '.join(others)} come in widths", "model.alpha=1")
     if weights is not None and alpha not in chosen.alphas:
-        raise SpecError(f"{given}, with weights", map(show, chosen.alphas), "model.weights=null")
+        raise SpecError(
+            f"{given}, with weights", map(format_value, chosen.alphas), "model.weights=null"
+        )
     if alpha < 1 / 32:
         raise SpecError(given, "0.04 or more: the first layer has 32 * alpha filters")
 
 
-def preprocess(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
+def preprocess_pixels(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
     """RGB pixels 0..255 (B, H, W, 3) as the network's authors fed them.
 
     The name tells the trainer not to normalise the images itself; a layer of that name stands
@@ -172,14 +174,14 @@ def preprocess(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
     return ops.flip(x, axis=-1) if kind == "caffe" else x
 
 
-def quietly(function: Any, **arguments: Any) -> keras.Model:
+def call_quietly(function: Any, **arguments: Any) -> keras.Model:
     """Call a function of Keras without its warnings: that no image size was named, and the like."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(**arguments)
 
 
-def head_layer(part: int | float | str) -> layers.Layer:
+def build_head_layer(part: int | float | str) -> layers.Layer:
     if part == "batch_norm":
         return layers.BatchNormalization()
     if isinstance(part, int):

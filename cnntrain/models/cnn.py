@@ -29,7 +29,7 @@ def cnn(
     `dropout` the hidden layer. With `one_logit` two classes share one output (B, 1).
     Raises SpecError for images that are gone before the last stage.
     """
-    check_size(image_shape, len(filters), padding, final_pool)
+    check_cnn_images(image_shape, len(filters), padding, final_pool)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
     for stage, maps in enumerate(filters, start=1):
         x = layers.Conv2D(maps, 3, padding=padding, use_bias=not batch_norm)(x)
@@ -49,7 +49,7 @@ def cnn(
     return keras.Model(inputs, logits, name="cnn")
 
 
-def check_size(
+def check_cnn_images(
     image_shape: tuple[int, int, int], stages: int, padding: str, final_pool: bool
 ) -> None:
     """Refuse images of which nothing is left after the last stage."""

@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.parts.deep import chain
+from cnntrain.models.parts.deep import chain_blocks
 from cnntrain.spec.knobs import Count, Depth
 
 
@@ -40,15 +40,17 @@ def cnn_depth(
     x = conv(inputs, filters, batch_norm)
     if pool > 1:
         x = layers.MaxPooling2D(pool)(x)  # (H/pool, W/pool, filters)
-    x = chain(x, [functools.partial(unit, residual=residual, batch_norm=batch_norm)] * (depth - 1))
-    x = layers.GlobalAveragePooling2D()(active(x, batch_norm))  # (filters,)
+    x = chain_blocks(
+        x, [functools.partial(conv_unit, residual=residual, batch_norm=batch_norm)] * (depth - 1)
+    )
+    x = layers.GlobalAveragePooling2D()(batch_norm_relu(x, batch_norm))  # (filters,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name=f"cnn_depth_{depth}")
 
 
-def unit(x: keras.KerasTensor, residual: bool, batch_norm: bool) -> keras.KerasTensor:
+def conv_unit(x: keras.KerasTensor, residual: bool, batch_norm: bool) -> keras.KerasTensor:
     """(h, w, filters) stays that, through one convolution."""
-    y = conv(active(x, batch_norm), x.shape[-1], batch_norm)
+    y = conv(batch_norm_relu(x, batch_norm), x.shape[-1], batch_norm)
     return layers.Add()([x, y]) if residual else y
 
 
@@ -56,7 +58,7 @@ def conv(x: keras.KerasTensor, filters: int, batch_norm: bool) -> keras.KerasTen
     return layers.Conv2D(filters, 3, padding="same", use_bias=not batch_norm)(x)
 
 
-def active(x: keras.KerasTensor, batch_norm: bool) -> keras.KerasTensor:
+def batch_norm_relu(x: keras.KerasTensor, batch_norm: bool) -> keras.KerasTensor:
     if batch_norm:
         x = layers.BatchNormalization()(x)
     return layers.ReLU()(x)

@@ -36,7 +36,7 @@ def cnn_idea(
     `separable` is depthwise, then pointwise, in all stages but the first.
     Raises SpecError for images that are gone before the last stage.
     """
-    check_size(image_shape, len(filters), shrink)
+    check_cnn_idea_images(image_shape, len(filters), shrink)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
     for stage, maps in enumerate(filters):
         x = (layers.SeparableConv2D if convolution == "separable" and stage else layers.Conv2D)(
@@ -64,7 +64,7 @@ def maxout(x: keras.KerasTensor, pieces: int) -> keras.KerasTensor:
     return ops.max(ops.reshape(x, (-1, height, width, maps // pieces, pieces)), axis=-1)
 
 
-def check_size(image_shape: tuple[int, int, int], stages: int, shrink: str) -> None:
+def check_cnn_idea_images(image_shape: tuple[int, int, int], stages: int, shrink: str) -> None:
     """Refuse images that pools halve to nothing; a padded stride leaves a pixel of any image."""
     smallest = 2**stages if shrink == "pool" else 1
     if min(image_shape[:2]) < smallest:

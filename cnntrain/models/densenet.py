@@ -47,7 +47,7 @@ def densenet(
     Raises SpecError for images that are gone before the last block.
     """
     blocks = VARIANTS[variant]
-    check_size(image_shape, len(blocks), stem)
+    check_densenet_images(image_shape, len(blocks), stem)
     inputs = keras.Input(image_shape)  # (H, W, C)
     # "the first convolution has 16 output channels, or twice the growth rate with -BC" (section 3).
     x = STEMS[stem](inputs, 2 * growth if bottleneck else 16)
@@ -55,7 +55,7 @@ def densenet(
         if stage > 2:
             x = transition(x, compression, dropout, f"pool{stage - 1}")
         for number in range(1, depth + 1):
-            x = layer(x, growth, bottleneck, dropout, f"conv{stage}_block{number}")
+            x = densenet_layer(x, growth, bottleneck, dropout, f"conv{stage}_block{number}")
     # imagenet: (H/32, W/32, maps); cifar, of three blocks: (H/4, W/4, maps)
 
     x = layers.ReLU(name="relu")(norm(x, "bn"))
@@ -64,7 +64,7 @@ def densenet(
     return keras.Model(inputs, logits, name=f"densenet_{variant}")
 
 
-def imagenet(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+def imagenet_stem(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     """A 7x7 convolution and a 3x3 max pool, both of stride 2."""
     x = layers.ZeroPadding2D(3)(x)
     x = layers.Conv2D(filters, 7, 2, use_bias=False, name="conv1_conv")(x)  # (H/2, W/2, 64)
@@ -73,15 +73,15 @@ def imagenet(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     return layers.MaxPooling2D(3, 2, name="pool1")(x)  # (H/4, W/4, 64)
 
 
-def cifar(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
+def cifar_stem(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     """A 3x3 convolution; the first block begins with the normalisation of what it puts out."""
     return layers.Conv2D(filters, 3, padding="same", use_bias=False, name="conv1_conv")(x)
 
 
-STEMS = {"imagenet": imagenet, "cifar": cifar}
+STEMS = {"imagenet": imagenet_stem, "cifar": cifar_stem}
 
 
-def layer(
+def densenet_layer(
     x: keras.KerasTensor, growth: int, bottleneck: bool, dropout: float, name: str
 ) -> keras.KerasTensor:
     """Add `growth` maps to those that are there (equation 2)."""
@@ -114,7 +114,7 @@ def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.BatchNormalization(epsilon=EPSILON, name=name)(x)
 
 
-def check_size(image_shape: tuple[int, int, int], blocks: int, stem: str) -> None:
+def check_densenet_images(image_shape: tuple[int, int, int], blocks: int, stem: str) -> None:
     """Refuse images that the stem and the transitions halve away."""
     smallest = 2 ** (blocks - 1) * (4 if stem == "imagenet" else 1)
     if min(image_shape[:2]) < smallest:

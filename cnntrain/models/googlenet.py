@@ -6,7 +6,12 @@ import keras
 from keras import layers
 
 from cnntrain.models.parts.blocks import local_response_norm
-from cnntrain.models.parts.inception_parts import TABLE_1, check_size, conv, mixed
+from cnntrain.models.parts.inception_parts import (
+    TABLE_1,
+    check_inception_images,
+    conv,
+    inception_module,
+)
 from cnntrain.spec.knobs import NonNegative, Probability
 
 POOL_BEFORE = ("4a", "5a")
@@ -32,16 +37,16 @@ def googlenet(
     """
     stride = 8 if stem == "paper" else 2
     heads = 2 * stride * 4 + 1 if auxiliary_weight else None
-    check_size("googlenet", image_shape, 4 * stride, heads)
+    check_inception_images("googlenet", image_shape, 4 * stride, heads)
 
     inputs = keras.Input(image_shape)  # (224, 224, 3)
-    x = beginning(inputs, stem)  # (28, 28, 192)
+    x = stem_googlenet(inputs, stem)  # (28, 28, 192)
     auxiliary = []
     for name, (one, reduce3, three, reduce5, five, projection) in TABLE_1.items():
         if name in POOL_BEFORE:
             x = layers.MaxPooling2D(3, 2, padding="same")(x)  # (14, 14, 480), (7, 7, 832)
         chains = [[(one, 1)], [(reduce3, 1), (three, 3)], [(reduce5, 1), (five, 5)]]
-        x = mixed(x, chains, projection, "bias", pool="max")
+        x = inception_module(x, chains, projection, "bias", pool="max")
         if auxiliary_weight and name in AUXILIARY_AFTER:
             auxiliary.append(auxiliary_logits(x, num_classes, auxiliary_dropout))
     x = layers.GlobalAveragePooling2D()(x)  # (1024,)
@@ -52,7 +57,7 @@ def googlenet(
     return network
 
 
-def beginning(x: keras.KerasTensor, stem: str) -> keras.KerasTensor:
+def stem_googlenet(x: keras.KerasTensor, stem: str) -> keras.KerasTensor:
     """The stem; the small one keeps the grid up to its last pool."""
     if stem == "paper":
         x = conv(x, 64, 7, "bias", strides=2)  # (H/2, W/2, 64)

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.parts.inception_parts import Chain, conv, mixed
+from cnntrain.models.parts.inception_parts import Chain, conv, inception_module
 from cnntrain.spec.knobs import Count, Probability
 
 
@@ -52,4 +52,4 @@ def block(x: keras.KerasTensor, n: int) -> keras.KerasTensor:
     """Four branches of n maps: 1x1, 3x3, two 3x3 and an average pool, reduced to n / 2 before."""
     reduced = max(1, n // 2)
     chains: list[Chain] = [[(n, 1)], [(reduced, 1), (n, 3)], [(reduced, 1), (n, 3), (n, 3)]]
-    return mixed(x, chains, n, "affine")
+    return inception_module(x, chains, n, "affine")

@@ -13,10 +13,10 @@ from cnntrain.models.parts.inception_parts import (
     Chain,
     Norm,
     chain,
-    check_size,
+    check_inception_images,
     conv,
-    mixed,
-    reduction,
+    inception_module,
+    reduction_module,
 )
 from cnntrain.models.parts.inception_stems import stem_resnet_v1, stem_v3, stem_v4
 from cnntrain.spec.knobs import Positive, Probability, Variant
@@ -89,19 +89,19 @@ def inception_resnet(
     the three grids (35x35, 17x17 and 8x8 of 299x299 images) before they are added.
     Raises SpecError for images below 75x75.
     """
-    check_size("inception_resnet", image_shape, 75)
+    check_inception_images("inception_resnet", image_shape, 75)
     chosen = VARIANTS[variant]
     in_35, in_17, in_8 = chosen.blocks
     inputs = keras.Input(image_shape)  # (299, 299, 3); maps as in v1, paper and released
     x = chosen.stem(inputs, NORM)  # (35, 35, 256 | 384 | 192)
     if chosen.first:
-        x = mixed(x, chosen.first, 64, NORM)  # (35, 35, 320)
+        x = inception_module(x, chosen.first, 64, NORM)  # (35, 35, 320)
     for _ in range(in_35):
         x = residual(x, chosen.grid_35, scales[0])
-    x = reduction(x, chosen.to_17, NORM)  # (17, 17, 896 | 1152 | 1088)
+    x = reduction_module(x, chosen.to_17, NORM)  # (17, 17, 896 | 1152 | 1088)
     for _ in range(in_17):
         x = residual(x, chosen.grid_17, scales[1])
-    x = reduction(x, chosen.to_8, NORM)  # (8, 8, 1792 | 2144 | 2080)
+    x = reduction_module(x, chosen.to_8, NORM)  # (8, 8, 1792 | 2144 | 2080)
     for _ in range(in_8 - 1 if chosen.last else in_8):
         x = residual(x, chosen.grid_8, scales[2])
     if chosen.last:

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from cnntrain.models.parts.inception_parts import TABLE_1, Norm, chain, check_size, conv
+from cnntrain.models.parts.inception_parts import TABLE_1, Norm, chain, check_inception_images, conv
 
 POOL_AFTER = ("3b", "4e", "5b")
 
@@ -18,7 +18,7 @@ def inception_tutorial(
     the way the grid is halved they leave open, and the pools are ours.
     Raises SpecError for images below 32x32.
     """
-    check_size("inception_tutorial", image_shape, 32)
+    check_inception_images("inception_tutorial", image_shape, 32)
     norm: Norm = "affine" if batch_norm else "bias"
     inputs = keras.Input(image_shape)  # (224, 224, 3)
     x = conv(inputs, 64, 3, norm, strides=2)  # (112, 112, 64)

@@ -5,7 +5,13 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.parts.inception_parts import Pool, check_size, conv, mixed, reduction
+from cnntrain.models.parts.inception_parts import (
+    Pool,
+    check_inception_images,
+    conv,
+    inception_module,
+    reduction_module,
+)
 
 # Figure 5 of the paper's appendix: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool
 # projection. With the filters as printed 4c and 4d put out 608 maps and 4e 1056, where the figure
@@ -40,25 +46,25 @@ def inception_v2(
     2. The first convolution is with `separable_stem` a separable one of depth multiplier 8.
     Raises SpecError for images below 32x32, 8x8 with the small stem.
     """
-    check_size("inception_v2", image_shape, 32 if stem == "paper" else 8)
+    check_inception_images("inception_v2", image_shape, 32 if stem == "paper" else 8)
     inputs = keras.Input(image_shape)  # (224, 224, 3)
-    x = beginning(inputs, stem, separable_stem)  # (28, 28, 192)
+    x = stem_v2(inputs, stem, separable_stem)  # (28, 28, 192)
     for name, (one, reduce3, three, reduce_double, double, projection) in BLOCKS.items():
         chains = [
             [(reduce3, 1), (three, 3)],
             [(reduce_double, 1), (double, 3), (double, 3)],
         ]
         if name in HALVING:
-            x = reduction(x, chains, "affine", padding="same")  # (14, 14, 576), (7, 7, 1056)
+            x = reduction_module(x, chains, "affine", padding="same")  # (14, 14, 576), (7, 7, 1056)
         else:
             pool: Pool = "max" if name in MAX_POOL else "average"
-            x = mixed(x, [[(one, 1)], *chains], projection, "affine", pool)
+            x = inception_module(x, [[(one, 1)], *chains], projection, "affine", pool)
     x = layers.GlobalAveragePooling2D()(x)  # (1024,)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name="inception_v2")
 
 
-def beginning(x: keras.KerasTensor, stem: str, separable: bool) -> keras.KerasTensor:
+def stem_v2(x: keras.KerasTensor, stem: str, separable: bool) -> keras.KerasTensor:
     """The stem; the small one keeps the grid up to its last pool."""
     kernel, strides = (7, 2) if stem == "paper" else (3, 1)
     if separable:

@@ -6,7 +6,14 @@ The layers are those of `keras.applications`, in the same order, without its nam
 import keras
 from keras import layers
 
-from cnntrain.models.parts.inception_parts import Chain, Norm, check_size, conv, mixed, reduction
+from cnntrain.models.parts.inception_parts import (
+    Chain,
+    Norm,
+    check_inception_images,
+    conv,
+    inception_module,
+    reduction_module,
+)
 from cnntrain.models.parts.inception_stems import stem_v3
 from cnntrain.spec.knobs import NonNegative, Probability
 
@@ -25,18 +32,18 @@ def inception_v3(
     With an `auxiliary_weight` the logits of the auxiliary classifier on the 17x17 grid come
     second; 0 leaves it out. Raises SpecError for images below 75x75, and below 107x107 with it.
     """
-    check_size("inception_v3", image_shape, 75, 107 if auxiliary_weight else None)
+    check_inception_images("inception_v3", image_shape, 75, 107 if auxiliary_weight else None)
     inputs = keras.Input(image_shape)  # (299, 299, 3)
     x = stem_v3(inputs, NORM)  # (35, 35, 192)
     for projection in (32, 64, 64):
-        x = mixed(x, GRID_35, projection, NORM)  # (35, 35, 256), (35, 35, 288) twice
-    x = reduction(x, [[(384, 3)], [(64, 1), (96, 3), (96, 3)]], NORM)  # (17, 17, 768)
+        x = inception_module(x, GRID_35, projection, NORM)  # (35, 35, 256), (35, 35, 288) twice
+    x = reduction_module(x, [[(384, 3)], [(64, 1), (96, 3), (96, 3)]], NORM)  # (17, 17, 768)
     for filters in (128, 160, 160, 192):
-        x = mixed(x, grid_17(filters), 192, NORM)  # (17, 17, 768)
+        x = inception_module(x, build_grid_17(filters), 192, NORM)  # (17, 17, 768)
     auxiliary = [auxiliary_logits(x, num_classes)] if auxiliary_weight else []
-    x = reduction(x, TO_8, NORM)  # (8, 8, 1280)
+    x = reduction_module(x, TO_8, NORM)  # (8, 8, 1280)
     for _ in range(2):
-        x = mixed(x, GRID_8, 192, NORM)  # (8, 8, 2048)
+        x = inception_module(x, GRID_8, 192, NORM)  # (8, 8, 2048)
 
     x = layers.GlobalAveragePooling2D()(x)  # (2048,)
     x = layers.Dropout(dropout)(x)
@@ -60,7 +67,7 @@ GRID_8: list[Chain] = [
 ]
 
 
-def grid_17(n: int) -> list[Chain]:
+def build_grid_17(n: int) -> list[Chain]:
     """Fig. 6: 7x7 factorised into 7x1 and 1x7, with n filters within."""
     double: Chain = [(n, 1), (n, (7, 1)), (n, (1, 7)), (n, (7, 1)), (192, (1, 7))]
     return [[(192, 1)], [(n, 1), (n, (1, 7)), (192, (7, 1))], double]

@@ -3,7 +3,12 @@
 import keras
 from keras import layers
 
-from cnntrain.models.parts.inception_parts import Chain, check_size, mixed, reduction
+from cnntrain.models.parts.inception_parts import (
+    Chain,
+    check_inception_images,
+    inception_module,
+    reduction_module,
+)
 from cnntrain.models.parts.inception_stems import stem_v4
 from cnntrain.spec.knobs import Probability
 
@@ -32,17 +37,17 @@ def inception_v4(
 
     Raises SpecError for images below 75x75.
     """
-    check_size("inception_v4", image_shape, 75)
+    check_inception_images("inception_v4", image_shape, 75)
     inputs = keras.Input(image_shape)  # (299, 299, 3)
     x = stem_v4(inputs, "affine")  # (35, 35, 384)
     for _ in range(4):
-        x = mixed(x, GRID_35, 96, "affine")  # (35, 35, 384)
-    x = reduction(x, TO_17, "affine")  # (17, 17, 1024)
+        x = inception_module(x, GRID_35, 96, "affine")  # (35, 35, 384)
+    x = reduction_module(x, TO_17, "affine")  # (17, 17, 1024)
     for _ in range(7):
-        x = mixed(x, GRID_17, 128, "affine")  # (17, 17, 1024)
-    x = reduction(x, TO_8, "affine")  # (8, 8, 1536)
+        x = inception_module(x, GRID_17, 128, "affine")  # (17, 17, 1024)
+    x = reduction_module(x, TO_8, "affine")  # (8, 8, 1536)
     for _ in range(3):
-        x = mixed(x, GRID_8, 256, "affine")  # (8, 8, 1536)
+        x = inception_module(x, GRID_8, 256, "affine")  # (8, 8, 1536)
     x = layers.GlobalAveragePooling2D()(x)  # (1536,)
     x = layers.Dropout(dropout)(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)

@@ -41,7 +41,7 @@ def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Mo
     Pixels are those of MNIST: 0 is paper, 255 is ink. Raises SpecError for images that are not
     28x28 (padded to 32x32 here) or 32x32 in grey, and for another number of classes than 10.
     """
-    check(image_shape, num_classes)
+    check_lenet5_images(image_shape, num_classes)
     inputs = x = keras.Input(image_shape)  # (28, 28, 1) or (32, 32, 1)
     if image_shape[0] == 28:
         x = layers.ZeroPadding2D(2)(x)  # (32, 32, 1), paper all round
@@ -58,16 +58,16 @@ def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Mo
     x = layers.Flatten(name="features")(x)  # (120,)
     x = squash(layers.Dense(84, dtype="float32", name="f6")(x))  # (84,)
 
-    network = keras.Model(inputs, penalties(x, num_classes), name="lenet5_1998")
-    network.get_layer("rbf").set_weights([centres().T])
+    network = keras.Model(inputs, rbf_layer(x, num_classes), name="lenet5_1998")
+    network.get_layer("rbf").set_weights([parse_centres().T])
     # The constant j of equation 9, an energy for what is none of the digits. Where an image is
     # halfway between the two centres that are nearest to each other, both penalties are this large:
     # farther off than that from all ten it is called none.
-    network.rejection = halfway()
+    network.rejection = compute_rejection()
     return network
 
 
-def check(image_shape: tuple[int, int, int], num_classes: int) -> None:
+def check_lenet5_images(image_shape: tuple[int, int, int], num_classes: int) -> None:
     """Refuse what the published network cannot take: its geometry and its centres are fixed."""
     if image_shape not in ((28, 28, 1), (32, 32, 1)):
         height, width, channels = image_shape
@@ -95,7 +95,7 @@ def subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return squash(layers.DepthwiseConv2D(1, name=name)(x))
 
 
-def penalties(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
+def rbf_layer(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
     """Minus the squared distance of (B, 84) to each centre, in logits (B, 10): |x - w|^2."""
     products = layers.Dense(
         num_classes, use_bias=False, trainable=False, dtype="float32", name="rbf"
@@ -104,14 +104,14 @@ def penalties(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
     return layers.Rescaling(-1.0, dtype="float32", name="logits")(squares - 2 * products)
 
 
-def centres() -> np.ndarray:
+def parse_centres() -> np.ndarray:
     """The ten bitmaps (10, 84), row by row, of +1 and -1."""
     rows = [line.split() for line in BITMAPS.split("\n") if line]
     digits = ["".join(row[digit] for row in rows) for digit in range(10)]
     return np.array([[1.0 if pixel == "#" else -1.0 for pixel in digit] for digit in digits])
 
 
-def halfway() -> float:
+def compute_rejection() -> float:
     """The squared distance from the nearest two centres to the point between them."""
-    squared = ((centres()[:, None] - centres()[None]) ** 2).sum(axis=-1)  # (10, 10)
+    squared = ((parse_centres()[:, None] - parse_centres()[None]) ** 2).sum(axis=-1)  # (10, 10)
     return float(squared[squared > 0].min() / 4)

@@ -27,14 +27,16 @@ def mlp(
         if batch_norm:
             x = layers.BatchNormalization()(x)
         x = layers.Dense(units)(x)  # (units,)
-        x = activate(x, activation, negative_slope)
+        x = apply_activation(x, activation, negative_slope)
     if batch_norm:
         x = layers.BatchNormalization()(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name="mlp")
 
 
-def activate(x: keras.KerasTensor, activation: str, negative_slope: float) -> keras.KerasTensor:
+def apply_activation(
+    x: keras.KerasTensor, activation: str, negative_slope: float
+) -> keras.KerasTensor:
     if activation == "leaky_relu":
         return layers.LeakyReLU(negative_slope)(x)
     return layers.Activation(activation)(x)

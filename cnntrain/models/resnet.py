@@ -11,7 +11,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.parts.resnet_stem import check_size, conv, norm, stem_of
+from cnntrain.models.parts.resnet_stem import check_resnet_images, conv, norm, stem_layers
 from cnntrain.spec.knobs import Variant
 
 
@@ -58,10 +58,10 @@ def resnet(
     convolution of a bottleneck that halves the size: the first is 1x1, the second 3x3.
     Raises SpecError for images smaller than 32x32, with the stem for CIFAR 8x8.
     """
-    check_size(image_shape, stem, variant)
+    check_resnet_images(image_shape, stem, variant)
     design = VARIANTS[variant]
     inputs = keras.Input(image_shape)  # (H, W, C)
-    x = stem_of(inputs, stem, conv_bias, normed=True)  # (H/4, W/4, 64)
+    x = stem_layers(inputs, stem, conv_bias, normed=True)  # (H/4, W/4, 64)
     for stage, (filters, blocks) in enumerate(zip(FILTERS, design.blocks, strict=True), 2):
         for number in range(1, blocks + 1):
             strides = 2 if stage > 2 and number == 1 else 1
@@ -101,13 +101,13 @@ def block(
         y = layers.ReLU(name=f"{name}_1_relu")(norm(y, f"{name}_1_bn"))
         y = norm(conv(y, filters, 3, 1, bias, f"{name}_2_conv"), f"{name}_2_bn")
     if design.squeeze:
-        y = excite(y, design.squeeze, name)
+        y = squeeze_and_excite(y, design.squeeze, name)
     if design.shortcuts:
         y = layers.Add(name=f"{name}_add")([shortcut, y])
     return layers.ReLU(name=f"{name}_out")(y)
 
 
-def excite(x: keras.KerasTensor, squeeze: int, name: str) -> keras.KerasTensor:
+def squeeze_and_excite(x: keras.KerasTensor, squeeze: int, name: str) -> keras.KerasTensor:
     """Weigh the maps by what the average of each says (Fig. 2 and 3 of squeeze-and-excitation)."""
     maps = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_squeeze")(x)

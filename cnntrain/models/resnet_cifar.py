@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from cnntrain.errors import SpecError
-from cnntrain.models.parts.deep import chain
+from cnntrain.models.parts.deep import chain_blocks
 
 FILTERS = [16, 32, 64]
 
@@ -44,7 +44,7 @@ def resnet_cifar(
         for stage, filters in enumerate(FILTERS)
         for number in range((depth - 2) // 6)
     ]
-    x = chain(x, blocks)
+    x = chain_blocks(x, blocks)
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
     logits = layers.Dense(num_classes, dtype="float32")(x)

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cnntrain.errors import SpecError
-from cnntrain.models.parts.deep import chain
+from cnntrain.models.parts.deep import chain_blocks
 from cnntrain.spec.knobs import Count, Depth, Probability
 
 FILTERS = [16, 32, 64]
@@ -37,7 +37,7 @@ def resnet_cifar_v2(
     n. `width` multiplies the filters of the blocks, `dropout` comes before their last convolution.
     Raises SpecError for another depth and for images below 8x8.
     """
-    blocks = blocks_per_stage(depth, block)
+    blocks = count_blocks_per_stage(depth, block)
     if min(image_shape[:2]) < 8:
         raise SpecError(
             f"model=resnet_cifar_v2 got {image_shape[0]}x{image_shape[1]} images",
@@ -48,7 +48,7 @@ def resnet_cifar_v2(
     x = conv(inputs, FILTERS[0], 3)  # (H, W, 16)
     units = [
         partial(
-            unit,
+            residual_unit,
             filters=filters * width,
             strides=2 if stage > 0 and number == 0 else 1,
             block=block,
@@ -57,14 +57,14 @@ def resnet_cifar_v2(
         for stage, filters in enumerate(FILTERS)
         for number in range(blocks)
     ]
-    x = chain(x, units)
+    x = chain_blocks(x, units)
     x = norm_relu(x)  # (H/4, W/4, 64 * width), four times as many maps with bottlenecks
     x = layers.GlobalAveragePooling2D()(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name=f"resnet{depth}_v2_{width}")
 
 
-def blocks_per_stage(depth: int, block: str) -> int:
+def count_blocks_per_stage(depth: int, block: str) -> int:
     """How many blocks a stage has in a network of so many layers."""
     per_block, others = DEPTHS[block]
     if depth < per_block + others or (depth - others) % per_block:
@@ -77,7 +77,7 @@ def blocks_per_stage(depth: int, block: str) -> int:
     return (depth - others) // per_block
 
 
-def unit(
+def residual_unit(
     x: keras.KerasTensor, filters: int, strides: int, block: str, dropout: float
 ) -> keras.KerasTensor:
     """A residual unit; where the number of maps changes, branch and projection share their input.

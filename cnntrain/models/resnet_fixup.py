@@ -38,14 +38,14 @@ def resnet_fixup(
     factor = (len(FILTERS) * blocks) ** (-1 / (2 * CONVS - 2))
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = layers.Conv2D(FILTERS[0], 3, padding="same", use_bias=False, name="stem")(inputs)
-    x = layers.ReLU()(x - scalar(x, 0))  # (H, W, 16)
+    x = layers.ReLU()(x - trainable_scalar(x, 0))  # (H, W, 16)
     for stage, filters in enumerate(FILTERS, 1):
         for number in range(1, blocks + 1):
             strides = 2 if stage > 1 and number == 1 else 1
             x = block(x, filters, strides, factor, f"stage{stage}_block{number}")
     # (H/4, W/4, 64)
     x = layers.GlobalAveragePooling2D()(x)  # (64,)
-    x = x - scalar(x, 0)
+    x = x - trainable_scalar(x, 0)
     logits = layers.Dense(num_classes, dtype="float32", kernel_initializer="zeros", name="logits")(
         x
     )
@@ -65,11 +65,11 @@ def block(
     gradients only change sign, so that training is the same.
     """
     scaled = initializers.VarianceScaling(2 * factor**2, "fan_in", "truncated_normal")
-    shifted = x - scalar(x, 0)
+    shifted = x - trainable_scalar(x, 0)
     y = conv(shifted, filters, strides, scaled, f"{name}_conv1")
-    y = layers.ReLU()(y - scalar(y, 0))
-    y = conv(y - scalar(y, 0), filters, 1, initializers.Zeros(), f"{name}_conv2")
-    y = y * scalar(y, 1) - scalar(y, 0)
+    y = layers.ReLU()(y - trainable_scalar(y, 0))
+    y = conv(y - trainable_scalar(y, 0), filters, 1, initializers.Zeros(), f"{name}_conv2")
+    y = y * trainable_scalar(y, 1) - trainable_scalar(y, 0)
     if strides > 1:
         x = zero_pad(shifted, filters, strides)  # as in the authors' code, with the first bias
     return layers.ReLU()(layers.Add()([x, y]))
@@ -93,7 +93,7 @@ def conv(
     )(x)
 
 
-def scalar(x: keras.KerasTensor, value: int) -> keras.KerasTensor:
+def trainable_scalar(x: keras.KerasTensor, value: int) -> keras.KerasTensor:
     """One trainable number (B, 1, ...) that begins as `value` and broadcasts to `x`.
 
     No layer of Keras is just that. A layer normalisation without scale puts out its beta where

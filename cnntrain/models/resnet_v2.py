@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from cnntrain.models.parts.resnet_stem import check_size, conv, norm, stem_of
+from cnntrain.models.parts.resnet_stem import check_resnet_images, conv, norm, stem_layers
 from cnntrain.spec.knobs import Variant
 
 # The blocks of each stage: Table 1 of He et al. 2015.
@@ -39,21 +39,23 @@ def resnet_v2(
     without a batch norm right behind them, and for the stem and the projections.
     Raises SpecError for images smaller than 32x32, with the stem for CIFAR 8x8.
     """
-    check_size(image_shape, stem, variant)
+    check_resnet_images(image_shape, stem, variant)
     inputs = keras.Input(image_shape)  # (H, W, C)
-    x = stem_of(inputs, stem, conv_bias, normed=False)  # (H/4, W/4, 64)
+    x = stem_layers(inputs, stem, conv_bias, normed=False)  # (H/4, W/4, 64)
     for stage, (filters, blocks) in enumerate(zip(FILTERS, VARIANTS[variant], strict=True), 2):
         strided = {"first": 1 if stage > 2 else None, "last": blocks if stage < 5 else None}
         for number in range(1, blocks + 1):
             strides = 2 if number == strided[strided_block] else 1
-            x = unit(x, filters, strides, stride_in, conv_bias, f"conv{stage}_block{number}")
+            x = residual_unit(
+                x, filters, strides, stride_in, conv_bias, f"conv{stage}_block{number}"
+            )
     x = layers.ReLU(name="post_relu")(norm(x, "post_bn"))  # (H/32, W/32, 2048)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (2048,)
     logits = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     return keras.Model(inputs, logits, name=variant)
 
 
-def unit(
+def residual_unit(
     x: keras.KerasTensor, filters: int, strides: int, stride_in: str, bias: bool, name: str
 ) -> keras.KerasTensor:
     """A residual unit (Fig. 1b); a projection shares the activated input of the branch.

@@ -9,24 +9,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.build import spec
+from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from cnntrain.analysis.device_memory import Room
+    from cnntrain.analysis.device_memory import DeviceMemory
 
 
-LARGEST = 512  # beyond, a step gains little and an epoch has too few of them
-MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
+MAX_AUTO_BATCH_SIZE = 512  # beyond, a step gains little and an epoch has too few of them
+MEMORY_MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 
 
-def provisional(config: Mapping[str, Any]) -> Spec:
+def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
 
     Its batch is then of as many images as there are pieces: `settled` says how many it will be.
     """
     if config.get("batch_size") != "auto":
-        return spec(config)
+        return build_spec(config)
     if (chosen := config["distribution"]["name"]) != "single":
         raise SpecError(
             f"batch_size is auto, which knows one device, and distribution is {chosen}",
@@ -35,69 +35,77 @@ def provisional(config: Mapping[str, Any]) -> Spec:
         )
     pieces = config.get("accumulate")
     stand_in = pieces if isinstance(pieces, int) and pieces > 0 else 1
-    return spec({**config, "batch_size": stand_in})
+    return build_spec({**config, "batch_size": stand_in})
 
 
-def settled(
+def resolve_batch_size(
     config: Mapping[str, Any], config_dir: str | None
 ) -> tuple[dict[str, Any], Spec, str | None]:
     """Return the configuration and its spec with a number for `batch_size: auto`, and what to say.
 
     Loads TensorFlow where it is `auto`. Raises SpecError where nothing fits.
     """
-    checked = provisional(config)
+    checked = build_provisional_spec(config)
     if config.get("batch_size") != "auto":
         return dict(config), checked, None
-    number, why = largest(checked, config_dir)
+    number, why = find_largest_batch_size(checked, config_dir)
     found = {**config, "batch_size": number}
-    return found, spec(found), f"batch_size is auto: {number}, {why}"
+    return found, build_spec(found), f"batch_size is auto: {number}, {why}"
 
 
-def largest(checked: Spec, config_dir: str | None) -> tuple[int, str]:
+def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     """The largest power of two of pieces that fits, and what it was limited by."""
-    from cnntrain.terminal.stderr import quiet
+    from cnntrain.terminal.stderr import silence_stderr
 
-    with quiet():
-        from cnntrain.planning.dataset_outline import outline
-        from cnntrain.planning.step_memory import draft, memory
-        from cnntrain.training.trainer import set_up
-    set_up(checked)
-    known = outline(checked, config_dir)
-    needed = memory(checked, known, draft(checked, known))
-    room = room_of(checked)
+    with silence_stderr():
+        from cnntrain.planning.dataset_outline import outline_dataset
+        from cnntrain.planning.step_memory import draft_network, estimate_memory
+        from cnntrain.training.trainer import configure_backend
+    configure_backend(checked)
+    known = outline_dataset(checked, config_dir)
+    needed = estimate_memory(checked, known, draft_network(checked, known))
+    room = get_device_memory(checked)
     pieces, count = checked.accumulate, len(known.splits.train)
-    fits = needed.largest(MARGIN * left(room, needed.graph + needed.dataset))
+    fits = needed.find_largest_batch(
+        MEMORY_MARGIN * compute_step_memory(room, needed.graph + needed.dataset)
+    )
+    free = format_gib(room.free)
     limits = {
-        f"the largest power of two that fits in {MARGIN:.0%} of {gib(room.free)}": fits,
+        f"the largest power of two that fits in {MEMORY_MARGIN:.0%} of {free}": fits,
         f"as many as {count:,} training images allow": count // (checked.steps_per_epoch or 1),
-        "the most that auto takes": LARGEST,
+        "the most that auto takes": MAX_AUTO_BATCH_SIZE,
     }
     why, limit = min(limits.items(), key=lambda item: item[1])
     if limit < pieces:
         raise SpecError(
-            f"batch_size is auto and there is no room for {pieces} images in {gib(room.free)}",
+            f"batch_size is auto and there is no room for {pieces} images in "
+            f"{format_gib(room.free)}",
             "a network and images that fit",
             "smaller images: dataset.image_size=[64,64]",
         )
     return pieces * 2 ** ((limit // pieces).bit_length() - 1), why
 
 
-def left(room: "Room", on_the_host: int) -> int:
+def compute_step_memory(room: "DeviceMemory", on_the_host: int) -> int:
     """What a device has left for the step: a CPU shares its memory with all else."""
     return room.free if room.is_gpu else max(0, room.free - on_the_host)
 
 
-def room_of(checked: Spec) -> "Room":
+def get_device_memory(checked: Spec) -> "DeviceMemory":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 
-    from cnntrain.analysis.device_memory import gpus, machine
+    from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
 
-    found = gpus() if tf.config.list_physical_devices("GPU") else []
-    return replace(found[0], free=usable(found[0].free)) if found else machine()
+    found = query_gpus() if tf.config.list_physical_devices("GPU") else []
+    return (
+        replace(found[0], free=compute_usable_memory(found[0].free))
+        if found
+        else read_machine_memory()
+    )
 
 
-def usable(free: int) -> int:
+def compute_usable_memory(free: int) -> int:
     """What TensorFlow takes of a GPU's free memory: all but 1,800 MiB.
 
     It leaves so much to the CUDA context and to libraries (`MinSystemMemory` in its gpu_device.cc),
@@ -106,5 +114,5 @@ def usable(free: int) -> int:
     return max(0, free - 1800 * 2**20)
 
 
-def gib(size: float) -> str:
+def format_gib(size: float) -> str:
     return f"{size / 2**30:,.1f} GiB"

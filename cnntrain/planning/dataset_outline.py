@@ -15,87 +15,89 @@ from typing import Any
 import numpy as np
 
 from cnntrain.data.fetch.layouts import PARTS
-from cnntrain.data.inventory import held, prepared
+from cnntrain.data.inventory import find_prepared_folder, read_contents
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, Splits
-from cnntrain.data.splits import framing
+from cnntrain.data.splits import choose_frame
 from cnntrain.errors import SpecError
-from cnntrain.files.paths import folder
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
 # The first line of an option's file: `60,000 + 10,000 handwritten digits, 28x28 grey`.
-COUNTS = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")
-SHAPE = re.compile(r"\b(?P<height>\d+)x(?P<width>\d+) (?P<colour>grey|colour)\b")
-NAMES_OF = {1: ("train",), 2: ("train", "test"), 3: ("train", "valid", "test")}
-QUICK = ("digits", "image_folder")  # what says all of itself without being prepared
-POOL = 64  # different stand-ins
+COUNTS_PATTERN = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")
+SHAPE_PATTERN = re.compile(r"\b(?P<height>\d+)x(?P<width>\d+) (?P<colour>grey|colour)\b")
+SPLIT_NAMES = {1: ("train",), 2: ("train", "test"), 3: ("train", "valid", "test")}
+SELF_DESCRIBING = ("digits", "image_folder")  # what says all of itself without being prepared
+POOL_SIZE = 64  # different stand-ins
 
 
-class Noise:
+class NoiseImages:
     """Images of a shape (N, H, W, C) without content: the same few, again and again."""
 
     def __init__(self, shape: tuple[int, ...]):
         self.shape = shape
         draw = np.random.default_rng(0)
-        self.pool = draw.integers(0, 256, (min(POOL, shape[0]), *shape[1:]), dtype=np.uint8)
+        self.pool = draw.integers(0, 256, (min(POOL_SIZE, shape[0]), *shape[1:]), dtype=np.uint8)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.pool[rows % len(self.pool)]
 
 
 @dataclass(frozen=True)
-class Outline:
+class DatasetOutline:
     """Splits of stand-ins, how they are known, and whether the images are photos in files."""
 
     splits: Splits
-    known: str
-    photos: bool
+    provenance: str
+    has_photos: bool
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetFacts:
     """What is known of a data set: the size of its parts, its classes, the shape of its images."""
 
     parts: Mapping[str, int]
     class_names: Sequence[str]
     shape: tuple[int, int, int] | None  # None: photos of many sizes
-    known: str
+    provenance: str
 
 
-def outline(spec: Spec, config_dir: str | None) -> Outline:
+def outline_dataset(spec: Spec, config_dir: str | None) -> DatasetOutline:
     """Return the outline of the data set of a spec.
 
     Raises SpecError where nothing is known of it, and for what its settings refuse.
     """
-    data_dir = folder(spec.data_dir, "data_dir")
-    if spec.dataset.name in QUICK:
-        source, known = spec.dataset.bare(data_dir, None), "as it is here"
+    data_dir = expand_folder(spec.data_dir, "data_dir")
+    if spec.dataset.name in SELF_DESCRIBING:
+        source, known = spec.dataset.bound_function(data_dir, None), "as it is here"
     else:
-        facts = facts_of(spec, data_dir, config_dir)
-        source, known = imagined(facts, spec.dataset), facts.known
+        facts = find_dataset_facts(spec, data_dir, config_dir)
+        source, known = make_stand_in_source(facts, spec.dataset), facts.provenance
     photos = isinstance(source.images, Photos)
-    here = source.images if spec.dataset.name in QUICK else None
-    shape = shaped(spec.dataset, here if photos else source.images.shape[1:])
+    here = source.images if spec.dataset.name in SELF_DESCRIBING else None
+    shape = compute_image_shape(spec.dataset, here if photos else source.images.shape[1:])
     count = max(int(rows.max()) + 1 for rows in source.parts.values())
-    blank = replace(source, images=Noise((count, *shape)))
+    blank = replace(source, images=NoiseImages((count, *shape)))
     fitting = replace(
         spec.dataset, shared={**spec.dataset.shared, "resize": "stretch", "value_range": None}
     )
-    splits = fitting.around(lambda *_: blank, data_dir, None)
-    return Outline(splits, known, photos)
+    splits = fitting.call_through_group(lambda *_: blank, data_dir, None)
+    return DatasetOutline(splits, known, photos)
 
 
-def shaped(dataset: Component, own: Photos | tuple[int, ...] | None) -> tuple[int, ...]:
+def compute_image_shape(
+    dataset: Component, own: Photos | tuple[int, ...] | None
+) -> tuple[int, ...]:
     """The shape that images get; `own` is what they have, or photos, None if not here."""
     size, channels = dataset["image_size"], dataset["channels"]
     if isinstance(own, tuple):
         return (*(own[:2] if size in (None, "auto") else size), channels or own[2])
-    return framing(own, size, channels, dataset["resize"], dataset["value_range"])[0].shape
+    return choose_frame(own, size, channels, dataset["resize"], dataset["value_range"])[0].shape
 
 
-def imagined(facts: Facts, dataset: Component) -> Source:
+def make_stand_in_source(facts: DatasetFacts, dataset: Component) -> Source:
     """A source of as many images as are known of, its classes in equal parts."""
     ends = np.cumsum([*facts.parts.values()])
     starts = [0, *ends[:-1]]
@@ -105,18 +107,24 @@ def imagined(facts: Facts, dataset: Component) -> Source:
     }
     total = int(ends[-1])
     labels = np.arange(total, dtype=np.int32) % len(facts.class_names)
-    images = Photos(range(total), bytes) if facts.shape is None else Noise((total, *facts.shape))  # type: ignore[arg-type]
+    images: Photos | NoiseImages
+    if facts.shape is None:
+        images = Photos(range(total), bytes)  # type: ignore[arg-type]
+    else:
+        images = NoiseImages((total, *facts.shape))
     return Source(images, labels, tuple(facts.class_names), parts)
 
 
-def facts_of(spec: Spec, data_dir: Path, config_dir: str | None) -> Facts:
+def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> DatasetFacts:
     """What is known of a data set that has to be prepared."""
     own = spec.dataset.knobs
-    home = prepared(str(own.get("tfds") or spec.dataset.name), own, data_dir)
-    if home and own.get("tfds") and (facts := described(home, own)):
+    home = find_prepared_folder(str(own.get("tfds") or spec.dataset.name), own, data_dir)
+    if home and own.get("tfds") and (facts := read_tfds_facts(home, own)):
         return facts
-    for file in option_files.options("dataset", config_dir).values():
-        if is_of(file, spec.dataset) and (facts := headed(file, spec.dataset)):
+    for file in option_files.find_option_files("dataset", config_dir).values():
+        if is_option_of_dataset(file, spec.dataset) and (
+            facts := parse_option_header(file, spec.dataset)
+        ):
             return facts
     name = own.get("tfds", spec.dataset.name)
     raise SpecError(
@@ -126,29 +134,29 @@ def facts_of(spec: Spec, data_dir: Path, config_dir: str | None) -> Facts:
     )
 
 
-def is_of(file: Path, dataset: Component) -> bool:
+def is_option_of_dataset(file: Path, dataset: Component) -> bool:
     """Whether an option's file is of this data set."""
-    option = option_files.load(file)
+    option = option_files.load_option(file)
     same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
     return option.get("name") == dataset.name and same
 
 
-def headed(file: Path, dataset: Component) -> Facts | None:
+def parse_option_header(file: Path, dataset: Component) -> DatasetFacts | None:
     """What the first two lines of an option's file say."""
-    holds, first = held(file), option_files.summary(file)
+    holds, first = read_contents(file), option_files.read_summary(file)
     if holds is None:
         return None
-    found = COUNTS.search(first)
+    found = COUNTS_PATTERN.search(first)
     counts = [int(n.replace(",", "")) for n in found[0].split(" + ")] if found else [holds.images]
     shape = None
-    if size := SHAPE.search(first):
+    if size := SHAPE_PATTERN.search(first):
         shape = (int(size["height"]), int(size["width"]), 1 if size["colour"] == "grey" else 3)
-    names = class_names(holds.classes, dataset)
-    parts = dict(zip(NAMES_OF[len(counts)], counts, strict=True))
-    return Facts(parts, names, shape, f"as {file.name} says; not prepared here")
+    names = invent_class_names(holds.classes, dataset)
+    parts = dict(zip(SPLIT_NAMES[len(counts)], counts, strict=True))
+    return DatasetFacts(parts, names, shape, f"as {file.name} says; not prepared here")
 
 
-def class_names(count: int, dataset: Component) -> list[str]:
+def invent_class_names(count: int, dataset: Component) -> list[str]:
     """Names for classes of which only the number is known: first those that settings name."""
     grouped = dataset["label_map"]
     members = [str(n) for group in grouped.values() for n in group] if grouped not in (
@@ -159,7 +167,7 @@ def class_names(count: int, dataset: Component) -> list[str]:
     return [*named, *free][:count]
 
 
-def described(home: Path, knobs: Mapping[str, Any]) -> Facts | None:
+def read_tfds_facts(home: Path, knobs: Mapping[str, Any]) -> DatasetFacts | None:
     """What a data set that TFDS has prepared says of itself, without loading it."""
     try:
         info = json.loads((home / "dataset_info.json").read_text(encoding="utf-8"))
@@ -181,4 +189,4 @@ def described(home: Path, knobs: Mapping[str, Any]) -> Facts | None:
         return None
     height, width, channels = dimensions if small else (0, 0, 0)
     shape = (height, width, channels) if small and max(height, width) <= 128 else None
-    return Facts(parts, [name for name in names if name], shape, f"as it lies in {home}")
+    return DatasetFacts(parts, [name for name in names if name], shape, f"as it lies in {home}")

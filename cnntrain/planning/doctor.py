@@ -13,27 +13,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.analysis.device_memory import gpus, machine
-from cnntrain.data.inventory import HERE, inventory
+from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
+from cnntrain.data.inventory import HERE_WORDS, list_datasets
 from cnntrain.errors import SpecError
-from cnntrain.files.paths import folder
+from cnntrain.files.paths import expand_folder
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import PACKAGES
-from cnntrain.spec.build import spec
-from cnntrain.spec.compose import compose
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.compose import compose_config
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import quiet
+from cnntrain.terminal.stderr import silence_stderr
 
 GIB = 2**30
-LITTLE_MEMORY, LITTLE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB
+MIN_FREE_MEMORY, MIN_FREE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB
 # What TensorFlow loads to use a GPU; the driver brings the first one, cnntrain[gpu] the others.
 DRIVER = "libcuda.so.1"
 LIBRARIES = {
     "cuda_version": ("libcudart.so.{}", "libcublas.so.{}", "libcublasLt.so.{}"),
     "cudnn_version": ("libcudnn.so.{}",),
 }
-OTHERS = ("libcufft.so", "libcusparse.so", "libcusolver.so")  # in versions of their own
-TRIAL = ["epochs=1", "batch_size=32", "max_steps=40", "log_every=20"]
+OTHER_LIBRARIES = ("libcufft.so", "libcusparse.so", "libcusolver.so")  # in versions of their own
+TRIAL_OVERRIDES = ["epochs=1", "batch_size=32", "max_steps=40", "log_every=20"]
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,17 @@ class Finding:
     fix: str | None = None
 
 
-def checkup(asked: Spec, config_dir: str | None) -> Iterator[Finding]:
+def run_checks(asked: Spec, config_dir: str | None) -> Iterator[Finding]:
     """Look at one thing after the other; a look that fails is a finding, not the end."""
     looks: dict[str, Callable[[], Finding]] = {
-        "python": python,
-        "packages": packages,
-        "tensorflow": tensorflow,
-        "gpu": gpu,
-        "memory": memory,
-        "disk": disk,
-        "data": lambda: data(asked, config_dir),
-        "training": training,
+        "python": check_python,
+        "packages": check_packages,
+        "tensorflow": check_tensorflow,
+        "gpu": check_gpu,
+        "memory": check_memory,
+        "disk": check_disk,
+        "data": lambda: check_data_sets(asked, config_dir),
+        "training": check_training,
     }
     for what, look in looks.items():
         try:
@@ -64,12 +64,12 @@ def checkup(asked: Spec, config_dir: str | None) -> Iterator[Finding]:
             yield Finding(what, f"{type(error).__name__}: {error}", "see above")
 
 
-def python() -> Finding:
+def check_python() -> Finding:
     said = f"{platform.python_version()} on {platform.platform()}, {sys.executable}"
     return Finding("python", said)
 
 
-def packages() -> Finding:
+def check_packages() -> Finding:
     """All packages that a run needs, with their versions."""
     found, lacking = list[str](), list[str]()
     for name in PACKAGES:
@@ -81,51 +81,51 @@ def packages() -> Finding:
     return Finding("packages", ", ".join(found), fix)
 
 
-def tensorflow() -> Finding:
+def check_tensorflow() -> Finding:
     began = time.perf_counter()
-    with quiet():
+    with silence_stderr():
         import tensorflow as tf
     seconds = time.perf_counter() - began
     return Finding("tensorflow", f"{tf.__version__} loads in {seconds:.1f} s")
 
 
-def gpu() -> Finding:
+def check_gpu() -> Finding:
     """The GPUs that the driver has, and whether TensorFlow sees them."""
     import tensorflow as tf
 
-    there, seen = gpus(), tf.config.list_physical_devices("GPU")
+    there, seen = query_gpus(), tf.config.list_physical_devices("GPU")
     names = ", ".join(f"{one.name} with {one.total / GIB:.0f} GiB" for one in there)
     if seen:
         return Finding("gpu", f"TensorFlow sees {len(seen)}: {names or 'of no known name'}")
     if not there:
         why = "no nvidia-smi" if shutil.which("nvidia-smi") is None else "nvidia-smi lists none"
         return Finding("gpu", f"none here ({why}): training is on the CPU")
-    return unseen(names, tf.sysconfig.get_build_info())
+    return explain_unseen_gpu(names, tf.sysconfig.get_build_info())
 
 
-def unseen(names: str, build: Mapping[str, object]) -> Finding:
+def explain_unseen_gpu(names: str, build: Mapping[str, object]) -> Finding:
     """Why TensorFlow does not see the GPUs of a machine that has some."""
     said = f"{names}, which TensorFlow does not see"
     if not build.get("is_cuda_build"):
         return Finding("gpu", f"{said}: it was built without CUDA", "pip install 'cnntrain[gpu]'")
-    if not loads(DRIVER):
+    if not is_library_loadable(DRIVER):
         fix = "install NVIDIA's driver; in a container, start it with --gpus all"
         return Finding("gpu", f"{said}: {DRIVER} is missing", fix)
-    if lacking := [name for name in wanted(build) if not loads(name)]:
+    if lacking := [name for name in list_cuda_libraries(build) if not is_library_loadable(name)]:
         fix = "pip install 'cnntrain[gpu]'"
         return Finding("gpu", f"{said}: {', '.join(lacking)} missing", fix)
     fix = "is CUDA_VISIBLE_DEVICES empty? Is the driver older than TensorFlow's CUDA?"
     return Finding("gpu", f"{said}, though all libraries are there", fix)
 
 
-def wanted(build: Mapping[str, object]) -> list[str]:
+def list_cuda_libraries(build: Mapping[str, object]) -> list[str]:
     """The libraries that this TensorFlow was built for: libcudart.so.12."""
     major = {key: str(build.get(key, "")).split(".")[0] for key in LIBRARIES}
     exact = [name.format(major[key]) for key, names in LIBRARIES.items() for name in names]
-    return [*exact, *OTHERS]
+    return [*exact, *OTHER_LIBRARIES]
 
 
-def loads(name: str) -> bool:
+def is_library_loadable(name: str) -> bool:
     """Whether a library is where the system looks, or in the packages that pip installs."""
     try:
         ctypes.CDLL(name)
@@ -135,42 +135,42 @@ def loads(name: str) -> bool:
     return True
 
 
-def memory() -> Finding:
-    found = machine()
+def check_memory() -> Finding:
+    found = read_machine_memory()
     said = f"{found.free / GIB:.1f} of {found.total / GIB:.1f} GiB are free ({found.name})"
-    little = found.free < LITTLE_MEMORY
+    little = found.free < MIN_FREE_MEMORY
     return Finding("memory", said, "end other programs, or train elsewhere" if little else None)
 
 
-def disk() -> Finding:
+def check_disk() -> Finding:
     """Room where runs go, and for temporary files."""
     places = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     free = {what: shutil.disk_usage(path).free for what, path in places.items()}
     said = ", ".join(f"{size / GIB:,.1f} GiB free for {what}" for what, size in free.items())
-    little = min(free.values()) < LITTLE_DISK
+    little = min(free.values()) < MIN_FREE_DISK
     return Finding("disk", said.replace("for here", "here"), "make room" if little else None)
 
 
-def data(asked: Spec, config_dir: str | None) -> Finding:
+def check_data_sets(asked: Spec, config_dir: str | None) -> Finding:
     """The data sets that are here; none is no fault: digits always are."""
-    manual_dir = folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    entries = inventory(folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
-    here = [f"{e.option} ({HERE[e.here]})" for e in entries if e.here not in ("no", "needs")]
+    manual_dir = expand_folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
+    entries = list_datasets(expand_folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
+    here = [f"{e.option} ({HERE_WORDS[e.here]})" for e in entries if e.here not in ("no", "needs")]
     return Finding("data", f"{', '.join(here)}; data_dir={asked.data_dir}")
 
 
-def training() -> Finding:
+def check_training() -> Finding:
     """LeNet-5 on the digits for a few steps: it must learn, be saved, and be read back."""
     began = time.perf_counter()
-    with quiet():
+    with silence_stderr():
         import keras
 
-        from cnntrain.training.trainer import train
-    config = compose(TRIAL).config
+        from cnntrain.training.trainer import train_run
+    config = compose_config(TRIAL_OVERRIDES).config
     with tempfile.TemporaryDirectory() as place:
-        run = Run.claim(Path(place) / "run", config, TRIAL)
+        run = Run.claim(Path(place) / "run", config, TRIAL_OVERRIDES)
         try:
-            report = train(spec(config), run, Nobody())
+            report = train_run(build_spec(config), run, SilentProgress())
         except SpecError as error:
             return Finding("training", str(error), "see above")
         assert report is not None  # there is one worker
@@ -181,10 +181,10 @@ def training() -> Finding:
     return Finding("training", said, None if learnt else "it did not learn: reinstall TensorFlow")
 
 
-class Nobody:
+class SilentProgress:
     """A `Progress` that tells no one."""
 
     def note(self, line: str) -> None: ...
-    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
+    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
     def step(self, epoch: int, step: int, speed: float, logs: Mapping[str, float]) -> None: ...
     def epoch(self, row: Mapping[str, float]) -> None: ...

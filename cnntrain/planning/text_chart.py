@@ -6,10 +6,10 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 60, 5  # characters
 
 
-def chart(points: Sequence[tuple[int, float]], end: int) -> str:
+def draw_text_chart(points: Sequence[tuple[int, float]], end: int) -> str:
     """Return the curve through points (step, value from 0 up), filled below, with its scales."""
     top = max(value for _, value in points)
-    columns = [value / top if top else 0.0 for value in sampled(points, end)]
+    columns = [value / top if top else 0.0 for value in sample_columns(points, end)]
     lines = []
     for row in reversed(range(HEIGHT)):
         cells = [BLOCKS[round(8 * min(1.0, max(0.0, HEIGHT * c - row)))] for c in columns]
@@ -19,7 +19,7 @@ def chart(points: Sequence[tuple[int, float]], end: int) -> str:
     return "\n".join(lines)
 
 
-def sampled(points: Sequence[tuple[int, float]], end: int) -> list[float]:
+def sample_columns(points: Sequence[tuple[int, float]], end: int) -> list[float]:
     """The value at the middle of each column: that of the last point before it."""
     values, at = [], 0
     for column in range(WIDTH):

@@ -2,68 +2,81 @@
 
 import keras
 
-from cnntrain.analysis.device_memory import Room
-from cnntrain.data.source import OF_ARRAYS, OF_PHOTOS, check_room
+from cnntrain.analysis.device_memory import DeviceMemory
+from cnntrain.data.source import ARRAY_REMEDIES, PHOTO_REMEDIES, check_image_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import gib, left
-from cnntrain.planning.dataset_outline import Outline
-from cnntrain.planning.step_memory import Draft, Memory
+from cnntrain.planning.batch_size import compute_step_memory, format_gib
+from cnntrain.planning.dataset_outline import DatasetOutline
+from cnntrain.planning.step_memory import MemoryEstimate, NetworkDraft
 from cnntrain.spec.spec import Spec
-from cnntrain.training.network import leaves
+from cnntrain.training.network import iterate_leaf_layers
 
-REMEMBERED = 0.05  # of the initial statistics, at the end: more is worth a warning
-DEEP = 10  # layers with kernels: more need batch norm, shortcuts, or care
+MAX_INITIAL_SHARE = 0.05  # of the initial statistics, at the end: more is worth a warning
+MAX_PLAIN_LAYERS = 10  # layers with kernels: more need batch norm, shortcuts, or care
 FEW_STEPS = 200
 
 
-def cautions(
-    spec: Spec, outline: Outline, drafted: Draft, total_steps: int, needed: Memory, room: Room
+def collect_warnings(
+    spec: Spec,
+    outline: DatasetOutline,
+    drafted: NetworkDraft,
+    total_steps: int,
+    needed: MemoryEstimate,
+    room: DeviceMemory,
 ) -> list[str]:
     """Return what to think of before this run, a sentence or two each."""
     found = [
-        no_room(spec, needed, room),
-        no_room_for_data(outline, needed),
-        old_statistics(spec, drafted, total_steps),
-        decoupled_decay(spec),
-        never_learns(spec, drafted),
-        frozen_at_random(spec, drafted),
-        other_scale(spec, drafted),
-        slow_precision(spec, room),
-        few_steps(spec, total_steps),
+        warn_about_memory(spec, needed, room),
+        warn_about_dataset_memory(outline, needed),
+        warn_about_batch_norm_momentum(spec, drafted, total_steps),
+        warn_about_decoupled_decay(spec),
+        warn_about_deep_plain_network(spec, drafted),
+        warn_about_frozen_random_weights(spec, drafted),
+        warn_about_image_scale(spec, drafted),
+        warn_about_slow_precision(spec, room),
+        warn_about_few_steps(spec, total_steps),
     ]
     return [sentence for sentence in found if sentence]
 
 
-def no_room(spec: Spec, needed: Memory, room: Room) -> str | None:
+def warn_about_memory(spec: Spec, needed: MemoryEstimate, room: DeviceMemory) -> str | None:
     host = 0 if room.is_gpu else needed.graph + needed.dataset
-    if needed.device(spec.batch_size) + host <= room.free:
+    if needed.compute_device_bytes(spec.batch_size) + host <= room.free:
         return None
-    most = needed.largest(left(room, host))
+    most = needed.find_largest_batch(compute_step_memory(room, host))
     fits = f"at most batch_size={most} fits" if most else "not even one image fits"
     return (
-        f"a step takes {gib(needed.device(spec.batch_size) + host)} and {gib(room.free)} are free: "
+        f"a step takes {format_gib(needed.compute_device_bytes(spec.batch_size) + host)} and "
+        f"{format_gib(room.free)} are free: "
         f"{fits}; or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on "
         "a GPU"
     )
 
 
-def no_room_for_data(outline: Outline, needed: Memory) -> str | None:
+def warn_about_dataset_memory(outline: DatasetOutline, needed: MemoryEstimate) -> str | None:
     """What training will refuse when it has prepared the data."""
     height, width, channels = outline.splits.image_shape
     count = needed.dataset // (height * width * channels)
     try:
-        check_room(count, (height, width), channels, OF_PHOTOS if outline.photos else OF_ARRAYS)
+        check_image_memory(
+            count,
+            (height, width),
+            channels,
+            PHOTO_REMEDIES if outline.has_photos else ARRAY_REMEDIES,
+        )
     except SpecError as refusal:
         return f"{refusal.given}; {refusal.hint}"
     return None
 
 
-def old_statistics(spec: Spec, drafted: Draft, total_steps: int) -> str | None:
+def warn_about_batch_norm_momentum(
+    spec: Spec, drafted: NetworkDraft, total_steps: int
+) -> str | None:
     """Batch norm that still remembers its first statistics."""
-    if spec.batch_norm_momentum == "auto" or not norms(drafted.body):
+    if spec.batch_norm_momentum == "auto" or not find_batch_norms(drafted.model):
         return None
     share = float(spec.batch_norm_momentum) ** total_steps
-    if share < REMEMBERED:
+    if share < MAX_INITIAL_SHARE:
         return None
     return (
         f"batch_norm_momentum is {spec.batch_norm_momentum:g}: after {total_steps:,} steps "
@@ -72,7 +85,7 @@ def old_statistics(spec: Spec, drafted: Draft, total_steps: int) -> str | None:
     )
 
 
-def decoupled_decay(spec: Spec) -> str | None:
+def warn_about_decoupled_decay(spec: Spec) -> str | None:
     """Decoupled decay with plain SGD, taken for the papers' L2."""
     momentum = spec.optimizer.knobs.get("momentum", 0)
     if spec.optimizer.name != "sgd" or not spec.optimizer["weight_decay"] or spec.optimizer["l2"]:
@@ -84,16 +97,16 @@ def decoupled_decay(spec: Spec) -> str | None:
     )
 
 
-def never_learns(spec: Spec, drafted: Draft) -> str | None:
+def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | None:
     """VGG-16 without batch norm by Adam at 1e-3: the loss stays that of guessing."""
-    kernels = [la for la in leaves(drafted.body) if hasattr(la, "kernel")]
+    kernels = [la for la in iterate_leaf_layers(drafted.model) if hasattr(la, "kernel")]
     joins = (keras.layers.Add, keras.layers.Concatenate)
-    plain = not norms(drafted.body) and not any(
-        isinstance(la, joins) for la in leaves(drafted.body)
+    plain = not find_batch_norms(drafted.model) and not any(
+        isinstance(la, joins) for la in iterate_leaf_layers(drafted.model)
     )
     fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
     fresh = not spec.model.knobs.get("weights") and spec.model["init_from"] is None
-    if not (plain and fast and fresh and len(kernels) > DEEP):
+    if not (plain and fast and fresh and len(kernels) > MAX_PLAIN_LAYERS):
         return None
     return (
         f"{len(kernels)} layers without batch norm, trained by {spec.optimizer.name} at "
@@ -102,8 +115,8 @@ def never_learns(spec: Spec, drafted: Draft) -> str | None:
     )
 
 
-def frozen_at_random(spec: Spec, drafted: Draft) -> str | None:
-    frozen = {la.name for la in drafted.body.layers if la.weights} - drafted.phases[0].layers
+def warn_about_frozen_random_weights(spec: Spec, drafted: NetworkDraft) -> str | None:
+    frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
     if not frozen or spec.finetune.name == "none":
         return None
     if spec.model.knobs.get("weights") or spec.model["init_from"] is not None:
@@ -114,9 +127,9 @@ def frozen_at_random(spec: Spec, drafted: Draft) -> str | None:
     )
 
 
-def other_scale(spec: Spec, drafted: Draft) -> str | None:
+def warn_about_image_scale(spec: Spec, drafted: NetworkDraft) -> str | None:
     """Learnt weights that see much smaller or larger things than they learnt."""
-    side = min(drafted.body.input_shape[1:3])
+    side = min(drafted.model.input_shape[1:3])
     if spec.model.knobs.get("weights") != "imagenet" or 96 <= side <= 384:
         return None
     return (
@@ -125,17 +138,19 @@ def other_scale(spec: Spec, drafted: Draft) -> str | None:
     )
 
 
-def slow_precision(spec: Spec, room: Room) -> str | None:
+def warn_about_slow_precision(spec: Spec, room: DeviceMemory) -> str | None:
     if spec.precision == "float32" or room.is_gpu:
         return None
     return f"precision={spec.precision} is often 2 to 4 times slower than float32 on a CPU"
 
 
-def few_steps(spec: Spec, total_steps: int) -> str | None:
+def warn_about_few_steps(spec: Spec, total_steps: int) -> str | None:
     if total_steps >= FEW_STEPS or spec.max_steps is not None:
         return None
     return f"{total_steps} steps in all are few to learn from; more epochs or a smaller batch"
 
 
-def norms(body: keras.Model) -> list[keras.layers.Layer]:
-    return [la for la in leaves(body) if isinstance(la, keras.layers.BatchNormalization)]
+def find_batch_norms(body: keras.Model) -> list[keras.layers.Layer]:
+    return [
+        la for la in iterate_leaf_layers(body) if isinstance(la, keras.layers.BatchNormalization)
+    ]

@@ -8,24 +8,24 @@ anyone's.
 import html
 from collections.abc import Sequence
 
-LONGEST = 24  # letters of a name on an axis
+MAX_NAME_LENGTH = 24  # letters of a name on an axis
 
 
-def as_text(name: str) -> str:
+def escape_for_plotly(name: str) -> str:
     """A text that plotly shows as it is."""
     shown = html.escape(" ".join(name.split()), quote=False).replace("%{", "%&#123;")
     return f"&#36;{shown[1:]}" if shown.startswith("$") else shown
 
 
-def axis_names(names: Sequence[str]) -> list[str]:
+def make_axis_names(names: Sequence[str]) -> list[str]:
     """Names for an axis, each its own: those that are long lose their middle."""
-    short = [shortened(name) for name in names]
+    short = [shorten_name(name) for name in names]
     doubled = {name for name in short if short.count(name) > 1}
     numbered = (f"{s} #{n}" if s in doubled else s for n, s in enumerate(short))
-    return [as_text(name) for name in numbered]
+    return [escape_for_plotly(name) for name in numbered]
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
+def shorten_name(name: str, longest: int = MAX_NAME_LENGTH) -> str:
     """A name of at most so many letters, with its beginning and its end."""
     if len(name) <= longest:
         return name

@@ -8,43 +8,51 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnntrain.reports.chart_text import LONGEST, as_text, axis_names, shortened
+from cnntrain.reports.chart_text import (
+    MAX_NAME_LENGTH,
+    escape_for_plotly,
+    make_axis_names,
+    shorten_name,
+)
 from cnntrain.reports.comparison import (
     NUMBERS,
     Comparison,
-    Group,
-    distinct,
+    RunGroup,
+    format_setting_value,
     is_number,
-    text,
+    list_distinct,
 )
-from cnntrain.spec.metrics import rises
+from cnntrain.spec.metrics import higher_is_better
 
 Figure = dict[str, Any]
-COLOURS = 8  # how many `$c0` … the style sheet has
+COLOUR_COUNT = 8  # how many `$c0` … the style sheet has
 DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next, …
 HEIGHT = 320  # pixels
-TICKS = 12  # more values of a setting are not named on an axis
-MATRIX = 200  # classes; a larger confusion matrix is not drawn
-COLUMNS, ROW = 40, 13  # of a large one: so many columns are named, and a row is so high
+MAX_TICKS = 12  # more values of a setting are not named on an axis
+MAX_MATRIX_CLASSES = 200  # classes; a larger confusion matrix is not drawn
+NAMED_COLUMNS, ROW_HEIGHT = (
+    40,
+    13,
+)  # of a large one: so many columns are named, and a row is so high
 
 
-def figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
+def make_figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
     """A figure in the style of the pages."""
     margin = {"l": 56, "r": 16, "t": 12, "b": 48}
     layout = {"height": HEIGHT, "margin": margin} | layout
     return {"data": [*traces], "layout": layout}
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
+def make_axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}} | more
 
 
-def epoch_axis(last: float) -> dict[str, Any]:
+def make_epoch_axis(last: float) -> dict[str, Any]:
     """An axis of epochs, of which few are named one by one: none is half."""
-    return axis("epoch", **({"dtick": 1} if last <= TICKS else {}))
+    return make_axis("epoch", **({"dtick": 1} if last <= MAX_TICKS else {}))
 
 
-def line(
+def make_line(
     name: str, rows: Sequence[Mapping[str, float]], key: str, color: str, **more: Any
 ) -> dict[str, Any]:
     """A number over the epochs."""
@@ -55,26 +63,28 @@ def line(
         "mode": "markers" if few else "lines",
         "name": name,
         "x": [row["epoch"] for row in known],
-        "y": [drawable(row[key]) for row in known],
+        "y": [drop_non_finite(row[key]) for row in known],
         "line": {"color": color, "width": 2},
         "marker": {"color": color},
         "hovertemplate": f"{name}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
     } | more
 
 
-def drawable(number: float) -> float | None:
+def drop_non_finite(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def curves(comparison: Comparison, key: str) -> Figure:
+def plot_curves(comparison: Comparison, key: str) -> Figure:
     """A number of all runs over their epochs; runs of a group have one colour and dash."""
     traces = []
     for place, group in enumerate(comparison.groups):
         for number, result in enumerate(group.results):
-            label = as_text(shortened(name_of(group, comparison), 3 * LONGEST))
-            seed = f"{as_text(str(group))}<br>seed {result.settings.get('seed')}"
-            made = line(label, result.history, key, f"$c{place % COLOURS}")
-            made["line"]["dash"] = DASHES[place // COLOURS % len(DASHES)]
+            label = escape_for_plotly(
+                shorten_name(name_group(group, comparison), 3 * MAX_NAME_LENGTH)
+            )
+            seed = f"{escape_for_plotly(str(group))}<br>seed {result.settings.get('seed')}"
+            made = make_line(label, result.history, key, f"$c{place % COLOUR_COUNT}")
+            made["line"]["dash"] = DASHES[place // COLOUR_COUNT % len(DASHES)]
             traces.append(
                 made
                 | {
@@ -85,13 +95,13 @@ def curves(comparison: Comparison, key: str) -> Figure:
                 }
             )
     count = sum(any(result.history for result in group.results) for group in comparison.groups)
-    several = 1 < count <= TICKS  # more names than that say less than hovering does
+    several = 1 < count <= MAX_TICKS  # more names than that say less than hovering does
     room = 20 * count if several else 0  # for the legend, on a phone
     last = max((result.last.get("epoch", 0) for result in comparison.results), default=0)
-    return figure(
+    return make_figure(
         traces,
-        xaxis=epoch_axis(last),
-        yaxis=axis(key.replace(".", " "), exponentformat="e", automargin=True),
+        xaxis=make_epoch_axis(last),
+        yaxis=make_axis(key.replace(".", " "), exponentformat="e", automargin=True),
         showlegend=several,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         height=HEIGHT + room,
@@ -100,34 +110,42 @@ def curves(comparison: Comparison, key: str) -> Figure:
     )
 
 
-def name_of(group: Group, comparison: Comparison) -> str:
+def name_group(group: RunGroup, comparison: Comparison) -> str:
     """A group in a legend: the values of what is varied."""
-    values = [text(value) for value in group.settings.values()]
-    return " · ".join(values) if comparison.varied else group.results[0].name
+    values = [format_setting_value(value) for value in group.settings.values()]
+    return " · ".join(values) if comparison.varied_settings else group.results[0].name
 
 
-def dots(comparison: Comparison) -> Figure:
+def plot_dots(comparison: Comparison) -> Figure:
     """One setting: the number of each run over its values, with the means."""
-    key, number = comparison.varied[0], comparison.sorted_by
-    names = axis_names([text(group.settings[key]) for group in comparison.groups])
-    runs = [(n, v) for n, g in zip(names, comparison.groups, strict=True) for v in g.values(number)]
-    known = [(n, g.mean(number)) for n, g in zip(names, comparison.groups, strict=True)]
-    hover = f"{as_text(key)}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
+    key, number = comparison.varied_settings[0], comparison.sorted_by
+    names = make_axis_names(
+        [format_setting_value(group.settings[key]) for group in comparison.groups]
+    )
+    runs = [
+        (n, v)
+        for n, g in zip(names, comparison.groups, strict=True)
+        for v in g.collect_values(number)
+    ]
+    known = [(n, g.compute_mean(number)) for n, g in zip(names, comparison.groups, strict=True)]
+    hover = f"{escape_for_plotly(key)}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
     traces = [
-        scatter(runs, hover, {"color": "$accent", "size": 9, "opacity": 0.55}),
-        scatter(known, f"mean of {hover}", {"color": "$ink", "size": 16, "symbol": "line-ns-open"}),
+        make_scatter(runs, hover, {"color": "$accent", "size": 9, "opacity": 0.55}),
+        make_scatter(
+            known, f"mean of {hover}", {"color": "$ink", "size": 16, "symbol": "line-ns-open"}
+        ),
     ]
     height = 110 + 34 * len(names)
-    return figure(
+    return make_figure(
         traces,
-        xaxis=axis(number.replace(".", " ")),
+        xaxis=make_axis(number.replace(".", " ")),
         yaxis={"type": "category", "categoryarray": names[::-1], "automargin": True},
         showlegend=False,
         height=height,
     )
 
 
-def scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]) -> Figure:
+def make_scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -138,58 +156,61 @@ def scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, A
     }
 
 
-def heat_map(comparison: Comparison) -> Figure:
+def plot_heat_map(comparison: Comparison) -> Figure:
     """Two settings: the mean over seeds at each pair of their values."""
-    across, down = comparison.varied
-    columns = distinct(group.settings[across] for group in comparison.groups)
-    rows = distinct(group.settings[down] for group in comparison.groups)
+    across, down = comparison.varied_settings
+    columns = list_distinct(group.settings[across] for group in comparison.groups)
+    rows = list_distinct(group.settings[down] for group in comparison.groups)
     means = {
-        (text(group.settings[down]), text(group.settings[across])): group.mean(comparison.sorted_by)
+        (
+            format_setting_value(group.settings[down]),
+            format_setting_value(group.settings[across]),
+        ): group.compute_mean(comparison.sorted_by)
         for group in comparison.groups
     }
     values = [[means.get((row, column)) for column in columns] for row in rows]
-    small = len(columns) <= TICKS
-    place = f"{as_text(across)}=%{{x}}<br>{as_text(down)}=%{{y}}"
-    return figure(
+    small = len(columns) <= MAX_TICKS
+    place = f"{escape_for_plotly(across)}=%{{x}}<br>{escape_for_plotly(down)}=%{{y}}"
+    return make_figure(
         [
             {
                 "type": "heatmap",
-                "x": axis_names(columns),
-                "y": axis_names(rows),
+                "x": make_axis_names(columns),
+                "y": make_axis_names(rows),
                 "z": values,
                 "texttemplate": "%{z:.4f}" if small else "",
-                "colorscale": scale(comparison.sorted_by),
+                "colorscale": make_color_scale(comparison.sorted_by),
                 "hovertemplate": f"{place}<br>%{{z:.4f}}<extra></extra>",
                 "colorbar": {"thickness": 12, "outlinewidth": 0},
                 "xgap": 2,
                 "ygap": 2,
             }
         ],
-        xaxis=axis(across, type="category", automargin=True),
-        yaxis=axis(down, type="category", automargin=True),
+        xaxis=make_axis(across, type="category", automargin=True),
+        yaxis=make_axis(down, type="category", automargin=True),
         height=140 + 44 * len(rows),
     )
 
 
-def scale(number: str, weakest: str = "$low") -> list[list[Any]]:
+def make_color_scale(number: str, weakest: str = "$low") -> list[list[Any]]:
     """From paper to accent, the best value the strongest."""
-    ends = [weakest, "$accent"] if rises(number) else ["$accent", weakest]
+    ends = [weakest, "$accent"] if higher_is_better(number) else ["$accent", weakest]
     return [[0, ends[0]], [1, ends[1]]]
 
 
-def parallel(comparison: Comparison) -> Figure:
+def plot_parallel_coordinates(comparison: Comparison) -> Figure:
     """More settings: a line for each group through its values, coloured by the number."""
     number = comparison.sorted_by
-    groups = [group for group in comparison.groups if group.mean(number) is not None]
-    means = [group.mean(number) for group in groups]
-    dimensions = [dimension(key, groups) for key in comparison.varied]
-    dimensions.append({"label": words(number), "values": means})
-    return figure(
+    groups = [group for group in comparison.groups if group.compute_mean(number) is not None]
+    means = [group.compute_mean(number) for group in groups]
+    dimensions = [make_dimension(key, groups) for key in comparison.varied_settings]
+    dimensions.append({"label": make_short_label(number), "values": means})
+    return make_figure(
         [
             {
                 "type": "parcoords",
                 "dimensions": dimensions,
-                "line": {"color": means, "colorscale": scale(number, "$rule")},
+                "line": {"color": means, "colorscale": make_color_scale(number, "$rule")},
                 "labelfont": {"size": 12},
                 "labelangle": -20,  # beside each other on a phone, too
                 "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},  # both ends, over the labels
@@ -200,34 +221,36 @@ def parallel(comparison: Comparison) -> Figure:
     )
 
 
-def words(key: str) -> str:
+def make_short_label(key: str) -> str:
     """A short label: `learning rate` of optimizer.learning_rate, but `valid accuracy`."""
     return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
-def dimension(key: str, groups: Sequence[Group]) -> dict[str, Any]:
+def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
     """One axis: a number's own scale, or the values as names in a row."""
     values = [group.settings[key] for group in groups]
-    if all(is_number(value) for value in values) and len({*values}) > TICKS:
-        return {"label": words(key), "values": values}
-    names = distinct(values)
+    if all(is_number(value) for value in values) and len({*values}) > MAX_TICKS:
+        return {"label": make_short_label(key), "values": values}
+    names = list_distinct(values)
     return {
-        "label": words(key),
-        "values": [names.index(text(value)) for value in values],
+        "label": make_short_label(key),
+        "values": [names.index(format_setting_value(value)) for value in values],
         "tickvals": [*range(len(names))],
-        "ticktext": [as_text(shortened(name, 16)) for name in names],
+        "ticktext": [escape_for_plotly(shorten_name(name, 16)) for name in names],
     }
 
 
-def landscape(comparison: Comparison) -> Figure | None:
+def plot_landscape(comparison: Comparison) -> Figure | None:
     """How the number depends on what was varied: by how many settings were."""
-    if not any(group.values(comparison.sorted_by) for group in comparison.groups):
+    if not any(group.collect_values(comparison.sorted_by) for group in comparison.groups):
         return None
-    drawn = {0: None, 1: dots, 2: heat_map}.get(len(comparison.varied), parallel)
+    drawn = {0: None, 1: plot_dots, 2: plot_heat_map}.get(
+        len(comparison.varied_settings), plot_parallel_coordinates
+    )
     return drawn(comparison) if drawn else None
 
 
-def over_epochs(
+def plot_over_epochs(
     title: str,
     rows: Sequence[Mapping[str, float]],
     keys: Sequence[str],
@@ -241,18 +264,18 @@ def over_epochs(
         part, _, name = key.rpartition(".")
         dash = {"dash": "dot"} if name == "objective" else {}
         label = "objective" if dash else part or name.replace("_", " ")
-        made = line(label, rows, key, colors.get(part, "$accent"))
+        made = make_line(label, rows, key, colors.get(part, "$accent"))
         traces.append(made | {"line": made["line"] | dash})
         if not part:
             traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
     falls = not title.startswith("accuracy")  # then there is room at the top
-    marks = [mark(epoch, "dot", "phase", falls) for epoch in phases]
+    marks = [mark_epoch(epoch, "dot", "phase", falls) for epoch in phases]
     if best is not None:
-        marks.append(mark(best, "solid", "best", falls))
-    return figure(
+        marks.append(mark_epoch(best, "solid", "best", falls))
+    return make_figure(
         traces,
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 15, "color": "$ink"}},
-        xaxis=epoch_axis(rows[-1]["epoch"] if rows else 0),
+        xaxis=make_epoch_axis(rows[-1]["epoch"] if rows else 0),
         yaxis={"exponentformat": "e", "automargin": True},
         showlegend=len(traces) > 1,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
@@ -264,7 +287,9 @@ def over_epochs(
     )
 
 
-def mark(epoch: float, dash: str, word: str, top: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def mark_epoch(
+    epoch: float, dash: str, word: str, top: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A line down a chart at an epoch, and what it says."""
     dashed = {"color": "$muted", "width": 1, "dash": dash}
     shape = {
@@ -279,23 +304,23 @@ def mark(epoch: float, dash: str, word: str, top: bool) -> tuple[dict[str, Any],
     return shape, note
 
 
-def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
+def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
     """Counts by true and predicted class, coloured by the share of the true class.
 
     Every row is named, however many there are; of many columns some are, and all at hovering.
     """
     count = len(names)
-    if count > MATRIX:
+    if count > MAX_MATRIX_CLASSES:
         return None
     totals = [max(1, int(row.sum())) for row in matrix]
     shares = [
         [round(int(n) / total, 4) for n in row] for row, total in zip(matrix, totals, strict=True)
     ]
     counts = [[int(n) for n in row] for row in matrix]
-    shown, few = axis_names(names), count <= 2 * TICKS
+    shown, few = make_axis_names(names), count <= 2 * MAX_TICKS
     small: dict[str, Any] = {} if few else {"tickfont": {"size": 9}}
-    columns = {"dtick": math.ceil(count / COLUMNS)} | small
-    return figure(
+    columns = {"dtick": math.ceil(count / NAMED_COLUMNS)} | small
+    return make_figure(
         [
             {
                 "type": "heatmap",
@@ -314,10 +339,12 @@ def confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
                 "hovertemplate": "%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
             }
         ],
-        xaxis=axis("predicted", type="category", automargin=True, constrain="domain", **columns),
-        yaxis=axis(
+        xaxis=make_axis(
+            "predicted", type="category", automargin=True, constrain="domain", **columns
+        ),
+        yaxis=make_axis(
             "true", type="category", automargin=True, autorange="reversed", dtick=1, **small
         ),
-        height=min(760, 180 + 30 * count) if few else 180 + ROW * count,
+        height=min(760, 180 + 30 * count) if few else 180 + ROW_HEIGHT * count,
         margin={"l": 56, "r": 8, "t": 12, "b": 60},
     )

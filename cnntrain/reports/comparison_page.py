@@ -9,43 +9,49 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import write_whole
 from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import Comparison, text
-from cnntrain.runs.results import Result
+from cnntrain.reports.comparison import Comparison, format_setting_value
+from cnntrain.runs.results import RunResult
 
 
-def write_all(comparison: Comparison, folder: Path, stem: str, title: str, again: str) -> None:
+def write_comparison(
+    comparison: Comparison, folder: Path, stem: str, title: str, again: str
+) -> None:
     """Write STEM.csv, STEM.json and STEM.html into a folder."""
-    write_whole(folder / f"{stem}.csv", comparison.as_csv())
-    write_json(folder / f"{stem}.json", comparison.as_json())
-    shown = context(comparison, folder, title, again)
-    webpage.write(folder / f"{stem}.html", "comparison.html.j2", shown)
+    write_whole(folder / f"{stem}.csv", comparison.to_csv())
+    write_json(folder / f"{stem}.json", comparison.to_json())
+    shown = build_comparison_context(comparison, folder, title, again)
+    webpage.write_page(folder / f"{stem}.html", "comparison.html.j2", shown)
 
 
-def context(comparison: Comparison, folder: Path, title: str, again: str) -> dict[str, Any]:
+def build_comparison_context(
+    comparison: Comparison, folder: Path, title: str, again: str
+) -> dict[str, Any]:
     """What the template shows."""
-    headings, rows = tables.cells(comparison)
-    names, differences = tables.difference_cells(comparison)
-    keys = headings[: len(comparison.varied or ["run"])]
+    headings, rows = tables.build_group_cells(comparison)
+    names, differences = tables.build_difference_cells(comparison)
+    keys = headings[: len(comparison.varied_settings or ["run"])]
     return {
         "title": title,
         "again": again,
-        "eyebrow": eyebrow(comparison),
-        "lead": lead(comparison),
-        "order": tables.order(comparison),
+        "eyebrow": format_comparison_eyebrow(comparison),
+        "lead": format_comparison_lead(comparison),
+        "order": tables.describe_order(comparison),
         "keys": keys,
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
-        "unfinished": [r for r in comparison.results if r.status not in tables.GOOD],
-        "landscape": charts.landscape(comparison),
-        "landscape_caption": caption(comparison),
-        "curves": curves(comparison),
+        "unfinished": [r for r in comparison.results if r.status not in tables.GOOD_ENDS],
+        "landscape": charts.plot_landscape(comparison),
+        "landscape_caption": format_landscape_caption(comparison),
+        "curves": plot_comparison_curves(comparison),
         "difference_headings": names,
         "differences": differences,
-        "runs": [listed(result, folder) for group in comparison.groups for result in group.results],
+        "runs": [
+            build_run_row(result, folder) for group in comparison.groups for result in group.results
+        ],
     }
 
 
-def eyebrow(comparison: Comparison) -> str:
+def format_comparison_eyebrow(comparison: Comparison) -> str:
     """How many runs there are, and in how many groups."""
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
@@ -54,24 +60,26 @@ def eyebrow(comparison: Comparison) -> str:
     return line
 
 
-def lead(comparison: Comparison) -> str:
+def format_comparison_lead(comparison: Comparison) -> str:
     """The result in a sentence."""
-    if len(comparison.judges) > 1:
+    if len(comparison.judging_image_sets) > 1:
         return "The runs were judged by different images, so that none is in front of all."
     best = comparison.groups[0]
-    mean = best.mean(comparison.sorted_by)
+    mean = best.compute_mean(comparison.sorted_by)
     if mean is None:
         return "No run has a number to show yet."
-    number = f"{comparison.sorted_by} {tables.spread(best, comparison.sorted_by)}"
-    if not comparison.varied and len(best.results) > 1:
-        return f"{number}, over {len(best.values(comparison.sorted_by))} runs of one spec."
-    name = str(best) if comparison.varied else best.results[0].name
+    number = (
+        f"{comparison.sorted_by} {tables.format_mean_and_deviation(best, comparison.sorted_by)}"
+    )
+    if not comparison.varied_settings and len(best.results) > 1:
+        return f"{number}, over {len(best.collect_values(comparison.sorted_by))} runs of one spec."
+    name = str(best) if comparison.varied_settings else best.results[0].name
     return f"{name} is in front: {number}."
 
 
-def caption(comparison: Comparison) -> str:
+def format_landscape_caption(comparison: Comparison) -> str:
     number = comparison.sorted_by
-    match len(comparison.varied):
+    match len(comparison.varied_settings):
         case 1:
             return f"{number} of every run, and the mean of each value."
         case 2:
@@ -82,23 +90,26 @@ def caption(comparison: Comparison) -> str:
     )
 
 
-def curves(comparison: Comparison) -> list[charts.Figure]:
+def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
     """The curves that the runs have, what they are sorted by first."""
     wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
     known = {key for result in comparison.results for row in result.history[:1] for key in row}
     shown = [key for key in dict.fromkeys(wanted) if key in known][:2]
-    return [charts.curves(comparison, key) for key in shown]
+    return [charts.plot_curves(comparison, key) for key in shown]
 
 
-def listed(result: Result, folder: Path) -> dict[str, Any]:
+def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:
     """A run's row, with a link to its own page where that is there."""
     page, numbers = result.folder / "report.html", result.numbers
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
     accuracies = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
     cells = [
-        text(result.settings.get("seed", tables.ABSENT)),
-        tables.whole(numbers.get("best_epoch")),
-        *(tables.ABSENT if value is None else tables.decimals(value) for value in accuracies),
-        tables.duration(result.seconds),
+        format_setting_value(result.settings.get("seed", tables.ABSENT)),
+        tables.format_whole_number(numbers.get("best_epoch")),
+        *(
+            tables.ABSENT if value is None else tables.format_decimals(value)
+            for value in accuracies
+        ),
+        tables.format_duration(result.seconds),
     ]
     return {"name": result.name, "link": link, "status": result.status, "cells": cells}

@@ -9,22 +9,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cnntrain.files.writing import replace_by_file
-from cnntrain.reports.chart_text import shortened
-from cnntrain.reports.contact_sheet import Tile, contact_sheet
-from cnntrain.runs.results import Result
+from cnntrain.reports.chart_text import shorten_name
+from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
+from cnntrain.runs.results import RunResult
 from cnntrain.training.metrics import Scores
 
-NAMED = 30  # classes; of more only the rows of a matrix are named, in small letters
-SMALL = 5  # points
+MAX_NAMED_CLASSES = 30  # classes; of more only the rows of a matrix are named, in small letters
+SMALL_FONT = 5  # points
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
-ACROSS = 8
+TILES_ACROSS = 8
 matplotlib.rcdefaults()  # or a matplotlibrc where the user is would decide, and could start TeX
 
 
-def write(
+def write_figures(
     folder: Path,
-    result: Result,
+    result: RunResult,
     phases: Sequence[int],
     scores: Scores | None,
     pictures: Mapping[str, np.ndarray],
@@ -33,49 +33,58 @@ def write(
     """Write into a folder what there is: curves, confusion, predictions, mistakes, …"""
     folder.mkdir(exist_ok=True)
     if result.history:
-        save(curves(result, phases), folder / "curves.png")
-    if scores is not None and len(scores.support) <= 4 * NAMED:
-        save(confusion(scores.confusion, [row["name"] for row in shown["classes"]]),
-             folder / "confusion.png")  # fmt: skip
+        save_figure(draw_training_curves(result, phases), folder / "curves.png")
+    if scores is not None and len(scores.support) <= 4 * MAX_NAMED_CLASSES:
+        names = [row["name"] for row in shown["classes"]]
+        save_figure(draw_confusion_matrix(scores.confusion, names), folder / "confusion.png")
     for name, stem in (("sample", "predictions"), ("mistakes", "mistakes")):
         if tiles := shown[name]:
-            sheet([[tile(t)] for t in tiles], stem, folder)
+            save_contact_sheet([[make_sheet_tile(t)] for t in tiles], stem, folder)
     if shown["draws"]:
         blocks = [
             [
-                Tile(image, [line])
+                CaptionedImage(image, [line])
                 for image, line in zip(d["arrays"], [d["label"], *d["texts"]], strict=True)
             ]
             for d in shown["draws"]
         ]
-        sheet(blocks, "augmentation", folder, 2)
+        save_contact_sheet(blocks, "augmentation", folder, 2)
     if "filters" in pictures:
-        sheet([[Tile(image, [])] for image in as_images(pictures["filters"])], "filters", folder)
+        save_contact_sheet(
+            [
+                [CaptionedImage(image, [])]
+                for image in convert_kernels_to_images(pictures["filters"])
+            ],
+            "filters",
+            folder,
+        )
 
 
-def sheet(blocks: Sequence[Sequence[Tile]], stem: str, folder: Path, across: int = ACROSS) -> None:
+def save_contact_sheet(
+    blocks: Sequence[Sequence[CaptionedImage]], stem: str, folder: Path, across: int = TILES_ACROSS
+) -> None:
     with replace_by_file(folder / f"{stem}.png") as out:
-        contact_sheet([stem], blocks, across).save(out, "png")
+        draw_contact_sheet([stem], blocks, across).save(out, "png")
 
 
-def tile(shown: Mapping[str, Any]) -> Tile:
+def make_sheet_tile(shown: Mapping[str, Any]) -> CaptionedImage:
     mark = "" if shown["right"] else f"taken for {shown['guess']}"
-    return Tile(shown["array"], [shown["label"], mark])
+    return CaptionedImage(shown["array"], [shown["label"], mark])
 
 
-def as_images(kernels: np.ndarray) -> list[np.ndarray]:
+def convert_kernels_to_images(kernels: np.ndarray) -> list[np.ndarray]:
     """Kernels (n, h, w, 1 or 3) as images uint8: 0 is grey, the largest of each white or black."""
     largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     shares = kernels / np.where(largest > 0, largest, 1)
     return [*np.round(127.5 + 127.5 * shares).astype(np.uint8)]
 
 
-def save(figure: Figure, file: Path) -> None:
+def save_figure(figure: Figure, file: Path) -> None:
     with replace_by_file(file) as out:
         figure.savefig(out, format="png", dpi=DPI, facecolor="white")
 
 
-def curves(result: Result, phases: Sequence[int]) -> Figure:
+def draw_training_curves(result: RunResult, phases: Sequence[int]) -> Figure:
     """Loss, accuracy and rate over the epochs."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     parts = {"loss": ("train.loss", "valid.loss"), "accuracy": ("train.accuracy", "valid.accuracy")}
@@ -97,7 +106,7 @@ def curves(result: Result, phases: Sequence[int]) -> Figure:
     return figure
 
 
-def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     """Shares of each true class, with the counts where there is room."""
     count = len(names)
     side = min(12, 3 + 0.35 * count)
@@ -107,10 +116,10 @@ def confusion(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    shown = [shortened(name) for name in names]
-    size = "medium" if count <= NAMED else SMALL
+    shown = [shorten_name(name) for name in names]
+    size = "medium" if count <= MAX_NAMED_CLASSES else SMALL_FONT
     axes.set_yticks(range(count), shown, parse_math=False, fontsize=size)
-    if count <= NAMED:
+    if count <= MAX_NAMED_CLASSES:
         axes.set_xticks(range(count), shown, rotation=90, parse_math=False)
         for (row, column), number in np.ndenumerate(matrix):
             if number:

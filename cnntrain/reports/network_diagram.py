@@ -6,16 +6,16 @@ from typing import Any
 
 WIDTH, HEIGHT, BASE, GAP = 1040, 250, 200, 2  # units of the picture; where the layers stand
 TALLEST, LOWEST = 170, 14
-LABEL = 58  # between two labels at least
+LABEL_SPACING = 58  # between two labels at least
 KINDS = (("Conv", "conv"), ("Dense", "dense"), ("Pool", "pool"), ("Norm", "norm"))
 
 
-def diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Boxes and labels: a box a layer, its height the logarithm of its map's side or its units.
 
     A label says what comes out where that changes.
     """
-    sizes = [size(layer["output"]) for layer in layers]
+    sizes = [compute_layer_side(layer["output"]) for layer in layers]
     largest = max(sizes, default=1)
     step = WIDTH / max(1, len(layers))
     width = max(1.0, min(26.0, step - GAP))
@@ -30,23 +30,23 @@ def diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "y": round(BASE - height, 1),
                 "width": round(width, 1),
                 "height": round(height, 1),
-                "kind": kind(layer["kind"]),
+                "kind": classify_layer(layer["kind"]),
                 "title": f"{layer['layer']}: {layer['kind']} {layer['window'] or ''}".rstrip()
                 + f", {shape}, {layer['parameters']:,} parameters",
             }
         )
-        place = min(max(x, LABEL / 2), WIDTH - LABEL / 2)
+        place = min(max(x, LABEL_SPACING / 2), WIDTH - LABEL_SPACING / 2)
         changed = number == 0 or layers[number - 1]["output"] != layer["output"]
-        if changed and place - free >= LABEL:
+        if changed and place - free >= LABEL_SPACING:
             labels.append({"x": round(place, 1), "text": shape})
             free = place
     return {"boxes": boxes, "labels": labels, "width": WIDTH, "height": HEIGHT, "base": BASE}
 
 
-def size(output: Sequence[int]) -> float:
+def compute_layer_side(output: Sequence[int]) -> float:
     """The side of a map, or the square root of so many units."""
     return math.sqrt(math.prod(output[:-1]) if len(output) > 1 else output[0])
 
 
-def kind(name: str) -> str:
+def classify_layer(name: str) -> str:
     return next((kind for part, kind in KINDS if part in name), "other")

@@ -14,58 +14,60 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnntrain.files.documents import LARGE, SMALL, read_text
+from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
-from cnntrain.reports.comparison_tables import duration
-from cnntrain.reports.network_diagram import diagram
+from cnntrain.reports.comparison_tables import format_duration
+from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import Result, ending, read
+from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import (
-    STEPS,
-    odd_pictures,
-    odd_predictions,
+    STEPS_COLUMNS,
+    explain_odd_pictures,
+    explain_odd_predictions,
     read_arrays,
     read_network,
     read_record,
     read_report,
     read_table,
 )
-from cnntrain.training.metrics import ABSENT, scores
+from cnntrain.training.metrics import ABSENT, score_saved_predictions
 
-PIXELATED = 64  # images with a side no longer are shown with square pixels, and losslessly
-PARTS = {
+MAX_PIXELATED_SIDE = 64  # images with a side no longer are shown with square pixels, and losslessly
+TIMED_PARTS = {
     "data": "reading the data", "build": "building the network", "train": "training",
     "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
 }  # fmt: skip
-SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
+MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
 
 
-def write(folder: Path, output: Path | None = None) -> Path:
+def write_run_report(folder: Path, output: Path | None = None) -> Path:
     """Write report.html and figures/ of a run; return the page's path.
 
     Raises SpecError if the directory holds no run, a damaged or a newer one.
     """
-    result, run, out = read(folder), Run(folder), output or folder
-    left = Left(run)
+    result, run, out = read_run(folder), Run(folder), output or folder
+    left = RunFiles(run)
     page = out / "report.html"
-    shown = context(result, run, left)
-    webpage.write(page, "run.html.j2", shown)
-    figures.write(out / "figures", result, left.phases, shown["scores"], left.pictures, shown)
+    shown = build_run_context(result, run, left)
+    webpage.write_page(page, "run.html.j2", shown)
+    figures.write_figures(
+        out / "figures", result, left.phases, shown["scores"], left.pictures, shown
+    )
     return page
 
 
-class Left:
+class RunFiles:
     """The files of a run beside its history."""
 
     def __init__(self, run: Run):
         self.record, self.report = read_record(run), read_report(run)
         self.network = read_network(run.folder)
-        self.steps = read_table(run.folder / "steps.csv", STEPS)
+        self.steps = read_table(run.folder / "steps.csv", STEPS_COLUMNS)
         self.names: list[str] = self.record.get("class_names", [])
         files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
         (self.predictions, why), (self.pictures, too) = map(read_arrays, files)
-        why = why or odd_predictions(self.predictions, len(self.names))
-        too = too or odd_pictures(self.pictures, self.predictions, len(self.names))
+        why = why or explain_odd_predictions(self.predictions, len(self.names))
+        too = too or explain_odd_pictures(self.pictures, self.predictions, len(self.names))
         self.predictions = {} if why else self.predictions
         self.pictures = {} if too else self.pictures
         self.notes = [
@@ -76,65 +78,67 @@ class Left:
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
 
 
-def context(result: Result, run: Run, left: Left) -> dict[str, Any]:
+def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, Any]:
     """What the template shows."""
-    marked = scores(left.predictions, len(left.names)) if left.predictions else None
+    marked = (
+        score_saved_predictions(left.predictions, len(left.names)) if left.predictions else None
+    )
     return {
         "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
         "result": result,
-        "eyebrow": eyebrow(result, left),
-        "lead": lead(result, left),
-        "command": command(left.record),
-        "numbers": headline(result, left),
-        "weights": weights(left.report),
-        "warnings": [*warnings(run), *left.notes],
-        "curves": curves(result, left),
+        "eyebrow": format_run_eyebrow(result, left),
+        "lead": format_run_lead(result, left),
+        "command": format_run_command(left.record),
+        "numbers": build_headline_tiles(result, left),
+        "weights": build_weight_rows(left.report),
+        "warnings": [*read_warnings(run), *left.notes],
+        "curves": plot_training_curves(result, left),
         "scores": marked,
-        "confusion": charts.confusion(marked.confusion, left.names) if marked else None,
-        "classes": marked.rows(left.names) if marked else [],
-        "mistakes": tiles(left, "mistakes", "mistake"),
-        "sample": tiles(left, "sample", "sample"),
-        "draws": draws(left),
+        "confusion": charts.plot_confusion(marked.confusion, left.names) if marked else None,
+        "classes": marked.list_rows(left.names) if marked else [],
+        "mistakes": build_image_tiles(left, "mistakes", "mistake"),
+        "sample": build_image_tiles(left, "sample", "sample"),
+        "draws": build_augmentation_draws(left),
         "augmentation": result.settings.get("augmentation"),
-        "filters": filters(left.pictures.get("filters")),
+        "filters": encode_filters(left.pictures.get("filters")),
         "network": left.network,
-        "diagram": diagram(left.network["layers"]) if left.network else None,
-        "spec": read_text(run.spec, SMALL),
-        "environment": environment(left.record),
-        "throughput": throughput(result, left),
+        "diagram": build_diagram(left.network["layers"]) if left.network else None,
+        "spec": read_text(run.spec, SMALL_BYTES),
+        "environment": list_environment(left.record),
+        "throughput": list_throughput(result, left),
     }
 
 
-def eyebrow(result: Result, left: Left) -> str:
+def format_run_eyebrow(result: RunResult, left: RunFiles) -> str:
     began = left.record.get("started", "")[:16].replace("T", " ")
     return " · ".join(part for part in (result.folder.resolve().name, began) if part)
 
 
-def command(record: Mapping[str, Any]) -> str:
+def format_run_command(record: Mapping[str, Any]) -> str:
     """The command that makes the run again, wherever that one lies."""
     words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
     return shlex.join(["cnntrain", *words])
 
 
-def lead(result: Result, left: Left) -> str:
+def format_run_lead(result: RunResult, left: RunFiles) -> str:
     """What was trained on what, how far, and how it ended, in two sentences."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
     ends = planned == epochs or not isinstance(planned, int)
     far = f"{epochs:,}" if ends else f"{epochs:,} of {planned:,}"
     far += " epoch" if planned == 1 else " epochs"
-    took = "" if result.seconds is None else f" in {duration(result.seconds)}"
+    took = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
     device = left.record.get("device", {}).get("kind")
     where = f" on a {device}" if device else ""
-    lines = [f"{far}{took}{where}; the run {ending(result.status)}."]
+    lines = [f"{far}{took}{where}; the run {describe_status(result.status)}."]
     if sizes := left.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
         lines.append(f"{len(left.names)} classes; {counts} images.")
     return " ".join(lines)
 
 
-def headline(result: Result, left: Left) -> list[dict[str, str]]:
+def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, str]]:
     """The numbers at the top."""
     numbers, report = result.numbers, left.report
     found = []
@@ -142,39 +146,51 @@ def headline(result: Result, left: Left) -> list[dict[str, str]]:
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', ABSENT)}")):
         if f"{part}.accuracy" in numbers:
             loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
-            found.append(tile(f"{part} accuracy", percent(numbers[f"{part}.accuracy"]), loss))
+            found.append(
+                make_headline_tile(
+                    f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), loss
+                )
+            )
     counts = report.get("parameters", {})
     if {"total", "trainable"} <= counts.keys():
         trained = counts["trainable"]
         small = "" if trained == counts["total"] else f"{trained:,} trainable"
-        found.append(tile("parameters", f"{counts['total']:,}", small))
+        found.append(make_headline_tile("parameters", f"{counts['total']:,}", small))
     if left.network:
-        found.append(tile("multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"))
-    if rate := speed(result, left):
-        found.append(tile("training", f"{rate:,.0f}", f"images per second{above(left)}"))
+        found.append(
+            make_headline_tile(
+                "multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"
+            )
+        )
+    if rate := get_training_speed(result, left):
+        found.append(
+            make_headline_tile(
+                "training", f"{rate:,.0f}", f"images per second{format_feature_note(left)}"
+            )
+        )
     return found
 
 
-def tile(name: str, value: str, small: str) -> dict[str, str]:
+def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
     return {"name": name, "value": value, "small": small}
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def speed(result: Result, left: Left) -> float | None:
+def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
 
 
-def above(left: Left) -> str:
+def format_feature_note(left: RunFiles) -> str:
     """What a rate of training leaves out, where it is not the whole network's."""
     if not left.report.get("features_once"):
         return ""
     return ", above features of frozen layers that were computed once"
 
 
-def weights(report: Mapping[str, Any]) -> list[list[str]]:
+def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """A row for each weights that were evaluated."""
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "last average", "refit": "refit on train + valid"}
@@ -188,23 +204,23 @@ def weights(report: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def warnings(run: Run) -> list[str]:
+def read_warnings(run: Run) -> list[str]:
     """What the run was warned of."""
     if not run.log.is_file():
         return []
     with run.log.open(encoding="utf-8", errors="replace") as log:
-        lines = log.read(LARGE).splitlines()
+        lines = log.read(LARGE_BYTES).splitlines()
     return list(dict.fromkeys(line for line in lines if line.startswith("Warning: ")))
 
 
-def curves(result: Result, left: Left) -> list[charts.Figure]:
+def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figure]:
     """Loss, accuracy and rate over the epochs, as far as the run is."""
     rows = result.history
     if not rows:
         return []
     objective = any(
         abs(row.get("train.objective", row["train.loss"]) - row["train.loss"])
-        > SHARE * abs(row["train.loss"])
+        > MIN_OBJECTIVE_SHARE * abs(row["train.loss"])
         for row in rows
     )
     keys = ["train.loss", "valid.loss", *(["train.objective"] if objective else [])]
@@ -215,15 +231,17 @@ def curves(result: Result, left: Left) -> list[charts.Figure]:
         if rows[-1]["step"]
     ]
     return [
-        charts.over_epochs("loss", rows, keys, left.phases, best),
-        charts.over_epochs(
+        charts.plot_over_epochs("loss", rows, keys, left.phases, best),
+        charts.plot_over_epochs(
             "accuracy", rows, ["train.accuracy", "valid.accuracy"], left.phases, best
         ),
-        charts.over_epochs("learning rate", rate or rows, ["learning_rate"], left.phases, None),
+        charts.plot_over_epochs(
+            "learning rate", rate or rows, ["learning_rate"], left.phases, None
+        ),
     ]
 
 
-def tiles(left: Left, rows: str, stem: str) -> list[dict[str, Any]]:
+def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
     """Test images, each with its class, what the network took it for, and its file, if any."""
     found: list[dict[str, Any]] = []
     if not left.predictions:
@@ -236,8 +254,8 @@ def tiles(left: Left, rows: str, stem: str) -> list[dict[str, Any]]:
         guess = int(left.predictions["classes"][row, 0])
         found.append(
             {
-                "image": data_uri(image),
-                "pixelated": max(image.shape[:2]) <= PIXELATED,
+                "image": encode_data_uri(image),
+                "pixelated": max(image.shape[:2]) <= MAX_PIXELATED_SIDE,
                 "label": left.names[label],
                 "guess": left.names[guess],
                 "right": guess == label,
@@ -250,13 +268,13 @@ def tiles(left: Left, rows: str, stem: str) -> list[dict[str, Any]]:
     return found
 
 
-def draws(left: Left) -> list[dict[str, Any]]:
+def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
     """Training images, each with what augmentation makes of it."""
     pictures = left.pictures
     return [
         {
-            "images": [data_uri(image) for image in images],
-            "pixelated": max(images.shape[1:3]) <= PIXELATED,
+            "images": [encode_data_uri(image) for image in images],
+            "pixelated": max(images.shape[1:3]) <= MAX_PIXELATED_SIDE,
             "label": left.names[label],
             "texts": [str(t) for t in texts],
             "arrays": images,
@@ -270,22 +288,22 @@ def draws(left: Left) -> list[dict[str, Any]]:
     ]
 
 
-def filters(kernels: np.ndarray | None) -> list[str]:
+def encode_filters(kernels: np.ndarray | None) -> list[str]:
     """Each filter as an image, its largest weight, of either sign, at full contrast."""
     if kernels is None:
         return []
-    return [data_uri(image) for image in figures.as_images(kernels)]
+    return [encode_data_uri(image) for image in figures.convert_kernels_to_images(kernels)]
 
 
-def data_uri(image: np.ndarray, exact: bool = False) -> str:
+def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
     """An image (H, W, C) uint8 within the page; large ones lose what no eye sees, unless told."""
     photo = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-    small, out = exact or max(image.shape[:2]) <= PIXELATED, io.BytesIO()
+    small, out = exact or max(image.shape[:2]) <= MAX_PIXELATED_SIDE, io.BytesIO()
     photo.save(out, "png") if small else photo.save(out, "jpeg", quality=85)
     return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(out.getvalue()).decode()}"
 
 
-def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the numbers depend on beside the spec."""
     device, git = record.get("device", {}), record.get("git", {})
     changed = ", with changes" if git.get("dirty") else ""
@@ -304,15 +322,17 @@ def environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value]
 
 
-def throughput(result: Result, left: Left) -> list[tuple[str, str]]:
+def list_throughput(result: RunResult, left: RunFiles) -> list[tuple[str, str]]:
     """Milliseconds an image, and the seconds of the parts of the run."""
     rows = []
-    if rate := speed(result, left):
-        step = f"a training step: forward, backward, update{above(left)}"
+    if rate := get_training_speed(result, left):
+        step = f"a training step: forward, backward, update{format_feature_note(left)}"
         rows.append((step, f"{1000 / rate:.3f} ms an image"))
     if rate := left.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
     seconds = left.report.get("seconds", {})
     return rows + [
-        (what, duration(seconds[name])) for name, what in PARTS.items() if name in seconds
+        (what, format_duration(seconds[name]))
+        for name, what in TIMED_PARTS.items()
+        if name in seconds
     ]

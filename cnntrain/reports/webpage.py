@@ -20,7 +20,7 @@ from cnntrain.files.writing import write_whole
 PAGES = files("cnntrain.reports") / "pages"
 
 
-def write(file: Path, template: str, context: dict[str, Any]) -> None:
+def write_page(file: Path, template: str, context: dict[str, Any]) -> None:
     """Fill a template of `pages/` and write it whole."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cnntrain.reports", "pages"),
@@ -34,12 +34,12 @@ def write(file: Path, template: str, context: dict[str, Any]) -> None:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(PAGES / "style.css").read_text(encoding="utf-8"),
         script=(PAGES / "charts.js").read_text(encoding="utf-8"),
-        plotly=packed_plotly,  # called by pages with charts
+        plotly=pack_plotly,  # called by pages with charts
         **context,
     )
     write_whole(file, page)
 
 
 @functools.cache
-def packed_plotly() -> str:
+def pack_plotly() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.streams import unheard
+from cnntrain.terminal.streams import ignore_closed_output
 
 REDRAW_SECONDS = 0.2
 
 
-class Console:
+class RunConsole:
     """Shows a run; it is the trainer's `Progress`."""
 
     def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
@@ -39,9 +39,9 @@ class Console:
             disable=not terminal.is_terminal,
         )
         self.task: Any = None
-        self.drawn = 0.0
+        self.drawn_at = 0.0
 
-    def __enter__(self) -> "Console":
+    def __enter__(self) -> "RunConsole":
         self.live.start()
         return self
 
@@ -50,20 +50,20 @@ class Console:
 
     def note(self, line: str) -> None:
         """Print a line, and log it."""
-        self.run.say(line)
-        with unheard():
+        self.run.log_line(line)
+        with ignore_closed_output():
             self.terminal.print(escape(line), soft_wrap=True, highlight=False)
 
-    def results(self, report: Mapping[str, Any]) -> None:
+    def show_results(self, report: Mapping[str, Any]) -> None:
         """Print the table at the end, and log it."""
-        table = result_table(report)
+        table = build_result_table(report)
         text = RichConsole(file=io.StringIO(), width=100)
         text.print(table)
         self.run.say(text.file.getvalue())  # type: ignore[attr-defined]
-        with unheard():
+        with ignore_closed_output():
             self.terminal.print(table)
 
-    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
+    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
         """Show the live line, from step `done` on; `max_steps` may have made the epochs fewer."""
         self.epochs = math.ceil(total_steps / steps_per_epoch)
         if self.task is not None:  # of the phase before
@@ -74,9 +74,9 @@ class Console:
         self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
     ) -> None:
         """Move the live line, at most five times a second."""
-        if self.live.disable or time.perf_counter() - self.drawn < REDRAW_SECONDS:
+        if self.live.disable or time.perf_counter() - self.drawn_at < REDRAW_SECONDS:
             return
-        self.drawn = time.perf_counter()
+        self.drawn_at = time.perf_counter()
         self.live.update(
             self.task,
             completed=step,
@@ -101,19 +101,19 @@ class Console:
         )
 
 
-def result_table(report: Mapping[str, Any]) -> Table:
+def build_result_table(report: Mapping[str, Any]) -> Table:
     """The table at the end: the best and the last weights, on both held-out splits."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
-    for key, name in named(report).items():
+    for key, name in name_weights(report).items():
         parts = [report["valid"].get(key), report["test"][key]]
         cells = [f"{part[k]:.4f}" if part else "" for part in parts for k in ("loss", "accuracy")]
         table.add_row(name, *cells)
     return table
 
 
-def named(report: Mapping[str, Any]) -> dict[str, str]:
+def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
     """The weights that a report knows, in words."""
     names = {
         "best": f"best epoch ({report.get('best_epoch')})",

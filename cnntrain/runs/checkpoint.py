@@ -25,15 +25,17 @@ DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
 
 
 @dataclass(frozen=True)
-class State:
+class Checkpoint:
     """Named arrays, and facts that JSON can say; `damaged` names files that could not be used."""
 
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
-    damaged: tuple[str, ...] = ()
+    damaged_files: tuple[str, ...] = ()
 
 
-def save(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+) -> None:
     """Make this the last state in `folder` and the last one the previous.
 
     Raises OSError, for a full disk say, with the states as they were.
@@ -47,7 +49,7 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any
             f"array{number}": value for number, value in enumerate(arrays.values())
         }
         np.savez(file, names=names, facts=json.dumps(dict(facts)), **values)
-        digest = digest_from(file, DIGEST_LINE)
+        digest = compute_digest(file, DIGEST_LINE)
         file.seek(0)
         file.write(digest.encode() + b"\n")
         file.flush()
@@ -57,7 +59,7 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any
     flush_folder(folder)
 
 
-def load(folder: Path) -> State | None:
+def load_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the last state that is whole, or None where there is none."""
     damaged: list[str] = []
     for name in (LAST, PREVIOUS):
@@ -67,19 +69,21 @@ def load(folder: Path) -> State | None:
             payload = content[DIGEST_LINE:]
             if content[:DIGEST_LINE] == hashlib.sha256(payload).hexdigest().encode() + b"\n":
                 with contextlib.suppress(ValueError, KeyError, OSError, zipfile.BadZipFile):
-                    return opened(payload, tuple(damaged))  # unless it was not us who wrote it
+                    return unpack_checkpoint(
+                        payload, tuple(damaged)
+                    )  # unless it was not us who wrote it
             damaged.append(name)
-    return State({}, {}, tuple(damaged)) if damaged else None
+    return Checkpoint({}, {}, tuple(damaged)) if damaged else None
 
 
-def opened(payload: bytes, damaged: tuple[str, ...]) -> State:
+def unpack_checkpoint(payload: bytes, damaged: tuple[str, ...]) -> Checkpoint:
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         names = json.loads(str(archive["names"]))
         arrays = {name: archive[f"array{number}"] for number, name in enumerate(names)}
-        return State(arrays, json.loads(str(archive["facts"])), damaged)
+        return Checkpoint(arrays, json.loads(str(archive["facts"])), damaged)
 
 
-def digest_from(file: Any, start: int) -> str:
+def compute_digest(file: Any, start: int) -> str:
     """The sha256, in hexadecimal, of a file from a position on."""
     digest = hashlib.sha256()
     file.seek(start)

@@ -21,27 +21,27 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from cnntrain.errors import SpecError, printable
-from cnntrain.files.documents import finite, read_mapping, write_json
+from cnntrain.errors import SpecError, escape_unprintable
+from cnntrain.files.documents import read_mapping, replace_nonfinite, write_json
 from cnntrain.files.locks import acquire_lock
 from cnntrain.files.writing import (
-    UNFINISHED,
-    check_inside,
+    UNFINISHED_PREFIX,
+    check_links_inside,
     clear_unfinished,
     open_existing,
-    overwrite,
+    overwrite_in_place,
     replace_by_file,
     replace_by_path,
     write_whole,
 )
-from cnntrain.runs.environment import environment, now
-from cnntrain.spec.places import absolute_paths
+from cnntrain.runs.environment import describe_environment, format_time_now
+from cnntrain.spec.places import resolve_relative_paths
 
 FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
 WEIGHTS = ("best", "final", "ema", "refit")  # each in its own .keras file
 
 # What a sweep keeps in the directory of a job before, and after, it is that of a run.
-OF_A_JOB = ("job.json", "console.log")
+JOB_FILES = ("job.json", "console.log")
 
 
 class Run:
@@ -56,38 +56,38 @@ class Run:
         self.origin = self.state / "init_from"  # a copy of the weights that it begins with
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
-        self.before: dict[Path, str] = {}
-        self.made: list[Path] = []  # the directories that claiming it made, innermost first
+        self.files_before: dict[Path, str] = {}
+        self.made_folders: list[Path] = []  # the directories that claiming it made, innermost first
 
     @classmethod
     def claim(cls, folder: Path, spec: Mapping[str, Any], overrides: Sequence[str]) -> "Run":
         """Make the directory ours, or raise SpecError if it belongs to another run."""
         run = cls(folder)
-        begun = {"format": FORMAT, "status": "running", "started": now()}
-        record = environment() | begun | {"overrides": [*overrides]}
-        record["paths"] = absolute_paths(spec)
+        begun = {"format": FORMAT, "status": "running", "started": format_time_now()}
+        record = describe_environment() | begun | {"overrides": [*overrides]}
+        record["paths"] = resolve_relative_paths(spec)
         try:
-            run.made = [path for path in (folder, *folder.parents) if not path.exists()]
+            run.made_folders = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            if not all(is_of_a_job(path) for path in folder.iterdir()):
+            if not all(is_job_file(path) for path in folder.iterdir()):
                 raise FileExistsError
             run.state.mkdir()  # whoever makes it has the run
         except FileExistsError:
             raise SpecError(
-                f"{folder} {what_fills(folder)}",
+                f"{folder} {describe_content(folder)}",
                 "a directory of its own for every run",
                 "leave hydra.run.dir out, or name a new one",
             ) from None
         except OSError as error:
-            remove_empty(run.made)
-            raise unwritable(folder, error) from error
+            remove_empty_folders(run.made_folders)
+            raise explain_unwritable(folder, error) from error
         try:
-            run.hold()
+            run.lock_folder()
             run.write_spec(spec, overrides)
             write_json(run.record, record)  # where it is, all is there that a resume needs
         except OSError as error:
             run.discard()
-            raise unwritable(folder, error) from error
+            raise explain_unwritable(folder, error) from error
         return run
 
     @classmethod
@@ -99,13 +99,13 @@ class Run:
                 f"{folder} holds no run",
                 "a directory with run.json and spec.yaml, as cnntrain leaves it below outputs/",
             )
-        check_inside(folder)
-        run.hold()
+        check_links_inside(folder)
+        run.lock_folder()
         for left in (folder, run.state):
             clear_unfinished(left)
         return run
 
-    def hold(self) -> None:
+    def lock_folder(self) -> None:
         """Keep other processes off the run as long as this one lives."""
         try:
             acquire_lock(self.lock, 0)
@@ -116,21 +116,23 @@ class Run:
                 "wait for it, or stop it",
             ) from None
 
-    def go_on(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    def record_resume(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
         """Begin another life of the run, with what was changed for it."""
-        record = self.read()
-        self.before = {path: path.read_text(encoding="utf-8") for path in (self.record, self.spec)}
+        record = self.read_run_json()
+        self.files_before = {
+            path: path.read_text(encoding="utf-8") for path in (self.record, self.spec)
+        }
         self.write_spec(spec, [*record.get("overrides", []), *overrides])
-        resumed = [*record.get("resumed", []), now()]
-        self.update(**environment(), status="running", resumed=resumed)
+        resumed = [*record.get("resumed", []), format_time_now()]
+        self.update_run_json(**describe_environment(), status="running", resumed=resumed)
 
-    def put_back(self) -> None:
+    def restore_files(self) -> None:
         """Leave the run as it was before a life that was refused."""
-        for path, text in self.before.items():
+        for path, text in self.files_before.items():
             write_whole(path, text)
 
     def write_spec(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        words = printable(" ".join(overrides))  # a line break would end the comment
+        words = escape_unprintable(" ".join(overrides))  # a line break would end the comment
         header = f"# cnntrain {words}".rstrip() + "\n"
         text = yaml.safe_dump(dict(spec), sort_keys=False, default_flow_style=None)
         write_whole(self.spec, header + text)
@@ -138,35 +140,37 @@ class Run:
     def discard(self) -> None:
         """Take a run back whose spec was refused after all, unless something of it was done."""
         if any(self.state.glob("*.state")):
-            self.finish("failed", error="refused after it had begun")
+            self.record_end("failed", error="refused after it had begun")
             return
         self.lock.release()
         shutil.rmtree(self.origin, ignore_errors=True)
         for name in ("run.json", "spec.yaml", "train.log", "state/lock"):
             (self.folder / name).unlink(missing_ok=True)
-        remove_empty([self.state, *self.made])  # a directory that another run is in stays
+        remove_empty_folders(
+            [self.state, *self.made_folders]
+        )  # a directory that another run is in stays
 
-    def read(self) -> dict[str, Any]:
+    def read_run_json(self) -> dict[str, Any]:
         """What run.json says; SpecError if it is damaged."""
         return read_mapping(self.record)
 
-    def update(self, **values: Any) -> None:
+    def update_run_json(self, **values: Any) -> None:
         """Set values in run.json."""
-        write_json(self.record, self.read() | values)
+        write_json(self.record, self.read_run_json() | values)
 
-    def finish(self, status: str, **values: Any) -> None:
+    def record_end(self, status: str, **values: Any) -> None:
         """Record how the run ended: finished, interrupted or failed; finished it stays."""
-        if self.read().get("status") == "finished":
+        if self.read_run_json().get("status") == "finished":
             return
-        self.update(status=status, ended=now(), **values)
+        self.update_run_json(status=status, ended=format_time_now(), **values)
 
-    def finish_in_place(self, status: str, **values: Any) -> None:
+    def record_end_in_place(self, status: str, **values: Any) -> None:
         """Record an end where the disk has no room for a second run.json, if the first has some."""
-        record = self.read() | {"status": status, "ended": now(), **values}
+        record = self.read_run_json() | {"status": status, "ended": format_time_now(), **values}
         with contextlib.suppress(OSError):
-            overwrite(self.record, json.dumps(finite(record)) + "\n")
+            overwrite_in_place(self.record, json.dumps(replace_nonfinite(record)) + "\n")
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
+    def append_row(self, name: str, row: Mapping[str, Any]) -> None:
         """Add a row to a CSV file of the run; the first row brings the header.
 
         A table that an older version began keeps its columns.
@@ -180,7 +184,7 @@ class Run:
                 writer.writeheader()
             writer.writerow(row)
 
-    def length(self, name: str) -> int:
+    def count_table_bytes(self, name: str) -> int:
         """The bytes of a CSV file of the run, once they are safe on disk."""
         path = self.folder / name
         if not path.exists():
@@ -189,7 +193,7 @@ class Run:
             os.fsync(file.fileno())
             return file.tell()
 
-    def shorten(self, name: str, length: int) -> bool:
+    def truncate_table(self, name: str, length: int) -> bool:
         """Cut from a CSV file what a life that was killed wrote after its last state.
 
         Returns whether the rows before are all there; of others only whole ones are kept.
@@ -203,7 +207,7 @@ class Run:
             file.truncate(kept)
         return kept == length
 
-    def say(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Add a line to train.log."""
         with open_existing(self.log, "a", encoding="utf-8") as file:
             file.write(line.rstrip() + "\n")
@@ -223,31 +227,31 @@ class Run:
                 shutil.copyfileobj(content, written)
         return copy
 
-    def save(self, network: Any, path: Path) -> None:
+    def save_network(self, network: Any, path: Path) -> None:
         """Save a Keras model under its name only once it is whole."""
         with replace_by_path(path) as unfinished:
             network.save(unfinished)
 
 
-def what_fills(folder: Path) -> str:
+def describe_content(folder: Path) -> str:
     if not folder.is_dir():
         return "is a file"
     return "already holds a run" if Run(folder).record.exists() else "is not empty"
 
 
-def is_of_a_job(path: Path) -> bool:
+def is_job_file(path: Path) -> bool:
     """Whether a file is one that a sweep keeps in a job's directory, or is just writing there."""
-    return path.name in OF_A_JOB or path.name.startswith(UNFINISHED)
+    return path.name in JOB_FILES or path.name.startswith(UNFINISHED_PREFIX)
 
 
-def remove_empty(folders: Sequence[Path]) -> None:
+def remove_empty_folders(folders: Sequence[Path]) -> None:
     """Remove directories, innermost first, up to one that is not empty."""
     with contextlib.suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
-def unwritable(folder: Path, error: OSError, setting: str = "hydra.run.dir") -> SpecError:
+def explain_unwritable(folder: Path, error: OSError, setting: str = "hydra.run.dir") -> SpecError:
     return SpecError(
         f"{folder} cannot be written: {error.strerror or error}",
         "a directory that you may write to, with room",

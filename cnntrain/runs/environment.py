@@ -17,17 +17,19 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def now() -> str:
+def format_time_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def environment() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """What else a run's numbers depend on, as far as it is known without TensorFlow."""
     return {
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in [*PACKAGES, *other_backend()]},
+        | {
+            name: importlib.metadata.version(name) for name in [*PACKAGES, *list_backend_packages()]
+        },
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "git": git(),
+        "git": read_git_commit(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
         "host": socket.gethostname(),
@@ -36,12 +38,12 @@ def environment() -> dict[str, Any]:
     }
 
 
-def other_backend() -> list[str]:
+def list_backend_packages() -> list[str]:
     """The packages of a backend that is not TensorFlow."""
     return ["jax", "jaxlib"] if os.environ.get("KERAS_BACKEND") == "jax" else []
 
 
-def git() -> dict[str, Any] | None:
+def read_git_commit() -> dict[str, Any] | None:
     """The commit of the checkout that runs, and whether it was changed; None if installed."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or shutil.which("git") is None:

@@ -15,30 +15,30 @@ from typing import Any
 
 import psutil
 
-from cnntrain.errors import SpecError, printable
-from cnntrain.files.documents import damaged, parse_yaml, read_json
+from cnntrain.errors import SpecError, escape_unprintable
+from cnntrain.files.documents import explain_damage, parse_yaml, read_json
 from cnntrain.files.writing import check_entry
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import (
-    HISTORY,
-    JOB,
-    Row,
-    found,
+    HISTORY_COLUMNS,
+    JOB_TYPES,
+    NumberRow,
+    check_types,
+    find_run_folder,
     read_config,
     read_job,
     read_record,
     read_report,
     read_table,
-    shaped,
 )
 from cnntrain.spec import option_files
-from cnntrain.spec.metrics import rises, tie_breaker
-from cnntrain.spec.nested import flat
+from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import GROUPS
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """One run, finished or not.
 
     `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
@@ -50,35 +50,35 @@ class Result:
     status: str  # finished, running, interrupted, failed, killed, unreadable, or a job's state
     reason: str = ""  # why it is not finished
     settings: Mapping[str, Any] = field(default_factory=dict)
-    history: Sequence[Row] = ()
+    history: Sequence[NumberRow] = ()
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
-    images: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = True  # whether its spec is known, not just what was varied
+    image_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    has_spec: bool = True  # whether its spec is known, not just what was varied
 
     @property
     def name(self) -> str:
-        return printable(self.folder.name)
+        return escape_unprintable(self.folder.name)
 
     @property
     def monitor(self) -> str:
         return str(self.settings.get("monitor", "valid.accuracy"))
 
     @property
-    def best(self) -> Row:
+    def best(self) -> NumberRow:
         """The row of the epoch that the monitor chose, or the last without validation."""
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
         if not rows:
             return self.last
-        sign, tie = -1 if rises(self.monitor) else 1, tie_breaker(self.monitor)
+        sign, tie = -1 if higher_is_better(self.monitor) else 1, choose_tie_breaker(self.monitor)
         return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
 
     @property
-    def last(self) -> Row:
+    def last(self) -> NumberRow:
         return self.history[-1] if self.history else {}
 
     @property
-    def numbers(self) -> Row:
+    def numbers(self) -> NumberRow:
         """Its numbers by name: those of the best epoch, of the test split, epochs and seconds."""
         found = {key: value for key, value in self.best.items() if key.startswith("valid.")}
         found |= {key: value for key, value in self.last.items() if key.startswith("train.")}
@@ -90,45 +90,45 @@ class Result:
         return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
-def read(folder: Path) -> Result:
+def read_run(folder: Path) -> RunResult:
     """Return the run in a directory, or raise SpecError: it is none, is newer, or is damaged."""
-    run = Run(found(str(folder)))
+    run = Run(find_run_folder(str(folder)))
     record, config = read_record(run), read_config(run)
     report = read_report(run)
     tests = report.get("test", {})
-    status, reason = ended(record)
-    history = read_table(folder / "history.csv", HISTORY)
-    return Result(
+    status, reason = determine_status(record)
+    history = read_table(folder / "history.csv", HISTORY_COLUMNS)
+    return RunResult(
         folder,
         status,
         reason,
-        settings(config, record.get("overrides", ())),
+        collect_settings(config, record.get("overrides", ())),
         history,
         tests.get("best") or tests.get("final") or {},
-        seconds(report, history),
-        images(record.get("data", {})),
+        compute_total_seconds(report, history),
+        collect_image_fingerprints(record.get("data", {})),
     )
 
 
-def images(data: Mapping[str, Any]) -> dict[str, str]:
+def collect_image_fingerprints(data: Mapping[str, Any]) -> dict[str, str]:
     """The names of the images that run.json tells of."""
     whole = {"all": data["fingerprint"]} if "fingerprint" in data else {}
     return {**data.get("images", {}), **whole}
 
 
-def ending(status: str) -> str:
+def describe_status(status: str) -> str:
     """How a run stands, as the end of a sentence: `is finished`, `has failed`."""
     verbs = {"failed": "has", "interrupted": "was", "killed": "was"}
     return f"{verbs.get(status, 'is')} {status}"
 
 
-def ended(record: Mapping[str, Any]) -> tuple[str, str]:
+def determine_status(record: Mapping[str, Any]) -> tuple[str, str]:
     """How a run ended, and why; a process that died without a word was killed."""
-    status = printable(str(record.get("status", "unreadable")))
+    status = escape_unprintable(str(record.get("status", "unreadable")))
     here = record.get("host") == socket.gethostname()
     if status == "running" and here and not is_alive(record.get("pid", 0)):
         return "killed", "its process is gone"
-    return status, printable(record.get("error", ""), keep="\n")
+    return status, escape_unprintable(record.get("error", ""), keep="\n")
 
 
 def is_alive(pid: int) -> bool:
@@ -136,43 +136,43 @@ def is_alive(pid: int) -> bool:
     return pid < 2**31 and psutil.pid_exists(pid)
 
 
-def seconds(report: Mapping[str, Any], history: Sequence[Row]) -> float | None:
+def compute_total_seconds(report: Mapping[str, Any], history: Sequence[NumberRow]) -> float | None:
     """The seconds of the whole run, or of the epochs that it has made."""
     total = report.get("seconds", {}).get("total")
     return total if total is not None else sum(row.get("seconds", 0) for row in history) or None
 
 
-def settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def collect_settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A run's settings by dotted key, each group's own key with the option that was chosen.
 
     That is the one in `overrides`, those that the run was begun with, or else the nearest one.
     """
-    found = {printable(key): value for key, value in flat(config).items()}
+    found = {escape_unprintable(key): value for key, value in flatten_mapping(config).items()}
     asked = dict(word.partition("=")[::2] for word in overrides)
     for group in GROUPS:
         if isinstance(config.get(group), Mapping):
-            found[group] = asked.get(group) or nearest_option(group, config[group])
+            found[group] = asked.get(group) or find_nearest_option(group, config[group])
             found.pop(f"{group}.name", None)
     return found
 
 
-def nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
+def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
     """The option of a group whose file has most knobs in common with these."""
     name = str(knobs.get("name"))
     common = {
         known: sum(knobs.get(key) == value for key, value in listed.items())
-        for known, listed in named(group, name).items()
+        for known, listed in load_component_options(group, name).items()
     }
     return max(common, key=lambda known: (common[known], known == name), default=name)
 
 
 @functools.cache
-def named(group: str, name: str) -> dict[str, dict[str, Any]]:
+def load_component_options(group: str, name: str) -> dict[str, dict[str, Any]]:
     """The options of a group that are the same component, with their knobs."""
     line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
-    files = option_files.options(group).items()
+    files = option_files.find_option_files(group).items()
     return {
-        known: option_files.load(file)
+        known: option_files.load_option(file)
         for known, file in files
         if line.search(file.read_text(encoding="utf-8"))
     }
@@ -186,19 +186,24 @@ def is_sweep(folder: Path) -> bool:
     )
 
 
-def of_sweep(folder: Path) -> list[Result]:
+def read_sweep(folder: Path) -> list[RunResult]:
     """The jobs of a sweep in their order, those that failed, wait or are damaged among them."""
-    jobs = [path for path in sorted(folder.iterdir(), key=place) if is_job(path)]
-    results = [lenient(path, job_of(path)) for path in jobs]
+    jobs = [path for path in sorted(folder.iterdir(), key=get_job_order) if is_job(path)]
+    results = [read_job_result(path, read_job_or_reason(path)) for path in jobs]
     try:
-        planned = planned_jobs(folder)
+        planned = read_planned_jobs(folder)
     except SpecError as error:
-        return [*results, Result(folder / "jobs.json", "unreadable", error.given, whole=False)]
+        return [
+            *results,
+            RunResult(folder / "jobs.json", "unreadable", error.given, has_spec=False),
+        ]
     others = {folder / job["folder"]: job for job in planned}
-    return results + [lenient(path, job) for path, job in others.items() if path not in jobs]
+    return results + [
+        read_job_result(path, job) for path, job in others.items() if path not in jobs
+    ]
 
 
-def planned_jobs(folder: Path) -> list[dict[str, Any]]:
+def read_planned_jobs(folder: Path) -> list[dict[str, Any]]:
     """What jobs.json says of each job; SpecError if it is damaged, or names other directories."""
     file = folder / "jobs.json"
     if not file.is_file():
@@ -207,13 +212,13 @@ def planned_jobs(folder: Path) -> list[dict[str, Any]]:
         check_entry(file, folder.resolve())
         listed = read_json(file)
     except (OSError, ValueError) as error:
-        raise damaged(file, error) from None
+        raise explain_damage(file, error) from None
     if not isinstance(listed, list) or not all(isinstance(job, dict) for job in listed):
-        raise damaged(file, "it is no list of jobs")
-    jobs = [shaped(file, job, JOB | {"folder": str}) for job in listed]
+        raise explain_damage(file, "it is no list of jobs")
+    jobs = [check_types(file, job, JOB_TYPES | {"folder": str}) for job in listed]
     for job in jobs:
         if Path(job.get("folder", "")).name != job.get("folder") or job["folder"] == "..":
-            raise damaged(file, f"it names a job in {job.get('folder')}")
+            raise explain_damage(file, f"it names a job in {job.get('folder')}")
     return jobs
 
 
@@ -224,13 +229,13 @@ def is_job(folder: Path) -> bool:
         return True
 
 
-def place(folder: Path) -> tuple[float, str]:
+def get_job_order(folder: Path) -> tuple[float, str]:
     """Where a job stands: its directory begins with its number."""
     number = folder.name.partition("_")[0]
     return (int(number) if number.isdecimal() else math.inf, folder.name)
 
 
-def job_of(folder: Path) -> dict[str, Any]:
+def read_job_or_reason(folder: Path) -> dict[str, Any]:
     """What the sweep wrote down of a job: its overrides, how it stands, and why."""
     try:
         return read_job(folder)
@@ -238,16 +243,16 @@ def job_of(folder: Path) -> dict[str, Any]:
         return {"reason": error.given}
 
 
-def lenient(folder: Path, job: Mapping[str, Any]) -> Result:
+def read_job_result(folder: Path, job: Mapping[str, Any]) -> RunResult:
     """The run of a job, or why there is none; the sweep knows of ends that a run cannot record."""
     status, reason = job.get("status"), job.get("reason", "")
     try:
-        result = read(folder)
+        result = read_run(folder)
     except (SpecError, OSError) as error:
-        given = dict(map(override, job.get("overrides", [])))
+        given = dict(map(split_override, job.get("overrides", [])))
         if not status or has_begun(folder):
             status, reason = "unreadable", getattr(error, "given", str(error))
-        return Result(folder, status, reason, given, whole=False)
+        return RunResult(folder, status, reason, given, has_spec=False)
     if status in (None, "running", "waiting") or result.status == "finished":
         return result
     return replace(result, status=status, reason=reason or result.reason)
@@ -260,7 +265,7 @@ def has_begun(folder: Path) -> bool:
         return True
 
 
-def override(word: str) -> tuple[str, Any]:
+def split_override(word: str) -> tuple[str, Any]:
     """The key and the value of an override of one value."""
     key, _, value = word.partition("=")
     try:
@@ -269,30 +274,30 @@ def override(word: str) -> tuple[str, Any]:
         return key.lstrip("+"), value
 
 
-def gathered(paths: Sequence[Path]) -> list[Result]:
+def gather_results(paths: Sequence[Path]) -> list[RunResult]:
     """The runs in directories of runs and of sweeps, each once; SpecError for any other path."""
-    found: dict[Path, Result] = {}
+    found: dict[Path, RunResult] = {}
     for path in paths:
-        for result in of_sweep(path) if is_sweep(path) else [read(path)]:
+        for result in read_sweep(path) if is_sweep(path) else [read_run(path)]:
             found.setdefault(result.folder.resolve(), result)
-    return completed(list(found.values()))
+    return fill_in_settings(list(found.values()))
 
 
-def completed(results: Sequence[Result]) -> list[Result]:
+def fill_in_settings(results: Sequence[RunResult]) -> list[RunResult]:
     """Jobs without a spec get the settings that all others share, beside what was varied."""
-    whole = [result.settings for result in results if result.whole]
+    whole = [result.settings for result in results if result.has_spec]
     shared = dict(whole[0]) if whole else {}
     for other in whole[1:]:
         shared = {key: value for key, value in shared.items() if other.get(key, ...) == value}
     return [
         result
-        if result.whole or not result.settings
+        if result.has_spec or not result.settings
         else replace(result, settings={**shared, **result.settings})
         for result in results
     ]
 
 
-def history(run: Run) -> list[Row]:
+def read_run_history(run: Run) -> list[NumberRow]:
     """The rows of history.csv that are whole; none of one that is damaged."""
     try:
         return read_table(run.folder / "history.csv", ("epoch",))

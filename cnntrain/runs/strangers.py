@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from cnntrain import __version__
-from cnntrain.errors import SpecError, printable
-from cnntrain.files.documents import SMALL, damaged, read_mapping
-from cnntrain.files.paths import user_path
-from cnntrain.files.writing import check_entry, check_inside
+from cnntrain.errors import SpecError, escape_unprintable
+from cnntrain.files.documents import SMALL_BYTES, explain_damage, read_mapping
+from cnntrain.files.paths import expand_user_path
+from cnntrain.files.writing import check_entry, check_links_inside
 from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
-from cnntrain.spec.knobs import Count, Natural, convert
+from cnntrain.spec.knobs import Count, Natural, convert_value
 from cnntrain.spec.signatures import GROUPS
 
-Row = dict[str, float]
+NumberRow = dict[str, float]
 
 # What each file must have where it has it at all, by dotted key.
-RECORD = {
+RECORD_TYPES = {
     "format": int, "status": str, "started": str, "ended": str, "error": str, "kind": str,
     "host": str, "pid": Natural, "backend": str, "replicas": Count, "overrides": list[str],
     "resumed": list[str], "class_names": list[str], "versions": dict, "git": dict,
@@ -35,39 +35,39 @@ RECORD = {
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
     "init.new": list[str], "paths": dict[str, str],
 }  # fmt: skip
-REPORT = {
+REPORT_TYPES = {
     "test": dict[str, dict], "valid": dict[str, dict], "seconds": dict[str, float],
     "phases": list[int], "best_epoch": int, "images_per_second": float, "evaluation": dict,
     "evaluation.images_per_second": float, "monitor": dict, "monitor.best": float,
     "parameters": dict, "parameters.total": int, "parameters.trainable": int,
 }  # fmt: skip
-NETWORK = {
+NETWORK_TYPES = {
     "name": str, "parameters": int, "multiply_adds": int, "penalty": float, "layers": list[dict],
 }  # fmt: skip
-LAYER = {
+LAYER_TYPES = {
     "layer": str, "kind": str, "window": str, "output": list[Count], "parameters": Natural,
     "multiply_adds": Natural,
 }  # fmt: skip
-JOB = {
+JOB_TYPES = {
     "overrides": list[str], "status": str, "reason": str, "retried": str, "started": str,
     "ended": str, "host": str, "pid": Natural,
 }  # fmt: skip
 # The columns that pages and tables need.
-HISTORY = ("epoch", "step", "train.loss")
-STEPS = ("step", "train.loss", "learning_rate")
-TABLE_BYTES, LINE = 2**30, 2**16
-PICTURES = {"sample_images": 4, "mistake_images": 4, "augmented_images": 5}  # their axes
-UNREADABLE = (
+HISTORY_COLUMNS = ("epoch", "step", "train.loss")
+STEPS_COLUMNS = ("step", "train.loss", "learning_rate")
+MAX_TABLE_BYTES, MAX_HEADER_BYTES = 2**30, 2**16
+PICTURE_AXES = {"sample_images": 4, "mistake_images": 4, "augmented_images": 5}  # their axes
+READ_ERRORS = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SyntaxError, MemoryError,
     KeyError, NotImplementedError, RuntimeError,
 )  # fmt: skip
 
 
-def found(path: str) -> Path:
+def find_run_folder(path: str) -> Path:
     """The directory of a run that a path names."""
-    folder = user_path(path)
+    folder = expand_user_path(path)
     if (folder / "run.json").is_file() and (folder / "spec.yaml").is_file():
-        check_inside(folder)
+        check_links_inside(folder)
         return folder
     if not folder.exists():
         what, hint = "is not there", None
@@ -85,7 +85,7 @@ def found(path: str) -> Path:
 
 def read_record(run: Run) -> dict[str, Any]:
     """What run.json says; SpecError if it is damaged or in a format of a newer version."""
-    record = shaped(run.record, read_mapping(run.record), RECORD)
+    record = check_types(run.record, read_mapping(run.record), RECORD_TYPES)
     if (written := record.get("format", FORMAT)) != FORMAT:
         version = record.get("versions", {}).get("cnntrain", "a newer version")
         raise SpecError(
@@ -98,13 +98,13 @@ def read_record(run: Run) -> dict[str, Any]:
 
 def read_config(run: Run) -> dict[str, Any]:
     """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
-    config = read_mapping(run.spec, SMALL)
+    config = read_mapping(run.spec, SMALL_BYTES)
     if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
-        raise damaged(run.spec, f"{odd[0]} is no option with its settings")
+        raise explain_damage(run.spec, f"{odd[0]} is no option with its settings")
     return config
 
 
-def paths_of(record: Mapping[str, Any]) -> dict[str, str]:
+def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:
     """The absolute paths that run.json has for relative ones; older runs have none."""
     return dict(record.get("paths", {}))
 
@@ -113,14 +113,14 @@ def read_report(run: Run) -> dict[str, Any]:
     """What report.json says, empty before there is one: of every test and validation, numbers."""
     if not run.report.is_file():
         return {}
-    report = shaped(run.report, read_mapping(run.report), REPORT)
+    report = check_types(run.report, read_mapping(run.report), REPORT_TYPES)
     for part in ("test", "valid"):
         if part in report:
-            report[part] = {key: numbers(found) for key, found in report[part].items()}
+            report[part] = {key: select_numbers(found) for key, found in report[part].items()}
     return report
 
 
-def numbers(found: Mapping[str, Any]) -> Row:
+def select_numbers(found: Mapping[str, Any]) -> NumberRow:
     """The numbers of a mapping; null is one that was not finite."""
     known = {key: float("nan") if value is None else value for key, value in found.items()}
     return {key: value for key, value in known.items() if type(value) in (int, float)}
@@ -132,8 +132,10 @@ def read_job(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     check_entry(file, folder.resolve())
-    job = shaped(file, read_mapping(file), JOB)
-    words = {key: printable(job[key], keep="\n") for key in ("status", "reason") if key in job}
+    job = check_types(file, read_mapping(file), JOB_TYPES)
+    words = {
+        key: escape_unprintable(job[key], keep="\n") for key in ("status", "reason") if key in job
+    }
     return job | words  # which are shown while it is at work, too
 
 
@@ -142,24 +144,24 @@ def read_network(folder: Path) -> dict[str, Any] | None:
     file = folder / "network.json"
     if not file.is_file():
         return None
-    network = {"penalty": 0.0} | shaped(file, read_mapping(file), NETWORK)
-    check_keys(file, network, ("name", "parameters", "multiply_adds", "layers"))
-    layers = [shaped(file, layer, LAYER) for layer in network["layers"]]
+    network = {"penalty": 0.0} | check_types(file, read_mapping(file), NETWORK_TYPES)
+    check_required_keys(file, network, ("name", "parameters", "multiply_adds", "layers"))
+    layers = [check_types(file, layer, LAYER_TYPES) for layer in network["layers"]]
     for layer in layers:
-        check_keys(file, layer, ("layer", "kind", "output", "parameters"))
+        check_required_keys(file, layer, ("layer", "kind", "output", "parameters"))
         if not layer["output"]:
-            raise damaged(file, f"{layer['layer']} puts out nothing")
+            raise explain_damage(file, f"{layer['layer']} puts out nothing")
     more = {"window": None, "multiply_adds": None}
     return network | {"layers": [more | layer for layer in layers]}
 
 
-def check_keys(file: Path, known: Mapping[str, Any], keys: Sequence[str]) -> None:
+def check_required_keys(file: Path, known: Mapping[str, Any], keys: Sequence[str]) -> None:
     """Refuse a file that lacks one of the keys."""
     if missing := [key for key in keys if key not in known]:
-        raise damaged(file, f"it has no {missing[0]}")
+        raise explain_damage(file, f"it has no {missing[0]}")
 
 
-def shaped(file: Path, known: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
+def check_types(file: Path, known: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping without its nulls, in which all that `shape` names is of its type; SpecError."""
     found = {key: value for key, value in known.items() if value is not None}
     for path, kind in shape.items():
@@ -173,40 +175,40 @@ def shaped(file: Path, known: Mapping[str, Any], shape: Mapping[str, Any]) -> di
         if key not in node:
             continue
         try:
-            convert(node[key], kind, path)
+            convert_value(node[key], kind, path)
         except SpecError as error:
             shown = error.given if len(error.given) <= 80 else f"{error.given[:80]}…"
-            raise damaged(file, f"{shown}, not {error.expected}") from None
+            raise explain_damage(file, f"{shown}, not {error.expected}") from None
     return found
 
 
-def read_table(file: Path, columns: tuple[str, ...]) -> list[Row]:
+def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
     """The rows of a CSV file of numbers, none without a file; one that is being written is left.
 
     Raises SpecError for a file that lacks a column or has anything else between its rows.
     """
     if not file.is_file():
         return []
-    if file.stat().st_size > TABLE_BYTES:
-        raise damaged(file, f"it is larger than {TABLE_BYTES / 2**30:.0f} GiB")
+    if file.stat().st_size > MAX_TABLE_BYTES:
+        raise explain_damage(file, f"it is larger than {MAX_TABLE_BYTES / 2**30:.0f} GiB")
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:  # as Excel writes it
             rows = list(csv.DictReader(lines))
             whole = not rows or ends_with_line(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise damaged(file, error) from None
+        raise explain_damage(file, error) from None
     if missing := [column for column in columns if rows and column not in rows[0]]:
-        raise damaged(file, f"it has no column {missing[0]}")
+        raise explain_damage(file, f"it has no column {missing[0]}")
     found = []
     for number, row in enumerate(rows):
         try:
-            cells = {key: as_number(value) for key, value in row.items()}
+            cells = {key: parse_number(value) for key, value in row.items()}
             if not all(isinstance(cells.get(key, 0), int) for key in ("epoch", "step")):
                 raise ValueError
             found.append(cells)
         except (ValueError, TypeError, AttributeError):  # a cell less, or more
             if whole or number + 1 < len(rows):
-                raise damaged(file, f"row {number + 1} is no row of numbers") from None
+                raise explain_damage(file, f"row {number + 1} is no row of numbers") from None
     return found
 
 
@@ -217,10 +219,10 @@ def check_columns(file: Path, columns: tuple[str, ...]) -> None:
     """
     if file.is_file():
         with file.open("rb") as content:
-            first = content.readline(LINE).decode("utf-8-sig", "replace")
+            first = content.readline(MAX_HEADER_BYTES).decode("utf-8-sig", "replace")
         names = next(csv.reader([first]), [])
         if first and (missing := [column for column in columns if column not in names]):
-            raise damaged(file, f"it has no column {missing[0]}")
+            raise explain_damage(file, f"it has no column {missing[0]}")
 
 
 def ends_with_line(file: Path) -> bool:
@@ -230,7 +232,7 @@ def ends_with_line(file: Path) -> bool:
         return content.read() == b"\n"
 
 
-def as_number(written: str) -> float:
+def parse_number(written: str) -> float:
     """A number as it was written: whole ones stay whole."""
     return int(written) if written.isdecimal() and len(written) < 18 else float(written)
 
@@ -241,15 +243,15 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str | None]:
         return {}, None
     try:
         with zipfile.ZipFile(file) as archive:
-            if sum(member.file_size for member in archive.infolist()) > TABLE_BYTES:
+            if sum(member.file_size for member in archive.infolist()) > MAX_TABLE_BYTES:
                 raise ValueError("it is larger than 1 GiB")
         with np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}, None
-    except UNREADABLE as error:  # whatever a stranger may have put there
+    except READ_ERRORS as error:  # whatever a stranger may have put there
         return {}, " ".join(str(error).split()) or type(error).__name__
 
 
-def odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str | None:
+def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str | None:
     """What keeps the arrays of predictions.npz from being drawn, or None."""
     if not arrays:
         return None
@@ -265,13 +267,17 @@ def odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str |
     return None
 
 
-def odd_pictures(
+def explain_odd_pictures(
     arrays: Mapping[str, np.ndarray], predictions: Mapping[str, np.ndarray], num_classes: int
 ) -> str | None:
     """What keeps the arrays of pictures.npz from being drawn, or None."""
-    images = {key: arrays[key] for key in PICTURES if key in arrays and arrays[key].size}
+    images = {key: arrays[key] for key in PICTURE_AXES if key in arrays and arrays[key].size}
     for key, array in images.items():
-        if array.ndim != PICTURES[key] or array.dtype != np.uint8 or array.shape[-1] not in (1, 3):
+        if (
+            array.ndim != PICTURE_AXES[key]
+            or array.dtype != np.uint8
+            or array.shape[-1] not in (1, 3)
+        ):
             return f"its {key} are none"
     rows = [arrays[key] for key in ("sample", "mistakes") if key in arrays]
     count = len(predictions.get("labels", ()))
@@ -296,17 +302,17 @@ def is_within(numbers: np.ndarray, count: int) -> bool:
     return numbers.dtype.kind in "iu" and numbers.min() >= 0 and bool(numbers.max() < count)
 
 
-def trained(path: str) -> tuple[Path, dict[str, Any]]:
+def find_trained_weights(path: str) -> tuple[Path, dict[str, Any]]:
     """The file of weights that a run's directory, or a path to a file, stands for; its run.json.
 
     Raises SpecError for what is neither.
     """
-    given = user_path(path)
+    given = expand_user_path(path)
     folder = given if given.is_dir() else given.parent
     run = Run(folder)
     record = read_record(run) if run.record.is_file() else {}
     if given.is_dir():
-        check_inside(folder)
+        check_links_inside(folder)
         given = next(
             (f for f in (folder / "best.keras", folder / "final.keras") if f.is_file()), given
         )

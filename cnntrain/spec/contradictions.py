@@ -6,14 +6,14 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
 
 
-def one_kind_of_clipping(spec: Spec) -> None:
+def check_clipping(spec: Spec) -> None:
     clips = ("clip_value", "clip_norm", "global_clip_norm")
     given = [f"optimizer.{clip}" for clip in clips if spec.optimizer[clip] is not None]
     if len(given) > 1:
         raise SpecError(f"{' and '.join(given)} are both set", "one of them", f"{given[1]}=null")
 
 
-def nesterov_with_momentum(spec: Spec) -> None:
+def check_nesterov(spec: Spec) -> None:
     knobs = spec.optimizer.knobs
     if knobs.get("nesterov") and knobs["momentum"] == 0:
         raise SpecError(
@@ -23,7 +23,7 @@ def nesterov_with_momentum(spec: Spec) -> None:
         )
 
 
-def a_factor_for_each_boundary(spec: Spec) -> None:
+def check_schedule_boundaries(spec: Spec) -> None:
     boundaries = spec.schedule.knobs.get("after_epochs")
     if boundaries is None:
         return
@@ -37,7 +37,7 @@ def a_factor_for_each_boundary(spec: Spec) -> None:
         raise SpecError(f"schedule.after_epochs is {list(boundaries)}", "rising numbers")
 
 
-def odd_even_of_digits(spec: Spec) -> None:
+def check_label_map(spec: Spec) -> None:
     if spec.dataset["label_map"] == "odd_even" and spec.dataset.knobs.get("tfds") in NOT_DIGITS:
         raise SpecError(
             f"dataset.label_map is odd_even and the data set is {spec.dataset['tfds']}",
@@ -46,7 +46,7 @@ def odd_even_of_digits(spec: Spec) -> None:
         )
 
 
-def value_range_that_rises(spec: Spec) -> None:
+def check_value_range(spec: Spec) -> None:
     given = spec.dataset["value_range"]
     if isinstance(given, tuple) and given[0] >= given[1]:
         raise SpecError(
@@ -56,7 +56,7 @@ def value_range_that_rises(spec: Spec) -> None:
         )
 
 
-def pieces_of_one_size(spec: Spec) -> None:
+def check_micro_batches(spec: Spec) -> None:
     if spec.batch_size % spec.accumulate:
         raise SpecError(
             f"accumulate is {spec.accumulate} and batch_size is {spec.batch_size}",
@@ -65,7 +65,7 @@ def pieces_of_one_size(spec: Spec) -> None:
         )
 
 
-def epochs_for_both_phases(spec: Spec) -> None:
+def check_head_epochs(spec: Spec) -> None:
     first = spec.finetune.knobs.get("head_epochs", 0)
     if first >= spec.epochs:
         raise SpecError(
@@ -75,7 +75,7 @@ def epochs_for_both_phases(spec: Spec) -> None:
         )
 
 
-def refit_of_whole_epochs(spec: Spec) -> None:
+def check_refit(spec: Spec) -> None:
     if spec.refit and spec.max_steps is not None:
         raise SpecError(
             f"refit is true and max_steps is {spec.max_steps}",
@@ -84,7 +84,7 @@ def refit_of_whole_epochs(spec: Spec) -> None:
         )
 
 
-def known_parts_of_one_size(spec: Spec) -> None:
+def check_known_replicas(spec: Spec) -> None:
     devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
     if devices is not None and cpus is not None:
         raise SpecError(
@@ -92,16 +92,16 @@ def known_parts_of_one_size(spec: Spec) -> None:
             "GPUs, or the CPU as if it were several",
             "distribution.devices=null",
         )
-    parts_of_one_size(spec, known_replicas(spec))
+    check_replica_batches(spec, count_known_replicas(spec))
 
 
-def known_replicas(spec: Spec) -> int:
+def count_known_replicas(spec: Spec) -> int:
     """How many devices the settings say, one where they leave it to the machine."""
     named, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
     return len(named.get("devices") or named.get("workers") or ()) or cpus or 1
 
 
-def parts_of_one_size(spec: Spec, replicas: int) -> None:
+def check_replica_batches(spec: Spec, replicas: int) -> None:
     """Refuse a batch that so many devices cannot share, in equal parts, and in equal pieces."""
     if spec.batch_size % (replicas * spec.accumulate):
         pieces = f", in {spec.accumulate} pieces each" if spec.accumulate > 1 else ""
@@ -115,13 +115,13 @@ def parts_of_one_size(spec: Spec, replicas: int) -> None:
 
 NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")
 CONTRADICTIONS = [
-    one_kind_of_clipping,
-    nesterov_with_momentum,
-    a_factor_for_each_boundary,
-    odd_even_of_digits,
-    value_range_that_rises,
-    pieces_of_one_size,
-    known_parts_of_one_size,
-    epochs_for_both_phases,
-    refit_of_whole_epochs,
+    check_clipping,
+    check_nesterov,
+    check_schedule_boundaries,
+    check_label_map,
+    check_value_range,
+    check_micro_batches,
+    check_known_replicas,
+    check_head_epochs,
+    check_refit,
 ]

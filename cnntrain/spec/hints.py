@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from cnntrain.errors import nearest
-from cnntrain.spec.option_files import CHOICES, group_of, load, options
+from cnntrain.errors import find_nearest
+from cnntrain.spec.option_files import CHOICES, find_option_files, load_option, qualify_option
 from cnntrain.spec.signatures import GROUPS
 
 # Our settings and groups, and the words of other programs for them.
@@ -40,31 +40,31 @@ GROUP_WORDS = {
 }
 SETTING_OF = {word: key for key, words in SETTING_WORDS.items() for word in words.split()}
 GROUP_OF = {word: group for group, words in GROUP_WORDS.items() for word in words.split()}
-DEVICES = ("device", "devices", "gpu", "gpus")
+DEVICE_WORDS = ("device", "devices", "gpu", "gpus")
 
 
-def suggest(key: str, value: str, keys: Sequence[str]) -> str | None:
+def suggest_override(key: str, value: str, keys: Sequence[str]) -> str | None:
     """What `key=value` stands for, if `key` is a bare word and none of the settings `keys`."""
-    if key in DEVICES:
+    if key in DEVICE_WORDS:
         return choose_devices(value)
     if key in GROUP_OF:
         return choose_option(GROUP_OF[key], value)
     top = [known for known in keys if "." not in known and known not in (*CHOICES, "hydra")]
-    if known := SETTING_OF.get(key) or nearest(key, top):
-        return set_knob(known, value, keys)
-    if (group := nearest(key, CHOICES)) and (hint := choose_option(group, value)):
+    if known := SETTING_OF.get(key) or find_nearest(key, top):
+        return suggest_knob(known, value, keys)
+    if (group := find_nearest(key, CHOICES)) and (hint := choose_option(group, value)):
         return hint
     if known := next((k for k in keys if k.endswith(f".{key}") and "hydra." not in k), None):
-        return set_knob(known, value, keys)
-    hints = (option_with(group, key, value) for group in GROUPS)
-    return group_of(key) or next((hint for hint in hints if hint), None)
+        return suggest_knob(known, value, keys)
+    hints = (choose_option_with_knob(group, key, value) for group in GROUPS)
+    return qualify_option(key) or next((hint for hint in hints if hint), None)
 
 
-def set_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
+def suggest_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
     """`KEY=value`, with an option that has this knob where the chosen one lacks it."""
     group, _, knob = key.partition(".")
     if group in CHOICES and key not in keys:
-        return option_with(group, knob, value)
+        return choose_option_with_knob(group, knob, value)
     inner = [known for known in keys if known.startswith(f"{key}.") and not known[-1].isdecimal()]
     key = inner[0] if inner else key  # of a record, its first setting
     if key == "dataset.image_size" and (size := re.fullmatch(r"(\d+)(?:[x,](\d+))?", value)):
@@ -72,9 +72,12 @@ def set_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
     return shlex.quote(f"{key}={value}")
 
 
-def option_with(group: str, knob: str, value: str) -> str | None:
+def choose_option_with_knob(group: str, knob: str, value: str) -> str | None:
     """`optimizer=sgd optimizer.momentum=0.9`: the first option of a group that has the knob."""
-    chosen = next((option for option, file in options(group).items() if knob in load(file)), None)
+    chosen = next(
+        (option for option, file in find_option_files(group).items() if knob in load_option(file)),
+        None,
+    )
     if chosen is None:
         return None
     knob = f"{group.replace('/', '.')}.{knob}={value}"
@@ -85,7 +88,7 @@ def choose_option(group: str, value: str, known: Iterable[str] | None = None) ->
     """`model=vgg16` for `arch=vgg`, and for a data set that is a path a folder of images."""
     if group == "dataset" and is_folder(value):
         return shlex.join(["dataset=image_folder", f"dataset.folder={value}"])
-    close = nearest(Path(value).stem, options(group) if known is None else known)
+    close = find_nearest(Path(value).stem, find_option_files(group) if known is None else known)
     return f"{group}={close}" if close else None
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.files.documents import parse_yaml
 
 
@@ -37,48 +37,48 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Nested:
+class NestedComponent:
     """A knob that is a component itself, such as one of `augmentation.ops`: a name and its knobs.
 
     `component` makes it of its group, the mapping and where this stands.
     """
 
     group: str
-    component: Callable[[str, Mapping[str, Any], str], Any]
+    make_component: Callable[[str, Mapping[str, Any], str], Any]
 
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
+DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
 
 
-LARGEST = 2**31 - 1  # number that TensorFlow counts steps, sizes and seeds to
+LARGEST_INTEGER = 2**31 - 1  # number that TensorFlow counts steps, sizes and seeds to
 
 
 def is_duration(value: Any) -> bool:
     """Whether `value` is a number of epochs, or a text like `5%`, `400 steps`, `3 epochs`."""
     if isinstance(value, str):
-        match = DURATION.fullmatch(value)
-        return match is not None and float(match[1]) <= LARGEST
-    return 0 <= value <= LARGEST
+        match = DURATION_PATTERN.fullmatch(value)
+        return match is not None and float(match[1]) <= LARGEST_INTEGER
+    return 0 <= value <= LARGEST_INTEGER
 
 
-def whole(low: int, high: int) -> Range:
+def make_integer_range(low: int, high: int) -> Range:
     """The range of whole numbers from `low` to `high`, both included."""
     return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
 
 
-Seed = Annotated[int, whole(0, LARGEST)]
-Count = Annotated[int, whole(1, LARGEST)]
-Natural = Annotated[int, whole(0, LARGEST)]
+Seed = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
+Count = Annotated[int, make_integer_range(1, LARGEST_INTEGER)]
+Natural = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
 # What takes a thread, a process or a device of the machine for each.
-Workers = Annotated[int, whole(1, 1024)]
+Workers = Annotated[int, make_integer_range(1, 1024)]
 # Layers, or parts of one, that are built one after another: the deepest published net has 1,202.
-Depth = Annotated[int, whole(1, 2000)]
+Depth = Annotated[int, make_integer_range(1, 2000)]
 Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
 NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
 Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
-Pixel = Annotated[int, whole(0, 255)]
+Pixel = Annotated[int, make_integer_range(0, 255)]
 # A part of the examples: how many, or a share of them.
 Share = Count | Factor
 # A stretch of a run: a number of epochs, or a text with its unit.
@@ -88,7 +88,7 @@ Duration = Annotated[
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
 # RandAugment's scale of how strongly images are distorted.
-Strength = Annotated[int, whole(0, 30)]
+Strength = Annotated[int, make_integer_range(0, 30)]
 # One of the keys of the VARIANTS table of the component's own module.
 Variant = str
 
@@ -98,19 +98,19 @@ VOCABULARY = {
     if get_origin(value) in (Annotated, types.UnionType, Union)
 } | {"Literal": Literal, "bool": bool, "int": int, "float": float, "str": str}
 
-SMALLEST = 2**-126  # of the numbers that float32 holds with all their digits
+SMALLEST_FLOAT32 = 2**-126  # of the numbers that float32 holds with all their digits
 MISSING = "???"  # how YAML says that the user must give a value
-PLAIN = {
+TYPE_NAMES = {
     bool: "true or false", int: "a whole number", float: "a number", str: "a text",
     list: "a list", dict: "a mapping",
 }  # fmt: skip
 
 
-def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
+def count_steps(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
     """The length of a `Duration` in steps, rounded to the nearest."""
     if not isinstance(duration, str):
         return round(duration * steps_per_epoch)
-    match = DURATION.fullmatch(duration)
+    match = DURATION_PATTERN.fullmatch(duration)
     assert match is not None, duration  # `convert` let it through
     number, unit = float(match[1]), match[2]
     if unit == "%":
@@ -118,31 +118,31 @@ def steps_in(duration: float | str, steps_per_epoch: int, total_steps: int) -> i
     return round(number * steps_per_epoch) if unit.startswith("epoch") else round(number)
 
 
-def describe(annotation: Any, near: str = "") -> str:
+def describe_annotation(annotation: Any, near: str = "") -> str:
     """What a value must be, in words: `a number above 0, or null`; `near` is what was given."""
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "null"
     if isinstance(annotation, Record):
         return f"the settings {', '.join(annotation.fields)}"
-    if isinstance(annotation, Nested):
+    if isinstance(annotation, NestedComponent):
         return f"the name of an {annotation.group} and its settings"
     if origin is Annotated:
         return args[1].text
     if origin is Literal:
-        return one_of((show(value) for value in args), near)
+        return format_choices((format_value(value) for value in args), near)
     if origin is list:
-        return f"a list, each {describe(args[0])}"
+        return f"a list, each {describe_annotation(args[0])}"
     if origin is dict:
-        return f"a mapping of names, each to {describe(args[1])}"
+        return f"a mapping of names, each to {describe_annotation(args[1])}"
     if origin is tuple:
-        return f"a list of {len(args)}: {', '.join(describe(arg) for arg in args)}"
+        return f"a list of {len(args)}: {', '.join(describe_annotation(arg) for arg in args)}"
     if origin in (types.UnionType, Union):
-        return ", or ".join(describe(arg, near) for arg in args)
-    return PLAIN[annotation]
+        return ", or ".join(describe_annotation(arg, near) for arg in args)
+    return TYPE_NAMES[annotation]
 
 
-def show(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as YAML and the command line write it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -155,72 +155,79 @@ def show(value: Any) -> str:
     return value if plain else repr(value)
 
 
-def nfc(name: object) -> str:
+def normalise_unicode(name: object) -> str:
     """A name with its letters composed: macOS writes é as two signs, others as one."""
     return unicodedata.normalize("NFC", str(name))
 
 
-def convert(value: Any, annotation: Any, where: str) -> Any:
+def convert_value(value: Any, annotation: Any, where: str) -> Any:
     """Return `value` as `annotation` wants it (lists become tuples), or raise SpecError."""
     origin, args = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, Record):
         return convert_record(value, annotation, where)
-    if isinstance(annotation, Nested):
+    if isinstance(annotation, NestedComponent):
         return convert_nested(value, annotation, where)
     if origin in (types.UnionType, Union):
         return convert_union(value, annotation, where)
     if origin is Annotated:
-        converted = convert(value, args[0], where) if fits(value, args[0]) else None
-        if converted is not None and all(map(args[1].holds, (converted, in_float32(converted)))):
+        converted = convert_value(value, args[0], where) if has_plain_type(value, args[0]) else None
+        if converted is not None and all(
+            map(args[1].holds, (converted, round_to_float32(converted)))
+        ):
             return converted
     elif origin is Literal:
         if any(type(value) is type(choice) and value == choice for choice in args):
             return value
-        close = nearest(value, [str(choice) for choice in args])
-        raise refusal(value, annotation, where, setting(where, close) if close else None)
+        close = find_nearest(value, [str(choice) for choice in args])
+        raise explain_refused_value(
+            value, annotation, where, format_setting(where, close) if close else None
+        )
     elif origin is list and isinstance(value, list | tuple):
-        return tuple(convert(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(convert_value(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
     elif origin is tuple and isinstance(value, list | tuple) and len(value) == len(args):
         return tuple(
-            convert(v, a, f"{where}[{i}]") for i, (v, a) in enumerate(zip(value, args, strict=True))
+            convert_value(v, a, f"{where}[{i}]")
+            for i, (v, a) in enumerate(zip(value, args, strict=True))
         )
     elif origin is dict and isinstance(value, Mapping):
         return {
-            convert(key, args[0], where): convert(item, args[1], f"{where}.{key}")
+            convert_value(key, args[0], where): convert_value(item, args[1], f"{where}.{key}")
             for key, item in value.items()
         }
-    elif fits(value, annotation):
+    elif has_plain_type(value, annotation):
         return float(value) if annotation is float else value
-    raise refusal(value, annotation, where, square(value, annotation, where))
+    raise explain_refused_value(
+        value, annotation, where, suggest_equal_parts(value, annotation, where)
+    )
 
 
-def fits(value: Any, annotation: Any) -> bool:
+def has_plain_type(value: Any, annotation: Any) -> bool:
     """Whether `value` has a plain type: no bool for an int, no nan or inf for a float.
 
     Nor a float that is 0 or inf only in float32: networks compute with that.
     """
     if get_origin(annotation) in (types.UnionType, Union):
-        return any(fits(value, arg) for arg in get_args(annotation))
+        return any(has_plain_type(value, arg) for arg in get_args(annotation))
     if annotation is str:  # no path, and no name, has the character 0
         return isinstance(value, str) and "\0" not in value
     if annotation is float and type(value) in (int, float):
-        rounded = number_in_float32(value)
+        rounded = round_number_to_float32(value)
         return math.isfinite(rounded) and (rounded != 0 or value == 0)
     return type(value) is annotation
 
 
-def in_float32(value: Any) -> Any:
+def round_to_float32(value: Any) -> Any:
     """A float as float32 has it; any other value as it is."""
-    return number_in_float32(value) if type(value) is float else value
+    return round_number_to_float32(value) if type(value) is float else value
 
 
-def number_in_float32(value: float) -> float:
+def round_number_to_float32(value: float) -> float:
     """A number as float32 has it: below 2^-126 processors take it for 0, and huge ones are inf."""
     try:
         [rounded] = struct.unpack("f", struct.pack("f", value))
     except (OverflowError, struct.error):  # of a float, and of an int that no float holds
         return math.inf if value > 0 else -math.inf
-    return 0.0 if abs(rounded) < SMALLEST else rounded
+    return 0.0 if abs(rounded) < SMALLEST_FLOAT32 else rounded
 
 
 def convert_union(value: Any, annotation: Any, where: str) -> Any:
@@ -230,35 +237,37 @@ def convert_union(value: Any, annotation: Any, where: str) -> Any:
     for alternative in alternatives:
         if alternative is not type(None):
             try:
-                return convert(value, alternative, where)
+                return convert_value(value, alternative, where)
             except SpecError:
                 continue
-    hints = (square(value, alternative, where) for alternative in alternatives)
-    raise refusal(value, annotation, where, next((hint for hint in hints if hint), None))
+    hints = (suggest_equal_parts(value, alternative, where) for alternative in alternatives)
+    raise explain_refused_value(
+        value, annotation, where, next((hint for hint in hints if hint), None)
+    )
 
 
-def square(value: Any, annotation: Any, where: str) -> str | None:
+def suggest_equal_parts(value: Any, annotation: Any, where: str) -> str | None:
     """`'dataset.image_size=[32,32]'` for 32, where a list of equal parts is wanted."""
     parts = get_args(annotation) if get_origin(annotation) is tuple else ()
     try:
-        values = [convert(value, part, where) for part in parts]
+        values = [convert_value(value, part, where) for part in parts]
     except SpecError:
         return None
-    whole = ",".join(show(value) for value in values)
-    return shlex.quote(setting(where, f"[{whole}]")) if values else None
+    whole = ",".join(format_value(value) for value in values)
+    return shlex.quote(format_setting(where, f"[{whole}]")) if values else None
 
 
 def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise refusal(value, record, where)
+        raise explain_refused_value(value, record, where)
     return convert_all(value, record.fields, where)
 
 
-def convert_nested(value: Any, nested: Nested, where: str) -> Any:
+def convert_nested(value: Any, nested: NestedComponent, where: str) -> Any:
     if not isinstance(value, Mapping):
         hint = f"{{name: {value}}}" if isinstance(value, str) else None
-        raise refusal(value, nested, where, hint)
-    return nested.component(nested.group, value, where)
+        raise explain_refused_value(value, nested, where, hint)
+    return nested.make_component(nested.group, value, where)
 
 
 def convert_all(
@@ -268,34 +277,39 @@ def convert_all(
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in fields:
-            close = nearest(key, fields)
+            close = find_nearest(key, fields)
             raise SpecError(
                 f"{prefix}{key} is not a setting",
-                one_of(fields) if fields else "no settings here",
-                setting(f"{prefix}{close}", show(values[key])) if close else None,
+                format_choices(fields) if fields else "no settings here",
+                format_setting(f"{prefix}{close}", format_value(values[key])) if close else None,
             )
     for key, annotation in fields.items():
         if values.get(key, MISSING) == MISSING:
             plus = "" if key in values else "+"  # a key that the option's file lacks is added
             raise SpecError(
                 f"{prefix}{key} is not given",
-                describe(annotation),
-                setting(f"{plus}{prefix}{key}", "…"),
+                describe_annotation(annotation),
+                format_setting(f"{plus}{prefix}{key}", "…"),
             )
     return types.MappingProxyType(
-        {key: convert(values[key], annotation, prefix + key) for key, annotation in fields.items()}
+        {
+            key: convert_value(values[key], annotation, prefix + key)
+            for key, annotation in fields.items()
+        }
     )
 
 
-def setting(where: str, value: str) -> str:
+def format_setting(where: str, value: str) -> str:
     """What to write: `model.dropout=0.5`, or within a list of mappings, as YAML, `size: 8`."""
     before, _, key = where.rpartition(".")
     return f"{key}: {value}" if "[" in before else f"{where}={value}"
 
 
-def refusal(value: Any, annotation: Any, where: str, hint: str | None = None) -> SpecError:
-    expected = describe(annotation, show(value))
-    rounded = number_in_float32(value) if type(value) in (int, float) else value
+def explain_refused_value(
+    value: Any, annotation: Any, where: str, hint: str | None = None
+) -> SpecError:
+    expected = describe_annotation(annotation, format_value(value))
+    rounded = round_number_to_float32(value) if type(value) in (int, float) else value
     if rounded != value and rounded in (0, 1, math.inf, -math.inf):
         expected += f"; in float32, with which networks compute, this is {rounded:g}"
-    return SpecError(f"{where} is {show(value)}", expected, hint)
+    return SpecError(f"{where} is {format_value(value)}", expected, hint)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnntrain.errors import SpecError
 from cnntrain.files import documents
-from cnntrain.files.paths import user_path
+from cnntrain.files.paths import expand_user_path
 from cnntrain.spec.signatures import GROUPS, PACKAGE
 
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
@@ -25,9 +25,9 @@ MADE_FOR = re.compile(
 YEAR = re.compile(r"(?<![\w:.])(19[5-9]\d|20[0-3]\d)(?!\w)")
 
 
-def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
+def find_option_files(group: str, config_dir: str | None = None) -> dict[str, Path]:
     """The options of a group: name -> YAML file; a file in `config_dir` adds one."""
-    own = user_folder(config_dir)
+    own = find_config_folder(config_dir)
     folders = [CONF / group] + ([own / group] if own else [])
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
     listed: dict[str, Path] = {}
@@ -43,19 +43,19 @@ def options(group: str, config_dir: str | None = None) -> dict[str, Path]:
     return listed
 
 
-def user_folder(config_dir: str | None) -> Path | None:
+def find_config_folder(config_dir: str | None) -> Path | None:
     """The user's own folder of options, or None; SpecError if it is not there."""
     if config_dir is None:
         return None
     expected = "a folder with folders such as model/ and dataset/"
-    if config_dir and (folder := user_path(config_dir).absolute()).is_dir():
-        check_files(folder)
+    if config_dir and (folder := expand_user_path(config_dir).absolute()).is_dir():
+        check_option_files(folder)
         return folder
     raise SpecError(f"--config-dir is {config_dir or 'empty'}, which is no folder", expected)
 
 
 @functools.cache
-def check_files(folder: Path) -> None:
+def check_option_files(folder: Path) -> None:
     """Refuse a folder with a file of aliases of aliases, which Hydra would write out.
 
     One option may name others in its `defaults`, so that all are looked at.
@@ -63,15 +63,15 @@ def check_files(folder: Path) -> None:
     files = [file for depth in ("*", "*/*", "*/*/*") for file in folder.glob(f"{depth}.yaml")]
     for file in files:
         with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said if chosen
-            text = documents.read_text(file, documents.LARGE) if file.is_file() else ""
+            text = documents.read_text(file, documents.LARGE_BYTES) if file.is_file() else ""
             if "*" in text:
                 try:
                     documents.parse_yaml(text)
-                except documents.TooMuch as error:
+                except documents.DocumentTooLarge as error:
                     raise SpecError(f"{file}: {error}", "an option, of some settings") from None
 
 
-def load(file: Path) -> dict[str, Any]:
+def load_option(file: Path) -> dict[str, Any]:
     """Read an option's file, or say what is wrong with it and where."""
     expected = "a mapping in YAML: name, and a value for every knob"
     try:
@@ -86,15 +86,17 @@ def load(file: Path) -> dict[str, Any]:
     return option
 
 
-def catalogue(config_dir: str | None = None) -> dict[str, dict[str, str]]:
+def summarise_options(config_dir: str | None = None) -> dict[str, dict[str, str]]:
     """Group -> option -> what it is."""
     return {
-        group: {name: summary(file) for name, file in options(group, config_dir).items()}
+        group: {
+            name: read_summary(file) for name, file in find_option_files(group, config_dir).items()
+        }
         for group in CHOICES
     }
 
 
-def summary(file: Path) -> str:
+def read_summary(file: Path) -> str:
     """The first line of an option's file, a comment; before it a recipe tells Hydra its place."""
     text = file.read_text(encoding="utf-8", errors="replace").removeprefix("# @package _global_\n")
     first = text.partition("\n")[0]
@@ -102,7 +104,7 @@ def summary(file: Path) -> str:
 
 
 @dataclass(frozen=True)
-class MadeFor:
+class PaperNetwork:
     """What a paper's network takes and tells apart, and what makes an option that network."""
 
     image_shape: tuple[int, int, int]
@@ -115,7 +117,7 @@ class MadeFor:
         return f"{text}: {overrides}" if overrides else text
 
 
-def made_for(file: Path) -> MadeFor:
+def read_paper_network(file: Path) -> PaperNetwork:
     """What the second line of a model's file says; SpecError where it does not."""
     lines = [*file.read_text(encoding="utf-8", errors="replace").splitlines(), "", ""]
     found = MADE_FOR.fullmatch(lines[1])
@@ -127,16 +129,16 @@ def made_for(file: Path) -> MadeFor:
             "# Made for 224x224x3, 1000 classes: model.hidden=4096",
         )
     height, width, channels = (int(found[axis]) for axis in ("height", "width", "channels"))
-    return MadeFor((height, width, channels), int(found["classes"]), overrides)
+    return PaperNetwork((height, width, channels), int(found["classes"]), overrides)
 
 
-def year(text: str) -> int | None:
+def find_year(text: str) -> int | None:
     """The first year in the first line of an option's file; the number of a preprint is none."""
     found = YEAR.search(text)
     return int(found[0]) if found else None
 
 
-def defaults() -> dict[str, str]:
+def read_default_options() -> dict[str, str]:
     """The option that each group has when nothing is said."""
     listed = documents.read_yaml(CONF / "config.yaml")["defaults"]
     chosen = {
@@ -145,15 +147,17 @@ def defaults() -> dict[str, str]:
     return {group: chosen[group] for group in GROUPS}
 
 
-def settings() -> list[str]:
+def list_settings() -> list[str]:
     """The settings of a run outside the groups."""
     config = documents.read_yaml(CONF / "config.yaml")
     return [key for key in config if key not in ("defaults", "hydra", "sweep", *GROUPS)]
 
 
-def group_of(option: str) -> str | None:
+def qualify_option(option: str) -> str | None:
     """`model=vgg16` for `vgg16`, or None."""
-    return next((f"{group}={option}" for group in GROUPS if option in options(group)), None)
+    return next(
+        (f"{group}={option}" for group in GROUPS if option in find_option_files(group)), None
+    )
 
 
 REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column

@@ -14,25 +14,27 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.option_files import CHOICES
 
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
-TEXTS = frozenset((
+TEXT_SETTINGS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
     "dataset.tfds", "dataset.image_key", "dataset.label_key", "model.init_from", "model.weights",
     "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
     "finetune.from_layer",
 ))  # fmt: skip
 # The settings that are lists of names.
-NAMES = ("dataset.classes",)
-DEEPEST = 30  # brackets within brackets; Hydra's parser and OmegaConf are recursive
-SEVERAL = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
-ESCAPED = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
+NAME_LIST_SETTINGS = ("dataset.classes",)
+MAX_NESTING = 30  # brackets within brackets; Hydra's parser and OmegaConf are recursive
+SWEEP_TYPES = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
+ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
 
 
-def parse(text: str) -> Override:
+def parse_override(text: str) -> Override:
     """Parse one override, or say what an override looks like."""
     key = text.partition("=")[0]
-    if nesting(text) > DEEPEST:
-        raise SpecError(f"{key} is nested {nesting(text)} deep", f"at most {DEEPEST} brackets deep")
-    override = by_grammar(quote_texts(text))
+    if measure_nesting(text) > MAX_NESTING:
+        raise SpecError(
+            f"{key} is nested {measure_nesting(text)} deep", f"at most {MAX_NESTING} brackets deep"
+        )
+    override = parse_with_hydra(quote_texts(text))
     if override is None or not override.key_or_group:
         raise SpecError(
             f"{text!r} cannot be read",
@@ -49,15 +51,15 @@ def parse(text: str) -> Override:
     return override
 
 
-def parse_one(text: str) -> Override:
+def parse_single_override(text: str) -> Override:
     """Parse an override of a run that exists, which has one value."""
-    override = parse(text)
+    override = parse_override(text)
     if override.is_sweep_override():
         raise SpecError(f"{text} names several values", "one value")
     return override
 
 
-def by_grammar(text: str) -> Override | None:
+def parse_with_hydra(text: str) -> Override | None:
     """An override as Hydra reads it, or None where it cannot."""
     try:
         return OverridesParser.create().parse_override(text)
@@ -65,7 +67,7 @@ def by_grammar(text: str) -> Override | None:
         return None
 
 
-def nesting(text: str) -> int:
+def measure_nesting(text: str) -> int:
     """How deep the brackets of a text are within each other."""
     depth = deepest = 0
     for character in text:
@@ -78,34 +80,40 @@ def quote_texts(text: str) -> str:
     """An override in Hydra's grammar, with a value that is a path or a name in quotes."""
     key, equals, value = text.partition("=")
     name = key.lstrip("+")
-    if not equals or value[:1] in ("'", '"') or "${" in value or nesting(text) > DEEPEST:
+    if (
+        not equals
+        or value[:1] in ("'", '"')
+        or "${" in value
+        or measure_nesting(text) > MAX_NESTING
+    ):
         return text
-    if name in TEXTS or (name in CHOICES and by_grammar(text) is None):
+    if name in TEXT_SETTINGS or (name in CHOICES and parse_with_hydra(text) is None):
         return f"{key}={quote_value(value)}"
-    if name in NAMES and re.fullmatch(r"\[[^][(){}'\"]*\]", value):
+    if name in NAME_LIST_SETTINGS and re.fullmatch(r"\[[^][(){}'\"]*\]", value):
         items = [item.strip() for item in value[1:-1].split(",") if value[1:-1].strip()]
-        return f"{key}=[{','.join(item if item.isdecimal() else quoted(item) for item in items)}]"
+        items = [item if item.isdecimal() else quote_literal(item) for item in items]
+        return f"{key}=[{','.join(items)}]"
     return text
 
 
 def quote_value(value: str) -> str:
     """A path or a name, or several between commas, in quotes if Hydra would read it otherwise."""
-    override = by_grammar(f"key={value}")
-    if override is None or override.value_type in SEVERAL:
+    override = parse_with_hydra(f"key={value}")
+    if override is None or override.value_type in SWEEP_TYPES:
         if "," not in value or any(quote in value for quote in "'\""):
-            return value if override is not None else quoted(value)
+            return value if override is not None else quote_literal(value)
         choice = re.fullmatch(r"choice\((.*)\)", value, re.DOTALL)
         items = (choice[1] if choice else value).split(",")
         listed = ",".join(quote_value(item.strip()) for item in items)
         return f"choice({listed})" if choice else listed
-    if override.value_type is not ValueType.ELEMENT or ESCAPED.search(value):
+    if override.value_type is not ValueType.ELEMENT or ESCAPE_PATTERN.search(value):
         return value
     meant = override.value()
     plain = meant == value or meant is None or isinstance(meant, list | dict | QuotedString)
-    return value if plain else quoted(value)
+    return value if plain else quote_literal(value)
 
 
-def quoted(text: str) -> str:
+def quote_literal(text: str) -> str:
     """A text as a value of an override, whatever characters it has."""
     text = text.replace("${", "\\${")  # no interpolation
     inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import show
+from cnntrain.spec.knobs import format_value
 
 # The settings that are paths and decide no number.
-PLACES = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
-ORIGIN = "model.init_from"  # as text a part of the spec; a run has its own copy of the weights
+PATH_SETTINGS = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
+ORIGIN_SETTING = (
+    "model.init_from"  # as text a part of the spec; a run has its own copy of the weights
+)
 
 
-def absolute_paths(config: Mapping[str, Any]) -> dict[str, str]:
+def resolve_relative_paths(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings of a configuration that are relative paths, as they are from here: key -> path.
 
     `~/photos` is none: it is the home of whoever reads it.
     """
-    found = {key: value_of(config, key) for key in (*PLACES, ORIGIN)}
+    found = {key: get_dotted_value(config, key) for key in (*PATH_SETTINGS, ORIGIN_SETTING)}
     texts = {key: Path(text) for key, text in found.items() if isinstance(text, str) and text}
     relative = {
         key: str(path.absolute())
@@ -35,29 +37,29 @@ def absolute_paths(config: Mapping[str, Any]) -> dict[str, str]:
     return relative
 
 
-def with_paths(config: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
+def replace_paths(config: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with those of its relative paths absolute that decide no number."""
     result = {key: dict(v) if isinstance(v, Mapping) else v for key, v in config.items()}
-    for key in PLACES:
+    for key in PATH_SETTINGS:
         group, _, knob = key.rpartition(".")
-        if isinstance(paths.get(key), str) and value_of(config, key) is not None:
+        if isinstance(paths.get(key), str) and get_dotted_value(config, key) is not None:
             (result[group] if group else result)[knob] = paths[key]
     return result
 
 
-def value_of(config: Mapping[str, Any], key: str) -> Any:
+def get_dotted_value(config: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key, or None."""
     group, _, knob = key.rpartition(".")
     node = config.get(group) if group else config
     return node.get(knob) if isinstance(node, Mapping) else None
 
 
-def check_places(config: Mapping[str, Any]) -> None:
+def check_data_paths(config: Mapping[str, Any]) -> None:
     """Refuse folders of data that cannot be entered, and a folder of images that is not there."""
     for key in ("data_dir", "manual_dir"):
-        if text := value_of(config, key):
+        if text := get_dotted_value(config, key):
             check_folder(text, key)
-    folder = value_of(config, "dataset.folder")
+    folder = get_dotted_value(config, "dataset.folder")
     if isinstance(folder, str):
         find_images(folder, Path(config["data_dir"]).expanduser())
 
@@ -73,7 +75,7 @@ def check_folder(text: str, setting: str) -> None:
         why = f"out of reach: {getattr(error, 'strerror', None) or error}"
     if why is not None:
         raise SpecError(
-            f"{setting} is {show(text)}, which is {why}",
+            f"{setting} is {format_value(text)}, which is {why}",
             "a folder that you may enter",
             f"{setting}=/another/folder",
         )
@@ -94,7 +96,7 @@ def find_images(folder: str, data_dir: Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         what = f"out of reach: {getattr(error, 'strerror', None) or error}"
     raise SpecError(
-        f"dataset.folder is {show(folder)}, which is {what}",
+        f"dataset.folder is {format_value(folder)}, which is {what}",
         "a folder with a folder of images for each class, or a zip of one",
         "dataset.folder=/absolute/path",
     )

@@ -15,8 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from cnntrain.errors import SpecError, nearest, one_of
-from cnntrain.spec.knobs import VOCABULARY, Nested, Record, convert_all, setting, show
+from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.spec.knobs import (
+    VOCABULARY,
+    NestedComponent,
+    Record,
+    convert_all,
+    format_setting,
+    format_value,
+)
 
 # The module, or the package with a module for each component, that serves each group.
 GROUPS = {
@@ -44,26 +51,26 @@ class Component:
 
     def __call__(self, *run_values: Any) -> Any:
         """Import the function and call it; a group's own function is called with it first."""
-        return self.around(self.bare, *run_values)
+        return self.call_through_group(self.bound_function, *run_values)
 
     @property
-    def bare(self) -> Any:
+    def bound_function(self) -> Any:
         """The function itself, imported, with its own knobs given."""
-        module = importlib.import_module(f"cnntrain.{locate(self.group, self.name)[1]}")
-        return functools.partial(getattr(module, self.name), **instances(self.knobs, module))
+        module = importlib.import_module(f"cnntrain.{locate_component(self.group, self.name)[1]}")
+        return functools.partial(getattr(module, self.name), **build_records(self.knobs, module))
 
-    def around(self, bare: Any, *run_values: Any) -> Any:
+    def call_through_group(self, bare: Any, *run_values: Any) -> Any:
         """Call the group's own function, if it has one, with `bare` as the component."""
         group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
         if not hasattr(group, self.group):
             return bare(*run_values)
-        return getattr(group, self.group)(bare, *run_values, **instances(self.shared, group))
+        return getattr(group, self.group)(bare, *run_values, **build_records(self.shared, group))
 
     def __getitem__(self, knob: str) -> Any:
         return self.knobs[knob] if knob in self.knobs else self.shared[knob]
 
 
-def instances(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
+def build_records(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
     """The knobs with each record turned into its class, named like the knob, of `module`."""
     return {
         knob: getattr(module, knob.title().replace("_", ""))(**value)
@@ -73,21 +80,21 @@ def instances(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
     }
 
 
-def component(group: str, config: Mapping[str, Any], where: str | None = None) -> Component:
+def build_component(group: str, config: Mapping[str, Any], where: str | None = None) -> Component:
     """Return the component that `config`, a name and its knobs, describes; or raise SpecError.
 
     `where` is the key of `config` if that is not the group, as with a component within another.
     """
     where, values = where or group, dict(config)
     name = values.pop("name", None)
-    if name not in names(group):
-        close = nearest(name, names(group)) if name else None
+    if name not in list_components(group):
+        close = find_nearest(name, list_components(group)) if name else None
         raise SpecError(
-            f"{where}.name is {show(name)}",
-            one_of(names(group), str(name)),
-            setting(f"{where}.name", close) if close else None,
+            f"{where}.name is {format_value(name)}",
+            format_choices(list_components(group), str(name)),
+            format_setting(f"{where}.name", close) if close else None,
         )
-    own, shared = knobs_of(group, name), shared_knobs(group)
+    own, shared = read_component_knobs(group, name), read_shared_knobs(group)
     converted = convert_all(values, shared | own, where)
     return Component(
         group,
@@ -97,13 +104,17 @@ def component(group: str, config: Mapping[str, Any], where: str | None = None) -
     )
 
 
-def plain(value: Any) -> Any:
+def convert_to_plain(value: Any) -> Any:
     """A component, or the value of a knob, as YAML has it."""
     if isinstance(value, Component):
-        return {"name": value.name, **plain(value.knobs), **plain(value.shared)}
+        return {
+            "name": value.name,
+            **convert_to_plain(value.knobs),
+            **convert_to_plain(value.shared),
+        }
     if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
-    return [plain(part) for part in value] if isinstance(value, tuple) else value
+        return {key: convert_to_plain(part) for key, part in value.items()}
+    return [convert_to_plain(part) for part in value] if isinstance(value, tuple) else value
 
 
 def path_of_group(group: str) -> Path:
@@ -111,28 +122,30 @@ def path_of_group(group: str) -> Path:
     return PACKAGE.joinpath(*GROUPS[group].split("."))
 
 
-def names(group: str) -> list[str]:
+def list_components(group: str) -> list[str]:
     """The names of a group's components, sorted."""
     root = path_of_group(group)
     if root.is_dir():
-        return sorted(file.stem for file in root.glob("*.py") if file.stem in functions(file))
+        return sorted(file.stem for file in root.glob("*.py") if file.stem in find_functions(file))
     module = root.with_suffix(".py")
-    return sorted(name for name in functions(module) if name != group and not name.startswith("_"))
+    return sorted(
+        name for name in find_functions(module) if name != group and not name.startswith("_")
+    )
 
 
-def knobs_of(group: str, name: str) -> dict[str, Any]:
+def read_component_knobs(group: str, name: str) -> dict[str, Any]:
     """The knobs of one component: name -> annotation."""
-    return knobs_in(locate(group, name)[0], name)
+    return read_function_knobs(locate_component(group, name)[0], name)
 
 
-def shared_knobs(group: str) -> dict[str, Any]:
+def read_shared_knobs(group: str) -> dict[str, Any]:
     """The knobs that every option of a group has."""
     root = path_of_group(group)
     module = root / "__init__.py" if root.is_dir() else root.with_suffix(".py")
-    return knobs_in(module, group) if group in functions(module) else {}
+    return read_function_knobs(module, group) if group in find_functions(module) else {}
 
 
-def locate(group: str, name: str) -> tuple[Path, str]:
+def locate_component(group: str, name: str) -> tuple[Path, str]:
     """The file of a component and its module, relative to the package."""
     root = path_of_group(group)
     if root.is_dir():
@@ -141,34 +154,39 @@ def locate(group: str, name: str) -> tuple[Path, str]:
 
 
 @functools.cache
-def tree(file: Path) -> ast.Module:
+def parse_source(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
 
-def functions(file: Path) -> dict[str, ast.FunctionDef]:
+def find_functions(file: Path) -> dict[str, ast.FunctionDef]:
     """The functions at the top of a module."""
-    return {node.name: node for node in tree(file).body if isinstance(node, ast.FunctionDef)}
-
-
-def knobs_in(file: Path, function: str) -> dict[str, Any]:
-    """The keyword-only parameters of a function in `file`: name -> annotation."""
-    known = vocabulary(file)
     return {
-        argument.arg: evaluate(argument.annotation, known)
-        for argument in functions(file)[function].args.kwonlyargs
+        node.name: node for node in parse_source(file).body if isinstance(node, ast.FunctionDef)
     }
 
 
-def vocabulary(file: Path) -> dict[str, Any]:
+def read_function_knobs(file: Path, function: str) -> dict[str, Any]:
+    """The keyword-only parameters of a function in `file`: name -> annotation."""
+    known = collect_vocabulary(file)
+    return {
+        argument.arg: evaluate_annotation(argument.annotation, known)
+        for argument in find_functions(file)[function].args.kwonlyargs
+    }
+
+
+def collect_vocabulary(file: Path) -> dict[str, Any]:
     """What annotations in `file` may say: the vocabulary, its records, `Variant`, components."""
-    known = VOCABULARY | {"Augmentation": Nested("augmentation", component)}
-    for node in tree(file).body:
+    known = VOCABULARY | {"Augmentation": NestedComponent("augmentation", build_component)}
+    for node in parse_source(file).body:
         if isinstance(node, ast.ClassDef):
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
-            if fields and all(is_known(field.annotation, known) for field in fields):
+            if fields and all(is_known_annotation(field.annotation, known) for field in fields):
                 known[node.name] = Record(
                     node.name,
-                    {ast.unparse(f.target): evaluate(f.annotation, known) for f in fields},
+                    {
+                        ast.unparse(f.target): evaluate_annotation(f.annotation, known)
+                        for f in fields
+                    },
                 )
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VARIANTS":
             assert isinstance(node.value, ast.Dict)
@@ -177,12 +195,12 @@ def vocabulary(file: Path) -> dict[str, Any]:
     return known
 
 
-def is_known(annotation: ast.expr, known: Mapping[str, Any]) -> bool:
+def is_known_annotation(annotation: ast.expr, known: Mapping[str, Any]) -> bool:
     used = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
     return used <= set(known) | {"list", "tuple", "dict", "None"}
 
 
-def evaluate(annotation: ast.expr | None, known: Mapping[str, Any]) -> Any:
+def evaluate_annotation(annotation: ast.expr | None, known: Mapping[str, Any]) -> Any:
     """The typing object that an annotation in our own source stands for."""
     assert annotation is not None
     code = compile(ast.Expression(annotation), "<annotation>", "eval")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cnntrain.files.paths import folder
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec.knobs import (
     Count,
     Factor,
@@ -18,12 +18,12 @@ from cnntrain.spec.knobs import (
     Seed,
     Workers,
 )
-from cnntrain.spec.nested import flat
-from cnntrain.spec.signatures import GROUPS, Component, plain, vocabulary
+from cnntrain.spec.nested import flatten_mapping
+from cnntrain.spec.signatures import GROUPS, Component, collect_vocabulary, convert_to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyStopping:
+class EarlyStoppingSettings:
     """Stop when `monitor` has not improved by `min_delta` for `patience` epochs (null: never)."""
 
     patience: Count | None
@@ -31,7 +31,7 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class CheckpointSettings:
     """When to write the state besides at the end of every epoch (null: not)."""
 
     every_steps: Count | None
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class LossSettings:
     """What is minimised: cross-entropy, and what is asked beside it (see `losses.objective`)."""
 
     label_smoothing: Probability
@@ -49,7 +49,7 @@ class Loss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class RunSettings:
     """The settings of a run that belong to no group; `conf/config.yaml` says what each does."""
 
     seed: Seed
@@ -59,7 +59,7 @@ class Settings:
     batch_size: Count
     accumulate: Count
     refit: bool
-    loss: Loss
+    loss: LossSettings
     ema_decay: Factor | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
@@ -68,8 +68,8 @@ class Settings:
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
         "train.accuracy", "train.loss",
     ]  # fmt: skip
-    early_stopping: EarlyStopping
-    checkpoint: Checkpoint
+    early_stopping: EarlyStoppingSettings
+    checkpoint: CheckpointSettings
     deterministic: bool
     threads: Workers | None
     log_every: Count
@@ -79,7 +79,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec(Settings):
+class Spec(RunSettings):
     """Everything that decides a run's numbers, and where its data lies."""
 
     model: Component
@@ -94,25 +94,25 @@ class Spec(Settings):
     config: Mapping[str, Any]  # as composed, for spec.yaml
 
     @property
-    def decides(self) -> dict[str, Any]:
+    def deciding_values(self) -> dict[str, Any]:
         """All that decides the numbers, by dotted key: not where files lie or what is logged."""
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
-        chosen = {group: plain(getattr(self, group)) for group in deciding}
+        chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
-        items = flat(chosen | settings | records).items()
+        items = flatten_mapping(chosen | settings | records).items()
         decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
         return json.loads(json.dumps(decides))  # as it is read back from a state
 
     @property
     def hash(self) -> str:
         """The sha256 of all that decides the numbers."""
-        return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.deciding_values, sort_keys=True).encode()).hexdigest()
 
-    def splits(self) -> Any:
+    def load_splits(self) -> Any:
         """Return the `Splits` of the data set, from where this spec says that its data lies."""
-        manual_dir = folder(self.manual_dir, "manual_dir") if self.manual_dir else None
-        return self.dataset(folder(self.data_dir, "data_dir"), manual_dir)
+        manual_dir = expand_folder(self.manual_dir, "manual_dir") if self.manual_dir else None
+        return self.dataset(expand_folder(self.data_dir, "data_dir"), manual_dir)
 
 
 WITHOUT_EFFECT = (
@@ -127,5 +127,9 @@ MAY_CHANGE = (
     "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
     "distribution.timeout",
 )  # fmt: skip
-SETTINGS = vocabulary(Path(__file__))["Settings"].fields
-RECORDS: dict[str, Any] = {"early_stopping": EarlyStopping, "checkpoint": Checkpoint, "loss": Loss}
+SETTINGS = collect_vocabulary(Path(__file__))["RunSettings"].fields
+RECORDS: dict[str, Any] = {
+    "early_stopping": EarlyStoppingSettings,
+    "checkpoint": CheckpointSettings,
+    "loss": LossSettings,
+}

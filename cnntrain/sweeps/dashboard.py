@@ -15,28 +15,28 @@ from rich.table import Table
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import history
+from cnntrain.runs.results import read_run_history
 from cnntrain.runs.strangers import read_record
-from cnntrain.spec.metrics import rises
-from cnntrain.sweeps.directory import ENDED, Job, Sweep, best
+from cnntrain.spec.metrics import higher_is_better
+from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
 
 REDRAW_SECONDS = 0.5
 STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
-CHROME = 7  # lines of the table that are no jobs
+TABLE_FRAME_LINES = 7  # lines of the table that are no jobs
 
 
 @dataclass(frozen=True)
-class Look:
+class JobProgress:
     """What the files of a job say: how far it is, how good, and the seconds that are left."""
 
     status: str
     reason: str | None
     epoch: str = ""
     best: float | None = None
-    left: float | None = None
+    seconds_left: float | None = None
 
 
-class Board:
+class Dashboard:
     """Shows a sweep while it runs. Nothing is asked of the jobs: their files say it all."""
 
     def __init__(
@@ -50,115 +50,124 @@ class Board:
         """`again` are jobs that failed or were interrupted, and wait to be gone on with."""
         self.sweep, self.total, self.monitor, self.terminal = sweep, total, monitor, terminal
         self.live = Live(console=terminal, auto_refresh=False, transient=True)
-        self.drawn = -math.inf
-        self.old = {job.number: job.record for job in again}
-        self.looks: dict[int, Look] = {
-            job.number: look(job, monitor)
+        self.drawn_at = -math.inf
+        self.previous_records = {job.number: job.record for job in again}
+        self.progress_by_job: dict[int, JobProgress] = {
+            job.number: read_job_progress(job, monitor)
             for job in sweep.jobs
-            if job.status in ENDED and job.number not in self.old
+            if job.status in ENDED_STATUSES and job.number not in self.previous_records
         }
-        self.before = {job.number: self.looks[job.number].status for job in sweep.jobs
-                       if job.number in self.looks}  # fmt: skip
+        self.last_statuses = {n: known.status for n, known in self.progress_by_job.items()}
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "Dashboard":
         if self.terminal.is_terminal:
             self.live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.drawn = -math.inf
+        self.drawn_at = -math.inf
         self.update()
         self.live.stop()
 
     def update(self) -> None:
         """Look at the jobs that have not ended; draw them, or say what is new."""
-        if time.monotonic() - self.drawn < REDRAW_SECONDS:
+        if time.monotonic() - self.drawn_at < REDRAW_SECONDS:
             return
-        self.drawn = time.monotonic()
+        self.drawn_at = time.monotonic()
         for job in self.sweep.jobs:
-            if self.before.get(job.number) in ENDED:
+            if self.last_statuses.get(job.number) in ENDED_STATUSES:
                 continue
-            found = look(job, self.monitor)
-            if self.old.get(job.number) == job.record:  # how its last life ended is no news
+            found = read_job_progress(job, self.monitor)
+            if (
+                self.previous_records.get(job.number) == job.record
+            ):  # how its last life ended is no news
                 found = replace(found, status="waiting", reason=None)
-            self.looks[job.number] = found
-            if not self.terminal.is_terminal and found.status != self.before.get(
+            self.progress_by_job[job.number] = found
+            if not self.terminal.is_terminal and found.status != self.last_statuses.get(
                 job.number, "waiting"
             ):
-                self.say(job, found)
-            self.before[job.number] = found.status
+                self.print_change(job, found)
+            self.last_statuses[job.number] = found.status
         if self.terminal.is_terminal:
-            self.live.update(self.table(), refresh=True)
+            self.live.update(self.build_table(), refresh=True)
 
-    def say(self, job: Job, found: Look) -> None:
+    def print_change(self, job: Job, found: JobProgress) -> None:
         """One line: a job began, or ended and how."""
-        what = " ".join(f"{k}={v}" for k, v in job.values(self.sweep.varied).items())
+        what = " ".join(
+            f"{k}={v}" for k, v in job.format_varied_values(self.sweep.varied_keys).items()
+        )
         how = found.status if found.status != "running" else "begins"
-        if found.best is not None and found.status in ENDED:
+        if found.best is not None and found.status in ENDED_STATUSES:
             how += f", {self.monitor} {found.best:.4f}"
         if found.reason:
             how += f": {found.reason}"
         where = f"[{job.number + 1}/{self.total}]"
         print(" ".join(word for word in (where, what, how) if word), flush=True)
 
-    def table(self) -> Table:
+    def build_table(self) -> Table:
         """A row a job, as many as the terminal has lines for, those at work first."""
-        jobs = sorted(self.sweep.jobs, key=lambda job: ORDER.get(self.status(job), 2))
-        room = max(3, self.terminal.height - CHROME)
-        counts = Counter(self.status(job) for job in self.sweep.jobs)
+        jobs = sorted(self.sweep.jobs, key=lambda job: STATUS_ORDER.get(self.get_status(job), 2))
+        room = max(3, self.terminal.height - TABLE_FRAME_LINES)
+        counts = Counter(self.get_status(job) for job in self.sweep.jobs)
         counts["waiting"] += self.total - len(self.sweep.jobs)
         shown = Table(box=box.SIMPLE_HEAD, caption_justify="left")
         shown.caption = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
         shown.add_column("job", justify="right")
-        for key in self.sweep.varied:
+        for key in self.sweep.varied_keys:
             shown.add_column(escape(key.rpartition(".")[2].replace("_", " ")))
         for heading in ("epoch", self.monitor.replace(".", " "), "left"):
             shown.add_column(heading, justify="right", min_width=len("epoch"))
         shown.add_column("state", no_wrap=True)
         for job in jobs[:room]:
-            shown.add_row(*self.cells(job, self.sweep.varied))
+            shown.add_row(*self.format_cells(job, self.sweep.varied_keys))
         return shown
 
-    def status(self, job: Job) -> str:
-        return self.looks[job.number].status if job.number in self.looks else "waiting"
+    def get_status(self, job: Job) -> str:
+        return (
+            self.progress_by_job[job.number].status
+            if job.number in self.progress_by_job
+            else "waiting"
+        )
 
-    def cells(self, job: Job, varied: Sequence[str]) -> list[str]:
-        found = self.looks.get(job.number, Look("waiting", None))
+    def format_cells(self, job: Job, varied: Sequence[str]) -> list[str]:
+        found = self.progress_by_job.get(job.number, JobProgress("waiting", None))
         state = f"{found.status}: {found.reason}" if found.reason else found.status
         return [
             str(job.number),
-            *(escape(value) for value in job.values(varied).values()),
+            *(escape(value) for value in job.format_varied_values(varied).values()),
             found.epoch,
             "" if found.best is None else f"{found.best:.4f}",
-            "" if found.left is None else clock(found.left),
+            "" if found.seconds_left is None else format_seconds_left(found.seconds_left),
             escape(textwrap.shorten(state, STATE_WIDTH, placeholder="…")),
         ]
 
 
-ORDER = {"running": 0, "waiting": 3, "finished": 2}  # failures stand behind those at work
+STATUS_ORDER = {"running": 0, "waiting": 3, "finished": 2}  # failures stand behind those at work
 
 
-def look(job: Job, monitor: str) -> Look:
+def read_job_progress(job: Job, monitor: str) -> JobProgress:
     """Read how a job stands."""
     record, run = job.record, Run(job.folder)
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":
-        return Look(status, reason)
-    planned, rows = planned_steps(run), history(run)
+        return JobProgress(status, reason)
+    planned, rows = read_planned_steps(run), read_run_history(run)
     values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    sign = max if rises(monitor) else min
-    found = best(job) if status == "finished" else sign(values, default=None)
+    sign = max if higher_is_better(monitor) else min
+    found = read_best_value(job) if status == "finished" else sign(values, default=None)
     if planned is None:
-        return Look(status, reason, best=found)
+        return JobProgress(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
     done = int(rows[-1].get("step", 0)) if rows else 0
     left = None
     if status == "running" and done:
         left = sum(row.get("seconds", 0) for row in rows) / done * (steps - done)
-    return Look(status, reason, f"{-(-done // per_epoch)}/{-(-steps // per_epoch)}", found, left)
+    return JobProgress(
+        status, reason, f"{-(-done // per_epoch)}/{-(-steps // per_epoch)}", found, left
+    )
 
 
-def planned_steps(run: Run) -> dict[str, int] | None:
+def read_planned_steps(run: Run) -> dict[str, int] | None:
     """The steps of a run and of its epochs, as run.json has them; None before it knows."""
     try:
         planned = read_record(run).get("planned", {}) if run.record.is_file() else {}
@@ -167,7 +176,7 @@ def planned_steps(run: Run) -> dict[str, int] | None:
     return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
 
 
-def clock(seconds: float) -> str:
+def format_seconds_left(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

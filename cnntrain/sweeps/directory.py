@@ -20,17 +20,17 @@ import yaml
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import damaged, write_json
+from cnntrain.files.documents import explain_damage, write_json
 from cnntrain.files.locks import acquire_lock
-from cnntrain.files.writing import check_inside, clear_unfinished, write_whole
-from cnntrain.runs.directory import Run, remove_empty, unwritable
+from cnntrain.files.writing import check_links_inside, clear_unfinished, write_whole
+from cnntrain.runs.directory import Run, explain_unwritable, remove_empty_folders
 from cnntrain.runs.strangers import read_job, read_report
 from cnntrain.sweeps.sweep_file import read_plan
 
 # How a job can stand. `DONE` is never run again; `GOOD` is no failure.
-GOOD = ("finished", "pruned")
-DONE = (*GOOD, "diverged")  # which the same spec does again
-ENDED = (*DONE, "failed", "out of memory", "refused", "killed")
+GOOD_STATUSES = ("finished", "pruned")
+DONE_STATUSES = (*GOOD_STATUSES, "diverged")  # which the same spec does again
+ENDED_STATUSES = (*DONE_STATUSES, "failed", "out of memory", "refused", "killed")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Job:
     def status(self) -> str:
         return self.record.get("status", "waiting")
 
-    def values(self, varied: Sequence[str]) -> dict[str, str]:
+    def format_varied_values(self, varied: Sequence[str]) -> dict[str, str]:
         """What it has for the keys that differ between jobs, as people read it."""
         given = dict(text.partition("=")[::2] for text in self.overrides)
-        return {key: short(given.get(key, "")) for key in varied}
+        return {key: shorten_number(given.get(key, "")) for key in varied}
 
 
 class Sweep:
@@ -64,8 +64,8 @@ class Sweep:
 
     def __init__(self, folder: Path):
         self.folder = folder = folder.absolute()
-        self.file = folder / "sweep.yaml"
-        self.stop, self.database = folder / "stop", folder / "search.db"
+        self.plan_file = folder / "sweep.yaml"
+        self.stop_file, self.database = folder / "stop", folder / "search.db"
         self.lock = FileLock(folder / "lock")  # held by the process that runs the jobs
         self.plan: dict[str, Any] = {}
         self.jobs: list[Job] = []
@@ -83,7 +83,7 @@ class Sweep:
                 raise FileExistsError
         except (FileExistsError, NotADirectoryError):
             hint = "leave hydra.sweep.dir out, or name a new one"
-            if sweep.file.is_file():
+            if sweep.plan_file.is_file():
                 again = shlex.join(["cnntrain", "resume", str(folder)])
                 hint = f"{again}, to go on with the sweep in it"
             raise SpecError(
@@ -92,38 +92,38 @@ class Sweep:
                 hint,
             ) from None
         except OSError as error:
-            remove_empty(made)
-            raise unwritable(folder, error, "hydra.sweep.dir") from error
-        sweep.hold()
+            remove_empty_folders(made)
+            raise explain_unwritable(folder, error, "hydra.sweep.dir") from error
+        sweep.lock_folder()
         sweep.plan = dict(plan)
         for words in overrides:
-            sweep.add(words)
+            sweep.add_job(words)
         try:
-            sweep.write()
+            sweep.write_plan()
         except OSError as error:  # the disk is full
             sweep.lock.release()
             Path(sweep.lock.lock_file).unlink(missing_ok=True)
-            remove_empty(made)
-            raise unwritable(folder, error, "hydra.sweep.dir") from error
+            remove_empty_folders(made)
+            raise explain_unwritable(folder, error, "hydra.sweep.dir") from error
         return sweep
 
     @classmethod
     def reopen(cls, folder: Path) -> "Sweep":
         """The sweep in a directory; SpecError if it is damaged, or a process is at work on it."""
         sweep = cls(folder)
-        check_inside(folder)
-        sweep.hold()
-        sweep.plan = read_plan(sweep.file)
+        check_links_inside(folder)
+        sweep.lock_folder()
+        sweep.plan = read_plan(sweep.plan_file)
         for words in sweep.plan.pop("jobs"):
-            job = sweep.add(words).folder
+            job = sweep.add_job(words).folder
             if job.exists() and not job.is_dir():
-                raise damaged(job, "it is no folder")
+                raise explain_damage(job, "it is no folder")
         for left in (folder, *(job.folder for job in sweep.jobs)):
             clear_unfinished(left)
-        sweep.stop.unlink(missing_ok=True)
+        sweep.stop_file.unlink(missing_ok=True)
         return sweep
 
-    def hold(self) -> None:
+    def lock_folder(self) -> None:
         """Keep other processes off the sweep as long as this one lives."""
         try:
             acquire_lock(self.lock, 0)
@@ -134,20 +134,20 @@ class Sweep:
                 "wait for it, or stop it",
             ) from None
 
-    def write(self) -> None:
+    def write_plan(self) -> None:
         """Write sweep.yaml: what was asked for, and the jobs."""
         plan = self.plan | {"jobs": [list(job.overrides) for job in self.jobs]}
         text = yaml.safe_dump(plan, sort_keys=False, default_flow_style=None, width=100)
-        write_whole(self.file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
+        write_whole(self.plan_file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
 
     @property
-    def varied(self) -> list[str]:
+    def varied_keys(self) -> list[str]:
         return self.plan["varied"]
 
-    def add(self, overrides: Sequence[str]) -> Job:
+    def add_job(self, overrides: Sequence[str]) -> Job:
         """The next job, in a directory that its number and what varies give the name."""
         job = Job(len(self.jobs), self.folder, tuple(overrides))
-        values = sorted(job.values(self.varied).items())
+        values = sorted(job.format_varied_values(self.varied_keys).items())
         words = ",".join(f"{key}={value}" for key, value in values)
         slug = re.sub(r"[^\w=.,+-]+", "-", words)[:100]
         name = f"{job.number}_{slug}" if slug else str(job.number)
@@ -155,28 +155,32 @@ class Sweep:
         self.jobs.append(job)
         return job
 
-    def left(self) -> list[Job]:
+    def list_unfinished_jobs(self) -> list[Job]:
         """The jobs that are not done: not begun, interrupted, or failed in a way that may pass."""
-        return [job for job in self.jobs if job.status not in DONE]
+        return [job for job in self.jobs if job.status not in DONE_STATUSES]
 
-    def failed(self) -> list[Job]:
-        return [job for job in self.jobs if job.status in ENDED and job.status not in GOOD]
+    def list_failed_jobs(self) -> list[Job]:
+        return [
+            job
+            for job in self.jobs
+            if job.status in ENDED_STATUSES and job.status not in GOOD_STATUSES
+        ]
 
-    def summarise(self) -> None:
+    def write_jobs_file(self) -> None:
         """Write jobs.json: how each job stands, and why."""
         rows = [
             {"job": job.number, "folder": job.folder.name, "overrides": job.overrides}
             | {"status": "waiting", "reason": None}
-            | {key: value for key, value in job.record.items() if key in SUMMARY}
+            | {key: value for key, value in job.record.items() if key in SUMMARY_KEYS}
             for job in self.jobs
         ]
         write_json(self.folder / "jobs.json", rows)
 
 
-SUMMARY = ("status", "reason", "retried", "started", "ended")
+SUMMARY_KEYS = ("status", "reason", "retried", "started", "ended")
 
 
-def short(text: str) -> str:
+def shorten_number(text: str) -> str:
     """A number with so many digits as say something; other texts as they are."""
     try:
         return f"{float(text):.4g}" if len(text) > 8 else text
@@ -184,7 +188,7 @@ def short(text: str) -> str:
         return text
 
 
-def best(job: Job) -> float | None:
+def read_best_value(job: Job) -> float | None:
     """The best monitored value of a finished job."""
     try:
         return read_report(Run(job.folder)).get("monitor", {}).get("best")

@@ -17,26 +17,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from cnntrain.errors import SpecError, nearest, one_of
+from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.compose import (
-    MACHINES,
-    OF_A_SWEEP,
+    HYDRA_GROUPS,
     RUN_DIR,
-    check_machinery,
-    composed,
-    first_line,
-    places,
+    SWEEP_KEYS,
+    build_search_path,
+    check_hydra_setting,
+    compose_whole_config,
+    shorten_error,
 )
-from cnntrain.spec.knobs import show
-from cnntrain.spec.option_files import load, options
-from cnntrain.spec.overrides import parse, quote_texts
+from cnntrain.spec.knobs import format_value
+from cnntrain.spec.option_files import find_option_files, load_option
+from cnntrain.spec.overrides import parse_override, quote_texts
 
-MOST_JOBS = 10_000
-EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
+MAX_JOBS = 10_000
+OVERRIDE_EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
 
 
 @dataclass(frozen=True)
-class Machinery:
+class SweepSetup:
     """How a sweep runs: its settings, what names its jobs, what runs them, and where."""
 
     settings: dict[str, Any]
@@ -55,92 +55,98 @@ class Axis:
     high: float = 0
     step: float | None = None
     log: bool = False
-    whole: bool = False
+    is_integer: bool = False
 
-    def ends(self) -> list[str]:
+    def list_extremes(self) -> list[str]:
         """The values that show what can be wrong: all choices, or both ends."""
         return list(self.choices) or [str(self.low), str(self.high)]
 
 
-def of_a_sweep(text: str) -> bool:
+def is_sweep_setting(text: str) -> bool:
     """Whether an override says how a sweep runs, and not what its jobs are."""
-    return OF_A_SWEEP.fullmatch(parse(text).key_or_group) is not None
+    return SWEEP_KEYS.fullmatch(parse_override(text).key_or_group) is not None
 
 
-def machinery(overrides: Sequence[str], config_dir: str | None = None) -> Machinery:
+def compose_sweep_setup(overrides: Sequence[str], config_dir: str | None = None) -> SweepSetup:
     """Compose the overrides that `of_a_sweep` holds for, or raise SpecError."""
-    for override in map(parse, overrides):
-        check(override, config_dir)
-    whole = composed(overrides, config_dir)
+    for override in map(parse_override, overrides):
+        check_sweep_setting(override, config_dir)
+    whole = compose_whole_config(overrides, config_dir)
     ours = whole["hydra"]
-    for group in MACHINES:
-        check_known(group, ours[group.partition("/")[2]])
+    for group in HYDRA_GROUPS:
+        check_group_settings(group, ours[group.partition("/")[2]])
     if not (folder := ours["sweep"]["dir"]):
         expected = "a directory for the sweep"
         raise SpecError("hydra.sweep.dir is empty", expected, "hydra.sweep.dir=mine")
-    return Machinery(whole["sweep"], ours["sweeper"], ours["launcher"], Path(folder))
+    return SweepSetup(whole["sweep"], ours["sweeper"], ours["launcher"], Path(folder))
 
 
-def check(override: Override, config_dir: str | None) -> None:
+def check_sweep_setting(override: Override, config_dir: str | None) -> None:
     """Refuse what no sweep has, an option that does not exist, several values."""
     key, text = override.key_or_group, override.input_line
     if key == "sweep":
         raise SpecError(f"{text} is no setting", "its settings, each by its name", "sweep.jobs=2")
     if key in ("hydra.sweeper.name", "hydra.launcher.name"):
         group, value = key.removesuffix(".name").replace(".", "/"), override.value()
-        hint = f"{group}={value}" if value in options(group) else None
-        raise SpecError(f"{text} would keep another's knobs", options(group, config_dir), hint)
+        hint = f"{group}={value}" if value in find_option_files(group) else None
+        raise SpecError(
+            f"{text} would keep another's knobs", find_option_files(group, config_dir), hint
+        )
     if override.is_sweep_override():
         raise SpecError(f"{key} has several values", "one value for the whole sweep")
     if "/" in key:
-        known, value = options(key, config_dir), override.value()
+        known, value = find_option_files(key, config_dir), override.value()
         if value not in known:
-            close = nearest(value, known)
-            raise SpecError(f"{key} is {show(value)}", known, f"{key}={close}" if close else None)
+            close = find_nearest(value, known)
+            raise SpecError(
+                f"{key} is {format_value(value)}", known, f"{key}={close}" if close else None
+            )
 
 
-def check_known(group: str, values: Mapping[str, Any]) -> None:
+def check_group_settings(group: str, values: Mapping[str, Any]) -> None:
     """Refuse a sweeper or a launcher that is none of ours, and settings that ours does not have."""
-    section, known = group.replace("/", "."), options(group)
+    section, known = group.replace("/", "."), find_option_files(group)
     if (name := values.get("name")) not in known:
-        raise SpecError(f"{section}.name is {show(name)}", known, f"{group}={next(iter(known))}")
-    settings = load(known[name])
+        raise SpecError(
+            f"{section}.name is {format_value(name)}", known, f"{group}={next(iter(known))}"
+        )
+    settings = load_option(known[name])
     for key in values:
         if key not in settings and not name.startswith("submitit"):  # which takes many more
             beside = [f"{section}.{setting}" for setting in settings if setting != "name"]
-            expected = one_of(beside, key) if beside else f"no settings: {name} has none"
+            expected = format_choices(beside, key) if beside else f"no settings: {name} has none"
             raise SpecError(f"{section}.{key} is not a setting", expected)
 
 
-def check_job(text: str) -> None:
+def check_job_override(text: str) -> None:
     """Refuse an override of Hydra's own settings, which no job of a sweep has."""
-    override = parse(text)
+    override = parse_override(text)
     if override.key_or_group == RUN_DIR:
         hint = text.replace(RUN_DIR, "hydra.sweep.dir", 1)
         raise SpecError(f"{text} is for a run", "a directory for all jobs of the sweep", hint)
     if override.key_or_group.startswith("hydra"):
-        check_machinery(override)
+        check_hydra_setting(override)
 
 
-def jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
+def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
     """The overrides of each job of a sweep: every combination, the last key varying fastest."""
-    for override in map(parse, overrides):
+    for override in map(parse_override, overrides):
         if override.is_interval_sweep():
             raise SpecError(
                 f"{override.input_line} is no list of values",
                 "values to combine, or a search",
                 f"cnntrain -m hydra/sweeper=optuna {override.input_line}",
             )
-    read = parsed(overrides, config_dir)
-    if math.prod(map(count_values, read)) > MOST_JOBS:
-        raise SpecError(f"more than {MOST_JOBS:,} jobs are asked for", "fewer in one sweep")
+    read = parse_sweep_words(overrides, config_dir)
+    if math.prod(map(count_values, read)) > MAX_JOBS:
+        raise SpecError(f"more than {MAX_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
         planned = BasicSweeper.split_arguments(read, None)[0]
     except HydraException as error:
-        raise SpecError(first_line(error), EXAMPLES) from None
+        raise SpecError(shorten_error(error), OVERRIDE_EXAMPLES) from None
     if not planned:
-        empty = ", ".join(text for text in overrides if parse(text).is_sweep_override())
-        raise SpecError(f"{empty} is no job", "at least one value for each key", EXAMPLES)
+        empty = ", ".join(text for text in overrides if parse_override(text).is_sweep_override())
+        raise SpecError(f"{empty} is no job", "at least one value for each key", OVERRIDE_EXAMPLES)
     return planned
 
 
@@ -154,15 +160,15 @@ def count_values(override: Override) -> int:
     )
     if step == 0 or not (start.is_finite() and stop.is_finite() and step.is_finite()):
         raise SpecError(f"{override.input_line} has no end", "a step other than 0, and numbers")
-    return max(0, math.ceil(min((stop - start) / step, Decimal(MOST_JOBS + 1))))
+    return max(0, math.ceil(min((stop - start) / step, Decimal(MAX_JOBS + 1))))
 
 
-def axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
+def parse_axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
     """The keys of a search, of overrides that each name several values."""
-    return [axis(override) for override in parsed(overrides, config_dir)]
+    return [parse_axis(override) for override in parse_sweep_words(overrides, config_dir)]
 
 
-def axis(override: Override) -> Axis:
+def parse_axis(override: Override) -> Axis:
     """One key of a search, or SpecError for a single value or none."""
     key, sweep = override.get_key_element(), override.value()
     if isinstance(sweep, IntervalSweep):
@@ -173,15 +179,17 @@ def axis(override: Override) -> Axis:
         if low >= high or (log and low <= 0):
             raise SpecError(f"{override.input_line} is no interval", "two numbers, the lower first"
                             + (", above 0 for a logarithm" if log else ""))  # fmt: skip
-        return Axis(key, low=low, high=high, log=log, whole=whole)
-    if override.is_sweep_override() and count_values(override) > MOST_JOBS:
-        raise SpecError(f"{override.input_line} has too many values", f"at most {MOST_JOBS:,}",
+        return Axis(key, low=low, high=high, log=log, is_integer=whole)
+    if override.is_sweep_override() and count_values(override) > MAX_JOBS:
+        raise SpecError(f"{override.input_line} has too many values", f"at most {MAX_JOBS:,}",
                         f"{key}=interval(LOW,HIGH)")  # fmt: skip
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         numbers = list(sweep.range())
         if len(numbers) > 1:
             whole = all(isinstance(number, int) for number in numbers)
-            return Axis(key, low=min(numbers), high=max(numbers), step=abs(sweep.step), whole=whole)
+            return Axis(
+                key, low=min(numbers), high=max(numbers), step=abs(sweep.step), is_integer=whole
+            )
     choices = tuple(override.sweep_string_iterator()) if override.is_sweep_override() else ()
     if not choices:
         raise SpecError(
@@ -192,19 +200,19 @@ def axis(override: Override) -> Axis:
     return Axis(key, choices)
 
 
-def parsed(overrides: Sequence[str], config_dir: str | None) -> list[Override]:
+def parse_sweep_words(overrides: Sequence[str], config_dir: str | None) -> list[Override]:
     """Overrides by Hydra's grammar; glob() finds options of ours and of the user's folder."""
     for text in overrides:
-        parse(text)
-    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(places(config_dir)))
+        parse_override(text)
+    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(build_search_path(config_dir)))
     return parser.parse_overrides([quote_texts(text) for text in overrides])
 
 
-def several(text: str) -> bool:
+def has_several_values(text: str) -> bool:
     """Whether an override takes more than one value."""
-    return parse(text).is_sweep_override()
+    return parse_override(text).is_sweep_override()
 
 
-def key_of(text: str) -> str:
+def get_override_key(text: str) -> str:
     """The key of an override, as its jobs have it."""
-    return parse(text).get_key_element()
+    return parse_override(text).get_key_element()

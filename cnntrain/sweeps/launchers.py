@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.sweeps.job_process import POLL_SECONDS, Task, work
+from cnntrain.sweeps.job_process import POLL_SECONDS, Task, run_job
 
-Launch = Callable[[Sequence[Task]], None]
+Launcher = Callable[[Sequence[Task]], None]
 ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> what it needs
 
 
-def launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path) -> Launch:
+def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path) -> Launcher:
     """The launcher that an option of `hydra/launcher` describes; SpecError if it cannot be used.
 
     `gpus` are shared out by the local one; `folder` is for the engines' own files.
@@ -31,11 +31,11 @@ def launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path
     settings = dict(config)
     name = settings.pop("name", None)
     if name == "local":
-        return local(gpus)
+        return build_local_launcher(gpus)
     if name == "joblib":
-        return partial(with_joblib, **settings)
+        return partial(launch_with_joblib, **settings)
     if name == "ray":
-        return partial(with_ray, needed("ray"), **settings)
+        return partial(launch_with_ray, import_engine("ray"), **settings)
     if name in ENGINES:
         if settings["cluster"] == "slurm" and shutil.which("sbatch") is None:
             raise SpecError(
@@ -43,11 +43,11 @@ def launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path
                 "a machine from which SLURM takes jobs",
                 "hydra/launcher=local",
             )
-        return partial(with_submitit, needed("submitit"), folder, settings)
+        return partial(launch_with_submitit, import_engine("submitit"), folder, settings)
     raise SpecError(f"hydra.launcher.name is {name}", ["local", "joblib", "ray", *ENGINES])
 
 
-def local(gpus: Sequence[str | None]) -> Launch:
+def build_local_launcher(gpus: Sequence[str | None]) -> Launcher:
     """A process for each task; it sees one of `gpus`, which no other has meanwhile."""
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for gpu in gpus:
@@ -57,20 +57,20 @@ def local(gpus: Sequence[str | None]) -> Launch:
         gpu = free.get()
         try:
             for task in tasks:
-                work(task, gpu)
+                run_job(task, gpu)
         finally:
             free.put(gpu)
 
     return launch
 
 
-def with_joblib(tasks: Sequence[Task], *, n_jobs: int) -> None:
+def launch_with_joblib(tasks: Sequence[Task], *, n_jobs: int) -> None:
     from joblib import Parallel, delayed
 
-    Parallel(n_jobs=n_jobs, batch_size=1)(delayed(work)(task) for task in tasks)
+    Parallel(n_jobs=n_jobs, batch_size=1)(delayed(run_job)(task) for task in tasks)
 
 
-def with_submitit(
+def launch_with_submitit(
     submitit: Any, folder: Path, parameters: Mapping[str, Any], tasks: Sequence[Task]
 ) -> None:
     """One array; a job that its cluster stops comes back, and `work` goes on with it."""
@@ -78,26 +78,26 @@ def with_submitit(
     first = {key: given.pop(key) for key in ("cluster", "slurm_max_num_timeout") if key in given}
     executor = submitit.AutoExecutor(folder=folder / "submitit" / "%j", **first)
     executor.update_parameters(**given)
-    jobs = executor.map_array(Resubmitted(), tasks)
+    jobs = executor.map_array(ResubmittableJob(), tasks)
     while not all(job.done() for job in jobs):
-        if tasks[0].stop.exists():
+        if tasks[0].stop_file.exists():
             for job in jobs:
                 if job.state == "PENDING":  # those at work see the file
                     job.cancel(check=False)
         time.sleep(POLL_SECONDS)
 
 
-class Resubmitted:
+class ResubmittableJob:
     """`work`, as submitit wants it: what to submit again when the time of an allocation is over."""
 
     def __call__(self, task: Task) -> None:
-        work(task)
+        run_job(task)
 
     def checkpoint(self, task: Task) -> Any:
-        return needed("submitit").helpers.DelayedSubmission(self, task)
+        return import_engine("submitit").helpers.DelayedSubmission(self, task)
 
 
-def with_ray(
+def launch_with_ray(
     ray: Any,
     tasks: Sequence[Task],
     *,
@@ -114,11 +114,11 @@ def with_ray(
                 log_to_driver=False,
                 include_dashboard=False,
             )
-    remote = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus_per_job)(work)
+    remote = ray.remote(num_cpus=cpus_per_job, num_gpus=gpus_per_job)(run_job)
     ray.get([remote.remote(task) for task in tasks])
 
 
-def needed(engine: str) -> Any:
+def import_engine(engine: str) -> Any:
     """An engine's module, or SpecError with how to install it."""
     try:
         return importlib.import_module(engine)
@@ -128,13 +128,13 @@ def needed(engine: str) -> Any:
         ) from None
 
 
-def shared_out(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]:
+def assign_gpus(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]:
     """The GPU of each of the jobs that run at once, as CUDA_VISIBLE_DEVICES has it; None: all."""
-    found = visible() if gpus == "auto" else [str(gpu) for gpu in gpus or ()]
+    found = list_visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus or ()]
     return [found[slot % len(found)] if found else None for slot in range(jobs)]
 
 
-def visible() -> list[str]:
+def list_visible_gpus() -> list[str]:
     """The numbers of the GPUs that NVIDIA's tool lists, or those that the environment names."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu]

@@ -14,24 +14,24 @@ from typing import Any, Literal
 import numpy as np
 
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import damaged
-from cnntrain.files.writing import separate, write_whole
+from cnntrain.files.documents import explain_damage
+from cnntrain.files.writing import break_hard_links, write_whole
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import history
+from cnntrain.runs.results import read_run_history
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
-from cnntrain.spec.metrics import rises, tie_breaker
-from cnntrain.spec.signatures import vocabulary
-from cnntrain.sweeps.directory import GOOD, Job, Sweep, best
+from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.signatures import collect_vocabulary
+from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep, read_best_value
 from cnntrain.sweeps.expand import Axis
-from cnntrain.sweeps.launchers import needed
+from cnntrain.sweeps.launchers import import_engine
 
-OLDEST = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
+OLDEST_OPTUNA = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
 # What makes a trial short, and is left out of the command that trains the best in full.
-SHORTENING = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
+SHORTENING_KEYS = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class SearchSettings:
     """How to search; `conf/hydra/sweeper/optuna.yaml` says what each setting does."""
 
     n_trials: Count
@@ -44,20 +44,20 @@ class Search:
     params: dict[str, str]
 
 
-def search(config: Mapping[str, Any]) -> Search:
+def parse_search_settings(config: Mapping[str, Any]) -> SearchSettings:
     """The settings of a search, or SpecError."""
     values = {key: value for key, value in config.items() if key != "name"}
-    fields = vocabulary(Path(__file__))["Search"].fields
-    return Search(**convert_all(values, fields, "hydra.sweeper"))
+    fields = collect_vocabulary(Path(__file__))["SearchSettings"].fields
+    return SearchSettings(**convert_all(values, fields, "hydra.sweeper"))
 
 
-def engine() -> Any:
+def import_optuna() -> Any:
     """Optuna's module; SpecError if it is missing or of another time."""
-    optuna = needed("optuna")
-    if int(optuna.__version__.partition(".")[0]) < OLDEST:
+    optuna = import_engine("optuna")
+    if int(optuna.__version__.partition(".")[0]) < OLDEST_OPTUNA:
         raise SpecError(
             f"optuna {optuna.__version__} is installed",
-            f"version {OLDEST} or newer",
+            f"version {OLDEST_OPTUNA} or newer",
             "pip install --upgrade 'cnntrain[optuna]'",
         )
     return optuna
@@ -66,67 +66,73 @@ def engine() -> Any:
 class Trials:
     """The jobs of a search, one after another, each from what those before it gave."""
 
-    def __init__(self, sweep: Sweep, settings: Search, axes: Sequence[Axis], monitor: str):
-        self.optuna = engine()
+    def __init__(self, sweep: Sweep, settings: SearchSettings, axes: Sequence[Axis], monitor: str):
+        self.optuna = import_optuna()
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
-        self.space = {axis.key: self.distribution(axis) for axis in axes}
-        separate(sweep.database)
+        self.space = {axis.key: self.build_distribution(axis) for axis in axes}
+        break_hard_links(sweep.database)
         try:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",
                 study_name="search",
-                direction="maximize" if rises(monitor) else "minimize",
-                pruner=self.pruner(),
+                direction="maximize" if higher_is_better(monitor) else "minimize",
+                pruner=self.build_pruner(),
                 load_if_exists=True,
             )
         except Exception as error:  # whatever SQLite and Optuna make of a damaged file
-            raise damaged(sweep.database, error) from None
-        self.at_work: dict[int, Any] = {}  # the trials of jobs, by number
-        self.told: dict[int, set[int]] = {}  # of each job the epochs that the study knows
-        self.again: list[Job] = []
-        self.take_up()
+            raise explain_damage(sweep.database, error) from None
+        self.open_trials: dict[int, Any] = {}  # the trials of jobs, by number
+        self.reported_epochs: dict[
+            int, set[int]
+        ] = {}  # of each job the epochs that the study knows
+        self.interrupted_jobs: list[Job] = []
+        self.restore_trials()
 
     @property
     def total(self) -> int:
         return max(self.settings.n_trials, len(self.sweep.jobs))
 
     @property
-    def left(self) -> list[Job]:
+    def unfinished_jobs(self) -> list[Job]:
         """The trials that are open: one that failed has ended, too."""
-        return [self.sweep.jobs[number] for number in self.at_work]
+        return [self.sweep.jobs[number] for number in self.open_trials]
 
-    def take_up(self) -> None:
+    def restore_trials(self) -> None:
         """The trials that the study knows are jobs; those that have not ended go on."""
         for frozen in self.study.get_trials(deepcopy=False):
             if not self.space.keys() <= frozen.params.keys():
-                raise damaged(self.sweep.database, f"trial {frozen.number} is of another search")
-            job = self.sweep.add(self.overrides(frozen.params))
-            self.told[job.number] = set(frozen.intermediate_values)
+                raise explain_damage(
+                    self.sweep.database, f"trial {frozen.number} is of another search"
+                )
+            job = self.sweep.add_job(self.build_overrides(frozen.params))
+            self.reported_epochs[job.number] = set(frozen.intermediate_values)
             if not frozen.state.is_finished():
-                self.at_work[job.number] = self.optuna.trial.Trial(self.study, frozen._trial_id)
-                self.again.append(job)
-                self.ended(job)
-        self.again = [job for job in self.again if job.number in self.at_work]
+                self.open_trials[job.number] = self.optuna.trial.Trial(self.study, frozen._trial_id)
+                self.interrupted_jobs.append(job)
+                self.record_end(job)
+        self.interrupted_jobs = [
+            job for job in self.interrupted_jobs if job.number in self.open_trials
+        ]
 
-    def next(self) -> Job | None:
+    def take_next_job(self) -> Job | None:
         """The next job: one to go on with, or a new one; None if there is no other."""
-        if self.again:
-            return self.again.pop(0)
+        if self.interrupted_jobs:
+            return self.interrupted_jobs.pop(0)
         number = len(self.sweep.jobs)
         if number >= self.settings.n_trials:
             return None
-        self.study.sampler = self.sampler(number)
+        self.study.sampler = self.build_sampler(number)
         trial = self.study.ask(self.space)
-        job = self.sweep.add(self.overrides(trial.params))
-        self.at_work[job.number], self.told[job.number] = trial, set()
+        job = self.sweep.add_job(self.build_overrides(trial.params))
+        self.open_trials[job.number], self.reported_epochs[job.number] = trial, set()
         return job
 
-    def watch(self) -> None:
+    def watch_jobs(self) -> None:
         """Tell the study of new epochs, and end the trials that it finds hopeless."""
-        for number, trial in self.at_work.items():
-            job, told = self.sweep.jobs[number], self.told[number]
-            for row in history(Run(job.folder)):
+        for number, trial in self.open_trials.items():
+            job, told = self.sweep.jobs[number], self.reported_epochs[number]
+            for row in read_run_history(Run(job.folder)):
                 epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
                 if epoch in told or not math.isfinite(value):
                     continue
@@ -136,31 +142,31 @@ class Trials:
                     reason = f"after epoch {epoch} worse than the median of the trials before"
                     write_whole(job.folder / "prune", reason)
 
-    def ended(self, job: Job) -> None:
+    def record_end(self, job: Job) -> None:
         """Tell the study how a job ended; one that was interrupted stays open."""
         states, status = self.optuna.trial.TrialState, job.status
         if status in ("waiting", "running", "interrupted"):
             return
-        trial, value = self.at_work.pop(job.number), best(job)
+        trial, value = self.open_trials.pop(job.number), read_best_value(job)
         if status == "finished" and value is not None:
             self.study.tell(trial, value)
         else:
-            self.study.tell(trial, state=states.PRUNED if status in GOOD else states.FAIL)
+            self.study.tell(trial, state=states.PRUNED if status in GOOD_STATUSES else states.FAIL)
 
-    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+    def build_overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides of a trial: those that all have, and its own values."""
         return [*self.sweep.plan["fixed"], *(f"{key}={params[key]}" for key in self.space)]
 
-    def distribution(self, axis: Axis) -> Any:
+    def build_distribution(self, axis: Axis) -> Any:
         kinds = self.optuna.distributions
         if axis.choices:
             return kinds.CategoricalDistribution(axis.choices)
-        if axis.whole:
+        if axis.is_integer:
             step = int(axis.step or 1)
             return kinds.IntDistribution(int(axis.low), int(axis.high), log=axis.log, step=step)
         return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
-    def sampler(self, number: int) -> Any:
+    def build_sampler(self, number: int) -> Any:
         """The sampler of one trial."""
         seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
         if self.settings.sampler == "random":
@@ -168,7 +174,7 @@ class Trials:
         startup = self.settings.random_trials
         return self.optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
 
-    def pruner(self) -> Any:
+    def build_pruner(self) -> Any:
         if self.settings.pruner == "none":
             return self.optuna.pruners.NopPruner()
         return self.optuna.pruners.MedianPruner(
@@ -176,36 +182,38 @@ class Trials:
             n_warmup_steps=self.settings.prune_from_epoch,
         )
 
-    def said(self) -> list[str]:
+    def format_results(self) -> list[str]:
         """The best trial, and the command that trains it in full."""
-        finished = [job for job in self.sweep.jobs if best(job) is not None]
+        finished = [job for job in self.sweep.jobs if read_best_value(job) is not None]
         if not finished:
             return ["no trial finished"]
-        found = max(finished, key=self.rank)
-        kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING]
+        found = max(finished, key=self.rank_job)
+        kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING_KEYS]
         command = shlex.join(["cnntrain", *self.sweep.plan["flags"], *kept])
         return [
             f"best of {len(finished)} finished trials: {found.number}, "
-            f"{self.monitor} {best(found):.4f}, in {found.folder}",
+            f"{self.monitor} {read_best_value(found):.4f}, in {found.folder}",
             f"  trained in full by  {command}",
         ]
 
-    def rank(self, job: Job) -> tuple[float, float]:
+    def rank_job(self, job: Job) -> tuple[float, float]:
         """How good a job is; where two are the same, the loss decides, as in every table."""
-        value, tie = best(job) or 0, tie_breaker(self.monitor)
-        rows = history(Run(job.folder))
+        value, tie = read_best_value(job) or 0, choose_tie_breaker(self.monitor)
+        rows = read_run_history(Run(job.folder))
         losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
-        return value if rises(self.monitor) else -value, -min(losses, default=0)
+        return value if higher_is_better(self.monitor) else -value, -min(losses, default=0)
 
 
-def inside(axes: Sequence[Axis]) -> list[list[str]]:
+def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
     """Overrides that show before the first trial what can be wrong with a space."""
-    first = {axis.key: axis.ends()[0] for axis in axes}
-    variants = [first | {axis.key: value} for axis in axes for value in axis.ends()]
+    first = {axis.key: axis.list_extremes()[0] for axis in axes}
+    variants = [first | {axis.key: value} for axis in axes for value in axis.list_extremes()]
     return [[f"{key}={value}" for key, value in values.items()] for values in variants]
 
 
-def space(given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]) -> list[str]:
+def choose_search_space(
+    given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]
+) -> list[str]:
     """What to search: what the command line names, else the ready space without what is fixed."""
     chosen = list(given) or [
         f"{key}={value}"

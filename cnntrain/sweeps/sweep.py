@@ -19,35 +19,49 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
-from cnntrain.planning.batch_size import provisional
+from cnntrain.planning.batch_size import build_provisional_spec
 from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.sweep_summary import summarise
-from cnntrain.running.run import check_here
+from cnntrain.reports.sweep_summary import write_sweep_summary
+from cnntrain.running.run import check_machine
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
-from cnntrain.spec.compose import compose
+from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Natural, Workers, convert_all
-from cnntrain.spec.option_files import user_folder
-from cnntrain.spec.overrides import parse_one
-from cnntrain.spec.signatures import vocabulary
+from cnntrain.spec.option_files import find_config_folder
+from cnntrain.spec.overrides import parse_single_override
+from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.spec.spec import Spec
-from cnntrain.sweeps.dashboard import Board
-from cnntrain.sweeps.directory import GOOD, Job, Sweep
-from cnntrain.sweeps.expand import axes, check_job, jobs, key_of, machinery, of_a_sweep, several
-from cnntrain.sweeps.launchers import launcher, visible
-from cnntrain.sweeps.optuna_search import Trials, engine, inside, search, space
-from cnntrain.sweeps.scheduler import Crew, Grid, Supply
+from cnntrain.sweeps.dashboard import Dashboard
+from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep
+from cnntrain.sweeps.expand import (
+    check_job_override,
+    compose_sweep_setup,
+    expand_jobs,
+    get_override_key,
+    has_several_values,
+    is_sweep_setting,
+    parse_axes,
+)
+from cnntrain.sweeps.launchers import build_launcher, list_visible_gpus
+from cnntrain.sweeps.optuna_search import (
+    Trials,
+    build_probe_jobs,
+    choose_search_space,
+    import_optuna,
+    parse_search_settings,
+)
+from cnntrain.sweeps.scheduler import GridJobs, JobSupply, Scheduler
 from cnntrain.sweeps.sweep_file import check_launcher
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 
 
 # What `cnntrain resume SWEEP` may set, and what of sweep.yaml that is.
-PARTS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launcher"}
+PLAN_SECTIONS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launcher"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SweepSettings:
     """How jobs are run; `conf/config.yaml` says what each does."""
 
     jobs: Workers
@@ -56,43 +70,52 @@ class Settings:
     retry_oom: bool
 
 
-def sweep(overrides: Sequence[str], config_dir: str | None) -> int:
+def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     """Check every job, run them, and show what came out.
 
     Returns 0, or 1 if a job failed. A mistake in any job is answered before the first begins.
     """
-    asked = machinery([text for text in overrides if of_a_sweep(text)], config_dir)
-    theirs = [text for text in overrides if not of_a_sweep(text)]
+    asked = compose_sweep_setup([text for text in overrides if is_sweep_setting(text)], config_dir)
+    theirs = [text for text in overrides if not is_sweep_setting(text)]
     for text in theirs:
-        check_job(text)
-    fixed, varied = [t for t in theirs if not several(t)], [t for t in theirs if several(t)]
-    settings_of(asked.settings)
+        check_job_override(text)
+    fixed, varied = (
+        [t for t in theirs if not has_several_values(t)],
+        [t for t in theirs if has_several_values(t)],
+    )
+    parse_sweep_settings(asked.settings)
     plan: dict[str, Any] = {
         "overrides": list(overrides),
-        "flags": ["--config-dir", str(user_folder(config_dir))] if config_dir else [],
+        "flags": ["--config-dir", str(find_config_folder(config_dir))] if config_dir else [],
         "cwd": str(Path.cwd()),
         "sweep": asked.settings,
         "launcher": asked.launcher,
         "sweeper": asked.sweeper,
     }
     if asked.sweeper["name"] == "optuna":
-        varied = space(varied, fixed, search(asked.sweeper).params)
-        tried, planned = [fixed + words for words in inside(axes(varied, config_dir))], []
+        varied = choose_search_space(varied, fixed, parse_search_settings(asked.sweeper).params)
+        tried, planned = (
+            [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))],
+            [],
+        )
         plan |= {"fixed": fixed, "space": varied}
     else:
-        planned = tried = jobs(theirs, config_dir)
-    checked = [provisional(compose(words, config_dir).config) for words in tried]
+        planned = tried = expand_jobs(theirs, config_dir)
+    checked = [build_provisional_spec(compose_config(words, config_dir).config) for words in tried]
     for job in checked:
-        check_here(job)
-    plan |= {"varied": [key_of(text) for text in varied], "monitor": monitored(checked)}
-    launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
+        check_machine(job)
+    plan |= {
+        "varied": [get_override_key(text) for text in varied],
+        "monitor": find_common_monitor(checked),
+    }
+    build_launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
     if "space" in plan:
-        engine()
+        import_optuna()
     begun = Sweep.begin(asked.folder, plan, planned)
-    return run(begun)
+    return run_unfinished_jobs(begun)
 
 
-def monitored(checked: Sequence[Spec]) -> str:
+def find_common_monitor(checked: Sequence[Spec]) -> str:
     """The one value by which the jobs are compared."""
     names = sorted({job.monitor for job in checked})
     if len(names) > 1:
@@ -100,26 +123,26 @@ def monitored(checked: Sequence[Spec]) -> str:
     return names[0]
 
 
-def settings_of(values: Mapping[str, Any]) -> Settings:
+def parse_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
     """The settings of a sweep; SpecError for what they cannot be, or a GPU that is not there."""
-    fields = vocabulary(Path(__file__))["Settings"].fields
-    settings = Settings(**convert_all(values, fields, "sweep"))
-    if settings.gpus not in (None, "auto") and (here := visible()):
+    fields = collect_vocabulary(Path(__file__))["SweepSettings"].fields
+    settings = SweepSettings(**convert_all(values, fields, "sweep"))
+    if settings.gpus not in (None, "auto") and (here := list_visible_gpus()):
         missing = [gpu for gpu in settings.gpus if str(gpu) not in here]
         if missing:  # a job would train on the CPU, without a word
             raise SpecError(f"sweep.gpus has {missing[0]}", here, "sweep.gpus=auto")
     return settings
 
 
-def resume(folder: Path, overrides: Sequence[str]) -> int:
+def resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
     """`cnntrain resume SWEEP`: run what is missing, go on with what was interrupted.
 
     A job that is done is not touched. What runs the jobs may change, and how many trials there are.
     """
     begun, said = Sweep.reopen(folder), set[str]()
-    for override in map(parse_one, overrides):
+    for override in map(parse_single_override, overrides):
         section, _, key = override.key_or_group.rpartition(".")
-        part = PARTS.get(section, "")
+        part = PLAN_SECTIONS.get(section, "")
         if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
             raise SpecError(
                 f"{override.key_or_group} cannot change within a sweep",
@@ -127,16 +150,16 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
             )
         begun.plan[part][key] = override.value()
         said.add(key if part == "launcher" else "")
-    settings_of(begun.plan["sweep"])
+    parse_sweep_settings(begun.plan["sweep"])
     begun.plan["launcher"] = complete_launcher(begun, said)
-    if searched(begun):
-        search(begun.plan["sweeper"])
+    if is_search(begun):
+        parse_search_settings(begun.plan["sweeper"])
     if not Path(begun.plan["cwd"]).is_dir():
         print(f"{begun.plan['cwd']}, where it was begun, is not here: paths are taken from "
               f"{Path.cwd()}")  # fmt: skip
         begun.plan["cwd"] = str(Path.cwd())
-    begun.write()
-    return run(begun)
+    begun.write_plan()
+    return run_unfinished_jobs(begun)
 
 
 def complete_launcher(begun: Sweep, said: Collection[str]) -> dict[str, Any]:
@@ -146,16 +169,16 @@ def complete_launcher(begun: Sweep, said: Collection[str]) -> dict[str, Any]:
     """
     launcher = begun.plan["launcher"].items()
     given = {key: value for key, value in launcher if "name" not in said or key in said}
-    check_launcher(begun.file, given, said)
+    check_launcher(begun.plan_file, given, said)
     words = [f"hydra/launcher={given['name']}", f"sweep.jobs={begun.plan['sweep']['jobs']}"]
-    ours = machinery(words, None).launcher
+    ours = compose_sweep_setup(words, None).launcher
     odd = [key for key in given if key not in ours]
     if odd and "cluster" not in ours:  # submitit has more than its file
         raise SpecError(f"hydra.launcher.{odd[0]} is not a setting", ours)
     return ours | given
 
 
-def searched(sweep: Sweep) -> bool:
+def is_search(sweep: Sweep) -> bool:
     return sweep.plan["sweeper"]["name"] == "optuna"
 
 
@@ -175,42 +198,42 @@ def wait_for_orphan(job: Job) -> None:
         ) from None
 
 
-def run(sweep: Sweep) -> int:
+def run_unfinished_jobs(sweep: Sweep) -> int:
     """Run the jobs that are left; show what came out.
 
     Returns 0, 1 if a job failed, 130 or 143 after a signal.
     """
-    settings, monitor = settings_of(sweep.plan["sweep"]), sweep.plan["monitor"]
-    supply: Supply = Grid(sweep)
-    if searched(sweep):
-        found = axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
-        supply = Trials(sweep, search(sweep.plan["sweeper"]), found, monitor)
-    for job in sweep.left():
+    settings, monitor = parse_sweep_settings(sweep.plan["sweep"]), sweep.plan["monitor"]
+    supply: JobSupply = GridJobs(sweep)
+    if is_search(sweep):
+        found = parse_axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), found, monitor)
+    for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)
     try:
-        shown = Board(sweep, supply.total, monitor, RichConsole(), supply.left)
+        shown = Dashboard(sweep, supply.total, monitor, RichConsole(), supply.unfinished_jobs)
         with Signals() as signals, shown as board:
-            Crew(sweep, supply, settings.jobs, settings.gpus).work(signals, board)
+            Scheduler(sweep, supply, settings.jobs, settings.gpus).run_jobs(signals, board)
     finally:
-        sweep.summarise()
-        sweep.stop.unlink(missing_ok=True)
+        sweep.write_jobs_file()
+        sweep.stop_file.unlink(missing_ok=True)
     if signals.received:
-        print(f"Interrupted; {going_on(sweep)} goes on.", file=sys.stderr)
+        print(f"Interrupted; {format_sweep_resume_command(sweep)} goes on.", file=sys.stderr)
         return INTERRUPTED if signals.received == signal.SIGINT else TERMINATED
-    conclude(sweep, supply)
-    return 0 if all(job.status in GOOD for job in sweep.jobs) else 1
+    show_sweep_results(sweep, supply)
+    return 0 if all(job.status in GOOD_STATUSES for job in sweep.jobs) else 1
 
 
-def going_on(sweep: Sweep) -> str:
+def format_sweep_resume_command(sweep: Sweep) -> str:
     return shlex.join(["cnntrain", "resume", str(sweep.folder)])
 
 
-def conclude(sweep: Sweep, supply: Supply) -> None:
+def show_sweep_results(sweep: Sweep, supply: JobSupply) -> None:
     """Show what came out, with what failed and why, and the best of a search; write its page."""
-    comparison, console = summarise(sweep.folder), tables.terminal()
-    console.print(tables.show(comparison, console.width, differences=False))
-    for line in supply.said():
+    comparison, console = write_sweep_summary(sweep.folder), tables.make_table_console()
+    console.print(tables.render_comparison(comparison, console.width, differences=False))
+    for line in supply.format_results():
         print(line)
-    if supply.left:
-        print(f"{going_on(sweep)} runs what is missing")
+    if supply.unfinished_jobs:
+        print(f"{format_sweep_resume_command(sweep)} runs what is missing")
     print(f"results in {sweep.folder / 'sweep.html'}")

@@ -19,17 +19,19 @@ from rich.progress import (
 Part = TypeVar("Part", bound=Sized)
 
 
-def counted(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
+def show_progress(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
     """Hand on `parts`, whose lengths make `total`, and show how far they have come."""
-    return shown(parts, 0, total, what, MofNCompleteColumn())
+    return show_bar(parts, 0, total, what, MofNCompleteColumn())
 
 
-def received(blocks: Iterable[bytes], done: int, total: int | None, what: str) -> Iterator[bytes]:
+def show_download(
+    blocks: Iterable[bytes], done: int, total: int | None, what: str
+) -> Iterator[bytes]:
     """Hand on blocks of bytes, `done` of `total` came before, and show how far they have come."""
-    return shown(blocks, done, total, what, DownloadColumn(), TransferSpeedColumn())
+    return show_bar(blocks, done, total, what, DownloadColumn(), TransferSpeedColumn())
 
 
-def shown(
+def show_bar(
     parts: Iterable[Part], done: int, total: int | None, what: str, *columns: ProgressColumn
 ) -> Iterator[Part]:
     """Hand on `parts` under a bar, where there is a terminal."""

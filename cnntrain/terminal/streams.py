@@ -39,7 +39,7 @@ def discard_output() -> None:
 
 
 @contextlib.contextmanager
-def unheard() -> Iterator[None]:
+def ignore_closed_output() -> Iterator[None]:
     """Go on where the output is closed or full; rich ends the program where nobody reads."""
     try:
         yield

@@ -8,22 +8,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 100  # of what is no terminal
-NONE = "–"
+PIPE_WIDTH = 100  # of what is no terminal
+NO_VALUE = "–"
 
 
-def terminal() -> Console:
+def make_console() -> Console:
     """The terminal, or for a pipe one of 100 columns."""
     console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
-def say(console: Console, text: Text) -> None:
+def print_truncated(console: Console, text: Text) -> None:
     """Print lines, each cut where the terminal ends."""
     console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
 
 
-def short(number: int | None) -> str | None:
+def abbreviate_number(number: int | None) -> str | None:
     """Four digits: 138.4 M for 138,357,544."""
     if number is None:
         return None
@@ -35,7 +35,7 @@ def short(number: int | None) -> str | None:
     return str(number)
 
 
-def layer_table(rows: Sequence[Any]) -> Table:
+def make_layer_table(rows: Sequence[Any]) -> Table:
     """A row a layer. The receptive field is that of convolutions and pools, in pixels."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="ellipsis")  # the one that gives way
@@ -49,14 +49,14 @@ def layer_table(rows: Sequence[Any]) -> Table:
             kind,
             "x".join(map(str, row.output)),
             f"{row.parameters:,}",
-            "?" if row.multiply_adds is None else short(row.multiply_adds),
-            pixels(row.receptive_field),
-            pixels(row.stride),
+            "?" if row.multiply_adds is None else abbreviate_number(row.multiply_adds),
+            format_pixels(row.receptive_field),
+            format_pixels(row.stride),
         )
     return table
 
 
-def pixels(axes: Sequence[float] | None) -> str:
+def format_pixels(axes: Sequence[float] | None) -> str:
     """7, or 1x7 where the axes differ."""
     parts = [f"{axis:g}" for axis in axes or ()]
     return "x".join(parts if len(set(parts)) > 1 else parts[:1])

@@ -20,21 +20,21 @@ import keras
 import numpy as np
 from PIL import Image
 
-from cnntrain.analysis.layer_table import anatomy, evaluated, totals
-from cnntrain.data.first_batch import drawn, first_batch, mixture
+from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
+from cnntrain.data.first_batch import augment_preview, find_first_batch, format_soft_label
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
-from cnntrain.files.writing import replace_by_file, spreadsheet_safe, write_whole
+from cnntrain.files.writing import escape_formula, replace_by_file, write_whole
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
-from cnntrain.training.network import leaves
+from cnntrain.training.network import iterate_leaf_layers
 
-TOP = 5  # classes for each image
+TOP_CLASSES = 5  # classes for each image
 SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64
-SIDE = 96  # pixels: larger images are made smaller
+MAX_SIDE = 96  # pixels: larger images are made smaller
 
 
-def keep(
+def write_gallery(
     run: Run,
     spec: Spec,
     splits: Splits,
@@ -45,23 +45,23 @@ def keep(
 
     `log_probabilities` (N, classes) are those of the `valid` and of the `test` split.
     """
-    write_whole(run.folder / "predictions.csv", predictions_table(splits, log_probabilities))
-    predictions = best_guesses(log_probabilities["test"], splits.test.labels)
-    save(run.folder / "predictions.npz", predictions)
+    write_whole(run.folder / "predictions.csv", format_predictions_csv(splits, log_probabilities))
+    predictions = find_best_guesses(log_probabilities["test"], splits.test.labels)
+    save_arrays(run.folder / "predictions.npz", predictions)
     parts: list[Callable[[], dict[str, Any]]] = [
-        lambda: chosen(splits, predictions),
-        lambda: augmented(spec, splits),
-        lambda: filters(body, splits.image_shape),
+        lambda: choose_test_images(splits, predictions),
+        lambda: collect_augmented_images(spec, splits),
+        lambda: extract_filters(body, splits.image_shape),
     ]
-    save(run.folder / "pictures.npz", {k: v for part in parts for k, v in part().items()})
-    network = evaluated(body)
-    layers = [asdict(row) for row in anatomy(network)]
+    save_arrays(run.folder / "pictures.npz", {k: v for part in parts for k, v in part().items()})
+    network = drop_auxiliary_heads(body)
+    layers = [asdict(row) for row in describe_layers(network)]
     penalty = float(sum(float(loss) for loss in body.losses))  # L1 and L2, of these weights
-    facts = {"name": network.name, **totals(network), "penalty": penalty, "layers": layers}
+    facts = {"name": network.name, **count_totals(network), "penalty": penalty, "layers": layers}
     write_json(run.folder / "network.json", facts)
 
 
-def predictions_table(splits: Splits, log_probabilities: Mapping[str, np.ndarray]) -> str:
+def format_predictions_csv(splits: Splits, log_probabilities: Mapping[str, np.ndarray]) -> str:
     """Return predictions.csv: a row for each image of the splits that were predicted."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -71,24 +71,24 @@ def predictions_table(splits: Splits, log_probabilities: Mapping[str, np.ndarray
             continue
         guesses = log_probabilities[split].argmax(axis=1)
         shares = np.exp(log_probabilities[split].max(axis=1))
-        rows = zip(file_names(splits, part), part.labels, guesses, shares, strict=True)
+        rows = zip(list_file_names(splits, part), part.labels, guesses, shares, strict=True)
         for file, label, guess, share in rows:
             texts = (file, split, splits.class_names[label], splits.class_names[guess])
-            writer.writerow([*map(spreadsheet_safe, texts), f"{share:.6f}"])
+            writer.writerow([*map(escape_formula, texts), f"{share:.6f}"])
     return out.getvalue()
 
 
-def file_names(splits: Splits, part: Examples) -> list[str]:
+def list_file_names(splits: Splits, part: Examples) -> list[str]:
     """The name of the file of each example of a split; of images in no files, its number there."""
     if splits.names is None:
         return [str(number) for number in range(len(part))]
-    names = (splits.names[row] for row in part.located(np.arange(len(part))))
+    names = (splits.names[row] for row in part.locate_rows(np.arange(len(part))))
     return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
 
 
-def best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def find_best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """The labels (N,), the most probable classes (N, 5) and their probabilities (N, 5)."""
-    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP]
+    top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP_CLASSES]
     probable = np.exp(np.take_along_axis(log_probabilities, top, axis=1))
     return {
         "labels": labels.astype(np.int32),
@@ -97,19 +97,21 @@ def best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str,
     }
 
 
-def chosen(splits: Splits, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def choose_test_images(splits: Splits, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Test images spread evenly over the split, and those most confidently mistaken."""
     test, count = splits.test, len(splits.test)
     sample = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int))
     wrong = np.flatnonzero(predictions["classes"][:, 0] != test.labels)
     surest = np.argsort(-predictions["probabilities"][wrong, 0], kind="stable")
     mistakes = wrong[surest][:MISTAKES]
-    files = np.array(file_names(splits, test)) if splits.names is not None else None
+    files = np.array(list_file_names(splits, test)) if splits.names is not None else None
     return {
         "sample": sample,
-        "sample_images": small(test.gather(sample)),
+        "sample_images": shrink_images(test.gather_images(sample)),
         "mistakes": mistakes,
-        "mistake_images": small(test.gather(mistakes)) if len(mistakes) else np.empty(0),
+        "mistake_images": shrink_images(test.gather_images(mistakes))
+        if len(mistakes)
+        else np.empty(0),
         **(
             {}
             if files is None
@@ -118,20 +120,22 @@ def chosen(splits: Splits, predictions: dict[str, np.ndarray]) -> dict[str, np.n
     }
 
 
-def augmented(spec: Spec, splits: Splits) -> dict[str, Any]:
+def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
     """Training images, each as it is and as the first steps draw it; nothing without augmentation.
 
     The first draw is what the first step trained on.
     """
-    if spec.augmentation.name == "none" and not hasattr(splits.train.store, "crops"):
+    if spec.augmentation.name == "none" and not hasattr(splits.train.store, "draw_crops"):
         return {}
-    rows = first_batch(spec, splits.train)
-    draws, texts = [splits.train.gather(rows[:AUGMENTED])], []
+    rows = find_first_batch(spec, splits.train)
+    draws, texts = [splits.train.gather_images(rows[:AUGMENTED])], []
     for step in range(DRAWS):
-        images, targets = drawn(spec, splits, step, rows)
+        images, targets = augment_preview(spec, splits, step, rows)
         draws.append(images[:AUGMENTED])
-        texts.append([", ".join(mixture(t, splits.class_names)) for t in targets[:AUGMENTED]])
-    pictures = np.stack([small(images) for images in draws], axis=1)  # (8, 5, H, W, C)
+        texts.append(
+            [", ".join(format_soft_label(t, splits.class_names)) for t in targets[:AUGMENTED]]
+        )
+    pictures = np.stack([shrink_images(images) for images in draws], axis=1)  # (8, 5, H, W, C)
     return {
         "augmented_images": pictures,
         "augmented_labels": splits.train.labels[rows[:AUGMENTED]],
@@ -139,9 +143,9 @@ def augmented(spec: Spec, splits: Splits) -> dict[str, Any]:
     }
 
 
-def filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+def extract_filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
     """The kernels of the first layer, if they can be seen as images: (n, h, w, 1 or 3) float32."""
-    first = next((layer for layer in leaves(body) if hasattr(layer, "kernel")), None)
+    first = next((layer for layer in iterate_leaf_layers(body) if hasattr(layer, "kernel")), None)
     if first is None:
         return {}
     kernel = np.asarray(first.kernel)
@@ -152,10 +156,10 @@ def filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, n
     return {"filters": np.moveaxis(kernel, -1, 0)[:FILTERS].astype(np.float32)}
 
 
-def small(images: np.ndarray) -> np.ndarray:
+def shrink_images(images: np.ndarray) -> np.ndarray:
     """Images (N, H, W, C), no side longer than 96 pixels."""
     height, width = images.shape[1:3]
-    scale = SIDE / max(height, width)
+    scale = MAX_SIDE / max(height, width)
     if scale >= 1:
         return images
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -170,7 +174,7 @@ def small(images: np.ndarray) -> np.ndarray:
     return np.stack(shrunk).reshape(len(images), size[1], size[0], -1)
 
 
-def save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz file whole; it holds no objects, so that reading it runs nothing."""
     with replace_by_file(file) as out:
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from cnntrain.errors import SpecError, nearest
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Count, Factor, Positive
 
 
@@ -43,22 +43,27 @@ def finetune(component: Callable[[keras.Model], list[Phase]], body: keras.Model)
 
 def none(body: keras.Model) -> list[Phase]:
     """One phase, all layers."""
-    return [Phase(_all(body))]
+    return [Phase(_find_trainable_layers(body))]
 
 
 def head(body: keras.Model, *, from_layer: str | None, cache: bool) -> list[Phase]:
     """Only the head trains, or all from `from_layer` on."""
-    return [Phase(_from(body, from_layer) if from_layer else _head(body), cache=cache)]
+    return [
+        Phase(
+            _find_layers_from(body, from_layer) if from_layer else _find_head_layers(body),
+            cache=cache,
+        )
+    ]
 
 
 def batchnorm(body: keras.Model) -> list[Phase]:
     """Only the batch norms and the head train (Frankle et al. 2020, arXiv:2003.00152)."""
-    norms = _norms(body)
+    norms = _find_batch_norms(body)
     if not norms:
         raise SpecError(
             f"finetune=batchnorm and {body.name} has no batch norm", "a network that has", None
         )
-    return [Phase(_head(body) | norms)]
+    return [Phase(_find_head_layers(body) | norms)]
 
 
 def two_phase(
@@ -75,12 +80,12 @@ def two_phase(
     The second phase has its own `learning_rate`, curve and optimizer state. Without `batch_norm`
     the batch norms below the head stay frozen in it: statistics of small batches would wreck them.
     """
-    later = _from(body, from_layer) if from_layer else _all(body)
+    later = _find_layers_from(body, from_layer) if from_layer else _find_trainable_layers(body)
     if not batch_norm:
-        later = later - (_norms(body) - _head(body))
+        later = later - (_find_batch_norms(body) - _find_head_layers(body))
     return [
-        Phase(_head(body), epochs=head_epochs, cache=cache),
-        Phase(later | _head(body), learning_rate=learning_rate, cache=cache),
+        Phase(_find_head_layers(body), epochs=head_epochs, cache=cache),
+        Phase(later | _find_head_layers(body), learning_rate=learning_rate, cache=cache),
     ]
 
 
@@ -95,41 +100,41 @@ def layer_wise(body: keras.Model, *, decay: Factor) -> list[Phase]:
     for name in reversed(names):
         rates[name] = decay**depth
         depth += name in kernels
-    return [Phase(_all(body), rates=rates)]
+    return [Phase(_find_trainable_layers(body), rates=rates)]
 
 
-def _all(body: keras.Model) -> frozenset[str]:
+def _find_trainable_layers(body: keras.Model) -> frozenset[str]:
     """All layers but those whose weights the architecture fixes."""
     return frozenset(layer.name for layer in body.layers if layer.trainable)
 
 
-def _norms(body: keras.Model) -> frozenset[str]:
+def _find_batch_norms(body: keras.Model) -> frozenset[str]:
     """The batch norms among the layers; not those inside nested models, as of a 1,000-layer net."""
     norms = (la for la in body.layers if isinstance(la, keras.layers.BatchNormalization))
     return frozenset(norm.name for norm in norms)
 
 
-def _from(body: keras.Model, name: str) -> frozenset[str]:
+def _find_layers_from(body: keras.Model, name: str) -> frozenset[str]:
     """The layers from the named one on, in the order of the network."""
     names = [layer.name for layer in body.layers]
     if name not in names:
-        close = nearest(name, names)
+        close = find_nearest(name, names)
         weighted = [layer.name for layer in body.layers if layer.weights]
         raise SpecError(
             f"finetune.from_layer is {name}, and {body.name} has no such layer",
             weighted if len(weighted) < 40 else [*weighted[:3], "…", *weighted[-30:]],
             f"finetune.from_layer={close}" if close else None,
         )
-    return frozenset(names[names.index(name) :]) & _all(body)
+    return frozenset(names[names.index(name) :]) & _find_trainable_layers(body)
 
 
-def _head(body: keras.Model) -> frozenset[str]:
+def _find_head_layers(body: keras.Model) -> frozenset[str]:
     """The layers behind the one named `features`; without it, those that put out the logits, or
     the last one that has weights to train.
     """
     names = [layer.name for layer in body.layers]
     if "features" in names:
-        return frozenset(names[names.index("features") + 1 :]) & _all(body)
+        return frozenset(names[names.index("features") + 1 :]) & _find_trainable_layers(body)
     outputs = {name for name in body.output_names if body.get_layer(name).trainable_weights}
     weighted = [layer.name for layer in body.layers if layer.trainable_weights]
     return frozenset(outputs or weighted[-1:])

@@ -11,25 +11,32 @@ import psutil
 import tensorflow as tf
 
 from cnntrain.data import pipeline
-from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.source import Examples, Splits
-from cnntrain.data.steps import plan
+from cnntrain.data.steps import plan_steps
 from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.runs import checkpoint
-from cnntrain.runs.checkpoint import State
+from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import check_keys, read_record, shaped
-from cnntrain.spec.knobs import Count, Natural, number_in_float32
+from cnntrain.runs.strangers import check_required_keys, check_types, read_record
+from cnntrain.spec.knobs import Count, Natural, round_number_to_float32
 from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training import losses
 from cnntrain.training.devices.parallel import Parallel
-from cnntrain.training.evaluation import outputs
+from cnntrain.training.evaluation import predict_outputs
 from cnntrain.training.finetune import Phase
 from cnntrain.training.loop import Loop, Progress, Script, Stage
-from cnntrain.training.network import activations, build, cut, divided, freeze, with_all_heads
+from cnntrain.training.network import (
+    attach_auxiliary_heads,
+    build_network,
+    count_activations,
+    find_freeze_boundary,
+    freeze_layers_except,
+    split_network,
+)
 from cnntrain.training.schedules import Rate
 from cnntrain.training.trainee import Average, Trainee, compiled
-from cnntrain.training.warm_start import Origin
+from cnntrain.training.warm_start import SourceWeights
 
 # What a state must say, beside arrays.
 FACTS = {
@@ -52,17 +59,17 @@ class Fitting:
         run: Run,
         splits: Splits,
         progress: Progress,
-        source: Origin | None = None,
+        source: SourceWeights | None = None,
         script: Script | None = None,
         parallel: Parallel | None = None,
     ):
         self.spec, self.splits, self.progress = spec, splits, progress
         self.parallel = parallel
-        self.steps_per_epoch, self.total_steps = plan(spec, splits.train)
-        resumed = checkpoint.load(run.state)
+        self.steps_per_epoch, self.total_steps = plan_steps(spec, splits.train)
+        resumed = checkpoint.load_checkpoint(run.state)
         if resumed is not None:
             check_resumable(spec, run, splits, resumed, self.total_steps)
-            for name in resumed.damaged:
+            for name in resumed.damaged_files:
                 progress.note(f"{run.state / name} is damaged and is not used")
         if script is not None:
             self.planned_steps = script.planned_epochs * self.steps_per_epoch
@@ -70,23 +77,23 @@ class Fitting:
             self.planned_steps = resumed.facts["loop"]["planned_steps"]
         else:
             self.planned_steps = self.total_steps
-        self.built = build(spec, splits, self.planned_steps, source, constants(resumed))
-        self.network, self.body = self.built.network, self.built.body
+        self.built = build_network(spec, splits, self.planned_steps, source, constants(resumed))
+        self.network, self.body = self.built.network, self.built.model
         self.fixed = {layer.name for layer in self.body.layers if not layer.trainable}
         self.phases: list[Phase] = spec.finetune(self.body)
         check_rates(self.phases, spec.optimizer["learning_rate"])
-        freeze(self.body, self.phases[-1].layers)
+        freeze_layers_except(self.body, self.phases[-1].layers)
         for number, length in enumerate(self.lengths()):
             if length:
                 self.rate(number)  # what a schedule refuses, it refuses now
         self.average = Average(self.network, spec.ema_decay) if spec.ema_decay else None
-        weights = losses.class_weights(
+        weights = losses.compute_class_weights(
             spec.loss.class_weights, splits.train.labels, len(splits.class_names)
         )
         rejection = spec.loss.rejection
         if rejection == "auto":
             rejection = getattr(self.body, "rejection", None)
-        self.loss = losses.objective(
+        self.loss = losses.build_loss(
             spec.loss.label_smoothing, spec.loss.focal_gamma, weights, rejection
         )
         self.loop = Loop(
@@ -111,10 +118,10 @@ class Fitting:
             for number, (phase, length) in enumerate(zip(self.phases, self.lengths(), strict=True)):
                 if number < loop.phase or not length or not loop.turn_to(number, length):
                     continue
-                freeze(self.body, phase.layers)
+                freeze_layers_except(self.body, phase.layers)
                 stage, train = self.staged(number, phase)
                 loop.enter(stage)
-                batches = pipeline.training(
+                batches = pipeline.make_training_batches(
                     train, len(self.splits.class_names), self.spec.batch_size,
                     self.steps_per_epoch, self.spec.augmentation, self.spec.seed, loop.step,
                 )  # fmt: skip
@@ -136,7 +143,9 @@ class Fitting:
         """Whether the layers that are frozen at first, if any, have learnt weights."""
         weighted = {layer.name for layer in self.body.layers if layer.weights}
         frozen = weighted - self.phases[0].layers - self.fixed
-        return self.built.loaded is not None or frozen <= set(getattr(self.body, "pretrained", ()))
+        return self.built.warm_start_report is not None or frozen <= set(
+            getattr(self.body, "pretrained", ())
+        )
 
     def lengths(self) -> list[int]:
         """The steps of each phase."""
@@ -162,9 +171,9 @@ class Fitting:
         rate = self.rate(number)
         optimizer = spec.optimizer(self.body, rate, phase.learning_rate)
         train, valid, network, below = self.splits.train, self.splits.valid, self.network, None
-        trained = with_all_heads(self.built)
-        if (tensor := cut(self.body)) is not None:
-            below, trained = divided(self.built, tensor)
+        trained = attach_auxiliary_heads(self.built)
+        if (tensor := find_freeze_boundary(self.body)) is not None:
+            below, trained = split_network(self.built, tensor)
             if phase.cache and spec.augmentation.name == "none":
                 count = len(train) + (len(valid) if valid else 0)
                 self.loop.features_once = True
@@ -203,7 +212,7 @@ def kind_of_trainee() -> type[Trainee]:
     return JaxTrainee
 
 
-def constants(resumed: State | None) -> dict[str, Any] | None:
+def constants(resumed: Checkpoint | None) -> dict[str, Any] | None:
     """The normalisation's constants that a state holds."""
     if resumed is None:
         return None
@@ -214,7 +223,7 @@ def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
     """Refuse rates of single layers that are 0 in float32: these would learn nothing, unsaid."""
     for phase in phases:
         base, lowest = phase.learning_rate or learning_rate, min(phase.rates.values(), default=1)
-        if number_in_float32(base * lowest) == 0:
+        if round_number_to_float32(base * lowest) == 0:
             raise SpecError(
                 f"the lowest layer would have a learning rate of {base * lowest:.3g}",
                 "rates that are not 0 in float32",
@@ -231,15 +240,17 @@ def in_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps: int) ->
     return lengths
 
 
-def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_steps: int) -> None:
+def check_resumable(
+    spec: Spec, run: Run, splits: Splits, resumed: Checkpoint, total_steps: int
+) -> None:
     """Refuse a state that is not of this spec and these images."""
     if not resumed.arrays:
         raise SpecError(f"no state in {run.state} is whole", "one that is", "a new run")
-    facts = shaped(run.state, resumed.facts, FACTS)
-    check_keys(run.state, facts, [key for key in FACTS if "." not in key])
-    check_keys(run.state, facts["loop"], ("step", "planned_steps"))
-    check_keys(run.state, resumed.arrays, ("normalisation/scale", "normalisation/offset"))
-    before, now = facts["decides"], spec.decides
+    facts = check_types(run.state, resumed.facts, FACTS)
+    check_required_keys(run.state, facts, [key for key in FACTS if "." not in key])
+    check_required_keys(run.state, facts["loop"], ("step", "planned_steps"))
+    check_required_keys(run.state, resumed.arrays, ("normalisation/scale", "normalisation/offset"))
+    before, now = facts["decides"], spec.deciding_values
     differ = [
         key
         for key in sorted(before.keys() | now.keys())
@@ -257,7 +268,7 @@ def check_resumable(spec: Spec, run: Run, splits: Splits, resumed: State, total_
         )
     known = read_record(run) if run.record.exists() else {}  # a refit has no record
     begun = known.get("data", {}).get("fingerprint")
-    if begun and begun != fingerprint(splits):
+    if begun and begun != compute_fingerprint(splits):
         place = "dataset.folder" if "folder" in spec.dataset.knobs else "data_dir"
         raise SpecError(
             "the images are not those that the run began with",
@@ -277,7 +288,7 @@ def features(below: keras.Model, examples: Examples, batch_size: int) -> Example
             "features that fit in memory",
             "finetune.cache=false",
         )
-    found = outputs(below, examples, batch_size)
+    found = predict_outputs(below, examples, batch_size)
     return Examples(found.astype(np.float32), examples.labels)
 
 
@@ -297,4 +308,6 @@ def answered(spec: Spec, network: keras.Model) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         size = 4 if spec.precision == "float32" else 2
-        raise OutOfMemory(spec.batch_size, spec.accumulate, size * activations(network)) from error
+        raise OutOfMemory(
+            spec.batch_size, spec.accumulate, size * count_activations(network)
+        ) from error

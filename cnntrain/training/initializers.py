@@ -28,13 +28,13 @@ def initializer(
     follows them, so with He's gain the first predictions would be confident and wrong.
     """
     heads = {network.get_layer(name).path for name in network.output_names}
-    for variable in _kernels(network):
-        value = component(_derived(seed, variable.path))(variable.shape, variable.dtype)
+    for variable in _find_fresh_kernels(network):
+        value = component(_derive_seed(seed, variable.path))(variable.shape, variable.dtype)
         is_head = variable.path.rpartition("/")[0] in heads
         variable.assign(value * head_gain if is_head else value)
 
 
-def _kernels(network: keras.Model) -> list[keras.Variable]:
+def _find_fresh_kernels(network: keras.Model) -> list[keras.Variable]:
     """The kernels that have learnt nothing yet: not those of the layers in `pretrained`."""
     pretrained = {
         variable.path
@@ -48,7 +48,7 @@ def _kernels(network: keras.Model) -> list[keras.Variable]:
     ]
 
 
-def _derived(seed: int, path: str) -> int:
+def _derive_seed(seed: int, path: str) -> int:
     """A seed of 31 bits that depends on the run's seed and the variable's path."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:4]) >> 1
 

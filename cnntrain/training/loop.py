@@ -16,17 +16,17 @@ import numpy as np
 
 from cnntrain.data.source import Examples
 from cnntrain.errors import Diverged, SpecError
-from cnntrain.files.documents import damaged
-from cnntrain.files.writing import disk_failure
+from cnntrain.files.documents import explain_damage
+from cnntrain.files.writing import find_disk_failure
 from cnntrain.runs import checkpoint
-from cnntrain.runs.checkpoint import State
+from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.signals import Signals
-from cnntrain.spec.metrics import tie_breaker
+from cnntrain.spec.metrics import choose_tie_breaker
 from cnntrain.spec.spec import Spec
-from cnntrain.training.evaluation import NUMBERS, evaluate
+from cnntrain.training.evaluation import METRICS, evaluate_network
 from cnntrain.training.monitor import Monitor, PlateauWatch
-from cnntrain.training.network import constants_of
+from cnntrain.training.network import get_normalisation_constants
 from cnntrain.training.schedules import Rate
 from cnntrain.training.trainee import Average, Trainee
 
@@ -49,7 +49,7 @@ class Progress(Protocol):
     """Who is told how a run goes on; `console.py` shows it to people."""
 
     def note(self, line: str) -> None: ...
-    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
+    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
     def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None: ...
     def epoch(self, row: Row) -> None: ...
 
@@ -103,7 +103,7 @@ class Loop(keras.callbacks.Callback):
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         self.planned_steps = total_steps  # when the run began; more epochs may have come since
         self.guessing, self.progress, self.script = guessing, progress, script
-        self.best = Monitor(spec.monitor, tie=tie_breaker(spec.monitor))
+        self.best = Monitor(spec.monitor, tie=choose_tie_breaker(spec.monitor))
         self.step = self.epochs = 0  # done so far
         self.first_step = 0  # the one at which this epoch began
         self.phase, self.phase_began, self.phase_steps = 0, 0, 0
@@ -117,7 +117,7 @@ class Loop(keras.callbacks.Callback):
         self.warned = False
         self.patience, self.plateau = self.watches()
         self.signals = Signals()
-        self.resumed: State | None = None
+        self.resumed: Checkpoint | None = None
         self.began_with: list[np.ndarray] = []
 
     def watches(self) -> tuple[Monitor, PlateauWatch]:
@@ -132,20 +132,20 @@ class Loop(keras.callbacks.Callback):
             ),
         )
 
-    def resume(self, resumed: State | None) -> None:
+    def resume(self, resumed: Checkpoint | None) -> None:
         """Become the loop that wrote the state, or begin; the stage's variables follow later."""
         if resumed is not None:
             self.recall(resumed)
             assign(resumed, self.lasting())
         for table in TABLES:
-            if not self.run.shorten(table, resumed.facts["tables"][table] if resumed else 0):
+            if not self.run.truncate_table(table, resumed.facts["tables"][table] if resumed else 0):
                 self.progress.note(
                     f"Warning: {self.run.folder / table} lacks rows that it had when the state was "
                     "written; they are not made again"
                 )
         self.resumed = resumed
 
-    def recall(self, resumed: State) -> None:
+    def recall(self, resumed: Checkpoint) -> None:
         """Take over what the state says beside arrays; SpecError if it is not one of ours."""
         facts = resumed.facts
         try:
@@ -155,7 +155,7 @@ class Loop(keras.callbacks.Callback):
             watch = facts["plateau"]
             self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
         except (KeyError, TypeError, AttributeError) as error:
-            raise damaged(self.run.state, error) from None
+            raise explain_damage(self.run.state, error) from None
 
     def turn_to(self, number: int, steps: int) -> bool:
         """Begin a phase of so many steps, or go on with it; return whether any are left."""
@@ -172,7 +172,7 @@ class Loop(keras.callbacks.Callback):
         self.stage = stage
         if self.resumed is not None:
             assign(self.resumed, self.passing())
-        self.progress.began(self.step, self.total_steps, self.steps_per_epoch)
+        self.progress.begin_phase(self.step, self.total_steps, self.steps_per_epoch)
         self.saved = time.monotonic()
         self.began_with = self.last_weights() if self.step == self.phase_began else []
 
@@ -209,7 +209,7 @@ class Loop(keras.callbacks.Callback):
         self.progress.step(self.epochs + 1, self.step, rate, logs)
         if over:
             self.model.stop_training = True  # for Keras a resumed epoch would not be over yet
-        elif self.is_due() or self.signals.due:
+        elif self.is_due() or self.signals.due_signal:
             self.save()
             self.signals.leave()
 
@@ -235,7 +235,7 @@ class Loop(keras.callbacks.Callback):
             "learning_rate": self.learning_rate(),
             "images_per_second": round(images_per_second, 1),
         }
-        self.run.append("steps.csv", row)
+        self.run.append_row("steps.csv", row)
         self.window = (done, summed)
         if self.step >= LEARNT_BY and not self.warned and self.phase == 0:
             self.warned = True
@@ -259,14 +259,14 @@ class Loop(keras.callbacks.Callback):
         self.epochs += 1
         with self.average.in_place() if self.average else contextlib.nullcontext():
             row = self.row(logs)
-            if self.stage.valid is not None and self.best.improved(row):
+            if self.stage.valid is not None and self.best.update_best(row):
                 self.best_row = row
                 if self.writes:
-                    self.run.save(self.network, self.run.best)
+                    self.run.save_network(self.network, self.run.best)
         if self.falls(row):
             self.stage.rate.reduce()
             self.fell.append(self.epochs)
-        self.run.append("history.csv", row)
+        self.run.append_row("history.csv", row)
         self.progress.epoch(row)
         self.stopped_early = self.has_waited(row)
         if self.stopped_early and self.step < self.ends:
@@ -297,13 +297,13 @@ class Loop(keras.callbacks.Callback):
         """Whether the plateau lowers the rate after this epoch."""
         if self.script is not None:
             return self.epochs in self.script.fell
-        return self.plateau.falls(row)
+        return self.plateau.should_reduce(row)
 
     def has_waited(self, row: Row) -> bool:
         """Whether early stopping's patience is at its end."""
         if self.script is not None:
             return False
-        self.patience.improved(row)
+        self.patience.update_best(row)
         patience = self.spec.early_stopping.patience
         return patience is not None and self.patience.waited >= patience
 
@@ -340,12 +340,12 @@ class Loop(keras.callbacks.Callback):
 
     def validation(self, valid: Examples) -> Row:
         """The numbers of validation, which all workers have from the chief."""
-        numbers = [0.0] * len(NUMBERS)
+        numbers = [0.0] * len(METRICS)
         if self.writes:
-            numbers = [*evaluate(self.stage.network, valid, self.spec.batch_size).values()]
+            numbers = [*evaluate_network(self.stage.network, valid, self.spec.batch_size).values()]
         if self.parallel is not None:
             numbers = self.parallel.from_chief(numbers)
-        return {f"valid.{name}": number for name, number in zip(NUMBERS, numbers, strict=True)}
+        return {f"valid.{name}": number for name, number in zip(METRICS, numbers, strict=True)}
 
     def warn_of_skipped_steps(self) -> None:
         """Say so where float16 let most gradients overflow: these steps changed nothing."""
@@ -386,12 +386,14 @@ class Loop(keras.callbacks.Callback):
             for group, variables in (self.lasting() | self.passing() | metrics).items()
             for name, variable in named(group, variables)
         }
-        constants = {f"normalisation/{k}": v for k, v in constants_of(self.network).items()}
+        constants = {
+            f"normalisation/{k}": v for k, v in get_normalisation_constants(self.network).items()
+        }
         arrays |= {name: np.asarray(value, np.float64) for name, value in constants.items()}
         try:
-            checkpoint.save(self.run.state, arrays, self.facts())
+            checkpoint.save_checkpoint(self.run.state, arrays, self.facts())
         except OSError as error:
-            why = disk_failure(error) or error
+            why = find_disk_failure(error) or error
             before = any(self.run.state.glob("*.state"))
             stays = "the one before stays" if before else "there is none before it"
             self.progress.note(f"the state could not be written ({why}); {stays}")
@@ -399,12 +401,12 @@ class Loop(keras.callbacks.Callback):
 
     def facts(self) -> dict[str, Any]:
         return {
-            "decides": self.spec.decides,
+            "decides": self.spec.deciding_values,
             "loop": {name: getattr(self, name) for name in REMEMBERED},
             "best": asdict(self.best),
             "patience": asdict(self.patience),
             "plateau": asdict(self.plateau),
-            "tables": {table: self.run.length(table) for table in TABLES},
+            "tables": {table: self.run.count_table_bytes(table) for table in TABLES},
         }
 
 
@@ -420,7 +422,7 @@ def named(group: str, variables: list[keras.Variable]) -> list[tuple[str, keras.
     ]
 
 
-def assign(resumed: State, variables: dict[str, list[keras.Variable]]) -> None:
+def assign(resumed: Checkpoint, variables: dict[str, list[keras.Variable]]) -> None:
     """Give every variable the value it had in the state."""
     for group, members in variables.items():
         for name, variable in named(group, members):

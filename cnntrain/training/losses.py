@@ -13,15 +13,15 @@ from keras import ops
 
 from cnntrain.errors import SpecError
 
-Loss = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
+LossFunction = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 
 
-def objective(
+def build_loss(
     label_smoothing: float,
     focal_gamma: float,
     class_weights: Sequence[float] | None,
     rejection: float | None = None,
-) -> Loss:
+) -> LossFunction:
     """Return the loss (B,) that is minimised, in nats: cross-entropy, and what is asked beside it.
 
     `label_smoothing` spreads that much of each target over all classes (Szegedy et al. 2015,
@@ -31,12 +31,12 @@ def objective(
     the logit -j. Of shares it is the mean over the classes, as in mixup: sum of share * loss.
     """
     if not (label_smoothing or focal_gamma or class_weights) and rejection is None:
-        return cross_entropy
+        return compute_cross_entropy
 
     def loss(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-        logits = in_columns(logits)
+        logits = expand_single_logit(logits)
         classes = logits.shape[-1]
-        targets = shares(labels, classes)  # (B, classes)
+        targets = make_soft_labels(labels, classes)  # (B, classes)
         if class_weights:
             targets = targets * ops.array(class_weights, "float32")
         spread = ops.sum(targets, axis=-1, keepdims=True) / classes
@@ -53,7 +53,9 @@ def objective(
     return loss
 
 
-def class_weights(wanted: str | Sequence[float], labels: np.ndarray, classes: int) -> list[float]:
+def compute_class_weights(
+    wanted: str | Sequence[float], labels: np.ndarray, classes: int
+) -> list[float]:
     """Return a weight for each class, or none: `balanced` gives n / (classes * n_class).
 
     Raises SpecError for another number of weights than there are classes, or only zeros.
@@ -74,44 +76,46 @@ def class_weights(wanted: str | Sequence[float], labels: np.ndarray, classes: in
     return [float(weight) for weight in wanted]
 
 
-def cross_entropy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+def compute_cross_entropy(
+    labels: keras.KerasTensor, logits: keras.KerasTensor
+) -> keras.KerasTensor:
     """Return the softmax cross-entropy (B,), in nats."""
-    logits = in_columns(logits)
-    if are_shares(labels, logits.shape[-1]):
+    logits = expand_single_logit(logits)
+    if are_soft_labels(labels, logits.shape[-1]):
         return keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
     return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-def accuracy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
+def compute_accuracy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
     """Return 1 where the largest logit is the label's (of shares, the largest's), else 0 (B,)."""
-    logits = in_columns(logits)
-    soft = are_shares(labels, logits.shape[-1])
+    logits = expand_single_logit(logits)
+    soft = are_soft_labels(labels, logits.shape[-1])
     wanted = ops.argmax(labels, axis=-1) if soft else ops.reshape(labels, (-1,))
     return ops.cast(ops.argmax(logits, axis=-1) == ops.cast(wanted, "int32"), "float32")
 
 
-def metrics() -> list[keras.metrics.Metric]:
+def build_metrics() -> list[keras.metrics.Metric]:
     """The means over an epoch: plain cross-entropy, whatever else is minimised, and accuracy."""
     return [
-        keras.metrics.MeanMetricWrapper(cross_entropy, name="cross_entropy"),
-        keras.metrics.MeanMetricWrapper(accuracy, name="accuracy"),
+        keras.metrics.MeanMetricWrapper(compute_cross_entropy, name="cross_entropy"),
+        keras.metrics.MeanMetricWrapper(compute_accuracy, name="accuracy"),
     ]
 
 
-def in_columns(logits: keras.KerasTensor) -> keras.KerasTensor:
+def expand_single_logit(logits: keras.KerasTensor) -> keras.KerasTensor:
     """Logits with a column for each class."""
     if logits.shape[-1] != 1:
         return logits
     return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
-def are_shares(labels: keras.KerasTensor, classes: int) -> bool:
+def are_soft_labels(labels: keras.KerasTensor, classes: int) -> bool:
     """Whether labels are (B, classes); Keras may hand on class numbers as (B, 1)."""
     return len(labels.shape) == 2 and labels.shape[-1] == classes
 
 
-def shares(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+def make_soft_labels(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     """Labels of either kind as float32 shares (B, classes)."""
-    if are_shares(labels, classes):
+    if are_soft_labels(labels, classes):
         return ops.cast(labels, "float32")
     return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 ABSENT = "–"
-UNBALANCED = 1.1  # times the share that the commonest class would have if all had the same
-ROUNDED = 1  # images by which the test parts of classes of one size may differ
-NAMED = 5
+UNBALANCED_RATIO = 1.1  # times the share that the commonest class would have if all had the same
+ROUNDING_IMAGES = 1  # images by which the test parts of classes of one size may differ
+MAX_MISSED_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,25 @@ class Scores:
         """The mean F1 of the classes that have images."""
         return float(np.nanmean(self.f1))
 
-    def rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
+    def list_rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """A row a class, in their order."""
         columns = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
         return [
-            {"name": name, "cells": [decimals(n, 3) for n in (p, r, f)], "count": int(count)}
+            {"name": name, "cells": [format_score(n, 3) for n in (p, r, f)], "count": int(count)}
             for name, p, r, f, count in columns
         ]
 
 
-def scores(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
+def score_saved_predictions(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
     """Return the scores of predictions.npz."""
     labels, classes = predictions["labels"], predictions["classes"]
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
     top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
-    matrix, precision, recall, f1, support = by_class(labels, classes[:, 0], num_classes)
+    matrix, precision, recall, f1, support = score_by_class(labels, classes[:, 0], num_classes)
     return Scores(matrix, precision, recall, f1, support, top5)
 
 
-def by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
+def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
     """Return the confusion (classes, classes), and (classes,) of precision, recall, F1, images.
 
     What is not defined is nan: the precision of a class that nothing was called, the recall and
@@ -64,24 +64,26 @@ def by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[
     places = num_classes * labels.astype(np.int64) + guesses
     matrix = np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
     hits, support, called = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    precision, recall = share(hits, called), share(hits, support)
-    f1 = np.where(support > 0, share(2 * hits, support + called), np.nan)
+    precision, recall = divide_or_nan(hits, called), divide_or_nan(hits, support)
+    f1 = np.where(support > 0, divide_or_nan(2 * hits, support + called), np.nan)
     return [matrix, precision, recall, f1, support]
 
 
-def majority_warning(
+def warn_about_majority_class(
     labels: np.ndarray, guesses: np.ndarray, class_names: Sequence[str], weighted: bool
 ) -> str | None:
     """Say where guesses (N,) are no better than always saying the commonest class, or miss classes.
 
     It is said of unbalanced labels (N,) only; `weighted` tells whether the loss weighs classes.
     """
-    matrix, *_, support = by_class(labels, guesses, len(class_names))
+    matrix, *_, support = score_by_class(labels, guesses, len(class_names))
     common, total = int(support.argmax()), len(labels)
     always, accuracy = support[common] / total, matrix.trace() / total
     missed = [n for n in np.flatnonzero(support).tolist() if not matrix[:, n].any()]
     counts = support[support > 0]
-    balanced = always * len(counts) < UNBALANCED or counts.max() - counts.min() <= ROUNDED
+    balanced = (
+        always * len(counts) < UNBALANCED_RATIO or counts.max() - counts.min() <= ROUNDING_IMAGES
+    )
     if balanced or (accuracy > always and not missed):
         return None
     parts = []
@@ -91,19 +93,25 @@ def majority_warning(
             f"test images, and the network is for {100 * accuracy:.1f} %"
         )
     if missed:
-        shown = ", ".join(f"{class_names[n]} (of {support[n]:,})" for n in missed[:NAMED])
-        more = f" and {len(missed) - NAMED} more classes" if len(missed) > NAMED else ""
+        shown = ", ".join(
+            f"{class_names[n]} (of {support[n]:,})" for n in missed[:MAX_MISSED_CLASSES]
+        )
+        more = (
+            f" and {len(missed) - MAX_MISSED_CLASSES} more classes"
+            if len(missed) > MAX_MISSED_CLASSES
+            else ""
+        )
         parts.append(f"no test image is called {shown}{more}")
     first = "" if weighted else "loss.class_weights=balanced and "
     return f"Warning: {'; '.join(parts)}. Try {first}monitor=valid.balanced_accuracy"
 
 
-def share(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+def divide_or_nan(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
     """Parts of wholes, nan where a whole is 0."""
     unknown = np.full(wholes.shape, np.nan)
     return np.divide(parts, wholes, out=unknown, where=wholes > 0)
 
 
-def decimals(number: float, places: int) -> str:
+def format_score(number: float, places: int) -> str:
     """A figure of a class, or a dash where it is not defined."""
     return ABSENT if math.isnan(number) else f"{number:.{places}f}"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from cnntrain.spec.metrics import rises
+from cnntrain.spec.metrics import higher_is_better
 
 
 @dataclass
@@ -21,12 +21,12 @@ class Monitor:
     best_tie: float = math.inf
     waited: int = 0
 
-    def improved(self, row: dict[str, float]) -> bool:
+    def update_best(self, row: dict[str, float]) -> bool:
         """Take in an epoch's row; return whether it is better than all before by min_delta.
 
         A nan is never better.
         """
-        sign = 1 if rises(self.name) else -1
+        sign = 1 if higher_is_better(self.name) else -1
         value, tie = row[self.name], row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (
             self.best is None
@@ -48,12 +48,12 @@ class PlateauWatch:
     cooldown: int
     cooling: int = 0
 
-    def falls(self, row: dict[str, float]) -> bool:
+    def should_reduce(self, row: dict[str, float]) -> bool:
         """Take in an epoch's row; return whether the rate should fall now."""
         if self.cooling:
             self.cooling -= 1
             self.monitor.waited = 0
-        self.monitor.improved(row)
+        self.monitor.update_best(row)
         if self.cooling:
             self.monitor.waited = 0
         if self.patience is None or self.monitor.waited < self.patience:

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.analysis.device_memory import machine
+from cnntrain.analysis.device_memory import read_machine_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
-from cnntrain.training.normalisation import normalisation
-from cnntrain.training.warm_start import Origin, warm_start
+from cnntrain.training.normalisation import build_normalisation
+from cnntrain.training.warm_start import SourceWeights, warm_start_model
 
 # What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,
 # which takes a quarter of a second.
@@ -22,7 +22,7 @@ gc.freeze()
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltNetwork:
     """A network and what it is made of.
 
     `network` takes uint8 images (B, H, W, C) and gives float32 logits (B, classes): it is evaluated
@@ -31,17 +31,17 @@ class Built:
     """
 
     network: keras.Model
-    body: keras.Model
-    loaded: dict[str, Any] | None
+    model: keras.Model
+    warm_start_report: dict[str, Any] | None
 
     @property
     def variables(self) -> list[keras.Variable]:
         """All variables: the network's, then those of auxiliary heads."""
         own = self.network.variables
-        return own + [v for v in self.body.variables if all(v is not other for other in own)]
+        return own + [v for v in self.model.variables if all(v is not other for other in own)]
 
 
-def build_empty(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
     """Return the builder's network with shapes but no values in its weights: it takes no memory."""
     model = spec.model
     if model.knobs.get("weights"):  # they would be looked for, and fetched
@@ -52,9 +52,9 @@ def build_empty(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> k
         return model(image_shape, num_classes)
 
 
-def check_size(body: keras.Model) -> None:
+def check_network_memory(body: keras.Model) -> None:
     """Refuse a network whose weights alone are more than the memory of this machine."""
-    count, total = parameters(body)["total"], machine().total
+    count, total = count_parameters(body)["total"], read_machine_memory().total
     if 4 * count > total:
         raise SpecError(
             f"the network has {count:,} parameters, which take {4 * count / 2**30:,.1f} GiB of "
@@ -63,13 +63,13 @@ def check_size(body: keras.Model) -> None:
         )
 
 
-def build(
+def build_network(
     spec: Spec,
     splits: Splits,
     total_steps: int,
-    source: Origin | None = None,
+    source: SourceWeights | None = None,
     constants: dict[str, Any] | None = None,
-) -> Built:
+) -> BuiltNetwork:
     """Return the network, with its first weights.
 
     Twice the same, whatever was done before: names of layers, and so of variables, begin from the
@@ -77,7 +77,7 @@ def build(
     are those of the normalisation of a run that is resumed, whose weights are in its state.
     """
     shared = keras.distribution.distribution()
-    check_size(build_empty(spec, splits.image_shape, len(splits.class_names)))
+    check_network_memory(build_empty_network(spec, splits.image_shape, len(splits.class_names)))
     keras.utils.clear_session()
     keras.config.set_dtype_policy(spec.precision)  # clearing has reset it, and what follows
     if shared is not None:
@@ -85,30 +85,30 @@ def build(
     keras.utils.set_random_seed(spec.seed)
     body = spec.model(splits.image_shape, len(splits.class_names))
     spec.initializer(body, spec.seed)
-    fit_batch_norm(body, spec.batch_norm_momentum, total_steps)
-    loaded = warm_start(body, source, splits.class_names) if source else None
+    set_batch_norm_momentum(body, spec.batch_norm_momentum, total_steps)
+    loaded = warm_start_model(body, source, splits.class_names) if source else None
     images = keras.Input(splits.image_shape, dtype="uint8", name="images")
     first = (
         keras.layers.Rescaling(**constants, dtype="float32", name="normalisation")
         if constants
-        else first_layer(spec, splits, body, source)
+        else choose_normalisation(spec, splits, body, source)
     )
     main = body
     if len(body.outputs) > 1:
         main = keras.Model(body.inputs, body.outputs[0], name=body.name)
-    return Built(keras.Model(images, main(first(images)), name=body.name), body, loaded)
+    return BuiltNetwork(keras.Model(images, main(first(images)), name=body.name), body, loaded)
 
 
-def with_all_heads(built: Built) -> keras.Model:
+def attach_auxiliary_heads(built: BuiltNetwork) -> keras.Model:
     """The network with its auxiliary heads, if it has any: what is trained."""
-    if len(built.body.outputs) == 1:
+    if len(built.model.outputs) == 1:
         return built.network
     images = keras.Input(built.network.input_shape[1:], dtype="uint8")
-    return keras.Model(images, built.body(built.network.get_layer("normalisation")(images)))
+    return keras.Model(images, built.model(built.network.get_layer("normalisation")(images)))
 
 
-def first_layer(
-    spec: Spec, splits: Splits, body: keras.Model, source: Origin | None
+def choose_normalisation(
+    spec: Spec, splits: Splits, body: keras.Model, source: SourceWeights | None
 ) -> keras.layers.Layer:
     """Return the normalisation; `auto` is what the network or its weights are used to.
 
@@ -123,13 +123,13 @@ def first_layer(
             "normalisation=auto",
         )
     if kind == "auto" and source is not None and source.normalisation is not None and not own:
-        check_constants(source, splits.image_shape)
+        check_normalisation_constants(source, splits.image_shape)
         return keras.layers.Rescaling(**source.normalisation, dtype="float32", name="normalisation")
     kind = ("none" if own else "standardise") if kind == "auto" else kind
-    return normalisation(kind, splits.train)
+    return build_normalisation(kind, splits.train)
 
 
-def check_constants(source: Origin, image_shape: tuple[int, int, int]) -> None:
+def check_normalisation_constants(source: SourceWeights, image_shape: tuple[int, int, int]) -> None:
     """Refuse a mean image, or channels, of another shape than these images."""
     for value in (source.normalisation or {}).values():
         shape = np.shape(value)
@@ -142,13 +142,13 @@ def check_constants(source: Origin, image_shape: tuple[int, int, int]) -> None:
             )
 
 
-def constants_of(network: keras.Model) -> dict[str, Any]:
+def get_normalisation_constants(network: keras.Model) -> dict[str, Any]:
     """The constants of the normalisation, for the state."""
     layer = network.get_layer("normalisation")
     return {"scale": layer.scale, "offset": layer.offset}
 
 
-def fit_batch_norm(body: keras.Model, momentum: float | str, total_steps: int) -> None:
+def set_batch_norm_momentum(body: keras.Model, momentum: float | str, total_steps: int) -> None:
     """Give every batch norm a memory that fits the run.
 
     With `auto` the weight of the initial statistics after the run is at most exp(-10); with
@@ -156,12 +156,12 @@ def fit_batch_norm(body: keras.Model, momentum: float | str, total_steps: int) -
     """
     if momentum == "auto":
         momentum = min(0.99, max(0.5, 1 - 10 / total_steps))
-    for layer in leaves(body):
+    for layer in iterate_leaf_layers(body):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
 
 
-def sees_colour(body: keras.Model) -> bool:
+def repeats_grey_channel(body: keras.Model) -> bool:
     """Whether a network repeats grey images as three channels, which its weights are made for."""
     grey = body.inputs[0].shape[-1] == 1
     return grey and any(
@@ -169,22 +169,22 @@ def sees_colour(body: keras.Model) -> bool:
     )
 
 
-def leaves(network: keras.Model) -> Iterator[keras.layers.Layer]:
+def iterate_leaf_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers of a network, those of nested models instead of these."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            yield from leaves(layer)
+            yield from iterate_leaf_layers(layer)
         else:
             yield layer
 
 
-def freeze(body: keras.Model, training: frozenset[str]) -> None:
+def freeze_layers_except(body: keras.Model, training: frozenset[str]) -> None:
     """Let the named layers train and no others."""
     for layer in body.layers:
         layer.trainable = layer.name in training
 
 
-def cut(body: keras.Model) -> keras.KerasTensor | None:
+def find_freeze_boundary(body: keras.Model) -> keras.KerasTensor | None:
     """The tensor below which all is frozen, where one tensor divides the network; else None.
 
     Dropouts right below the first layer that trains stay above it: they belong to training.
@@ -197,42 +197,48 @@ def cut(body: keras.Model) -> keras.KerasTensor | None:
             break
         chain.append((operation, before[0]))
         tensor = before[0]
-    train = [number for number, (op, _) in enumerate(chain) if weights_of(op, "trainable_weights")]
+    train = [
+        number for number, (op, _) in enumerate(chain) if list_weights(op, "trainable_weights")
+    ]
     weighted = [layer for layer in body.layers if layer.weights]
     if len(train) != sum(bool(layer.trainable_weights) for layer in weighted):
         return None
     last = train[-1]
     while last + 1 < len(chain) and isinstance(chain[last + 1][0], keras.layers.Dropout):
         last += 1
-    above = sum(bool(weights_of(op, "weights")) for op, _ in chain[: last + 1])
+    above = sum(bool(list_weights(op, "weights")) for op, _ in chain[: last + 1])
     return chain[last][1] if above < len(weighted) else None
 
 
-def weights_of(operation: keras.Operation, kind: str) -> list[keras.Variable]:
+def list_weights(operation: keras.Operation, kind: str) -> list[keras.Variable]:
     """The weights of what may be a layer or a bare operation, which has none."""
     return getattr(operation, kind, [])
 
 
-def divided(built: Built, tensor: keras.KerasTensor) -> tuple[keras.Model, keras.Model]:
+def split_network(
+    built: BuiltNetwork, tensor: keras.KerasTensor
+) -> tuple[keras.Model, keras.Model]:
     """Return the network below and above a tensor of its body: images to features to logits."""
     images = keras.Input(built.network.input_shape[1:], dtype="uint8")
-    below = keras.Model(built.body.inputs, tensor)
+    below = keras.Model(built.model.inputs, tensor)
     first = built.network.get_layer("normalisation")
-    above = keras.Model(tensor, built.body.outputs[0])
+    above = keras.Model(tensor, built.model.outputs[0])
     return keras.Model(images, below(first(images), training=False)), above
 
 
-def parameters(network: keras.Model) -> dict[str, int]:
+def count_parameters(network: keras.Model) -> dict[str, int]:
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
     fixed = sum(math.prod(v.shape) for v in network.non_trainable_weights)
     return {"total": trainable + fixed, "trainable": trainable}
 
 
-def activations(network: keras.Model) -> int:
+def count_activations(network: keras.Model) -> int:
     """The numbers that all layers put out for one image; training keeps most of them."""
-    outputs = [output for layer in leaves(network) for output in as_list(layer.output)]
+    outputs = [
+        output for layer in iterate_leaf_layers(network) for output in ensure_list(layer.output)
+    ]
     return sum(math.prod(output.shape[1:]) for output in outputs)
 
 
-def as_list(value: Any) -> list[Any]:
+def ensure_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

@@ -10,7 +10,7 @@ import numpy as np
 from cnntrain.data.source import Examples
 
 
-def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
+def build_normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
     """Return the layer for `kind`, with statistics of the training split only.
 
     `none` leaves the pixels (0-255) as they are; `rescale` maps to 0..1; `standardise` to mean 0
@@ -20,17 +20,17 @@ def normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
     scale, offset = {
         "none": lambda train: (1.0, 0.0),
         "rescale": lambda train: (1 / 255, 0.0),
-        "standardise": standardise,
-        "pixel_mean": pixel_mean,
+        "standardise": compute_standardisation,
+        "pixel_mean": compute_pixel_mean,
     }[kind](train)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalisation")
 
 
-def standardise(train: Examples) -> tuple[list[float], list[float]]:
+def compute_standardisation(train: Examples) -> tuple[list[float], list[float]]:
     """Scale and offset (C,) each, from exact counts of the 256 values."""
     values, channels = np.arange(256), train.store.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
-    for images in train.chunks():
+    for images in train.iterate_images():
         for c in range(channels):
             counts[c] += np.bincount(images[..., c].ravel(), minlength=256)
     means = np.array([np.average(values, weights=n) for n in counts])
@@ -40,7 +40,7 @@ def standardise(train: Examples) -> tuple[list[float], list[float]]:
     return scale.tolist(), (-means * scale).tolist()
 
 
-def pixel_mean(train: Examples) -> tuple[float, list[list[list[float]]]]:
+def compute_pixel_mean(train: Examples) -> tuple[float, list[list[list[float]]]]:
     """The scale to 0..1, and minus the mean image (H, W, C)."""
-    total = sum(images.sum(axis=0, dtype=np.int64) for images in train.chunks())
+    total = sum(images.sum(axis=0, dtype=np.int64) for images in train.iterate_images())
     return 1 / 255, (-(total / len(train)) / 255).tolist()

@@ -36,16 +36,16 @@ def optimizer(
     built = component(rate)
     built.weight_decay = weight_decay or None
     built.clipvalue, built.clipnorm, built.global_clipnorm = clip_value, clip_norm, global_clip_norm
-    exempt = [v for v in network.trainable_variables if not _decays(v)]
+    exempt = [v for v in network.trainable_variables if not _is_kernel(v)]
     built.exclude_from_weight_decay(var_list=exempt)
     if l1 or l2:
         for variable in network.trainable_variables:
-            variable.regularizer = keras.regularizers.L1L2(l1, l2) if _decays(variable) else None
+            variable.regularizer = keras.regularizers.L1L2(l1, l2) if _is_kernel(variable) else None
     built.build(network.trainable_variables)
     return built
 
 
-def _decays(variable: keras.Variable) -> bool:
+def _is_kernel(variable: keras.Variable) -> bool:
     """Kernels do; biases and the scale and shift of norms are vectors, and do not."""
     return len(variable.shape) > 1
 

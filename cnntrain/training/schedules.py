@@ -20,7 +20,7 @@ from cnntrain.spec.knobs import (
     Natural,
     NonNegative,
     Positive,
-    steps_in,
+    count_steps,
 )
 
 
@@ -87,7 +87,7 @@ def schedule(
     `stretch` is for the trainer: whether a resumed run of more epochs plans its curve anew.
     Raises SpecError for a warm-up that is longer than the run, and for what the curve refuses.
     """
-    warmup_steps = steps_in(warmup, steps_per_epoch, total_steps)
+    warmup_steps = count_steps(warmup, steps_per_epoch, total_steps)
     if warmup_steps > total_steps:
         raise SpecError(
             f"schedule.warmup is {warmup}: {warmup_steps} steps of a run of {total_steps}",
@@ -118,7 +118,7 @@ def step(
     factor: Factor,
 ) -> keras.KerasTensor:
     """Times `factor` at each milestone."""
-    at = [steps_in(milestone, steps_per_epoch, total_steps) for milestone in milestones]
+    at = [count_steps(milestone, steps_per_epoch, total_steps) for milestone in milestones]
     passed = sum((ops.cast(step >= milestone, "float32") for milestone in at), 0.0)
     return ops.power(factor, passed)
 
@@ -149,8 +149,8 @@ def exponential(
     staircase: bool,
 ) -> keras.KerasTensor:
     """Times `factor` once `every` so often: at once (`staircase`) or little by little."""
-    every_steps = _every(every, steps_per_epoch, total_steps)
-    return ops.power(factor, _periods(step, every_steps, staircase))
+    every_steps = _count_period_steps(every, steps_per_epoch, total_steps)
+    return ops.power(factor, _count_periods(step, every_steps, staircase))
 
 
 def inverse_time(
@@ -163,8 +163,8 @@ def inverse_time(
     staircase: bool,
 ) -> keras.KerasTensor:
     """1 / (1 + decay x periods), a period being `every`; whole periods only with `staircase`."""
-    every_steps = _every(every, steps_per_epoch, total_steps)
-    return 1 / (1 + decay * _periods(step, every_steps, staircase))
+    every_steps = _count_period_steps(every, steps_per_epoch, total_steps)
+    return 1 / (1 + decay * _count_periods(step, every_steps, staircase))
 
 
 def polynomial(
@@ -176,14 +176,14 @@ def polynomial(
     final: Fraction,
 ) -> keras.KerasTensor:
     """From 1 to `final` with the `power` of what is left of the run."""
-    return final + (1 - final) * ops.power(1 - _progress(step, 0, total_steps), power)
+    return final + (1 - final) * ops.power(1 - _compute_progress(step, 0, total_steps), power)
 
 
 def cosine(
     step: keras.KerasTensor, steps_per_epoch: int, total_steps: int, *, final: Fraction
 ) -> keras.KerasTensor:
     """Half a cosine from 1 down to `final` (Loshchilov & Hutter 2016, arXiv:1608.03983)."""
-    return _half_cosine(1, final, _progress(step, 0, total_steps))
+    return _anneal_by_cosine(1, final, _compute_progress(step, 0, total_steps))
 
 
 def one_cycle(
@@ -196,9 +196,9 @@ def one_cycle(
     final: Fraction,
 ) -> keras.KerasTensor:
     """Half a cosine from `start` up to 1 at `peak`, another down to `final` at the run's end."""
-    top = _peak(peak, steps_per_epoch, total_steps)
-    rise = _half_cosine(start, 1, _progress(step, 0, top))
-    fall = _half_cosine(1, final, _progress(step, top, total_steps))
+    top = _find_peak_step(peak, steps_per_epoch, total_steps)
+    rise = _anneal_by_cosine(start, 1, _compute_progress(step, 0, top))
+    fall = _anneal_by_cosine(1, final, _compute_progress(step, top, total_steps))
     return ops.where(step < top, rise, fall)
 
 
@@ -212,31 +212,31 @@ def triangular(
     final: Fraction,
 ) -> keras.KerasTensor:
     """A line from `start` up to 1 at `peak`, another down to `final` at the run's end."""
-    top = _peak(peak, steps_per_epoch, total_steps)
-    rise = start + (1 - start) * _progress(step, 0, top)
-    fall = 1 + (final - 1) * _progress(step, top, total_steps)
+    top = _find_peak_step(peak, steps_per_epoch, total_steps)
+    rise = start + (1 - start) * _compute_progress(step, 0, top)
+    fall = 1 + (final - 1) * _compute_progress(step, top, total_steps)
     return ops.where(step < top, rise, fall)
 
 
-def _progress(step: keras.KerasTensor, begin: int, end: int) -> keras.KerasTensor:
+def _compute_progress(step: keras.KerasTensor, begin: int, end: int) -> keras.KerasTensor:
     """0 until the step `begin`, 1 from the step `end`, linear between."""
     return ops.clip(ops.cast(step - begin, "float32") / (end - begin), 0.0, 1.0)
 
 
-def _half_cosine(begin: float, end: float, progress: keras.KerasTensor) -> keras.KerasTensor:
+def _anneal_by_cosine(begin: float, end: float, progress: keras.KerasTensor) -> keras.KerasTensor:
     return end + (begin - end) * 0.5 * (1 + ops.cos(math.pi * progress))
 
 
-def _periods(step: keras.KerasTensor, every_steps: int, staircase: bool) -> keras.KerasTensor:
+def _count_periods(step: keras.KerasTensor, every_steps: int, staircase: bool) -> keras.KerasTensor:
     """How many periods have passed; whole ones are counted in integers, which round nothing."""
     if staircase:
         return ops.cast(step // every_steps, "float32")
     return ops.cast(step, "float32") / every_steps
 
 
-def _every(every: Duration, steps_per_epoch: int, total_steps: int) -> int:
+def _count_period_steps(every: Duration, steps_per_epoch: int, total_steps: int) -> int:
     """The steps of a period, at least one."""
-    every_steps = steps_in(every, steps_per_epoch, total_steps)
+    every_steps = count_steps(every, steps_per_epoch, total_steps)
     if every_steps < 1:
         raise SpecError(
             f"schedule.every is {every}: 0 steps of a run of {total_steps}",
@@ -246,9 +246,9 @@ def _every(every: Duration, steps_per_epoch: int, total_steps: int) -> int:
     return every_steps
 
 
-def _peak(peak: Duration, steps_per_epoch: int, total_steps: int) -> int:
+def _find_peak_step(peak: Duration, steps_per_epoch: int, total_steps: int) -> int:
     """The step of the peak, with steps on both sides of it."""
-    top = steps_in(peak, steps_per_epoch, total_steps)
+    top = count_steps(peak, steps_per_epoch, total_steps)
     if not 0 < top < total_steps:
         raise SpecError(
             f"schedule.peak is {peak}: step {top} of a run of {total_steps}",

@@ -84,7 +84,7 @@ class _TensorBoard:
 
     def finish(self, status: str, results: Values, files: Sequence[Path]) -> None:
         with self.writer.as_default():
-            self.api.hparams({key: _plain(value) for key, value in self.settings.items()})
+            self.api.hparams({key: _convert_setting(value) for key, value in self.settings.items()})
             for name, value in results.items():
                 self.summary.scalar(name, value, 0)
             for file in files:
@@ -93,7 +93,7 @@ class _TensorBoard:
         self.writer.close()
 
 
-def _plain(value: Any) -> Any:
+def _convert_setting(value: Any) -> Any:
     """What TensorBoard takes for a setting: lists and null as text."""
     return value if isinstance(value, bool | int | float | str) else str(value)
 
@@ -119,9 +119,9 @@ class _MLflow:
                 self.client.log_batch(self.id, params=pairs[start : start + 100])
         else:
             self.client.update_run(self.id, "RUNNING")
-        self.last = self.newest()
+        self.last = self.find_last_step()
 
-    def newest(self) -> int:
+    def find_last_step(self) -> int:
         """The last step of any metric in the store."""
         metrics = self.client.get_run(self.id).data.metrics
         series = [self.client.get_metric_history(self.id, name) for name in metrics]
@@ -154,11 +154,11 @@ class _Wandb:
         self.last = int(self.sent.read_text(encoding="utf-8")) if self.sent.is_file() else 0
         wandb.setup(wandb.Settings(silent=mode == "offline", quiet=True))  # or forty lines a run
         self.run = wandb.init(
-            project=project, name=folder.name, id=self.own_id(folder), dir=str(folder),
+            project=project, name=folder.name, id=self.read_or_create_id(folder), dir=str(folder),
             mode=mode, config=dict(settings), resume="allow",
         )  # fmt: skip
 
-    def own_id(self, folder: Path) -> str:
+    def read_or_create_id(self, folder: Path) -> str:
         """The name of the run in its project: not its directory's, which jobs of sweeps share."""
         known = folder / "state" / "wandb_id"
         if not known.is_file():

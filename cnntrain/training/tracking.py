@@ -17,10 +17,13 @@ from cnntrain.training.trackers import Tracker
 
 # The tables, and what stands before the names of their columns.
 TABLES = {"history.csv": "", "steps.csv": "steps/"}
-KEPT = ("spec.yaml", "report.json")  # and the figures: files that a tracker keeps with the run
+TRACKED_FILES = (
+    "spec.yaml",
+    "report.json",
+)  # and the figures: files that a tracker keeps with the run
 
 
-class Tracked:
+class TrackedProgress:
     """A `Progress` that tells another one everything, and a tracker the tables.
 
     Whatever goes wrong in the tracker is said once, and the run goes on without it.
@@ -29,54 +32,56 @@ class Tracked:
     def __init__(self, progress: Progress, run: Run, spec: Spec):
         self.progress, self.run, self.spec = progress, run, spec
         self.tracker: Tracker | None = None
-        self.opened = False
+        self.has_begun = False
 
     def note(self, line: str) -> None:
         self.progress.note(line)
 
-    def began(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
-        self.progress.began(done, total_steps, steps_per_epoch)
+    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
+        self.progress.begin_phase(done, total_steps, steps_per_epoch)
 
     def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None:
         self.progress.step(epoch, step, images_per_second, logs)
-        self.begin()
+        self.begin_tracking()
 
-    def begin(self) -> None:
+    def begin_tracking(self) -> None:
         """Open the tracker once: nothing is refused any more, and the tables are cut."""
-        if not self.opened:
-            self.opened = True
-            self.harmless(self.open)
-            self.harmless(self.send)
+        if not self.has_begun:
+            self.has_begun = True
+            self.call_safely(self.open_tracker)
+            self.call_safely(self.send_rows)
 
     def epoch(self, row: Row) -> None:
         self.progress.epoch(row)
-        self.harmless(self.send)
+        self.call_safely(self.send_rows)
 
-    def ended(self, status: str, report: Mapping[str, Any] | None = None) -> None:
+    def end_tracking(self, status: str, report: Mapping[str, Any] | None = None) -> None:
         """Tell how the run ended; a resumed one may have had no step left to make."""
         if status == "finished":
-            self.begin()
+            self.begin_tracking()
 
         def tell() -> None:
             if self.tracker is not None:
-                self.send()
-                self.tracker.finish(status, results(report or {}), files(self.run.folder))
+                self.send_rows()
+                self.tracker.finish(
+                    status, flatten_results(report or {}), list_tracked_files(self.run.folder)
+                )
 
-        self.harmless(tell)
+        self.call_safely(tell)
 
-    def open(self) -> None:
-        self.tracker = self.spec.tracking(self.run.folder, self.spec.decides)
+    def open_tracker(self) -> None:
+        self.tracker = self.spec.tracking(self.run.folder, self.spec.deciding_values)
 
-    def send(self) -> None:
+    def send_rows(self) -> None:
         """Hand on the rows that the tracker does not have."""
         if self.tracker is None:
             return
-        for step, values in rows(self.run.folder):
+        for step, values in read_metrics_by_step(self.run.folder):
             if step > self.tracker.last:
                 self.tracker.log(step, values)
                 self.tracker.last = step
 
-    def harmless(self, act: Callable[[], None]) -> None:
+    def call_safely(self, act: Callable[[], None]) -> None:
         try:
             act()
         except Exception as error:  # any: servers and packages that are not ours
@@ -87,7 +92,7 @@ class Tracked:
             )
 
 
-def rows(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
+def read_metrics_by_step(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
     """The numbers of both tables of a run, by steps: `train/loss`, `steps/train.loss`."""
     merged: dict[int, dict[str, float]] = {}
     for table, before in TABLES.items():
@@ -103,7 +108,7 @@ def rows(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
     yield from sorted(merged.items())
 
 
-def results(report: Mapping[str, Any]) -> dict[str, float]:
+def flatten_results(report: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a report: `results/test/best/accuracy`."""
     found = {}
     for part in ("valid", "test"):
@@ -114,7 +119,7 @@ def results(report: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def files(folder: Path) -> Sequence[Path]:
+def list_tracked_files(folder: Path) -> Sequence[Path]:
     """The files that a tracker keeps with the run: a few, small, and what people look at."""
-    named = [folder / name for name in KEPT]
+    named = [folder / name for name in TRACKED_FILES]
     return [path for path in (*named, *sorted(folder.glob("figures/*.png"))) if path.is_file()]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from cnntrain.training import losses
-from cnntrain.training.losses import Loss
+from cnntrain.training.losses import LossFunction
 
 
 class Average:
@@ -163,13 +163,13 @@ def as_list(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
-def compiled(trainee: Trainee, optimizer: keras.optimizers.Optimizer, loss: Loss) -> Any:
+def compiled(trainee: Trainee, optimizer: keras.optimizers.Optimizer, loss: LossFunction) -> Any:
     """Return the trainee, ready for `fit`.
 
     Its metrics and, for float16, the optimizer's loss scale are built by a first use: a state
     cannot be restored into what is not there yet.
     """
-    trainee.compile(optimizer, loss, metrics=losses.metrics())
+    trainee.compile(optimizer, loss, metrics=losses.build_metrics())
     if not trainee.optimizer.built:
         trainee.optimizer.build(trainee.trainable_variables)
     labels = np.zeros(1, "int32")

@@ -9,68 +9,74 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.fingerprint import fingerprint, judging_images
-from cnntrain.data.labels import imbalance_warning
-from cnntrain.data.photos.photo_cache import PIXELS
-from cnntrain.data.source import Splits, left_out
-from cnntrain.data.steps import shrunk
+from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_judging_images
+from cnntrain.data.labels import warn_of_imbalance
+from cnntrain.data.photos.photo_cache import PIXELS_VERSION
+from cnntrain.data.source import Splits, format_skipped
+from cnntrain.data.steps import shrink_batch_size
 from cnntrain.files.documents import write_json
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import paths_of, trained
-from cnntrain.spec.contradictions import parts_of_one_size
-from cnntrain.spec.places import ORIGIN
+from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
+from cnntrain.spec.contradictions import check_replica_batches
+from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts
-from cnntrain.training.devices.cluster import cluster_of
+from cnntrain.training.devices.cluster import find_cluster
 from cnntrain.training.devices.parallel import Parallel
-from cnntrain.training.evaluation import evaluate, headline, predicted
+from cnntrain.training.evaluation import (
+    compute_headline_metrics,
+    evaluate_network,
+    predict_log_probabilities,
+)
 from cnntrain.training.fitting import Fitting
 from cnntrain.training.loop import Progress, Script
-from cnntrain.training.metrics import majority_warning
-from cnntrain.training.network import parameters, sees_colour
-from cnntrain.training.warm_start import Origin, origin
+from cnntrain.training.metrics import warn_about_majority_class
+from cnntrain.training.network import count_parameters, repeats_grey_channel
+from cnntrain.training.warm_start import SourceWeights, read_source_weights
 
 
-def train(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
+def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
     """Train what `spec` describes into the directory of `run`; return the report.
 
     Of several workers only the chief writes into `run` what is kept, and the others have no report.
     Raises SpecError, before the first step, for what only the data can show to be wrong.
     """
-    clock = Clock()
-    set_up(spec)
-    parallel = devices(spec)
+    clock = Stopwatch()
+    configure_backend(spec)
+    parallel = set_up_devices(spec)
     if parallel is None:
-        return told(spec, run, progress, clock, None)
+        return train_on(spec, run, progress, clock, None)
     with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
-        return told(spec, run, progress, clock, parallel)
+        return train_on(spec, run, progress, clock, parallel)
 
 
-def told(
-    spec: Spec, run: Run, progress: Progress, clock: "Clock", parallel: Parallel | None
+def train_on(
+    spec: Spec, run: Run, progress: Progress, clock: "Stopwatch", parallel: Parallel | None
 ) -> dict[str, Any] | None:
     """The story itself, on the devices that there are."""
-    splits = spec.splits()
-    clock.lap("data")
+    splits = spec.load_splits()
+    clock.record_lap("data")
 
-    source = beginning(spec, run)
-    fitted, note = shrunk(spec, len(splits.train), replicas(parallel))
+    source = load_initial_weights(spec, run)
+    fitted, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
     fitting = Fitting(fitted, run, splits, progress, source, parallel=parallel)
-    announce(spec, run, splits, fitting, progress)
+    announce_run(spec, run, splits, fitting, progress)
     if note is not None:
         progress.note(note)
     if parallel is not None:
-        parallel.agree({"spec": spec.decides, "data": run.read()["data"]["fingerprint"]})
-    clock.lap("build")
+        parallel.agree(
+            {"spec": spec.deciding_values, "data": run.read_run_json()["data"]["fingerprint"]}
+        )
+    clock.record_lap("build")
     fitting.fit()
-    clock.lap("train")
+    clock.record_lap("train")
 
     writes = parallel is None or parallel.is_chief
-    report = results(spec, run, splits, fitting) if writes else {"test": {}}
-    clock.lap("test")
+    report = make_report(spec, run, splits, fitting) if writes else {"test": {}}
+    clock.record_lap("test")
     if spec.refit:
-        report["test"]["refit"] = refitted(spec, run, splits, fitting, progress, source)
-        clock.lap("refit")
+        report["test"]["refit"] = refit_network(spec, run, splits, fitting, progress, source)
+        clock.record_lap("refit")
     if parallel is not None:
         parallel.from_chief([])  # nobody leaves before all have done
     if not writes:
@@ -82,32 +88,32 @@ def told(
     return report
 
 
-class Clock:
+class Stopwatch:
     """The seconds of the parts of a run."""
 
     def __init__(self) -> None:
         self.began = self.last = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
-    def lap(self, name: str) -> None:
+    def record_lap(self, name: str) -> None:
         now = time.perf_counter()
         self.seconds[name] = round(now - self.last, 3)
         self.seconds["total"] = round(now - self.began, 3)
         self.last = now
 
 
-def set_up(spec: Spec) -> None:
+def configure_backend(spec: Spec) -> None:
     """Set what TensorFlow, or JAX, reads once: determinism and threads."""
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
     if keras.backend.backend() == "jax":
-        set_up_jax(spec)
+        configure_jax(spec)
     if spec.deterministic:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
 
 
-def devices(spec: Spec) -> Parallel | None:
+def set_up_devices(spec: Spec) -> Parallel | None:
     """The devices that train together, or None for one; of workers, when all are there.
 
     Raises SpecError for a batch that the devices cannot share, or devices that are not there.
@@ -115,12 +121,12 @@ def devices(spec: Spec) -> Parallel | None:
     strategy = spec.distribution()
     if strategy is None:
         return None
-    parallel = Parallel(strategy, cluster_of(spec.distribution))
-    parts_of_one_size(spec, parallel.replicas)
+    parallel = Parallel(strategy, find_cluster(spec.distribution))
+    check_replica_batches(spec, parallel.replicas)
     return parallel
 
 
-def set_up_jax(spec: Spec) -> None:
+def configure_jax(spec: Spec) -> None:
     """Leave the GPU to JAX, and make it deterministic there; on a CPU it is."""
     tf.config.set_visible_devices([], "GPU")
     if spec.deterministic:
@@ -128,36 +134,41 @@ def set_up_jax(spec: Spec) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
-def beginning(spec: Spec, run: Run) -> Origin | None:
+def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
     """The weights to begin with, from the run's own copy of them."""
     init_from = spec.model["init_from"]
     if init_from is None:
         return None
     kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
-    where = paths_of(run.read()).get(ORIGIN, init_from)
-    return origin(kept or run.keep_origin(trained(where)[0]), init_from)
+    where = get_recorded_paths(run.read_run_json()).get(ORIGIN_SETTING, init_from)
+    return read_source_weights(kept or run.keep_origin(find_trained_weights(where)[0]), init_from)
 
 
-def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress) -> None:
+def announce_run(
+    spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
+) -> None:
     """Say what is going to be trained, and put it into run.json."""
-    machine = device()
-    count = replicas(fitting.parallel)
+    machine = describe_device()
+    count = count_replicas(fitting.parallel)
     facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine, "replicas": count}
-    if (before := run.read().get("replicas", count)) != count:
+    if (before := run.read_run_json().get("replicas", count)) != count:
         progress.note(
             f"Warning: the run began on {before} devices and goes on with {count}; "
             "batch norm and dropout see other parts of a batch"
         )
-    begun, pixels = run.read().get("data"), PIXELS if splits.digests is not None else None
+    begun, pixels = (
+        run.read_run_json().get("data"),
+        PIXELS_VERSION if splits.digests is not None else None,
+    )
     if begun and begun.get("pixels") != pixels:
         progress.note(
             "Warning: photos are made smaller in another way than when the run began, so that it "
             "goes on with slightly other pixels"
         )
     data = {
-        "fingerprint": fingerprint(splits),
-        "images": judging_images(splits),
-        "sizes": sizes(splits),
+        "fingerprint": compute_fingerprint(splits),
+        "images": fingerprint_judging_images(splits),
+        "sizes": count_examples(splits),
         "origin": splits.origin,
         "skipped": dict(splits.skipped),
         "notes": list(splits.notes),
@@ -165,22 +176,22 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         "pixels": pixels,
     }
     planned = {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch}
-    run.update(**facts, data=data, class_names=splits.class_names, planned=planned)
-    progress.note(introduction(spec, splits, fitting.network))
+    run.update_run_json(**facts, data=data, class_names=splits.class_names, planned=planned)
+    progress.note(format_introduction(spec, splits, fitting.network))
     for note in splits.notes:
         progress.note(note)
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
-    unbalanced = imbalance_warning(counts, splits.class_names)
+    unbalanced = warn_of_imbalance(counts, splits.class_names)
     if unbalanced and spec.loss.class_weights == "none":
         progress.note(unbalanced)
-    if sees_colour(fitting.body):
+    if repeats_grey_channel(fitting.body):
         progress.note(
             f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
         )
     if splits.skipped:
-        progress.note(left_out(splits.skipped))
-    if (init := fitting.built.loaded) is not None:
-        run.update(init=init)
+        progress.note(format_skipped(splits.skipped))
+    if (init := fitting.built.warm_start_report) is not None:
+        run.update_run_json(init=init)
         loaded, new = len(init["loaded"]), len(init["new"])
         progress.note(
             f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
@@ -204,50 +215,50 @@ def announce(spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: P
         )
 
 
-def replicas(parallel: Parallel | None) -> int:
+def count_replicas(parallel: Parallel | None) -> int:
     """How many devices share a batch, as TensorFlow or, on JAX, Keras shares it out."""
     shared = keras.distribution.distribution()
     on_jax = shared.num_model_replicas if shared is not None else 1
     return parallel.replicas if parallel is not None else on_jax
 
 
-def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
+def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
     """Save the last weights, evaluate them and the best, and return the report."""
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
     def add(name: str) -> dict[str, np.ndarray]:
         assert splits.valid is not None
-        found = {"valid": predicted(network, splits.valid, spec.batch_size)}
+        found = {"valid": predict_log_probabilities(network, splits.valid, spec.batch_size)}
         began = time.perf_counter()  # Keras has made the graph of a prediction by now
-        found["test"] = predicted(network, splits.test, spec.batch_size)
+        found["test"] = predict_log_probabilities(network, splits.test, spec.batch_size)
         rate = len(splits.test) / (time.perf_counter() - began)
         report["evaluation"] = {"images_per_second": round(rate, 1)}
         for part, examples in (("valid", splits.valid), ("test", splits.test)):
-            report[part][name] = headline(found[part], examples.labels)
+            report[part][name] = compute_headline_metrics(found[part], examples.labels)
         return found
 
-    run.save(network, run.final)
+    run.save_network(network, run.final)
     guesses = add("final")
     if fitting.average is not None:
         with fitting.average.in_place():
-            run.save(network, run.ema)
+            run.save_network(network, run.ema)
             add("ema")
     if loop.best_row is not None:
         network.load_weights(run.best)
         guesses = add("best")
         report["best_epoch"] = int(loop.best_row["epoch"])
-    if init := run.read().get("init"):
+    if init := run.read_run_json().get("init"):
         report["init"] = init
     calls, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
-    if line := majority_warning(splits.test.labels, calls, splits.class_names, weighted):
+    if line := warn_about_majority_class(splits.test.labels, calls, splits.class_names, weighted):
         fitting.progress.note(line)
     try:
-        artifacts.keep(run, spec, splits, fitting.body, guesses)
+        artifacts.write_gallery(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # of a page; the run has its results
         fitting.progress.note(f"The pictures of the report are missing: {error!r}")
     return report | {
-        "parameters": parameters(network),
+        "parameters": count_parameters(network),
         "monitor": {"name": spec.monitor, "best": loop.best.best},
         "epochs": loop.epochs,
         "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each
@@ -256,13 +267,13 @@ def results(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str,
     }
 
 
-def refitted(
+def refit_network(
     spec: Spec,
     run: Run,
     splits: Splits,
     chosen: Fitting,
     progress: Progress,
-    source: Origin | None,
+    source: SourceWeights | None,
 ) -> dict[str, float]:
     """Train once more on train + valid, as long as validation chose; return the test's numbers.
 
@@ -276,48 +287,48 @@ def refitted(
     progress.note(f"refit: {epochs} epochs on train + valid")
     planned = chosen.planned_steps // chosen.steps_per_epoch
     script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
-    merged = splits.merged()
-    fitted, _ = shrunk(spec, len(merged.train), replicas(chosen.parallel))
+    merged = splits.merge_valid()
+    fitted, _ = shrink_batch_size(spec, len(merged.train), count_replicas(chosen.parallel))
     fitting = Fitting(fitted, again, merged, progress, source, script, chosen.parallel)
     fitting.fit()
     if not fitting.loop.writes:
         return {}
     with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
-        run.save(fitting.network, run.refit)
-        return evaluate(fitting.network, splits.test, spec.batch_size)
+        run.save_network(fitting.network, run.refit)
+        return evaluate_network(fitting.network, splits.test, spec.batch_size)
 
 
-def sizes(splits: Splits) -> dict[str, int]:
+def count_examples(splits: Splits) -> dict[str, int]:
     return {name: len(part) for name, part in splits.items()}
 
 
-def device() -> dict[str, Any]:
+def describe_device() -> dict[str, Any]:
     """What computes: the kind of device, the names of GPUs, the threads of a CPU."""
     if keras.backend.backend() == "jax":
         import jax
 
         gpus = jax.devices() if jax.default_backend() == "gpu" else []
         kind, names = "GPU" if gpus else "CPU", [gpu.device_kind for gpu in gpus]
-        return {"kind": kind, "gpus": names, "threads": cores()}
+        return {"kind": kind, "gpus": names, "threads": count_cores()}
     physical = tf.config.list_physical_devices("GPU")
     gpus = [tf.config.experimental.get_device_details(gpu) for gpu in physical]
     return {
         "kind": "GPU" if gpus else "CPU",
         "gpus": [gpu.get("device_name") for gpu in gpus],
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or cores(),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or count_cores(),
     }
 
 
-def cores() -> int:
+def count_cores() -> int:
     """How many processors this process may use; TensorFlow takes them all unless told."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
-    counts = ", ".join(f"{count:,} {name}" for name, count in sizes(splits).items())
+def format_introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in count_examples(splits).items())
     cut = [name for name in ("valid", "test") if splits.origin[name].startswith("cut")]
     shape = "x".join(str(size) for size in splits.image_shape)
-    known = parameters(network)
+    known = count_parameters(network)
     trainable = (
         "" if spec.finetune.name == "none" else f" ({known['trainable']:,} trainable at the end)"
     )

@@ -18,11 +18,14 @@ import numpy as np
 
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import parse_json
-from cnntrain.files.writing import check_sizes
-from cnntrain.runs.strangers import trained
-from cnntrain.spec.knobs import nfc
+from cnntrain.files.writing import check_zip_sizes
+from cnntrain.runs.strangers import find_trained_weights
+from cnntrain.spec.knobs import normalise_unicode
 
-ROOM, EXPANSION = 2**30, 1000  # bytes of an array beyond so many times what its file holds
+MAX_EXTRA_BYTES, EXPANSION = (
+    2**30,
+    1000,
+)  # bytes of an array beyond so many times what its file holds
 Arrays = dict[str, list[np.ndarray]]  # by the name of a layer
 
 # What deeper VGGs take from net A, and no more: section 3.1 of Simonyan & Zisserman 2014.
@@ -32,43 +35,43 @@ SHALLOW_FIRST = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceWeights:
     """What a file of weights holds: arrays by layer, and what is known of its network."""
 
     path: Path
-    said: str
+    display_name: str
     arrays: Arrays
     name: str | None  # of the network, in a run of ours
     class_names: tuple[str, ...] | None
     normalisation: Mapping[str, Any] | None  # scale and offset of the first layer
 
 
-def origin(given: Path | str, said: str | None = None) -> Origin:
+def read_source_weights(given: Path | str, said: str | None = None) -> SourceWeights:
     """Read a file of weights, or a run's; SpecError if it cannot be read. `said` is its name."""
-    path, record = trained(str(given))
+    path, record = find_trained_weights(str(given))
     try:
-        config, file = opened(path)
+        config, file = open_weights_file(path)
         with file:
-            arrays = by_layer(file)
+            arrays = read_arrays_by_layer(file)
         network = config.get("config", {})
-        first = normalisation(network.get("layers", []))
+        first = find_rescaling_constants(network.get("layers", []))
     except Exception as error:  # whatever readers make of a damaged file, h5py a SystemError
         raise SpecError(
             f"{path} cannot be read as weights: {error}",
             "a run, a .keras or a .h5 that Keras has written",
         ) from None
     names = record.get("class_names")
-    return Origin(
+    return SourceWeights(
         path,
         said or str(path),
         arrays,
         network.get("name"),
-        tuple(map(nfc, names)) if names else None,
+        tuple(map(normalise_unicode, names)) if names else None,
         first,
     )
 
 
-def normalisation(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def find_rescaling_constants(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """The constants of the first layer of a saved network that scales its images."""
     first = next((layer["config"] for layer in layers if layer["class_name"] == "Rescaling"), None)
     if first is None:
@@ -79,12 +82,12 @@ def normalisation(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return known
 
 
-def opened(path: Path) -> tuple[dict[str, Any], h5py.File]:
+def open_weights_file(path: Path) -> tuple[dict[str, Any], h5py.File]:
     """The configuration of the network, if the file has it, and its arrays."""
     if path.suffix != ".keras":
         return {}, h5py.File(path)
     with zipfile.ZipFile(path) as archive:
-        check_sizes(archive)
+        check_zip_sizes(archive)
         config = parse_json(archive.read("config.json").decode())
         return config, h5py.File(io.BytesIO(archive.read("model.weights.h5")))
 
@@ -100,7 +103,7 @@ def check_arrays(file: h5py.File) -> None:
             return None
         if node.external or node.is_virtual:
             return f"{path} lies in another file"
-        huge = node.nbytes > ROOM + EXPANSION * node.id.get_storage_size()
+        huge = node.nbytes > MAX_EXTRA_BYTES + EXPANSION * node.id.get_storage_size()
         return f"{path} says that it has {node.nbytes / 2**30:,.0f} GiB" if huge else None
 
     # What a visitor returns ends the visit; h5py has no other way out of it.
@@ -108,7 +111,7 @@ def check_arrays(file: h5py.File) -> None:
         raise ValueError(why)
 
 
-def by_layer(file: h5py.File) -> Arrays:
+def read_arrays_by_layer(file: h5py.File) -> Arrays:
     """The arrays of every layer, however deep it is nested, under its own name."""
     found: Arrays = {}
     check_arrays(file)
@@ -122,18 +125,20 @@ def by_layer(file: h5py.File) -> Arrays:
         file.visititems(keras_3)
         return found
     for outer in legacy.attrs["layer_names"]:
-        group = legacy[text(outer)]
-        for name in map(text, group.attrs["weight_names"]):
-            layer = name.split("/")[-2] if "/" in name else text(outer)
+        group = legacy[decode_name(outer)]
+        for name in map(decode_name, group.attrs["weight_names"]):
+            layer = name.split("/")[-2] if "/" in name else decode_name(outer)
             found.setdefault(layer, []).append(group[name][()])
     return found
 
 
-def text(name: bytes | str) -> str:
+def decode_name(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) -> dict[str, Any]:
+def warm_start_model(
+    body: keras.Model, origin: SourceWeights, class_names: tuple[str, ...]
+) -> dict[str, Any]:
     """Give the layers of `body` the weights of the layers of the same name and shapes.
 
     The head stays new where the classes are known to be others. Returns what the report says:
@@ -146,19 +151,24 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
         allowed -= set(body.output_names)
     if origin.name == "vgg_a" and body.name.startswith("vgg_") and body.name != origin.name:
         allowed &= SHALLOW_FIRST
-    loaded = [name for name in weighted if name in allowed and fits(weighted[name], origin.arrays)]
+    loaded = [
+        name
+        for name in weighted
+        if name in allowed and has_same_shapes(weighted[name], origin.arrays)
+    ]
     if not loaded:
         raise SpecError(
-            f"no layer of {body.name} has a namesake of the same shape in {origin.said}",
-            f"weights for {shapes(weighted)}; there are {shapes(origin.arrays)}",
+            f"no layer of {body.name} has a namesake of the same shape in {origin.display_name}",
+            f"weights for {format_layer_shapes(weighted)}; there are "
+            f"{format_layer_shapes(origin.arrays)}",
             "the model that the weights were trained in",
         )
     for name in loaded:
         saved = [v for v in weighted[name].variables if v.dtype.startswith("float")]
-        for variable, value in zip(saved, floats(origin.arrays[name]), strict=True):
+        for variable, value in zip(saved, select_float_arrays(origin.arrays[name]), strict=True):
             variable.assign(value)
     return {
-        "from": origin.said,
+        "from": origin.display_name,
         "sha256": hashlib.sha256(origin.path.read_bytes()).hexdigest(),
         "loaded": loaded,
         "new": [name for name in weighted if name not in loaded],
@@ -167,18 +177,18 @@ def warm_start(body: keras.Model, origin: Origin, class_names: tuple[str, ...]) 
     }
 
 
-def fits(layer: keras.layers.Layer, arrays: Arrays) -> bool:
+def has_same_shapes(layer: keras.layers.Layer, arrays: Arrays) -> bool:
     """Whether a layer's namesake has its shapes."""
     wanted = [tuple(v.shape) for v in layer.variables if v.dtype.startswith("float")]
-    return wanted == [value.shape for value in floats(arrays.get(layer.name, []))]
+    return wanted == [value.shape for value in select_float_arrays(arrays.get(layer.name, []))]
 
 
-def floats(arrays: list[np.ndarray]) -> list[np.ndarray]:
+def select_float_arrays(arrays: list[np.ndarray]) -> list[np.ndarray]:
     """The weights among the arrays: a dropout's seed is none."""
     return [value for value in arrays if value.dtype.kind == "f"]
 
 
-def shapes(layers: Mapping[str, Any]) -> str:
+def format_layer_shapes(layers: Mapping[str, Any]) -> str:
     """The first layers with their shapes, in words."""
     found = []
     for name, layer in list(layers.items())[:3]:

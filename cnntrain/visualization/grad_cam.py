@@ -8,17 +8,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnntrain.reports.run_page import percent
-from cnntrain.visualization.filters import grey
-from cnntrain.visualization.inspection import Sight
-from cnntrain.visualization.layer_outputs import last_maps, passed
-from cnntrain.visualization.sections import Row, Section, Tile
+from cnntrain.reports.run_page import format_percent
+from cnntrain.visualization.filters import compute_brightness
+from cnntrain.visualization.inspection import Inspection
+from cnntrain.visualization.layer_outputs import compute_layer_outputs, find_last_feature_maps
+from cnntrain.visualization.sections import Section, Tile, TileRow
 
 
-def where(one: Sight) -> Section:
+def build_grad_cam_section(one: Inspection) -> Section:
     """Grad-CAM of the class that is looked for."""
-    place, name = last_maps(one.places), one.names[one.target]
-    found = grad_cam(one.network, one.image, place.name, one.target)
+    place, name = find_last_feature_maps(one.layer_outputs), one.names[one.target]
+    found = compute_grad_cam(one.network, one.image, place.name, one.target)
     height, width = one.image.shape[:2]
     photo = Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)
     heat = np.asarray(photo) / (found.max() or 1)
@@ -31,30 +31,30 @@ def where(one: Sight) -> Section:
     )
     tiles = [
         Tile(one.image, "the picture"),
-        Tile(overlay(one.image, heat), f"what speaks for {name}"),
-        Tile(heat_map(heat), "the heat map"),
+        Tile(overlay_heat_map(one.image, heat), f"what speaks for {name}"),
+        Tile(color_heat_map(heat), "the heat map"),
     ]
-    return Section("grad_cam", f"Where it looks for {name}", text, [Row("", tiles)], 3)
+    return Section("grad_cam", f"Where it looks for {name}", text, [TileRow("", tiles)], 3)
 
 
-def heat_map(heat: np.ndarray) -> np.ndarray:
+def color_heat_map(heat: np.ndarray) -> np.ndarray:
     """Shares (H, W) of the highest as colours (H, W, 3) uint8."""
     return np.round(255 * mpl.colormaps["inferno"](heat)[..., :3]).astype(np.uint8)
 
 
-def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def overlay_heat_map(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """The heat over a picture in grey, which shows through where it is cold."""
-    picture = np.repeat(grey(image)[..., np.newaxis], 3, axis=-1)
-    colours = heat_map(heat)
+    picture = np.repeat(compute_brightness(image)[..., np.newaxis], 3, axis=-1)
+    colours = color_heat_map(heat)
     share = 0.65 * heat[..., np.newaxis]
     return np.round((1 - share) * picture + share * colours).astype(np.uint8)
 
 
-def best_of(shares: np.ndarray, names: Sequence[str]) -> str:
-    return f"{names[int(shares.argmax())]}, {percent(shares.max())}"
+def format_best_class(shares: np.ndarray, names: Sequence[str]) -> str:
+    return f"{names[int(shares.argmax())]}, {format_percent(shares.max())}"
 
 
-def grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) -> np.ndarray:
+def compute_grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) -> np.ndarray:
     """Return the map (h, w) float32 of what speaks for class `target` in the maps of a layer.
 
     The layer's maps of an image (H, W, C) uint8, each weighted by the mean of the class's slope
@@ -63,8 +63,8 @@ def grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) ->
     images = tf.constant(image[np.newaxis], tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(images)  # where all is frozen nothing else would be
-        seen, logits = passed(network, images)
-        score = logit(logits, target)
+        seen, logits = compute_layer_outputs(network, images)
+        score = select_logit(logits, target)
     maps = seen[name]  # (1, h, w, channels)
     slope = tape.gradient(score, maps, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     weights = tf.reduce_mean(tf.cast(slope, tf.float32), axis=(1, 2))  # (1, channels)
@@ -72,7 +72,7 @@ def grad_cam(network: keras.Model, image: np.ndarray, name: str, target: int) ->
     return tf.nn.relu(added)[0].numpy()
 
 
-def logit(logits: tf.Tensor, target: int) -> tf.Tensor:
+def select_logit(logits: tf.Tensor, target: int) -> tf.Tensor:
     """The score of a class among logits (1, classes); of one unit, which is the second class's."""
     if logits.shape[-1] == 1:
         return logits[0, 0] if target == 1 else -logits[0, 0]

@@ -8,40 +8,46 @@ import tensorflow as tf
 
 from cnntrain.inference.classifier import Classifier
 from cnntrain.spec.spec import Spec
-from cnntrain.training.evaluation import log_probabilities
-from cnntrain.visualization.layer_outputs import passed, places
-from cnntrain.visualization.options import Wishes
+from cnntrain.training.evaluation import compute_log_probabilities
+from cnntrain.visualization.layer_outputs import compute_layer_outputs, list_layer_outputs
+from cnntrain.visualization.options import InspectionOptions
 
-TOP = 5  # classes
+MAX_CLASSES = 5  # classes
 
 
-class Sight:
+class Inspection:
     """What a network sees in a picture (H, W, C) uint8.
 
     `maps` are those (h, w, channels) of every place, by its name; `probabilities` are (classes,);
     `target` is the class that is looked for. `facts` and `left_out` are gathered as one looks.
     """
 
-    def __init__(self, classifier: Classifier, asked: Spec, image: np.ndarray, wishes: Wishes):
-        self.classifier, self.asked, self.image, self.wishes = classifier, asked, image, wishes
+    def __init__(
+        self, classifier: Classifier, asked: Spec, image: np.ndarray, wishes: InspectionOptions
+    ):
+        self.classifier, self.asked, self.image, self.options = classifier, asked, image, wishes
         self.names = classifier.class_names
-        self.network = classifier.network()
-        self.places = places(self.network)
-        seen, logits = passed(self.network, tf.constant(image[np.newaxis], tf.float32))
-        self.maps = {p.name: np.asarray(seen[p.name][0], np.float32) for p in self.places}
-        self.probabilities = probabilities(logits.numpy())
+        self.network = classifier.load_network()
+        self.layer_outputs = list_layer_outputs(self.network)
+        seen, logits = compute_layer_outputs(
+            self.network, tf.constant(image[np.newaxis], tf.float32)
+        )
+        self.feature_maps = {
+            p.name: np.asarray(seen[p.name][0], np.float32) for p in self.layer_outputs
+        }
+        self.probabilities = compute_probabilities(logits.numpy())
         best = int(self.probabilities.argmax())
         self.target = best if wishes.target is None else wishes.target
-        self.facts: dict[str, Any] = {"classes": ranked(self.probabilities, self.names)}
+        self.facts: dict[str, Any] = {"classes": rank_classes(self.probabilities, self.names)}
         self.left_out: list[str] = []
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
+def compute_probabilities(logits: np.ndarray) -> np.ndarray:
     """The probabilities (classes,) of one image."""
-    return np.exp(log_probabilities(logits)[0])
+    return np.exp(compute_log_probabilities(logits)[0])
 
 
-def ranked(shares: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+def rank_classes(shares: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
     """The likeliest classes, each with its probability."""
-    order = np.argsort(-shares, kind="stable")[:TOP]
+    order = np.argsort(-shares, kind="stable")[:MAX_CLASSES]
     return [{"name": names[n], "probability": float(shares[n])} for n in order]

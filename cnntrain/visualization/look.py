@@ -6,13 +6,17 @@ import numpy as np
 
 from cnntrain.inference.classifier import Classifier
 from cnntrain.spec.spec import Spec
-from cnntrain.visualization.attack import attack
-from cnntrain.visualization.filters import filters, maps, the_picture
-from cnntrain.visualization.grad_cam import where
-from cnntrain.visualization.inspection import Sight
-from cnntrain.visualization.options import Wishes
+from cnntrain.visualization.attack import build_attack_section
+from cnntrain.visualization.filters import (
+    build_feature_map_section,
+    build_filter_section,
+    build_picture_section,
+)
+from cnntrain.visualization.grad_cam import build_grad_cam_section
+from cnntrain.visualization.inspection import Inspection
+from cnntrain.visualization.options import InspectionOptions
 from cnntrain.visualization.sections import Section
-from cnntrain.visualization.top_patches import chosen_place, excitement
+from cnntrain.visualization.top_patches import build_patch_section, choose_layer_output
 
 NO_MAPS = (
     "The network has no convolution: learnt filters, maps, training patches and Grad-CAM are left "
@@ -20,19 +24,23 @@ NO_MAPS = (
 )
 
 
-def look(
-    classifier: Classifier, asked: Spec, image: np.ndarray, wishes: Wishes
+def inspect_picture(
+    classifier: Classifier, asked: Spec, image: np.ndarray, wishes: InspectionOptions
 ) -> tuple[dict[str, Any], list[Section]]:
     """Return the facts, and the sections of the page.
 
     Raises SpecError for a layer without maps and a filter that it has not.
     """
-    one = Sight(classifier, asked, image, wishes)
-    chosen = chosen_place(one)
-    sections = [the_picture(image), filters(one)]
+    one = Inspection(classifier, asked, image, wishes)
+    chosen = choose_layer_output(one)
+    sections = [build_picture_section(image), build_filter_section(one)]
     if chosen is None:
         one.left_out.append(NO_MAPS)
     else:
-        sections += [maps(one), excitement(one, chosen), where(one)]
-    sections.append(attack(one))
+        sections += [
+            build_feature_map_section(one),
+            build_patch_section(one, chosen),
+            build_grad_cam_section(one),
+        ]
+    sections.append(build_attack_section(one))
     return one.facts | {"left_out": one.left_out}, sections

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnntrain.analysis.kept_activations import activations
-from cnntrain.analysis.layer_table import totals
+from cnntrain.analysis.kept_activations import estimate_activations
+from cnntrain.analysis.layer_table import count_totals
 
 BATCH = 7  # of the graphs; a prime, so that no other axis is taken for it
 # Operations that make no numbers of their own.
@@ -42,12 +42,12 @@ def network(*stack):
 def test_the_worked_example_of_the_course():
     """A 5x5 convolution with 200 maps on 150x100 colour pixels, as Géron has it."""
     net = network(layers.Conv2D(200, 5, padding="same"), layers.ReLU())
-    assert totals(net)["parameters"] == 15_200
-    assert totals(net)["multiply_adds"] == 225_000_000
+    assert count_totals(net)["parameters"] == 15_200
+    assert count_totals(net)["multiply_adds"] == 225_000_000
     output = 100 * 150 * 200 * 4
     assert output == 12_000_000  # bytes of one image
     image = 100 * 150 * 3 * 4
-    assert activations(net).kept == output + image
+    assert estimate_activations(net).kept_bytes == output + image
     assert 100 * output == 1_200_000_000  # of a batch of 100, all of it kept
 
 
@@ -55,24 +55,24 @@ def test_a_convolution_with_batch_norm_and_relu_keeps_two_tensors_not_three():
     conv = layers.Conv2D(4, 3, padding="same")
     net = network(conv, layers.BatchNormalization(), layers.ReLU(), layers.Conv2D(1, 1))
     each = 100 * 150 * 4 * 4
-    assert activations(net).kept == 2 * each + 100 * 150 * 3 * 4
+    assert estimate_activations(net).kept_bytes == 2 * each + 100 * 150 * 3 * 4
 
 
 def test_layers_below_the_first_that_trains_keep_nothing():
     net = network(
         layers.Conv2D(8, 3), layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(2)
     )
-    whole = activations(net).kept
+    whole = estimate_activations(net).kept_bytes
     net.layers[0].trainable = False
-    assert activations(net).kept == 8 * 4 < whole  # what goes into the dense layer
+    assert estimate_activations(net).kept_bytes == 8 * 4 < whole  # what goes into the dense layer
 
 
 def test_what_each_layer_needs_adds_up():
     net = network(
         layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Conv2D(2, 3)
     )
-    found = activations(net)
-    assert sum(found.of.values()) == found.kept <= found.peak
+    found = estimate_activations(net)
+    assert sum(found.bytes_by_layer.values()) == found.kept_bytes <= found.peak_bytes
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_rules_say_what_tensorflow_keeps(spec, name):
             images = keras.Input((size, size, 3), dtype="uint8")
             scaled = layers.Rescaling(1 / 255, dtype="float32")(images)
             net = keras.Model(images, body(scaled))
-            expected = activations(net).kept
+            expected = estimate_activations(net).kept_bytes
         assert kept_by_tensorflow(net, size) / BATCH == pytest.approx(expected, rel=0.03)
     finally:
         keras.config.set_dtype_policy("float32")

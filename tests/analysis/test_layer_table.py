@@ -7,8 +7,13 @@ import pytest
 from keras import layers, ops
 
 from cnntrain.analysis import zoo
-from cnntrain.analysis.layer_table import anatomy, evaluated, receptive_field, totals
-from cnntrain.training.network import parameters
+from cnntrain.analysis.layer_table import (
+    count_totals,
+    describe_layers,
+    drop_auxiliary_heads,
+    find_receptive_field,
+)
+from cnntrain.training.network import count_parameters
 
 PAPER = "model.hidden=4096 model.batch_norm=false"
 STEM = "model.stem=imagenet"
@@ -66,7 +71,7 @@ def last(*operations, shape=(32, 32, 8)):
             x = operation(x)
         return x
 
-    return anatomy(network(chain, *shape))[-1]
+    return describe_layers(network(chain, *shape))[-1]
 
 
 # Published figures.
@@ -78,9 +83,9 @@ def test_multiply_adds_are_those_published(spec, key):
     fresh = ["model.weights=null"] if option.endswith("_imagenet") else []
     model = spec(f"model={option}", *fresh, *overrides.split()).model
     with keras.StatelessScope(initialize_variables=False):
-        built = evaluated(model((side, side, 3), 1000))
-    assert totals(built)["multiply_adds"] / 1e9 == pytest.approx(MULTIPLY_ADDS[key], rel=0.01)
-    assert all(row.multiply_adds is not None for row in anatomy(built))
+        built = drop_auxiliary_heads(model((side, side, 3), 1000))
+    assert count_totals(built)["multiply_adds"] / 1e9 == pytest.approx(MULTIPLY_ADDS[key], rel=0.01)
+    assert all(row.multiply_adds is not None for row in describe_layers(built))
 
 
 @pytest.mark.parametrize("name", timed(FIELDS))
@@ -88,7 +93,7 @@ def test_receptive_fields_are_those_published(name):
     with keras.StatelessScope(initialize_variables=False):
         function = getattr(keras.applications, name)
         built = function(weights=None, include_top=False, input_shape=(224, 224, 3))
-    assert receptive_field(anatomy(built)) == (FIELDS[name],) * 2
+    assert find_receptive_field(describe_layers(built)) == (FIELDS[name],) * 2
 
 
 # By hand.
@@ -148,13 +153,13 @@ def test_where_branches_meet_the_largest_field_goes_on():
         gate = layers.Dense(8)(layers.GlobalAveragePooling2D(keepdims=True)(x))
         return layers.Conv2D(4, 3)(layers.Multiply()([layers.Add()([x, wide]), gate]))
 
-    row = anatomy(network(gated, 32, 32, 8))[-1]
+    row = describe_layers(network(gated, 32, 32, 8))[-1]
     assert row.receptive_field == (7, 7)
 
 
 def test_shared_layer_costs_twice_and_has_its_parameters_once():
     conv = layers.Conv2D(8, 3, padding="same")
-    first, second = anatomy(network(lambda x: conv(conv(x)), 32, 32, 8))
+    first, second = describe_layers(network(lambda x: conv(conv(x)), 32, 32, 8))
     assert first.multiply_adds == second.multiply_adds == 32 * 32 * 9 * 8 * 8
     assert (first.parameters, second.parameters) == (9 * 8 * 8 + 8, 0)
     assert (second.kind, second.receptive_field) == ("Conv2D (again)", (5, 5))
@@ -164,7 +169,7 @@ def test_layers_of_nested_models_are_counted_at_the_size_that_they_get():
     inner = network(layers.Conv2D(8, 3, padding="same", name="conv"), None, None, 3)
     inner.name = "inner"
     stack = keras.Sequential([layers.MaxPooling2D(name="pool"), inner], name="stack")
-    rows = anatomy(network(lambda x: stack(x[:, ::2]), 32, 32, 3))
+    rows = describe_layers(network(lambda x: stack(x[:, ::2]), 32, 32, 3))
     assert [row.layer for row in rows][1:] == ["stack/pool", "stack/inner/conv"]
     assert (rows[-1].output, rows[-1].multiply_adds) == ((8, 16, 8), 8 * 16 * 9 * 3 * 8)
     assert rows[-1].receptive_field == (11, 6)
@@ -172,7 +177,7 @@ def test_layers_of_nested_models_are_counted_at_the_size_that_they_get():
 
 def test_network_of_unknown_size_is_refused():
     with pytest.raises(ValueError, match="known size"):
-        anatomy(network(layers.Conv2D(8, 3), None, None, 3))
+        describe_layers(network(layers.Conv2D(8, 3), None, None, 3))
 
 
 def test_auxiliary_heads_are_left_out():
@@ -180,19 +185,22 @@ def test_auxiliary_heads_are_left_out():
     x = layers.Conv2D(4, 3)(inputs)
     logits, auxiliary = (layers.Dense(10)(layers.Flatten()(x)) for _ in range(2))
     both = keras.Model(inputs, [logits, auxiliary])
-    assert totals(evaluated(both))["parameters"] == 3 * 9 * 4 + 4 + 144 * 10 + 10
-    assert len(evaluated(both).outputs) == 1
+    assert count_totals(drop_auxiliary_heads(both))["parameters"] == 3 * 9 * 4 + 4 + 144 * 10 + 10
+    assert len(drop_auxiliary_heads(both).outputs) == 1
 
 
 @pytest.mark.parametrize("option", ["mobilenet", "resnet20_v1", "cnn_cifar", "mlp_bn", "vgg16"])
 def test_rows_add_up_to_the_network(spec, option):
     built = spec(f"model={option}").model((32, 32, 3), 10)
-    rows, total = anatomy(built), totals(built)
+    rows, total = describe_layers(built), count_totals(built)
     assert sum(row.parameters for row in rows) == total["parameters"] == built.count_params()
-    assert parameters(built) == {"total": total["parameters"], "trainable": total["trainable"]}
+    assert count_parameters(built) == {
+        "total": total["parameters"],
+        "trainable": total["trainable"],
+    }
     assert all(math.prod(row.output) for row in rows)
 
 
 def test_unfilled_network_is_the_same_network(spec):
     built = spec("model=mobilenet").model((224, 224, 3), 1000)
-    assert totals(zoo.build("mobilenet")) == totals(built)
+    assert count_totals(zoo.build_unfilled_network("mobilenet")) == count_totals(built)

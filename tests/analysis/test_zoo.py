@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from cnntrain.analysis.zoo import FILE, about, build, zoo
+from cnntrain.analysis.zoo import COUNTS_FILE, build_unfilled_network, describe_family, list_zoo
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
-from cnntrain.spec.option_files import made_for, year
-from cnntrain.terminal.tables import short
+from cnntrain.spec.option_files import find_year, read_paper_network
+from cnntrain.terminal.tables import abbreviate_number
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = sorted(option_files.options("model"))
+OPTIONS = sorted(option_files.find_option_files("model"))
 FAST = ("mobilenet", "mobilenet_v2", "vgg16_imagenet", "lenet5", "cnn_cifar", "vgg16")
-COUNTED = json.loads(FILE.read_text(encoding="utf-8"))
+COUNTED = json.loads(COUNTS_FILE.read_text(encoding="utf-8"))
 
 
 def listed(capsys, *words):
@@ -49,7 +49,7 @@ def test_every_option_says_what_it_is_made_for():
     lacking = []
     for option in OPTIONS:
         try:
-            made_for(option_files.CONF / "model" / f"{option}.yaml")
+            read_paper_network(option_files.CONF / "model" / f"{option}.yaml")
         except SpecError:
             lacking.append(option)
     assert not lacking, "no valid second line: # Made for 224x224x3, 1000 classes: model.KNOB=VALUE"
@@ -64,7 +64,7 @@ def test_every_option_says_what_it_is_made_for():
 )
 def test_line_is_read(tmp_path, line, expected):
     (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\nname: vgg\n")
-    made = made_for(tmp_path / "a.yaml")
+    made = read_paper_network(tmp_path / "a.yaml")
     expected = expected or ((28, 20, 1), 2, ("model.a=1", "model.b=[2,3]"))
     assert (made.image_shape, made.num_classes, made.overrides) == expected
     assert f"# Made for {made}" == line
@@ -85,7 +85,7 @@ def test_line_is_read(tmp_path, line, expected):
 def test_wrong_line_is_refused(tmp_path, line):
     (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\n")
     with pytest.raises(SpecError, match="line 2"):
-        made_for(tmp_path / "a.yaml")
+        read_paper_network(tmp_path / "a.yaml")
 
 
 @pytest.mark.parametrize(
@@ -98,21 +98,23 @@ def test_wrong_line_is_refused(tmp_path, line):
     ],
 )
 def test_year_is_the_first_and_no_preprint_or_width(text, expected):
-    assert year(text) == expected
+    assert find_year(text) == expected
 
 
 # What was counted.
 
 
 def test_no_option_is_missing_and_none_is_of_another_input():
-    stale = {known.option for known in zoo() if known.parameters is None}
+    stale = {known.option for known in list_zoo() if known.parameters is None}
     assert not stale, "make zoo"
     assert set(COUNTED) == set(OPTIONS), "make zoo"
 
 
 def test_page_is_the_one_of_these_numbers():
     markdown = runpy.run_path(str(ROOT / "scripts" / "zoo.py"))["markdown"]
-    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == markdown(zoo()), "make zoo"
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == markdown(list_zoo()), (
+        "make zoo"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,18 +122,20 @@ def test_page_is_the_one_of_these_numbers():
     [pytest.param(o, marks=() if o in FAST else pytest.mark.slow) for o in sorted(COUNTED)],
 )
 def test_numbers_are_true(option):
-    from cnntrain.analysis.layer_table import totals
+    from cnntrain.analysis.layer_table import count_totals
 
-    assert totals(build(option)).items() <= COUNTED[option].items(), "make zoo"
+    assert count_totals(build_unfilled_network(option)).items() <= COUNTED[option].items(), (
+        "make zoo"
+    )
 
 
 def test_families_come_in_order_of_their_first_year_and_are_described():
-    entries, first = zoo(), {}
+    entries, first = list_zoo(), {}
     for family in dict.fromkeys(known.family for known in entries):
         years = [known.year for known in entries if known.family == family and known.year]
         first[family] = min(years, default=9999)
     assert list(first.values()) == sorted(first.values())
-    assert all(about(family) for family in first)
+    assert all(describe_family(family) for family in first)
 
 
 # The list.
@@ -162,7 +166,7 @@ def test_list_of_models_in_json(capsys):
     found = json.loads(listed(capsys, "model", "--json"))["model"]
     assert set(found) == set(OPTIONS)
     assert found["vgg16_imagenet"] == {
-        "what": option_files.catalogue()["model"]["vgg16_imagenet"],
+        "what": option_files.summarise_options()["model"]["vgg16_imagenet"],
         "family": "application",
         "year": 2014,
         "image_shape": [224, 224, 3],
@@ -194,7 +198,7 @@ def test_options_of_a_user_are_listed_with_dashes(capsys, own):
     ],
 )
 def test_numbers_are_shortened_to_four_digits(number, text):
-    assert short(number) == text
+    assert abbreviate_number(number) == text
 
 
 # The layers.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
 
@@ -56,8 +56,8 @@ def test_command_answers_at_once_where_connections_are_refused(command, tmp_path
 PREPARE = """
 import sys
 from pathlib import Path
-from cnntrain.spec.compose import compose
-from cnntrain.spec.spec import spec
+from cnntrain.spec.compose import compose_config as compose
+from cnntrain.spec.build import build_spec as spec
 dataset = spec(compose([f"dataset={sys.argv[1]}", "dataset.limit=200"]).config).dataset
 import cnntrain.data.datasets.tfds
 print("begins", flush=True)
@@ -100,7 +100,7 @@ def test_preparation_killed_ten_times_is_never_taken_for_ready(spec, tmp_path, a
     process, most = preparing(option, tmp_path / "whole", archives), 0
     while process.poll() is None:
         most = max(most, bytes_in(tmp_path / "whole"))
-    expected = fingerprint(chosen(tmp_path / "whole", archives))
+    expected = compute_fingerprint(chosen(tmp_path / "whole", archives))
 
     killed, unready = tmp_path / "killed", 0
     folder = killed / READY[option]
@@ -112,10 +112,10 @@ def test_preparation_killed_ten_times_is_never_taken_for_ready(spec, tmp_path, a
         process.wait()
         unready += not folder.exists()
         if folder.exists():  # then it is whole
-            assert fingerprint(chosen(killed, None)) == expected
+            assert compute_fingerprint(chosen(killed, None)) == expected
             shutil.rmtree(folder)
     assert unready >= 6
-    assert fingerprint(chosen(killed, archives)) == expected
+    assert compute_fingerprint(chosen(killed, archives)) == expected
     left = [path.name for path in killed.rglob("*")]
     assert not [name for name in left if "incomplete" in name or name == "extracted"]
 

@@ -70,13 +70,13 @@ def test_lenet5_learns_the_digits_as_well_and_its_weights_are_tensorflows_too(co
 
     import keras
 
-    from cnntrain.spec.build import spec
-    from cnntrain.spec.compose import compose
-    from cnntrain.training.evaluation import evaluate
+    from cnntrain.spec.build import build_spec
+    from cnntrain.spec.compose import compose_config
+    from cnntrain.training.evaluation import evaluate_network
 
     assert keras.backend.backend() == "tensorflow"
     network = keras.models.load_model(run / "best.keras")
-    found = evaluate(network, spec(compose([]).config).splits().test, 128)
+    found = evaluate_network(network, build_spec(compose_config([]).config).load_splits().test, 128)
     assert found == pytest.approx(report(run)["test"]["best"], abs=1e-5)
 
 
@@ -97,7 +97,9 @@ def test_run_that_is_killed_on_jax_ends_bit_identical(command, tmp_path):
         words = ["resume", "run"]
     done = command("resume", "run", env=JAX)
     assert done.returncode == 0, done.stderr
-    ours, theirs = (checkpoint.load(tmp_path / name / "state") for name in ("run", "whole"))
+    ours, theirs = (
+        checkpoint.load_checkpoint(tmp_path / name / "state") for name in ("run", "whole")
+    )
     assert len(theirs.facts["loop"]["fell"]) >= 2
     assert ours.facts["loop"]["fell"] == theirs.facts["loop"]["fell"]
     assert ours.arrays.keys() == theirs.arrays.keys()

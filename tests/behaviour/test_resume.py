@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain.running.resume import reopened
+from cnntrain.running.resume import reopen_run
 from cnntrain.runs import checkpoint
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
@@ -68,7 +68,7 @@ def short_run(tmp_path_factory):
 
 def result(run):
     """All that a run leaves, timings aside: the last state, the history, the report."""
-    last = checkpoint.load(run / "state")
+    last = checkpoint.load_checkpoint(run / "state")
     facts = {k: v for k, v in last.facts.items() if k not in ("tables", "loop")}
     timed = ("seconds", "epoch_seconds", "best_row")
     facts |= {k: v for k, v in last.facts["loop"].items() if k not in timed}
@@ -152,7 +152,7 @@ def crash(folder, words, whole, kills, rows=2):
         if not kill_when(process, moment):
             break
         done.append(name)
-        steps.append(checkpoint.load(run / "state").facts["loop"]["step"])
+        steps.append(checkpoint.load_checkpoint(run / "state").facts["loop"]["step"])
         process = start(folder, "resume", "run")
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr.decode()
@@ -168,7 +168,7 @@ def test_killed_run_ends_bit_identical(tmp_path, whole):
 
 def whole_plateau_fell(whole):
     """The plateau fired at least twice, else the test would prove less than it says."""
-    return len(checkpoint.load(whole / "state").facts["loop"]["fell"]) >= 2
+    return len(checkpoint.load_checkpoint(whole / "state").facts["loop"]["fell"]) >= 2
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def test_signal_writes_a_state_and_resume_goes_on(tmp_path, whole, number, code)
     assert process.returncode == code
     assert b"cnntrain resume run goes on" in stderr
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
-    assert checkpoint.load(run / "state").facts["loop"]["step"] > 10
+    assert checkpoint.load_checkpoint(run / "state").facts["loop"]["step"] > 10
     subprocess.run(line("resume", "run"), cwd=tmp_path, check=True, capture_output=True)
     assert_same(run, whole)
 
@@ -365,6 +365,6 @@ def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
     folder = left_behind("a", "max_steps=20", planned=planned)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.state").touch()
-    _, run, notes = reopened(folder, ["epochs=99"])
-    assert run.read()["status"] == "finished"
+    _, run, notes = reopen_run(folder, ["epochs=99"])
+    assert run.read_run_json()["status"] == "finished"
     assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]

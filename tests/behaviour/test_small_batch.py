@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain.data.steps import shrunk
+from cnntrain.data.steps import shrink_batch_size
 from cnntrain.errors import SpecError
 
 FEW = ("model=mlp_300_100", "dataset.limit=50", "epochs=4", "schedule=constant")
@@ -26,7 +26,7 @@ def test_batch_is_as_large_as_the_images_and_those_who_share_it_allow(
     spec, words, images, replicas, number
 ):
     asked = spec(*words)
-    fitted, note = shrunk(asked, images, replicas)
+    fitted, note = shrink_batch_size(asked, images, replicas)
     assert fitted.batch_size == number
     assert (note is None) == (number == asked.batch_size)
     assert note is None or f"{images} training images: {number} a batch" in note
@@ -34,7 +34,7 @@ def test_batch_is_as_large_as_the_images_and_those_who_share_it_allow(
 
 def test_fewer_images_than_parts_are_refused_with_what_helps(spec):
     with pytest.raises(SpecError) as refused:
-        shrunk(spec("accumulate=64"), 50, 1)
+        shrink_batch_size(spec("accumulate=64"), 50, 1)
     assert refused.value.hint == "accumulate=1"
 
 
@@ -53,7 +53,7 @@ def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
 
 
 def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):
-    from cnntrain.training.trainer import train as train_spec
+    from cnntrain.training.trainer import train_run as train_spec
 
     whole, _ = train(*FEW, name="whole")
     run, _ = train(*FEW, "max_steps=2", name="stopped")
@@ -68,8 +68,8 @@ def test_refit_has_a_batch_of_its_own_images(train):
 
 
 def test_plan_says_the_same(spec):
-    from cnntrain.planning.plan import planned
+    from cnntrain.planning.plan import plan_run
 
-    plan = planned(spec(*FEW), None)
+    plan = plan_run(spec(*FEW), None)
     assert (plan.spec.batch_size, plan.steps_per_epoch, plan.total_steps) == (50, 1, 4)
     assert "50 training images: 50 a batch" in plan.warnings[0]

@@ -18,12 +18,12 @@ from cnntrain.cli import main
 from cnntrain.errors import SpecError
 from cnntrain.files import locks
 from cnntrain.reports import run_page
-from cnntrain.reports.comparison import compared
-from cnntrain.running.resume import reopened
+from cnntrain.reports.comparison import compare_runs
+from cnntrain.running.resume import reopen_run
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import gathered, read
-from cnntrain.runs.strangers import trained
-from cnntrain.spec.compose import compose
+from cnntrain.runs.results import gather_results, read_run
+from cnntrain.runs.strangers import find_trained_weights
+from cnntrain.spec.compose import compose_config
 from cnntrain.sweeps import job_process, scheduler
 from cnntrain.sweeps.directory import Sweep
 from cnntrain.sweeps.sweep import complete_launcher
@@ -43,10 +43,10 @@ def test_record_of_another_type_is_refused_by_name_and_a_row_in_a_sweep(left_beh
     for number, value in enumerate(RECORDS[key], 1):
         folder = left_behind(f"sweep/{number}_seed={number}", **{key: value})
         with pytest.raises(SpecError, match=r"run\.json cannot be used: .*" + key):
-            read(folder)
+            read_run(folder)
         with pytest.raises(SpecError, match=r"run\.json cannot be used"):
-            trained(str(folder))
-    statuses = [result.status for result in gathered([tmp_path / "sweep"])]
+            find_trained_weights(str(folder))
+    statuses = [result.status for result in gather_results([tmp_path / "sweep"])]
     assert statuses == ["finished"] + ["unreadable"] * len(RECORDS[key])
 
 
@@ -62,7 +62,7 @@ def test_report_of_another_type_is_refused_by_name(left_behind, name):
     folder = left_behind("a")
     (folder / "report.json").write_text(json.dumps(REPORTS[name]))
     with pytest.raises(SpecError, match=r"report\.json cannot be used"):
-        read(folder)
+        read_run(folder)
 
 
 CONTENTS = {
@@ -77,7 +77,7 @@ def test_file_that_is_no_mapping_is_refused_by_name(left_behind, name, content):
     folder = left_behind("a")
     (folder / name).write_bytes(CONTENTS[content])
     with pytest.raises(SpecError, match=f"{name} cannot be used"):
-        read(folder)
+        read_run(folder)
 
 
 TABLES = {
@@ -96,7 +96,7 @@ def test_history_of_other_rows_is_refused_by_name(left_behind, name):
     folder = left_behind("a")
     (folder / "history.csv").write_text(TABLES[name])
     with pytest.raises(SpecError, match=r"history\.csv cannot be used"):
-        read(folder)
+        read_run(folder)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfee\0p\0", b"epoch;step\n1;2\n", b"\0" * 99])
@@ -104,17 +104,17 @@ def test_table_of_another_header_is_refused_before_rows_are_added(left_behind, c
     folder = left_behind("a", status="interrupted")
     (folder / "history.csv").write_bytes(content)
     with pytest.raises(SpecError, match=r"history\.csv cannot be used: it has no column epoch"):
-        reopened(folder, [])
+        reopen_run(folder, [])
 
 
 def test_table_that_a_spreadsheet_saved_is_read_and_gets_whole_rows(left_behind):
     folder = left_behind("a")
     text = (folder / "history.csv").read_text()
-    before = read(folder).history
+    before = read_run(folder).history
     (folder / "history.csv").write_text(text, encoding="utf-8-sig")
-    assert read(folder).history == before
-    Run(folder).append("history.csv", before[-1] | {"epoch": 9})
-    assert read(folder).history == [*before, before[-1] | {"epoch": 9}]
+    assert read_run(folder).history == before
+    Run(folder).append_row("history.csv", before[-1] | {"epoch": 9})
+    assert read_run(folder).history == [*before, before[-1] | {"epoch": 9}]
 
 
 def test_number_that_no_float_holds_costs_neither_row_nor_page(left_behind):
@@ -122,7 +122,7 @@ def test_number_that_no_float_holds_costs_neither_row_nor_page(left_behind):
     report = json.loads((folder / "report.json").read_text())
     report["test"]["best"] |= {"accuracy": 10**400}
     (folder / "report.json").write_text(json.dumps(report))
-    assert "test.accuracy" not in read(folder).numbers
+    assert "test.accuracy" not in read_run(folder).numbers
 
 
 def test_numbers_that_were_not_finite_cost_neither_row_nor_page(left_behind):
@@ -130,8 +130,8 @@ def test_numbers_that_were_not_finite_cost_neither_row_nor_page(left_behind):
     lost = {"loss": None, "accuracy": 0.5}
     report = {"test": {"best": lost, "final": lost}, "valid": {"best": lost}, "seconds": None}
     (folder / "report.json").write_text(json.dumps(report))
-    assert read(folder).numbers["test.accuracy"] == 0.5
-    assert "nan" in run_page.write(folder).read_text()
+    assert read_run(folder).numbers["test.accuracy"] == 0.5
+    assert "nan" in run_page.write_run_report(folder).read_text()
 
 
 LAYER = {"layer": "a", "kind": "Dense", "output": [3], "parameters": 5}
@@ -149,7 +149,7 @@ def test_network_of_another_type_is_refused_by_name(left_behind, network):
     folder = left_behind("a")
     (folder / "network.json").write_text(json.dumps(network))
     with pytest.raises(SpecError, match=r"network\.json cannot be used"):
-        run_page.write(folder)
+        run_page.write_run_report(folder)
 
 
 GUESSED = {
@@ -171,7 +171,7 @@ PREDICTIONS = {
 def test_predictions_of_another_shape_are_left_out_of_the_page_with_a_word(left_behind, name):
     folder = left_behind("a", class_names=["cat", "dog"])
     np.savez(folder / "predictions.npz", **GUESSED | PREDICTIONS[name])
-    page = run_page.write(folder).read_text()
+    page = run_page.write_run_report(folder).read_text()
     assert "predictions.npz is damaged and left out" in page
     assert "Class by class" not in page
 
@@ -192,7 +192,7 @@ def test_pictures_of_another_shape_are_left_out_of_the_page_with_a_word(left_beh
     folder = left_behind("a", class_names=["cat", "dog"])
     np.savez(folder / "predictions.npz", **GUESSED)
     np.savez(folder / "pictures.npz", **PICTURES[name])
-    page = run_page.write(folder).read_text()
+    page = run_page.write_run_report(folder).read_text()
     assert "pictures.npz is damaged and left out" in page
     assert "Class by class" in page
 
@@ -213,7 +213,12 @@ def test_link_out_of_a_run_is_refused_and_nothing_is_written_through_it(left_beh
     (folder / "figures").mkdir()
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(victim)
-    for use in (run_page.write, read, lambda run: reopened(run, []), lambda run: trained(str(run))):
+    for use in (
+        run_page.write_run_report,
+        read_run,
+        lambda run: reopen_run(run, []),
+        lambda run: find_trained_weights(str(run)),
+    ):
         with pytest.raises(SpecError, match="is a link to"):
             use(folder)
     assert victim.read_text() == "precious"
@@ -225,7 +230,7 @@ def test_folder_of_a_run_that_leads_elsewhere_is_refused(left_behind, tmp_path, 
     elsewhere.mkdir()
     shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).symlink_to(elsewhere)
-    for use in (run_page.write, lambda run: reopened(run, [])):
+    for use in (run_page.write_run_report, lambda run: reopen_run(run, [])):
         with pytest.raises(SpecError, match="is a link to"):
             use(folder)
     assert list(elsewhere.iterdir()) == []
@@ -235,8 +240,8 @@ def test_run_itself_and_what_it_lies_in_may_be_links(left_behind, tmp_path):
     folder = left_behind("scratch/outputs/a")
     (tmp_path / "outputs").symlink_to(folder.parent)
     (tmp_path / "mine").symlink_to(folder)
-    assert run_page.write(tmp_path / "outputs" / "a").is_file()
-    assert read(tmp_path / "mine").status == "finished"
+    assert run_page.write_run_report(tmp_path / "outputs" / "a").is_file()
+    assert read_run(tmp_path / "mine").status == "finished"
 
 
 def test_pipe_in_a_run_is_refused_and_not_waited_for(left_behind):
@@ -244,7 +249,7 @@ def test_pipe_in_a_run_is_refused_and_not_waited_for(left_behind):
     (folder / "history.csv").unlink()
     os.mkfifo(folder / "history.csv")
     with pytest.raises(SpecError, match="neither a file nor a folder"):
-        read(folder)
+        read_run(folder)
 
 
 def test_jobs_elsewhere_are_not_read(left_behind, tmp_path):
@@ -252,7 +257,7 @@ def test_jobs_elsewhere_are_not_read(left_behind, tmp_path):
     left_behind("sweep/0_seed=0")
     for given in ("../secret", str(tmp_path / "secret"), "..", 5):
         (tmp_path / "sweep" / "jobs.json").write_text(json.dumps([{"folder": given}]))
-        first, second = gathered([tmp_path / "sweep"])
+        first, second = gather_results([tmp_path / "sweep"])
         assert (first.status, second.status) == ("finished", "unreadable")
         assert "jobs.json cannot be used" in second.reason
 
@@ -328,7 +333,7 @@ def test_other_launcher_of_a_sweep_has_the_settings_of_its_file(tmp_path):
 
 
 def test_sweep_on_a_full_disk_gives_its_directory_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(Sweep, "write", full_write)
+    monkeypatch.setattr(Sweep, "write_plan", full_write)
     with pytest.raises(SpecError, match="cannot be written: No space left"):
         Sweep.begin(tmp_path / "a" / "s", PLAN, [["seed=1"]])
     assert list(tmp_path.iterdir()) == []
@@ -341,7 +346,7 @@ def test_job_takes_no_module_from_where_the_user_is(tmp_path, monkeypatch):
     job = tmp_path / "sweep" / "0"
     job.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    job_process.work(job_process.Task(job, ("model=nope",), (), tmp_path, "continue", False))
+    job_process.run_job(job_process.Task(job, ("model=nope",), (), tmp_path, "continue", False))
     record = json.loads((job / "job.json").read_text())
     assert (record["status"], record["reason"]) == ("refused", "model is nope")
     assert not (tmp_path / "ran").exists()
@@ -353,7 +358,7 @@ def test_engines_take_no_module_from_where_the_user_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "lib")
     words = [sys.executable, "-m", "json.tool", "--help"]
-    found = os.environ | scheduler.safe_path()
+    found = os.environ | scheduler.build_safe_environment()
     assert found["PYTHONPATH"] == str(tmp_path / "lib")
     code = "import runpy, random; print(random.__file__)"
     done = subprocess.run([*words[:1], "-c", code], env=found, capture_output=True, text=True)
@@ -387,14 +392,14 @@ def test_bomb_among_the_users_options_is_refused_at_once(tmp_path, place):
     (tmp_path / "model" / "mine.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
     began = time.perf_counter()
     with pytest.raises(SpecError, match=r"bomb\.yaml.*aliases stand for"):
-        compose(["model=mine"], str(tmp_path))
+        compose_config(["model=mine"], str(tmp_path))
     assert time.perf_counter() - began < 2
 
 
 def test_bomb_in_a_run_is_refused_at_once(left_behind):
     folder = left_behind("a", status="interrupted")
     (folder / "spec.yaml").write_text(BOMB)
-    for use in (read, lambda run: reopened(run, [])):
+    for use in (read_run, lambda run: reopen_run(run, [])):
         with pytest.raises(SpecError, match=r"spec\.yaml cannot be used: .*aliases stand for"):
             use(folder)
 
@@ -405,9 +410,9 @@ def test_spec_whose_group_is_no_mapping_is_refused_and_a_row_in_a_sweep(left_beh
     folder = left_behind("sweep/0_a")
     spec = yaml.safe_load((folder / "spec.yaml").read_text())
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec | {"dataset": group}))
-    first, second = gathered([folder.parent])
+    first, second = gather_results([folder.parent])
     assert (first.status, second.status) == ("unreadable", "finished")
-    assert compared([first, second], None).as_csv()
+    assert compare_runs([first, second], None).to_csv()
 
 
 def test_finished_run_without_a_state_is_not_made_anew(left_behind):
@@ -415,7 +420,7 @@ def test_finished_run_without_a_state_is_not_made_anew(left_behind):
     shutil.rmtree(folder / "state")
     before = {file: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(SpecError, match="is finished and has no state to go on from"):
-        reopened(folder, ["epochs=4"])
+        reopen_run(folder, ["epochs=4"])
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 
 
@@ -424,17 +429,17 @@ def test_table_is_cut_to_whole_rows_and_never_filled(left_behind):
     table = run.folder / "history.csv"
     whole = table.read_bytes()
     lines = whole.splitlines(keepends=True)
-    assert run.shorten("history.csv", len(whole))
+    assert run.truncate_table("history.csv", len(whole))
     table.write_bytes(whole + b"4,40,")
-    assert run.shorten("history.csv", len(whole))
+    assert run.truncate_table("history.csv", len(whole))
     assert table.read_bytes() == whole
     for left in (whole[:-5], whole[: -len(lines[-1])] + b"\0" * len(lines[-1])):
         table.write_bytes(left)
-        assert not run.shorten("history.csv", len(whole))
+        assert not run.truncate_table("history.csv", len(whole))
         assert table.read_bytes() == b"".join(lines[:-1])
     table.unlink()
-    assert not run.shorten("history.csv", len(whole))
-    assert run.shorten("history.csv", 0)
+    assert not run.truncate_table("history.csv", len(whole))
+    assert run.truncate_table("history.csv", 0)
 
 
 def full_disk(*args):
@@ -448,17 +453,17 @@ def full_disk(*args):
 @pytest.mark.parametrize("also", [False, True])
 def test_full_disk_is_a_line_and_the_run_has_failed(left_behind, monkeypatch, capsys, also):
     run = Run(left_behind("a", status="running"))
-    monkeypatch.setattr(run, "start", full_disk)
+    monkeypatch.setattr(run, "train_and_show", full_disk)
     if also:  # no room for another run.json either
-        monkeypatch.setattr("cnntrain.files.documents.write_json", full_write)
-        monkeypatch.setattr(Run, "say", full_write)
+        monkeypatch.setattr("cnntrain.runs.directory.write_json", full_write)
+        monkeypatch.setattr(Run, "log_line", full_write)
     assert run.bring_to_an_end(None, run) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith(
         f"Failed: no space left on device below {run.folder}; cnntrain resume"
     )
-    assert read(run.folder).status == "failed"
+    assert read_run(run.folder).status == "failed"
 
 
 def full_write(*args):
@@ -472,7 +477,7 @@ def test_directory_on_a_full_disk_is_given_back(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", locks.NO_LOCKS)
+@pytest.mark.parametrize("number", locks.NO_LOCK_ERRORS)
 def test_file_system_without_locks_costs_a_warning(tmp_path, monkeypatch, capsys, number):
     fcntl = pytest.importorskip("fcntl")
 
@@ -523,4 +528,4 @@ def test_key_that_is_no_text_is_refused(left_behind, key, place):
     indent = "  " if place else ""
     (folder / "spec.yaml").write_text(text.replace(place, f"{place}{indent}{key}: 1\n", 1))
     with pytest.raises(SpecError, match="is not a setting"):
-        reopened(folder, [])
+        reopen_run(folder, [])

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from cnntrain.cli.main import main
-from cnntrain.data.inventory import held
+from cnntrain.data.inventory import read_contents
 from cnntrain.spec import option_files
 
-FILES = option_files.options("dataset")
+FILES = option_files.find_option_files("dataset")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_list_knows_what_is_here_and_takes_nothing_unfinished_for_it(data, tmp_p
 def test_list_does_not_take_the_archives_of_one_set_for_those_of_another(data, tmp_path):
     (tmp_path / "archives").mkdir()
     sizes = (1_648_877, 4_542, 9_912_422, 28_881)  # of MNIST; Fashion-MNIST has the same names
-    for name, size in zip(held(FILES["mnist"]).archives, sizes, strict=True):
+    for name, size in zip(read_contents(FILES["mnist"]).archives, sizes, strict=True):
         with (tmp_path / "archives" / name).open("wb") as file:
             file.truncate(size)
     found = entries(data("list manual_dir=archives --json"))
@@ -245,18 +245,20 @@ def test_verify_warns_of_a_class_that_may_never_be_learnt(data, tmp_path):
 
 def test_images_of_an_array_are_compared_by_their_pixels(tmp_path):
     from cnntrain.data.source import Examples, Splits
-    from cnntrain.data.verify import verified
+    from cnntrain.data.verify import verify_splits
 
     images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1).repeat(4, axis=1)
     images[4] = images[1]
     images[2] = images[0]
     rows = {"train": [0, 1, 2], "valid": [3], "test": [4, 5]}
     parts = {s: Examples(images, np.zeros(len(r), np.int32), np.array(r)) for s, r in rows.items()}
-    found = verified(Splits(**parts, class_names=("one",), origin=dict.fromkeys(rows, "official")))
+    found = verify_splits(
+        Splits(**parts, class_names=("one",), origin=dict.fromkeys(rows, "official"))
+    )
     assert [[str(copy) for copy in places] for places in found.leaks] == [
         ["train image 1 (one)", "test image 0 (one)"]
     ]
-    assert [[str(copy) for copy in places] for places in found.within] == [
+    assert [[str(copy) for copy in places] for places in found.duplicates] == [
         ["train image 0 (one)", "train image 2 (one)"]
     ]
 

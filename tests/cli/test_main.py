@@ -121,7 +121,7 @@ def test_failure_is_recorded_with_its_traceback(tmp_path):
     code = (
         "import cnntrain.cli.main, cnntrain.training.loop\n"
         "def fail(*_): raise RuntimeError('the disk is on fire')\n"
-        "cnntrain.training.loop.evaluate = fail\n"
+        "cnntrain.training.loop.evaluate_network = fail\n"
         "cnntrain.cli.main.main(['epochs=1', 'hydra.run.dir=run'])\n"
     )
     line = [sys.executable, "-c", code]

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from cnntrain.cli.main import main
-from cnntrain.data.photos.cache_folder import CACHE, bytes_in, clean, list_caches, open_pixels
+from cnntrain.data.photos.cache_folder import (
+    CACHE_FOLDER,
+    list_caches,
+    open_pixels,
+    parse_byte_size,
+    remove_old_caches,
+)
 from cnntrain.errors import SpecError
 
 
@@ -28,7 +34,7 @@ def data_dir(tmp_path):
 
 
 def home(data_dir, number):
-    return data_dir / CACHE / (str(number) * 24)
+    return data_dir / CACHE_FOLDER / (str(number) * 24)
 
 
 def answer(capsys, *words):
@@ -40,11 +46,14 @@ def answer(capsys, *words):
 
 def test_decoded_photos_are_listed_and_all_of_them_removed(data_dir, capsys):
     listed = answer(capsys, "list", f"data_dir={data_dir}")
-    assert f"3 sets of decoded photos, 0.0 MiB in {data_dir / CACHE}; cnntrain data clean" in listed
+    assert (
+        f"3 sets of decoded photos, 0.0 MiB in {data_dir / CACHE_FOLDER}; cnntrain data clean"
+        in listed
+    )
     found = json.loads(answer(capsys, "list", f"data_dir={data_dir}", "--json"))["decoded"]
     assert (found["sets"], found["bytes"]) == (3, 6 * 1000 + 3 * 130)
     assert "Removed 3 sets" in answer(capsys, "clean", f"data_dir={data_dir}")
-    assert list((data_dir / CACHE).iterdir()) == []
+    assert list((data_dir / CACHE_FOLDER).iterdir()) == []
     assert "decoded photos" not in answer(capsys, "list", f"data_dir={data_dir}")
 
 
@@ -77,26 +86,26 @@ def test_one_that_another_process_uses_stays_until_it_ends(data_dir):
     line = [sys.executable, "-c", USING, str(home(data_dir, 2))]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"using\n"
-        removed, kept, busy = clean(data_dir, 0)
+        removed, kept, busy = remove_old_caches(data_dir, 0)
         assert [one.folder for one in kept] == [one.folder for one in busy] == [home(data_dir, 2)]
         assert len(removed) == 2
         process.stdin.close()
-    assert len(clean(data_dir, 0)[0]) == 1
+    assert len(remove_old_caches(data_dir, 0)[0]) == 1
 
 
 def test_nothing_else_is_touched(data_dir):
     others = [
         data_dir / "mnist" / "3.0.1" / "data",
-        data_dir / CACHE / "mine" / "pixels.npy",
+        data_dir / CACHE_FOLDER / "mine" / "pixels.npy",
         home(data_dir, 4) / "precious.txt",
         home(data_dir, 5) / "folder" / "pixels.npy",
-        data_dir / CACHE / "notes.txt",
+        data_dir / CACHE_FOLDER / "notes.txt",
     ]
     for file in others:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("precious")
     (home(data_dir, 6)).symlink_to(data_dir / "mnist")
-    clean(data_dir, 0)
+    remove_old_caches(data_dir, 0)
     assert all(file.read_text() == "precious" for file in others)
     assert home(data_dir, 6).is_symlink()
 
@@ -107,13 +116,13 @@ def test_nothing_else_is_touched(data_dir):
      ("2kib", 2048)],
 )  # fmt: skip
 def test_sizes_are_read_as_people_write_them(text, size):
-    assert bytes_in(text) == size
+    assert parse_byte_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "much", "-5GiB", "5 apples", "1e9"])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(SpecError, match="--keep is"):
-        bytes_in(text)
+        parse_byte_size(text)
 
 
 def test_photos_of_a_run_are_kept_and_used_from_there(data_dir, spec):
@@ -127,4 +136,4 @@ def test_photos_of_a_run_are_kept_and_used_from_there(data_dir, spec):
     splits = asked.dataset(data_dir, None)
     own = next(one.folder for one in list_caches(data_dir))
     assert str(splits.train.store.filename) == str(own / "pixels.npy")
-    assert own in [one.folder for one in clean(data_dir, 0)[2]]
+    assert own in [one.folder for one in remove_old_caches(data_dir, 0)[2]]

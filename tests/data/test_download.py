@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from cnntrain.data.fetch.download import BLOCK, fetch, given, reason
+from cnntrain.data.fetch.download import (
+    BLOCK_BYTES,
+    explain_failed_fetch,
+    fetch_archive,
+    find_given_archive,
+)
 from cnntrain.errors import SpecError
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte
@@ -22,110 +27,112 @@ def published(site):
 
 
 def test_archive_is_fetched_whole_and_only_once(published, tmp_path):
-    file = fetch(published.archive("all.zip"), tmp_path)
+    file = fetch_archive(published.archive("all.zip"), tmp_path)
     assert file.read_bytes() == CONTENT
-    fetch(published.archive("all.zip"), tmp_path)
+    fetch_archive(published.archive("all.zip"), tmp_path)
     assert len(published.asked) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["all.zip"]
 
 
 def test_download_that_breaks_off_goes_on_where_it_did(published, tmp_path):
     published.breaks = 300_000
-    file = fetch(published.archive("all.zip"), tmp_path)
+    file = fetch_archive(published.archive("all.zip"), tmp_path)
     assert file.read_bytes() == CONTENT
     starts = [int(wanted[6:-1]) for _, wanted in published.asked[1:]]
-    assert starts == [BLOCK * (300_000 // BLOCK) * time for time in range(1, len(starts) + 1)]
+    assert starts == [
+        BLOCK_BYTES * (300_000 // BLOCK_BYTES) * time for time in range(1, len(starts) + 1)
+    ]
 
 
 def test_download_goes_on_in_the_next_process(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT[:1000])
-    assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
     assert published.asked == [("/all.zip", "bytes=1000-")]
 
 
 FETCH = """
 import sys
 from pathlib import Path
-from cnntrain.data.fetch.download import Archive, fetch
+from cnntrain.data.fetch.download import Archive, fetch_archive
 url, digest, folder = sys.argv[1:]
-fetch(Archive(url, "all.zip", 1_024_000, digest), Path(folder))
+fetch_archive(Archive(url, "all.zip", 1_024_000, digest), Path(folder))
 """
 
 
 @pytest.mark.slow
 def test_download_that_is_killed_goes_on_where_it_was(published, tmp_path):
-    published.breaks, published.stalls = 5 * BLOCK, 3
+    published.breaks, published.stalls = 5 * BLOCK_BYTES, 3
     archive = published.archive("all.zip")
     line = [sys.executable, "-c", FETCH, archive.url, archive.digest, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     process, part = subprocess.Popen(line, env=environment), tmp_path / "all.zip.part"
-    while not part.exists() or part.stat().st_size < 5 * BLOCK:
+    while not part.exists() or part.stat().st_size < 5 * BLOCK_BYTES:
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.wait()
     published.breaks, published.stalls = None, 0
-    assert fetch(archive, tmp_path).read_bytes() == CONTENT
-    assert published.asked == [("/all.zip", None), ("/all.zip", f"bytes={5 * BLOCK}-")]
+    assert fetch_archive(archive, tmp_path).read_bytes() == CONTENT
+    assert published.asked == [("/all.zip", None), ("/all.zip", f"bytes={5 * BLOCK_BYTES}-")]
 
 
 def test_part_that_is_complete_is_not_asked_for_again(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT)
-    assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
     assert not published.asked
 
 
 @pytest.mark.parametrize("beginning", [b"of another file", b"x" * (len(CONTENT) + 5)])
 def test_part_of_another_file_is_thrown_away(published, tmp_path, beginning):
     (tmp_path / "all.zip.part").write_bytes(beginning)
-    assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
 def test_server_without_ranges_is_asked_for_all_again(published, tmp_path):
     published.ranges = False
     (tmp_path / "all.zip.part").write_bytes(CONTENT[:1000])
-    assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
 def test_download_that_never_gets_further_ends_and_keeps_its_part(published, tmp_path):
-    published.ranges, published.breaks = False, BLOCK
+    published.ranges, published.breaks = False, BLOCK_BYTES
     with pytest.raises(requests.exceptions.ChunkedEncodingError) as caught:
-        fetch(published.archive("all.zip"), tmp_path)
-    assert "goes on" in reason(caught.value)
-    assert (tmp_path / "all.zip.part").read_bytes() == CONTENT[:BLOCK]
+        fetch_archive(published.archive("all.zip"), tmp_path)
+    assert "goes on" in explain_failed_fetch(caught.value)
+    assert (tmp_path / "all.zip.part").read_bytes() == CONTENT[:BLOCK_BYTES]
     assert len(published.asked) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"digest": "0" * 64}, {"size": 10**7}, {"size": 10}])
 def test_other_contents_than_published_are_refused_and_not_kept(published, tmp_path, wrong):
     with pytest.raises(SpecError, match="another file than it used to"):
-        fetch(published.archive("all.zip", **wrong), tmp_path)
+        fetch_archive(published.archive("all.zip", **wrong), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_archive_that_was_damaged_since_is_fetched_again(published, tmp_path):
     (tmp_path / "all.zip").write_bytes(CONTENT[:-1] + b"!")
-    assert fetch(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
 def test_size_need_not_be_known(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT)
-    assert fetch(published.archive("all.zip", size=None), tmp_path).read_bytes() == CONTENT
+    assert fetch_archive(published.archive("all.zip", size=None), tmp_path).read_bytes() == CONTENT
 
 
 def test_answer_of_the_server_is_told(published, tmp_path):
     archive = published.archive("all.zip")
     published.files.clear()
     with pytest.raises(requests.HTTPError) as caught:
-        fetch(archive, tmp_path)
-    assert reason(caught.value).endswith("all.zip answers 404 Not Found")
+        fetch_archive(archive, tmp_path)
+    assert explain_failed_fetch(caught.value).endswith("all.zip answers 404 Not Found")
 
 
 def test_given_archive_is_taken_only_if_it_is_the_published_one(published, tmp_path):
     archive = published.archive("all.zip")
-    assert given(archive, None) is given(archive, tmp_path) is None
+    assert find_given_archive(archive, None) is find_given_archive(archive, tmp_path) is None
     (tmp_path / "all.zip").write_bytes(CONTENT)
-    assert given(archive, tmp_path) == tmp_path / "all.zip"
+    assert find_given_archive(archive, tmp_path) == tmp_path / "all.zip"
     (tmp_path / "all.zip").write_bytes(CONTENT[:-1] + b"!")
     with pytest.raises(SpecError, match="not the file that was published"):
-        given(archive, tmp_path)
+        find_given_archive(archive, tmp_path)

@@ -85,7 +85,7 @@ def test_a_few_photos_of_one_colour_are_nothing_to_speak_of(splits, tmp_path, mo
     assert splits().notes == []
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one" / "black.png")
     assert "1 of 41 photos has a single colour" in splits().notes[0]
-    monkeypatch.setattr("cnntrain.data.photos.findings.SHARE", 0.1)
+    monkeypatch.setattr("cnntrain.data.photos.findings.UNIFORM_SHARE", 0.1)
     assert splits().notes == []
 
 
@@ -162,21 +162,21 @@ def test_images_of_8_bits_in_arrays_have_no_range(spec, tmp_path):
 
 
 def test_a_run_keeps_what_its_photos_have_settled():
-    from cnntrain.inference.classifier import settled
+    from cnntrain.inference.classifier import resolve_auto_settings
 
     config = {"dataset": {"image_size": "auto", "channels": None, "value_range": "auto"}}
     record = {"data": {"value_range": [0, 4095]}}
-    found = settled(config, record, (28, 28, 1))["dataset"]
+    found = resolve_auto_settings(config, record, (28, 28, 1))["dataset"]
     assert found == {"image_size": [28, 28], "channels": 1, "value_range": [0, 4095]}
     old = {"dataset": {"image_size": [64, 64], "channels": None}}
-    assert settled(old, {}, (64, 64, 3)) == old
+    assert resolve_auto_settings(old, {}, (64, 64, 3)) == old
 
 
 def test_a_run_from_before_reads_16_bits_as_it_did(spec):
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
-    config = compose(["dataset=digits"]).config
+    config = compose_config(["dataset=digits"]).config
     del config["dataset"]["value_range"]
     assert check(config).dataset["value_range"] is None
     assert spec("dataset=digits").dataset["value_range"] == "auto"
@@ -197,7 +197,7 @@ def small(mode, size):
     ("L", (8, 8), (64, 64, 3)),  # too small for most networks
 ])  # fmt: skip
 def test_photos_of_one_small_size_stay_as_they_are(spec, tmp_path, mode, size, shape):
-    from cnntrain.planning.dataset_outline import outline
+    from cnntrain.planning.dataset_outline import outline_dataset
 
     folder(tmp_path / "photos", small(mode, size))
     words = ("dataset=image_folder", f"dataset.folder={tmp_path / 'photos'}")
@@ -207,7 +207,7 @@ def test_photos_of_one_small_size_stay_as_they_are(spec, tmp_path, mode, size, s
     assert len(stays) == (shape[:2] != (64, 64))
     if stays:
         assert found.train.images.std() > 0
-    assert outline(spec(*words), None).splits.image_shape == shape
+    assert outline_dataset(spec(*words), None).splits.image_shape == shape
     explicit = spec(*words, "dataset.image_size=[64,64]").dataset(tmp_path, None)
     assert explicit.image_shape == (64, 64, 3)
     assert explicit.notes == []

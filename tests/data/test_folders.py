@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.data.fetch.folders import opened, source
+from cnntrain.data.fetch.folders import open_tree, read_tree_source
 from cnntrain.errors import SpecError
 from helpers import odd
 
@@ -72,12 +72,12 @@ def test_letters_of_all_alphabets_stay_as_they_are(spec, animals, tmp_path):
 
 
 def test_links_that_go_round_in_circles_end(animals):
-    before = opened(animals).files
+    before = open_tree(animals).files
     for link, target in [("cat/self", "."), ("cat/up", ".."), ("dog/above", "../..")]:
         (animals / link).symlink_to(target)
     (animals / "cat" / "a").symlink_to("b")
     (animals / "cat" / "b").symlink_to("a")
-    after = opened(animals).files
+    after = open_tree(animals).files
     assert {str(path) for path in set(after) - set(before)} == {
         "cat/self", "cat/up", "dog/above", "cat/a", "cat/b",
     }  # fmt: skip
@@ -87,7 +87,7 @@ def test_a_link_to_another_folder_is_followed(spec, animals, tmp_path):
     good(tmp_path / "elsewhere", 4, 7)
     (animals / "cat" / "linked").symlink_to(tmp_path / "elsewhere")
     (animals / "bird").symlink_to(tmp_path / "elsewhere")
-    found = source(opened(animals))
+    found = read_tree_source(open_tree(animals))
     assert found.class_names == ("bird", "cat", "dog")
     assert np.bincount(found.labels).tolist() == [7, GOOD + 7, GOOD]
 
@@ -110,7 +110,7 @@ def test_parts_are_known_by_what_people_call_them(tmp_path, names):
     for number, part in enumerate((*names, "test")):
         for name in ("cat", "dog"):
             good(tmp_path / "set" / "images" / part / name, number, 2 + number)
-    found = source(opened(tmp_path / "set"))
+    found = read_tree_source(open_tree(tmp_path / "set"))
     assert {part: len(rows) for part, rows in found.parts.items()} == {
         "train": 4, "valid": 6, "test": 8,
     }  # fmt: skip
@@ -121,16 +121,16 @@ def test_parts_are_known_by_what_people_call_them(tmp_path, names):
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("bus", "ship", "train"):
         good(tmp_path / "vehicles" / name, 0, 3)
-    found = source(opened(tmp_path / "vehicles"))
+    found = read_tree_source(open_tree(tmp_path / "vehicles"))
     assert found.class_names == ("bus", "ship", "train")
     assert list(found.parts) == ["train"]
 
 
 def test_order_and_labels_do_not_depend_on_the_order_of_the_disk(animals, monkeypatch):
-    first = source(opened(animals))
+    first = read_tree_source(open_tree(animals))
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: list(scandir(path))[::-1])
-    second = source(opened(animals))
+    second = read_tree_source(open_tree(animals))
     assert first.images.names == second.images.names
     assert np.array_equal(first.labels, second.labels)
 
@@ -149,7 +149,7 @@ def test_order_and_labels_do_not_depend_on_the_order_of_the_disk(animals, monkey
 def test_what_is_no_data_set_is_refused(animals, make, given):
     make(animals)
     with pytest.raises(SpecError) as refused:
-        source(opened(animals))
+        read_tree_source(open_tree(animals))
     assert given in str(refused.value)
 
 
@@ -182,7 +182,7 @@ def test_an_unreadable_folder_is_no_reason_to_leave_out_a_class(ordinary_user):
         good(ordinary_user / "animals" / name, 0, 2)
     (ordinary_user / "animals" / "cat").chmod(0)
     with pytest.raises(SpecError) as refused:
-        opened(ordinary_user / "animals")
+        open_tree(ordinary_user / "animals")
     (ordinary_user / "animals" / "cat").chmod(0o700)
     assert f"{ordinary_user}/animals/cat cannot be read: Permission denied" in str(refused.value)
 
@@ -244,7 +244,7 @@ def test_zip_is_read_as_the_folder_is_and_its_odd_entries_are_named(spec, animal
 
 def test_zip_of_a_windows_program_with_a_folder_above_is_read(animals, tmp_path):
     file = zipped(animals, tmp_path / "x.zip", lambda name: f"animals/{name}".replace("/", "\\"))
-    found = source(opened(file))
+    found = read_tree_source(open_tree(file))
     assert found.class_names == ("cat", "dog")
     assert found.images.read(0) == (animals / "cat" / "000.jpg").read_bytes()
 
@@ -253,13 +253,13 @@ def test_a_damaged_zip_is_refused(animals, tmp_path):
     file = zipped(animals, tmp_path / "animals.zip")
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SpecError, match=r"animals\.zip cannot be read: File is not a zip file"):
-        opened(file)
+        open_tree(file)
 
 
 def test_zip_is_read_by_many_threads_at_once(animals, tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
-    found = source(opened(zipped(animals, tmp_path / "animals.zip")))
+    found = read_tree_source(open_tree(zipped(animals, tmp_path / "animals.zip")))
     expected = [(animals / name).read_bytes() for name in found.images.names]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(found.images.read, [*range(2 * GOOD)] * 5)) == expected * 5

@@ -4,20 +4,20 @@ from fnmatch import fnmatch
 
 import pytest
 
-from cnntrain.data.inventory import held
+from cnntrain.data.inventory import read_contents
 from cnntrain.spec import option_files
 
-FILES = option_files.options("dataset")
+FILES = option_files.find_option_files("dataset")
 
 
 def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
     for option, file in FILES.items():
-        assert held(file) or "???" in option_files.load(file).values(), option
+        assert read_contents(file) or "???" in option_files.load_option(file).values(), option
 
 
 def published(option):
     """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
-    knobs = option_files.load(FILES[option])
+    knobs = option_files.load_option(FILES[option])
     if option == "flowers17":
         from cnntrain.data.datasets.flowers17 import PHOTOS
 
@@ -32,7 +32,7 @@ def published(option):
     "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
 )
 def test_what_is_to_be_downloaded_is_what_is_published(option):
-    holds, archives = held(FILES[option]), published(option)
+    holds, archives = read_contents(FILES[option]), published(option)
     assert holds.bytes == sum(archives.values())
     assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)
     assert len(archives) == len(holds.archives)

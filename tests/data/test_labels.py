@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.data.labels import grouping, imbalance_warning, kept, noisy
+from cnntrain.data.labels import add_label_noise, group_classes, select_classes, warn_of_imbalance
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 
@@ -18,7 +18,7 @@ def source():
 
 
 def test_only_the_wanted_classes_are_kept_in_the_wanted_order(source):
-    few = kept(source, ("dog", "bee"))
+    few = select_classes(source, ("dog", "bee"))
     assert few.class_names == ("dog", "bee")
     for rows in few.parts.values():
         assert set(source.labels[rows]) == {1, 3}
@@ -27,13 +27,13 @@ def test_only_the_wanted_classes_are_kept_in_the_wanted_order(source):
 
 
 def test_classes_are_grouped_by_name():
-    groups, names = grouping(NAMES, {"insect": ("bee", "ant"), "mammal": ("cat", "dog")})
+    groups, names = group_classes(NAMES, {"insect": ("bee", "ant"), "mammal": ("cat", "dog")})
     assert names == ("insect", "mammal")
     assert groups.tolist() == [0, 0, 1, 1]
 
 
 def test_without_a_map_classes_stay():
-    groups, names = grouping(NAMES, "none")
+    groups, names = group_classes(NAMES, "none")
     assert names == NAMES
     assert groups.tolist() == [0, 1, 2, 3]
 
@@ -50,7 +50,7 @@ def test_without_a_map_classes_stay():
 )
 def test_map_that_fits_no_class_is_refused(label_map, given, expected):
     with pytest.raises(SpecError) as refused:
-        grouping(NAMES, label_map)
+        group_classes(NAMES, label_map)
     assert given in refused.value.given
     assert expected in refused.value.expected
 
@@ -61,19 +61,19 @@ def test_map_that_fits_no_class_is_refused(label_map, given, expected):
 )
 def test_classes_that_cannot_be_told_apart_are_refused(source, classes, given):
     with pytest.raises(SpecError, match=given):
-        kept(source, classes)
+        select_classes(source, classes)
 
 
 def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
     labels = np.repeat(np.arange(4, dtype=np.int32), 3000)
-    wrong = noisy(labels, 4, 0.3, seed=1)
+    wrong = add_label_noise(labels, 4, 0.3, seed=1)
     assert (wrong != labels).sum() == 3600
     assert wrong.dtype == np.int32
     moves = np.bincount((wrong - labels)[wrong != labels] % 4, minlength=4)
     assert moves[0] == 0
     assert abs(moves[1:] - 1200).max() < 120
-    assert np.array_equal(wrong, noisy(labels, 4, 0.3, seed=1))
-    assert not np.array_equal(wrong, noisy(labels, 4, 0.3, seed=2))
+    assert np.array_equal(wrong, add_label_noise(labels, 4, 0.3, seed=1))
+    assert not np.array_equal(wrong, add_label_noise(labels, 4, 0.3, seed=2))
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
     ],
 )
 def test_unbalanced_classes_are_warned_of_with_what_helps(counts, said):
-    warning = imbalance_warning(counts, NAMES)
+    warning = warn_of_imbalance(counts, NAMES)
     for part in [*said, "loss.class_weights=balanced"]:
         assert part in warning
 
 
 @pytest.mark.parametrize("counts", [[50, 50], [100, 40], [800, 100], [5000] * 4, [100, 40, 12]])
 def test_classes_of_much_the_same_size_are_not_warned_of(counts):
-    assert imbalance_warning(counts, NAMES) is None
+    assert warn_of_imbalance(counts, NAMES) is None

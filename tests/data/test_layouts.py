@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from cnntrain.data.fetch.folders import opened, source
-from cnntrain.data.fetch.layouts import part_of
+from cnntrain.data.fetch.folders import open_tree, read_tree_source
+from cnntrain.data.fetch.layouts import recognise_part
 from cnntrain.errors import SpecError
 
 
@@ -21,7 +21,7 @@ def tree(tmp_path):
             path.mkdir(parents=True, exist_ok=True)
             for number in range(int(count)):
                 (path / f"{number:03}.jpg").write_bytes(f"{text} {number}".encode())
-        return source(opened(tmp_path / "set"))
+        return read_tree_source(open_tree(tmp_path / "set"))
 
     return make
 
@@ -54,7 +54,7 @@ NAMES = {
 
 @pytest.mark.parametrize(("part", "name"), [(p, n) for p, names in NAMES.items() for n in names])
 def test_parts_are_known_by_the_names_that_people_use(part, name):
-    assert part_of(name) == part
+    assert recognise_part(name) == part
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_what_is_left_out_or_guessed_is_said(tree, case):
 
 def test_parts_without_training_images_are_refused_for_training(tree, spec, tmp_path):
     tree("valid/a/2", "valid/b/2", "test/a/2", "test/b/2")
-    from cnntrain.data.splits import cut_up
+    from cnntrain.data.splits import split_source
 
     with pytest.raises(SpecError, match="no training images, only the part valid and test"):
-        cut_up(source(opened(tmp_path / "set")), 0.1, 0.2, 0)
+        split_source(read_tree_source(open_tree(tmp_path / "set")), 0.1, 0.2, 0)
 
 
 def test_tiny_imagenet_keeps_its_folder_below_each_class(tree):
@@ -210,7 +210,7 @@ def test_what_systems_and_network_drives_leave_is_no_data_at_any_depth(tree, tmp
     places = ("", "train/", "train/a/", "train/a/deep/", "test/b/")
     litter = [f"{place}{name}/{name}/2" for place in places for name in SYSTEM]
     tree("train/a/3", "train/a/deep/1", "train/b/3", "test/a/2", "test/b/2")
-    before = sizes(source(opened(tmp_path / "set")))
+    before = sizes(read_tree_source(open_tree(tmp_path / "set")))
     found = tree(*litter)
     for place in places:
         for name in ("Thumbs.db", "THUMBS.DB", ".DS_Store", "Desktop.ini", "ehthumbs.db"):
@@ -219,7 +219,7 @@ def test_what_systems_and_network_drives_leave_is_no_data_at_any_depth(tree, tmp
         with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
             for path in sorted((tmp_path / "set").rglob("*")):
                 archive.write(path, path.relative_to(tmp_path))
-        found = source(opened(tmp_path / "set.zip"))
+        found = read_tree_source(open_tree(tmp_path / "set.zip"))
     assert sizes(found) == before == {"train": {"a": 4, "b": 3}, "test": {"a": 2, "b": 2}}
 
 
@@ -247,14 +247,14 @@ def test_order_of_images_does_not_depend_on_the_unicode_form(tmp_path):
             path.mkdir(parents=True)
             for name in ("eb", "éa", "f"):
                 (path / f"{unicodedata.normalize(form, name)}.jpg").write_bytes(name.encode())
-        one = source(opened(tmp_path / form))
+        one = read_tree_source(open_tree(tmp_path / form))
         found.append((one.class_names, [one.images.read(n) for n in range(len(one.images))]))
     assert found[0] == found[1]
 
 
 def test_labels_in_another_unicode_form_are_the_same():
-    from cnntrain.data.labels import grouping
+    from cnntrain.data.labels import group_classes
 
     composed, apart = forms("café")
-    groups, names = grouping((composed, "tea"), {apart: (apart,), "b": ("tea",)})
+    groups, names = group_classes((composed, "tea"), {apart: (apart,), "b": ("tea",)})
     assert (groups.tolist(), names) == ([0, 1], (composed, "b"))

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cnntrain.data.photos.decode import decode_some, look_at, try_to_decode
-from cnntrain.data.photos.photo import SCALES, Frame, Header, Photos, random_window, reframe, view
+from cnntrain.data.photos.decode import decode_chosen_photos, scan_photos, try_to_decode
+from cnntrain.data.photos.photo import (
+    SCALES,
+    Frame,
+    Header,
+    Photos,
+    draw_window,
+    find_view,
+    reframe_image,
+)
 from helpers import odd
 
 WHOLE, GREY, BROKEN = odd.whole(), odd.grey(), odd.broken()
@@ -39,7 +47,7 @@ def test_a_broken_file_is_told_apart_and_why_in_words(name):
     found = try_to_decode(content, Frame((32, 48), 3, "stretch", None))
     assert isinstance(found, str)
     assert why in found.lower()
-    known = look_at(Photos([name], lambda row: content))
+    known = scan_photos(Photos([name], lambda row: content))
     assert known.broken.get(0, found) == found
 
 
@@ -111,7 +119,7 @@ def test_other_formats_are_resized_as_pillow_does(resize):
     assert abs(differs[:, 1:-1]).max() == 0
     assert abs(differs).max() <= 2  # at its edges a crop sees a little of what is cut off
     frame = Frame(size, 3, resize, None)
-    assert np.array_equal(reframe(np.asarray(image), frame), expected + differs)
+    assert np.array_equal(reframe_image(np.asarray(image), frame), expected + differs)
 
 
 def test_crop_is_what_pillow_calls_fit():
@@ -144,7 +152,7 @@ def test_a_window_shows_the_same_part_however_the_photo_is_stored(orientation):
 
 def test_random_windows_lie_inside_and_are_of_the_right_areas_and_aspects():
     random = np.random.default_rng(0)
-    boxes = np.array([random_window(random)(400, 300) for _ in range(2000)])
+    boxes = np.array([draw_window(random)(400, 300) for _ in range(2000)])
     left, top, right, bottom = boxes.T
     wide, tall = right - left, bottom - top
     assert left.min() >= 0
@@ -162,7 +170,7 @@ def test_random_windows_lie_inside_and_are_of_the_right_areas_and_aspects():
 def test_small_photos_may_be_smaller_than_a_window_of_whole_pixels():
     content = odd.encoded(odd.picture(0, 3, 2), quality=95)
     random = np.random.default_rng(0)
-    windows = [random_window(random) for _ in range(50)]
+    windows = [draw_window(random) for _ in range(50)]
     for size in ((5, 7), (1, 1)):
         images = [seen(content, size, resize="random_crop", window=window) for window in windows]
         assert np.min(images) > 0
@@ -172,7 +180,9 @@ def test_a_photo_is_the_same_in_whatever_company():
     contents = [*WHOLE.values(), *(content for content, _ in BROKEN.values())]
     photos = Photos([""] * len(contents), contents.__getitem__)
     rows = range(len(contents))
-    together = decode_some(photos, rows, Frame((16, 20), 3, "crop", None), [None] * len(rows))
+    together = decode_chosen_photos(
+        photos, rows, Frame((16, 20), 3, "crop", None), [None] * len(rows)
+    )
     assert [isinstance(found, str) for found in together] == [row >= len(WHOLE) for row in rows]
     for found, content in zip(together, WHOLE.values(), strict=False):
         assert np.array_equal(found.pixels, seen(content, (16, 20), resize="crop"))
@@ -200,6 +210,6 @@ def test_real_photos_are_close_to_what_their_pixels_average_to(archives):
 
 def test_views_are_scaled_so_that_the_filter_has_twice_the_pixels_to_choose_from():
     header = Header(500, 375, 1)
-    scales = {size: view(header, Frame((size, size), 3, "stretch", None)).scale
+    scales = {size: find_view(header, Frame((size, size), 3, "stretch", None)).scale
               for size in (20, 23, 24, 46, 47, 93, 94, 600)}  # fmt: skip
     assert scales == {20: 8, 23: 8, 24: 4, 46: 4, 47: 2, 93: 2, 94: 1, 600: 1}

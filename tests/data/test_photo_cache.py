@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.photos import decode, photo_cache
 from cnntrain.errors import SpecError
-from cnntrain.files.writing import UNFINISHED
+from cnntrain.files.writing import UNFINISHED_PREFIX
 from helpers import odd
 
 COUNT = 70  # photos of each class: two parts of 64, and some
@@ -65,7 +65,7 @@ def test_pixels_broken_files_and_fingerprint_are_the_same_whatever_the_cache(spl
     for cache in ("none", "disk", "auto", "disk", "none"):
         found = splits(cache, f"dataset.resize={resize}")
         assert found.skipped == expected.skipped
-        assert fingerprint(found) == fingerprint(expected)
+        assert compute_fingerprint(found) == compute_fingerprint(expected)
         for (_, part), (_, other) in zip(found.items(), expected.items(), strict=True):
             assert np.array_equal(part.images, other.images)
             assert np.array_equal(part.labels, other.labels)
@@ -89,7 +89,7 @@ def test_disk_is_decoded_once_for_each_setting_and_mapped_into_memory(
 def test_auto_puts_what_is_large_on_disk_and_nothing_else(splits, tmp_path, monkeypatch):
     assert isinstance(splits("auto").train.store, np.ndarray)
     assert kept(tmp_path) == []
-    monkeypatch.setattr(photo_cache, "SMALL", 2 * COUNT * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(photo_cache, "SMALL_CACHE", 2 * COUNT * 16 * 16 * 3 - 1)
     assert isinstance(splits("auto").train.store, np.memmap)
 
 
@@ -106,7 +106,7 @@ def test_a_changed_photo_is_decoded_again_even_with_the_same_size_and_time(split
     assert file.stat().st_mtime_ns == times.st_mtime_ns
     assert file.stat().st_size == len(content)
     assert not np.array_equal(after.train.store[[0]], before.train.store[[0]])
-    assert fingerprint(after) != fingerprint(before)
+    assert compute_fingerprint(after) != compute_fingerprint(before)
     file.write_bytes(content)
     assert np.array_equal(splits("disk").train.store[[0]], before.train.store[[0]])
 
@@ -116,18 +116,18 @@ def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
     (photos / "cat" / "notes.txt").write_text("a cat")
     after = splits("memory")
     assert len(after.skipped) == 2
-    assert fingerprint(after) == fingerprint(before)
+    assert compute_fingerprint(after) == compute_fingerprint(before)
 
 
 def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_path, monkeypatch):
-    look = photo_cache.look_at
+    look = photo_cache.scan_photos
 
     def change(found):
         known = look(found)
         (photos / "cat" / "007.jpg").write_bytes(odd.encoded(odd.picture(5)))
         return known
 
-    monkeypatch.setattr(photo_cache, "look_at", change)
+    monkeypatch.setattr(photo_cache, "scan_photos", change)
     with pytest.raises(SpecError, match=r"cat/007\.jpg has changed while the photos were read"):
         splits("disk")
     assert kept(tmp_path) == []
@@ -140,19 +140,19 @@ PREPARE = (
     "import os, signal, sys\n"
     "import numpy as np\n"
     "from cnntrain.cli.main import main\n"
-    "from cnntrain.data.datasets import decoding, store\n"
+    "from cnntrain.data.photos import decode, photo_cache\n"
     "{change}\n"
     "main(['data', 'prepare', 'image_folder', *sys.argv[1:]])\n"
 )
 DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 MOMENTS = {
-    "while the first photos are decoded": f"decoding.stack = lambda *_: {DIE}",
-    "after the first photos": "plain, calls = decoding.stack, []\n"
-    f"decoding.stack = lambda *a: {DIE} if calls else (calls.append(0), plain(*a))[1]",
+    "while the first photos are decoded": f"decode.stack_photos = lambda *_: {DIE}",
+    "after the first photos": "plain, calls = decode.stack_photos, []\n"
+    f"decode.stack_photos = lambda *a: {DIE} if calls else (calls.append(0), plain(*a))[1]",
     "while the file goes to the disk": f"os.fsync = lambda _: {DIE}",
-    "before the findings are written": f"store.write_findings = lambda *_: {DIE}",
-    "before the file gets its name": "plain = store.write_findings\n"
-    f"store.write_findings = lambda *a: (plain(*a), {DIE})",
+    "before the findings are written": f"photo_cache.write_findings = lambda *_: {DIE}",
+    "before the file gets its name": "plain = photo_cache.write_findings\n"
+    f"photo_cache.write_findings = lambda *a: (plain(*a), {DIE})",
 }
 
 
@@ -171,7 +171,7 @@ def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, t
     process = prepare(photos, tmp_path, MOMENTS[moment])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, errors
-    assert any(path.name.startswith(UNFINISHED) for path in kept(tmp_path))
+    assert any(path.name.startswith(UNFINISHED_PREFIX) for path in kept(tmp_path))
     expected = splits("memory")
     found = splits("disk")
     assert np.array_equal(found.train.images, expected.train.images)
@@ -182,8 +182,9 @@ def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, t
 @pytest.mark.slow
 def test_of_two_processes_one_decodes_and_the_other_waits(splits, photos, tmp_path):
     slow = (
-        "import time\nplain = decoding.stack\n"
-        "decoding.stack = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), plain(*a))"
+        "import time\nplain = decode.stack_photos\n"
+        "decode.stack_photos = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), "
+        "plain(*a))"
         "[2]"
     )
     both = [prepare(photos, tmp_path, slow) for _ in range(2)]
@@ -222,7 +223,7 @@ def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
 def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     splits, monkeypatch, never_decoded
 ):
-    monkeypatch.setattr(photo_cache, "room", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(photo_cache, "count_free_bytes", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
     never_decoded()
     with pytest.raises(SpecError) as refused:
         splits("disk")
@@ -231,8 +232,8 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
 
 
 def test_auto_keeps_in_memory_what_the_disk_has_no_room_for(splits, tmp_path, monkeypatch):
-    monkeypatch.setattr(photo_cache, "SMALL", 0)
-    monkeypatch.setattr(photo_cache, "room", lambda folder: 1000)
+    monkeypatch.setattr(photo_cache, "SMALL_CACHE", 0)
+    monkeypatch.setattr(photo_cache, "count_free_bytes", lambda folder: 1000)
     assert not isinstance(splits("auto").train.store, np.memmap)
 
 
@@ -271,19 +272,19 @@ def become_ordinary(folder):
 def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkeypatch):
     from cnntrain.data.photos.photo import Frame, Photos
 
-    monkeypatch.setattr(photo_cache, "SMALL", 0)
+    monkeypatch.setattr(photo_cache, "SMALL_CACHE", 0)
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
     frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
     become_ordinary(read_only)
     kept_there = {
-        how: photo_cache.keep(found, frame, how, cache).images for how in ("auto", "none")
+        how: photo_cache.cache_photos(found, frame, how, cache).images for how in ("auto", "none")
     }
     assert not isinstance(kept_there["auto"], np.memmap)
     rows = np.arange(3)
     assert np.array_equal(kept_there["auto"][rows], kept_there["none"][rows])
     with pytest.raises(SpecError, match="decoded photos cannot be prepared in"):
-        photo_cache.keep(found, frame, "disk", cache)
+        photo_cache.cache_photos(found, frame, "disk", cache)
 
 
 def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_decoded):
@@ -294,12 +295,12 @@ def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_dec
     contents = [odd.encoded(odd.picture(number)) for number in range(3)]
     found = Photos(["a", "b", "c"], contents.__getitem__)
     frame, cache = Frame((8, 8), 3, "stretch", None), read_only / "cnntrain_cache"
-    expected = np.array(photo_cache.keep(found, frame, "disk", cache).images)
+    expected = np.array(photo_cache.cache_photos(found, frame, "disk", cache).images)
     if os.geteuid() != 0:
         read_only.chmod(0o555)
     become_ordinary(read_only)
     never_decoded()
-    assert np.array_equal(photo_cache.keep(found, frame, "disk", cache).images, expected)
+    assert np.array_equal(photo_cache.cache_photos(found, frame, "disk", cache).images, expected)
 
 
 # crops
@@ -308,11 +309,13 @@ def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_dec
 def test_random_crops_differ_in_training_and_are_central_elsewhere(splits):
     found = splits("auto", "dataset.resize=random_crop").train
     rows = np.arange(5)
-    drawn = [found.gather(rows, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    drawn = [found.gather_images(rows, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert np.array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])
-    central = splits("memory", "dataset.resize=crop").train.gather(rows)
-    assert abs(found.gather(rows).astype(int) - central).max() <= 2  # decoded only where cropped
+    central = splits("memory", "dataset.resize=crop").train.gather_images(rows)
+    assert (
+        abs(found.gather_images(rows).astype(int) - central).max() <= 2
+    )  # decoded only where cropped
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])

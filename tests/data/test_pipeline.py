@@ -20,7 +20,9 @@ def augment(images, labels, num_classes, random):
 
 
 def batches(start=0, count=25, seed=0, augmentation=augment, steps_per_epoch=10):
-    data = pipeline.training(examples(), 103, 10, steps_per_epoch, augmentation, seed, start)
+    data = pipeline.make_training_batches(
+        examples(), 103, 10, steps_per_epoch, augmentation, seed, start
+    )
     return list(data.take(count).as_numpy_iterator())
 
 
@@ -42,7 +44,7 @@ def test_batch_k_is_the_same_wherever_the_pipeline_starts(start, augmentation):
 
 
 def test_labels_of_mixed_images_are_shares_of_a_known_shape():
-    data = pipeline.training(examples(), 103, 10, 10, mix, 0)
+    data = pipeline.make_training_batches(examples(), 103, 10, 10, mix, 0)
     assert [tuple(spec.shape) for spec in data.element_spec] == [(10, 4, 4, 3), (10, 103)]
     for _, shares in data.take(3).as_numpy_iterator():
         assert shares.dtype == np.float32
@@ -58,7 +60,10 @@ def test_another_seed_gives_another_order_and_another_augmentation():
     assert not same(batches(augmentation=none), batches(augmentation=none, seed=1))
     still = examples()
     data = [
-        pipeline.training(still, 103, 103, 1, augment, seed).take(1).as_numpy_iterator().next()
+        pipeline.make_training_batches(still, 103, 103, 1, augment, seed)
+        .take(1)
+        .as_numpy_iterator()
+        .next()
         for seed in (0, 1)
     ]
     ordered = [images[np.argsort(labels)] for images, labels in data]
@@ -82,7 +87,7 @@ def test_images_keep_their_labels_and_their_type():
 
 def test_every_epoch_is_shuffled_evenly():
     places = np.zeros(103)
-    data = pipeline.training(examples(), 103, 103, 1, none, seed=3)
+    data = pipeline.make_training_batches(examples(), 103, 103, 1, none, seed=3)
     for _, labels in data.take(400).as_numpy_iterator():
         places[labels] += np.arange(103)
     # The mean place of each example is 51 +- 30 / sqrt(400): six standard errors are 9.
@@ -91,5 +96,5 @@ def test_every_epoch_is_shuffled_evenly():
 
 @pytest.mark.parametrize("batch_size", [1, 10, 103, 200])
 def test_evaluation_sees_every_example_exactly_once_in_order(batch_size):
-    data = pipeline.evaluation(examples(), batch_size).as_numpy_iterator()
+    data = pipeline.make_evaluation_batches(examples(), batch_size).as_numpy_iterator()
     assert np.array_equal(np.concatenate([images for (images,) in data]), examples().images)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cnntrain.data.fetch import folders
-from cnntrain.data.fingerprint import fingerprint
+from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.photos.photo import Photos
-from cnntrain.data.splits import cut_up
+from cnntrain.data.splits import split_source
 
 
 def test_cifar10_is_the_real_one(spec, cifar10_dir):
@@ -67,7 +67,7 @@ def digests(names):
 
 def check_golden(option, splits):
     """Compare splits of images that kept their size, so that their rows are those of the source."""
-    assert fingerprint(splits) == FINGERPRINTS[option]
+    assert compute_fingerprint(splits) == FINGERPRINTS[option]
     assert digests({n: [str(r) for r in part.rows] for n, part in splits.items()}) == GOLDEN[option]
 
 
@@ -87,7 +87,7 @@ def cut(spec, tmp_path):
         chosen = spec(f"dataset={option}").dataset
         module = importlib.import_module(f"cnntrain.data.datasets.{chosen.name}")
         source = getattr(module, chosen.name)(tmp_path, archives, **chosen.knobs)
-        rows, _ = cut_up(source, chosen["valid"], chosen["test"], chosen["split_seed"])
+        rows, _ = split_source(source, chosen["valid"], chosen["test"], chosen["split_seed"])
         photos = isinstance(source.images, Photos)
         names = source.images.names if photos else [str(n) for n in range(len(source.labels))]
         return Cut(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.data.labels import kept
+from cnntrain.data.labels import select_classes
 from cnntrain.data.source import Source
-from cnntrain.data.splits import cut, cut_up, some
+from cnntrain.data.splits import sample_rows, split_source, split_stratified
 from cnntrain.errors import SpecError
 
 
@@ -189,7 +189,7 @@ def cuts(sizes, test=0.2, valid=0.1, seed=0):
     labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     names = tuple(f"c{number}" for number in range(len(sizes)))
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(len(labels))})
-    parts, _ = cut_up(whole, valid, test, seed)
+    parts, _ = split_source(whole, valid, test, seed)
     every = np.concatenate([*parts.values()])
     assert np.array_equal(np.sort(every), np.arange(len(labels)))
     return {part: np.bincount(labels[rows], minlength=len(sizes)) for part, rows in parts.items()}
@@ -226,7 +226,7 @@ def test_a_cut_that_has_every_class_is_that_of_scikit_learn():
 
     labels = np.repeat(np.arange(3), [50, 30, 20])
     rest, taken = train_test_split(np.arange(100), test_size=20, random_state=3, stratify=labels)
-    found = cut(np.arange(100), labels, 0.2, 3, 2)
+    found = split_stratified(np.arange(100), labels, 0.2, 3, 2)
     assert [rows.tolist() for rows in found] == [sorted(rest), sorted(taken)]
 
 
@@ -254,15 +254,15 @@ def test_classes_too_rare_to_be_cut_are_left_out_as_the_answer_says():
     names = ("ant", "bee", "cat", "dog")
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(21)})
     with pytest.raises(SpecError) as refused:
-        cut_up(whole, 0.2, 0.2, 0)
+        split_source(whole, 0.2, 0.2, 0)
     assert "bee has 2 of the images" in refused.value.given
     assert refused.value.hint == "dataset.classes=[ant,dog]"
-    cut_up(kept(whole, ["ant", "dog"]), 0.2, 0.2, 0)
+    split_source(select_classes(whole, ["ant", "dog"]), 0.2, 0.2, 0)
 
 
 @pytest.mark.parametrize(("count", "knob"), [(100, "limit"), (3, "limit"), (50, "fraction")])
 def test_a_limit_leaves_an_image_of_each_class(count, knob):
     labels = np.repeat(np.arange(3), [3, 1000, 10])
-    rows = some(np.arange(1013), labels, count, 0, knob)
+    rows = sample_rows(np.arange(1013), labels, count, 0, knob)
     assert len(rows) == count
     assert np.bincount(labels[rows], minlength=3).min() >= 1

@@ -190,8 +190,8 @@ def test_data_dir_that_cannot_be_written_to_is_answered(pets, tmp_path):
 def test_no_temporary_folder_stays(tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    from cnntrain.data.fetch.tfds_builder import found
+    from cnntrain.data.fetch.tfds_builder import find_builder
 
-    assert found("mnist", tmp_path).name == "mnist"
+    assert find_builder("mnist", tmp_path).name == "mnist"
     assert list((tmp_path / "scratch").iterdir()) == []
     assert tempfile.tempdir == str(tmp_path / "scratch")

@@ -7,8 +7,8 @@ import pytest
 
 from cnntrain.cli import main
 from cnntrain.errors import Failure, SpecError
-from cnntrain.files.refusals import explain
-from cnntrain.spec.nested import put
+from cnntrain.files.refusals import explain_os_error
+from cnntrain.spec.nested import set_dotted_value
 
 LONG = "a" * 300
 # Verbs that take a path: {path} is one that cannot be used.
@@ -57,7 +57,7 @@ def test_file_on_the_way_to_a_path_is_answered(verb, tmp_path, monkeypatch, caps
 
 def test_error_of_a_path_names_the_word_that_was_given():
     error = PermissionError(errno.EACCES, "Permission denied", "/home/me/run/sweep.yaml")
-    known = explain(error, ["resume", "/home/me/run", "data_dir=/home"])
+    known = explain_os_error(error, ["resume", "/home/me/run", "data_dir=/home"])
     assert isinstance(known, SpecError)
     assert known.given == "/home/me/run cannot be read: Permission denied"
 
@@ -65,7 +65,7 @@ def test_error_of_a_path_names_the_word_that_was_given():
 def test_error_of_what_lies_in_a_folder_that_was_given_names_it(tmp_path):
     (tmp_path / "job.json").mkdir()
     error = IsADirectoryError(errno.EISDIR, "Is a directory", str(tmp_path / "job.json"))
-    known = explain(error, ["resume", str(tmp_path)])
+    known = explain_os_error(error, ["resume", str(tmp_path)])
     assert isinstance(known, SpecError)
     assert known.given == f"{tmp_path}/job.json cannot be read: Is a directory"
 
@@ -93,7 +93,7 @@ def test_second_run_of_resume_and_a_file_of_one_are_answered(left_behind, capsys
     ],
 )
 def test_only_what_is_nobodys_bug_is_answered(number, path, kind):
-    assert type(explain(OSError(number, os.strerror(number), path), ["/mine"])) is kind
+    assert type(explain_os_error(OSError(number, os.strerror(number), path), ["/mine"])) is kind
 
 
 def test_bug_of_ours_keeps_its_traceback(monkeypatch):
@@ -114,4 +114,4 @@ def test_home_of_nobody_is_answered(verb, tmp_path, monkeypatch, capsys):
 def test_setting_within_one_that_has_none_is_answered():
     for key in ("dataset.valid.x", "dataset.foo.bar", "foo.bar"):
         with pytest.raises(SpecError, match="is not a setting"):
-            put({"dataset": {"valid": 0.1}}, key, 1)
+            set_dotted_value({"dataset": {"valid": 0.1}}, key, 1)

@@ -14,10 +14,10 @@ from cnntrain.errors import SpecError
 from cnntrain.files import writing
 from cnntrain.files.locks import acquire_lock
 from cnntrain.files.writing import (
-    check_inside,
+    check_links_inside,
+    escape_formula,
     open_existing,
     replace_by_path,
-    spreadsheet_safe,
     write_whole,
 )
 
@@ -40,12 +40,12 @@ PACKAGE = Path(cnntrain.__file__).parent
     ],
 )
 def test_cell_that_a_spreadsheet_would_run_is_quoted(cell):
-    assert spreadsheet_safe(cell) == f"'{cell}"
+    assert escape_formula(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["-0.5", "+1e-4", "-inf", -0.5, 3, None, "", "cat", "a=b", "1-2"])
 def test_numbers_and_other_texts_stay_as_they_are(cell):
-    assert spreadsheet_safe(cell) == cell
+    assert escape_formula(cell) == cell
 
 
 @pytest.fixture
@@ -126,20 +126,20 @@ def test_links_out_of_a_directory_are_refused_and_those_inside_are_not(victim, t
     (run / "wandb").mkdir()
     (run / "wandb" / "latest").symlink_to("../state")
     (tmp_path / "outputs").symlink_to(tmp_path)  # outputs/ on another disk is everyday
-    check_inside(tmp_path / "outputs" / "run")
+    check_links_inside(tmp_path / "outputs" / "run")
     (run / "state" / "last.state").symlink_to("../../victim")
     with pytest.raises(SpecError, match=r"last\.state is a link to .*victim"):
-        check_inside(run)
+        check_links_inside(run)
     (run / "state" / "last.state").unlink()
     (run / "figures").symlink_to(tmp_path / "not there yet")
     with pytest.raises(SpecError, match="figures is a link"):
-        check_inside(run)
+        check_links_inside(run)
 
 
 def test_pipe_in_a_directory_is_refused_and_not_waited_on(tmp_path):
     os.mkfifo(tmp_path / "history.csv")
     with pytest.raises(SpecError, match="neither a file nor a folder"):
-        check_inside(tmp_path)
+        check_links_inside(tmp_path)
 
 
 # Who else opens files to write, and why that is no file of a run that a link could lie in place of.

@@ -42,14 +42,14 @@ class Trained:
 @pytest.fixture(scope="session")
 def training(tmp_path_factory):
     """Train as the command line does, in this process: training("epochs=1") -> Trained."""
-    from cnntrain.running.run import train
-    from cnntrain.spec.build import spec
-    from cnntrain.spec.compose import compose
+    from cnntrain.running.run import train_from_overrides
+    from cnntrain.spec.build import build_spec
+    from cnntrain.spec.compose import compose_config
 
     def one(*words):
         folder = tmp_path_factory.mktemp("trained") / "run"
-        assert train([*words, f"hydra.run.dir={folder}"], None) == 0
-        test = spec(compose(words).config).splits().test
+        assert train_from_overrides([*words, f"hydra.run.dir={folder}"], None) == 0
+        test = build_spec(compose_config(words).config).load_splits().test
         return Trained(folder, test.images, test.labels)
 
     return one

@@ -10,7 +10,11 @@ from PIL import Image
 from scipy.stats import norm
 from sklearn import metrics
 
-from cnntrain.inference.scores import calibration_error, scores, wilson
+from cnntrain.inference.scores import (
+    compute_calibration_error,
+    compute_wilson_interval,
+    score_predictions,
+)
 
 
 def evaluated(verb, *words):
@@ -44,7 +48,7 @@ def test_figures_are_those_of_scikit_learn():
     p = random.dirichlet(np.ones(7), 400)
     labels = np.array([random.choice(7, p=row) for row in p], np.int32)
     labels[labels == 5] = 4  # a class without images
-    found = scores(np.log(p), labels, list("abcdefg"))
+    found = score_predictions(np.log(p), labels, list("abcdefg"))
     guesses = p.argmax(axis=1)
     table = metrics.classification_report(
         labels, guesses, labels=range(7), output_dict=True, zero_division=0
@@ -76,11 +80,13 @@ def test_calibration_error_is_the_papers():
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.32, 0.68]])
     labels = np.array([0, 1, 1, 1])
     # 0.9 lies in (13/15, 14/15], 0.7 and 0.68 in (10/15, 11/15].
-    assert calibration_error(p, labels) == pytest.approx(2 / 4 * 0.4 + 2 / 4 * abs(1 - 0.69))
+    assert compute_calibration_error(p, labels) == pytest.approx(
+        2 / 4 * 0.4 + 2 / 4 * abs(1 - 0.69)
+    )
     random = np.random.default_rng(1)
     p = random.dirichlet(np.full(10, 0.1), 300_000)
     honest = (p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
-    assert calibration_error(p, honest) < 0.005
+    assert compute_calibration_error(p, honest) < 0.005
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (327, 359)])
@@ -89,7 +95,7 @@ def test_interval_is_wilsons(hits, count):
     middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
     low, high = max(0, middle - half), min(1, middle + half)
-    assert wilson(hits, count) == pytest.approx([low, high], abs=1e-9)
+    assert compute_wilson_interval(hits, count) == pytest.approx([low, high], abs=1e-9)
 
 
 def test_flips_are_the_mean_of_two_probabilities(verb, digits):
@@ -155,21 +161,21 @@ def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits,
 
 def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch, spec):
     """A fifth of them is the test part of the run: the others have been learnt."""
-    from cnntrain.data.fingerprint import fingerprint
+    from cnntrain.data.fingerprint import compute_fingerprint
     from cnntrain.inference import examples
-    from cnntrain.inference.classifier import opened
+    from cnntrain.inference.classifier import open_classifier
 
     words = ["dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]"]
     own = spec(*words, f"data_dir={pngs.parent}")
     splits = own.splits()
     sizes = {part: len(rows) for part, rows in splits.items()}
-    record = {"data": {"fingerprint": fingerprint(splits), "sizes": sizes}}
-    run = replace(opened(str(digits.folder)), record=record, spec=own, config=own.config)
+    record = {"data": {"fingerprint": compute_fingerprint(splits), "sizes": sizes}}
+    run = replace(open_classifier(str(digits.folder)), record=record, spec=own, config=own.config)
     moved = pngs.rename(pngs.parent / "moved")
-    asked = examples.spec_for(run, [f"dataset.folder={moved}"])
-    assert len(examples.splits_for(run, asked).test) == sizes["test"] == 60
+    asked = examples.build_evaluation_spec(run, [f"dataset.folder={moved}"])
+    assert len(examples.load_evaluation_splits(run, asked).test) == sizes["test"] == 60
     (moved / "0" / "more.png").write_bytes(next(moved.rglob("*.png")).read_bytes())
-    assert len(examples.splits_for(run, asked).test) == 301
+    assert len(examples.load_evaluation_splits(run, asked).test) == 301
 
 
 def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):
@@ -206,7 +212,7 @@ def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, re
 def test_the_step_is_along_the_gradient_of_the_loss():
     import keras
 
-    from cnntrain.inference.fgsm import behind_the_cast, gradient
+    from cnntrain.inference.fgsm import build_gradient_function, rebuild_with_float_input
 
     images = keras.Input((4, 4, 1), dtype="uint8")
     x = keras.layers.Rescaling(0.02, -1.5, dtype="float32")(images)
@@ -216,7 +222,9 @@ def test_the_step_is_along_the_gradient_of_the_loss():
     labels = np.array([0, 1, 2, 0, 1], np.int32)
     p = keras.ops.softmax(network(shown)).numpy()
     expected = 0.02 * (p - np.eye(3)[labels]) @ kernel.T
-    found = gradient(behind_the_cast(network))(shown.astype(np.float32), labels)
+    found = build_gradient_function(rebuild_with_float_input(network))(
+        shown.astype(np.float32), labels
+    )
     np.testing.assert_allclose(found.reshape(5, 16), expected, rtol=1e-4, atol=1e-7)
 
 
@@ -258,27 +266,27 @@ def test_other_classes_are_refused(refusal, digits):
 
 
 def test_a_table_of_many_classes_is_short(capsys):
-    from cnntrain.inference.evaluate_report import say
+    from cnntrain.inference.evaluate_report import print_evaluation
 
     random = np.random.default_rng(0)
     p = random.dirichlet(np.ones(100), 2000)
     names = [f"class number {n}" for n in range(100)]
     labels = random.integers(0, 100, 2000).astype(np.int32)
-    found = scores(np.log(p), labels, names)
+    found = score_predictions(np.log(p), labels, names)
     about = {"runs": ["r"], "weights": ["best"], "dataset": "d", "split": "test", "notes": []}
-    say(found | about | {"flips": False})
+    print_evaluation(found | about | {"flips": False})
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 60
     assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out
 
 
 def test_classes_that_begin_alike_have_headings_that_differ():
-    from cnntrain.inference.evaluate_report import short
+    from cnntrain.inference.evaluate_report import shorten_names
 
-    assert short(["cat", "dog"]) == ["cat", "dog"]
-    assert short(["american_bulldog", "american_pit_bull_terrier"])[0] == "american_bulldog"
+    assert shorten_names(["cat", "dog"]) == ["cat", "dog"]
+    assert shorten_names(["american_bulldog", "american_pit_bull_terrier"])[0] == "american_bulldog"
     twelve = [f"class_{n:03d}" for n in range(12)]
-    assert short(twelve)[:2] == ["cl…000", "cl…001"]
+    assert shorten_names(twelve)[:2] == ["cl…000", "cl…001"]
     for names in (twelve, twelve[:10], ["pineapple", *twelve[:7]]):
-        assert len(set(short(names))) == len(names)
-        assert sum(len(name) + 1 for name in short(names)) <= 84
+        assert len(set(shorten_names(names))) == len(names)
+        assert sum(len(name) + 1 for name in shorten_names(names)) <= 84

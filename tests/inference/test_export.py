@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cnntrain.cli import export
-from cnntrain.inference.parity import compared
+from cnntrain.inference.parity import compare_predictions
 
 FORMATS = ("savedmodel", "onnx", "tflite", "keras")
 # Programs for a process of its own, where nothing of ours can be imported.
@@ -134,7 +134,7 @@ def test_what_cannot_be_converted_is_not_left(verb, digits, tmp_path, monkeypatc
 def test_not_a_number_agrees_with_nothing():
     p = np.full((9, 2), 0.5, np.float32)
     images = np.zeros((9, 2, 2, 1), np.uint8)
-    nan = compared(lambda images: np.full((len(images), 2), np.nan), images, p)
+    nan = compare_predictions(lambda images: np.full((len(images), 2), np.nan), images, p)
     assert not nan.is_close(quantized=False)
     assert not nan.is_close(quantized=True)
 

@@ -29,11 +29,11 @@ def pixels(*shape):
 @pytest.fixture(scope="module")
 def paper():
     """The networks of one and of two groups, as in the paper."""
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
     def build(groups):
-        checked = check(compose(["model=alexnet", f"model.groups={groups}"]).config)
+        checked = check(compose_config(["model=alexnet", f"model.groups={groups}"]).config)
         return checked.model((227, 227, 3), 1000)
 
     return {groups: build(groups) for groups in (1, 2)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models.application import VARIANTS, preprocess
+from cnntrain.models.application import VARIANTS, preprocess_pixels
 from cnntrain.models.parts import pretrained
 
 QUICK = ("mobilenet", "mobilenet_v2", "vgg16")  # the others take a second or more to build
@@ -131,7 +131,7 @@ def test_preprocessing_is_the_one_of_keras(architecture):
     module = sys.modules[getattr(keras.applications, VARIANTS[architecture].function).__module__]
     images = pixels(2, 8, 8, 3).astype("float32")
     inputs = keras.Input((8, 8, 3))
-    ours = keras.Model(inputs, preprocess(inputs, VARIANTS[architecture].preprocessing))
+    ours = keras.Model(inputs, preprocess_pixels(inputs, VARIANTS[architecture].preprocessing))
     assert ours.get_layer("preprocessing")
     expected = module.preprocess_input(images.copy())
     np.testing.assert_allclose(ours(images), expected, atol=2e-5)
@@ -161,20 +161,20 @@ def test_grey_images_count_as_colour(spec):
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
-    from cnntrain.training.network import sees_colour
+    from cnntrain.training.network import repeats_grey_channel
 
     size = VARIANTS[architecture].smallest
     words = ("model=mobilenet", "model.weights=null", f"model.architecture={architecture}")
     with keras.StatelessScope(initialize_variables=False):  # shapes without values: quick
-        assert sees_colour(spec(*words).model((size, size, 1), 10))
-        assert not sees_colour(spec(*words).model((size, size, 3), 10))
+        assert repeats_grey_channel(spec(*words).model((size, size, 1), 10))
+        assert not repeats_grey_channel(spec(*words).model((size, size, 3), 10))
 
 
 def test_networks_that_take_any_images_or_grey_ones_are_not_said_to_be_for_colour(spec):
-    from cnntrain.training.network import sees_colour
+    from cnntrain.training.network import repeats_grey_channel
 
     for option in ("lenet5", "lenet5_1998"):
-        assert not sees_colour(spec(f"model={option}").model((32, 32, 1), 10))
+        assert not repeats_grey_channel(spec(f"model={option}").model((32, 32, 1), 10))
 
 
 def test_upsampling_enlarges_bilinearly(spec):
@@ -320,20 +320,20 @@ def places(tmp_path, monkeypatch):
 def test_official_file_is_looked_for_in_weights_dir_then_in_the_cache(places):
     folder, cache = places
     modern = OFFICIAL.replace(".h5", ".weights.h5")
-    assert pretrained.lying(OFFICIAL, str(folder)) is None
+    assert pretrained.find_official_file(OFFICIAL, str(folder)) is None
     for file in (cache / modern, cache / OFFICIAL, folder / modern, folder / OFFICIAL):
         file.touch()
-        assert pretrained.lying(OFFICIAL, str(folder)) == file
-    assert pretrained.lying(OFFICIAL, None) == cache / OFFICIAL
+        assert pretrained.find_official_file(OFFICIAL, str(folder)) == file
+    assert pretrained.find_official_file(OFFICIAL, None) == cache / OFFICIAL
 
 
 def test_relative_paths_and_the_home_of_the_user_are_understood(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / OFFICIAL).touch()
-    assert pretrained.named(OFFICIAL).samefile(tmp_path / OFFICIAL)
-    assert pretrained.named(f"~/{OFFICIAL}") == tmp_path / OFFICIAL
-    assert pretrained.lying(OFFICIAL, "~") == tmp_path / OFFICIAL
+    assert pretrained.resolve_weights_file(OFFICIAL).samefile(tmp_path / OFFICIAL)
+    assert pretrained.resolve_weights_file(f"~/{OFFICIAL}") == tmp_path / OFFICIAL
+    assert pretrained.find_official_file(OFFICIAL, "~") == tmp_path / OFFICIAL
 
 
 def test_missing_file_is_fetched_into_the_cache(spec, places, file, monkeypatch):
@@ -372,7 +372,7 @@ def test_every_network_asks_for_its_file(spec, monkeypatch, architecture):
         asked.append(name)
         raise Asked
 
-    monkeypatch.setattr(pretrained, "lying", lying)
+    monkeypatch.setattr(pretrained, "find_official_file", lying)
     size = VARIANTS[architecture].smallest
     options = ("model=vgg16_imagenet", f"model.architecture={architecture}")
     with pytest.raises(Asked):

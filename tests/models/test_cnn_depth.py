@@ -6,7 +6,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.models.parts import deep
-from cnntrain.training.network import leaves, parameters
+from cnntrain.training.network import count_parameters, iterate_leaf_layers
 
 # By hand, 32x32x3, 16 filters and 10 classes: 3 * 9 * 16 = 432 weights of the first convolution,
 # 16 * 9 * 16 = 2,304 of each other; 16 biases each, or 4 * 16 numbers of batch normalisation, half
@@ -30,7 +30,7 @@ def images(*shape: int) -> np.ndarray:
 
 
 def convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
-    return [layer for layer in leaves(model) if isinstance(layer, keras.layers.Conv2D)]
+    return [layer for layer in iterate_leaf_layers(model) if isinstance(layer, keras.layers.Conv2D)]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 5, 8])
@@ -47,8 +47,8 @@ def test_network_of_parts_computes_what_one_of_a_piece_does(spec, monkeypatch):
     monkeypatch.setattr(deep, "LONGEST", 2)
     parts = spec(*settings).model((8, 8, 3), 10)
     assert sum(isinstance(layer, keras.Model) for layer in parts.layers) == 3
-    in_order = [w for layer in leaves(parts) for w in layer.get_weights()]
-    for layer in leaves(whole):
+    in_order = [w for layer in iterate_leaf_layers(parts) for w in layer.get_weights()]
+    for layer in iterate_leaf_layers(whole):
         layer.set_weights([in_order.pop(0) for _ in layer.weights])
     np.testing.assert_allclose(parts(images(2, 8, 8, 3)), whole(images(2, 8, 8, 3)), atol=1e-6)
 
@@ -77,7 +77,7 @@ def test_a_thousand_layers_are_made_saved_and_loaded(spec, tmp_path):
     """On two cores the three take 14, 6 and 35 seconds."""
     model = spec("model=cnn_depth", "model.depth=1000").model((32, 32, 3), 10)
     # 432 + 999 * 2,304 + 170 = 2,302,298; and 1,000 * 64, or 1,000 * 32
-    assert parameters(model) == {"total": 2_366_298, "trainable": 2_334_298}
+    assert count_parameters(model) == {"total": 2_366_298, "trainable": 2_334_298}
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for mine, its in zip(model.get_weights(), loaded.get_weights(), strict=True):

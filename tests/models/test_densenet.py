@@ -35,10 +35,10 @@ def pixels(*shape):
 @pytest.fixture(scope="module")
 def densenet121():
     """DenseNet-121 of the paper."""
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
-    return check(compose(["model=densenet121"]).config).model((224, 224, 3), 1000)
+    return check(compose_config(["model=densenet121"]).config).model((224, 224, 3), 1000)
 
 
 @pytest.mark.slow

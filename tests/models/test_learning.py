@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from cnntrain.data.source import Examples, Splits
 from cnntrain.spec import option_files
-from cnntrain.spec.signatures import names
+from cnntrain.spec.signatures import list_components
 from cnntrain.training import losses
-from cnntrain.training.network import build
+from cnntrain.training.network import build_network
 from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,8 @@ CHOSEN = {
     "cnn_depth": ("cnn_depth", ("model.filters=32",)),  # 16 are at 13 % of the start
 }
 SETTINGS = {
-    option: option_files.load(option_files.CONF / "model" / f"{option}.yaml") for option in MODELS
+    option: option_files.load_option(option_files.CONF / "model" / f"{option}.yaml")
+    for option in MODELS
 }
 
 
@@ -55,16 +56,16 @@ def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarra
 
     It is the builder's own, with the auxiliary heads that the whole network may lack.
     """
-    built = build(spec(*overrides), splits, total_steps=STEPS)
+    built = build_network(spec(*overrides), splits, total_steps=STEPS)
     first = built.network.get_layer("normalisation")
-    return built.body, np.asarray(first(splits.train.images))
+    return built.model, np.asarray(first(splits.train.images))
 
 
 def objective(body: keras.Model, images: np.ndarray, labels: np.ndarray) -> tf.Tensor:
     """The mean cross-entropy in training, plus that of each auxiliary head times its weight."""
     outputs = as_list(body(images, training=True))
     weights = [1.0, *getattr(body, "auxiliary", ())]
-    means = [tf.reduce_mean(losses.cross_entropy(labels, logits)) for logits in outputs]
+    means = [tf.reduce_mean(losses.compute_cross_entropy(labels, logits)) for logits in outputs]
     return sum(weight * mean for weight, mean in zip(weights, means, strict=True))
 
 
@@ -111,7 +112,7 @@ def smallest(family: str) -> tuple[str, tuple[str, ...]]:
     return min(counted, key=lambda option: (counted[option], option)), ()
 
 
-@pytest.mark.parametrize("family", names("model"))
+@pytest.mark.parametrize("family", list_components("model"))
 def test_smallest_of_a_family_learns_sixteen_images(spec, family):
     option, overrides = CHOSEN.get(family) or smallest(family)
     splits = made_up(option, 16, 4)
@@ -138,4 +139,4 @@ def test_smallest_of_a_family_learns_sixteen_images(spec, family):
 
 def test_tables_name_what_exists():
     assert REACHED.keys() <= set(MODELS)
-    assert CHOSEN.keys() <= set(names("model"))
+    assert CHOSEN.keys() <= set(list_components("model"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.models.lenet5_1998 import TABLE_I, centres, halfway, squash
+from cnntrain.models.lenet5_1998 import TABLE_I, compute_rejection, parse_centres, squash
 
 COUNTS = {
     ("lenet5_1998", (32, 32, 1), 10, ()): (60_840, 60_000),
@@ -86,7 +86,7 @@ def test_subsampling_adds_four_and_has_a_weight_and_a_bias(network):
 def test_logits_are_minus_squared_distances_to_the_bitmaps(network):
     f6 = network.get_layer("f6").output
     drawn = squash(keras.Model(network.input, f6)(pixels(5, 32, 32, 1))).numpy()
-    expected = -((drawn[:, None].astype("float64") - centres()[None]) ** 2).sum(axis=-1)
+    expected = -((drawn[:, None].astype("float64") - parse_centres()[None]) ** 2).sum(axis=-1)
     np.testing.assert_allclose(network(pixels(5, 32, 32, 1)), expected, rtol=1e-5)
 
 
@@ -94,14 +94,18 @@ def test_bitmaps_are_fixed_and_differ(network):
     rbf = network.get_layer("rbf")
     assert rbf.kernel.shape == (84, 10)
     assert not rbf.trainable_weights
-    np.testing.assert_array_equal(rbf.kernel, centres().T)  # the initializer was here
-    assert set(np.unique(centres())) == {-1, 1}
-    differing = (centres()[:, None] != centres()[None]).sum(axis=-1)  # (10, 10)
-    assert differing[~np.eye(10, dtype=bool)].min() == halfway() == network.rejection == 12
+    np.testing.assert_array_equal(rbf.kernel, parse_centres().T)  # the initializer was here
+    assert set(np.unique(parse_centres())) == {-1, 1}
+    differing = (parse_centres()[:, None] != parse_centres()[None]).sum(axis=-1)  # (10, 10)
+    assert (
+        differing[~np.eye(10, dtype=bool)].min() == compute_rejection() == network.rejection == 12
+    )
 
 
 def test_one_is_drawn_as_a_one():
-    one = "\n".join("".join(".#"[int(p > 0)] for p in row) for row in centres()[1].reshape(12, 7))
+    one = "\n".join(
+        "".join(".#"[int(p > 0)] for p in row) for row in parse_centres()[1].reshape(12, 7)
+    )
     assert one.split() == [
         *("...##..", "..###..", ".####..", *["...##.."] * 6, ".######"),
         *[".......", "......."],

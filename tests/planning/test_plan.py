@@ -11,10 +11,10 @@ import yaml
 from cnntrain.analysis import device_memory
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import LARGEST, settled
-from cnntrain.planning.text_chart import HEIGHT, WIDTH, chart
+from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE, resolve_batch_size
+from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
 from cnntrain.spec import option_files
-from cnntrain.spec.compose import compose
+from cnntrain.spec.compose import compose_config
 
 GIB = 2**30
 # Within 20 % of what a real step makes a fresh process grow by: the three.
@@ -56,7 +56,9 @@ def no_memory(monkeypatch):
 
     def have(size):
         monkeypatch.setattr(
-            device_memory, "machine", lambda: device_memory.Room("machine", size, size, False)
+            device_memory,
+            "read_machine_memory",
+            lambda: device_memory.DeviceMemory("machine", size, size, False),
         )
 
     return have
@@ -84,7 +86,7 @@ def test_the_text_is_short_and_fits_a_terminal(capsys):
     assert len(lines) < 60
 
 
-@pytest.mark.parametrize("option", sorted(option_files.options("schedule")))
+@pytest.mark.parametrize("option", sorted(option_files.find_option_files("schedule")))
 def test_every_schedule_has_a_curve(plan, option):
     curve = plan(f"schedule={option}", "model=mlp_256_128", "epochs=10")["learning_rate"]
     assert len(curve) > 50
@@ -99,7 +101,7 @@ def test_phases_have_curves_of_their_own(plan):
 
 
 def test_a_chart_is_as_high_as_the_rate():
-    lines = chart([(0, 0.0), (50, 1.0), (99, 1.0)], 100).splitlines()
+    lines = draw_text_chart([(0, 0.0), (50, 1.0), (99, 1.0)], 100).splitlines()
     assert len(lines) == HEIGHT + 1
     columns = [line[11:].ljust(WIDTH) for line in lines[:HEIGHT]]
     assert columns[0][0] == " "
@@ -111,15 +113,15 @@ def test_a_chart_is_as_high_as_the_rate():
 # The data before it is here.
 
 
-@pytest.mark.parametrize("option", sorted(option_files.options("dataset")))
+@pytest.mark.parametrize("option", sorted(option_files.find_option_files("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
-    from cnntrain.data.inventory import held
-    from cnntrain.planning.dataset_outline import headed
+    from cnntrain.data.inventory import read_contents
+    from cnntrain.planning.dataset_outline import parse_option_header
 
-    file = option_files.options("dataset")[option]
-    if (holds := held(file)) is None:
+    file = option_files.find_option_files("dataset")[option]
+    if (holds := read_contents(file)) is None:
         pytest.skip("it says nothing: whatever the user has")
-    facts = headed(file, spec(f"dataset={option}").dataset)
+    facts = parse_option_header(file, spec(f"dataset={option}").dataset)
     assert sum(facts.parts.values()) == holds.images
     assert len(facts.class_names) == holds.classes
 
@@ -216,11 +218,11 @@ def test_a_container_has_what_its_limit_leaves(tmp_path):
     (tmp_path / "memory.max").write_text(f"{2 * GIB}\n")
     (tmp_path / "memory.current").write_text(f"{GIB}\n")
     (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 2}\n")
-    found = device_memory.machine(tmp_path)
+    found = device_memory.read_machine_memory(tmp_path)
     assert (found.name, found.total) == ("container", 2 * GIB)
     assert found.free <= 1.5 * GIB
     (tmp_path / "memory.max").write_text("max\n")
-    assert device_memory.machine(tmp_path).name == "machine"
+    assert device_memory.read_machine_memory(tmp_path).name == "machine"
 
 
 def nvidia_smi(folder, answer):
@@ -233,23 +235,23 @@ def nvidia_smi(folder, answer):
 
 def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", nvidia_smi(tmp_path, f"echo '{CARD}'")["PATH"])
-    (found,) = device_memory.gpus()
+    (found,) = device_memory.query_gpus()
     assert found.name == "NVIDIA H200"
     assert found.total == 143771 * 2**20
     nvidia_smi(tmp_path, "echo 'No devices were found'; exit 6")
-    assert device_memory.gpus() == []
+    assert device_memory.query_gpus() == []
 
 
 # batch_size: auto.
 
 
 def test_auto_is_a_number_in_the_spec():
-    config = compose(["batch_size=auto"]).config
-    number, checked, note = settled(config, None)
-    assert number["batch_size"] == checked.batch_size == LARGEST
+    config = compose_config(["batch_size=auto"]).config
+    number, checked, note = resolve_batch_size(config, None)
+    assert number["batch_size"] == checked.batch_size == MAX_AUTO_BATCH_SIZE
     assert "auto" in note
     assert "512" in note
-    assert settled(compose(["batch_size=48"]).config, None)[2] is None
+    assert resolve_batch_size(compose_config(["batch_size=48"]).config, None)[2] is None
 
 
 @pytest.mark.parametrize(
@@ -257,18 +259,20 @@ def test_auto_is_a_number_in_the_spec():
     [("dataset.limit=100 epochs=2", 64), ("accumulate=3", 384), ("steps_per_epoch=5", 256)],
 )
 def test_auto_goes_with_the_other_settings(words, number):
-    _, checked, _ = settled(compose(["batch_size=auto", *words.split()]).config, None)
+    _, checked, _ = resolve_batch_size(
+        compose_config(["batch_size=auto", *words.split()]).config, None
+    )
     assert checked.batch_size == number
 
 
 def test_auto_follows_the_memory(no_memory):
-    asked = compose(["batch_size=auto", "model=resnet20_v1", "dataset=cifar10"]).config
+    asked = compose_config(["batch_size=auto", "model=resnet20_v1", "dataset=cifar10"]).config
     no_memory(GIB)
-    _, checked, _ = settled(asked, None)
+    _, checked, _ = resolve_batch_size(asked, None)
     assert checked.batch_size == 256
     no_memory(GIB // 8)
     with pytest.raises(SpecError, match="no room"):
-        settled(asked, None)
+        resolve_batch_size(asked, None)
 
 
 @pytest.mark.slow
@@ -277,9 +281,11 @@ def test_auto_gives_the_weights_of_the_number(command, tmp_path):
     ended = command(*words, "batch_size=auto", "hydra.run.dir=auto")
     assert ended.returncode == 0, ended.stderr
     asked = yaml.safe_load((tmp_path / "auto" / "spec.yaml").read_text())
-    assert asked["batch_size"] == LARGEST
+    assert asked["batch_size"] == MAX_AUTO_BATCH_SIZE
     assert "batch_size is auto: 512" in ended.stdout
-    assert command(*words, f"batch_size={LARGEST}", "hydra.run.dir=number").returncode == 0
+    assert (
+        command(*words, f"batch_size={MAX_AUTO_BATCH_SIZE}", "hydra.run.dir=number").returncode == 0
+    )
     reports = [json.loads((tmp_path / d / "report.json").read_text()) for d in ("auto", "number")]
     assert reports[0]["test"] == reports[1]["test"]
 

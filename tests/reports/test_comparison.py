@@ -13,18 +13,23 @@ from rich.console import Console
 
 from cnntrain.errors import SpecError
 from cnntrain.reports import charts
-from cnntrain.reports.comparison import compared
-from cnntrain.reports.comparison_page import caption, lead
-from cnntrain.reports.comparison_tables import cells, groups, show, wide
-from cnntrain.runs.results import Result, gathered, settings
-from cnntrain.spec.compose import compose
+from cnntrain.reports.comparison import compare_runs
+from cnntrain.reports.comparison_page import format_comparison_lead, format_landscape_caption
+from cnntrain.reports.comparison_tables import (
+    build_group_cells,
+    build_group_table,
+    compute_table_width,
+    render_comparison,
+)
+from cnntrain.runs.results import RunResult, collect_settings, gather_results
+from cnntrain.spec.compose import compose_config
 from cnntrain.spec.signatures import GROUPS
 
 
 @functools.cache
 def chosen(*options):
     """The settings of a run that chose these options."""
-    return settings(compose(options).config)
+    return collect_settings(compose_config(options).config)
 
 
 def history(*accuracies):
@@ -47,8 +52,8 @@ def comparison(*varied, sort=None):
         given = chosen(*options) | {key: yaml.safe_load(value) for key, value in values.items()}
         rows, test = history(0.3, 0.5 + number / 100), {"accuracy": 0.4, "loss": 1.1}
         folder = Path(f"sweep/{number}_job")
-        results.append(Result(folder, "finished", "", given, rows, test, seconds=10 + number))
-    return compared(results, sort)
+        results.append(RunResult(folder, "finished", "", given, rows, test, seconds=10 + number))
+    return compare_runs(results, sort)
 
 
 def test_only_what_differs_is_a_column_and_seeds_are_averaged():
@@ -58,7 +63,7 @@ def test_only_what_differs_is_a_column_and_seeds_are_averaged():
     assert best.settings == {"initializer": "he_normal"}
     values = [0.53, 0.54, 0.55]
     assert best.mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
-    assert best.deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
+    assert best.compute_deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
     assert len(worst.results) == 3
 
 
@@ -89,10 +94,14 @@ def test_best_is_first_whether_the_number_rises_or_falls(sort, first):
 def test_jobs_without_numbers_come_last_with_their_reason(left_behind, tmp_path):
     left_behind("sweep/0_a", "epochs=1", accuracies=[], status="failed", error="not finite")
     left_behind("sweep/1_b", "epochs=2")
-    made = compared(gathered([tmp_path / "sweep"]), None)
+    made = compare_runs(gather_results([tmp_path / "sweep"]), None)
     assert [group.settings["epochs"] for group in made.groups] == [2, 1]
-    assert made.rows()[1]["reason"] == "not finite"
-    assert [part for part in show(made, 100, False).renderables if "not finite" in str(part)]
+    assert made.list_rows()[1]["reason"] == "not finite"
+    assert [
+        part
+        for part in render_comparison(made, 100, False).renderables
+        if "not finite" in str(part)
+    ]
 
 
 def test_unknown_number_to_sort_by_is_refused():
@@ -116,10 +125,13 @@ def test_table_fits_the_terminal_however_much_is_varied():
         "initializer=truncated_normal,glorot_uniform", "optimizer.learning_rate=0.001,0.0001",
         "batch_size=32,64", "schedule=cosine,constant", "seed=1,2",
     )  # fmt: skip
-    table = groups(made, 100)
+    table = build_group_table(made, 100)
     columns = [[*column.cells] for column in table.columns]
     headings = [str(column.header) for column in table.columns]
-    assert wide(headings, [*zip(*columns, strict=True)]) <= 100 or headings[0] == "settings"
+    assert (
+        compute_table_width(headings, [*zip(*columns, strict=True)]) <= 100
+        or headings[0] == "settings"
+    )
     assert {"valid accuracy", "test accuracy"} <= set(headings)
 
 
@@ -134,15 +146,15 @@ def test_table_fits_the_terminal_however_much_is_varied():
 def test_figures_are_valid_plotly(varied, kind):
     graph_objects = pytest.importorskip("plotly.graph_objects")
     made = comparison(*varied, "seed=1,2")
-    landscape = charts.landscape(made)
+    landscape = charts.plot_landscape(made)
     assert landscape["data"][0]["type"] == kind
-    for figure in (landscape, charts.curves(made, "valid.loss")):
+    for figure in (landscape, charts.plot_curves(made, "valid.loss")):
         graph_objects.Figure(painted(figure))  # raises for anything that plotly does not know
 
 
 def test_heat_map_has_the_mean_of_each_pair():
     made = comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
-    heat = charts.heat_map(made)["data"][0]
+    heat = charts.plot_heat_map(made)["data"][0]
     across, down = made.varied
     assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
     assert (across, down) == ("batch_size", "epochs")
@@ -151,7 +163,7 @@ def test_heat_map_has_the_mean_of_each_pair():
 
 def test_number_that_runs_are_sorted_by_is_in_the_table():
     made = comparison("initializer=zeros,he_normal", sort="train.loss")
-    headings, rows = cells(made)
+    headings, rows = build_group_cells(made)
     assert headings[1:5] == ["runs", "train loss", "valid accuracy", "valid loss"]
     assert [row[2] for row in rows] == ["0.4900", "0.5000"]
 
@@ -160,38 +172,47 @@ def test_a_loss_that_has_run_away_takes_no_room_from_the_other_columns():
     made = comparison("batch_size=32,64")
     lost = [{**row, "valid.loss": 2.12e18} for row in history(0.1, 0.1)]
     worst = dataclasses.replace(made.results[0], history=lost)
-    rows = cells(compared([worst, made.results[1]], None))[1]
+    rows = build_group_cells(compare_runs([worst, made.results[1]], None))[1]
     assert [row[3] for row in rows] == ["0.4900", "2.120e+18"]
 
 
 @pytest.mark.parametrize(("epochs", "named_one_by_one"), [(2, True), (40, False)])
 def test_no_axis_names_half_an_epoch(epochs, named_one_by_one):
-    made = compared([Result(Path("run"), "finished", history=history(*[0.5] * epochs))], None)
-    drawn = charts.curves(made, "valid.loss")["layout"]["xaxis"]
+    made = compare_runs(
+        [RunResult(Path("run"), "finished", history=history(*[0.5] * epochs))], None
+    )
+    drawn = charts.plot_curves(made, "valid.loss")["layout"]["xaxis"]
     assert (drawn.get("dtick") == 1) == named_one_by_one
 
 
 def test_a_reason_is_shown_to_its_end_in_a_pipe():
-    failed = Result(Path("sweep/1_job"), "refused", reason="x" * 150)
+    failed = RunResult(Path("sweep/1_job"), "refused", reason="x" * 150)
     out = io.StringIO()
-    Console(file=out, width=100).print(show(compared([failed], None), 100, differences=False))
+    Console(file=out, width=100).print(
+        render_comparison(compare_runs([failed], None), 100, differences=False)
+    )
     assert out.getvalue().count("x") == 150
 
 
 def test_caption_speaks_of_seeds_only_where_there_are_several():
     pair = ("batch_size=32,64", "epochs=1,2")
-    assert caption(comparison(*pair)) == "valid.accuracy of each run."
-    assert caption(comparison(*pair, "seed=1,2")) == "The mean valid.accuracy over seeds."
+    assert format_landscape_caption(comparison(*pair)) == "valid.accuracy of each run."
+    assert (
+        format_landscape_caption(comparison(*pair, "seed=1,2"))
+        == "The mean valid.accuracy over seeds."
+    )
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_row_that_is_called_after_none():
     made = comparison("seed=1,2,3")
-    assert [row[:2] for row in cells(made)[1]] == [["all", "3"]]
-    assert lead(made) == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
+    assert [row[:2] for row in build_group_cells(made)[1]] == [["all", "3"]]
+    assert (
+        format_comparison_lead(made) == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
+    )
 
 
 def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():
-    assert charts.landscape(comparison("seed=1,2")) is None
+    assert charts.plot_landscape(comparison("seed=1,2")) is None
 
 
 def painted(value):
@@ -207,7 +228,7 @@ def judged(name, accuracy, images, **settings):
     """A run of such settings that was judged by such images."""
     values = chosen() | {key.replace("__", "."): value for key, value in settings.items()}
     rows, known = history(accuracy), {"valid": images, "test": images, "all": images}
-    return Result(Path(name), "finished", "", values, rows, images=known)
+    return RunResult(Path(name), "finished", "", values, rows, image_fingerprints=known)
 
 
 FOLDERS = {"dataset": "image_folder", "dataset__folder": "/photos"}
@@ -219,39 +240,39 @@ def test_runs_that_were_judged_by_other_images_are_not_ranked_together():
         judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **other),
         judged("c", 0.8, "1" * 64, **FOLDERS, epochs=9),
     ]  # fmt: skip
-    made = compared(runs, None)
+    made = compare_runs(runs, None)
     assert [group.results[0].name for group in made.groups] == ["c", "a", "b"]
     assert made.groups[0].settings["images"] == "/photos (11111111)"
-    assert made.rows()[2]["images"] == "/others (22222222)"
+    assert made.list_rows()[2]["images"] == "/others (22222222)"
     out = io.StringIO()
-    Console(file=out, width=100).print(show(made, 100, differences=True))
+    Console(file=out, width=100).print(render_comparison(made, 100, differences=True))
     said = " ".join(out.getvalue().split())
     assert "judged by 2 different sets of images" in said
     assert "/others (22222222)" in said
-    assert "none is in front" in lead(made)
+    assert "none is in front" in format_comparison_lead(made)
 
 
 def test_runs_of_other_images_are_not_seeds_of_one_group():
     runs = [judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **FOLDERS, seed=1)]
-    assert [len(group.results) for group in compared(runs, None).groups] == [1, 1]
+    assert [len(group.results) for group in compare_runs(runs, None).groups] == [1, 1]
 
 
 def test_images_of_a_known_set_are_the_same_ones_at_another_size():
     runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64, dataset__image_size=[16, 16])]
-    made = compared(runs, None)
-    assert made.varied == ["dataset.image_size"]
+    made = compare_runs(runs, None)
+    assert made.varied_settings == ["dataset.image_size"]
     assert [group.results[0].name for group in made.groups] == ["b", "a"]
     apart = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64)]  # as two versions of a set
-    assert compared(apart, None).varied == ["images"]
+    assert compare_runs(apart, None).varied_settings == ["images"]
 
 
 def test_run_that_has_told_of_no_images_stands_beside_the_others():
     failed = dataclasses.replace(judged("b", 0.9, "2" * 64), images={}, history=())
-    assert compared([judged("a", 0.7, "1" * 64), failed], None).varied == []
+    assert compare_runs([judged("a", 0.7, "1" * 64), failed], None).varied_settings == []
 
 
 def test_runs_of_before_are_told_apart_by_all_their_images():
     runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "1" * 64), judged("c", 0.9, "2" * 64)]
     old = [dataclasses.replace(run, images={"all": run.images["all"]}) for run in runs[:2]]
-    assert compared([*old, runs[1]], None).varied == []
-    assert compared([*old, runs[2]], None).varied == ["images"]
+    assert compare_runs([*old, runs[1]], None).varied_settings == []
+    assert compare_runs([*old, runs[2]], None).varied_settings == ["images"]

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cnntrain.data import pipeline
-from cnntrain.data.first_batch import drawn, first_batch
+from cnntrain.data.first_batch import augment_preview, find_first_batch
 
 
 def photos(folder):
@@ -27,19 +27,19 @@ def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
         "batch_size=8",
     )  # fmt: skip
     splits = asked.splits()
-    chosen = first_batch(asked, splits.train)
-    images, labels = drawn(asked, splits, 0, chosen)
-    batches = pipeline.training(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
+    chosen = find_first_batch(asked, splits.train)
+    images, labels = augment_preview(asked, splits, 0, chosen)
+    batches = pipeline.make_training_batches(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
     first = next(batches.take(1).as_numpy_iterator())
     assert np.array_equal(first[0], images)
     assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, drawn(asked, splits, 1, chosen)[0])
+    assert not np.array_equal(images, augment_preview(asked, splits, 1, chosen)[0])
 
 
 def test_mixed_labels_are_written_as_shares():
-    from cnntrain.data.first_batch import mixture
+    from cnntrain.data.first_batch import format_soft_label
 
     shares = np.array([0.3, 0.0, 0.7], np.float32)
-    assert mixture(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
-    assert mixture(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
-    assert mixture(np.int32(1), ["cat", "cow"]) == []
+    assert format_soft_label(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
+    assert format_soft_label(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
+    assert format_soft_label(np.int32(1), ["cat", "cow"]) == []

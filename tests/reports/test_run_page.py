@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import classification_report
 
 from cnntrain.reports import charts
-from cnntrain.reports.network_diagram import diagram
-from cnntrain.reports.run_page import write
-from cnntrain.training.metrics import scores
+from cnntrain.reports.network_diagram import build_diagram
+from cnntrain.reports.run_page import write_run_report
+from cnntrain.training.metrics import score_saved_predictions
 
 SHORT = ("epochs=2", "dataset.limit=200", "batch_size=32", "augmentation=shift_flip")
 FIGURES = {"augmentation", "confusion", "curves", "filters", "mistakes", "predictions"}
@@ -90,7 +90,7 @@ def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
 
 def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
     folder = left_behind("a", "epochs=9", status="running")
-    page = write(folder).read_text()
+    page = write_run_report(folder).read_text()
     assert "2 of 9 epochs" in page
     assert "the run is running." in page
     assert "How it learnt" in page
@@ -98,18 +98,22 @@ def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
 
 
 def test_page_of_a_run_that_has_just_begun_says_so(left_behind):
-    page = write(left_behind("a", accuracies=[], status="running")).read_text()
+    page = write_run_report(left_behind("a", accuracies=[], status="running")).read_text()
     assert "No epoch is over yet." in page
 
 
 def test_failed_run_has_a_page_with_the_reason(left_behind):
-    page = write(left_behind("a", status="failed", error="the loss is not finite")).read_text()
+    page = write_run_report(
+        left_behind("a", status="failed", error="the loss is not finite")
+    ).read_text()
     assert "the loss is not finite" in page
     assert "the run has failed." in page
 
 
 def test_run_that_failed_in_its_first_epoch_does_not_wait_for_it(left_behind):
-    page = write(left_behind("a", "epochs=3000", accuracies=[], status="failed")).read_text()
+    page = write_run_report(
+        left_behind("a", "epochs=3000", accuracies=[], status="failed")
+    ).read_text()
     assert "0 of 3,000 epochs; the run has failed." in page
     assert "No epoch was finished." in page
 
@@ -123,7 +127,7 @@ def test_names_of_classes_cannot_write_the_page(left_behind):
         "probabilities": np.array([[0.9, 0.1], [0.8, 0.2]], np.float32),
     }
     np.savez(folder / "predictions.npz", **predictions)
-    page = write(folder).read_text()
+    page = write_run_report(folder).read_text()
     assert "Class by class" in page
     assert evil not in page
 
@@ -132,7 +136,7 @@ def test_names_of_classes_cannot_write_the_page(left_behind):
 def test_damaged_pictures_are_left_out(finished, tmp_path, name):
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / name).write_bytes(b"PK\3\4 half")
-    assert "How it learnt" in write(copy).read_text()
+    assert "How it learnt" in write_run_report(copy).read_text()
 
 
 def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
@@ -143,8 +147,8 @@ def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monke
     def fail(folder):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(run_page, "write", fail)
-    run.draw(Run(finished))
+    monkeypatch.setattr(run_page, "write_run_report", fail)
+    run.write_run_page(Run(finished))
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert "no space left on device" in said[0]
@@ -154,7 +158,7 @@ def test_scores_agree_with_scikit_learn():
     random = np.random.default_rng(0)
     labels, guesses = random.integers(0, 3, 200), random.integers(0, 3, 200)
     predictions = {"labels": labels, "classes": guesses[:, np.newaxis]}
-    found = scores(predictions, 3)
+    found = score_saved_predictions(predictions, 3)
     theirs = classification_report(labels, guesses, output_dict=True)
     for name, f1, recall in zip("012", found.f1, found.recall, strict=True):
         assert f1 == pytest.approx(theirs[name]["f1-score"])
@@ -164,7 +168,7 @@ def test_scores_agree_with_scikit_learn():
 
 def test_class_that_is_not_in_the_split_has_a_row():
     predictions = {"labels": np.array([0, 0]), "classes": np.array([[0], [2]])}
-    rows = scores(predictions, 4).rows(["a", "b", "c", "d"])
+    rows = score_saved_predictions(predictions, 4).list_rows(["a", "b", "c", "d"])
     assert [row["count"] for row in rows] == [2, 0, 0, 0]
 
 
@@ -174,11 +178,11 @@ def test_figures_of_a_run_are_valid_plotly():
     keys = ["train.loss", "valid.loss", "train.objective"]
     matrix = np.array([[3, 1], [0, 4]])
     for figure in (
-        charts.over_epochs("loss", rows, keys, [2], 3),
-        charts.confusion(matrix, ["cat", "dog"]),
+        charts.plot_over_epochs("loss", rows, keys, [2], 3),
+        charts.plot_confusion(matrix, ["cat", "dog"]),
     ):
         graph_objects.Figure(json.loads(re.sub(r'"\$\w+"', '"#123456"', json.dumps(figure))))
-    assert charts.confusion(np.eye(1000), [*"abcdefghij"] * 100) is None
+    assert charts.plot_confusion(np.eye(1000), [*"abcdefghij"] * 100) is None
 
 
 ODD = [
@@ -194,7 +198,7 @@ def shown_by_plotly(label):
 
 
 def test_names_of_classes_keep_their_place_in_a_chart():
-    axis = charts.confusion(np.eye(len(ODD), dtype=int), ODD)["data"][0]["y"]
+    axis = charts.plot_confusion(np.eye(len(ODD), dtype=int), ODD)["data"][0]["y"]
     assert len(set(axis)) == len(ODD)
     for name, label in zip(ODD, axis, strict=True):
         drawn = shown_by_plotly(label)
@@ -203,7 +207,9 @@ def test_names_of_classes_keep_their_place_in_a_chart():
 
 
 def test_every_row_of_a_large_matrix_is_named():
-    layout = charts.confusion(np.eye(100, dtype=int), [f"class {n}" for n in range(100)])["layout"]
+    layout = charts.plot_confusion(np.eye(100, dtype=int), [f"class {n}" for n in range(100)])[
+        "layout"
+    ]
     assert layout["yaxis"]["dtick"] == 1
     assert layout["height"] >= 100 * 12
     assert layout["yaxis"]["tickfont"]["size"] <= 10
@@ -213,8 +219,10 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
     from cnntrain.reports import figures
 
     for names in (["a$\\frac$b", "$x$"], [f"${n}\\frac$" for n in range(60)]):
-        drawn = figures.confusion(np.eye(len(names), dtype=int), names)
-        figures.save(drawn, tmp_path / "confusion.png")  # matplotlib raises for such a formula
+        drawn = figures.draw_confusion_matrix(np.eye(len(names), dtype=int), names)
+        figures.save_figure(
+            drawn, tmp_path / "confusion.png"
+        )  # matplotlib raises for such a formula
 
 
 def test_files_stand_under_the_mistakes(left_behind):
@@ -226,23 +234,25 @@ def test_files_stand_under_the_mistakes(left_behind):
     )  # fmt: skip
     images = {"mistake_images": np.zeros((1, 4, 4, 3), np.uint8), "mistakes": np.array([0])}
     np.savez(folder / "pictures.npz", **images, mistake_files=np.array(["cat/<odd> 7.jpg"]))
-    assert "cat/&lt;odd&gt; 7.jpg</small>" in write(folder).read_text()
+    assert "cat/&lt;odd&gt; 7.jpg</small>" in write_run_report(folder).read_text()
     np.savez(folder / "pictures.npz", **images)  # as before there were any
-    assert "The most confident mistakes" in write(folder).read_text()
+    assert "The most confident mistakes" in write_run_report(folder).read_text()
 
 
 def test_page_says_by_which_number_the_best_epoch_was_chosen(left_behind):
-    assert "Validation chose the best epoch;" in write(left_behind("a")).read_text()
-    page = write(left_behind("b", "monitor=valid.loss")).read_text()
+    assert "Validation chose the best epoch;" in write_run_report(left_behind("a")).read_text()
+    page = write_run_report(left_behind("b", "monitor=valid.loss")).read_text()
     assert "Validation chose the best epoch, by a valid.loss of 0.2500;" in page
 
 
 def test_page_says_what_the_speed_of_cached_features_is(left_behind):
     folder = left_behind("a")
-    assert "computed once" not in write(folder).read_text()
+    assert "computed once" not in write_run_report(folder).read_text()
     report = {"features_once": True, "images_per_second": 9000, "test": {}, "valid": {}}
     (folder / "report.json").write_text(json.dumps(report))
-    assert "images per second, above features of frozen layers" in write(folder).read_text()
+    assert (
+        "images per second, above features of frozen layers" in write_run_report(folder).read_text()
+    )
 
 
 def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():
@@ -251,7 +261,7 @@ def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():
          "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
-    drawn = diagram(layers)
+    drawn = build_diagram(layers)
     assert len(drawn["boxes"]) == 40
     heights = [box["height"] for box in drawn["boxes"]]
     assert heights == sorted(heights, reverse=True)

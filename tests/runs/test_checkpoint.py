@@ -9,8 +9,8 @@ ARRAYS = {"network/0/a": np.arange(6, dtype=np.float32).reshape(2, 3), "seed": n
 
 
 def test_state_comes_back_exactly(tmp_path):
-    checkpoint.save(tmp_path, ARRAYS, {"step": 3, "best": None, "loss": 0.1})
-    loaded = checkpoint.load(tmp_path)
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 3, "best": None, "loss": 0.1})
+    loaded = checkpoint.load_checkpoint(tmp_path)
     assert loaded.facts == {"step": 3, "best": None, "loss": 0.1}
     for name, array in ARRAYS.items():
         assert np.array_equal(loaded.arrays[name], array)
@@ -18,44 +18,44 @@ def test_state_comes_back_exactly(tmp_path):
 
 
 def test_no_state_is_none(tmp_path):
-    assert checkpoint.load(tmp_path / "nothing") is None
+    assert checkpoint.load_checkpoint(tmp_path / "nothing") is None
 
 
 @pytest.mark.parametrize("where", [0, 70, 500, -1])
 def test_flipped_byte_is_noticed_and_the_previous_state_used(tmp_path, where):
-    checkpoint.save(tmp_path, ARRAYS, {"step": 1})
-    checkpoint.save(tmp_path, ARRAYS, {"step": 2})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
     content = bytearray((tmp_path / checkpoint.LAST).read_bytes())
     content[where] ^= 1
     (tmp_path / checkpoint.LAST).write_bytes(content)
-    loaded = checkpoint.load(tmp_path)
-    assert (loaded.facts["step"], loaded.damaged) == (1, (checkpoint.LAST,))
+    loaded = checkpoint.load_checkpoint(tmp_path)
+    assert (loaded.facts["step"], loaded.damaged_files) == (1, (checkpoint.LAST,))
 
 
 @pytest.mark.parametrize("length", [0, 10, 65, 400])
 def test_truncated_state_is_noticed(tmp_path, length):
-    checkpoint.save(tmp_path, ARRAYS, {"step": 1})
-    checkpoint.save(tmp_path, ARRAYS, {"step": 2})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
     (tmp_path / checkpoint.LAST).write_bytes((tmp_path / checkpoint.LAST).read_bytes()[:length])
-    assert checkpoint.load(tmp_path).facts["step"] == 1
+    assert checkpoint.load_checkpoint(tmp_path).facts["step"] == 1
 
 
 def test_with_no_whole_state_nothing_is_made_up(tmp_path):
-    checkpoint.save(tmp_path, ARRAYS, {"step": 1})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
     (tmp_path / checkpoint.LAST).write_bytes(b"torn")
-    loaded = checkpoint.load(tmp_path)
+    loaded = checkpoint.load_checkpoint(tmp_path)
     assert not loaded.arrays
-    assert loaded.damaged == (checkpoint.LAST,)
+    assert loaded.damaged_files == (checkpoint.LAST,)
 
 
 def test_full_disk_leaves_the_states_as_they_were(tmp_path, monkeypatch):
-    checkpoint.save(tmp_path, ARRAYS, {"step": 1})
+    checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space"):
-        checkpoint.save(tmp_path, ARRAYS, {"step": 2})
-    assert checkpoint.load(tmp_path).facts["step"] == 1
+        checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
+    assert checkpoint.load_checkpoint(tmp_path).facts["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]

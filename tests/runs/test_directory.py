@@ -19,11 +19,11 @@ def test_claimed_directory_cannot_be_claimed_again(tmp_path):
 
 def test_record_says_what_the_numbers_depend_on(tmp_path):
     run = Run.claim(tmp_path / "run", {"seed": 0}, ["seed=0"])
-    record = run.read()
+    record = run.read_run_json()
     assert record["status"] == "running"
     assert {"tensorflow", "keras", "numpy", "python"} <= set(record["versions"])
-    run.finish("finished", seconds={"total": 1.0})
-    assert run.read()["status"] == "finished"
+    run.record_end("finished", seconds={"total": 1.0})
+    assert run.read_run_json()["status"] == "finished"
     text = (tmp_path / "run" / "spec.yaml").read_text()
     assert text.startswith("# cnntrain seed=0\n")
     assert yaml.safe_load(text) == {"seed": 0}
@@ -55,15 +55,15 @@ def test_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypa
 
 def test_rows_are_appended_under_one_header(tmp_path):
     run = Run.claim(tmp_path / "run", {}, [])
-    run.append("history.csv", {"epoch": 1, "train.loss": 0.5})
-    run.append("history.csv", {"epoch": 2, "train.loss": 0.25})
+    run.append_row("history.csv", {"epoch": 1, "train.loss": 0.5})
+    run.append_row("history.csv", {"epoch": 2, "train.loss": 0.25})
     text = (tmp_path / "run" / "history.csv").read_text()
     assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"
 
 
 def test_table_that_an_older_version_began_keeps_its_columns(tmp_path):
     run = Run.claim(tmp_path / "run", {}, [])
-    run.append("history.csv", {"epoch": 1, "train.loss": 0.5})
-    run.append("history.csv", {"epoch": 2, "valid.macro_f1": 0.7, "train.loss": 0.25})
+    run.append_row("history.csv", {"epoch": 1, "train.loss": 0.5})
+    run.append_row("history.csv", {"epoch": 2, "valid.macro_f1": 0.7, "train.loss": 0.25})
     text = (tmp_path / "run" / "history.csv").read_text()
     assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"

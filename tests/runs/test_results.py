@@ -4,11 +4,11 @@ import subprocess
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.runs.results import gathered, nearest_option, read, settings
+from cnntrain.runs.results import collect_settings, find_nearest_option, gather_results, read_run
 
 
 def test_finished_run_is_read_with_its_settings_and_numbers(left_behind):
-    result = read(left_behind("a", "initializer=zeros", "seed=3", accuracies=[0.5, 0.8, 0.7]))
+    result = read_run(left_behind("a", "initializer=zeros", "seed=3", accuracies=[0.5, 0.8, 0.7]))
     assert (result.status, result.reason) == ("finished", "")
     assert result.settings["initializer"] == "zeros"
     assert result.settings["seed"] == 3
@@ -25,35 +25,35 @@ def test_best_epoch_is_the_one_of_which_the_weights_were_kept(left_behind):
     lower = text[2].split(",")
     lower[text[0].split(",").index("valid.loss")] = "0.1"
     (folder / "history.csv").write_text("\n".join([text[0], text[1], ",".join(lower)]) + "\n")
-    assert read(folder).best["epoch"] == 2  # the same accuracy, a lower loss
+    assert read_run(folder).best["epoch"] == 2  # the same accuracy, a lower loss
 
 
 def test_monitored_loss_is_best_where_it_is_lowest(left_behind):
-    result = read(left_behind("a", "monitor=valid.loss", accuracies=[0.5, 0.8, 0.7]))
+    result = read_run(left_behind("a", "monitor=valid.loss", accuracies=[0.5, 0.8, 0.7]))
     assert result.best["epoch"] == 2
 
 
 def test_run_without_an_epoch_has_no_numbers(left_behind):
-    result = read(left_behind("a", accuracies=[], status="interrupted"))
+    result = read_run(left_behind("a", accuracies=[], status="interrupted"))
     assert (result.status, result.numbers) == ("interrupted", {})
 
 
 def test_failed_run_says_why(left_behind):
-    result = read(left_behind("a", status="failed", error="the loss is not finite at step 12"))
+    result = read_run(left_behind("a", status="failed", error="the loss is not finite at step 12"))
     assert (result.status, result.reason) == ("failed", "the loss is not finite at step 12")
 
 
 def test_process_that_died_without_a_word_counts_as_killed(left_behind):
     ended = subprocess.Popen(["true"])
     ended.wait()
-    assert read(left_behind("a", status="running", pid=ended.pid)).status == "killed"
+    assert read_run(left_behind("a", status="running", pid=ended.pid)).status == "killed"
 
 
 def test_row_that_a_crash_cut_short_is_left_out(left_behind):
     folder = left_behind("a")
     with (folder / "history.csv").open("a") as file:
         file.write("3,30,0.9")
-    assert read(folder).last["epoch"] == 2
+    assert read_run(folder).last["epoch"] == 2
 
 
 @pytest.mark.parametrize("name", ["run.json", "spec.yaml", "report.json"])
@@ -62,8 +62,8 @@ def test_damaged_run_is_refused_by_name_and_a_row_in_a_sweep(left_behind, tmp_pa
     damaged = left_behind("sweep/1_seed=1", "seed=1")
     (damaged / name).write_text('{"half')
     with pytest.raises(SpecError, match=f"{name} cannot be used"):
-        read(damaged)
-    first, second = gathered([tmp_path / "sweep"])
+        read_run(damaged)
+    first, second = gather_results([tmp_path / "sweep"])
     assert (first.status, second.status) == ("finished", "unreadable")
     assert name in second.reason
 
@@ -71,7 +71,7 @@ def test_damaged_run_is_refused_by_name_and_a_row_in_a_sweep(left_behind, tmp_pa
 def test_run_of_a_newer_version_is_refused(left_behind):
     folder = left_behind("a", format=99, versions={"cnntrain": "99.0"})
     with pytest.raises(SpecError, match=r"was written by cnntrain 99\.0, in format 99"):
-        read(folder)
+        read_run(folder)
 
 
 def test_run_without_a_format_is_read(left_behind):
@@ -79,19 +79,19 @@ def test_run_without_a_format_is_read(left_behind):
     record = json.loads((folder / "run.json").read_text())
     del record["format"]
     (folder / "run.json").write_text(json.dumps(record))
-    assert read(folder).status == "finished"
+    assert read_run(folder).status == "finished"
 
 
 @pytest.mark.parametrize("name", ["", "missing"])
 def test_directory_without_a_run_is_refused(tmp_path, name):
     with pytest.raises(SpecError, match=r"holds no run|is not there"):
-        read(tmp_path / name)
+        read_run(tmp_path / name)
 
 
 def test_jobs_come_in_their_order_and_each_once(left_behind, tmp_path):
     names = [f"sweep/{n}_seed={n}" for n in (10, 9, 2)]
     folders = [left_behind(name) for name in names]
-    found = gathered([folders[0], tmp_path / "sweep"])
+    found = gather_results([folders[0], tmp_path / "sweep"])
     assert [result.folder for result in found] == [folders[0], folders[2], folders[1]]
 
 
@@ -105,7 +105,7 @@ def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tm
     (killed / "job.json").write_text(json.dumps({"status": "killed", "reason": "by SIGKILL"}))
     waits = {"folder": "3_batch_size=16", "overrides": ["batch_size=16"], "status": "waiting"}
     (tmp_path / "sweep" / "jobs.json").write_text(json.dumps([waits]))
-    found = gathered([tmp_path / "sweep"])
+    found = gather_results([tmp_path / "sweep"])
     assert [(r.status, r.reason) for r in found] == [
         ("finished", ""), ("killed", "by SIGKILL"), ("refused", "batch_size is 5000"),
         ("waiting", ""),
@@ -117,8 +117,9 @@ def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tm
 def test_option_is_told_by_its_knobs(spec):
     for name in ("zeros", "he_normal", "random_normal"):
         assert (
-            nearest_option("initializer", spec(f"initializer={name}").config["initializer"]) == name
+            find_nearest_option("initializer", spec(f"initializer={name}").config["initializer"])
+            == name
         )
     words = ("model=resnet56_v1", "model.shortcut=B")  # plain56 would be as near
-    assert settings(spec(*words).config, words)["model"] == "resnet56_v1"
-    assert nearest_option("model", {"name": "of_a_stranger"}) == "of_a_stranger"
+    assert collect_settings(spec(*words).config, words)["model"] == "resnet56_v1"
+    assert find_nearest_option("model", {"name": "of_a_stranger"}) == "of_a_stranger"

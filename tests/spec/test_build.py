@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cnntrain.spec import signatures
-from cnntrain.spec.overrides import parse, quoted
+from cnntrain.spec.overrides import parse_override, quote_literal
 
 
 def test_spec_cannot_be_changed(spec):
@@ -58,7 +58,7 @@ def test_config_holds_every_knob_of_a_component_within_another(spec):
     checked = spec(*OPS)
     config = checked.config["augmentation"]
     assert config["ops"][1] == {"name": "cutout", **checked.augmentation["ops"][1].knobs}
-    assert signatures.component("augmentation", config) == checked.augmentation
+    assert signatures.build_component("augmentation", config) == checked.augmentation
 
 
 def test_defaults_are_the_ones_that_are_promised(spec):
@@ -82,7 +82,7 @@ def test_signatures_are_read_without_importing_the_components():
 def test_variants_of_a_module_are_the_choices_of_its_knob():
     from cnntrain.models.vgg import VARIANTS
 
-    assert signatures.knobs_of("model", "vgg")["variant"].__args__ == tuple(VARIANTS)
+    assert signatures.read_component_knobs("model", "vgg")["variant"].__args__ == tuple(VARIANTS)
 
 
 def test_records_reach_their_component_as_their_class(spec):
@@ -91,25 +91,25 @@ def test_records_reach_their_component_as_their_class(spec):
 
 
 def test_config_dir_adds_an_option(tmp_path):
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text(
         "# Mine.\nname: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
     )
-    checked = check(compose(["model=mine"], str(tmp_path)).config)
+    checked = check(compose_config(["model=mine"], str(tmp_path)).config)
     assert checked.model["filters"] == (2, 3)
 
 
 def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
-    from cnntrain.spec.build import spec as check
-    from cnntrain.spec.compose import compose
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
 
     (tmp_path / "augmentation").mkdir()
     (tmp_path / "augmentation" / "mild.yaml").write_text("name: cutout\nsize: 2\nfill: 0\n")
     words = ["augmentation=compose", "augmentation.ops=[{name: mild, fill: 9}]"]
-    (op,) = check(compose(words, str(tmp_path)).config).augmentation["ops"]
+    (op,) = check(compose_config(words, str(tmp_path)).config).augmentation["ops"]
     assert (op.name, op["size"], op["fill"]) == ("cutout", 2, 9)
 
 
@@ -118,4 +118,4 @@ def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
 )
 def test_a_quoted_text_is_read_back_as_it_was(text):
     """A folder may be called anything, and the jobs of a sweep are told theirs so."""
-    assert parse(f"hydra.run.dir={quoted(text)}").value() == text
+    assert parse_override(f"hydra.run.dir={quote_literal(text)}").value() == text

@@ -17,8 +17,8 @@ from cnntrain.spec.knobs import (
     Positive,
     Probability,
     Share,
-    convert,
-    steps_in,
+    convert_value,
+    count_steps,
 )
 
 GOOD = [
@@ -99,7 +99,7 @@ BAD = [
 
 @pytest.mark.parametrize(("value", "annotation", "expected"), GOOD)
 def test_right_value_is_taken(value, annotation, expected):
-    converted = convert(value, annotation, "knob")
+    converted = convert_value(value, annotation, "knob")
     assert converted == expected
     assert type(converted) is type(expected)
 
@@ -107,14 +107,14 @@ def test_right_value_is_taken(value, annotation, expected):
 @pytest.mark.parametrize(("value", "annotation"), BAD)
 def test_wrong_value_is_refused(value, annotation):
     with pytest.raises(SpecError, match="knob"):
-        convert(value, annotation, "knob")
+        convert_value(value, annotation, "knob")
 
 
 @pytest.mark.parametrize(("value", "shown"), [(1e-46, "this is 0"), (1e39, "this is inf")])
 @pytest.mark.parametrize("annotation", [Positive, Positive | None])
 def test_number_that_float32_has_not_is_said_to_be_so(value, shown, annotation):
     with pytest.raises(SpecError, match=f"in float32, with which networks compute, {shown}"):
-        convert(value, annotation, "knob")
+        convert_value(value, annotation, "knob")
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_number_that_float32_has_not_is_said_to_be_so(value, shown, annotation):
     [(2, 20), (0.25, 2), ("5%", 10), ("30 steps", 30), ("1 step", 1), ("3 epochs", 30), (0, 0)],
 )
 def test_duration_is_counted_in_steps(duration, steps):
-    assert steps_in(duration, steps_per_epoch=10, total_steps=200) == steps
+    assert count_steps(duration, steps_per_epoch=10, total_steps=200) == steps

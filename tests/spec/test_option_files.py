@@ -3,7 +3,12 @@
 import pytest
 
 from cnntrain.spec import option_files
-from cnntrain.spec.signatures import GROUPS, knobs_of, names, shared_knobs
+from cnntrain.spec.signatures import (
+    GROUPS,
+    list_components,
+    read_component_knobs,
+    read_shared_knobs,
+)
 from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF.glob("*/*.yaml"))
@@ -28,7 +33,7 @@ def counted():
 
 def fresh(spec, option):
     """A spec with random weights, also of an option that asks for learnt ones."""
-    asks = option_files.load(option_files.CONF / "model" / f"{option}.yaml").get("weights")
+    asks = option_files.load_option(option_files.CONF / "model" / f"{option}.yaml").get("weights")
     return spec(f"model={option}", *(["model.weights=null"] if asks else []))
 
 
@@ -40,19 +45,22 @@ def test_option_composes_and_is_valid(spec, option):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_option_says_what_it_is(option):
     group, name = option.split("=")
-    assert len(option_files.catalogue()[group][name]) > 10
+    assert len(option_files.summarise_options()[group][name]) > 10
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_component_has_an_option(group):
-    used = {option_files.load(file)["name"] for file in (option_files.CONF / group).glob("*.yaml")}
-    assert used == set(names(group))
+    used = {
+        option_files.load_option(file)["name"]
+        for file in (option_files.CONF / group).glob("*.yaml")
+    }
+    assert used == set(list_components(group))
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_knob_of_a_component_hides_one_that_its_group_has(group):
-    for name in names(group):
-        assert not set(knobs_of(group, name)) & set(shared_knobs(group))
+    for name in list_components(group):
+        assert not set(read_component_knobs(group, name)) & set(read_shared_knobs(group))
 
 
 def test_every_model_is_counted():
@@ -61,10 +69,10 @@ def test_every_model_is_counted():
 
 @pytest.mark.parametrize(("option", "image_shape", "num_classes", "overrides"), counted())
 def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides):
-    from cnntrain.training.network import parameters
+    from cnntrain.training.network import count_parameters
 
     model = spec(f"model={option}", *overrides).model(image_shape, num_classes)
-    found = parameters(model)["total"], parameters(model)["trainable"]
+    found = count_parameters(model)["total"], count_parameters(model)["trainable"]
     expected = COUNTS[option, image_shape, num_classes, overrides]
     assert [f for f, e in zip(found, expected, strict=True) if e] == [e for e in expected if e]
 
@@ -83,5 +91,7 @@ def test_model_maps_images_of_the_default_data_set_to_float32_logits(spec, optio
 
 def test_learnt_weights_are_what_an_option_says_that_it_has():
     files = {option: option_files.CONF / "model" / f"{option}.yaml" for option in MODELS}
-    asking = {option for option, file in files.items() if option_files.load(file).get("weights")}
+    asking = {
+        option for option, file in files.items() if option_files.load_option(file).get("weights")
+    }
     assert asking == {option for option in MODELS if option.endswith("_imagenet")}

@@ -14,7 +14,7 @@ from cnntrain.cli.main import main
 from cnntrain.running import resume
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import read_config
-from cnntrain.spec.places import absolute_paths, with_paths
+from cnntrain.spec.places import replace_paths, resolve_relative_paths
 
 
 def photos(folder: Path, count: int = 12) -> Path:
@@ -43,7 +43,7 @@ def relative(tmp_path, monkeypatch, left_behind):
 
 
 def reopened(folder, *overrides):
-    checked, run, _ = resume.reopened(folder, overrides)
+    checked, run, _ = resume.reopen_run(folder, overrides)
     run.lock.release()
     return checked
 
@@ -86,7 +86,7 @@ def test_where_data_lies_decides_nothing_and_old_runs_open(relative, spec):
     checked = reopened(relative)
     assert checked.hash == spec(*WORDS, "dataset.folder=x").hash
     run = Run(relative)
-    record = run.read()
+    record = run.read_run_json()
     del record["paths"]
     run.record.write_text(json.dumps(record))
     os.chdir(relative.parent / "here")
@@ -96,21 +96,21 @@ def test_where_data_lies_decides_nothing_and_old_runs_open(relative, spec):
 def test_a_folder_that_lies_in_data_dir_is_kept_as_that(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "photos").mkdir(parents=True)
-    found = absolute_paths({"data_dir": "data", "dataset": {"folder": "photos"}})
+    found = resolve_relative_paths({"data_dir": "data", "dataset": {"folder": "photos"}})
     assert found["dataset.folder"] == f"{tmp_path}/data/photos"
 
 
 def test_home_and_absolute_paths_stay_and_weights_keep_their_text():
     config = {"data_dir": "~/data", "manual_dir": "/archives", "model": {"init_from": "runs/a"}}
-    found = absolute_paths(config)
+    found = resolve_relative_paths(config)
     assert found == {"model.init_from": str(Path("runs/a").absolute())}
-    assert with_paths(config, found)["model"]["init_from"] == "runs/a"  # a part of the spec
+    assert replace_paths(config, found)["model"]["init_from"] == "runs/a"  # a part of the spec
 
 
 def test_finished_run_without_its_data_is_finished(left_behind, tmp_path):
     folder = left_behind("run", *WORDS, f"dataset.folder={photos(tmp_path / 'photos')}")
     shutil.rmtree(tmp_path / "photos")
-    _, run, (note,) = resume.reopened(folder, ["dataset.folder=/gone"])
+    _, run, (note,) = resume.reopen_run(folder, ["dataset.folder=/gone"])
     run.lock.release()
     assert "is finished" in note
 
@@ -146,7 +146,7 @@ def test_no_path_becomes_settings_and_each_is_read_back(tmp_path, name):
     assert yaml.safe_load(text) == config
     assert len(text.splitlines()[0]) > len("# cnntrain dataset.folder=")
     assert "seed: 7" not in text.splitlines()[1]
-    assert run.read()["overrides"] == [f"dataset.folder={name}"]
+    assert run.read_run_json()["overrides"] == [f"dataset.folder={name}"]
 
 
 REFUSED = [
@@ -166,7 +166,7 @@ def test_missing_data_is_answered_before_tensorflow_is_loaded(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     monkeypatch.setattr(
-        "cnntrain.terminal.stderr.quiet", lambda: pytest.fail("TensorFlow is loaded")
+        "cnntrain.terminal.stderr.silence_stderr", lambda: pytest.fail("TensorFlow is loaded")
     )
     with pytest.raises(SystemExit) as ended:
         main(words.split())

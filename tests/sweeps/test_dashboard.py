@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cnntrain.sweeps.dashboard import Board
+from cnntrain.sweeps.dashboard import Dashboard
 from cnntrain.sweeps.directory import Sweep
 
 KEYS = ["optimizer.learning_rate", "model", "seed"]
@@ -35,11 +35,11 @@ def sweep(tmp_path):
 
 def test_table_shows_how_far_how_good_and_how_long_in_a_hundred_columns(sweep):
     console = Console(width=100, height=40, force_terminal=True, color_system=None)
-    board = Board(sweep, 6, "valid.accuracy", console)
+    board = Dashboard(sweep, 6, "valid.accuracy", console)
     with console.capture() as drawn:
-        board.drawn = -1e9
+        board.drawn_at = -1e9
         board.update()
-        console.print(board.table())
+        console.print(board.build_table())
     rows = [line.split() for line in drawn.get().splitlines()]
     assert ["1", "0.1", "lenet5", "1", "2/10", "0.5000", "1:20", "running"] in rows
     assert ["0", "0.0", "lenet5", "0", "2/10", "0.7500", "finished"] in rows
@@ -49,10 +49,10 @@ def test_table_shows_how_far_how_good_and_how_long_in_a_hundred_columns(sweep):
 
 
 def test_without_a_terminal_there_is_a_line_when_a_job_begins_and_when_it_ends(sweep, capsys):
-    with Board(sweep, 4, "valid.accuracy", Console(width=100)) as board:
+    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100)) as board:
         running = sweep.jobs[1]
         (running.folder / "job.json").write_text('{"status": "killed", "reason": "by SIGKILL"}')
-        board.drawn = -1e9
+        board.drawn_at = -1e9
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "[2/4] optimizer.learning_rate=0.1 model=lenet5 seed=1 killed, valid.accuracy 0.5000: "
@@ -63,11 +63,11 @@ def test_without_a_terminal_there_is_a_line_when_a_job_begins_and_when_it_ends(s
 def test_many_jobs_leave_room_for_those_at_work(sweep):
     console = Console(width=100, height=12, force_terminal=True, color_system=None)
     sweep.jobs += [replace(sweep.jobs[3], number=n) for n in range(4, 60)]
-    board = Board(sweep, 60, "valid.accuracy", console)
-    board.drawn = -1e9
+    board = Dashboard(sweep, 60, "valid.accuracy", console)
+    board.drawn_at = -1e9
     board.update()
     with console.capture() as drawn:
-        console.print(board.table())
+        console.print(board.build_table())
     assert "running" in drawn.get()
     assert len(drawn.get().splitlines()) <= 12
 
@@ -77,12 +77,12 @@ def test_job_that_is_run_again_is_waiting_until_it_begins_and_then_shown(sweep, 
     failed = sweep.jobs[1]
     record = failed.folder / "job.json"
     record.write_text('{"status": "killed", "reason": "by SIGKILL", "started": "then"}')
-    with Board(sweep, 4, "valid.accuracy", Console(width=100), [failed]) as board:
+    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100), [failed]) as board:
         board.update()
-        assert board.status(failed) == "waiting"
+        assert board.get_status(failed) == "waiting"
         for status in ("running", "finished"):
             record.write_text(f'{{"status": "{status}", "started": "now"}}')
-            board.drawn = -1e9
+            board.drawn_at = -1e9
             board.update()
     said = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
     assert said == ["begins", "finished"]

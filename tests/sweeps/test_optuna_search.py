@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.sweeps.expand import Axis, axes
+from cnntrain.sweeps.expand import Axis, parse_axes
 from helpers.processes import begin, finished, mtimes, statuses, wait_until
 
 optuna = pytest.importorskip("optuna", minversion="4.5")
@@ -17,30 +17,30 @@ optuna = pytest.importorskip("optuna", minversion="4.5")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("seed=range(1,7,2)", Axis("seed", low=1, high=5, step=2, whole=True)),
+        ("seed=range(1,7,2)", Axis("seed", low=1, high=5, step=2, is_integer=True)),
         ("batch_size=choice(32,64)", Axis("batch_size", ("32", "64"))),
         ("model=vgg11,lenet5", Axis("model", ("vgg11", "lenet5"))),
         ("initializer=glob(he_*)", Axis("initializer", ("he_normal", "he_uniform"))),
         ("ema_decay=interval(0.1,0.9)", Axis("ema_decay", low=0.1, high=0.9)),
         ("x=tag(log, interval(1e-4, 1e-1))", Axis("x", low=1e-4, high=1e-1, log=True)),
-        ("x=int(interval(2, 9))", Axis("x", low=2, high=9, whole=True)),
+        ("x=int(interval(2, 9))", Axis("x", low=2, high=9, is_integer=True)),
     ],
 )
 def test_space_is_written_in_hydras_grammar(text, expected):
-    assert axes([text]) == [expected]
+    assert parse_axes([text]) == [expected]
 
 
 @pytest.mark.parametrize("text", ["x=3", "x=interval(3,1)", "x=tag(log,interval(0,1))"])
 def test_what_is_no_space_is_refused(text):
     with pytest.raises(SpecError):
-        axes([text])
+        parse_axes([text])
 
 
 @pytest.fixture
 def trials(tmp_path):
     """Make a search over two keys in a directory: trials() -> Trials, as often as it is resumed."""
     from cnntrain.sweeps.directory import Sweep
-    from cnntrain.sweeps.optuna_search import Trials, search
+    from cnntrain.sweeps.optuna_search import Trials, parse_search_settings
 
     config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 2, "pruner": "median",
               "prune_from_trial": 2, "prune_from_epoch": 1, "params": {}}  # fmt: skip
@@ -53,7 +53,7 @@ def trials(tmp_path):
         path = tmp_path / folder
         sweep = Sweep(path) if path.exists() else Sweep.begin(path, plan, [])
         sweep.plan = plan
-        return Trials(sweep, search(config), axes(space), "valid.accuracy")
+        return Trials(sweep, parse_search_settings(config), parse_axes(space), "valid.accuracy")
 
     return make
 
@@ -76,7 +76,7 @@ def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials)
     whole = trials("whole", 4)
     while job := whole.next():
         end(job, "finished", value_of(job))
-        whole.ended(job)
+        whole.record_end(job)
     for _ in range(5):  # killed before every second trial, with one at work
         broken = trials("broken", 4)
         for turn in range(2):
@@ -84,7 +84,7 @@ def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials)
                 break
             if turn == 0:
                 end(job, "finished", value_of(job))
-                broken.ended(job)
+                broken.record_end(job)
         broken.study._storage.remove_session()
         broken.sweep.lock.release()
     assert [job.overrides for job in broken.sweep.jobs] == [
@@ -98,7 +98,7 @@ def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     for status in ("diverged", "finished", "pruned", "refused", "finished", "killed"):
         job = search.next()
         end(job, status, 0.1 * job.number if status == "finished" else None)
-        search.ended(job)
+        search.record_end(job)
     assert search.next() is None
     states = [trial.state.name for trial in search.study.trials]
     assert states == ["FAIL", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL"]
@@ -114,7 +114,7 @@ def test_where_two_trials_are_the_same_the_loss_decides_as_in_the_table(trials):
         end(job, "finished", 0.5)
         rows = f"epoch,step,valid.accuracy,valid.loss\n1,1,0.4,0.1\n2,2,0.5,{loss}\n"
         (job.folder / "history.csv").write_text(rows)
-        search.ended(job)
+        search.record_end(job)
     assert search.said()[0].startswith("best of 3 finished trials: 1")
 
 
@@ -130,7 +130,7 @@ def test_hopeless_trial_is_asked_to_stop(trials):
         assert asked == (accuracy == 0.1)
         if not asked:
             end(job, "finished", 3 * accuracy)
-            search.ended(job)
+            search.record_end(job)
     assert "worse than the median" in (job.folder / "prune").read_text()
 
 
@@ -159,19 +159,19 @@ def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, t
 
 
 def test_ready_space_gives_way_to_what_is_named():
-    from cnntrain.sweeps.optuna_search import space
+    from cnntrain.sweeps.optuna_search import choose_search_space
 
     ready = {"seed": "1,2", "epochs": "3,4"}
-    assert space([], [], ready) == ["seed=1,2", "epochs=3,4"]
-    assert space([], ["epochs=5"], ready) == ["seed=1,2"]
-    assert space(["batch_size=1,2"], [], ready) == ["batch_size=1,2"]
+    assert choose_search_space([], [], ready) == ["seed=1,2", "epochs=3,4"]
+    assert choose_search_space([], ["epochs=5"], ready) == ["seed=1,2"]
+    assert choose_search_space(["batch_size=1,2"], [], ready) == ["batch_size=1,2"]
     with pytest.raises(SpecError):
-        space([], ["seed=1", "epochs=2"], ready)
+        choose_search_space([], ["seed=1", "epochs=2"], ready)
 
 
 def test_missing_engine_says_how_to_install_it():
-    from cnntrain.sweeps.launchers import needed
+    from cnntrain.sweeps.launchers import import_engine
 
     with pytest.raises(SpecError) as error:
-        needed("no_such_engine")
+        import_engine("no_such_engine")
     assert error.value.hint == "pip install 'cnntrain[no_such_engine]'"

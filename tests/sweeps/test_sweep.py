@@ -91,15 +91,18 @@ def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, mon
     from cnntrain.sweeps import job_process, launchers
 
     seen = []
-    monkeypatch.setattr(launchers, "work", lambda task, gpu=None: seen.append((task, gpu)))
-    launch = launchers.local(launchers.shared_out([4, 7], 3))
+    monkeypatch.setattr(launchers, "run_job", lambda task, gpu=None: seen.append((task, gpu)))
+    launch = launchers.build_local_launcher(launchers.assign_gpus([4, 7], 3))
     for number in range(3):
         launch([number])
     assert seen == [(0, "4"), (1, "7"), (2, "4")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert launchers.shared_out("auto", 2) == ["2", "3"]
-    assert launchers.shared_out(None, 2) == [None, None]
-    assert job_process.outcome(job_process.Run(tmp_path), -9, "") == ("killed", "killed by SIGKILL")
+    assert launchers.assign_gpus("auto", 2) == ["2", "3"]
+    assert launchers.assign_gpus(None, 2) == [None, None]
+    assert job_process.determine_outcome(job_process.Run(tmp_path), -9, "") == (
+        "killed",
+        "killed by SIGKILL",
+    )
 
 
 def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkeypatch):
@@ -113,9 +116,9 @@ def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkey
         task.folder.joinpath("spec.yaml").write_text("{batch_size: 128, accumulate: 2}")
         return "out of memory" if len(lives) == 1 else "finished"
 
-    monkeypatch.setattr(job_process, "live", live)
+    monkeypatch.setattr(job_process, "run_attempt", live)
     job = tmp_path / "0_"
-    job_process.work(job_process.Task(job, ("seed=1",), (), tmp_path, "continue", True))
+    job_process.run_job(job_process.Task(job, ("seed=1",), (), tmp_path, "continue", True))
     assert [overrides for overrides, _ in lives] == [("seed=1",), ("seed=1", "batch_size=64")]
     assert lives[1][1]["retried"].startswith("batch_size=64 after out of memory")
 
@@ -249,9 +252,9 @@ def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command
 def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
     from cnntrain.signals import Signals
     from cnntrain.sweeps import launchers
-    from cnntrain.sweeps.dashboard import Board
+    from cnntrain.sweeps.dashboard import Dashboard
     from cnntrain.sweeps.directory import Sweep
-    from cnntrain.sweeps.scheduler import Crew, Grid
+    from cnntrain.sweeps.scheduler import GridJobs, Scheduler
 
     def work(task, gpu=None):
         task.folder.mkdir()
@@ -260,13 +263,13 @@ def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, mon
         status = "running" if task.folder.name.startswith("1") else "finished"
         (task.folder / "job.json").write_text(json.dumps({"status": status}))
 
-    monkeypatch.setattr(launchers, "work", work)
+    monkeypatch.setattr(launchers, "run_job", work)
     settings = {"on_error": "continue", "retry_oom": False}
     plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": "/", "sweep": settings}
     plan |= {"launcher": {"name": "local"}}
     sweep = Sweep.begin(tmp_path / "sweep", plan, [["seed=1"], ["seed=2"], ["seed=3"]])
-    with Signals() as signals, Board(sweep, 3, "valid.accuracy", Console()) as board:
-        Crew(sweep, Grid(sweep), 2, None).work(signals, board)
+    with Signals() as signals, Dashboard(sweep, 3, "valid.accuracy", Console()) as board:
+        Scheduler(sweep, GridJobs(sweep), 2, None).run_jobs(signals, board)
     assert [job.status for job in sweep.jobs] == ["killed", "killed", "finished"]
     assert [job["reason"] for job in jobs_of(sweep.folder)] == [
         "lost by its launcher: OSError: no space is left",
@@ -278,13 +281,13 @@ def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, mon
 
 def test_gpu_that_is_not_there_is_refused_where_it_is_known(monkeypatch):
     """Its job would train on the CPU."""
-    from cnntrain.sweeps.sweep import settings_of
+    from cnntrain.sweeps.sweep import parse_sweep_settings
 
     given = {"jobs": 2, "gpus": [0, 7], "on_error": "continue", "retry_oom": False}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(SpecError, match=r"sweep.gpus has 7"):
-        settings_of(given)
-    assert list(settings_of(given | {"gpus": [1]}).gpus) == [1]
+        parse_sweep_settings(given)
+    assert list(parse_sweep_settings(given | {"gpus": [1]}).gpus) == [1]
 
 
 def test_sweep_that_runs_is_not_run_twice(tmp_path):

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cnntrain.errors import SpecError, WorkerLost
-from cnntrain.training.devices.cluster import Cluster, cluster, expanded
+from cnntrain.training.devices.cluster import Cluster, build_cluster, expand_node_list
 
 TWO = ("10.0.0.1:2222", "10.0.0.2:2222")
 
@@ -25,25 +25,25 @@ def slurm(nodes, tasks, number):
 
 
 def test_settings_say_who_the_workers_are():
-    found = cluster(TWO, 1, 1, {})
+    found = build_cluster(TWO, 1, 1, {})
     assert (found.workers, found.index, found.is_chief) == (TWO, 1, False)
-    assert found.name(0) == "worker 0 at 10.0.0.1:2222"
+    assert found.describe_worker(0) == "worker 0 at 10.0.0.1:2222"
 
 
 def test_settings_go_before_the_environment():
-    found = cluster(None, 0, 1, tf_config(index=1, worker=[*TWO]))
+    found = build_cluster(None, 0, 1, tf_config(index=1, worker=[*TWO]))
     assert (found.workers, found.index) == (TWO, 0)
 
 
 def test_chief_of_tf_config_is_the_first_worker():
     both = {"chief": [TWO[0]], "worker": [TWO[1]]}
-    assert cluster(None, None, 1, tf_config("chief", 0, **both)).is_chief
-    found = cluster(None, None, 1, tf_config("worker", 0, **both))
+    assert build_cluster(None, None, 1, tf_config("chief", 0, **both)).is_chief
+    found = build_cluster(None, None, 1, tf_config("worker", 0, **both))
     assert (found.workers, found.index) == (TWO, 1)
 
 
 def test_tasks_of_slurm_are_workers_with_a_port_each():
-    found = cluster(None, None, 900, slurm("gpu[1-2],big", "2(x2),1", 3))
+    found = build_cluster(None, None, 900, slurm("gpu[1-2],big", "2(x2),1", 3))
     assert found.workers == ("gpu1:900", "gpu1:901", "gpu2:900", "gpu2:901", "big:900")
     assert found.index == 3
 
@@ -52,7 +52,7 @@ def test_tasks_of_slurm_are_workers_with_a_port_each():
 def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
     from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver
 
-    assert expanded(nodes) == slurm_cluster_resolver.expand_hostlist(nodes)
+    assert expand_node_list(nodes) == slurm_cluster_resolver.expand_hostlist(nodes)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
 )
 def test_what_is_no_cluster_is_refused(workers, index, environment, said):
     with pytest.raises(SpecError, match=r"distribution|TF_CONFIG|SLURM") as caught:
-        cluster(workers, index, 1, environment)
+        build_cluster(workers, index, 1, environment)
     assert said in str(caught.value)
 
 
@@ -87,7 +87,9 @@ def here(count, index):
 def test_workers_that_start_one_after_another_meet():
     first = here(3, 0)
     others = [Cluster(first.workers, number) for number in (1, 2)]
-    waiting = [threading.Thread(target=each.meet, args=(20,)) for each in (first, *others)]
+    waiting = [
+        threading.Thread(target=each.wait_for_workers, args=(20,)) for each in (first, *others)
+    ]
     for number, thread in enumerate(waiting):
         threading.Event().wait(0.3 * number)
         thread.start()
@@ -98,7 +100,7 @@ def test_workers_that_start_one_after_another_meet():
 
 def test_worker_that_does_not_come_is_named():
     with pytest.raises(WorkerLost, match=r"worker 1 at 127.0.0.1:\d+ does not answer"):
-        here(2, 0).meet(0.1)
+        here(2, 0).wait_for_workers(0.1)
 
 
 def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
@@ -106,12 +108,12 @@ def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
     monkeypatch.setattr("cnntrain.training.devices.cluster.PATIENCE", 0)
     alone = here(2, 0)
     with pytest.raises(WorkerLost):
-        alone.meet(0.5)
+        alone.wait_for_workers(0.5)
     said = capsys.readouterr().err
     assert said == f"waiting for worker 1 at {alone.workers[1]}, 0.5 s at most\n"
 
 
 def test_port_that_is_taken_is_refused():
     alone = here(1, 0)
-    with alone.listening(), pytest.raises(SpecError, match=r"worker 0 at .* cannot listen"):
-        alone.meet(1)
+    with alone.open_listener(), pytest.raises(SpecError, match=r"worker 0 at .* cannot listen"):
+        alone.wait_for_workers(1)

@@ -155,7 +155,9 @@ def whole(tmp_path_factory):
 
 
 def assert_same_run(run, whole):
-    arrays, expected = (checkpoint.load(folder / "state").arrays for folder in (run, whole))
+    arrays, expected = (
+        checkpoint.load_checkpoint(folder / "state").arrays for folder in (run, whole)
+    )
     assert [name for name in arrays if not np.array_equal(arrays[name], expected[name])] == []
     for name in ("best.keras", "final.keras", "ema.keras"):
         pairs = zip(weights(run / name), weights(whole / name), strict=True)
@@ -180,7 +182,7 @@ def test_killed_worker_ends_the_other_and_both_go_on_exactly(tmp_path, whole, vi
     assert f"worker {victim} at {address} does not answer" in said[other]
     assert "cnntrain resume" in said[other]
     assert "Traceback" not in said[other]
-    assert checkpoint.load(workers.run / "state").facts["loop"]["step"] >= 16
+    assert checkpoint.load_checkpoint(workers.run / "state").facts["loop"]["step"] >= 16
     codes, said = workers.start("resume", "run").done()
     assert codes == [0, 0], said
     assert_same_run(workers.run, whole)
@@ -194,7 +196,7 @@ def test_worker_that_is_terminated_takes_the_others_with_it_at_the_same_step(tmp
     workers.processes[told].send_signal(signal.SIGTERM)
     codes, said = workers.done()
     assert codes == [143, 143], said
-    assert checkpoint.load(workers.run / "state").facts["loop"]["step"] > 14
+    assert checkpoint.load_checkpoint(workers.run / "state").facts["loop"]["step"] > 14
     codes, said = workers.start("resume", "run").done()
     assert codes == [0, 0], said
     assert_same_run(workers.run, whole)

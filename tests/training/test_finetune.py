@@ -8,7 +8,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.training.fitting import in_steps
-from cnntrain.training.network import cut, freeze
+from cnntrain.training.network import find_freeze_boundary, freeze_layers_except
 
 SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")
 NET = ("model=cnn_cifar", "model.filters=[4,8]", "model.hidden=16", "model.batch_norm=true")
@@ -90,17 +90,17 @@ def test_rates_fall_with_each_kernel_below_the_head(spec):
 )
 def test_cut_is_right_below_what_trains(spec, words, expected):
     network, (phase,) = phases(spec, "finetune=head", *words)
-    freeze(network, phase.layers)
+    freeze_layers_except(network, phase.layers)
     below = {"flatten": network.layers[-2].name}.get(expected, expected)
-    assert cut(network) is network.get_layer(below).output
+    assert find_freeze_boundary(network) is network.get_layer(below).output
 
 
 def test_no_cut_where_several_ways_lead_up_or_nothing_is_frozen(spec):
     network = body(spec, "model=resnet20_v1", "model.depth=8")
-    assert cut(network) is None
+    assert find_freeze_boundary(network) is None
     names = [layer.name for layer in network.layers]
-    freeze(network, frozenset(names[names.index("conv2d_5") :]))
-    assert cut(network) is None
+    freeze_layers_except(network, frozenset(names[names.index("conv2d_5") :]))
+    assert find_freeze_boundary(network) is None
 
 
 def test_phases_share_the_steps(spec):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import OutOfMemory, SpecError
-from cnntrain.runs.checkpoint import State
+from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.training.finetune import Phase
 from cnntrain.training.fitting import answered, check_resumable, entropy, in_steps
-from cnntrain.training.network import activations
+from cnntrain.training.network import count_activations
 
 
 def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():
@@ -37,7 +37,7 @@ def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
 
 def test_activations_are_the_outputs_of_all_layers(spec):
     maps = [28 * 28, 24 * 24 * 6, 12 * 12 * 6, 8 * 8 * 16, 4 * 4 * 16, 256, 120, 84, 10]
-    assert activations(spec().model((28, 28, 1), 10)) == sum(maps)
+    assert count_activations(spec().model((28, 28, 1), 10)) == sum(maps)
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_activations_are_the_outputs_of_all_layers(spec):
 def test_state_that_is_not_of_ours_is_refused(tmp_path, facts):
     run = Run(tmp_path)
     with pytest.raises(SpecError, match="state cannot be used"):
-        check_resumable(None, run, None, State({"a": np.zeros(1)}, facts), 10)
+        check_resumable(None, run, None, Checkpoint({"a": np.zeros(1)}, facts), 10)

@@ -8,7 +8,7 @@ import pytest
 
 from cnntrain.spec import option_files
 
-OPTIONS = sorted(option_files.options("initializer"))
+OPTIONS = sorted(option_files.find_option_files("initializer"))
 # sigma^2 for fan_in = 400, fan_out = 100; None: no fixed variance
 VARIANCE = {
     "zeros": 0,
@@ -99,7 +99,7 @@ def test_a_sweep_over_initializers_compares_initializers_alone(spec):
 
 
 def test_a_run_keeps_the_gain_that_it_began_with(spec):
-    from cnntrain.spec.build import spec as check
+    from cnntrain.spec.build import build_spec as check
 
     before = {**spec("initializer=glorot_uniform").config}
     before["initializer"] = {"name": "glorot_uniform", "head_gain": 1}  # as its option had it

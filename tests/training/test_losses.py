@@ -32,7 +32,7 @@ def reference(targets, logits, smoothing, gamma, weights):
     [(0.1, 0, None), (0, 2, None), (0, 0.5, None), (0, 0, WEIGHTS), (0.2, 2, WEIGHTS)],
 )
 def test_objective_is_what_its_papers_say(smoothing, gamma, weights):
-    loss = losses.objective(smoothing, gamma, weights)
+    loss = losses.build_loss(smoothing, gamma, weights)
     expected = reference(np.eye(4)[LABELS], LOGITS, smoothing, gamma, weights or [1] * 4)
     assert np.allclose(loss(LABELS, LOGITS), expected, rtol=1e-4)
 
@@ -41,7 +41,7 @@ def test_objective_is_what_its_papers_say(smoothing, gamma, weights):
 def test_loss_of_shares_is_the_mean_over_the_classes(options):
     """As mixup's authors have it: lambda * loss(a) + (1 - lambda) * loss(b)."""
     shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
-    loss = losses.objective(*options)
+    loss = losses.build_loss(*options)
     each = [np.asarray(loss(np.full(6, label, "int32"), LOGITS)) for label in range(4)]
     assert np.allclose(loss(shares, LOGITS), (shares * np.stack(each, axis=1)).sum(1), rtol=1e-4)
 
@@ -49,38 +49,42 @@ def test_loss_of_shares_is_the_mean_over_the_classes(options):
 def test_metrics_take_shares():
     shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
     plain = -(shares * log_softmax(LOGITS, axis=-1)).sum(axis=-1)
-    assert np.allclose(losses.cross_entropy(shares, LOGITS), plain, rtol=1e-4)
+    assert np.allclose(losses.compute_cross_entropy(shares, LOGITS), plain, rtol=1e-4)
     hits = shares.argmax(axis=-1) == LOGITS.argmax(axis=-1)
-    assert np.array_equal(losses.accuracy(shares, LOGITS), hits)
+    assert np.array_equal(losses.compute_accuracy(shares, LOGITS), hits)
 
 
 def test_one_unit_takes_shares_of_both_classes():
     shares = RANDOM.dirichlet([1] * 2, 6).astype("float32")
     theirs = keras.losses.binary_crossentropy(shares[:, 1:], ONE_UNIT, from_logits=True)
-    assert np.allclose(losses.cross_entropy(shares, ONE_UNIT), theirs, rtol=1e-4)
-    assert np.allclose(losses.objective(0, 0, [1, 1])(shares, ONE_UNIT), theirs, rtol=1e-4)
+    assert np.allclose(losses.compute_cross_entropy(shares, ONE_UNIT), theirs, rtol=1e-4)
+    assert np.allclose(losses.build_loss(0, 0, [1, 1])(shares, ONE_UNIT), theirs, rtol=1e-4)
     hits = (shares[:, 1] > shares[:, 0]) == (ONE_UNIT[:, 0] > 0)
-    assert np.array_equal(losses.accuracy(shares, ONE_UNIT), hits)
+    assert np.array_equal(losses.compute_accuracy(shares, ONE_UNIT), hits)
 
 
 def test_whole_shares_are_the_same_as_class_numbers():
     whole = np.eye(4, dtype="float32")[LABELS]
-    for loss in (losses.cross_entropy, losses.accuracy, losses.objective(0.1, 1, WEIGHTS)):
+    for loss in (
+        losses.compute_cross_entropy,
+        losses.compute_accuracy,
+        losses.build_loss(0.1, 1, WEIGHTS),
+    ):
         assert np.allclose(loss(whole, LOGITS), loss(LABELS, LOGITS), rtol=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.2])
 def test_one_unit_has_the_binary_cross_entropy(smoothing):
-    ours = losses.objective(smoothing, 0, None)(TWO, ONE_UNIT)
+    ours = losses.build_loss(smoothing, 0, None)(TWO, ONE_UNIT)
     theirs = keras.losses.binary_crossentropy(
         TWO[:, None], ONE_UNIT, from_logits=True, label_smoothing=smoothing
     )
     assert np.allclose(ours, theirs, rtol=1e-4)
-    assert np.array_equal(losses.accuracy(TWO, ONE_UNIT), (ONE_UNIT[:, 0] > 0) == TWO)
+    assert np.array_equal(losses.compute_accuracy(TWO, ONE_UNIT), (ONE_UNIT[:, 0] > 0) == TWO)
 
 
 def test_nothing_asked_is_plain_cross_entropy():
-    assert losses.objective(0, 0, []) is losses.cross_entropy
+    assert losses.build_loss(0, 0, []) is losses.compute_cross_entropy
 
 
 @pytest.mark.parametrize(("gamma", "weights"), [(0.5, None), (2, WEIGHTS)])
@@ -90,24 +94,24 @@ def test_gradient_is_finite_where_the_network_is_sure(gamma, weights):
     logits = tf.constant([[100.0, 0, 0, 0], [-100.0, 0, 0, 0]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = losses.objective(0.1, gamma, weights)(np.zeros(2, "int32"), logits)
+        value = losses.build_loss(0.1, gamma, weights)(np.zeros(2, "int32"), logits)
     assert np.isfinite(tape.gradient(value, logits)).all()
 
 
 def test_balanced_weights_make_every_class_count_the_same():
     labels = np.array([0] * 6 + [1] * 3 + [2], "int32")
-    weights = losses.class_weights("balanced", labels, 3)
+    weights = losses.compute_class_weights("balanced", labels, 3)
     assert np.allclose(np.bincount(labels) * weights, 10 / 3)
-    assert losses.class_weights("none", labels, 3) == []
-    assert losses.class_weights((1, 2, 3), labels, 3) == [1, 2, 3]
+    assert losses.compute_class_weights("none", labels, 3) == []
+    assert losses.compute_class_weights((1, 2, 3), labels, 3) == [1, 2, 3]
 
 
 def test_weights_for_another_number_of_classes_are_refused():
     with pytest.raises(SpecError, match="2 numbers and there are 3 classes"):
-        losses.class_weights((1, 2), np.array([0, 1, 2]), 3)
+        losses.compute_class_weights((1, 2), np.array([0, 1, 2]), 3)
 
 
 def test_rejection_is_one_class_more_that_nothing_belongs_to():
-    loss = losses.objective(0, 0, None, rejection=1.5)
+    loss = losses.build_loss(0, 0, None, rejection=1.5)
     more = np.hstack([LOGITS, np.full((6, 1), -1.5, "float32")])
-    assert np.allclose(loss(LABELS, LOGITS), losses.cross_entropy(LABELS, more), rtol=1e-5)
+    assert np.allclose(loss(LABELS, LOGITS), losses.compute_cross_entropy(LABELS, more), rtol=1e-5)

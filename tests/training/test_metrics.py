@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cnntrain.training.evaluation import NUMBERS, headline
-from cnntrain.training.metrics import by_class, majority_warning, scores
+from cnntrain.training.evaluation import METRICS, compute_headline_metrics
+from cnntrain.training.metrics import (
+    score_by_class,
+    score_saved_predictions,
+    warn_about_majority_class,
+)
 
 NAMES = ("common", "frequent", "rare")
 
@@ -18,7 +22,7 @@ def predictions(labels, guesses):
 def test_figures_are_those_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
     labels, guesses = random.integers(0, 4, 30), random.integers(0, 5, 30)
-    matrix, *parts = by_class(labels.astype(np.int32), guesses, 6)
+    matrix, *parts = score_by_class(labels.astype(np.int32), guesses, 6)
     assert np.array_equal(matrix, metrics.confusion_matrix(labels, guesses, labels=range(6)))
     expected = metrics.precision_recall_fscore_support(
         labels, guesses, labels=range(6), zero_division=np.nan
@@ -32,19 +36,19 @@ def test_figures_are_those_of_scikit_learn(seed):
 
 def test_class_without_images_has_no_f1_and_is_in_no_mean():
     labels, guesses = np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1])
-    found = scores(predictions(labels, guesses), 3)
+    found = score_saved_predictions(predictions(labels, guesses), 3)
     assert found.macro_f1 == metrics.f1_score(labels, guesses, average="macro") == 1
     assert found.balanced_accuracy == 1
-    assert [row["cells"] for row in found.rows(NAMES)][2] == ["–", "–", "–"]
+    assert [row["cells"] for row in found.list_rows(NAMES)][2] == ["–", "–", "–"]
     log_probabilities = np.log(np.eye(3)[guesses] * 0.97 + 0.01)
-    assert headline(log_probabilities, labels)["macro_f1"] == 1
+    assert compute_headline_metrics(log_probabilities, labels)["macro_f1"] == 1
 
 
 def test_numbers_of_an_evaluation_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     p, labels = random.dirichlet(np.ones(3), 50), random.integers(0, 3, 50)
-    found, guesses = headline(np.log(p), labels), p.argmax(axis=1)
-    assert tuple(found) == NUMBERS
+    found, guesses = compute_headline_metrics(np.log(p), labels), p.argmax(axis=1)
+    assert tuple(found) == METRICS
     assert found["accuracy"] == metrics.accuracy_score(labels, guesses)
     balanced = metrics.balanced_accuracy_score(labels, guesses)
     assert found["balanced_accuracy"] == pytest.approx(balanced)
@@ -53,7 +57,7 @@ def test_numbers_of_an_evaluation_are_those_of_scikit_learn():
 
 
 def warned(labels, guesses, weighted=False):
-    return majority_warning(np.array(labels), np.array(guesses), NAMES, weighted)
+    return warn_about_majority_class(np.array(labels), np.array(guesses), NAMES, weighted)
 
 
 def test_network_that_always_says_the_commonest_class_is_warned_of():

@@ -2,14 +2,14 @@
 
 import pytest
 
-from cnntrain.spec.metrics import rises, tie_breaker
+from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
 from cnntrain.spec.spec import SETTINGS
 from cnntrain.training.monitor import Monitor, PlateauWatch
 
 
 def watch(name, values, min_delta=0.0):
     monitor = Monitor(name, min_delta)
-    return [monitor.improved({name: value}) for value in values], monitor
+    return [monitor.update_best({name: value}) for value in values], monitor
 
 
 def test_losses_fall_and_accuracies_rise():
@@ -19,13 +19,13 @@ def test_losses_fall_and_accuracies_rise():
 
 @pytest.mark.parametrize("name", SETTINGS["monitor"].__args__)
 def test_of_every_monitor_it_is_known_which_way_is_better(name):
-    assert rises(name) == (not name.endswith("loss"))
-    assert watch(name, [0.5, 0.7])[0] == [True, rises(name)]
-    assert tie_breaker(name) == f"{name.partition('.')[0]}.loss"
+    assert higher_is_better(name) == (not name.endswith("loss"))
+    assert watch(name, [0.5, 0.7])[0] == [True, higher_is_better(name)]
+    assert choose_tie_breaker(name) == f"{name.partition('.')[0]}.loss"
 
 
 def test_numbers_that_are_no_scores_are_their_own_tie_breakers():
-    assert (rises("seconds"), tie_breaker("seconds")) == (False, "seconds")
+    assert (higher_is_better("seconds"), choose_tie_breaker("seconds")) == (False, "seconds")
 
 
 def test_small_steps_within_min_delta_do_not_count():
@@ -37,7 +37,7 @@ def test_small_steps_within_min_delta_do_not_count():
 def test_lower_loss_decides_between_equal_accuracies():
     monitor = Monitor("valid.accuracy", tie="valid.loss")
     rows = [(0.9, 0.5), (0.9, 0.4), (0.9, 0.45), (0.8, 0.1), (0.95, 0.6)]
-    found = [monitor.improved({"valid.accuracy": a, "valid.loss": b}) for a, b in rows]
+    found = [monitor.update_best({"valid.accuracy": a, "valid.loss": b}) for a, b in rows]
     assert found == [True, True, False, False, True]
 
 
@@ -67,11 +67,11 @@ def test_plateau_falls_when_keras_would_reduce(patience, cooldown):
         before = float(model.optimizer.learning_rate)
         theirs.on_epoch_end(epoch, {"val_loss": loss})
         fell = float(model.optimizer.learning_rate) < before
-        assert ours.falls({"valid.loss": loss}) == fell, epoch
+        assert ours.should_reduce({"valid.loss": loss}) == fell, epoch
         falls += fell
     assert falls > 2
 
 
 def test_plateau_without_patience_never_falls():
     ours = PlateauWatch(Monitor("valid.loss"), None, 0)
-    assert not any(ours.falls({"valid.loss": 1.0}) for _ in range(50))
+    assert not any(ours.should_reduce({"valid.loss": 1.0}) for _ in range(50))

@@ -13,18 +13,18 @@ HUGE = {
 
 @pytest.mark.parametrize(("option", "knob"), HUGE.items(), ids=HUGE)
 def test_network_larger_than_the_memory_is_refused(spec, option, knob):
-    from cnntrain.training.network import build_empty, check_size
+    from cnntrain.training.network import build_empty_network, check_network_memory
 
-    body = build_empty(spec(option, knob), (32, 32, 1), 10)
+    body = build_empty_network(spec(option, knob), (32, 32, 1), 10)
     with pytest.raises(SpecError) as refused:
-        check_size(body)
+        check_network_memory(body)
     assert "parameters, which take" in refused.value.given
     assert "cnntrain plan" in refused.value.expected
 
 
 def test_network_of_an_ordinary_size_is_not_refused(spec):
-    from cnntrain.training.network import build_empty, check_size
+    from cnntrain.training.network import build_empty_network, check_network_memory
 
-    body = build_empty(spec("model=lenet5"), (32, 32, 1), 10)
-    check_size(body)
+    body = build_empty_network(spec("model=lenet5"), (32, 32, 1), 10)
+    check_network_memory(body)
     assert body.count_params() == 61_706

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnntrain.data.source import Examples
-from cnntrain.training.normalisation import normalisation
+from cnntrain.training.normalisation import build_normalisation
 
 RANDOM = np.random.default_rng(0)
 TRAIN = Examples(RANDOM.integers(0, 200, (50, 6, 5, 3), np.uint8), np.zeros(50, np.int32))
@@ -23,7 +23,7 @@ OTHER = RANDOM.integers(100, 256, (10, 6, 5, 3), np.uint8)
     ],
 )
 def test_layer_is_the_formula(kind, expected):
-    layer = normalisation(kind, TRAIN)
+    layer = build_normalisation(kind, TRAIN)
     out = layer(OTHER)
     assert out.dtype == "float32"
     assert np.allclose(out, expected, atol=1e-5)
@@ -32,4 +32,4 @@ def test_layer_is_the_formula(kind, expected):
 
 def test_a_channel_of_one_value_stays_finite():
     flat = Examples(np.full((4, 3, 3, 1), 7, np.uint8), np.zeros(4, np.int32))
-    assert np.isfinite(np.asarray(normalisation("standardise", flat)(flat.images))).all()
+    assert np.isfinite(np.asarray(build_normalisation("standardise", flat)(flat.images))).all()

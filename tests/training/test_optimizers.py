@@ -71,7 +71,7 @@ def test_momentum_is_classical_or_nesterov(spec):
     assert np.allclose(-nesterov, 1.9 * GRADIENT)
 
 
-@pytest.mark.parametrize("option", sorted(option_files.options("optimizer")))
+@pytest.mark.parametrize("option", sorted(option_files.find_option_files("optimizer")))
 def test_every_optimizer_moves_against_the_gradient(spec, option):
     kernel, bias, *_ = stepped(spec, f"optimizer={option}")
     assert (kernel < 0).all()

@@ -16,10 +16,10 @@ import yaml
 from cnntrain.errors import SpecError
 from cnntrain.running.run import check_tracker
 from cnntrain.runs.directory import Run
-from cnntrain.spec.build import spec as check
-from cnntrain.spec.compose import compose
+from cnntrain.spec.build import build_spec as check
+from cnntrain.spec.compose import compose_config
 from cnntrain.training.trackers import wandb
-from cnntrain.training.tracking import Tracked, rows
+from cnntrain.training.tracking import TrackedProgress, read_metrics_by_step
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
 
@@ -33,7 +33,7 @@ class Silent:
     def note(self, line):
         self.lines.append(line)
 
-    def began(self, done, total_steps, steps_per_epoch): ...
+    def begin_phase(self, done, total_steps, steps_per_epoch): ...
     def step(self, epoch, step, images_per_second, logs): ...
     def epoch(self, row): ...
 
@@ -56,15 +56,15 @@ class Recorder:
 @pytest.fixture
 def tracked(tmp_path, spec):
     """Train in this process with a tracker: tracked(recorder) -> (run, report, lines)."""
-    from cnntrain.training.trainer import train as train_spec
+    from cnntrain.training.trainer import train_run as train_spec
 
     def run_one(recorder):
-        run = Run.claim(tmp_path / "run", compose(SMALL).config, SMALL)
+        run = Run.claim(tmp_path / "run", compose_config(SMALL).config, SMALL)
         said = []
-        listener = Tracked(Silent(said), run, spec(*SMALL))
-        listener.open = lambda: setattr(listener, "tracker", recorder)
+        listener = TrackedProgress(Silent(said), run, spec(*SMALL))
+        listener.open_tracker = lambda: setattr(listener, "tracker", recorder)
         report = train_spec(spec(*SMALL), run, listener)
-        listener.ended("finished", report)
+        listener.end_tracking("finished", report)
         return run, report, said
 
     return run_one
@@ -96,7 +96,7 @@ def history(run):
 def test_a_tracker_is_told_both_tables_once_and_the_results(tracked):
     recorder = Recorder()
     run, report, _ = tracked(recorder)
-    assert recorder.told == list(rows(run.folder))
+    assert recorder.told == list(read_metrics_by_step(run.folder))
     steps = [step for step, _ in recorder.told]
     assert steps == sorted(set(steps))
     epochs = [values for _, values in recorder.told if "valid/accuracy" in values]
@@ -112,9 +112,9 @@ def listener(tmp_path, spec):
     """A `Tracked` of a run of two epochs, whose tables are there already, and what it said."""
     run = Run(tmp_path)
     for step in (10, 20):
-        run.append("history.csv", {"epoch": step // 10, "step": step, "train.loss": 1 / step})
+        run.append_row("history.csv", {"epoch": step // 10, "step": step, "train.loss": 1 / step})
     said = []
-    return Tracked(Silent(said), run, spec()), said
+    return TrackedProgress(Silent(said), run, spec()), said
 
 
 def test_what_a_tracker_has_it_is_not_told_again(listener):
@@ -130,7 +130,7 @@ def test_a_tracker_that_fails_is_said_once_and_left_off(listener):
     tracked.tracker = Recorder(fails=True)
     for _ in range(2):
         tracked.epoch({})
-    tracked.ended("finished")
+    tracked.end_tracking("finished")
     assert said == ["Warning: tracking=auto failed and is left off: no server at http://nowhere"]
 
 
@@ -139,7 +139,7 @@ def test_tracking_decides_no_numbers(spec):
 
 
 def test_a_spec_from_before_there_were_trackers_is_read():
-    config = compose([]).config
+    config = compose_config([]).config
     del config["tracking"]
     assert check(config).tracking.name == "none"
 

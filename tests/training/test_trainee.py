@@ -23,7 +23,7 @@ def trained(network, steps=3, pieces=1, rates=None, average=None, auxiliary=(), 
     """Make steps of SGD on all images; return the logs of each."""
     trainee = Trainee(network, auxiliary, pieces, rates or {}, average, None)
     optimizer = keras.optimizers.SGD(0.5, **options)
-    compiled(trainee, optimizer, losses.cross_entropy)
+    compiled(trainee, optimizer, losses.compute_cross_entropy)
     batch = (keras.ops.array(IMAGES), keras.ops.array(LABELS))
     trainee.make_train_function()
     return [trainee.train_on_batch(*batch, return_dict=True) for _ in range(steps)]

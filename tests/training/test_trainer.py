@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.evaluation import NUMBERS
+from cnntrain.training.evaluation import METRICS
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 
@@ -49,7 +49,7 @@ def test_report_has_the_promised_keys(train):
     run, report = train(*SHORT)
     for weights_of in ("final", "best"):
         for split in ("test", "valid"):
-            assert set(report[split][weights_of]) == set(NUMBERS)
+            assert set(report[split][weights_of]) == set(METRICS)
     assert report["parameters"] == {"total": 61_706, "trainable": 61_706}
     assert {"data", "build", "train", "test", "total"} <= set(report["seconds"])
     assert report["images_per_second"] > 0
@@ -58,14 +58,14 @@ def test_report_has_the_promised_keys(train):
 
 
 def test_saved_network_takes_raw_pixels_and_gives_the_reported_accuracy(train, spec, tmp_path):
-    from cnntrain.training.evaluation import evaluate
+    from cnntrain.training.evaluation import evaluate_network
 
     run, report = train(*SHORT)
     test = spec(*SHORT).dataset(tmp_path, None).test
     for name, path in [("final", run.final), ("best", run.best)]:
         network = keras.models.load_model(path)
         assert network.input.dtype == "uint8"
-        assert evaluate(network, test, 50) == pytest.approx(report["test"][name])
+        assert evaluate_network(network, test, 50) == pytest.approx(report["test"][name])
 
 
 def test_evaluation_agrees_with_keras(train, spec, tmp_path):
@@ -108,13 +108,13 @@ def test_steps_leave_out_no_step_of_an_epoch(train):
 def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
     import random
 
-    from cnntrain.training.network import build
+    from cnntrain.training.network import build_network
 
     checked = spec("model=cnn_cifar", *SHORT)
     splits = checked.dataset(tmp_path, None)
-    first = [v.numpy() for v in build(checked, splits, 10).variables]
+    first = [v.numpy() for v in build_network(checked, splits, 10).variables]
     random.random()  # preparing a data set draws numbers too
-    second = [v.numpy() for v in build(checked, splits, 10).variables]
+    second = [v.numpy() for v in build_network(checked, splits, 10).variables]
     assert equal(first, second)
 
 
@@ -161,13 +161,13 @@ def test_zeros_stay_at_chance(train):
 
 @pytest.mark.parametrize(("steps", "momentum"), [(10, 0.5), (100, 0.9), (10_000, 0.99)])
 def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
-    from cnntrain.training.network import fit_batch_norm
+    from cnntrain.training.network import set_batch_norm_momentum
 
     model = spec("model=mlp_bn").model((8, 8, 1), 10)
-    fit_batch_norm(model, "auto", steps)
+    set_batch_norm_momentum(model, "auto", steps)
     norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
     assert [norm.momentum for norm in norms] == [pytest.approx(momentum)] * 3
-    fit_batch_norm(model, 0.7, steps)
+    set_batch_norm_momentum(model, 0.7, steps)
     assert norms[0].momentum == 0.7
 
 
@@ -190,7 +190,7 @@ def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words)
 
 
 def test_average_is_validated_chosen_and_saved_as_its_own_file(train, spec, tmp_path):
-    from cnntrain.training.evaluation import evaluate
+    from cnntrain.training.evaluation import evaluate_network
 
     words = ("epochs=4", *SHORT[1:], "ema_decay=0.8")
     run, report = train(*words)
@@ -198,11 +198,11 @@ def test_average_is_validated_chosen_and_saved_as_its_own_file(train, spec, tmp_
     assert equal(weights(run.final), weights(plain.final)), "the average does not touch training"
     assert not equal(weights(run.ema), weights(run.final))
     splits = spec(*words).dataset(tmp_path, None)
-    shown = evaluate(keras.models.load_model(run.ema), splits.valid, 128)
+    shown = evaluate_network(keras.models.load_model(run.ema), splits.valid, 128)
     assert rows(run)[-1]["valid.loss"] == pytest.approx(shown["loss"])
     assert report["test"]["final"] == without["test"]["final"]
     assert report["valid"]["ema"] == pytest.approx(shown)
-    best = evaluate(keras.models.load_model(run.best), splits.valid, 128)
+    best = evaluate_network(keras.models.load_model(run.best), splits.valid, 128)
     assert best["accuracy"] == max(row["valid.accuracy"] for row in rows(run))
 
 
@@ -256,7 +256,7 @@ def test_refit_trains_on_all_images_as_long_as_validation_chose(train):
     assert "valid" not in history[0]
     steps = (128 + 128) // 32  # train + valid, both limited to 128
     assert history[1].split(",")[1] == str(steps)
-    assert set(report["test"]["refit"]) == set(NUMBERS)
+    assert set(report["test"]["refit"]) == set(METRICS)
     assert "refit" not in report["valid"]
     assert run.refit.is_file()
 

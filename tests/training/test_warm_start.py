@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.runs.strangers import trained
-from cnntrain.training.warm_start import origin, warm_start
+from cnntrain.runs.strangers import find_trained_weights
+from cnntrain.training.warm_start import read_source_weights, warm_start_model
 
 SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 DIGITS = tuple("0123456789")
@@ -55,7 +55,7 @@ def test_every_format_of_keras_is_read_by_the_names_of_layers(tmp_path, file, wr
     whole, path = wrap(theirs), tmp_path / file
     (whole.save_weights if file.endswith("weights.h5") else whole.save)(path)
     ours = small()
-    report = warm_start(ours, origin(str(path)), ("a", "b", "c"))
+    report = warm_start_model(ours, read_source_weights(str(path)), ("a", "b", "c"))
     assert report["loaded"] == ["conv", "norm", "head"]
     assert report["new"] == report["left"] == []
     assert same(ours, theirs, ["conv", "norm", "head"])
@@ -65,7 +65,7 @@ def test_legacy_file_of_weights_is_read(archives):
     path = archives.parent / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
     if not path.exists():
         pytest.skip(f"no {path}")
-    found = origin(str(path)).arrays
+    found = read_source_weights(str(path)).arrays
     assert found["conv1"][0].shape == (3, 3, 3, 8)
     assert len(found["conv1_bn"]) == 4
 
@@ -74,7 +74,7 @@ def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
     small(units=5, seed=1).save(tmp_path / "x.keras")
     ours = small()
     before = ours.get_layer("head").get_weights()
-    report = warm_start(ours, origin(str(tmp_path / "x.keras")), ("a", "b", "c"))
+    report = warm_start_model(ours, read_source_weights(str(tmp_path / "x.keras")), ("a", "b", "c"))
     assert (report["loaded"], report["new"], report["left"]) == (
         ["conv", "norm"],
         ["head"],
@@ -89,7 +89,7 @@ def test_nothing_that_fits_is_refused(tmp_path):
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(2, name="other")(inputs), name="other")
     with pytest.raises(SpecError, match="no layer of other has a namesake"):
-        warm_start(other, origin(str(tmp_path / "x.keras")), ("a", "b"))
+        warm_start_model(other, read_source_weights(str(tmp_path / "x.keras")), ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_what_holds_no_weights_is_answered(tmp_path, given, content):
     if content:
         path.write_bytes(content)
     with pytest.raises(SpecError):
-        origin(str(path))
+        read_source_weights(str(path))
 
 
 def test_folder_without_weights_is_no_run(tmp_path):
     with pytest.raises(SpecError, match="no run with weights"):
-        trained(str(tmp_path))
+        find_trained_weights(str(tmp_path))
 
 
 def test_run_goes_on_where_another_ended(train):
@@ -162,12 +162,15 @@ def test_deeper_vgg_takes_from_vgg11_what_the_paper_says(spec, tmp_path):
     small_head = "model.hidden=16"
     spec("model=vgg11", small_head).model((32, 32, 3), 10).save(tmp_path / "vgg11.keras")
     ours = spec("model=vgg16", small_head).model((32, 32, 3), 10)
-    report = warm_start(ours, origin(str(tmp_path / "vgg11.keras")), DIGITS)
+    report = warm_start_model(ours, read_source_weights(str(tmp_path / "vgg11.keras")), DIGITS)
     assert report["loaded"] == [
         "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
     ]  # fmt: skip
     again = spec("model=vgg11", small_head).model((32, 32, 3), 10)
-    assert warm_start(again, origin(str(tmp_path / "vgg11.keras")), DIGITS)["new"] == []
+    assert (
+        warm_start_model(again, read_source_weights(str(tmp_path / "vgg11.keras")), DIGITS)["new"]
+        == []
+    )
 
 
 @pytest.mark.slow
@@ -183,7 +186,7 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
     ours = spec(f"model={option}", "model.hidden=4096", "model.batch_norm=false").model(
         (224, 224, 3), 1000
     )
-    assert warm_start(ours, origin(str(tmp_path / "theirs.h5")), ())["new"] == []
+    assert warm_start_model(ours, read_source_weights(str(tmp_path / "theirs.h5")), ())["new"] == []
     images = random.normal(size=(2, 224, 224, 3)).astype("float32")
     logits = theirs(images)
     assert np.ptp(logits) > 0.01
@@ -215,17 +218,17 @@ def test_damaged_file_is_answered_or_read(tmp_path, suffix):
             damaged[place] ^= 255
         path.write_bytes(damaged)
         with contextlib.suppress(SpecError):
-            origin(str(path))
+            read_source_weights(str(path))
 
 
 def test_head_of_a_file_that_does_not_say_its_classes_is_named(tmp_path):
     network = small()
     network.save(tmp_path / "bare.keras")
-    bare = origin(tmp_path / "bare.keras")
-    assert warm_start(small(), bare, ("a", "b", "c"))["unsure"] == ["head"]
+    bare = read_source_weights(tmp_path / "bare.keras")
+    assert warm_start_model(small(), bare, ("a", "b", "c"))["unsure"] == ["head"]
     known = replace(bare, class_names=("a", "b", "c"))
-    assert warm_start(small(), known, ("a", "b", "c"))["unsure"] == []
-    assert warm_start(small(), known, ("a", "b", "d"))["new"] == ["head"]
+    assert warm_start_model(small(), known, ("a", "b", "c"))["unsure"] == []
+    assert warm_start_model(small(), known, ("a", "b", "d"))["new"] == ["head"]
 
 
 @pytest.mark.parametrize("kind", ["external link", "soft link", "external data", "virtual", "huge"])
@@ -248,11 +251,11 @@ def test_arrays_that_lie_in_other_files_or_nowhere_are_refused(tmp_path, kind):
         else:
             group.create_dataset("0", (2**20, 2**20), "f4", chunks=(64, 64), compression="gzip")
     with pytest.raises(SpecError, match="cannot be read as weights: layers/hidden/vars/0"):
-        origin(tmp_path / "a.h5")
+        read_source_weights(tmp_path / "a.h5")
 
 
 def test_archive_that_becomes_far_larger_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * 2**28)
     with pytest.raises(SpecError, match=r"config\.json becomes 0\.2 GiB|0\.3 GiB"):
-        origin(tmp_path / "a.keras")
+        read_source_weights(tmp_path / "a.keras")

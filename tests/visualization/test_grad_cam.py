@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cnntrain.visualization.grad_cam import grad_cam
+from cnntrain.visualization.grad_cam import compute_grad_cam
 
 
 @pytest.fixture
@@ -35,14 +35,16 @@ def test_with_a_global_pool_it_is_cam(image, target):
     maps, weights = maps_of(body, image), np.asarray(body.get_layer("logits").kernel)
     cam = np.maximum(maps @ weights[:, target], 0) / np.prod(maps.shape[:2])
     assert cam.max() > 0
-    np.testing.assert_allclose(grad_cam(whole, image, "last", target), cam, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        compute_grad_cam(whole, image, "last", target), cam, rtol=1e-4, atol=1e-7
+    )
 
 
 def test_of_one_unit_the_first_class_is_its_negative(image):
     whole, body = network(layers.GlobalAveragePooling2D(), 1)
     cam = maps_of(body, image) @ np.asarray(body.get_layer("logits").kernel)[:, 0] / 35
     for target, sign in ((0, -1), (1, 1)):
-        found = grad_cam(whole, image, "last", target)
+        found = compute_grad_cam(whole, image, "last", target)
         np.testing.assert_allclose(found, np.maximum(sign * cam, 0), rtol=1e-4, atol=1e-7)
 
 
@@ -61,11 +63,13 @@ def test_weights_are_mean_slopes_by_finite_differences(image):
         for channel in np.eye(5)
     ]
     expected = np.maximum(maps @ weights, 0)
-    np.testing.assert_allclose(grad_cam(whole, image, "last", 2), expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        compute_grad_cam(whole, image, "last", 2), expected, rtol=1e-3, atol=1e-6
+    )
 
 
 def test_a_frozen_network_has_slopes_too(image):
     whole, _ = network(layers.GlobalAveragePooling2D(), 3)
-    free = grad_cam(whole, image, "last", 1)
+    free = compute_grad_cam(whole, image, "last", 1)
     whole.trainable = False
-    np.testing.assert_array_equal(grad_cam(whole, image, "last", 1), free)
+    np.testing.assert_array_equal(compute_grad_cam(whole, image, "last", 1), free)

@@ -176,19 +176,19 @@ CATS = {
 @pytest.mark.slow
 def test_grad_cam_lies_on_the_cat(cats, archives):
     from cnntrain.data.photos.photo import decode_photo
-    from cnntrain.inference.classifier import opened
-    from cnntrain.visualization.grad_cam import grad_cam
-    from cnntrain.visualization.layer_outputs import last_maps, places
+    from cnntrain.inference.classifier import open_classifier
+    from cnntrain.visualization.grad_cam import compute_grad_cam
+    from cnntrain.visualization.layer_outputs import find_last_feature_maps, list_layer_outputs
 
-    classifier = opened(str(cats.folder))
-    network = classifier.network()
-    place = last_maps(places(network))
+    classifier = open_classifier(str(cats.folder))
+    network = classifier.load_network()
+    place = find_last_feature_maps(list_layer_outputs(network))
     assert place.name == "conv_pw_13_relu"
     with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
         for name, box in CATS.items():
             photo = archive.read(f"cats_and_dogs/validation/cats/{name}")
             pixels = decode_photo(photo, classifier.frame).pixels
-            found = grad_cam(network, pixels, place.name, 0)
+            found = compute_grad_cam(network, pixels, place.name, 0)
             top, left, bottom, right = (round(224 * edge) for edge in box)
             heat = np.asarray(Image.fromarray(found).resize((224, 224), Image.Resampling.BILINEAR))
             on_the_cat = heat[top:bottom, left:right].sum() / heat.sum()
@@ -227,14 +227,16 @@ def test_browser_shows_the_page_without_an_error_or_a_request(looked, tmp_path):
 
 
 def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_path):
-    from cnntrain.data.inventory import is_here
+    from cnntrain.data.inventory import is_dataset_here
 
-    assert is_here(spec(*WORDS))
-    assert not is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
-    assert not is_here(spec("dataset=tfds", "dataset.tfds=rock_paper", f"data_dir={tmp_path}"))
+    assert is_dataset_here(spec(*WORDS))
+    assert not is_dataset_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    assert not is_dataset_here(
+        spec("dataset=tfds", "dataset.tfds=rock_paper", f"data_dir={tmp_path}")
+    )
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
     (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").touch()
-    assert is_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
+    assert is_dataset_here(spec("dataset=mnist", f"data_dir={tmp_path}"))
     words = ("--test", "0", "dataset=cifar10", f"data_dir={tmp_path}")
     assert "the run's data is not in" in str(refusal("look", digits.folder, *words))
 

@@ -30,10 +30,10 @@ def alexnet(
     size = images.shape[1:3]
     large = tuple(round(n / crop) for n in size) if crop else size
     down, right, flips, amounts = draw(len(images), random, size, large, flip, light)
-    seen = look(images, down, right, flips, large)
+    seen = enlarge_and_crop(images, down, right, flips, large)
     if images.shape[3] == 1:
         return seen, labels
-    return lit(seen, amounts, np.array(eigenvalues), np.array(eigenvectors)), labels
+    return add_light(seen, amounts, np.array(eigenvalues), np.array(eigenvectors)), labels
 
 
 def draw(
@@ -50,7 +50,7 @@ def draw(
     return down, right, random.random(count) < flip, random.normal(0, light, (count, 3))
 
 
-def look(
+def enlarge_and_crop(
     images: np.ndarray,
     down: np.ndarray,
     right: np.ndarray,
@@ -59,14 +59,14 @@ def look(
 ) -> np.ndarray:
     """Enlarge, crop and mirror at once: only what is seen of the large image is computed."""
     height, width = images.shape[1:3]
-    enlarged = geometry.zoom(large[0] / height, large[1] / width)
-    moved = geometry.shift((large[0] - height) / 2 - down, (large[1] - width) / 2 - right)
-    return geometry.warp(images, enlarged @ moved @ geometry.flip(flips), "nearest")
+    enlarged = geometry.make_zoom(large[0] / height, large[1] / width)
+    moved = geometry.make_shift((large[0] - height) / 2 - down, (large[1] - width) / 2 - right)
+    return geometry.warp_images(images, enlarged @ moved @ geometry.make_flip(flips), "nearest")
 
 
-def lit(
+def add_light(
     images: np.ndarray, amounts: np.ndarray, eigenvalues: np.ndarray, eigenvectors: np.ndarray
 ) -> np.ndarray:
     maps = np.tile(np.eye(4), (len(images), 1, 1))
     maps[:, 3, :3] = 255 * (amounts * eigenvalues) @ eigenvectors.T
-    return photometry.recolour(images, maps)
+    return photometry.recolour_images(images, maps)

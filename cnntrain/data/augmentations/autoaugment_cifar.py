@@ -5,8 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.magnitudes import NOTHING, Scale, magnitudes
-from cnntrain.data.augmentations.ops.operations import perform
+from cnntrain.data.augmentations.ops.magnitudes import (
+    NO_MAGNITUDE,
+    MagnitudeRange,
+    compute_magnitudes,
+)
+from cnntrain.data.augmentations.ops.operations import perform_operations
 from cnntrain.spec.knobs import Pixel
 
 HIGHEST = 10
@@ -54,10 +58,10 @@ def autoaugment_cifar(
     `fill` is the grey level beyond the edges of images that turn or move.
     """
     names, strengths = draw(images.shape, random)
-    return perform(images, names, strengths, fill, interpolation), labels
+    return perform_operations(images, names, strengths, fill, interpolation), labels
 
 
-def scales(height: int, width: int) -> dict[str, Scale]:
+def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
     """The operations of the policy in the order of table 6 of the paper, from level 0 to 10.
 
     The table's translations are for images of 331 pixels; the code of the authors moves CIFAR's
@@ -65,20 +69,20 @@ def scales(height: int, width: int) -> dict[str, Scale]:
     """
     share = 10 / 32
     return {
-        "identity": NOTHING,  # where an operation is not done; not in the table
-        "shear_y": Scale(0, 0.3, signed=True),  # pixels a pixel
-        "translate_x": Scale(0, share * width, whole=True, signed=True),  # pixels
-        "translate_y": Scale(0, share * height, whole=True, signed=True),
-        "rotate": Scale(0, 30, whole=True, signed=True),  # degrees
-        "autocontrast": NOTHING,
-        "invert": NOTHING,
-        "equalize": NOTHING,
-        "solarize": Scale(256, 0, whole=True),  # the first level that is inverted
-        "posterize": Scale(8, 4, whole=True),  # bits
-        "contrast": Scale(0.1, 1.9),  # a factor
-        "color": Scale(0.1, 1.9),
-        "brightness": Scale(0.1, 1.9),
-        "sharpness": Scale(0.1, 1.9),
+        "identity": NO_MAGNITUDE,  # where an operation is not done; not in the table
+        "shear_y": MagnitudeRange(0, 0.3, signed=True),  # pixels a pixel
+        "translate_x": MagnitudeRange(0, share * width, whole=True, signed=True),  # pixels
+        "translate_y": MagnitudeRange(0, share * height, whole=True, signed=True),
+        "rotate": MagnitudeRange(0, 30, whole=True, signed=True),  # degrees
+        "autocontrast": NO_MAGNITUDE,
+        "invert": NO_MAGNITUDE,
+        "equalize": NO_MAGNITUDE,
+        "solarize": MagnitudeRange(256, 0, whole=True),  # the first level that is inverted
+        "posterize": MagnitudeRange(8, 4, whole=True),  # bits
+        "contrast": MagnitudeRange(0.1, 1.9),  # a factor
+        "color": MagnitudeRange(0.1, 1.9),
+        "brightness": MagnitudeRange(0.1, 1.9),
+        "sharpness": MagnitudeRange(0.1, 1.9),
     }
 
 
@@ -86,12 +90,14 @@ def draw(shape: tuple[int, ...], random: np.random.Generator) -> tuple[np.ndarra
     """The operations of each image and their magnitudes, each (2, B); "identity" if not done."""
     count, height, width, _ = shape
     chosen = random.integers(0, len(POLICY), count)
-    names, probabilities, levels = (part[chosen].T for part in parts(POLICY))  # each (2, B)
+    names, probabilities, levels = (part[chosen].T for part in split_policy(POLICY))  # each (2, B)
     names = np.where(random.random(names.shape) < probabilities, names, "identity")
-    return names, magnitudes(scales(height, width), names, levels, HIGHEST, random)
+    return names, compute_magnitudes(
+        make_magnitude_ranges(height, width), names, levels, HIGHEST, random
+    )
 
 
-def parts(policy: list[list[tuple[str, float, int]]]) -> Iterator[np.ndarray]:
+def split_policy(policy: list[list[tuple[str, float, int]]]) -> Iterator[np.ndarray]:
     """The names, the probabilities and the levels of a policy's operations, each (25, 2)."""
     for part in range(3):
         yield np.array([[operation[part] for operation in pair] for pair in policy])

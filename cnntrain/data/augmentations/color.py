@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.photometry import distort, draw
+from cnntrain.data.augmentations.ops.photometry import distort_colours, draw
 from cnntrain.spec.knobs import Fraction
 
 
@@ -22,4 +22,4 @@ def color(
     `hue` is a share of the full turn. Images of one channel change in brightness and contrast.
     """
     changes, order = draw(len(images), random, (brightness, contrast, saturation, hue))
-    return distort(images, changes, order), labels
+    return distort_colours(images, changes, order), labels

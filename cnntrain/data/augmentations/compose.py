@@ -14,12 +14,12 @@ def compose(
     ops: list[Augmentation],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what the last of `ops` makes of what those before it have made of the batch."""
-    for op, own in zip(ops, generators(len(ops), random), strict=True):
+    for op, own in zip(ops, spawn_generators(len(ops), random), strict=True):
         images, labels = op(images, labels, num_classes, own)
     return images, labels
 
 
-def generators(count: int, random: np.random.Generator) -> list[np.random.Generator]:
+def spawn_generators(count: int, random: np.random.Generator) -> list[np.random.Generator]:
     """Random numbers for each place in the list, whatever the others draw and how many follow."""
     keys = random.integers(2**64, size=(count, 2), dtype=np.uint64)
     return [np.random.Generator(np.random.Philox(key=key)) for key in keys]

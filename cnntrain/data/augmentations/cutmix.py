@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.soft_labels import mixed_labels
+from cnntrain.data.augmentations.ops.soft_labels import mix_labels
 from cnntrain.spec.knobs import Fraction, Positive
 
 
@@ -26,7 +26,7 @@ def cutmix(
     partners, box = draw(len(images), (height, width), random, alpha, probability)
     top, bottom, left, right = box
     share = (bottom - top) * (right - left) / (height * width)
-    return paste(images, partners, box), mixed_labels(labels, num_classes, partners, share)
+    return paste_rectangle(images, partners, box), mix_labels(labels, num_classes, partners, share)
 
 
 def draw(
@@ -47,19 +47,21 @@ def draw(
     if random.random() >= probability:
         return partners, (0, 0, 0, 0)
     (top, bottom), (left, right) = (
-        clipped(int(middle), int(side * size), size)
+        clip_interval(int(middle), int(side * size), size)
         for middle, size in zip(centre, shape, strict=True)
     )
     return partners, (top, bottom, left, right)
 
 
-def clipped(middle: int, length: int, size: int) -> tuple[int, int]:
+def clip_interval(middle: int, length: int, size: int) -> tuple[int, int]:
     """Begin and end of a stretch of `length` round `middle`, as far as it lies in 0..size."""
     begin = middle - length // 2
     return max(0, begin), min(size, begin + length)
 
 
-def paste(images: np.ndarray, partners: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def paste_rectangle(
+    images: np.ndarray, partners: np.ndarray, box: tuple[int, int, int, int]
+) -> np.ndarray:
     top, bottom, left, right = box
     result = images.copy()
     result[:, top:bottom, left:right] = images[partners, top:bottom, left:right]

@@ -26,7 +26,7 @@ def cutout(
             f"the size of cutout is {size} and the images are {height}x{width}",
             f"at most {min(height, width)} pixels, a quarter to a half of it in the paper",
         )
-    return cut(images, *draw(len(images), (height, width), random), size, fill), labels
+    return cut_squares(images, *draw(len(images), (height, width), random), size, fill), labels
 
 
 def draw(
@@ -36,7 +36,9 @@ def draw(
     return random.integers(shape[0], size=count), random.integers(shape[1], size=count)
 
 
-def cut(images: np.ndarray, y: np.ndarray, x: np.ndarray, size: int, fill: int) -> np.ndarray:
+def cut_squares(
+    images: np.ndarray, y: np.ndarray, x: np.ndarray, size: int, fill: int
+) -> np.ndarray:
     result = images.copy()
     corners = zip((y - size // 2).tolist(), (x - size // 2).tolist(), strict=True)
     for image, (top, left) in zip(result, corners, strict=True):

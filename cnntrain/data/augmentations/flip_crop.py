@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.crops import bordered, cropped, mirrored
+from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
 from cnntrain.spec.knobs import Fraction, Natural
 
 
@@ -20,7 +20,7 @@ def flip_crop(
     `flip` is the probability that an image is mirrored left to right.
     """
     down, right, flips = draw(len(images), random, pad, flip)
-    return crop(images, down, right, flips, pad), labels
+    return crop_and_flip(images, down, right, flips, pad), labels
 
 
 def draw(
@@ -31,8 +31,8 @@ def draw(
     return down, right, random.random(count) < flip
 
 
-def crop(
+def crop_and_flip(
     images: np.ndarray, down: np.ndarray, right: np.ndarray, flips: np.ndarray, pad: int
 ) -> np.ndarray:
-    padded = bordered(images, pad, pad, "black")
-    return mirrored(cropped(padded, down, right, images.shape[1:3]), flips)
+    padded = pad_images(images, pad, pad, "black")
+    return mirror_images(crop_windows(padded, down, right, images.shape[1:3]), flips)

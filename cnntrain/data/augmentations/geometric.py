@@ -32,10 +32,10 @@ def geometric(
     pixel, the image mirrored, or black.
     """
     drawn = draw(len(images), random, rotation, shift, shear, zoom, flip)
-    return geometry.warp(images, maps(drawn, images.shape[1:3]), fill), labels
+    return geometry.warp_images(images, compose_maps(drawn, images.shape[1:3]), fill), labels
 
 
-class Draw(NamedTuple):
+class AffineParameters(NamedTuple):
     """What happens to each image, each (B,)."""
 
     degrees: np.ndarray
@@ -55,21 +55,23 @@ def draw(
     shear: float,
     zoom: float,
     flip: float,
-) -> Draw:
+) -> AffineParameters:
     """Degrees, shares of the size, radians, shares of the size that are shown, mirrored or not."""
     ranges = np.array([rotation, shift, shift, shear, zoom, zoom])[:, None]
     degrees, down, right, angles, tall, wide = random.uniform(-1, 1, (6, count)) * ranges
-    return Draw(degrees, down, right, angles, 1 + tall, 1 + wide, random.random(count) < flip)
+    return AffineParameters(
+        degrees, down, right, angles, 1 + tall, 1 + wide, random.random(count) < flip
+    )
 
 
-def maps(drawn: Draw, size: tuple[int, ...]) -> np.ndarray:
+def compose_maps(drawn: AffineParameters, size: tuple[int, ...]) -> np.ndarray:
     """The maps (B, 3, 3), in Keras' order.
 
     Keras' shear by an angle is not only one: it also makes the image taller by 1 / cos(angle).
     """
-    turned = geometry.rotation(drawn.degrees)
-    moved = geometry.shift(drawn.down * size[0], drawn.right * size[1])
-    leaning = geometry.shear(0, np.sin(drawn.angles))
-    leaning = geometry.zoom(1 / np.cos(drawn.angles), 1) @ leaning
-    zoomed = geometry.zoom(1 / drawn.tall, 1 / drawn.wide)
-    return turned @ moved @ leaning @ zoomed @ geometry.flip(drawn.flips)
+    turned = geometry.make_rotation(drawn.degrees)
+    moved = geometry.make_shift(drawn.down * size[0], drawn.right * size[1])
+    leaning = geometry.make_shear(0, np.sin(drawn.angles))
+    leaning = geometry.make_zoom(1 / np.cos(drawn.angles), 1) @ leaning
+    zoomed = geometry.make_zoom(1 / drawn.tall, 1 / drawn.wide)
+    return turned @ moved @ leaning @ zoomed @ geometry.make_flip(drawn.flips)

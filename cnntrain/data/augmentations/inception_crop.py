@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.data.augmentations.ops import photometry
-from cnntrain.data.augmentations.ops.crops import mirrored
+from cnntrain.data.augmentations.ops.crops import mirror_images
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Fraction, Positive
 
@@ -47,8 +47,8 @@ def inception_crop(
     drawn = draw(len(images), images.shape[1:3], random, area, aspect, interpolations, flip)
     ranges = (brightness, contrast, saturation, hue)
     changes, order = photometry.draw(len(images), random, ranges)
-    crops = resized(images, *drawn)
-    return (photometry.distort(crops, changes, order) if any(ranges) else crops), labels
+    crops = resize_crops(images, *drawn)
+    return (photometry.distort_colours(crops, changes, order) if any(ranges) else crops), labels
 
 
 def draw(
@@ -77,7 +77,7 @@ def draw(
     return boxes, random.choice(np.array(interpolations), count), random.random(count) < flip
 
 
-def resized(
+def resize_crops(
     images: np.ndarray, boxes: np.ndarray, interpolations: np.ndarray, flips: np.ndarray
 ) -> np.ndarray:
     """What lies in the boxes, as large as the images, mirrored."""
@@ -87,4 +87,4 @@ def resized(
         picture = Image.fromarray(image if channels == 3 else image[..., 0])
         seen = picture.resize(size, Image.Resampling[name.upper()], box)
         out[:] = np.asarray(seen).reshape(out.shape)
-    return mirrored(result, flips)
+    return mirror_images(result, flips)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.soft_labels import mixed_labels
+from cnntrain.data.augmentations.ops.soft_labels import mix_labels
 from cnntrain.spec.knobs import Positive
 
 
@@ -19,7 +19,7 @@ def mixup(
     The share is drawn from Beta(alpha, alpha), one for the whole batch, as in the authors' code.
     """
     partners, share = draw(len(images), random, alpha)
-    return blend(images, partners, share), mixed_labels(labels, num_classes, partners, share)
+    return blend_images(images, partners, share), mix_labels(labels, num_classes, partners, share)
 
 
 def draw(count: int, random: np.random.Generator, alpha: float) -> tuple[np.ndarray, float]:
@@ -27,7 +27,7 @@ def draw(count: int, random: np.random.Generator, alpha: float) -> tuple[np.ndar
     return random.permutation(count), float(random.beta(alpha, alpha))
 
 
-def blend(images: np.ndarray, partners: np.ndarray, share: float) -> np.ndarray:
+def blend_images(images: np.ndarray, partners: np.ndarray, share: float) -> np.ndarray:
     blended = images * np.float32(1 - share)
     blended += images[partners] * np.float32(share)
     blended += np.float32(0.5)  # the conversion cuts off

@@ -18,7 +18,7 @@ def noise(
     So that some of them stay as clean as those that are validated on.
     """
     stds, normal = draw(images.shape, random, std)
-    return add(images, stds, normal), labels
+    return add_noise(images, stds, normal), labels
 
 
 def draw(
@@ -29,6 +29,6 @@ def draw(
     return stds, random.standard_normal(shape, np.float32)
 
 
-def add(images: np.ndarray, stds: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def add_noise(images: np.ndarray, stds: np.ndarray, normal: np.ndarray) -> np.ndarray:
     noisy = images + stds[:, None, None, None] * normal
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -4,8 +4,12 @@ from typing import Literal
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.magnitudes import NOTHING, Scale, magnitudes
-from cnntrain.data.augmentations.ops.operations import perform
+from cnntrain.data.augmentations.ops.magnitudes import (
+    NO_MAGNITUDE,
+    MagnitudeRange,
+    compute_magnitudes,
+)
+from cnntrain.data.augmentations.ops.operations import perform_operations
 from cnntrain.spec.knobs import Count, Pixel, Strength
 
 HIGHEST = 30  # the scale of m in section 4.1 of the paper
@@ -27,10 +31,10 @@ def randaugment(
     `fill` is the grey level beyond the edges of images that turn or move.
     """
     names, strengths = draw(images.shape, random, n, m)
-    return perform(images, names, strengths, fill, interpolation), labels
+    return perform_operations(images, names, strengths, fill, interpolation), labels
 
 
-def scales(height: int, width: int) -> dict[str, Scale]:
+def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
     """The operations in the order of section 3 of the paper, from level 0 to 30.
 
     The ranges are those of AutoAugment (2018, table 6: 150 pixels of its 331, 4 to 8 bits), as the
@@ -39,20 +43,20 @@ def scales(height: int, width: int) -> dict[str, Scale]:
     """
     share = 150 / 331
     return {
-        "identity": NOTHING,
-        "autocontrast": NOTHING,
-        "equalize": NOTHING,
-        "rotate": Scale(0, 30, whole=True, signed=True),  # degrees
-        "solarize": Scale(256, 0, whole=True),  # the first level that is inverted
-        "color": Scale(1, 1.9, signed=True),  # a factor
-        "posterize": Scale(8, 4, whole=True),  # bits
-        "contrast": Scale(1, 1.9, signed=True),
-        "brightness": Scale(1, 1.9, signed=True),
-        "sharpness": Scale(1, 1.9, signed=True),
-        "shear_x": Scale(0, 0.3, signed=True),  # pixels a pixel
-        "shear_y": Scale(0, 0.3, signed=True),
-        "translate_x": Scale(0, share * width, whole=True, signed=True),  # pixels
-        "translate_y": Scale(0, share * height, whole=True, signed=True),
+        "identity": NO_MAGNITUDE,
+        "autocontrast": NO_MAGNITUDE,
+        "equalize": NO_MAGNITUDE,
+        "rotate": MagnitudeRange(0, 30, whole=True, signed=True),  # degrees
+        "solarize": MagnitudeRange(256, 0, whole=True),  # the first level that is inverted
+        "color": MagnitudeRange(1, 1.9, signed=True),  # a factor
+        "posterize": MagnitudeRange(8, 4, whole=True),  # bits
+        "contrast": MagnitudeRange(1, 1.9, signed=True),
+        "brightness": MagnitudeRange(1, 1.9, signed=True),
+        "sharpness": MagnitudeRange(1, 1.9, signed=True),
+        "shear_x": MagnitudeRange(0, 0.3, signed=True),  # pixels a pixel
+        "shear_y": MagnitudeRange(0, 0.3, signed=True),
+        "translate_x": MagnitudeRange(0, share * width, whole=True, signed=True),  # pixels
+        "translate_y": MagnitudeRange(0, share * height, whole=True, signed=True),
     }
 
 
@@ -61,6 +65,6 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The operations of each image and their magnitudes, each (n, B)."""
     count, height, width, _ = shape
-    table = scales(height, width)
+    table = make_magnitude_ranges(height, width)
     names = random.choice(list(table), (n, count))
-    return names, magnitudes(table, names, m, HIGHEST, random)
+    return names, compute_magnitudes(table, names, m, HIGHEST, random)

@@ -28,7 +28,7 @@ def random_erasing(
     rectangle fits stays whole.
     """
     boxes = draw(images.shape[:3], random, probability, area, aspect)
-    return erase(images, *boxes, paint(images.shape, random, fill, value)), labels
+    return erase_rectangles(images, *boxes, draw_fill(images.shape, random, fill, value)), labels
 
 
 def draw(
@@ -52,7 +52,9 @@ def draw(
     return top, random.integers(0, width - wide, endpoint=True), tall, wide
 
 
-def paint(shape: tuple[int, ...], random: np.random.Generator, fill: str, value: int) -> np.ndarray:
+def draw_fill(
+    shape: tuple[int, ...], random: np.random.Generator, fill: str, value: int
+) -> np.ndarray:
     """What rectangles show, uint8, of a shape that broadcasts to that of the images."""
     if fill == "constant":
         return np.full((1, 1, 1, 1), value, np.uint8)
@@ -60,7 +62,7 @@ def paint(shape: tuple[int, ...], random: np.random.Generator, fill: str, value:
     return random.integers(256, size=drawn, dtype=np.uint8)
 
 
-def erase(
+def erase_rectangles(
     images: np.ndarray,
     top: np.ndarray,
     left: np.ndarray,

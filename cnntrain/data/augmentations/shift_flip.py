@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.crops import bordered, cropped, mirrored
+from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
 from cnntrain.spec.knobs import Fraction
 
 
@@ -18,7 +18,7 @@ def shift_flip(
     """Return images moved by up to `shift` of their size, edges repeated, mirrored with `flip`."""
     tall, wide = (round(shift * size) for size in images.shape[1:3])
     down, right, flips = draw(len(images), random, tall, wide, flip)
-    return move(images, down, right, flips, tall, wide), labels
+    return move_and_flip(images, down, right, flips, tall, wide), labels
 
 
 def draw(
@@ -30,7 +30,7 @@ def draw(
     return down, right, random.random(count) < flip
 
 
-def move(
+def move_and_flip(
     images: np.ndarray,
     down: np.ndarray,
     right: np.ndarray,
@@ -38,5 +38,5 @@ def move(
     tall: int,
     wide: int,
 ) -> np.ndarray:
-    padded = bordered(images, tall, wide, "edge")
-    return mirrored(cropped(padded, tall - down, wide - right, images.shape[1:3]), flips)
+    padded = pad_images(images, tall, wide, "edge")
+    return mirror_images(crop_windows(padded, tall - down, wide - right, images.shape[1:3]), flips)

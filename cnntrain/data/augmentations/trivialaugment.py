@@ -4,27 +4,31 @@ from typing import Literal
 
 import numpy as np
 
-from cnntrain.data.augmentations.ops.magnitudes import NOTHING, Scale, magnitudes
-from cnntrain.data.augmentations.ops.operations import perform
+from cnntrain.data.augmentations.ops.magnitudes import (
+    NO_MAGNITUDE,
+    MagnitudeRange,
+    compute_magnitudes,
+)
+from cnntrain.data.augmentations.ops.operations import perform_operations
 from cnntrain.spec.knobs import Pixel
 
 HIGHEST = 30
 # The wide search space, in the order and with the ranges of the code of the authors.
-SCALES = {
-    "identity": NOTHING,
-    "autocontrast": NOTHING,
-    "equalize": NOTHING,
-    "rotate": Scale(0, 135, whole=True, signed=True),  # degrees
-    "solarize": Scale(256, 0, whole=True),  # the first level that is inverted
-    "color": Scale(0.01, 2),  # a factor
-    "posterize": Scale(8, 2, whole=True),  # bits
-    "contrast": Scale(0.01, 2),
-    "brightness": Scale(0.01, 2),
-    "sharpness": Scale(0.01, 2),
-    "shear_x": Scale(0, 0.99, signed=True),  # pixels a pixel
-    "shear_y": Scale(0, 0.99, signed=True),
-    "translate_x": Scale(0, 32, whole=True, signed=True),  # pixels, whatever the size
-    "translate_y": Scale(0, 32, whole=True, signed=True),
+MAGNITUDE_RANGES = {
+    "identity": NO_MAGNITUDE,
+    "autocontrast": NO_MAGNITUDE,
+    "equalize": NO_MAGNITUDE,
+    "rotate": MagnitudeRange(0, 135, whole=True, signed=True),  # degrees
+    "solarize": MagnitudeRange(256, 0, whole=True),  # the first level that is inverted
+    "color": MagnitudeRange(0.01, 2),  # a factor
+    "posterize": MagnitudeRange(8, 2, whole=True),  # bits
+    "contrast": MagnitudeRange(0.01, 2),
+    "brightness": MagnitudeRange(0.01, 2),
+    "sharpness": MagnitudeRange(0.01, 2),
+    "shear_x": MagnitudeRange(0, 0.99, signed=True),  # pixels a pixel
+    "shear_y": MagnitudeRange(0, 0.99, signed=True),
+    "translate_x": MagnitudeRange(0, 32, whole=True, signed=True),  # pixels, whatever the size
+    "translate_y": MagnitudeRange(0, 32, whole=True, signed=True),
 }
 
 
@@ -42,11 +46,11 @@ def trivialaugment(
     `fill` is the grey level beyond the edges of images that turn or move.
     """
     names, strengths = draw(len(images), random)
-    return perform(images, names, strengths, fill, interpolation), labels
+    return perform_operations(images, names, strengths, fill, interpolation), labels
 
 
 def draw(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The operation of each image and its magnitude, each (1, B)."""
-    names = random.choice(list(SCALES), (1, count))
+    names = random.choice(list(MAGNITUDE_RANGES), (1, count))
     levels = random.integers(0, HIGHEST, (1, count), endpoint=True)
-    return names, magnitudes(SCALES, names, levels, HIGHEST, random)
+    return names, compute_magnitudes(MAGNITUDE_RANGES, names, levels, HIGHEST, random)

@@ -9,14 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from cnntrain.data.labels import grouping, kept, noisy
-from cnntrain.data.photos.cache_folder import CACHE
+from cnntrain.data.labels import add_label_noise, group_classes, select_classes
+from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.photos.photo import Photos
-from cnntrain.data.photos.photo_cache import keep
+from cnntrain.data.photos.photo_cache import cache_photos
 from cnntrain.data.source import Examples, Source, Splits
-from cnntrain.data.splits import cut_up, framing, reframed, some, stored
+from cnntrain.data.splits import (
+    apply_cached_photos,
+    choose_frame,
+    reframe_images,
+    sample_rows,
+    split_source,
+)
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share, nfc
+from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share, normalise_unicode
 
 
 def dataset(
@@ -48,9 +54,11 @@ def dataset(
     """
     source = component(data_dir, manual_dir)
     if isinstance(photos := source.images, Photos):
-        frame, notes = framing(photos, image_size, channels, resize, value_range)
+        frame, notes = choose_frame(photos, image_size, channels, resize, value_range)
         source = replace(source, notes=[*source.notes, *notes])
-        source = stored(source, frame, keep(photos, frame, cache, data_dir / CACHE))
+        source = apply_cached_photos(
+            source, frame, cache_photos(photos, frame, cache, data_dir / CACHE_FOLDER)
+        )
     elif isinstance(value_range, tuple):
         raise SpecError(
             f"dataset.value_range is {list(value_range)} and all images have 8 bits",
@@ -63,23 +71,25 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
-    source = replace(source, class_names=tuple(map(nfc, source.class_names)))
-    source = kept(source, classes)
-    groups, class_names = grouping(source.class_names, label_map)
+    source = replace(source, class_names=tuple(map(normalise_unicode, source.class_names)))
+    source = select_classes(source, classes)
+    groups, class_names = group_classes(source.class_names, label_map)
 
-    rows, origin = cut_up(source, valid, test, split_seed)
+    rows, origin = split_source(source, valid, test, split_seed)
     if fraction is not None:
         count = round(fraction * len(rows["train"]))
-        rows["train"] = some(rows["train"], source.labels, count, split_seed, "fraction")
+        rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
     if limit is not None:
         for name, part in rows.items():
-            rows[name] = some(part, source.labels, limit, split_seed, "limit")
+            rows[name] = sample_rows(part, source.labels, limit, split_seed, "limit")
     labels = {name: groups[source.labels[part]] for name, part in rows.items()}
     if label_noise:
-        labels["train"] = noisy(labels["train"], len(class_names), label_noise, split_seed)
+        labels["train"] = add_label_noise(
+            labels["train"], len(class_names), label_noise, split_seed
+        )
     assert not isinstance(source.images, Photos)
     size = None if image_size == "auto" else image_size
-    store, rows = reframed(source.images, rows, size, channels, resize)
+    store, rows = reframe_images(source.images, rows, size, channels, resize)
     parts = {name: Examples(store, labels[name], rows[name]) for name in rows}
     return Splits(
         **parts,

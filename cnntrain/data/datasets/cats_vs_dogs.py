@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cnntrain.data.fetch.tfds_builder import found, prepared
-from cnntrain.data.fetch.tfds_read import keys, source
+from cnntrain.data.fetch.tfds_builder import find_builder, prepare_builder
+from cnntrain.data.fetch.tfds_read import choose_feature_keys, read_builder_source
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source
 
-TEST = 0.1  # of each class; never to be changed, so that results stay comparable
+TEST_SHARE = 0.1  # of each class; never to be changed, so that results stay comparable
 
 
 def cats_vs_dogs(data_dir: Path, manual_dir: Path | None) -> Source:
@@ -20,25 +20,25 @@ def cats_vs_dogs(data_dir: Path, manual_dir: Path | None) -> Source:
 
     Prepared as every set of TFDS is; raises what `tfds` raises.
     """
-    features = keys(found("cats_vs_dogs", data_dir), None, None)
-    whole = source(prepared("cats_vs_dogs", data_dir, manual_dir), *features)
+    features = choose_feature_keys(find_builder("cats_vs_dogs", data_dir), None, None)
+    whole = read_builder_source(prepare_builder("cats_vs_dogs", data_dir, manual_dir), *features)
     assert isinstance(whole.images, Photos)
-    test = held_out(whole.images.names, whole.labels)
+    test = choose_test_rows(whole.images.names, whole.labels)
     train = np.setdiff1d(whole.parts["train"], test)
     origin = "fixed: the tenth of each class whose file names have the smallest sha256"
     return replace(whole, parts={"train": train, "test": test}, origin=origin)
 
 
-def held_out(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
+def choose_test_rows(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """Return the rows of the test part, rising: the same photos whatever their order.
 
     Of each class the tenth (rounded) that comes first by the sha256 of its file names
     (`PetImages/Cat/0.jpg`, in UTF-8).
     """
-    order = np.array(sorted(range(len(names)), key=lambda row: hashed(names[row])))
+    order = np.array(sorted(range(len(names)), key=lambda row: hash_name(names[row])))
     chosen = [order[labels[order] == label] for label in np.unique(labels)]
-    return np.sort(np.concatenate([rows[: round(TEST * len(rows))] for rows in chosen]))
+    return np.sort(np.concatenate([rows[: round(TEST_SHARE * len(rows))] for rows in chosen]))
 
 
-def hashed(name: str) -> str:
+def hash_name(name: str) -> str:
     return hashlib.sha256(name.replace("\\", "/").encode()).hexdigest()

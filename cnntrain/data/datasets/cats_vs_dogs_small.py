@@ -6,12 +6,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnntrain.data.fetch.archives import Collection, unpacked
+from cnntrain.data.fetch.archives import PhotoCollection, unpack_photos
 from cnntrain.data.source import Source
 
 CLASSES = ("cats", "dogs")
-USUAL = {"train": 2000, "validation": 1000}
-PLACE = re.compile(r"(?:.*/)?((?:train|validation|test)/(?:cats|dogs)/[^/.][^/]*)")
+USUAL_COUNTS = {"train": 2000, "validation": 1000}
+PHOTO_PATH = re.compile(r"(?:.*/)?((?:train|validation|test)/(?:cats|dogs)/[^/.][^/]*)")
 
 
 def cats_vs_dogs_small(data_dir: Path, manual_dir: Path | None) -> Source:
@@ -21,7 +21,7 @@ def cats_vs_dogs_small(data_dir: Path, manual_dir: Path | None) -> Source:
     from train then. They are unpacked into `data_dir` first if need be. Raises SpecError where
     they are not there, and says what to put where.
     """
-    found = unpacked(COLLECTION, data_dir, manual_dir)
+    found = unpack_photos(COLLECTION, data_dir, manual_dir)
     folders, classes = np.array([name.split("/")[:2] for name in found.photos.names]).T
     labels = np.searchsorted(CLASSES, classes).astype(np.int32)
     rows = {str(folder): np.flatnonzero(folders == folder) for folder in np.unique(folders)}
@@ -30,29 +30,29 @@ def cats_vs_dogs_small(data_dir: Path, manual_dir: Path | None) -> Source:
     else:
         parts, origin = {"test": rows["validation"]}, "its folder validation"
     parts["train"] = rows["train"]
-    counts = {folder: len(rows[folder]) for folder in USUAL}
-    notes = [] if counts == USUAL else [
+    counts = {folder: len(rows[folder]) for folder in USUAL_COUNTS}
+    notes = [] if counts == USUAL_COUNTS else [
         f"cats_vs_dogs_small: {counts['train']:,} + {counts['validation']:,} photos from "
         f"{found.archive}, not the usual 2,000 + 1,000"
     ]  # fmt: skip
     return Source(found.photos, labels, CLASSES, parts, origin, notes=notes)
 
 
-def place(file: PurePosixPath) -> str | None:
+def name_file(file: PurePosixPath) -> str | None:
     if "__MACOSX" in file.parts:
         return None
-    match = PLACE.fullmatch(str(file))
+    match = PHOTO_PATH.fullmatch(str(file))
     return match[1] if match else None
 
 
-def lacks(names: Sequence[str]) -> str | None:
+def find_fault(names: Sequence[str]) -> str | None:
     there = {name.rpartition("/")[0] for name in names}
-    absent = [f"{folder}/{name}" for folder in USUAL for name in CLASSES]
+    absent = [f"{folder}/{name}" for folder in USUAL_COUNTS for name in CLASSES]
     absent = [folder for folder in absent if folder not in there]
     return f"has no photos in {absent[0]}" if absent else None
 
 
-COLLECTION = Collection(
+COLLECTION = PhotoCollection(
     name="cats_vs_dogs_small",
     archives=(),
     patterns=("cats_and_dogs_filtered*", "cats_and_dogs*", "cats_vs_dogs_small*"),
@@ -60,6 +60,6 @@ COLLECTION = Collection(
     wanted="cats_and_dogs_filtered.zip (69 MB) from "
     "https://storage.googleapis.com/mledu-datasets/cats_and_dogs_filtered.zip, or any archive or "
     "folder cats_and_dogs* with train/cats, train/dogs, validation/cats and validation/dogs",
-    place=place,
-    lacks=lacks,
+    name_file=name_file,
+    find_fault=find_fault,
 )

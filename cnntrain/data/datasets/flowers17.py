@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import scipy.io
 
-from cnntrain.data.fetch.archives import Collection, unpacked
-from cnntrain.data.fetch.download import DOWNLOADS, Archive, given
+from cnntrain.data.fetch.archives import PhotoCollection, unpack_photos
+from cnntrain.data.fetch.download import DOWNLOADS, Archive, find_given_archive
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import write_whole
@@ -21,8 +21,8 @@ CLASSES = (
     "Fritillary", "Sunflower", "Daisy", "Colts' Foot", "Dandelion", "Cowslip", "Buttercup",
     "Windflower", "Pansy",
 )  # fmt: skip
-EACH = 80  # photos
-NAMES = [f"jpg/image_{number:04}.jpg" for number in range(1, EACH * len(CLASSES) + 1)]
+PHOTOS_EACH = 80  # photos
+NAMES = [f"jpg/image_{number:04}.jpg" for number in range(1, PHOTOS_EACH * len(CLASSES) + 1)]
 
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17"
 PHOTOS = Archive(
@@ -31,7 +31,7 @@ PHOTOS = Archive(
 SPLITS = Archive(
     f"{SITE}/datasplits.mat", "datasplits.mat", None, "4828cddfd0d803c5abbdebcb1e148a1e", "md5"
 )
-KEYS = {"train": "trn", "valid": "val", "test": "tst"}  # and the number of the split
+MAT_KEYS = {"train": "trn", "valid": "val", "test": "tst"}  # and the number of the split
 
 
 def flowers17(data_dir: Path, manual_dir: Path | None, *, split: Literal[1, 2, 3] | None) -> Source:
@@ -41,36 +41,36 @@ def flowers17(data_dir: Path, manual_dir: Path | None, *, split: Literal[1, 2, 3
     or downloaded, or from any archive or folder in `manual_dir` that has photos of all the names.
     Raises SpecError where there is neither, and says what to put where.
     """
-    found = unpacked(COLLECTION, data_dir, manual_dir)
-    labels = np.arange(len(NAMES), dtype=np.int32) // EACH
+    found = unpack_photos(COLLECTION, data_dir, manual_dir)
+    labels = np.arange(len(NAMES), dtype=np.int32) // PHOTOS_EACH
     notes = []
     if found.md5 != PHOTOS.digest:
         notes.append(f"flowers17: the photos are unofficial: from {found.archive}, md5 {found.md5}")
-    table = splits(data_dir, manual_dir)
+    table = find_split_file(data_dir, manual_dir)
     if split is None or table is None:
         lack = f"; {SPLITS.name} is not there" if split else ""
         notes.append(f"flowers17: not an official split{lack}: cut by dataset.split_seed")
         return Source(found.photos, labels, CLASSES, {"train": np.arange(len(NAMES))}, notes=notes)
     notes.append(f"flowers17: official split {split}")
-    parts = official(table, split)
+    parts = read_official_split(table, split)
     return Source(found.photos, labels, CLASSES, parts, f"official split {split}", notes=notes)
 
 
-def splits(data_dir: Path, manual_dir: Path | None) -> Path | None:
+def find_split_file(data_dir: Path, manual_dir: Path | None) -> Path | None:
     """The file of the official splits, kept in `data_dir` once it was given, or None."""
     home = data_dir / COLLECTION.name
     for folder in (home, manual_dir, data_dir / DOWNLOADS / COLLECTION.name):
-        if file := given(SPLITS, folder):
+        if file := find_given_archive(SPLITS, folder):
             if folder == manual_dir and os.access(home, os.W_OK):
                 write_whole(home / SPLITS.name, file.read_bytes())
             return file
     return None
 
 
-def official(table: Path, split: int) -> dict[str, np.ndarray]:
+def read_official_split(table: Path, split: int) -> dict[str, np.ndarray]:
     """The rows of each part of an official split: 680, 340 and 340 photos."""
     numbers = scipy.io.loadmat(str(table))
-    parts = {part: np.sort(numbers[f"{key}{split}"].ravel() - 1) for part, key in KEYS.items()}
+    parts = {part: np.sort(numbers[f"{key}{split}"].ravel() - 1) for part, key in MAT_KEYS.items()}
     rows = np.concatenate([*parts.values()])
     if len(np.unique(rows)) != len(rows) or not 0 <= rows.min() <= rows.max() < len(NAMES):
         raise SpecError(f"split {split} of {table} names a photo twice or none that is there",
@@ -78,25 +78,25 @@ def official(table: Path, split: int) -> dict[str, np.ndarray]:
     return {part: rows.astype(np.int64) for part, rows in parts.items()}
 
 
-def place(file: PurePosixPath) -> str | None:
+def name_file(file: PurePosixPath) -> str | None:
     name = f"jpg/{file.name}"
     return name if re.fullmatch(r"jpg/image_\d{4}\.jpg", name) else None
 
 
-def lacks(names: Sequence[str]) -> str | None:
+def find_fault(names: Sequence[str]) -> str | None:
     if absent := sorted(set(NAMES) - set(names)):
         return f"has {len(set(NAMES) & set(names)):,} of the 1,360 photos: {absent[0]} is missing"
     more = sorted(set(names) - set(NAMES))
     return f"has {more[0]} besides the 1,360 photos" if more else None
 
 
-COLLECTION = Collection(
+COLLECTION = PhotoCollection(
     name="flowers17",
     archives=(PHOTOS, SPLITS),
     patterns=(PHOTOS.name, "*17*[Ff]lower*", "*[Ff]lower*17*", "jpg"),
     sign="image_0001.jpg",
     wanted=f"{PHOTOS} and {SPLITS} from {SITE}; or, unofficial, any archive or folder called "
     "*flower*17* with the photos image_0001.jpg to image_1360.jpg",
-    place=place,
-    lacks=lacks,
+    name_file=name_file,
+    find_fault=find_fault,
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cnntrain.data.fetch.folders import opened, source
+from cnntrain.data.fetch.folders import open_tree, read_tree_source
 from cnntrain.data.source import Source
 from cnntrain.spec.places import find_images
 
@@ -15,4 +15,4 @@ def image_folder(data_dir: Path, manual_dir: Path | None, *, folder: str) -> Sou
     `layouts.py`). Raises SpecError for a folder that is not there, cannot be read or could mean two
     things, fewer than two classes, an empty class, or parts whose classes differ.
     """
-    return source(opened(find_images(folder, data_dir)))
+    return read_tree_source(open_tree(find_images(folder, data_dir)))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from cnntrain.data.fetch.tfds_builder import found, prepared
-from cnntrain.data.fetch.tfds_read import keys, source
+from cnntrain.data.fetch.tfds_builder import find_builder, prepare_builder
+from cnntrain.data.fetch.tfds_read import choose_feature_keys, read_builder_source
 from cnntrain.data.source import Source
 
 
@@ -22,5 +22,5 @@ def tfds(
     has several. Raises SpecError for a name that TFDS does not know, a set without an image or a
     label, and where there is neither an archive nor a network: it says what to put where.
     """
-    features = keys(found(tfds, data_dir), image_key, label_key)
-    return source(prepared(tfds, data_dir, manual_dir), *features)
+    features = choose_feature_keys(find_builder(tfds, data_dir), image_key, label_key)
+    return read_builder_source(prepare_builder(tfds, data_dir, manual_dir), *features)

@@ -18,11 +18,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from cnntrain.data.fetch.download import DOWNLOADS, Archive, digest, fetch, lacking, reason
-from cnntrain.data.fetch.folders import of_folder, opened
+from cnntrain.data.fetch.download import (
+    DOWNLOADS,
+    Archive,
+    explain_failed_fetch,
+    fetch_archive,
+    hash_file,
+    make_missing_error,
+)
+from cnntrain.data.fetch.folders import open_tree, read_folder_tree
 from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
-from cnntrain.files.locks import alone
+from cnntrain.files.locks import hold_folder
 from cnntrain.files.writing import write_whole
 
 ORIGIN = "origin.json"  # what a folder was unpacked from
@@ -36,7 +43,7 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Collection:
+class PhotoCollection:
     """A set of photos: its archives, how these may be called, and which of their files it takes."""
 
     name: str
@@ -44,12 +51,12 @@ class Collection:
     patterns: Sequence[str]  # of the names of archives and folders, the best first
     sign: str  # what a folder has that is itself such a folder
     wanted: str  # what to fetch, in words
-    place: Callable[[PurePosixPath], str | None]  # the name that a file gets; None: it is left
-    lacks: Callable[[Sequence[str]], str | None]  # what is wrong with all the names there are
+    name_file: Callable[[PurePosixPath], str | None]  # the name that a file gets; None: it is left
+    find_fault: Callable[[Sequence[str]], str | None]  # what is wrong with all the names there are
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class UnpackedPhotos:
     """The photos of a collection, in the order of their names, and what they come from."""
 
     photos: Photos
@@ -57,25 +64,27 @@ class Unpacked:
     md5: str
 
 
-def unpacked(collection: Collection, data_dir: Path, manual_dir: Path | None) -> Unpacked:
+def unpack_photos(
+    collection: PhotoCollection, data_dir: Path, manual_dir: Path | None
+) -> UnpackedPhotos:
     """Return the photos in `data_dir`, unpacked first if need be.
 
     From what is in `manual_dir`, else as it was unpacked before, else from the network. Raises
     SpecError where there is neither, and says what to put where.
     """
     home, work = data_dir / collection.name, data_dir / DOWNLOADS / collection.name
-    path = candidate(collection, manual_dir)
-    folder = ready(collection, home, path)
+    path = find_candidate(collection, manual_dir)
+    folder = find_unpacked(collection, home, path)
     if folder is None:
-        with alone(work, collection.name):
-            folder = ready(collection, home, path)  # another process may have been faster
+        with hold_folder(work, collection.name):
+            folder = find_unpacked(collection, home, path)  # another process may have been faster
             if folder is None:
-                path = path or downloaded(collection, work, data_dir, manual_dir)
-                folder = unpack(path, collection, home)
-    return taken(folder, collection)
+                path = path or download_archives(collection, work, data_dir, manual_dir)
+                folder = unpack_archive(path, collection, home)
+    return load_unpacked(folder, collection)
 
 
-def candidate(collection: Collection, folder: Path | None) -> Path | None:
+def find_candidate(collection: PhotoCollection, folder: Path | None) -> Path | None:
     """The archive or folder that looks most like the collection, or None."""
     if folder is None or not folder.is_dir():
         return None
@@ -88,10 +97,10 @@ def candidate(collection: Collection, folder: Path | None) -> Path | None:
     return None
 
 
-def ready(collection: Collection, home: Path, path: Path | None) -> Path | None:
+def find_unpacked(collection: PhotoCollection, home: Path, path: Path | None) -> Path | None:
     """Where `path` was unpacked; without one, the published archive, else the last; or None."""
     if path is not None:
-        folder = home / md5(path, collection)[:12]
+        folder = home / compute_md5(path, collection)[:12]
         return folder if (folder / ORIGIN).is_file() else None
     published = [archive.digest[:12] for archive in collection.archives]
     folders = [file.parent for file in home.glob(f"*/{ORIGIN}")]
@@ -102,39 +111,41 @@ def ready(collection: Collection, home: Path, path: Path | None) -> Path | None:
     )
 
 
-def downloaded(collection: Collection, work: Path, data_dir: Path, manual_dir: Path | None) -> Path:
+def download_archives(
+    collection: PhotoCollection, work: Path, data_dir: Path, manual_dir: Path | None
+) -> Path:
     """Fetch the published archives; return the first."""
     why = "it is not downloaded, for want of a checksum"
     try:
-        if files := [fetch(archive, work) for archive in collection.archives]:
+        if files := [fetch_archive(archive, work) for archive in collection.archives]:
             return files[0]
     except OSError as error:
-        why = reason(error)
+        why = explain_failed_fetch(error)
     absent = [collection.patterns[0]]
-    raise lacking(collection.name, collection.wanted, absent, data_dir, manual_dir, why)
+    raise make_missing_error(collection.name, collection.wanted, absent, data_dir, manual_dir, why)
 
 
-def md5(path: Path, collection: Collection) -> str:
+def compute_md5(path: Path, collection: PhotoCollection) -> str:
     """The md5 of an archive, or of the names and contents of the files that a folder has."""
     if path.is_file():
-        return digest(path, "md5")
+        return hash_file(path, "md5")
     total = hashlib.md5()
-    for file in opened(path).files:
-        if name := collection.place(file):
-            total.update(f"{name} {digest(path / file, 'md5')}\n".encode())
+    for file in open_tree(path).files:
+        if name := collection.name_file(file):
+            total.update(f"{name} {hash_file(path / file, 'md5')}\n".encode())
     return total.hexdigest()
 
 
-def unpack(path: Path, collection: Collection, home: Path) -> Path:
+def unpack_archive(path: Path, collection: PhotoCollection, home: Path) -> Path:
     """Write the files of an archive into a folder in `home`, which is there when it is complete."""
-    key = md5(path, collection)
+    key = compute_md5(path, collection)
     folder, part = home / key[:12], home / f"{INCOMPLETE}{secrets.token_hex(8)}"
     for left in [folder, *home.glob(f"{INCOMPLETE}*")]:
         shutil.rmtree(left, ignore_errors=True)
     try:
         part.mkdir(parents=True)  # now, and under a name that nobody can have linked elsewhere
-        names = list(written(path, collection, part))
-        if what := collection.lacks(names):
+        names = list(write_members(path, collection, part))
+        if what := collection.find_fault(names):
             raise SpecError(f"{path} {what}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         write_whole(part / ORIGIN, json.dumps(origin))
@@ -149,10 +160,10 @@ def unpack(path: Path, collection: Collection, home: Path) -> Path:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def written(path: Path, collection: Collection, part: Path) -> Iterator[str]:
+def write_members(path: Path, collection: PhotoCollection, part: Path) -> Iterator[str]:
     """Write the files that a collection takes, each once; return their names."""
-    for file, read in members(path):
-        if (name := collection.place(file)) is not None:
+    for file, read in iterate_members(path):
+        if (name := collection.name_file(file)) is not None:
             target = part / name
             if target.exists():
                 raise SpecError(f"{path} has two files {name}", "one of each name")
@@ -162,10 +173,10 @@ def written(path: Path, collection: Collection, part: Path) -> Iterator[str]:
             yield name
 
 
-def members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+def iterate_members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
     """The files in a folder, a zip or a tar, each with a way to read it before the next."""
     if path.is_dir() or path.suffix.lower() == ".zip":
-        tree = opened(path)
+        tree = open_tree(path)
         for file in tree.files:
             yield file, partial(tree.read, file)
         return
@@ -175,10 +186,10 @@ def members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
                 yield PurePosixPath(member.name), content.read
 
 
-def taken(folder: Path, collection: Collection) -> Unpacked:
+def load_unpacked(folder: Path, collection: PhotoCollection) -> UnpackedPhotos:
     """The photos in a folder that is ready, unless somebody removed some."""
     origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    files = [file for file in of_folder(folder).files if collection.place(file)]
+    files = [file for file in read_folder_tree(folder).files if collection.name_file(file)]
     if len(files) != origin["photos"]:
         raise SpecError(
             f"{folder} has {len(files):,} photos of {origin['photos']:,}",
@@ -186,4 +197,4 @@ def taken(folder: Path, collection: Collection) -> Unpacked:
             f"rm -r {folder}",
         )
     photos = Photos([str(file) for file in files], lambda row: (folder / files[row]).read_bytes())
-    return Unpacked(photos, origin["archive"], origin["md5"])
+    return UnpackedPhotos(photos, origin["archive"], origin["md5"])

@@ -12,11 +12,11 @@ from rich.filesize import decimal
 
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import open_existing
-from cnntrain.terminal.progress import received
+from cnntrain.terminal.progress import show_download
 
 DOWNLOADS = "downloads"  # the folder in data_dir that archives go to, as with TFDS
 TIMEOUT = (3, 30)  # seconds to connect, and between two blocks
-BLOCK = 2**16  # bytes; as many may be lost when a download breaks off
+BLOCK_BYTES = 2**16  # bytes; as many may be lost when a download breaks off
 # What more of the same request may mend.
 BROKEN_OFF = (
     requests.ConnectionError,
@@ -42,15 +42,15 @@ class Archive:
         """Whether a file has exactly the contents that were published."""
         if self.size not in (None, file.stat().st_size):
             return False
-        return digest(file, self.kind) == self.digest
+        return hash_file(file, self.kind) == self.digest
 
 
-def digest(file: Path, kind: str) -> str:
+def hash_file(file: Path, kind: str) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, kind).hexdigest()
 
 
-def given(archive: Archive, manual_dir: Path | None) -> Path | None:
+def find_given_archive(archive: Archive, manual_dir: Path | None) -> Path | None:
     """The file of an archive in a folder of the user's; SpecError where it is another one."""
     file = None if manual_dir is None else manual_dir / archive.name
     if file is None or not file.is_file():
@@ -64,7 +64,7 @@ def given(archive: Archive, manual_dir: Path | None) -> Path | None:
     return file
 
 
-def fetch(archive: Archive, folder: Path) -> Path:
+def fetch_archive(archive: Archive, folder: Path) -> Path:
     """Return the file of an archive in `folder`, downloaded if it is not there.
 
     What came before a break is in a `.part`, and not fetched again. Raises what requests raises
@@ -76,12 +76,12 @@ def fetch(archive: Archive, folder: Path) -> Path:
             return file
         file.unlink()
     resumed = part.exists()
-    complete(archive, part)
+    complete_download(archive, part)
     if archive.is_whole(part):
         return part.rename(file)
     part.unlink()
     if resumed:  # the beginning may have been that of another file
-        return fetch(archive, folder)
+        return fetch_archive(archive, folder)
     raise SpecError(
         f"{archive.url} sends another file than it used to: its checksum is another",
         f"{archive}, whose {archive.kind} is {archive.digest}",
@@ -89,23 +89,23 @@ def fetch(archive: Archive, folder: Path) -> Path:
     )
 
 
-def complete(archive: Archive, part: Path) -> None:
+def complete_download(archive: Archive, part: Path) -> None:
     """Receive what is left of an archive, however often it breaks off, while more of it comes."""
     if archive.size is None:  # nobody could tell whether it is all there
         part.unlink(missing_ok=True)
-    while archive.size is None or size(part) < archive.size:
-        had = size(part)
+    while archive.size is None or count_file_bytes(part) < archive.size:
+        had = count_file_bytes(part)
         try:
-            receive(archive, part)
+            receive_rest(archive, part)
             break
         except BROKEN_OFF:
-            if size(part) <= had:
+            if count_file_bytes(part) <= had:
                 raise
 
 
-def receive(archive: Archive, part: Path) -> None:
+def receive_rest(archive: Archive, part: Path) -> None:
     """Ask once for what is left of an archive, and append it to `part`."""
-    had = size(part)
+    had = count_file_bytes(part)
     asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     with requests.get(archive.url, headers=asked, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
@@ -114,18 +114,18 @@ def receive(archive: Archive, part: Path) -> None:
         if not had:
             part.unlink(missing_ok=True)
         with open_existing(part, "ab") as file:
-            blocks = response.iter_content(BLOCK)
-            for block in received(blocks, had, archive.size, archive.name):
+            blocks = response.iter_content(BLOCK_BYTES)
+            for block in show_download(blocks, had, archive.size, archive.name):
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
 
 
-def size(file: Path) -> int:
+def count_file_bytes(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def lacking(
+def make_missing_error(
     name: str, wanted: str, absent: Sequence[str], data_dir: Path, manual_dir: Path | None, why: str
 ) -> SpecError:
     """Say what is not there and why, what to fetch, where to put it, and what to say then."""
@@ -140,7 +140,7 @@ def lacking(
     )
 
 
-def published(archives: Sequence[Archive]) -> str:
+def describe_archives(archives: Sequence[Archive]) -> str:
     """Where there is what: `as published at SITE: FILE (SIZE), ...`."""
     sites = {archive.url.rpartition("/")[0] for archive in archives}
     if len(sites) == 1:
@@ -148,7 +148,7 @@ def published(archives: Sequence[Archive]) -> str:
     return ", ".join(f"{archive} from {archive.url}" for archive in archives)
 
 
-def reason(error: Exception) -> str:
+def explain_failed_fetch(error: Exception) -> str:
     """Why something could not be fetched, in a line."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{error.response.url} answers {error.response.status_code} {error.response.reason}"

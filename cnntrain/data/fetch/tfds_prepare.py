@@ -21,11 +21,11 @@ from cnntrain.data.fetch.download import (
     DOWNLOADS,
     TIMEOUT,
     Archive,
-    fetch,
-    given,
-    lacking,
-    published,
-    reason,
+    describe_archives,
+    explain_failed_fetch,
+    fetch_archive,
+    find_given_archive,
+    make_missing_error,
 )
 from cnntrain.errors import SpecError
 
@@ -48,14 +48,14 @@ class Preparation:
         self.work = data_dir / DOWNLOADS / builder.name
         self.by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
-    def run(self) -> None:
+    def prepare(self) -> None:
         """Prepare it; raise SpecError where an archive, the network or a package is missing."""
         if self.by_hand and self.manual_dir is None:
-            raise self.asks_for_hands("no manual_dir is given")
+            raise self.make_manual_error("no manual_dir is given")
         if not sys.stderr.isatty():
             library.disable_progress_bar()
-        self.clean()
-        before_downloads(self.builder, self.get)
+        self.remove_leftovers()
+        intercept_downloads(self.builder, self.provide_archives)
         folder = self.manual_dir if self.by_hand else self.work
         assert folder is not None
         config = library.download.DownloadConfig(
@@ -67,15 +67,15 @@ class Preparation:
             with contextlib.redirect_stdout(io.StringIO()):  # TFDS reports each step
                 self.builder.download_and_prepare(download_config=config)
         except FAILURES as error:
-            raise self.failed(error) from error
+            raise self.make_failure_error(error) from error
         except AssertionError as error:
             if not self.by_hand:
                 raise
-            raise self.asks_for_hands(first_line(error)) from error
+            raise self.make_manual_error(get_first_line(error)) from error
         finally:
-            self.clean()
+            self.remove_leftovers()
 
-    def clean(self) -> None:
+    def remove_leftovers(self) -> None:
         """Remove what a killed preparation leaves; parts of archives stay, to go on with."""
         left = [self.work / "extracted", *self.work.glob("*.tmp.*")]
         for path in [*left, *self.folder.parent.glob(f"incomplete.*_{self.folder.name}")]:
@@ -84,25 +84,25 @@ class Preparation:
             if path.is_symlink():
                 path.unlink()
 
-    def get(self, urls: list[str]) -> None:
+    def provide_archives(self, urls: list[str]) -> None:
         """Put the archives that TFDS asks for where it looks for them first."""
-        archives = self.registered(urls)
+        archives = self.list_registered_archives(urls)
         try:
             for archive in sorted(archives.values(), key=self.is_given):  # what is missing first
-                self.put(archive)
+                self.place_archive(archive)
         except OSError as error:
-            raise lacking(
+            raise make_missing_error(
                 self.builder.name,
-                published([*archives.values()]),
+                describe_archives([*archives.values()]),
                 [archive.name for archive in archives.values() if not self.is_given(archive)],
                 self.data_dir,
                 self.manual_dir,
-                reason(error),
+                explain_failed_fetch(error),
             ) from error
-        self.reach([url for url in urls if url not in archives])
+        self.check_network([url for url in urls if url not in archives])
         print(f"Preparing {self.builder.name} in {self.folder}", file=sys.stderr, flush=True)
 
-    def registered(self, urls: list[str]) -> dict[str, Archive]:
+    def list_registered_archives(self, urls: list[str]) -> dict[str, Archive]:
         """The archives of which TFDS knows a name of their own and the checksum."""
         infos = {url: info for url, info in (self.builder.url_infos or {}).items() if url in urls}
         names = Counter(info.filename for info in infos.values())
@@ -116,32 +116,34 @@ class Preparation:
     def is_given(self, archive: Archive) -> bool:
         return self.manual_dir is not None and (self.manual_dir / archive.name).is_file()
 
-    def put(self, archive: Archive) -> None:
-        if (own := given(archive, self.manual_dir)) is None:
-            fetch(archive, self.work)
+    def place_archive(self, archive: Archive) -> None:
+        if (own := find_given_archive(archive, self.manual_dir)) is None:
+            fetch_archive(archive, self.work)
         else:
             (self.work / archive.name).unlink(missing_ok=True)
             (self.work / archive.name).symlink_to(own.resolve())
 
-    def reach(self, urls: list[str]) -> None:
+    def check_network(self, urls: list[str]) -> None:
         """Refuse at once what TFDS would try in vain for minutes to download by itself."""
         for url in [url for url in urls if url.startswith("http")][:1]:
             try:
                 requests.head(url, timeout=TIMEOUT, allow_redirects=True)
             except requests.RequestException as error:
                 raise SpecError(
-                    f"{self.builder.name} is not in data_dir={self.data_dir}, and {reason(error)}",
+                    f"{self.builder.name} is not in data_dir={self.data_dir}, and "
+                    f"{explain_failed_fetch(error)}",
                     f"{self.folder}, prepared on a machine with a network (from {url})",
                     "data_dir=ITS_FOLDER",
                 ) from error
 
-    def failed(self, error: Exception) -> SpecError:
+    def make_failure_error(self, error: Exception) -> SpecError:
         return SpecError(
-            f"TFDS could not prepare {self.builder.name} in {self.data_dir}: {first_line(error)}",
+            f"TFDS could not prepare {self.builder.name} in {self.data_dir}: "
+            f"{get_first_line(error)}",
             "room on the disk, the packages that this data set needs, and its archives unharmed",
         )
 
-    def asks_for_hands(self, why: str) -> SpecError:
+    def make_manual_error(self, why: str) -> SpecError:
         text = " ".join(str(self.builder.MANUAL_DOWNLOAD_INSTRUCTIONS).split())
         return SpecError(
             f"{self.builder.name} must be fetched by hand, and {why}",
@@ -150,7 +152,7 @@ class Preparation:
         )
 
 
-def before_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
+def intercept_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
     """Have a builder's download manager call `get` with URLs before it deals with them itself.
 
     TFDS registers archives that are long gone, and those of all configurations: only what a builder
@@ -161,28 +163,30 @@ def before_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
     def made(**arguments: Any) -> Any:
         manager = make(**arguments)
         for verb in ("download", "download_and_extract"):
-            setattr(manager, verb, after(get, getattr(manager, verb)))
+            setattr(manager, verb, call_before(get, getattr(manager, verb)))
         return manager
 
     builder._make_download_manager = made
 
 
-def after(get: Callable[[list[str]], None], verb: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def call_before(
+    get: Callable[[list[str]], None], verb: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
     def call(url_or_urls: Any) -> Any:
-        get(list(flat(url_or_urls)))
+        get(list(flatten_urls(url_or_urls)))
         return verb(url_or_urls)
 
     return call
 
 
-def flat(urls: Any) -> Iterator[str]:
+def flatten_urls(urls: Any) -> Iterator[str]:
     """All URLs of one, or of nested lists and mappings, of texts or of TFDS' resources."""
     if isinstance(urls, dict | list | tuple):
         for part in urls.values() if isinstance(urls, dict) else urls:
-            yield from flat(part)
+            yield from flatten_urls(part)
     else:
         yield urls if isinstance(urls, str) else urls.url
 
 
-def first_line(error: Exception) -> str:
+def get_first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(":")

@@ -12,27 +12,31 @@ import tensorflow_datasets as library
 
 from cnntrain.data.fetch.layouts import PARTS
 from cnntrain.data.photos.photo import Photos
-from cnntrain.data.source import Source, room_for
-from cnntrain.errors import SpecError, nearest
-from cnntrain.spec.knobs import show
+from cnntrain.data.source import Source, allocate_images
+from cnntrain.errors import SpecError, find_nearest
+from cnntrain.spec.knobs import format_value
 
-SMALL = 128  # pixels: images of one size, and not larger on any side, become an array
+SMALL_SIDE = 128  # pixels: images of one size, and not larger on any side, become an array
 FILE_NAME = re.compile(r"(image[/_])?file_?name")
 
 
-def keys(builder: Any, image_key: str | None, label_key: str | None) -> tuple[str, str]:
+def choose_feature_keys(
+    builder: Any, image_key: str | None, label_key: str | None
+) -> tuple[str, str]:
     """Return the names of the image and of its label, as asked or as the data set has it.
 
     Raises SpecError where there is no image, or no single label.
     """
     supervised = builder.info.supervised_keys or (None, None)
     return (
-        key(builder, "image", library.features.Image, image_key, supervised[0]),
-        key(builder, "label", library.features.ClassLabel, label_key, supervised[1]),
+        choose_one_feature(builder, "image", library.features.Image, image_key, supervised[0]),
+        choose_one_feature(builder, "label", library.features.ClassLabel, label_key, supervised[1]),
     )
 
 
-def key(builder: Any, what: str, kind: type, asked: str | None, usual: object) -> str:
+def choose_one_feature(
+    builder: Any, what: str, kind: type, asked: str | None, usual: object
+) -> str:
     """The one feature that is asked for, else that TFDS trains with, else that is of its kind."""
     features = builder.info.features
     names = list(features) if hasattr(features, "items") else []
@@ -46,28 +50,28 @@ def key(builder: Any, what: str, kind: type, asked: str | None, usual: object) -
             f"a data set whose features have an image and its label, or another dataset.{what}_key",
         )
     raise SpecError(
-        f"dataset.{what}_key is {show(asked)}, and {builder.name} has the {what}s "
+        f"dataset.{what}_key is {format_value(asked)}, and {builder.name} has the {what}s "
         + ", ".join(known),
         "one of these",
-        f"dataset.{what}_key={nearest(asked or what, known) or known[0]}",
+        f"dataset.{what}_key={find_nearest(asked or what, known) or known[0]}",
     )
 
 
-def source(builder: Any, image_key: str, label_key: str) -> Source:
+def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
     """Return what a builder has ready in its `data_dir`, with the parts that its makers cut.
 
     Photos are in the order of their names, where they have some, else in TFDS' order.
     """
     names = builder.info.features[label_key].names
-    splits = parts(builder)
+    splits = match_splits(builder)
     feature = builder.info.features[image_key]
     is_small = (
         None not in feature.shape
-        and max(feature.shape[:2]) <= SMALL
+        and max(feature.shape[:2]) <= SMALL_SIDE
         and feature.shape[2] in (1, 3)
         and np.dtype(feature.np_dtype) == np.uint8
     )
-    read = array if is_small else photos
+    read = read_small_images if is_small else read_encoded_photos
     try:
         images, labels, sizes = read(builder, splits.values(), image_key, label_key)
     except tf.errors.DataLossError as error:
@@ -89,7 +93,7 @@ def source(builder: Any, image_key: str, label_key: str) -> Source:
     return Source(images, labels, tuple(names), rows, notes=notes)
 
 
-def parts(builder: Any) -> dict[str, str]:
+def match_splits(builder: Any) -> dict[str, str]:
     """What the parts of a data set are called: our name -> TFDS' name; a single one is train."""
     splits = list(builder.info.splits)
     if len(splits) == 1:
@@ -100,16 +104,16 @@ def parts(builder: Any) -> dict[str, str]:
     return named
 
 
-def array(
+def read_small_images(
     builder: Any, splits: Collection[str], image_key: str, label_key: str
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and the size of each."""
     sizes = [builder.info.splits[split].num_examples for split in splits]
     height, width, channels = builder.info.features[image_key].shape
-    images = room_for(sum(sizes), (height, width), channels)
+    images = allocate_images(sum(sizes), (height, width), channels)
     labels, start = np.empty(sum(sizes), np.int32), 0
     for split in splits:
-        for batch in batches(builder, split, (image_key, label_key), decoded=(image_key,)):
+        for batch in iterate_examples(builder, split, (image_key, label_key), decoded=(image_key,)):
             end = start + len(batch[label_key])
             images[start:end], labels[start:end] = batch[image_key], batch[label_key]
             start = end
@@ -117,17 +121,17 @@ def array(
     return images, labels, sizes
 
 
-def photos(
+def read_encoded_photos(
     builder: Any, splits: Collection[str], image_key: str, label_key: str
 ) -> tuple[Photos, np.ndarray, list[int]]:
     """Photos and labels (N,) int32 of all splits, and the size of each."""
-    check_memory(builder, splits)
-    name_key = file_name(builder)
+    check_photo_memory(builder, splits)
+    name_key = find_name_feature(builder)
     wanted = [image_key, label_key, *([name_key] if name_key else [])]
     found, sizes = list[tuple[str, bytes, int]](), list[int]()
     for split in splits:
         own = list[tuple[str, bytes, int]]()
-        for batch in batches(builder, split, wanted, decoded=()):
+        for batch in iterate_examples(builder, split, wanted, decoded=()):
             names = [name.decode() for name in batch[name_key]] if name_key else [
                 f"{split}[{len(own) + index}]" for index in range(len(batch[label_key]))
             ]  # fmt: skip
@@ -138,7 +142,7 @@ def photos(
     return Photos(all_names, contents.__getitem__), np.array(labels, np.int32), sizes
 
 
-def file_name(builder: Any) -> str | None:
+def find_name_feature(builder: Any) -> str | None:
     """The feature that holds the name of the image's file, or None."""
     for name, feature in builder.info.features.items():
         if isinstance(feature, library.features.Text) and FILE_NAME.fullmatch(name):
@@ -146,7 +150,7 @@ def file_name(builder: Any) -> str | None:
     return None
 
 
-def batches(
+def iterate_examples(
     builder: Any, split: str, wanted: Collection[str], decoded: Collection[str]
 ) -> Iterator[dict[str, np.ndarray]]:
     """Some features of a whole split, in the order of its files, 1,000 examples at a time.
@@ -168,7 +172,7 @@ def batches(
     return examples.map(chosen).batch(1000).as_numpy_iterator()
 
 
-def check_memory(builder: Any, splits: Collection[str]) -> None:
+def check_photo_memory(builder: Any, splits: Collection[str]) -> None:
     """Refuse photos whose bytes do not fit in memory, where they stay."""
     needed = sum(builder.info.splits[split].num_bytes for split in splits)
     free = psutil.virtual_memory().available

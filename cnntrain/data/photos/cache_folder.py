@@ -13,19 +13,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
-from cnntrain.files.writing import UNFINISHED
+from cnntrain.files.writing import UNFINISHED_PREFIX
 
 try:
     import fcntl
 except ImportError:  # Windows, which removes no file that is in use
     fcntl = None  # type: ignore[assignment]
 
-CACHE = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
+CACHE_FOLDER = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 PIXELS, FINDINGS, LOCK = "pixels.npy", "findings.json", ".lock"
 # What may lie in the folder of a set; the last two older versions have left.
-OURS = (PIXELS, FINDINGS, LOCK, f"{UNFINISHED}*", "broken.json", "*.part")
-NAME = re.compile("[0-9a-f]{24}")
-SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) *(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.IGNORECASE)
+CACHE_FILES = (PIXELS, FINDINGS, LOCK, f"{UNFINISHED_PREFIX}*", "broken.json", "*.part")
+CACHE_NAME = re.compile("[0-9a-f]{24}")
+SIZE_PATTERN = re.compile(
+    r"(?P<number>\d+(\.\d+)?) *(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Cache:
 
     folder: Path
     size: int
-    used: float
+    last_used: float
 
 
 def open_pixels(folder: Path) -> np.memmap:
@@ -55,7 +57,7 @@ def open_pixels(folder: Path) -> np.memmap:
 def list_caches(data_dir: Path) -> list[Cache]:
     """The sets of decoded photos in a data_dir, the one used last first; nothing else there is."""
     try:
-        folders = [path for path in (data_dir / CACHE).iterdir() if is_cache(path)]
+        folders = [path for path in (data_dir / CACHE_FOLDER).iterdir() if is_cache(path)]
     except OSError:
         return []
     found = []
@@ -64,21 +66,21 @@ def list_caches(data_dir: Path) -> list[Cache]:
             files = [path.stat() for path in folder.iterdir()]
             times = [one.st_mtime for one in files] or [folder.stat().st_mtime]
             found.append(Cache(folder, sum(one.st_size for one in files), max(times)))
-    return sorted(found, key=lambda cache: cache.used, reverse=True)
+    return sorted(found, key=lambda cache: cache.last_used, reverse=True)
 
 
 def is_cache(path: Path) -> bool:
     """Whether a path is a folder of ours, with nothing in it but what we put there."""
-    if not NAME.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+    if not CACHE_NAME.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
         return False
     try:
         files = [*path.iterdir()]
     except OSError:
         return False
-    return all(any(map(file.match, OURS)) and file.is_file() for file in files)
+    return all(any(map(file.match, CACHE_FILES)) and file.is_file() for file in files)
 
 
-def clean(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
+def remove_old_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
     """Remove sets of decoded photos, those used longest ago first, until `keep` bytes are left.
 
     Returns those removed, those kept, and those among these that are in use, which stay.
@@ -88,14 +90,14 @@ def clean(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cac
         total = sum(one.size for one in caches if one not in removed)
         if keep and total <= keep:
             break
-        (removed if remove(cache) else busy).append(cache)
+        (removed if remove_cache(cache) else busy).append(cache)
     return removed, [cache for cache in caches if cache not in removed], busy
 
 
-def remove(cache: Cache) -> bool:
+def remove_cache(cache: Cache) -> bool:
     """Remove a set of decoded photos unless a process uses it or makes it; whether it is gone."""
     try:
-        with FileLock(cache.folder / LOCK, timeout=0), unused(cache.folder / PIXELS):
+        with FileLock(cache.folder / LOCK, timeout=0), lock_unused_file(cache.folder / PIXELS):
             for file in cache.folder.iterdir():
                 if file.name != LOCK:
                     file.unlink()
@@ -107,7 +109,7 @@ def remove(cache: Cache) -> bool:
 
 
 @contextlib.contextmanager
-def unused(pixels: Path) -> Iterator[None]:
+def lock_unused_file(pixels: Path) -> Iterator[None]:
     """Hold a file that nobody has mapped; BlockingIOError where somebody has."""
     if fcntl is None or not pixels.exists():
         yield
@@ -117,22 +119,22 @@ def unused(pixels: Path) -> Iterator[None]:
         yield
 
 
-def bytes_in(text: str) -> int:
+def parse_byte_size(text: str) -> int:
     """The bytes that `5GiB`, `500 MB` or `1.5G` say; SpecError for what is no size."""
-    if (found := SIZE.fullmatch(text.strip())) is None:
+    if (found := SIZE_PATTERN.fullmatch(text.strip())) is None:
         raise SpecError(f"--keep is {text or 'empty'}", "a size", "--keep 5GiB")
     power = " KMGT".index(found["unit"].upper() or " ")
     base = 1000 if not found["binary"] and text.strip().lower().endswith("b") else 1024
     return int(float(found["number"]) * base**power)
 
 
-def in_words(caches: Sequence[Cache]) -> str:
+def format_caches(caches: Sequence[Cache]) -> str:
     """How many sets, and their size."""
     count, size = len(caches), sum(cache.size for cache in caches)
     text = f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
     return f"{count:,} set{'s' * (count != 1)} of decoded photos, {text}"
 
 
-def counted(caches: Sequence[Cache]) -> dict[str, int]:
+def count_caches(caches: Sequence[Cache]) -> dict[str, int]:
     """How many sets, and their bytes, for scripts."""
     return {"sets": len(caches), "bytes": sum(cache.size for cache in caches)}

@@ -18,10 +18,10 @@ from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.modes import (
     Span,
     ValueRange,
+    choose_bit_range,
     is_deep,
-    range_of_bits,
-    raw_mode_of,
-    sixteen_bit_span,
+    read_raw_mode,
+    read_sixteen_bit_span,
 )
 from cnntrain.data.photos.photo import (
     DecodedPhoto,
@@ -29,21 +29,21 @@ from cnntrain.data.photos.photo import (
     Photos,
     Window,
     decode_photo,
+    draw_window,
+    find_upright_size,
     open_image,
-    random_window,
     read_header,
-    upright_size,
 )
 from cnntrain.errors import SpecError
-from cnntrain.terminal.progress import counted
+from cnntrain.terminal.progress import show_progress
 
-AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
+PHOTOS_AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
 UNREAD = bytes(32)  # in place of the digest of a file that cannot be read
 POOL = ThreadPoolExecutor(os.cpu_count())
 
 
 @dataclass(frozen=True)
-class Known:
+class PhotoScan:
     """What one look at all photos tells.
 
     `digests` (N,) are the sha256 of the files, `broken` those that cannot be read or are no images:
@@ -55,7 +55,7 @@ class Known:
     deep: list[int]
 
 
-def look_at(photos: Photos) -> Known:
+def scan_photos(photos: Photos) -> PhotoScan:
     """Read all photos once, and of each image its header."""
 
     def one(row: int) -> tuple[bytes, str | None, bool]:
@@ -64,19 +64,21 @@ def look_at(photos: Photos) -> Known:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
             with open_image(content) as image:
-                return digest, None, is_deep(image, raw_mode_of(image))
+                return digest, None, is_deep(image, read_raw_mode(image))
         except Exception as error:  # a broken file may raise anything
-            return digest, reason(error), False
+            return digest, explain_broken_photo(error), False
 
-    parts = counted(chunked(len(photos)), len(photos), "reading photos")
+    parts = show_progress(iterate_row_ranges(len(photos)), len(photos), "reading photos")
     found = [known for rows in parts for known in POOL.map(one, rows)]
     digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
-    return Known(np.array(digests, "V32"), broken, [row for row, deep in enumerate(depths) if deep])
+    return PhotoScan(
+        np.array(digests, "V32"), broken, [row for row, deep in enumerate(depths) if deep]
+    )
 
 
 def settle_range(
-    photos: Photos, known: Known, value_range: ValueRange
+    photos: Photos, known: PhotoScan, value_range: ValueRange
 ) -> tuple[Span | None, set[int]]:
     """Return the range of values that `auto` stands for, of the bits that all photos need.
 
@@ -89,17 +91,17 @@ def settle_range(
         try:
             content = photos.read(row)
             with open_image(content) as image:
-                return sixteen_bit_span(content, image)
+                return read_sixteen_bit_span(content, image)
         except Exception:  # a broken file, which is left out
             return None
 
     spans = dict(zip(known.deep, POOL.map(one, known.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
     deeper = {row for row, span in spans.items() if span is None}
-    return None if greatest is None else range_of_bits(greatest), deeper
+    return None if greatest is None else choose_bit_range(greatest), deeper
 
 
-def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
+def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
     """Return the height, width and channels that all photos have, or None where these differ.
 
     Also None where a side is longer than `largest`. Photos in colour and in grey are in colour.
@@ -109,12 +111,12 @@ def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal
     def one(row: int) -> tuple[tuple[int, int], bool] | None:
         try:
             with open_image(photos.read(row)) as image:
-                return upright_size(read_header(image)), image.mode[0] in "1LIF"
+                return find_upright_size(read_header(image)), image.mode[0] in "1LIF"
         except Exception:  # a broken file, which is left out
             return None
 
     sizes, grey = set[tuple[int, int]](), set[bool]()
-    for rows in chunked(len(photos)):
+    for rows in iterate_row_ranges(len(photos)):
         found = [known for known in POOL.map(one, rows) if known is not None]
         sizes |= {size for size, _ in found}
         grey |= {is_grey for _, is_grey in found}
@@ -123,8 +125,8 @@ def common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal
     return (*sizes.pop(), 1 if grey == {True} else 3) if sizes else None
 
 
-def decode_all(
-    photos: Photos, known: Known, frame: Frame, findings: Findings
+def decode_all_photos(
+    photos: Photos, known: PhotoScan, frame: Frame, findings: Findings
 ) -> Iterator[np.ndarray]:
     """Yield all photos in order, some at a time, (B, H, W, C) uint8, black where one is broken.
 
@@ -138,17 +140,17 @@ def decode_all(
     def one(row: int) -> DecodedPhoto | str:
         if row in known.broken:
             return known.broken[row]
-        content = unchanged(photos, row, known.digests[row])
+        content = read_unchanged(photos, row, known.digests[row])
         return try_to_decode(content, refused if row in deeper else settled)
 
-    for rows in counted(chunked(len(photos)), len(photos), "decoding photos"):
+    for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
         found = list(POOL.map(one, rows))
         for row, photo in zip(rows, found, strict=True):
-            findings.add(row, photo)
-        yield stack(found, frame)
+            findings.add_photo(row, photo)
+        yield stack_photos(found, frame)
 
 
-def unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
+def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     """Return the file of a photo that has this digest; SpecError if it has another."""
     try:
         content = photos.read(row)
@@ -169,10 +171,10 @@ def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) ->
     except MemoryError:
         raise
     except Exception as error:  # a broken file may raise anything
-        return reason(error)
+        return explain_broken_photo(error)
 
 
-def stack(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
+def stack_photos(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
     """Return photos as images (B, H, W, C) uint8, black where one is broken."""
     images = np.zeros((len(found), *frame.shape), np.uint8)
     for image, photo in zip(images, found, strict=True):
@@ -181,7 +183,7 @@ def stack(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
     return images
 
 
-def decode_some(
+def decode_chosen_photos(
     photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
 ) -> list[DecodedPhoto | str]:
     """Read and decode the photos `rows`, each through its window or as the frame has it."""
@@ -190,7 +192,7 @@ def decode_some(
         try:
             content = photos.read(row)
         except Exception as error:  # as a broken file of an archive may raise anything
-            return reason(error)
+            return explain_broken_photo(error)
         return try_to_decode(content, frame, window)
 
     return list(POOL.map(one, rows, windows))
@@ -208,25 +210,25 @@ class LazyImages:
         return len(self.photos), *self.frame.shape
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self.seen(rows, [None] * len(rows))
+        return self.decode_rows(rows, [None] * len(rows))
 
-    def seen(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
+    def decode_rows(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
         """Return the images of rows (B,) as (B, H, W, C), each through its window."""
-        found = decode_some(self.photos, rows.tolist(), self.frame, windows)
+        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, windows)
         for row, photo in zip(rows, found, strict=True):
             if isinstance(photo, str):
                 raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
-        return stack(found, self.frame)
+        return stack_photos(found, self.frame)
 
 
 class RandomCrops(LazyImages):
     """`LazyImages`, through windows drawn at random where training asks for them."""
 
-    def crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        return self.seen(rows, [random_window(random) for _ in rows])
+    def draw_crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        return self.decode_rows(rows, [draw_window(random) for _ in rows])
 
 
-def reason(error: Exception) -> str:
+def explain_broken_photo(error: Exception) -> str:
     """Why a file could not be decoded, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "no image of a known format"
@@ -235,6 +237,6 @@ def reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or error.__class__.__name__
 
 
-def chunked(count: int) -> Iterator[range]:
-    for start in range(0, count, AT_ONCE):
-        yield range(start, min(start + AT_ONCE, count))
+def iterate_row_ranges(count: int) -> Iterator[range]:
+    for start in range(0, count, PHOTOS_AT_ONCE):
+        yield range(start, min(start + PHOTOS_AT_ONCE, count))

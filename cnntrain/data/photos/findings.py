@@ -11,8 +11,8 @@ from typing import Any
 from cnntrain.data.photos.modes import SIXTEEN_BITS, Span, ValueRange
 from cnntrain.data.photos.photo import DecodedPhoto
 
-NARROW = 1 / 4  # of a range of values: what leaves less than 64 of 256 shades
-SHARE = 0.01  # of all photos: fewer of one colour are not worth a word
+NARROW_SHARE = 1 / 4  # of a range of values: what leaves less than 64 of 256 shades
+UNIFORM_SHARE = 0.01  # of all photos: fewer of one colour are not worth a word
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Findings:
     spans: dict[int, Span] = field(default_factory=dict)
     value_range: Span | None = None
 
-    def add(self, row: int, photo: DecodedPhoto | str) -> None:
+    def add_photo(self, row: int, photo: DecodedPhoto | str) -> None:
         """Note what is to be known of a photo, or why there is none."""
         if isinstance(photo, str):
             self.broken[row] = photo
@@ -52,48 +52,50 @@ class Findings:
         settled = found["value_range"] and tuple(found["value_range"])
         return cls(broken, found["transparent"], found["uniform"], spans, settled)
 
-    def notes(self, count: int, asked: ValueRange) -> Iterator[str]:
+    def list_notes(self, count: int, asked: ValueRange) -> Iterator[str]:
         """Yield what is to be said of `count` photos; `asked` is their range as the spec has it."""
         if self.transparent:
-            transparent = photos(len(self.transparent), count)
+            transparent = format_photo_count(len(self.transparent), count)
             yield f"{transparent} transparent parts, which are laid on white"
-        if self.uniform and len(self.uniform) >= SHARE * (count - len(self.broken)):
+        if self.uniform and len(self.uniform) >= UNIFORM_SHARE * (count - len(self.broken)):
             yield (
-                f"Warning: {photos(len(self.uniform), count)} a single colour and nothing else: "
+                f"Warning: {format_photo_count(len(self.uniform), count)} a single colour and "
+                "nothing else: "
                 "there is nothing to learn from"
             )
         spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
         if isinstance(asked, tuple):
-            yield from clipped(spans, asked, count)
+            yield from warn_of_clipping(spans, asked, count)
             return
         if spans and settled != SIXTEEN_BITS:
             bits = int(settled[1]).bit_length()
             yield (
-                f"{photos(len(spans), count)} 16 bits, of which {bits} are used: "
+                f"{format_photo_count(len(spans), count)} 16 bits, of which {bits} are used: "
                 f"{settled[1]:,g} becomes white (dataset.value_range)"
             )
-        yield from too_narrow(spans, settled, count)
+        yield from warn_of_narrow_values(spans, settled, count)
 
 
-def photos(part: int, count: int) -> str:
+def format_photo_count(part: int, count: int) -> str:
     return f"{part:,} of {count:,} photos ha{'s' if part == 1 else 've'}"
 
 
-def too_narrow(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
+def warn_of_narrow_values(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
     """Say where most photos of more than 8 bits use a small part of the range."""
     black, white = settled
-    narrow = [(low, high) for low, high in spans if high - low < NARROW * (white - black)]
+    narrow = [(low, high) for low, high in spans if high - low < NARROW_SHARE * (white - black)]
     if not narrow or len(narrow) <= len(spans) / 2:
         return
     low, high = min(low for low, _ in narrow), max(high for _, high in narrow)
     yield (
-        f"Warning: {photos(len(narrow), count)} 16 bits and values from {low:,g} to {high:,g}, and "
+        f"Warning: {format_photo_count(len(narrow), count)} 16 bits and values from {low:,g} "
+        f"to {high:,g}, and "
         f"those from {black:,g} to {white:,g} become 256 shades: most are lost. "
         f"'dataset.value_range=[{low:g},{high:g}]' keeps them"
     )
 
 
-def clipped(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
+def warn_of_clipping(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
     """Say what a range does not hold, and where there is nothing that it changes."""
     low, high = value_range
     if not spans:
@@ -102,6 +104,7 @@ def clipped(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
     if beyond:
         least, greatest = min(low for low, _ in beyond), max(high for _, high in beyond)
         yield (
-            f"{photos(len(beyond), count)} values beyond dataset.value_range=[{low:g},{high:g}], "
+            f"{format_photo_count(len(beyond), count)} values beyond "
+            f"dataset.value_range=[{low:g},{high:g}], "
             f"from {least:,g} to {greatest:,g}, which are black or white"
         )

@@ -15,10 +15,14 @@ SIXTEEN_BITS: Span = (0, 65535)
 # of grey with alpha there is no other order, but all four bytes of a pixel can be read as RGBA.
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}
 GREY_ALPHA = "LA;16B"
-BITS, MEANING, SAMPLE_FORMAT = 258, 262, 339  # tags of a TIFF; a MEANING of 0: 0 is white
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = (
+    258,
+    262,
+    339,
+)  # tags of a TIFF; a MEANING of 0: 0 is white
 
 
-class Plain(NamedTuple):
+class PlainImage(NamedTuple):
     """An 8-bit image in RGB or grey, and what was lost on the way.
 
     `transparent` says whether white shows through, `span` the values of more than 8 bits.
@@ -29,9 +33,9 @@ class Plain(NamedTuple):
     span: Span | None
 
 
-def convert(
+def convert_mode(
     content: bytes, image: Image.Image, raw_mode: str, mode: str, value_range: Span | None
-) -> Plain:
+) -> PlainImage:
     """Return an opened `image` in `mode`, "RGB" or "L", on white where it is transparent.
 
     `content` is its file and `raw_mode` how the bytes there are laid out, which Pillow forgets as
@@ -39,10 +43,10 @@ def convert(
     down, with `value_range`, (low, high), or else (0, 65535). Raises ValueError for values beyond
     16 bits where there is no `value_range`, and for nan.
     """
-    values, span = deep_values(content, image, raw_mode), None
+    values, span = read_deep_values(content, image, raw_mode), None
     if values is not None:
-        span, alpha = span_of(values), alpha_of(image, values)
-        image = Image.fromarray(scale(values, span, value_range))
+        span, alpha = find_span(values), read_alpha(image, values)
+        image = Image.fromarray(scale_to_bytes(values, span, value_range))
         if alpha is not None:
             image = image.convert("RGBA")
             image.putalpha(alpha)
@@ -51,7 +55,7 @@ def convert(
     transparent = image.has_transparency_data
     if transparent:
         image, transparent = lay_on_white(image.convert("RGBA"))
-    return Plain(image if image.mode == mode else image.convert(mode), transparent, span)
+    return PlainImage(image if image.mode == mode else image.convert(mode), transparent, span)
 
 
 def is_deep(image: Image.Image, raw_mode: str) -> bool:
@@ -59,13 +63,13 @@ def is_deep(image: Image.Image, raw_mode: str) -> bool:
     return image.mode[0] in "IF" or (";16" in raw_mode and image.mode != "CMYK")
 
 
-def sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
+def read_sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
     """Return the least and greatest value of an image that is not read yet.
 
     None where these are not whole numbers of 16 bits.
     """
-    values = deep_values(content, image, raw_mode_of(image))
-    return span_of(values) if values is not None and has_sixteen_bits(values) else None
+    values = read_deep_values(content, image, read_raw_mode(image))
+    return find_span(values) if values is not None and has_sixteen_bits(values) else None
 
 
 def has_sixteen_bits(values: np.ndarray) -> bool:
@@ -75,7 +79,7 @@ def has_sixteen_bits(values: np.ndarray) -> bool:
     )
 
 
-def range_of_bits(greatest: float) -> Span:
+def choose_bit_range(greatest: float) -> Span:
     """Return the range of as many bits, at least 8, as the greatest of many values needs."""
     return 0, 2.0 ** max(8, int(greatest).bit_length()) - 1
 
@@ -88,18 +92,18 @@ def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:
     return Image.alpha_composite(white, image).convert("RGB"), True
 
 
-def deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
+def read_deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
     """Return the values (H, W) or (H, W, 3) of an image of more than 8 bits, else None."""
     check_samples(image, raw_mode)
     if image.mode[0] in "IF":  # grey: I;16, I, F
-        return as_light(image)
+        return read_brightness(image)
     if not is_deep(image, raw_mode):
         return None
     if raw_mode == GREY_ALPHA:
-        pairs = decode_as(content, "RGBA").astype(np.uint16)
+        pairs = decode_raw(content, "RGBA").astype(np.uint16)
         return pairs[..., 0] << 8 | pairs[..., 1]
     upper = np.asarray(image)[..., :3].astype(np.uint16)
-    lower = decode_as(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
+    lower = decode_raw(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
     return upper << 8 | lower
 
 
@@ -109,24 +113,24 @@ def check_samples(image: Image.Image, raw_mode: str) -> None:
     These are signed bytes, and 16 bits where each channel lies in a plane of its own.
     """
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    bits, kinds = max(tags.get(BITS, (1,))), tags.get(SAMPLE_FORMAT, (1,))
+    bits, kinds = max(tags.get(BITS_PER_SAMPLE, (1,))), tags.get(SAMPLE_FORMAT, (1,))
     if bits == 8 and 2 in kinds:
         raise ValueError("its values are signed bytes, which are not supported")
     if bits > 8 and raw_mode in ("R", "G", "B", "A"):
         raise ValueError(f"its channels of {bits} bits lie in planes, which is not supported")
 
 
-def as_light(image: Image.Image) -> np.ndarray:
+def read_brightness(image: Image.Image) -> np.ndarray:
     """Return the values of a grey image of more than 8 bits, more where it is lighter.
 
     Pillow leaves those of a TIFF as they are of which 0 is white, as X-rays have it.
     """
     values = np.asarray(image)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    return np.invert(values) if image.mode == "I;16" and tags.get(MEANING) == 0 else values
+    return np.invert(values) if image.mode == "I;16" and tags.get(PHOTOMETRIC) == 0 else values
 
 
-def alpha_of(image: Image.Image, values: np.ndarray) -> Image.Image | None:
+def read_alpha(image: Image.Image, values: np.ndarray) -> Image.Image | None:
     """Return the opacity of an image of more than 8 bits; a value may stand for transparency."""
     if image.mode == "RGBA":
         return image.getchannel("A")
@@ -138,7 +142,7 @@ def alpha_of(image: Image.Image, values: np.ndarray) -> Image.Image | None:
     )
 
 
-def decode_as(content: bytes, raw_mode: str) -> np.ndarray:
+def decode_raw(content: bytes, raw_mode: str) -> np.ndarray:
     """Return the pixels of a file whose bytes are taken for `raw_mode`."""
     with Image.open(io.BytesIO(content)) as image:
         assert isinstance(image, ImageFile)
@@ -150,21 +154,21 @@ def decode_as(content: bytes, raw_mode: str) -> np.ndarray:
         return np.asarray(image)
 
 
-def raw_mode_of(image: Image.Image) -> str:
+def read_raw_mode(image: Image.Image) -> str:
     """Return how the bytes of an image that is not read yet are laid out, as Pillow names it."""
     args = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
 
 
-def span_of(values: np.ndarray) -> Span:
+def find_span(values: np.ndarray) -> Span:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise ValueError("some of its values are no numbers")
     return low, high
 
 
-def scale(values: np.ndarray, span: Span, value_range: Span | None) -> np.ndarray:
+def scale_to_bytes(values: np.ndarray, span: Span, value_range: Span | None) -> np.ndarray:
     """Return values as uint8: black at the low end of the range and below, white at the high."""
     if value_range is None and not has_sixteen_bits(values):
         raise ValueError(

@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from cnntrain.data.photos.modes import Span, ValueRange, convert, raw_mode_of
+from cnntrain.data.photos.modes import Span, ValueRange, convert_mode, read_raw_mode
 from cnntrain.spec.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Window = Callable[[int, int], Box]  # from a width and a height, the part that is shown
 MODES = {1: "L", 3: "RGB"}
-JPEG = b"\xff\xd8"  # how every JPEG begins
+JPEG_START = b"\xff\xd8"  # how every JPEG begins
 LARGEST_JPEG = 2**28  # pixels that are decoded; of other formats Pillow has a limit
 SCALES = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
 SPARE = 2  # times the wanted size that is decoded at least, for the filter to choose from
@@ -74,7 +74,7 @@ class Header(NamedTuple):
     orientation: int
 
 
-class View(NamedTuple):
+class PhotoView(NamedTuple):
     """The part of a photo that is shown, as it is stored, and the (width, height) it gets."""
 
     box: Box
@@ -87,7 +87,7 @@ class View(NamedTuple):
         shrunk = min((right - left) / self.inner[0], (bottom - top) / self.inner[1])
         return next((scale for scale in SCALES if shrunk >= SPARE * scale), 1)
 
-    def scaled(self, scale: int, size: tuple[int, int]) -> Box:
+    def scale_box(self, scale: int, size: tuple[int, int]) -> Box:
         """The box in the photo decoded at a `scale`, which has made it of that size."""
         left, top, right, bottom = (edge / scale for edge in self.box)
         return left, top, min(right, size[0]), min(bottom, size[1])  # rounding may exceed it
@@ -117,19 +117,19 @@ def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> 
     """
     assert frame.value_range != "auto"
     with open_image(content) as image:
-        raw_mode = raw_mode_of(image)
+        raw_mode = read_raw_mode(image)
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
         known = read_header(image)
-        shown = view(known, frame, window)
+        shown = find_view(known, frame, window)
         smaller = known.width // shown.scale, known.height // shown.scale
         scale = shown.scale if image.draft(None, smaller) else 1
         check_pixels(image, known)
-        plain = convert(content, image, raw_mode, MODES[frame.channels], frame.value_range)
-        box = shown.scaled(scale, plain.image.size)
+        plain = convert_mode(content, image, raw_mode, MODES[frame.channels], frame.value_range)
+        box = shown.scale_box(scale, plain.image.size)
         small = plain.image.resize(shown.inner, Image.Resampling.BILINEAR, box)
-    found = pixels_of(small, frame.channels)
-    placed = place(turn_upright(found, known.orientation), frame)
+    found = read_pixels(small, frame.channels)
+    placed = center_in_frame(turn_upright(found, known.orientation), frame)
     return DecodedPhoto(placed, plain.transparent, is_uniform(found), plain.span)
 
 
@@ -144,7 +144,7 @@ def open_image(content: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content))
     except Image.DecompressionBombError:
-        if not content.startswith(JPEG):
+        if not content.startswith(JPEG_START):
             raise
         return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
 
@@ -172,39 +172,39 @@ def read_header(image: Image.Image) -> Header:
     return Header(*image.size, orientation if orientation in TURNS else 1)
 
 
-def upright_size(known: Header) -> tuple[int, int]:
+def find_upright_size(known: Header) -> tuple[int, int]:
     """Return the height and width of a photo as the camera saw it."""
     swapped = TURNS[known.orientation][0]
     return (known.width, known.height) if swapped else (known.height, known.width)
 
 
-def reframe(image: np.ndarray, frame: Frame) -> np.ndarray:
+def reframe_image(image: np.ndarray, frame: Frame) -> np.ndarray:
     """Return pixels (h, w, c) uint8 as `frame` wants them."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    box, inner = framed(*photo.size, frame)
+    box, inner = fit_to_frame(*photo.size, frame)
     photo = photo.convert(MODES[frame.channels])
     small = photo.resize(inner, Image.Resampling.BILINEAR, box)
-    return place(pixels_of(small, frame.channels), frame)
+    return center_in_frame(read_pixels(small, frame.channels), frame)
 
 
-def view(known: Header, frame: Frame, window: Window | None = None) -> View:
+def find_view(known: Header, frame: Frame, window: Window | None = None) -> PhotoView:
     """Return which part of a stored photo `frame` or `window` shows once it is upright."""
     swapped, upside_down, mirrored = TURNS[known.orientation]
-    height, width = upright_size(known)
+    height, width = find_upright_size(known)
     if window is not None:
         (left, top, right, bottom), inner = window(width, height), frame.size[::-1]
     else:
-        (left, top, right, bottom), inner = framed(width, height, frame)
+        (left, top, right, bottom), inner = fit_to_frame(width, height, frame)
     if mirrored:
         left, right = width - right, width - left
     if upside_down:
         top, bottom = height - bottom, height - top
     if swapped:
-        return View((top, left, bottom, right), inner[::-1])
-    return View((left, top, right, bottom), inner)
+        return PhotoView((top, left, bottom, right), inner[::-1])
+    return PhotoView((left, top, right, bottom), inner)
 
 
-def framed(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]:
+def fit_to_frame(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]:
     """The box of an upright photo that is shown, and the (width, height) that it gets."""
     tall, wide = frame.size
     if frame.resize == "pad":
@@ -225,7 +225,7 @@ def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
     return turned[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
 
-def place(image: np.ndarray, frame: Frame) -> np.ndarray:
+def center_in_frame(image: np.ndarray, frame: Frame) -> np.ndarray:
     """The pixels of a photo in the middle of its frame."""
     if image.shape == frame.shape:
         return image
@@ -240,12 +240,12 @@ def is_uniform(image: np.ndarray) -> bool:
     return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
 
 
-def pixels_of(image: Image.Image, channels: int) -> np.ndarray:
+def read_pixels(image: Image.Image, channels: int) -> np.ndarray:
     """Return an image in grey or RGB as (H, W, C) uint8."""
     return np.asarray(image).reshape(image.size[1], image.size[0], channels)
 
 
-def random_window(random: np.random.Generator) -> Window:
+def draw_window(random: np.random.Generator) -> Window:
     """Return the choice of a window: 8 to 100 % of the area, aspect 3/4 to 4/3.
 
     Szegedy et al. (2014, section 6). The numbers are drawn now, applied to a size later; a window

@@ -11,18 +11,18 @@ LONGEST = 60
 Block = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
-def chain(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
+def chain_blocks(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
     """Return what the blocks make of `x`; more than `LONGEST` are cut into models in the model."""
     if len(blocks) <= LONGEST:
-        return in_a_row(x, blocks)
+        return apply_blocks(x, blocks)
     for first in range(0, len(blocks), LONGEST):
         inputs = keras.Input(x.shape[1:])
-        outputs = in_a_row(inputs, blocks[first : first + LONGEST])
+        outputs = apply_blocks(inputs, blocks[first : first + LONGEST])
         x = keras.Model(inputs, outputs)(x)
     return x
 
 
-def in_a_row(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
+def apply_blocks(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
     for block in blocks:
         x = block(x)
     return x

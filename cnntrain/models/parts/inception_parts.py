@@ -54,11 +54,11 @@ def chain(
 ) -> keras.KerasTensor:
     """One convolution after the other; strides and padding are the last one's."""
     for convolution in convs[:-1]:
-        x = step(x, convolution, norm)
-    return step(x, convs[-1], norm, strides=strides, padding=padding)
+        x = conv_or_fork(x, convolution, norm)
+    return conv_or_fork(x, convs[-1], norm, strides=strides, padding=padding)
 
 
-def step(
+def conv_or_fork(
     x: keras.KerasTensor,
     convolution: Conv | list[Conv],
     norm: Norm,
@@ -72,7 +72,7 @@ def step(
     return layers.Concatenate()([conv(x, *end, norm) for end in convolution])
 
 
-def mixed(
+def inception_module(
     x: keras.KerasTensor,
     chains: Iterable[Chain],
     projection: int,
@@ -86,7 +86,7 @@ def mixed(
     return layers.Concatenate()([*ends, conv(pooled, projection, 1, norm)])
 
 
-def reduction(
+def reduction_module(
     x: keras.KerasTensor, chains: Iterable[Chain], norm: Norm, padding: str = "valid"
 ) -> keras.KerasTensor:
     """An inception module that halves the grid: chains and a 3x3 max pool, both of stride 2."""
@@ -95,7 +95,7 @@ def reduction(
     return layers.Concatenate()([*ends, pooled])
 
 
-def check_size(
+def check_inception_images(
     name: str, image_shape: tuple[int, int, int], smallest: int, auxiliary: int | None = None
 ) -> None:
     """Refuse images below `smallest`, and below `auxiliary` where there are auxiliary heads."""

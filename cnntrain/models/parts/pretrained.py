@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import requests
 
-from cnntrain.errors import SpecError, nearest
-from cnntrain.keras_settings import users_folder
+from cnntrain.errors import SpecError, find_nearest
+from cnntrain.keras_settings import find_keras_folder
 
 FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
 
-def load(
+def load_pretrained(
     build: Callable[[], keras.Model],
     described: str,
     weights: str,
@@ -33,26 +33,30 @@ def load(
     `part` says of which part of the network these are.
     Raises SpecError for weights that are not there or are not of this network.
     """
-    given = None if weights == "imagenet" else named(weights)
+    given = None if weights == "imagenet" else resolve_weights_file(weights)
     files: list[Path] = []
 
     def find(name: str, url: str, fetch: Callable[[], str]) -> str:
-        files.append(given or lying(name, weights_dir) or fetched(name, url, weights_dir, fetch))
+        files.append(
+            given
+            or find_official_file(name, weights_dir)
+            or download_weights_file(name, url, weights_dir, fetch)
+        )
         return str(files[-1])
 
     try:
-        with asked(find):
+        with intercept_get_file(find):
             network = build()
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # h5py's and Keras'
         if not files:
             raise
-        raise misfit(files[-1], described, part, error, given is not None) from error
+        raise make_misfit_error(files[-1], described, part, error, given is not None) from error
     assert files, "Keras did not ask for a file of weights"
     return network
 
 
 @contextmanager
-def asked(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
+def intercept_get_file(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
     """Within it, `keras.applications` gets its files from `find(name, url, fetch)`.
 
     Only the body of each of its functions knows the name and the URL of its file, and all of them
@@ -64,7 +68,9 @@ def asked(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
 
     def get_file(fname: str, origin: str, **options: Any) -> str:
         return find(
-            fname, origin, lambda: original(fname, origin, cache_dir=str(users_folder()), **options)
+            fname,
+            origin,
+            lambda: original(fname, origin, cache_dir=str(find_keras_folder()), **options),
         )
 
     module.get_file = get_file
@@ -74,12 +80,12 @@ def asked(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
         module.get_file = original
 
 
-def named(text: str) -> Path:
+def resolve_weights_file(text: str) -> Path:
     """The file of a path that the user gave."""
-    path = user_path(text, "model.weights")
+    path = expand_weights_path(text, "model.weights")
     if path.is_file() and path.suffix == ".h5":
         return path
-    if nearest(text, ["imagenet"]):
+    if find_nearest(text, ["imagenet"]):
         hint = "model.weights=imagenet"
     else:
         hint = "model.weights=/absolute/path/of/a/file.h5"
@@ -91,7 +97,7 @@ def named(text: str) -> Path:
     )
 
 
-def user_path(text: str, setting: str) -> Path:
+def expand_weights_path(text: str, setting: str) -> Path:
     """A path with `~` for the home of its user."""
     try:
         return Path(text).expanduser()
@@ -99,21 +105,21 @@ def user_path(text: str, setting: str) -> Path:
         raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
 
 
-def lying(name: str, weights_dir: str | None) -> Path | None:
+def find_official_file(name: str, weights_dir: str | None) -> Path | None:
     """The official file in `weights_dir` or in Keras' cache, in either format; None if nowhere."""
-    folders = [user_path(weights_dir, "weights_dir")] if weights_dir else []
-    for folder in [*folders, cache()]:
+    folders = [expand_weights_path(weights_dir, "weights_dir")] if weights_dir else []
+    for folder in [*folders, get_cache_folder()]:
         for file in (folder / name, folder / name.replace(".h5", ".weights.h5")):
             if file.is_file():
                 return file
     return None
 
 
-def cache() -> Path:
-    return users_folder() / "models"
+def get_cache_folder() -> Path:
+    return find_keras_folder() / "models"
 
 
-def fetched(
+def download_weights_file(
     name: str,
     url: str,
     weights_dir: str | None,
@@ -127,8 +133,12 @@ def fetched(
     except requests.RequestException:
         why = "there is no network to fetch it"
     except Exception as error:  # Keras raises bare Exceptions for what urllib says
-        why = f"fetching it failed: {one_line(str(error))}"
-    where = f"weights_dir={weights_dir} nor in {cache()}" if weights_dir else str(cache())
+        why = f"fetching it failed: {shorten_message(str(error))}"
+    where = (
+        f"weights_dir={weights_dir} nor in {get_cache_folder()}"
+        if weights_dir
+        else str(get_cache_folder())
+    )
     raise SpecError(
         f"{name} is {'neither' if weights_dir else 'not'} in {where}, and {why}",
         f"the file, as published at {url}",
@@ -136,10 +146,12 @@ def fetched(
     )
 
 
-def misfit(file: Path, described: str, part: str, error: Exception, given: bool) -> SpecError:
+def make_misfit_error(
+    file: Path, described: str, part: str, error: Exception, given: bool
+) -> SpecError:
     """A file that is damaged or of another network."""
     return SpecError(
-        f"{file} does not hold the weights of {described}: {reason(error)}",
+        f"{file} does not hold the weights of {described}: {summarize_mismatch(error)}",
         f"weights of exactly this network, {part}: {FORMATS}",
         "model.weights=PATH of another file, or model.weights=imagenet"
         if given
@@ -147,15 +159,15 @@ def misfit(file: Path, described: str, part: str, error: Exception, given: bool)
     )
 
 
-def reason(error: Exception) -> str:
+def summarize_mismatch(error: Exception) -> str:
     """What does not fit, in a line: Keras appends whole arrays and lists of layers."""
     text = str(error)
     shapes = re.search(r"variable\.shape=(\(.*?\)).*?value\.shape=(\(.*?\)).*?path=(\S+),", text)
     if shapes:
         return f"{shapes[3]} has the shape {shapes[1]}, in the file {shapes[2]}"
-    return one_line(text.split("\n\n")[1] if "\n\n" in text else text)
+    return shorten_message(text.split("\n\n")[1] if "\n\n" in text else text)
 
 
-def one_line(text: str) -> str:
+def shorten_message(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 200 else f"{line[:200]}…"

@@ -9,7 +9,7 @@ EPSILON = 1.001e-5  # of every batch norm, as in keras.applications
 SMALLEST = {"imagenet": 32, "cifar": 8}  # so that the last map has a pixel
 
 
-def check_size(image_shape: tuple[int, int, int], stem: str, variant: str) -> None:
+def check_resnet_images(image_shape: tuple[int, int, int], stem: str, variant: str) -> None:
     """Refuse images that are a pixel before the last stage."""
     needed = SMALLEST[stem]
     if min(image_shape[:2]) < needed:
@@ -21,7 +21,7 @@ def check_size(image_shape: tuple[int, int, int], stem: str, variant: str) -> No
         )
 
 
-def stem_of(x: keras.KerasTensor, stem: str, bias: bool, normed: bool) -> keras.KerasTensor:
+def stem_layers(x: keras.KerasTensor, stem: str, bias: bool, normed: bool) -> keras.KerasTensor:
     """The first convolution of 64 maps: 7x7 and a max pool, or 3x3 for small images.
 
     `normed` ones go through batch norm and ReLU; with pre-activation the first block does that.

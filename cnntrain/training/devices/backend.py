@@ -12,7 +12,7 @@ from cnntrain.spec.spec import Spec
 BACKENDS = ("tensorflow", "jax")
 
 
-def backend() -> str:
+def resolve_backend() -> str:
     """The backend of this process; SpecError for one that trains nothing here."""
     name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if name not in BACKENDS:
@@ -26,9 +26,9 @@ def backend() -> str:
     return name
 
 
-def check_backend(spec: Spec) -> None:
+def check_backend_support(spec: Spec) -> None:
     """Refuse what a spec asks of TensorFlow alone."""
-    if backend() != "jax":
+    if resolve_backend() != "jax":
         return
     if spec.distribution.name == "multi_worker":
         raise SpecError(
@@ -44,11 +44,11 @@ def check_backend(spec: Spec) -> None:
         )
 
 
-def check_resumed(began: str) -> None:
+def check_resumed_backend(began: str) -> None:
     """Refuse to go on with another backend: its random numbers, and the last bits, are others."""
-    if backend() != began:
+    if resolve_backend() != began:
         raise SpecError(
-            f"the run began with KERAS_BACKEND={began} and it is now {backend()}",
+            f"the run began with KERAS_BACKEND={began} and it is now {resolve_backend()}",
             "the backend that it began with",
             f"KERAS_BACKEND={began} cnntrain resume …, or a new run with model.init_from",
         )

@@ -20,8 +20,8 @@ ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
 TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # of SLURM's tasks of each node: 2(x3),1
 PATIENCE = 3  # seconds of waiting, after which it is said for whom
-PORTS = 65535
-HERE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
+HIGHEST_PORT = 65535
+WORKERS_EXAMPLE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Cluster:
         """The numbers of the other workers."""
         return [number for number in range(len(self.workers)) if number != self.index]
 
-    def name(self, number: int) -> str:
+    def describe_worker(self, number: int) -> str:
         """A worker in words."""
         return f"worker {number} at {self.workers[number]}"
 
-    def silent(self) -> list[str]:
+    def find_silent_workers(self) -> list[str]:
         """The other workers at whose addresses nothing listens now."""
-        return [self.name(n) for n in self.others if not listens(self.workers[n])]
+        return [self.describe_worker(n) for n in self.others if not is_listening(self.workers[n])]
 
-    def meet(self, timeout: float) -> None:
+    def wait_for_workers(self, timeout: float) -> None:
         """Wait until every other worker has been seen at its address; WorkerLost after `timeout`.
 
         Each listens here until it has seen all, and then leaves the port to TensorFlow, whose own
@@ -58,21 +58,21 @@ class Cluster:
         """
         unseen, began = set(self.others), time.monotonic()
         ends, said = began + timeout, False
-        with self.listening():
+        with self.open_listener():
             while unseen:
-                unseen = {number for number in unseen if not listens(self.workers[number])}
+                unseen = {number for number in unseen if not is_listening(self.workers[number])}
                 if unseen and time.monotonic() > ends:
                     raise WorkerLost(
-                        [self.name(number) for number in sorted(unseen)],
+                        [self.describe_worker(number) for number in sorted(unseen)],
                         f"all of them started within distribution.timeout={timeout:g} seconds",
                     )
                 if unseen and not said and time.monotonic() > began + PATIENCE:
-                    names = ", ".join(self.name(number) for number in sorted(unseen))
+                    names = ", ".join(self.describe_worker(number) for number in sorted(unseen))
                     print(f"waiting for {names}, {timeout:g} s at most", file=sys.stderr)
                     said = True
                 time.sleep(0.2)
 
-    def listening(self) -> socket.socket:
+    def open_listener(self) -> socket.socket:
         """A server at the port of this worker, for those who look whether it is there."""
         address = self.workers[self.index]
         port = int(address.rpartition(":")[2])
@@ -80,12 +80,12 @@ class Cluster:
             return socket.create_server(("", port), backlog=len(self.workers) + 8)
         except (OSError, OverflowError) as error:
             raise SpecError(
-                f"{self.name(self.index)} cannot listen: {error}",
+                f"{self.describe_worker(self.index)} cannot listen: {error}",
                 "a port of this machine that is free",
             ) from error
 
 
-def listens(address: str) -> bool:
+def is_listening(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
@@ -94,21 +94,21 @@ def listens(address: str) -> bool:
     return True
 
 
-def cluster(
+def build_cluster(
     workers: Sequence[str] | None, index: int | None, port: int, environment: Mapping[str, str]
 ) -> Cluster:
     """Return the cluster; SpecError where nothing, or a contradiction, says what it is.
 
     Settings that are given go before the environment, each by itself.
     """
-    known_workers, known_index = from_environment(port, environment)
+    known_workers, known_index = read_workers_from_environment(port, environment)
     workers = known_workers if workers is None else tuple(workers)
     index = known_index if index is None else index
     if workers is None:
         raise SpecError(
             "distribution is multi_worker and distribution.workers is null",
             "the workers' addresses, TF_CONFIG or a step of SLURM",
-            HERE,
+            WORKERS_EXAMPLE,
         )
     if index is None:
         raise SpecError(
@@ -116,25 +116,29 @@ def cluster(
             f"which of the {len(workers)} workers this is, from 0",
             "distribution.index=0",
         )
-    check(workers, index)
+    check_workers(workers, index)
     return Cluster(workers, index)
 
 
-def cluster_of(distribution: Component) -> Cluster | None:
+def find_cluster(distribution: Component) -> Cluster | None:
     """The cluster of the `distribution` of a spec, if it has one."""
     if distribution.name != "multi_worker":
         return None
     knobs = distribution.knobs
-    return cluster(knobs["workers"], knobs["index"], knobs["port"], os.environ)
+    return build_cluster(knobs["workers"], knobs["index"], knobs["port"], os.environ)
 
 
-def check(workers: tuple[str, ...], index: int) -> None:
+def check_workers(workers: tuple[str, ...], index: int) -> None:
     """Refuse addresses that are none, or twice the same, and a worker that is not there."""
     for address in workers:
         if not ADDRESS.fullmatch(address):
-            raise SpecError(f"distribution.workers has {address!r}", "HOST:PORT for each", HERE)
-        if not 0 < int(address.rpartition(":")[2]) <= PORTS:
-            raise SpecError(f"distribution.workers has {address!r}", f"ports from 1 to {PORTS}")
+            raise SpecError(
+                f"distribution.workers has {address!r}", "HOST:PORT for each", WORKERS_EXAMPLE
+            )
+        if not 0 < int(address.rpartition(":")[2]) <= HIGHEST_PORT:
+            raise SpecError(
+                f"distribution.workers has {address!r}", f"ports from 1 to {HIGHEST_PORT}"
+            )
     if len(set(workers)) < len(workers):
         raise SpecError(
             f"distribution.workers has an address twice: {', '.join(workers)}",
@@ -147,18 +151,18 @@ def check(workers: tuple[str, ...], index: int) -> None:
         )
 
 
-def from_environment(
+def read_workers_from_environment(
     port: int, environment: Mapping[str, str]
 ) -> tuple[tuple[str, ...] | None, int | None]:
     """The workers and the number of this one, as far as TF_CONFIG or SLURM says."""
     if environment.get("TF_CONFIG"):
-        return from_tf_config(environment["TF_CONFIG"])
+        return read_workers_from_tf_config(environment["TF_CONFIG"])
     if "SLURM_PROCID" in environment:
-        return from_slurm(port, environment)
+        return read_workers_from_slurm(port, environment)
     return None, None
 
 
-def from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
+def read_workers_from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
     """The workers of TF_CONFIG; one of the kind `chief` is the first of them."""
     try:
         config: Mapping[str, Any] = json.loads(text)
@@ -175,10 +179,12 @@ def from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
     return workers, index + (len(chiefs) if kind == "worker" else 0)
 
 
-def from_slurm(port: int, environment: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
+def read_workers_from_slurm(
+    port: int, environment: Mapping[str, str]
+) -> tuple[tuple[str, ...], int]:
     """A worker for each task of a step (srun), in SLURM's block order."""
     try:
-        nodes = expanded(environment["SLURM_STEP_NODELIST"])
+        nodes = expand_node_list(environment["SLURM_STEP_NODELIST"])
         tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
         counts = [int(n) for n, times in TASKS.findall(tasks) for _ in range(int(times or 1))]
         workers = tuple(
@@ -191,11 +197,11 @@ def from_slurm(port: int, environment: Mapping[str, str]) -> tuple[tuple[str, ..
         raise SpecError(
             f"SLURM's variables cannot be read: {type(error).__name__}: {error}",
             "a step of SLURM, as srun starts it",
-            HERE,
+            WORKERS_EXAMPLE,
         ) from None
 
 
-def expanded(nodes: str) -> list[str]:
+def expand_node_list(nodes: str) -> list[str]:
     """The names in SLURM's short form: gpu[01-03,07],login is gpu01, gpu02, gpu03, gpu07, login."""
     names = []
     for prefix, numbers in PART.findall(nodes):

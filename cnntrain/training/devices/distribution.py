@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Count, Natural, Positive, Workers
-from cnntrain.training.devices.cluster import cluster
+from cnntrain.training.devices.cluster import build_cluster
 
 
 def single() -> None:
@@ -29,7 +29,7 @@ def mirrored(
     that are not there.
     """
     if keras.backend.backend() == "jax":
-        _share_on_jax(devices, logical_cpus)
+        _share_batches_on_jax(devices, logical_cpus)
         return None
     if logical_cpus is not None:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -37,7 +37,7 @@ def mirrored(
             one = tf.config.LogicalDeviceConfiguration()
             tf.config.set_logical_device_configuration(cpu, [one] * logical_cpus)
         return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(logical_cpus)])
-    wanted = _present(devices, len(tf.config.list_physical_devices("GPU")))
+    wanted = _select_gpus(devices, len(tf.config.list_physical_devices("GPU")))
     return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in wanted])
 
 
@@ -48,19 +48,19 @@ def multi_worker(
 
     Raises WorkerLost if they have not after `timeout` seconds, SpecError for a port that is taken.
     """
-    group = cluster(workers, index, port, os.environ)
-    group.meet(timeout)
+    group = build_cluster(workers, index, port, os.environ)
+    group.wait_for_workers(timeout)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(group.workers)}),
         task_type="worker",
         task_id=group.index,
         rpc_layer="grpc",
     )
-    with _stoppable():
+    with _use_default_signal_handlers():
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
-def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
+def _select_gpus(devices: Sequence[int] | None, count: int) -> Sequence[int]:
     """The numbers of the GPUs that are wanted, of so many that there are."""
     wanted = range(count) if devices is None else devices
     if not count:
@@ -75,7 +75,7 @@ def _present(devices: Sequence[int] | None, count: int) -> Sequence[int]:
     return wanted
 
 
-def _share_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> None:
+def _share_batches_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> None:
     """Let Keras put a copy of all variables, and a part of each batch, on every device."""
     import jax
 
@@ -84,12 +84,12 @@ def _share_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> No
         chosen = jax.devices("cpu")
     else:
         gpus = jax.devices("gpu") if jax.default_backend() == "gpu" else []
-        chosen = [gpus[n] for n in _present(devices, len(gpus))]
+        chosen = [gpus[n] for n in _select_gpus(devices, len(gpus))]
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=chosen))
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def _use_default_signal_handlers() -> Iterator[None]:
     """Let signals end the process: TensorFlow waits for the others without giving Python a turn."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]

@@ -80,7 +80,7 @@ class Parallel:
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             own = self.replicas // context.num_input_pipelines
             first = own * context.input_pipeline_id
-            return pipeline.parts(whole, self.replicas, range(first, first + own))
+            return pipeline.split_batches(whole, self.replicas, range(first, first + own))
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
@@ -89,7 +89,7 @@ class Parallel:
         step = Step(self, trainee)
         batches = self.batches(whole)
         loop.set_model(trainee)
-        loop.signals.shared = self.cluster is not None
+        loop.signals.is_shared = self.cluster is not None
         trainee.stop_training = False
         while not trainee.stop_training:
             trainee.reset_metrics()
@@ -97,7 +97,7 @@ class Parallel:
             while not trainee.stop_training:
                 logs = step(batches, loop.signals.received is not None)
                 if logs.pop("leaving"):
-                    loop.signals.agree()
+                    loop.signals.agree_to_leave()
                 loop.on_train_batch_end(loop.step, logs)
             loop.on_epoch_end(loop.epochs, logs)
 
@@ -112,9 +112,9 @@ class Parallel:
             yield
         except GONE as error:
             named = {int(number) for number in TASK.findall(str(error))}
-            lost = [cluster.name(number) for number in cluster.others if number in named]
+            lost = [cluster.describe_worker(number) for number in cluster.others if number in named]
             raise WorkerLost(
-                lost or cluster.silent() or ["another worker"],
+                lost or cluster.find_silent_workers() or ["another worker"],
                 f"all of them again with: cnntrain resume {run} distribution.index={cluster.index}"
                 " (each with its own)",
             ) from error
@@ -128,7 +128,7 @@ def stay(cluster: Cluster) -> None:
     """Wait until what was last added up has reached the others; the chief until they are gone."""
     ends = time.monotonic() + (LINGER if cluster.is_chief else 1)
     while time.monotonic() < ends:
-        if cluster.is_chief and len(cluster.silent()) == len(cluster.others):
+        if cluster.is_chief and len(cluster.find_silent_workers()) == len(cluster.others):
             break
         time.sleep(0.2)
 
@@ -225,7 +225,8 @@ class Step:
         size = tf.cast(tf.shape(labels)[0], "float32")
         objective = loss * self.parallel.replicas * size  # the loss is the device's share
         shown = [
-            tf.reduce_sum(kind(labels, first)) for kind in (losses.cross_entropy, losses.accuracy)
+            tf.reduce_sum(kind(labels, first))
+            for kind in (losses.compute_cross_entropy, losses.compute_accuracy)
         ]
         return gradients, values, [objective, *shown]
 

@@ -7,7 +7,7 @@ from PIL import Image
 from cnntrain.data.augmentations import alexnet
 from cnntrain.spec import option_files
 
-KNOBS = option_files.load(option_files.CONF / "augmentation" / "alexnet.yaml")
+KNOBS = option_files.load_option(option_files.CONF / "augmentation" / "alexnet.yaml")
 del KNOBS["name"]
 
 

@@ -6,7 +6,7 @@ import yaml
 
 from cnntrain.errors import SpecError
 from cnntrain.spec.option_files import CONF
-from cnntrain.spec.signatures import component
+from cnntrain.spec.signatures import build_component
 
 OPTIONS = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
 SHAPES = [(32, 32, 3), (28, 28, 1), (20, 12, 3)]
@@ -27,7 +27,7 @@ EVERYWHERE = [
 
 def augmentation(option):
     file = CONF / "augmentation" / f"{option}.yaml"
-    return component("augmentation", yaml.safe_load(file.read_text(encoding="utf-8")))
+    return build_component("augmentation", yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def images_of(shape, count=COUNT):

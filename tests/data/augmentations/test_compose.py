@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cnntrain.data.augmentations.compose import compose, generators
-from cnntrain.spec.signatures import component
+from cnntrain.data.augmentations.compose import compose, spawn_generators
+from cnntrain.spec.signatures import build_component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 12, 10, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 5, 32).astype(np.int32)
@@ -22,7 +22,7 @@ def random(seed=3):
 
 
 def composed(*ops):
-    augment = component("augmentation", {"name": "compose", "ops": list(ops)})
+    augment = build_component("augmentation", {"name": "compose", "ops": list(ops)})
     return augment(IMAGES, LABELS, 5, random())
 
 
@@ -39,8 +39,8 @@ def recorded(numbers):
 def test_each_is_applied_to_what_the_one_before_made():
     images, labels = IMAGES, LABELS
     ops = (CROP, CUT, MIX, PASTE)
-    for op, own in zip(ops, generators(4, random()), strict=True):
-        images, labels = component("augmentation", op)(images, labels, 5, own)
+    for op, own in zip(ops, spawn_generators(4, random()), strict=True):
+        images, labels = build_component("augmentation", op)(images, labels, 5, own)
     out, shares = composed(*ops)
     assert np.array_equal(out, images)
     assert np.array_equal(shares, labels)
@@ -55,7 +55,7 @@ def test_nothing_draws_the_numbers_of_another():
 
 def test_what_one_draws_changes_nothing_for_those_behind_it_or_before():
     alone, crowded = [], []
-    greedy = component("augmentation", ERASE)
+    greedy = build_component("augmentation", ERASE)
     ours = [recorded(alone), recorded([]), recorded(alone)]
     theirs = [recorded(crowded), greedy, recorded(crowded), greedy]
     compose(IMAGES, LABELS, 5, random(), ops=ours)

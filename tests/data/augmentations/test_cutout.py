@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.data.augmentations.cutout import cut, cutout, draw
+from cnntrain.data.augmentations.cutout import cut_squares, cutout, draw
 from cnntrain.errors import SpecError
 
 IMAGES = np.random.default_rng(0).integers(1, 256, (64, 9, 7, 3), np.uint8)
@@ -23,11 +23,11 @@ def test_square_is_cut_round_the_centre_as_far_as_it_lies_in_the_image(size):
 def test_square_has_the_size_that_is_asked_also_if_that_is_odd():
     middle = np.array([4]), np.array([3])
     for size in (3, 4, 5):
-        assert (cut(IMAGES[:1], *middle, size, 0) == 0).all(axis=-1).sum() == size**2
+        assert (cut_squares(IMAGES[:1], *middle, size, 0) == 0).all(axis=-1).sum() == size**2
 
 
 def test_square_shows_the_fill():
-    out = cut(IMAGES, *draw(64, (9, 7), np.random.default_rng(0)), 3, 77)
+    out = cut_squares(IMAGES, *draw(64, (9, 7), np.random.default_rng(0)), 3, 77)
     assert (out[out != IMAGES] == 77).all()
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import affine_transform
 
 from cnntrain.data.augmentations import geometric
-from cnntrain.data.augmentations.geometric import Draw
+from cnntrain.data.augmentations.geometric import AffineParameters
 
 KNOBS = {"rotation": 40.0, "shift": 0.2, "shear": 0.5, "zoom": 0.2, "flip": 0.5}
 
@@ -40,7 +40,7 @@ def test_it_is_what_keras_does(fill):
     drawn, random = draw(40), np.random.default_rng(3)
     out, _ = geometric.geometric(batch, np.zeros(40), 10, random, **KNOBS, fill=fill)
     for i, image in enumerate(batch):
-        expected = keras(image, Draw(*(values[i] for values in drawn)), fill)
+        expected = keras(image, AffineParameters(*(values[i] for values in drawn)), fill)
         # SciPy's constant begins at once beyond the outermost pixels' centres; ours blends in.
         inside = expected > 0 if fill == "constant" else np.ones(image.shape, bool)
         assert inside.mean() > 0.3

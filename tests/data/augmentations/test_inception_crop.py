@@ -115,7 +115,7 @@ def test_colours_are_distorted_after_the_crop():
     random = np.random.default_rng(3)
     inception_crop.draw(12, (10, 10), random, **CROP)
     changes, order = photometry.draw(12, random, tuple(ranges.values()))
-    expected = photometry.distort(augmented(batch), changes, order)
+    expected = photometry.distort_colours(augmented(batch), changes, order)
     assert np.array_equal(augmented(batch, **ranges), expected)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.data.augmentations.mixup import blend, draw, mixup
+from cnntrain.data.augmentations.mixup import blend_images, draw, mixup
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 9, 7, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 5, 32).astype(np.int32)
@@ -26,13 +26,13 @@ def test_images_and_labels_are_blended_with_those_of_the_partners(alpha):
 @pytest.mark.parametrize("share", [0.0, 1 / 3, 0.5, 0.999, 1.0])
 def test_blend_of_equal_pixels_is_that_pixel(share):
     greys = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(2, axis=0)
-    assert np.array_equal(blend(greys, np.array([1, 0]), share), greys)
+    assert np.array_equal(blend_images(greys, np.array([1, 0]), share), greys)
 
 
 def test_blend_darkens_no_batch():
     """Cutting off instead of rounding would take half a grey level away, at each mixing."""
     partners, _ = draw(32, random(), 1.0)
-    means = [blend(IMAGES, partners, share).mean() for share in (0.13, 0.37, 0.71)]
+    means = [blend_images(IMAGES, partners, share).mean() for share in (0.13, 0.37, 0.71)]
     assert np.allclose(means, IMAGES.mean(), atol=0.05)
 
 

@@ -34,7 +34,7 @@ def test_noise_differs_between_pixels_and_channels():
 def test_levels_are_rounded_and_stop_at_black_and_white():
     batch = np.array([0, 100, 255, 255], np.uint8).reshape(1, 2, 2, 1)
     normal = np.array([-3, 0.26, 1, -0.3], np.float32).reshape(batch.shape)
-    assert noise.add(batch, np.array([10], np.float32), normal).ravel().tolist() == [
+    assert noise.add_noise(batch, np.array([10], np.float32), normal).ravel().tolist() == [
         0,
         103,
         255,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from cnntrain.data.augmentations.ops.operations import FILTERS, MAPS, TONES, perform
+from cnntrain.data.augmentations.ops.operations import FILTERS, MAPS, TONES, perform_operations
 
 FILL = 77
 NEAREST, BILINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
@@ -68,7 +68,7 @@ def by_pillow(images, operation, magnitudes):
 
 def by_us(images, name, magnitudes, interpolation="nearest"):
     names = np.full((1, len(images)), name)
-    return perform(images, names, magnitudes[None].astype(float), FILL, interpolation)
+    return perform_operations(images, names, magnitudes[None].astype(float), FILL, interpolation)
 
 
 def test_every_operation_is_compared():
@@ -115,7 +115,7 @@ def test_images_of_a_batch_do_not_mix():
     magnitudes = np.array([1.5 if name in PILLOW else 0.2 for name in names])
     magnitudes[names == "posterize"] = 3
     images = photos(len(names), 12, 10, 3)
-    together = perform(images, names[None], magnitudes[None], FILL, "nearest")
+    together = perform_operations(images, names[None], magnitudes[None], FILL, "nearest")
     for i, name in enumerate(names):
         alone = by_us(images[i : i + 1], name, magnitudes[i : i + 1])
         assert np.array_equal(together[i], alone[0]), name
@@ -126,7 +126,7 @@ def test_operations_happen_in_turn():
     images = photos(2, 6, 7, 3)
     names = np.array([["invert", "solarize"], ["solarize", "invert"]])
     magnitudes = np.array([[0, 100], [100, 0]])
-    first, second = perform(images, names, magnitudes, FILL, "nearest")
+    first, second = perform_operations(images, names, magnitudes, FILL, "nearest")
     inverted = 255 - images[0]
     assert np.array_equal(first, np.where(inverted < 100, inverted, 255 - inverted))
     assert np.array_equal(second, 255 - np.where(images[1] < 100, images[1], 255 - images[1]))

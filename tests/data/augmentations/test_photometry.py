@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 
 from cnntrain.data.augmentations.color import color
 from cnntrain.data.augmentations.ops import photometry
-from cnntrain.data.augmentations.ops.photometry import LUMA, STEPS, distort, draw
+from cnntrain.data.augmentations.ops.photometry import LUMA, STEPS, distort_colours, draw
 
 ENHANCE = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]
 
@@ -22,7 +22,7 @@ def one(batch, step, change):
     """The batch with one of the STEPS changed, all others left."""
     changes = np.zeros((len(batch), len(STEPS)))
     changes[:, STEPS.index(step)] = change
-    return distort(batch, changes, np.tile(np.arange(4), (len(batch), 1)))
+    return distort_colours(batch, changes, np.tile(np.arange(4), (len(batch), 1)))
 
 
 @pytest.mark.parametrize("change", [-0.4, 0.3])
@@ -71,7 +71,7 @@ def loop(image, changes, order):
             grey = (colours @ LUMA)[..., None]
             colours = grey + factor * (colours - grey)
         else:
-            colours = colours @ photometry.hue(changes[3:])[0]
+            colours = colours @ photometry.make_hue_rotations(changes[3:])[0]
     return np.clip(colours, 0, 255)
 
 

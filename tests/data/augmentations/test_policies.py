@@ -9,9 +9,9 @@ from cnntrain.data.augmentations.ops.operations import FILTERS, MAPS, TONES
 COUNT = 20_000
 SHAPE = (COUNT, 32, 32, 3)
 TABLES = [
-    randaugment.scales(32, 32),
-    trivialaugment.SCALES,
-    autoaugment_cifar.scales(32, 32),
+    randaugment.make_magnitude_ranges(32, 32),
+    trivialaugment.MAGNITUDE_RANGES,
+    autoaugment_cifar.make_magnitude_ranges(32, 32),
 ]
 DEFAULTS = {"fill": 128, "interpolation": "nearest"}
 
@@ -94,7 +94,7 @@ def test_translation_is_a_share_of_each_side():
 def test_trivialaugment_draws_each_of_14_operations_as_often():
     names, _ = trivialaugment.draw(COUNT, random())
     assert names.shape == (1, COUNT)
-    even(np.searchsorted(sorted(trivialaugment.SCALES), names[0]), range(14))
+    even(np.searchsorted(sorted(trivialaugment.MAGNITUDE_RANGES), names[0]), range(14))
 
 
 LEVELS = np.arange(31)

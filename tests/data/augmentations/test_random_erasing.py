@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from cnntrain.data.augmentations.random_erasing import draw, erase, paint, random_erasing
+from cnntrain.data.augmentations.random_erasing import (
+    draw,
+    draw_fill,
+    erase_rectangles,
+    random_erasing,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (200, 20, 16, 3), np.uint8)
 PAPER = {"probability": 0.5, "area": (0.02, 0.4), "aspect": (0.3, 1 / 0.3)}
@@ -28,7 +33,7 @@ def test_rectangles_are_painted_and_nothing_else():
         for row in range(top, top + tall):
             for column in range(left, left + wide):
                 image[row, column] = 9
-    assert np.array_equal(erase(IMAGES, *boxes, content), expected)
+    assert np.array_equal(erase_rectangles(IMAGES, *boxes, content), expected)
     assert np.array_equal(erased("constant"), expected)
 
 
@@ -69,7 +74,7 @@ def test_image_that_no_rectangle_fits_stays_whole():
 
 
 def test_noise_is_drawn_for_every_pixel_and_a_color_for_every_rectangle():
-    noise, color = (paint(IMAGES.shape, random(), fill, 9) for fill in ("noise", "color"))
+    noise, color = (draw_fill(IMAGES.shape, random(), fill, 9) for fill in ("noise", "color"))
     assert noise.shape == IMAGES.shape
     assert color.shape == (200, 1, 1, 3)
     for content in (noise, color):
@@ -81,7 +86,7 @@ def test_noise_is_drawn_for_every_pixel_and_a_color_for_every_rectangle():
 @pytest.mark.parametrize("fill", ["constant", "noise", "color"])
 def test_same_rectangles_are_erased_whatever_they_show(fill):
     boxes = draw((200, 20, 16), random(), **PAPER)
-    inside = erase(np.zeros_like(IMAGES), *boxes, np.ones((1, 1, 1, 1), np.uint8)) == 1
+    inside = erase_rectangles(np.zeros_like(IMAGES), *boxes, np.ones((1, 1, 1, 1), np.uint8)) == 1
     out = erased(fill)
     assert np.array_equal(out[~inside], IMAGES[~inside])
     assert (out[inside] != IMAGES[inside]).mean() > 0.98

@@ -10,18 +10,18 @@ import numpy as np
 LEVELS = np.arange(256)
 
 
-def toned(images: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def apply_tables(images: np.ndarray, tables: np.ndarray) -> np.ndarray:
     """Return the images with every level replaced by what its table (B, C, 256) says."""
-    return tables.reshape(-1)[cells(images)]
+    return tables.reshape(-1)[index_levels(images)]
 
 
-def cells(images: np.ndarray) -> np.ndarray:
+def index_levels(images: np.ndarray) -> np.ndarray:
     """Where each pixel's level stands among the levels of all images and channels (B, H, W, C)."""
     count, _, _, channels = images.shape
     return images + 256 * np.arange(count * channels).reshape(count, 1, 1, channels)
 
 
-def autocontrast(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def autocontrast_levels(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Stretch each channel to 0 to 255; one of a single level stays. No magnitude."""
     low, high = images.min(1).min(1)[..., None].astype(float), images.max(1).max(1)[..., None]
     scale = 255 / np.maximum(high - low, 1)
@@ -30,11 +30,11 @@ def autocontrast(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     return np.where(high > low, stretched, LEVELS).astype(np.uint8)
 
 
-def equalize(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def equalize_levels(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Spread the levels of each channel so that all are about as frequent. No magnitude."""
     count, height, width, channels = images.shape
     shape = (count, channels, 256)
-    histogram = np.bincount(cells(images).ravel(), minlength=np.prod(shape)).reshape(shape)
+    histogram = np.bincount(index_levels(images).ravel(), minlength=np.prod(shape)).reshape(shape)
     brightest = np.take_along_axis(histogram, images.max(1).max(1)[..., None], axis=2)  # (B, C, 1)
     step = (height * width - brightest) // 255
     darker = histogram.cumsum(axis=2) - histogram
@@ -42,35 +42,35 @@ def equalize(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     return np.where(step > 0, np.minimum(spread, 255), LEVELS).astype(np.uint8)
 
 
-def invert(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def invert_levels(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """The negative. No magnitude."""
     return np.broadcast_to(255 - LEVELS, (len(images), 1, 256)).astype(np.uint8)
 
 
-def solarize(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def solarize_levels(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Invert the levels from the threshold on: 256 leaves all as they are, 0 inverts all."""
     thresholds = magnitudes[:, None, None]
     return np.where(thresholds > LEVELS, LEVELS, 255 - LEVELS).astype(np.uint8)
 
 
-def posterize(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def posterize_levels(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Keep so many bits of each level: 8 leaves all as they are."""
     dropped = 8 - magnitudes.astype(int)[:, None, None]
     return (LEVELS >> dropped << dropped).astype(np.uint8)
 
 
-def brightness(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def adjust_brightness(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Away from black by a factor: 0 is black, 1 the image."""
-    return blended(np.zeros((1, 1, 1)), LEVELS, magnitudes[:, None, None])
+    return blend_levels(np.zeros((1, 1, 1)), LEVELS, magnitudes[:, None, None])
 
 
-def contrast(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def adjust_contrast(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Away from the mean grey of the image by a factor: 0 is all grey, 1 the image."""
-    means = np.floor(grey(images).mean((1, 2)) + 0.5)
-    return blended(means[:, None, None], LEVELS, magnitudes[:, None, None])
+    means = np.floor(compute_luma(images).mean((1, 2)) + 0.5)
+    return blend_levels(means[:, None, None], LEVELS, magnitudes[:, None, None])
 
 
-def grey(images: np.ndarray) -> np.ndarray:
+def compute_luma(images: np.ndarray) -> np.ndarray:
     """The luma (B, H, W) of ITU-R BT.601 in whole levels, with Pillow's fixed-point weights."""
     if images.shape[3] == 1:
         return images[..., 0]
@@ -78,7 +78,7 @@ def grey(images: np.ndarray) -> np.ndarray:
     return (19595 * red + 38470 * green + 7471 * blue + 2**15 >> 16).astype(np.uint8)
 
 
-def blended(degenerate: np.ndarray, levels: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def blend_levels(degenerate: np.ndarray, levels: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """`degenerate` at factor 0, `levels` at 1 and beyond it above; cut off, not rounded: uint8."""
     start = degenerate.astype(np.float32)
     away = factors.astype(np.float32) * (levels.astype(np.float32) - start)

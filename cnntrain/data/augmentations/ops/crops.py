@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 
-def cropped(
+def crop_windows(
     images: np.ndarray, down: np.ndarray, right: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
     """Return from each image (B, H, W, C) the window of `size` that begins at (down, right)."""
@@ -14,7 +14,7 @@ def cropped(
     return views.transpose(0, 1, 2, 4, 5, 3)[np.arange(len(images)), down, right]  # (B, h, w, C)
 
 
-def bordered(
+def pad_images(
     images: np.ndarray, tall: int, wide: int, fill: Literal["black", "edge"]
 ) -> np.ndarray:
     """Return images with `tall` rows more above and below, `wide` columns more on both sides."""
@@ -22,7 +22,7 @@ def bordered(
     return np.pad(images, [(0, 0), (tall, tall), (wide, wide), (0, 0)], mode)
 
 
-def mirrored(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
+def mirror_images(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
     """Return the images with those where `flips` (B,) is true mirrored left to right."""
     result = images.copy()
     result[flips] = images[flips, :, ::-1]

@@ -18,43 +18,43 @@ Interpolation = Literal["bilinear", "nearest"]
 PIXELS = 2**13
 
 
-def rotation(degrees: ArrayLike) -> np.ndarray:
+def make_rotation(degrees: ArrayLike) -> np.ndarray:
     """The maps (B, 3, 3) that turn images counter-clockwise by `degrees` (B,)."""
     sin, cos = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return maps((cos, sin, 0), (-sin, cos, 0))
+    return stack_matrices((cos, sin, 0), (-sin, cos, 0))
 
 
-def shift(down: ArrayLike, right: ArrayLike) -> np.ndarray:
+def make_shift(down: ArrayLike, right: ArrayLike) -> np.ndarray:
     """The maps (B, 3, 3) that move images down and right by so many pixels, each (B,)."""
-    return maps((1, 0, -np.asarray(down)), (0, 1, -np.asarray(right)))
+    return stack_matrices((1, 0, -np.asarray(down)), (0, 1, -np.asarray(right)))
 
 
-def shear(down: ArrayLike, right: ArrayLike) -> np.ndarray:
+def make_shear(down: ArrayLike, right: ArrayLike) -> np.ndarray:
     """The maps (B, 3, 3) that shear images by so many pixels a pixel, each (B,).
 
     A column moves down by `down` for each pixel that it lies right of the centre, a row moves
     right by `right` for each pixel that it lies below.
     """
-    return maps((1, -np.asarray(down), 0), (-np.asarray(right), 1, 0))
+    return stack_matrices((1, -np.asarray(down), 0), (-np.asarray(right), 1, 0))
 
 
-def zoom(down: ArrayLike, right: ArrayLike) -> np.ndarray:
+def make_zoom(down: ArrayLike, right: ArrayLike) -> np.ndarray:
     """The maps (B, 3, 3) that make what images show so many times as tall and wide, each (B,)."""
-    return maps((1 / np.asarray(down), 0, 0), (0, 1 / np.asarray(right), 0))
+    return stack_matrices((1 / np.asarray(down), 0, 0), (0, 1 / np.asarray(right), 0))
 
 
-def flip(flips: ArrayLike) -> np.ndarray:
+def make_flip(flips: ArrayLike) -> np.ndarray:
     """The maps (B, 3, 3) that mirror images left to right where `flips` (B,) is true."""
-    return maps((1, 0, 0), (0, np.where(flips, -1, 1), 0))
+    return stack_matrices((1, 0, 0), (0, np.where(flips, -1, 1), 0))
 
 
-def maps(down: tuple[ArrayLike, ...], right: tuple[ArrayLike, ...]) -> np.ndarray:
+def stack_matrices(down: tuple[ArrayLike, ...], right: tuple[ArrayLike, ...]) -> np.ndarray:
     """The matrices (B, 3, 3) of these two rows, whose elements are numbers or arrays (B,)."""
     elements = np.broadcast_arrays(*down, *right, 0.0, 0.0, 1.0)
     return np.stack(elements, axis=-1).reshape(-1, 3, 3)
 
 
-def warp(
+def warp_images(
     images: np.ndarray,
     matrices: np.ndarray,
     fill: Fill,
@@ -68,21 +68,23 @@ def warp(
     """
     size = height, width = images.shape[1:3]
     count, rows = max(1, PIXELS // (height * width)), max(1, PIXELS // width)
-    look = mean if interpolation == "bilinear" else nearest
+    look = sample_bilinear if interpolation == "bilinear" else sample_nearest
     result = np.empty_like(images)
     for start in range(0, len(images), count):
         group = slice(start, start + count)
-        pixels = bordered(images[group], fill, grey)
+        pixels = pad_for_sampling(images[group], fill, grey)
         if interpolation == "bilinear":
             pixels = pixels.astype(np.float32)
         for top in range(0, height, rows):
             band = slice(top, top + rows)
-            down, right = (places(matrices[group], axis, size, band, fill) for axis in (0, 1))
+            down, right = (
+                compute_coordinates(matrices[group], axis, size, band, fill) for axis in (0, 1)
+            )
             result[group, band] = look(pixels, down, right)
     return result
 
 
-def bordered(images: np.ndarray, fill: Fill, grey: int) -> np.ndarray:
+def pad_for_sampling(images: np.ndarray, fill: Fill, grey: int) -> np.ndarray:
     """The images with a pixel before and two behind, so that every place has four neighbours."""
     borders = [(0, 0), (1, 2), (1, 2), (0, 0)]
     if fill == "constant":
@@ -90,7 +92,7 @@ def bordered(images: np.ndarray, fill: Fill, grey: int) -> np.ndarray:
     return np.pad(images, borders, "edge")
 
 
-def places(
+def compute_coordinates(
     matrices: np.ndarray, axis: int, size: tuple[int, int], band: slice, fill: Fill
 ) -> np.ndarray:
     """Where along `axis` of bordered images a band of rows looks, (B, rows, W) float32."""
@@ -105,19 +107,21 @@ def places(
     return np.clip(where, -1, length, out=where) + 1
 
 
-def nearest(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
+def sample_nearest(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """What images (B, h, w, C) show at places (B, rows, W): the nearest pixels."""
-    indices = counted((down + 0.5).astype(np.int32), (right + 0.5).astype(np.int32), pixels.shape)
+    indices = index_pixels(
+        (down + 0.5).astype(np.int32), (right + 0.5).astype(np.int32), pixels.shape
+    )
     return pixels.reshape(-1, pixels.shape[3]).take(indices, axis=0)
 
 
-def mean(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
+def sample_bilinear(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """What images (B, h, w, C) float32 show at places (B, rows, W): means of four pixels.
 
     Sums with weights are the product of a sparse matrix, in a third of the time of indexing.
     """
     top, left = down.astype(np.int32), right.astype(np.int32)
-    first, width = counted(top, left, pixels.shape), pixels.shape[2]
+    first, width = index_pixels(top, left, pixels.shape), pixels.shape[2]
     down, right = down - top.astype(np.float32), right - left.astype(np.float32)
     both = down * right
     weights = np.stack([1 - down - right + both, right - both, down - both, both], axis=-1)
@@ -128,7 +132,7 @@ def mean(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
     return (matrix @ values + np.float32(0.5)).reshape(*first.shape, -1)
 
 
-def counted(down: np.ndarray, right: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def index_pixels(down: np.ndarray, right: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The numbers of pixels at (down, right), all pixels of a batch of this shape counted."""
     image = np.arange(shape[0], dtype=np.int32)[:, None, None]
     return (image * shape[1] + down) * shape[2] + right

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Scale(NamedTuple):
+class MagnitudeRange(NamedTuple):
     """The magnitudes of an operation at level 0 and at the highest, and linearly between.
 
     `whole`: what the level adds is cut to whole degrees, pixels, bits or grey levels. `signed`: it
@@ -19,11 +19,11 @@ class Scale(NamedTuple):
     signed: bool = False
 
 
-NOTHING = Scale()  # of operations that are always the same
+NO_MAGNITUDE = MagnitudeRange()  # of operations that are always the same
 
 
-def magnitudes(
-    scales: Mapping[str, Scale],
+def compute_magnitudes(
+    scales: Mapping[str, MagnitudeRange],
     names: np.ndarray,
     levels: np.ndarray | int,
     highest: int,

@@ -11,13 +11,19 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from cnntrain.data.augmentations.ops import color_tables
-from cnntrain.data.augmentations.ops.color_tables import blended, grey, toned
-from cnntrain.data.augmentations.ops.geometry import Interpolation, rotation, shear, shift, warp
+from cnntrain.data.augmentations.ops.color_tables import apply_tables, blend_levels, compute_luma
+from cnntrain.data.augmentations.ops.geometry import (
+    Interpolation,
+    make_rotation,
+    make_shear,
+    make_shift,
+    warp_images,
+)
 
 Operation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def perform(
+def perform_operations(
     images: np.ndarray,
     names: np.ndarray,
     magnitudes: np.ndarray,
@@ -29,11 +35,11 @@ def perform(
     `fill` is the grey level that geometric operations bring in from beyond the edges.
     """
     for step_names, step_magnitudes in zip(names, magnitudes, strict=True):
-        images = perform_once(images, step_names, step_magnitudes, fill, interpolation)
+        images = perform_one_operation(images, step_names, step_magnitudes, fill, interpolation)
     return images
 
 
-def perform_once(
+def perform_one_operation(
     images: np.ndarray,
     names: np.ndarray,
     magnitudes: np.ndarray,
@@ -45,18 +51,18 @@ def perform_once(
     result = images.copy()
 
     tables = np.empty((count, channels, 256), np.uint8)
-    pointwise = each(TONES, images, names, magnitudes, tables)
-    result[pointwise] = toned(images[pointwise], tables[pointwise])
+    pointwise = apply_by_name(TONES, images, names, magnitudes, tables)
+    result[pointwise] = apply_tables(images[pointwise], tables[pointwise])
 
     matrices = np.empty((count, 3, 3))
-    moved = each(MAPS, images, names, magnitudes, matrices)
-    result[moved] = warp(images[moved], matrices[moved], "constant", fill, interpolation)
+    moved = apply_by_name(MAPS, images, names, magnitudes, matrices)
+    result[moved] = warp_images(images[moved], matrices[moved], "constant", fill, interpolation)
 
-    each(FILTERS, images, names, magnitudes, result)
+    apply_by_name(FILTERS, images, names, magnitudes, result)
     return result
 
 
-def each(
+def apply_by_name(
     operations: Mapping[str, Operation],
     images: np.ndarray,
     names: np.ndarray,
@@ -70,42 +76,42 @@ def each(
     return np.isin(names, list(operations))
 
 
-def rotate(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def make_rotate_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Maps that turn by degrees, counter-clockwise."""
-    return rotation(magnitudes)
+    return make_rotation(magnitudes)
 
 
-def shear_x(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def make_shear_x_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Maps that move each row left by so many pixels for each pixel that it lies below the top."""
-    return shear(0, -magnitudes) @ shift(0, -magnitudes * images.shape[1] / 2)
+    return make_shear(0, -magnitudes) @ make_shift(0, -magnitudes * images.shape[1] / 2)
 
 
-def shear_y(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def make_shear_y_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Maps that move each column up by so many pixels for each pixel right of the left edge."""
-    return shear(-magnitudes, 0) @ shift(-magnitudes * images.shape[2] / 2, 0)
+    return make_shear(-magnitudes, 0) @ make_shift(-magnitudes * images.shape[2] / 2, 0)
 
 
-def translate_x(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def make_translate_x_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Maps that move left by pixels."""
-    return shift(0, -magnitudes)
+    return make_shift(0, -magnitudes)
 
 
-def translate_y(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def make_translate_y_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Maps that move up by pixels."""
-    return shift(-magnitudes, 0)
+    return make_shift(-magnitudes, 0)
 
 
-def color(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def adjust_color(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Away from the grey image by a factor: 0 is grey, 1 the image. Grey images stay."""
-    return blended(grey(images)[..., None], images, magnitudes[:, None, None, None])
+    return blend_levels(compute_luma(images)[..., None], images, magnitudes[:, None, None, None])
 
 
-def sharpness(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
+def adjust_sharpness(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
     """Away from the smoothed image by a factor: 0 is smooth, 1 the image."""
-    return blended(smooth(images), images, magnitudes[:, None, None, None])
+    return blend_levels(smooth_images(images), images, magnitudes[:, None, None, None])
 
 
-def smooth(images: np.ndarray) -> np.ndarray:
+def smooth_images(images: np.ndarray) -> np.ndarray:
     """The mean of the 3x3 pixels around each, itself counted five times; the edges stay."""
     wide = images.astype(np.uint16)
     rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
@@ -116,19 +122,19 @@ def smooth(images: np.ndarray) -> np.ndarray:
 
 
 TONES: dict[str, Operation] = {
-    "autocontrast": color_tables.autocontrast,
-    "equalize": color_tables.equalize,
-    "invert": color_tables.invert,
-    "solarize": color_tables.solarize,
-    "posterize": color_tables.posterize,
-    "contrast": color_tables.contrast,
-    "brightness": color_tables.brightness,
+    "autocontrast": color_tables.autocontrast_levels,
+    "equalize": color_tables.equalize_levels,
+    "invert": color_tables.invert_levels,
+    "solarize": color_tables.solarize_levels,
+    "posterize": color_tables.posterize_levels,
+    "contrast": color_tables.adjust_contrast,
+    "brightness": color_tables.adjust_brightness,
 }
 MAPS: dict[str, Operation] = {
-    "rotate": rotate,
-    "shear_x": shear_x,
-    "shear_y": shear_y,
-    "translate_x": translate_x,
-    "translate_y": translate_y,
+    "rotate": make_rotate_maps,
+    "shear_x": make_shear_x_maps,
+    "shear_y": make_shear_y_maps,
+    "translate_x": make_translate_x_maps,
+    "translate_y": make_translate_y_maps,
 }
-FILTERS: dict[str, Operation] = {"color": color, "sharpness": sharpness}
+FILTERS: dict[str, Operation] = {"color": adjust_color, "sharpness": adjust_sharpness}

@@ -24,7 +24,7 @@ def draw(
     return changes, order
 
 
-def distort(images: np.ndarray, changes: np.ndarray, order: np.ndarray) -> np.ndarray:
+def distort_colours(images: np.ndarray, changes: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return images (B, H, W, C) uint8 with their STEPS changed in that order, both (B, 4).
 
     Brightness, contrast and saturation are multiplied by 1 + change; the hue turns by so much of
@@ -37,11 +37,11 @@ def distort(images: np.ndarray, changes: np.ndarray, order: np.ndarray) -> np.nd
     total = np.tile(np.eye(channels + 1), (count, 1, 1))
     for step in order.T:
         greys = (means @ total)[:, 0, :-1] @ luma  # (B,), after the steps so far
-        total = total @ maps(changes, greys, luma)[step, np.arange(count)]
-    return recolour(images, total)
+        total = total @ make_colour_maps(changes, greys, luma)[step, np.arange(count)]
+    return recolour_images(images, total)
 
 
-def maps(changes: np.ndarray, greys: np.ndarray, luma: np.ndarray) -> np.ndarray:
+def make_colour_maps(changes: np.ndarray, greys: np.ndarray, luma: np.ndarray) -> np.ndarray:
     """The maps of each of the STEPS, (4, B, C + 1, C + 1), for images of this mean luma (B,)."""
     brightness, contrast, saturation = 1 + changes.T[:3, :, None, None]  # (B, 1, 1)
     same = np.eye(len(luma))
@@ -51,11 +51,11 @@ def maps(changes: np.ndarray, greys: np.ndarray, luma: np.ndarray) -> np.ndarray
     result[1, :, -1, :-1] = (1 - contrast[:, 0]) * greys[:, None]
     result[2, :, :-1, :-1] = saturation * same + (1 - saturation) * luma[:, None]
     if len(luma) == 3:
-        result[3, :, :-1, :-1] = hue(changes[:, 3])
+        result[3, :, :-1, :-1] = make_hue_rotations(changes[:, 3])
     return result
 
 
-def hue(turns: np.ndarray) -> np.ndarray:
+def make_hue_rotations(turns: np.ndarray) -> np.ndarray:
     """The matrices (B, 3, 3) that turn hues, from red over yellow to green, and keep the luma."""
     angles = 2 * np.pi * turns
     turned = np.tile(np.eye(3), (len(turns), 1, 1))
@@ -65,7 +65,7 @@ def hue(turns: np.ndarray) -> np.ndarray:
     return YIQ.T @ turned @ np.linalg.inv(YIQ.T)
 
 
-def recolour(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+def recolour_images(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Return images (B, H, W, C) uint8 whose colours went through matrices (B, C + 1, C + 1)."""
     result = np.empty_like(images)
     linear = matrices[:, :-1, :-1].astype(np.float32)

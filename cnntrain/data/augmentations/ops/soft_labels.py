@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def shares_of(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def make_soft_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Return labels, class numbers (B,) or shares already, as float32 shares (B, num_classes)."""
     if labels.ndim == 2:
         return labels
@@ -12,9 +12,9 @@ def shares_of(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return shares
 
 
-def mixed_labels(
+def mix_labels(
     labels: np.ndarray, num_classes: int, partners: np.ndarray, share: float
 ) -> np.ndarray:
     """Return what is left of each label when `share` of it is that of its partner."""
-    own = shares_of(labels, num_classes)
+    own = make_soft_labels(labels, num_classes)
     return (1 - share) * own + share * own[partners]
