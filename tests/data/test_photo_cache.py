@@ -245,7 +245,7 @@ def test_a_disk_that_fills_up_meanwhile_is_answered_and_nothing_is_left(splits, 
             splits("disk")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "the decoded photos do not go into" in str(refused.value)
+    assert "the decoded photos cannot be written to" in str(refused.value)
     assert "File too large" in str(refused.value)
     assert kept(tmp_path) == []
 
