@@ -161,7 +161,7 @@ def test_classes_and_configurations_of_a_set_of_ones_own(tmp_path):
     assert found.images.shape == (20, 8, 8, 1)
     assert found.class_names == ("cat", "dog")
     assert list(found.parts) == ["train"]
-    with pytest.raises(SpecError, match="mine/large cannot be had"):
+    with pytest.raises(SpecError, match="TFDS cannot build mine/large"):
         source(tmp_path, "mine/large")
 
 
