@@ -98,7 +98,7 @@ def test_download_that_never_gets_further_ends_and_keeps_its_part(published, tmp
     published.ranges, published.breaks = False, BLOCK_BYTES
     with pytest.raises(requests.exceptions.ChunkedEncodingError) as caught:
         fetch_archive(published.archive("all.zip"), tmp_path)
-    assert "goes on" in explain_failed_fetch(caught.value)
+    assert "resumes it" in explain_failed_fetch(caught.value)
     assert (tmp_path / "all.zip.part").read_bytes() == CONTENT[:BLOCK_BYTES]
     assert len(published.asked) == 2
 

@@ -63,9 +63,9 @@ def draw(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw crops (B, 4), their interpolations (B,), and whether they are mirrored (B,).
 
-    A crop is left, top, right and bottom. Areas are uniform, aspects uniform on a logarithmic scale.
-    The first of ATTEMPTS crops that fits into the image is used; if none fits, the first of all is
-    cut to the image.
+    A crop is left, top, right and bottom. Areas are uniform, aspects uniform on a logarithmic
+    scale. The first of ATTEMPTS crops that fits into the image is used; if none fits, the first of
+    all is cut to the image.
     """
     areas = random.uniform(area, 1, (ATTEMPTS, count))
     aspects = aspect ** random.uniform(-1, 1, (ATTEMPTS, count))

@@ -35,7 +35,7 @@ def randaugment(
 
 
 def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
-    """Return the magnitudes of each operation at levels 0 to 30, ordered as in the paper's section 3.
+    """Return the magnitudes of each operation at levels 0 to 30, in the order of section 3.
 
     The ranges are those of AutoAugment (2018, table 6: 150 pixels of its 331, 4 to 8 bits), as the
     paper says. Factors are 1 at level 0 and move away from it to either side, so that a higher `m`
