@@ -60,9 +60,9 @@ def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Mo
 
     network = keras.Model(inputs, rbf_layer(x, num_classes), name="lenet5_1998")
     network.get_layer("rbf").set_weights([parse_centres().T])
-    # The constant j of equation 9, the energy of an image that is no digit. An image halfway between
-    # the two centres that are nearest to each other has this distance to both; an image farther
-    # away than that from all ten centres is called no digit.
+    # The constant j of equation 9, the energy of an image that is no digit. An image halfway
+    # between the two centres that are nearest to each other has this squared distance to both; an
+    # image farther away than that from all ten centres is called no digit.
     network.rejection = compute_rejection()
     return network
 

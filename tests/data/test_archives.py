@@ -1,4 +1,4 @@
-"""Flowers, cats and dogs from archives and folders of many kinds, unpacked once."""
+"""Flowers, cats and dogs are unpacked once, from archives and folders of many kinds."""
 
 import hashlib
 import io
@@ -64,7 +64,7 @@ def given(tmp_path):
 
 
 def members(top="jpg/"):
-    """What stands for the 1,360 photos: each has its own name as contents."""
+    """Return stand-ins for the 1,360 photos: each file contains its own name."""
     return {f"{top}{name}": name.encode() for name in NAMES}
 
 
@@ -125,7 +125,7 @@ def test_official_photos_are_preferred_to_what_was_unpacked_later(tmp_path, give
 
 @pytest.fixture
 def table(given, monkeypatch):
-    """A file like the official one, beside the photos: three splits of 40/20/20 of each class."""
+    """Write a file like the official one: three splits with 40/20/20 photos of each class."""
     numbers = {}
     for split in (1, 2, 3):
         random = np.random.default_rng(split)

@@ -1,4 +1,4 @@
-"""`cnntrain data clean`: decoded photos are seen and go again, and nothing else does."""
+"""`cnntrain data clean` lists and removes decoded photos, and nothing else."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from cnntrain.errors import SpecError
 
 @pytest.fixture
 def data_dir(tmp_path):
-    """Three sets of decoded photos of 1, 2 and 3 kB; the third was used longest ago."""
+    """Make three caches of decoded photos of 1, 2 and 3 kB; the third was used longest ago."""
     for number in (1, 2, 3):
         folder = home(tmp_path, number)
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Downloads: whole or not there, resumed, verified; from a real server on this machine."""
+"""Downloads are whole, resumed and verified; they come from a real server on this machine."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is said of photos: transparent, of one colour, of 16 bits, of one small size."""
+"""Findings about photos: transparent, of one colour, of 16 bits, or of one small size."""
 
 import json
 
@@ -22,7 +22,7 @@ def folder(path, make):
 
 
 def icon(ink):
-    """An icon in an ink on a transparent ground."""
+    """Return a function that draws an icon in one ink on a transparent ground."""
 
     def make(seed):
         image = Image.new("RGBA", (48, 32), (0, 0, 0, 0))
@@ -33,7 +33,7 @@ def icon(ink):
 
 
 def deep(low, high):
-    """A photo of 16 bits that uses the values from low to high."""
+    """Return a function that makes a 16-bit photo with values from `low` to `high`."""
 
     def make(seed):
         values = np.random.default_rng(seed).integers(low, high + 1, (32, 48))
@@ -158,7 +158,7 @@ def test_images_of_8_bits_in_arrays_have_no_range(spec, tmp_path):
         spec("dataset=digits", "dataset.value_range=[0,100]").dataset(tmp_path, None)
 
 
-# what a run has settled goes with its network
+# A run records the value range that its photos settled.
 
 
 def test_a_run_keeps_what_its_photos_have_settled():
@@ -182,7 +182,7 @@ def test_a_run_from_before_reads_16_bits_as_it_did(spec):
     assert spec("dataset=digits").dataset["value_range"] == "auto"
 
 
-# photos of one small size
+# Photos of one small size.
 
 
 def small(mode, size):

@@ -1,4 +1,4 @@
-"""Folders and zips as people have them: what is a class, what is left out, and what is said."""
+"""Folders and zips as people have them: classes, files left out, and messages."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def good(folder: Path, seed: int = 0, count: int = GOOD) -> None:
 
 @pytest.fixture
 def animals(tmp_path):
-    """Two classes of good photos."""
+    """Make a folder of two classes of good photos."""
     good(tmp_path / "animals" / "cat", 1)
     good(tmp_path / "animals" / "dog", 2)
     return tmp_path / "animals"
@@ -155,7 +155,7 @@ def test_what_is_no_data_set_is_refused(animals, make, given):
 
 @pytest.fixture
 def ordinary_user():
-    """A folder of an ordinary user's, who this process is meanwhile: root may read all."""
+    """Become an ordinary user and return a folder of theirs, because root may read everything."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     if os.geteuid() == 0:
@@ -196,8 +196,10 @@ def zipped(folder: Path, file: Path, rename=lambda name: name) -> Path:
 
 
 def changed(file: Path, name: str, change) -> None:
-    """Let `change` write into the bytes of a zip: (content, begin of a file's local header, of its
-    entry in the directory)."""
+    """Let `change` modify the bytes of a zip.
+
+    It gets the contents, and where the local header and the directory entry of the file begin.
+    """
     content = bytearray(file.read_bytes())
     with zipfile.ZipFile(file) as archive:
         local, central = archive.getinfo(name).header_offset, archive.start_dir

@@ -1,4 +1,4 @@
-"""What the options say that data sets hold, against what their makers publish."""
+"""The contents that options state for data sets, against what their makers publish."""
 
 from fnmatch import fnmatch
 
@@ -16,7 +16,7 @@ def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
 
 
 def published(option):
-    """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
+    """Return the bytes of each published archive by name, as TFDS or our source states them."""
     knobs = option_files.load_option(FILES[option])
     if option == "flowers17":
         from cnntrain.data.datasets.flowers17 import PHOTOS

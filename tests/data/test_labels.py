@@ -1,4 +1,4 @@
-"""Classes picked, grouped and made wrong: pure functions of a source."""
+"""Classes are selected, grouped and mislabelled by pure functions of a source."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folders laid out as other people do it: which are parts, which are classes, what is refused."""
+"""Layouts of other people's folders: which are parts, which are classes, what is refused."""
 
 import unicodedata
 import zipfile
@@ -12,7 +12,7 @@ from cnntrain.errors import SpecError
 
 @pytest.fixture
 def tree(tmp_path):
-    """Make files, `cat/2` is two images in the folder cat, and read them: tree("cat/2", …)."""
+    """Make folders of images and read them as a tree; "cat/2" is two images in the folder cat."""
 
     def make(*folders: str):
         for text in folders:
@@ -27,7 +27,7 @@ def tree(tmp_path):
 
 
 def sizes(found):
-    """The images of each part and class."""
+    """Return the number of images of each part and class."""
     return {
         part: {
             name: int((found.labels[rows] == label).sum())
@@ -81,7 +81,7 @@ def test_parts_below_the_classes_are_kept_apart_and_said(tree):
     assert "parts are below each class" in found.notes[0]
 
 
-# What was understood in another way than meant, or lost without a word.
+# Layouts that were once misunderstood, or lost images silently.
 REFUSED = {
     "parts under unknown names": (
         ["fold_a/cats/2", "fold_a/dogs/2", "fold_b/cats/2", "fold_b/dogs/2"],

@@ -1,4 +1,4 @@
-"""Images of every mode: no shade is lost without a word, and what is transparent is white."""
+"""Images of every mode: no shade is lost silently, and transparent parts become white."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ def decoded(content, channels=3, value_range=None, size=SIZE):
 
 
 def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
-    """Values (H, W, C) uint16 as a PNG with 16 bits a channel; Pillow writes them only in grey."""
+    """Return values (H, W, C) uint16 as a 16-bit PNG; Pillow writes only grey ones."""
     height, width, channels = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -35,9 +35,9 @@ def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
 
 
 def deep_tiff(values: np.ndarray, order: str, meaning: int = 2, planes: int = 1) -> bytes:
-    """The same in some channels as a TIFF whose bytes are in an order, "<" or ">".
+    """Return values (H, W, C) uint16 as a TIFF with byte order "<" or ">".
 
-    The meaning is 0 for white at 0, 2 for RGB, 5 for inks; planes are 2 where channels lie apart.
+    `meaning` is 0 for white at 0, 2 for RGB, 5 for inks; `planes` is 2 for separate channels.
     """
     height, width, channels = values.shape
     data = (values if planes == 1 else np.moveaxis(values, -1, 0)).astype(f"{order}u2").tobytes()
@@ -57,7 +57,7 @@ def deep_tiff(values: np.ndarray, order: str, meaning: int = 2, planes: int = 1)
 
 
 def shades(channels: int) -> np.ndarray:
-    """Different values of 12 bits, (H, W, C) uint16, opaque where there is an alpha channel."""
+    """Return different 12-bit values (H, W, C) uint16, opaque if there is an alpha channel."""
     values = np.random.default_rng(0).integers(0, 4096, (*SIZE, channels)).astype(np.uint16)
     if channels in (2, 4):
         values[..., -1] = 65535
@@ -145,14 +145,14 @@ def test_nan_is_no_shade():
 
 
 def half_transparent(mode: str) -> Image.Image:
-    """Black, transparent in its left half, opaque in its right."""
+    """Return a black image, transparent in its left half and opaque in its right half."""
     image = Image.new("RGBA", (8, 4), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (4, 0, 8, 4))
     return image.convert(mode)
 
 
 def keyed(mode: str, transparent: object) -> bytes:
-    """A PNG in which a colour stands for transparency."""
+    """Return a PNG in which one colour stands for transparency."""
     image = Image.new(mode, (8, 4), transparent)
     image.paste(tuple([0] * len(transparent)) if mode == "RGB" else 0, (4, 0, 8, 4))
     return odd.encoded(image, "PNG", transparency=transparent)
@@ -214,7 +214,7 @@ def test_a_photo_of_one_colour_is_known_whatever_the_frame():
     assert not decoded(odd.encoded(odd.picture(), "PNG")).uniform
 
 
-# sizes
+# Sizes.
 
 
 def large_jpeg(width, height, **options):

@@ -1,4 +1,4 @@
-"""What becomes of a photo: upright, in its frame, and as an independent computation has it."""
+"""A decoded photo is upright, fits its frame, and agrees with an independent computation."""
 
 import io
 import zipfile
@@ -20,12 +20,12 @@ from cnntrain.data.photos.photo import (
 from helpers import odd
 
 WHOLE, GREY, BROKEN = odd.whole(), odd.grey(), odd.broken()
-# Formats that lose something: how far the mean pixel may be off.
+# Lossy formats, and by how much the mean pixel may differ.
 LOSSY = {".jpg": 1, ".txt": 1, "no_suffix": 1, ".gif": 3, "palette.png": 6}
 
 
 def seen(content, size, channels=3, resize="stretch", window=None):
-    """A photo as training sees it; it must be whole."""
+    """Return the pixels of a photo as training sees them; fail if it is broken."""
     found = try_to_decode(content, Frame(size, channels, resize, None), window)
     assert not isinstance(found, str), found
     return found.pixels
@@ -52,7 +52,10 @@ def test_a_broken_file_is_told_apart_and_why_in_words(name):
 
 
 def triangle(image, size):
-    """Means of pixels (h, w, C) under a triangle twice as wide as what becomes one, in float64."""
+    """Resize pixels (h, w, C) with a triangle filter in float64.
+
+    The triangle is twice as wide as the pixels that become one.
+    """
     for axis, wanted in enumerate(size):
         count = image.shape[axis]
         scale = count / wanted
@@ -94,7 +97,7 @@ FORMATS = {"PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}, "BMP": {}, "PPM": 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("size", [(64, 64), (40, 90), (200, 200), (500, 700)])
 def test_a_picture_has_the_same_pixels_in_every_format(kind, size):
-    """A textured one, whose pixels differ most where something is not averaged."""
+    """The picture is textured, because texture shows best where averaging is missing."""
     noise = np.random.default_rng(0).integers(0, 256, (75, 100, 3), np.uint8)
     texture = Image.fromarray(noise).resize((600, 450), Image.Resampling.BICUBIC)
     jpeg = odd.encoded(texture, quality=92)

@@ -1,4 +1,4 @@
-"""The cache of decoded photos: never out of date, never half, and made once."""
+"""The cache of decoded photos is never out of date, never half written, and made once."""
 
 import json
 import os
@@ -24,7 +24,7 @@ COUNT = 70  # photos of each class: two parts of 64, and some
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two classes of photos, one file of which is broken."""
+    """Make a folder of two classes of photos, with one broken file."""
     for label, name in enumerate(("cat", "dog")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(COUNT):
@@ -46,7 +46,7 @@ def splits(spec, photos, tmp_path):
 
 @pytest.fixture
 def never_decoded(monkeypatch):
-    """Call it, and whoever decodes from then on fails."""
+    """Return a function after whose call any decoding fails."""
 
     def refuse(*arguments):
         raise AssertionError("decoded again")
@@ -133,7 +133,7 @@ def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_p
     assert kept(tmp_path) == []
 
 
-# processes
+# Processes.
 
 
 PREPARE = (
@@ -217,7 +217,7 @@ def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
     assert splits("disk").skipped
 
 
-# disks
+# Disks.
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
@@ -252,7 +252,7 @@ def test_a_disk_that_fills_up_meanwhile_is_answered_and_nothing_is_left(splits, 
 
 @pytest.fixture
 def read_only():
-    """A folder that this process, an ordinary user's meanwhile, may not write to; and its owner."""
+    """Return a folder that this process, as an ordinary user, may not write to, and its owner."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755 if os.geteuid() == 0 else 0o555)
     yield folder
@@ -303,7 +303,7 @@ def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_dec
     assert np.array_equal(photo_cache.cache_photos(found, frame, "disk", cache).images, expected)
 
 
-# crops
+# Crops.
 
 
 def test_random_crops_differ_in_training_and_are_central_elsewhere(splits):

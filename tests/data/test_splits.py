@@ -1,4 +1,4 @@
-"""Splits: official or stratified, seeded, never overlapping."""
+"""Splits are official or stratified, seeded, and never overlap."""
 
 import numpy as np
 import pytest
@@ -112,7 +112,7 @@ def test_image_size_stretches_and_keeps_the_range(splits):
 
 @pytest.fixture
 def photos(tmp_path):
-    """12 images of each of two classes, of several sizes, modes and formats."""
+    """Make 12 images of each of two classes, of several sizes, modes and formats."""
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
 
 
 def cuts(sizes, test=0.2, valid=0.1, seed=0):
-    """The images of each class in each split that is cut of classes of these sizes."""
+    """Return the images of each class in each split that is cut from classes of these sizes."""
     labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     names = tuple(f"c{number}" for number in range(len(sizes)))
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(len(labels))})

@@ -1,4 +1,4 @@
-"""Data sets of TFDS by name: what becomes of their features and splits, and what is refused."""
+"""Data sets of TFDS by name: how features and splits are used, and what is refused."""
 
 import hashlib
 import io
@@ -101,7 +101,7 @@ def test_broken_photo_without_a_name_is_named_by_its_place(splits, tmp_path):
 
 @pytest.fixture
 def cats_and_dogs(tmp_path):
-    """Write TFDS' cats_vs_dogs with some photos, in some order."""
+    """Return a function that writes TFDS' cats_vs_dogs with some photos in some order."""
     kinds = {"image": IMAGE, "image/filename": features.Text(), "label": LABEL}
 
     def write(folder, numbers):
@@ -118,7 +118,7 @@ def name_of(number, label):
 
 
 def names_of(spec, data_dir):
-    """The file names of each part, by the contents of their photos."""
+    """Return the file names of each part, found by the contents of their photos."""
     found = spec("dataset=cats_vs_dogs", "dataset.image_size=[8,8]").dataset(data_dir, None)
     names = {
         hashlib.sha256(photo(n, (10 + n % 3, 12))).digest(): name_of(n, n % 2) for n in range(60)
@@ -140,7 +140,7 @@ def test_cats_vs_dogs_has_the_same_test_photos_whatever_their_order(spec, cats_a
     assert names_of(spec, cats_and_dogs("b", shuffled))[1] == parts
 
 
-# The three of thirty whose names have the smallest sha256, by sha256sum.
+# The three of thirty names with the smallest sha256, computed by sha256sum.
 CATS, DOGS = (16, 38, 48), (5, 7, 59)
 
 

@@ -1,4 +1,4 @@
-"""How TFDS prepares here: archives from a server, a folder, both; killed, or two at once."""
+"""TFDS prepares data from a server or a folder, also when killed or started twice."""
 
 import io
 import tarfile
@@ -15,7 +15,7 @@ from helpers.tiny import photo
 
 
 class CnntrainPets(library.core.GeneratorBasedBuilder):
-    """A builder as TFDS has them: two archives that it asks for at once, and then a third."""
+    """A TFDS builder that asks for two archives at once, and then for a third."""
 
     VERSION = library.core.Version("1.0.0")
     url_infos = None  # set by the tests
@@ -48,7 +48,7 @@ class CnntrainPets(library.core.GeneratorBasedBuilder):
 
 @pytest.fixture
 def pets(site, monkeypatch):
-    """The site of the builder's archives."""
+    """Publish the builder's archives and return their site."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for number in range(40):

@@ -1,4 +1,4 @@
-"""As many convolutions as asked for, which Keras can make, save and load; what the switches do."""
+"""cnn_depth has the depth asked for, can be saved and loaded, and its switches work."""
 
 import keras
 import numpy as np
@@ -82,7 +82,7 @@ def test_a_thousand_layers_are_made_saved_and_loaded(spec, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for mine, its in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
-    # With statistics of the batch: the initial ones would let a thousand sums overflow.
+    # Use the statistics of the batch: with the initial ones a thousand sums would overflow.
     assert np.all(np.isfinite(loaded(images(2, 32, 32, 3), training=True)))
 
 

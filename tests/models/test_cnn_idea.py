@@ -1,4 +1,4 @@
-"""What each small network shows: weights saved, pixels seen, maps compared."""
+"""What each small network demonstrates: weights saved, pixels seen, activations compared."""
 
 import json
 import zipfile
@@ -37,7 +37,7 @@ def images(*shape: int) -> np.ndarray:
 
 
 def weights(layer: keras.layers.Layer) -> int:
-    """The numbers of a layer but for its biases."""
+    """Return the number of weights of a layer without its biases."""
     return sum(int(np.prod(w.shape)) for w in layer.weights if w.name != "bias")
 
 
@@ -76,7 +76,7 @@ def test_units_of_relu_tanh_and_strides_are_otherwise_the_same(spec):
 
 @pytest.mark.parametrize(("stages", "width"), [(1, 3), (2, 7), (3, 15), (4, 31)])
 def test_dilation_doubles_what_a_pixel_sees_and_keeps_the_resolution(spec, stages, width):
-    """(2^(i+2) - 1) pixels a side after the i-th layer from 0: section 2 of the paper."""
+    """After layer i, counted from 0, it is 2^(i+2) - 1 pixels a side: section 2 of the paper."""
     model = spec("model=cnn_dilated", f"model.filters={[4] * stages}").model((41, 41, 1), 10)
     maps = model.get_layer(index=-3).output
     assert maps.shape == (None, 41, 41, 4)

@@ -1,4 +1,4 @@
-"""LeNet-5 of 1998 against the paper: its parameters, its connections, its Table I, its centres."""
+"""LeNet-5 of 1998 against the paper: parameters, connections, Table I and the centres."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_every_map_of_s2_is_seen_by_ten_of_c3():
 
 
 def test_c3_sees_only_the_maps_of_its_column(network):
-    """A change of one map of S2 reaches exactly those maps of C3 that Table I names."""
+    """Changing one map of S2 changes exactly the maps of C3 that Table I names."""
     s2 = network.get_layer("s2").output
     between = keras.Model(s2, network.get_layer("c3").output)
     maps = np.zeros((1, 14, 14, 6), "float32")

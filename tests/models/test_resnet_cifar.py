@@ -1,4 +1,4 @@
-"""ResNets for 32x32 images: the counts of the papers, plain, pre-activated, wide, without norms."""
+"""ResNets for 32x32 images against the counts of their papers."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ COUNTS = {
     ("resnet164_v2", (32, 32, 3), 10, ()): (None, 1_703_258),
     ("wrn16_8", (32, 32, 3), 10, ()): (None, 10_961_370),
     ("wrn28_10", (32, 32, 3), 10, ()): (None, 36_479_194),
-    # Kernels and head of ResNet-20, five scalars a block, two outside.
+    # The kernels and head of ResNet-20, five scalars for each block, and two outside the blocks.
     ("resnet20_fixup", (32, 32, 3), 10, ()): (268_393, 268_393),
     ("resnet_tutorial", (224, 224, 3), 17, ()): (229_233, None),
 }
@@ -115,12 +115,12 @@ def test_chains_that_are_cut_compute_the_same(spec, monkeypatch, tmp_path, optio
 
 @pytest.mark.slow
 def test_network_of_1001_layers_is_built(spec):
-    """The deepest of the paper on pre-activation, of 10.2 million parameters."""
+    """It is the deepest of the pre-activation paper, with 10.2 million parameters."""
     model = spec("model=resnet164_v2", "model.depth=1001").model((32, 32, 3), 10)
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == pytest.approx(10.2e6, rel=0.02)
 
 
-# The tutorials'.
+# The tutorials' ResNet.
 
 
 def test_tutorial_pools_and_flattens(spec):
@@ -165,7 +165,7 @@ def test_fixup_begins_as_its_shortcuts_and_keeps_its_first_weights(spec):
 
 
 def test_scalars_of_fixup_are_what_they_stand_for(spec):
-    """With another value in each, against the formula of a block."""
+    """Each scalar gets another value, and the block is compared with its formula."""
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 10)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=w.shape) * 0.3 for w in model.get_weights()])
@@ -178,12 +178,12 @@ def test_scalars_of_fixup_are_what_they_stand_for(spec):
     block = kinds(model, keras.layers.ReLU)[2].output
     network = keras.Model(model.input, block)
     np.testing.assert_allclose(network(images(8)), expected, atol=1e-5)
-    # As a graph too: two images of 8x8 are a case that a fused addition does not survive.
+    # Test the graph as well: a fused addition would fail for two images of 8x8.
     np.testing.assert_allclose(network.predict(images(8), verbose=0), expected, atol=1e-5)
 
 
 def test_every_weight_of_fixup_gets_its_gradient(spec):
-    """From random weights; from the first ones most gradients are zero, as the method wants it."""
+    """Weights are random, because the first ones make most gradients zero."""
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 10)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=w.shape) * 0.3 for w in model.get_weights()])

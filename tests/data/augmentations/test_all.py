@@ -1,4 +1,4 @@
-"""What every augmentation promises, of each option with the knobs of its YAML."""
+"""Promises that every augmentation keeps, for each option with the knobs of its YAML."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from cnntrain.spec.signatures import build_component
 OPTIONS = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
 SHAPES = [(32, 32, 3), (28, 28, 1), (20, 12, 3)]
 CLASSES, COUNT = 7, 48
-# (option, image shape) that an option refuses, and rightly so.
+# (option, image shape) that the option rightly refuses.
 REFUSED = {
     ("cutout", (20, 12, 3)),  # a square of 16 pixels
 }
-# (option, image shape) that an option leaves as they are.
+# (option, image shape) of images that the option does not change.
 UNTOUCHED = {("none", shape) for shape in SHAPES}
 EVERYWHERE = [
     pytest.param(option, shape, id=f"{option}-{'x'.join(map(str, shape))}")
@@ -31,7 +31,7 @@ def augmentation(option):
 
 
 def images_of(shape, count=COUNT):
-    """Noise of less than full contrast, so that whatever is done shows."""
+    """Return noise of less than full contrast, so that every change shows."""
     return np.random.default_rng(0).integers(30, 220, (count, *shape), np.uint8)
 
 
@@ -40,7 +40,7 @@ def labels_of(count=COUNT):
 
 
 def batches(option, shape, seed=3, count=COUNT, labels=None, times=1):
-    """What an option makes of a batch, several times, from one generator."""
+    """Return the results of an option for one batch, several times from one generator."""
     random, augment = np.random.default_rng(seed), augmentation(option)
     labels = labels_of(count) if labels is None else labels
     return [augment(images_of(shape, count), labels, CLASSES, random) for _ in range(times)]
@@ -105,7 +105,7 @@ def test_shares_are_taken_as_labels_and_treated_like_class_numbers(option, shape
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
 def test_kind_of_labels_is_the_same_in_every_batch(option, shape):
-    """The pipeline is told once what it will get."""
+    """The pipeline fixes the types of its batches once."""
     kinds = {(labels.dtype, labels.shape) for _, labels in batches(option, shape, times=8)}
     assert len(kinds) == 1
 

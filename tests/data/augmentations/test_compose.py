@@ -1,4 +1,4 @@
-"""compose: in order, each with knobs and random numbers of its own."""
+"""compose applies augmentations in order, each with its own knobs and random numbers."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def composed(*ops):
 
 
 def recorded(numbers):
-    """An augmentation that only notes what its generator draws."""
+    """Return an augmentation that only records what its generator draws."""
 
     def augment(images, labels, num_classes, random):
         numbers.append(random.random(4).tolist())

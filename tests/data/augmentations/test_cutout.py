@@ -1,4 +1,4 @@
-"""cutout: one square in each image, its centre anywhere."""
+"""cutout covers one square in each image, whose centre may be anywhere."""
 
 import numpy as np
 import pytest

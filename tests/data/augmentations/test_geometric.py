@@ -1,4 +1,4 @@
-"""`geometric` against Keras' formula, written out and given to SciPy in float64; its draws."""
+"""`geometric` against Keras' formula, computed with SciPy in float64; and its draws."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def draw(count, seed=3, **knobs):
 
 
 def keras(image, drawn, mode):
-    """ImageDataGenerator.apply_transform; places are (x, y, 1), as in Keras."""
+    """Transform as Keras' ImageDataGenerator does; positions are (x, y, 1), as there."""
     height, width, _ = image.shape
     cos, sin = np.cos(np.deg2rad(drawn.degrees)), np.sin(np.deg2rad(drawn.degrees))
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
@@ -41,7 +41,7 @@ def test_it_is_what_keras_does(fill):
     out, _ = geometric.geometric(batch, np.zeros(40), 10, random, **KNOBS, fill=fill)
     for i, image in enumerate(batch):
         expected = keras(image, AffineParameters(*(values[i] for values in drawn)), fill)
-        # SciPy's constant begins at once beyond the outermost pixels' centres; ours blends in.
+        # SciPy's constant begins right beyond the centres of the outermost pixels; ours blends in.
         inside = expected > 0 if fill == "constant" else np.ones(image.shape, bool)
         assert inside.mean() > 0.3
         assert np.abs(out[i] - expected)[inside].max() < 0.51

@@ -30,7 +30,7 @@ def test_blend_of_equal_pixels_is_that_pixel(share):
 
 
 def test_blend_darkens_no_batch():
-    """Cutting off instead of rounding would take half a grey level away, at each mixing."""
+    """Truncating instead of rounding would take half a grey level away at each mixing."""
     partners, _ = draw(32, random(), 1.0)
     means = [blend_images(IMAGES, partners, share).mean() for share in (0.13, 0.37, 0.71)]
     assert np.allclose(means, IMAGES.mean(), atol=0.05)

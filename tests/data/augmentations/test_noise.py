@@ -1,4 +1,4 @@
-"""Noise: how strong, of which shape, and that grey levels end at black and white."""
+"""Noise has the right strength and shape, and grey levels end at black and white."""
 
 import numpy as np
 
