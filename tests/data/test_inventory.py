@@ -10,7 +10,7 @@ from cnntrain.spec import option_files
 FILES = option_files.find_option_files("dataset")
 
 
-def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
+def test_every_data_set_states_its_contents_or_asks_for_its_place():
     for option, file in FILES.items():
         assert read_contents(file) or "???" in option_files.load_option(file).values(), option
 
@@ -31,7 +31,7 @@ def published(option):
 @pytest.mark.parametrize(
     "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
 )
-def test_what_is_to_be_downloaded_is_what_is_published(option):
+def test_stated_downloads_are_those_that_are_published(option):
     holds, archives = read_contents(FILES[option]), published(option)
     assert holds.bytes == sum(archives.values())
     assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)

@@ -110,7 +110,7 @@ def test_inks_of_16_bits_are_the_colours_that_they_have_in_8_bits():
     assert np.array_equal(decoded(deep).pixels, decoded(plain).pixels)
 
 
-def test_what_pillow_would_misread_without_a_word_is_refused():
+def test_files_that_pillow_silently_misreads_are_refused():
     assert "planes" in decoded(deep_tiff(shades(3), "<", planes=2))
     grey = deep_tiff(shades(1), "<", meaning=1)
     signed = grey.replace(struct.pack("<HHII", 258, 3, 1, 16), struct.pack("<HHII", 258, 3, 1, 8))
@@ -129,7 +129,7 @@ def test_values_beyond_the_range_are_black_and_white():
     np.linspace(-1000, 3000, 35).astype(np.int32),
     np.linspace(0, 2**20, 35).astype(np.int32),
 ])  # fmt: skip
-def test_photos_of_32_bits_are_used_once_their_range_is_said(values):
+def test_photos_of_32_bits_are_used_once_their_range_is_given(values):
     content = odd.encoded(Image.fromarray(values.reshape(SIZE)), "TIFF")
     low, high = float(values.min()), float(values.max())
     assert f"32 bits, from {low:,g} to {high:,g}" in (why := decoded(content))
@@ -138,7 +138,7 @@ def test_photos_of_32_bits_are_used_once_their_range_is_said(values):
     assert abs(found - np.linspace(0, 255, 35)).max() <= 1
 
 
-def test_nan_is_no_shade():
+def test_nan_is_refused():
     values = np.full(SIZE, np.nan, np.float32)
     why = decoded(odd.encoded(Image.fromarray(values), "TIFF"), 1, (0, 1))
     assert why == "some of its values are no numbers"
@@ -177,20 +177,20 @@ TRANSPARENT = {
 
 @pytest.mark.parametrize("name", TRANSPARENT)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_transparent_is_white(name, channels):
+def test_transparent_parts_are_white(name, channels):
     found = decoded(TRANSPARENT[name], channels, size=(4, 8))
     assert found.transparent
     assert (found.pixels[:, :4] == 255).all()
     assert (found.pixels[:, 4:] == 0).all()
 
 
-def test_what_is_half_transparent_is_half_white():
+def test_half_transparent_parts_are_half_white():
     found = decoded(odd.encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
     assert abs(found.pixels.astype(int) - 127).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_an_opaque_alpha_channel_is_no_transparency(mode):
+def test_an_opaque_alpha_channel_does_not_count_as_transparent(mode):
     found = decoded(odd.encoded(odd.picture().convert(mode), "PNG"), size=(32, 48))
     assert not found.transparent
     expected = odd.picture().convert("L" if mode == "LA" else "RGB").convert("RGB")
@@ -207,7 +207,7 @@ def test_other_modes_keep_black_and_white(mode, kind):
     assert found[:, 4:].max() <= 2
 
 
-def test_a_photo_of_one_colour_is_known_whatever_the_frame():
+def test_a_photo_of_one_colour_is_recognised_in_any_frame():
     content = odd.encoded(Image.new("RGB", (40, 20), (200, 100, 50)), "PNG")
     for resize in ("stretch", "crop", "pad"):
         assert try_to_decode(content, Frame((16, 16), 3, resize, None)).uniform
@@ -226,7 +226,7 @@ def test_a_photo_of_200_megapixels_is_decoded_reduced():
     assert abs(found.pixels.astype(int) - 120).max() <= 3
 
 
-def test_what_would_be_too_large_in_memory_is_refused_with_the_limit(monkeypatch):
+def test_photo_too_large_for_memory_is_refused_with_the_limit(monkeypatch):
     monkeypatch.setattr("cnntrain.data.photos.photo.LARGEST_JPEG", 10_000)
     content = large_jpeg(400, 200)
     assert not isinstance(decoded(content, size=(20, 40)), str)

@@ -110,7 +110,9 @@ def test_splits_are_the_same_on_every_machine_disjoint_and_stratified(cut, archi
 
 
 @pytest.mark.parametrize("option", ["flowers17", "cats_vs_dogs_small"])
-def test_splits_are_the_same_in_whatever_order_files_are_listed(cut, archives, monkeypatch, option):
+def test_splits_do_not_depend_on_the_order_in_which_files_are_listed(
+    cut, archives, monkeypatch, option
+):
     listing = folders.os.scandir
     backwards = SimpleNamespace(**vars(os))
     backwards.scandir = lambda path: reversed([*listing(path)])
@@ -118,7 +120,7 @@ def test_splits_are_the_same_in_whatever_order_files_are_listed(cut, archives, m
     assert digests(cut(option, archives).names) == GOLDEN[option]
 
 
-def test_splits_are_the_same_in_whatever_order_an_archive_has_the_files(cut, archives, tmp_path):
+def test_splits_do_not_depend_on_the_order_of_files_in_an_archive(cut, archives, tmp_path):
     folder = tmp_path / "other_order"
     folder.mkdir()
     with (

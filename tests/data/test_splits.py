@@ -174,7 +174,7 @@ def test_colours_are_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
+def test_broken_files_are_left_out_and_listed(splits, photos, cache):
     (photos / "cat" / "notes.jpg").write_text("no image")
     (photos / "dog" / "half.jpg").write_bytes((photos / "dog" / "00.jpg").read_bytes()[:200])
     found = splits(*folder(photos), f"dataset.cache={cache}")
@@ -240,7 +240,7 @@ def test_a_cut_that_has_every_class_is_that_of_scikit_learn():
         ([4] * 20, {"valid": 79}),
     ],
 )
-def test_numbers_that_a_refused_cut_suggests_work_at_once(sizes, shares):
+def test_numbers_suggested_for_a_refused_cut_work(sizes, shares):
     with pytest.raises(SpecError) as refused:
         cuts(sizes, **shares)
     pairs = [word.removeprefix("dataset.").split("=") for word in refused.value.hint.split()]
@@ -249,7 +249,7 @@ def test_numbers_that_a_refused_cut_suggests_work_at_once(sizes, shares):
     assert all(counts.min() >= 1 for counts in found.values())
 
 
-def test_classes_too_rare_to_be_cut_are_left_out_as_the_answer_says():
+def test_classes_too_rare_to_be_cut_can_be_left_out_as_suggested():
     labels = np.repeat(np.arange(4, dtype=np.int32), [9, 2, 1, 9])
     names = ("ant", "bee", "cat", "dog")
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(21)})

@@ -152,7 +152,7 @@ def test_cats_vs_dogs_counts_as_cut_by_its_makers(cats_and_dogs, spec):
     assert np.array_equal(first.test.images, other.test.images)
 
 
-def test_classes_and_configurations_of_a_set_of_ones_own(tmp_path):
+def test_classes_and_configurations_of_the_users_own_data_set(tmp_path):
     kinds = {"image": features.Image(shape=(8, 8, 1)), "label": LABEL}
     rows = {"train": images_of(20, 2, (8, 8, 1))}
     written(tmp_path, "mine", "1.0.0", kinds, rows, config="small")
@@ -190,7 +190,7 @@ def test_small_images_of_one_size_become_an_array(tmp_path, image, kind):
         ({"kind": LABEL}, (None, "kin"), "label_key is kin", "kind"),
     ],
 )
-def test_feature_that_is_not_there_or_not_clear_is_refused(tmp_path, more, keys, given, hint):
+def test_missing_or_ambiguous_feature_is_refused(tmp_path, more, keys, given, hint):
     rows = images_of(4, 2, **dict.fromkeys(more, 0))
     kinds = {"image": features.Image(shape=(8, 8, 3)), "label": LABEL, **more}
     written(tmp_path, "odd", "1.0.0", kinds, {"train": rows})
@@ -237,7 +237,7 @@ def test_labels_that_are_not_published_are_refused(tmp_path):
         ("imagenet2012", "must be fetched by hand", "manual_dir=THAT_FOLDER"),
     ],
 )
-def test_name_is_refused_before_anything_is_fetched(no_network, tmp_path, name, given, hint):
+def test_unknown_name_is_refused_before_any_download(no_network, tmp_path, name, given, hint):
     with pytest.raises(SpecError, match=given) as caught:
         source(tmp_path, name)
     assert caught.value.hint == hint

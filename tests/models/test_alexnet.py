@@ -130,7 +130,7 @@ def test_every_weight_learns_on_a_cpu(spec, overrides):
 
 
 @pytest.mark.parametrize("option", sorted(SMALLEST))
-def test_smallest_size_is_said_and_is_enough(spec, option):
+def test_smallest_size_is_named_and_is_enough(spec, option):
     size = SMALLEST[option]
     build = spec(f"model={option}", "model.hidden=[8]").model
     with pytest.raises(SpecError, match=f"{size}x{size} or larger") as refused:

@@ -160,7 +160,7 @@ def test_grey_images_count_as_colour(spec):
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
+def test_networks_for_colour_are_recognised_when_images_are_grey(spec, architecture):
     from cnntrain.training.network import repeats_grey_channel
 
     size = VARIANTS[architecture].smallest
@@ -170,7 +170,7 @@ def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
         assert not repeats_grey_channel(spec(*words).model((size, size, 3), 10))
 
 
-def test_networks_that_take_any_images_or_grey_ones_are_not_said_to_be_for_colour(spec):
+def test_networks_for_any_or_grey_images_are_not_called_for_colour(spec):
     from cnntrain.training.network import repeats_grey_channel
 
     for option in ("lenet5", "lenet5_1998"):
@@ -228,7 +228,7 @@ def test_saved_network_needs_none_of_our_code(spec, tmp_path, options):
 # Weights.
 
 
-def test_weights_of_a_file_are_those_of_the_network_whatever_stands_before_it(spec, file):
+def test_weights_of_a_file_load_whatever_layers_stand_before(spec, file):
     path, peer = file
     ours = spec(*SMALL, f"model.weights={path}", "model.upsample=2").model((16, 16, 1), 3)
     for mine, its in zip(features(ours).get_weights(), peer.get_weights(), strict=True):
@@ -271,7 +271,7 @@ def test_efficientnet_scales_its_input_as_its_imagenet_weights_want_it(spec, tmp
         np.testing.assert_allclose(got, peer(images), atol=1e-5)
 
 
-def test_initializer_leaves_what_was_learnt_and_sets_the_head(spec, file):
+def test_initializer_keeps_pretrained_weights_and_sets_the_head(spec, file):
     path, _ = file
     checked = spec(*SMALL, f"model.weights={path}", "model.head=[8]")
     keras.utils.clear_session()
@@ -310,7 +310,7 @@ def test_names_and_seeds_are_the_same_with_weights_and_without(spec, file):
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """Return weights_dir and Keras' cache, both empty, and record what Keras would download."""
+    """Make empty folders as weights_dir and as Keras' cache, and return both."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     (tmp_path / "keras" / "models").mkdir(parents=True)
     (tmp_path / "dir").mkdir()
@@ -350,7 +350,7 @@ def test_missing_file_is_fetched_into_the_cache(spec, places, file, monkeypatch)
     assert len(model.pretrained) == 54
 
 
-def test_failed_download_is_answered(spec, places, monkeypatch):
+def test_failed_download_is_reported(spec, places, monkeypatch):
     def get_file(*_, **__):
         raise Exception("URL fetch failure on x: 404 -- Not Found")  # as bare as Keras raises it
 

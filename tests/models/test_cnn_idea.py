@@ -63,7 +63,7 @@ def test_maxout_is_the_largest_of_neighbouring_maps(spec):
     np.testing.assert_array_equal(after, maps.max(axis=0))
 
 
-def test_units_of_relu_tanh_and_strides_are_otherwise_the_same(spec):
+def test_relu_tanh_and_stride_networks_have_otherwise_equal_units(spec):
     models = [
         spec(f"model={option}").model((32, 32, 3), 10)
         for option in ("cnn_relu", "cnn_tanh", "cnn_no_pool")
@@ -102,7 +102,7 @@ def test_saved_network_needs_none_of_our_code(spec, tmp_path, option):
     np.testing.assert_allclose(keras.models.load_model(path)(batch), model(batch), atol=1e-6)
 
 
-def test_images_that_pools_would_use_up_are_refused_and_strides_take_any(spec):
+def test_images_too_small_for_pools_are_refused_and_strides_take_any(spec):
     with pytest.raises(SpecError, match="4x9") as refused:
         spec("model=cnn_relu").model((4, 9, 3), 10)
     assert refused.value.hint.startswith("dataset.image_size=[8,8]")

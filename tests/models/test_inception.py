@@ -121,7 +121,7 @@ def test_googlenet_puts_its_heads_behind_the_logits(spec):
         pytest.param("model=inception_v3", 107, marks=pytest.mark.slow),
     ],
 )
-def test_heads_fit_from_the_size_on_that_the_refusal_names(spec, options, size):
+def test_auxiliary_heads_fit_from_the_size_that_the_error_names(spec, options, size):
     model = spec(*options.split()).model
     assert len(model((size, size + 40, 3), 5).outputs) > 1
     with pytest.raises(SpecError, match=f"{size}x{size} or larger for the heads") as refused:

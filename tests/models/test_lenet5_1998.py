@@ -112,7 +112,7 @@ def test_one_is_drawn_as_a_one():
     ]
 
 
-def test_squashing_keeps_one_and_minus_one():
+def test_squashing_maps_one_and_minus_one_to_themselves():
     np.testing.assert_allclose(squash(np.array([-1.0, 0, 1])), [-1, 0, 1], atol=1e-4)
 
 
@@ -135,7 +135,9 @@ def test_small_images_are_padded_with_paper(spec, network):
         ((32, 32, 1), 2, "2 classes"),
     ],
 )
-def test_what_the_published_network_cannot_take_is_refused(spec, image_shape, num_classes, given):
+def test_images_and_classes_that_the_published_network_excludes_are_refused(
+    spec, image_shape, num_classes, given
+):
     with pytest.raises(SpecError, match=given):
         spec("model=lenet5_1998").model(image_shape, num_classes)
 

@@ -80,7 +80,7 @@ def test_names_of_the_first_networks_stay(spec):
     ("option", "depth", "hint"),
     [("resnet29_v2", 30, 29), ("wrn16_8", 18, 16), ("wrn16_8", 4, 10), ("resnet29_v2", 2, 11)],
 )
-def test_depths_that_no_network_has_are_refused(spec, option, depth, hint):
+def test_impossible_depths_are_refused(spec, option, depth, hint):
     with pytest.raises(SpecError, match=f"model.depth is {depth}") as refused:
         spec(f"model={option}", f"model.depth={depth}").model((32, 32, 3), 10)
     assert refused.value.hint == f"model.depth={hint}"
@@ -129,7 +129,7 @@ def test_tutorial_pools_and_flattens(spec):
     assert (pool.input.shape[1:], pool.output.shape[1:]) == ((56, 56, 64), (7, 7, 64))
 
 
-def test_tutorial_needs_what_its_pool_needs(spec):
+def test_tutorial_refuses_images_too_small_for_its_pool(spec):
     model = spec("model=resnet_tutorial").model
     assert model((29, 29, 3), 10).output_shape == (None, 10)
     with pytest.raises(SpecError, match=r"model\.pool is 8 and the images are 28x28") as refused:
@@ -148,7 +148,7 @@ def test_fixup_has_the_scalars_of_its_authors(spec):
     assert (len(values), sum(values)) == (9 * 5 + 2, 9)  # five a block, of which one multiplies
 
 
-def test_fixup_begins_as_its_shortcuts_and_keeps_its_first_weights(spec):
+def test_fixup_is_only_shortcuts_at_first_and_keeps_its_first_weights(spec):
     run = spec("model=resnet20_fixup")
     keras.utils.set_random_seed(0)
     model = run.model((32, 32, 3), 10)
@@ -164,7 +164,7 @@ def test_fixup_begins_as_its_shortcuts_and_keeps_its_first_weights(spec):
     np.testing.assert_array_equal(model(images()), np.zeros((2, 10)))
 
 
-def test_scalars_of_fixup_are_what_they_stand_for(spec):
+def test_scalars_of_fixup_follow_the_formula(spec):
     """Each scalar gets another value, and the block is compared with its formula."""
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 10)
     random = np.random.default_rng(1)

@@ -55,7 +55,7 @@ def test_images_keep_their_shape_and_type(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_what_is_given_is_never_written_to(option, shape):
+def test_arguments_are_never_written_to(option, shape):
     images, labels, shares = images_of(shape), labels_of(), np.eye(CLASSES, dtype=np.float32)
     shares = shares[labels]
     for array in (images, labels, shares):
@@ -66,7 +66,7 @@ def test_what_is_given_is_never_written_to(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_same_generator_gives_the_same_batch_and_another_another(option, shape):
+def test_batch_depends_only_on_its_generator(option, shape):
     first, again, other = (batches(option, shape, seed, times=4) for seed in (3, 3, 4))
     for ours, theirs in zip(first, again, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -82,7 +82,7 @@ def test_next_batch_of_a_generator_is_drawn_anew(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_labels_stay_or_become_shares_that_sum_to_one(option, shape):
+def test_labels_stay_or_become_soft_labels_that_sum_to_one(option, shape):
     for _, labels in batches(option, shape, times=3):
         if labels.dtype == np.int32:
             assert np.array_equal(labels, labels_of())
@@ -91,7 +91,7 @@ def test_labels_stay_or_become_shares_that_sum_to_one(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_shares_are_taken_as_labels_and_treated_like_class_numbers(option, shape):
+def test_soft_labels_are_treated_like_class_numbers(option, shape):
     whole = np.eye(CLASSES, dtype=np.float32)[labels_of()]
     (images, labels), (same, shares) = (
         batches(option, shape, labels=given)[0] for given in (labels_of(), whole)
@@ -118,7 +118,7 @@ def test_batch_of_one_image_works(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), sorted(REFUSED))
-def test_shape_that_cannot_be_is_refused(option, shape):
+def test_impossible_shape_is_refused(option, shape):
     with pytest.raises(SpecError):
         batches(option, shape)
 

@@ -20,7 +20,7 @@ def mixed(seed, probability=1.0, alpha=1.0):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_label_has_the_share_of_the_pixels_that_each_image_gave(seed):
+def test_soft_label_is_the_share_of_pixels_from_each_image(seed):
     images, labels = mixed(seed)
     for image, shares in zip(images, labels, strict=True):
         counts = np.bincount(image.ravel(), minlength=24)
@@ -77,7 +77,7 @@ def test_batches_are_mixed_as_often_as_asked(probability):
     assert (tops[:, 1] > 0).mean() == pytest.approx(probability, abs=0.03)
 
 
-def test_batch_that_is_not_mixed_keeps_its_images_and_has_whole_shares():
+def test_batch_that_is_not_mixed_keeps_its_images_and_classes():
     images, labels = mixed(3, probability=0)
     assert np.array_equal(images, IMAGES)
     assert np.array_equal(labels, np.eye(24, dtype=np.float32))

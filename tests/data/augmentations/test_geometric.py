@@ -35,7 +35,7 @@ def keras(image, drawn, mode):
 
 
 @pytest.mark.parametrize("fill", ["nearest", "reflect", "constant"])
-def test_it_is_what_keras_does(fill):
+def test_images_equal_those_of_keras(fill):
     batch = np.random.default_rng(0).integers(1, 256, (40, 11, 14, 3), np.uint8)
     drawn, random = draw(40), np.random.default_rng(3)
     out, _ = geometric.geometric(batch, np.zeros(40), 10, random, **KNOBS, fill=fill)
@@ -59,7 +59,7 @@ def test_draws_fill_their_ranges_evenly_and_apart():
     assert 0.47 < drawn.flips.mean() < 0.53
 
 
-def test_with_every_knob_off_images_stay():
+def test_images_stay_with_every_knob_off():
     batch = np.random.default_rng(0).integers(0, 256, (9, 7, 10, 1), np.uint8)
     off = dict.fromkeys(KNOBS, 0.0)
     random = np.random.default_rng(0)

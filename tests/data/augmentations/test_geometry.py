@@ -106,7 +106,7 @@ def test_zoom_magnifies_by_its_factors():
     assert np.array_equal(zoomed[:, :, [0, 5]], np.repeat(inner, 3, axis=1)[:, :, [0, 3]])
 
 
-def test_products_happen_from_left_to_right():
+def test_products_of_maps_apply_from_left_to_right():
     batch = images((9, 9, 1), 1)
     turn, move = make_rotation([90.0]), make_shift([2], [0])
     one_by_one = warp_images(warp_images(batch, turn, "constant", 5), move, "constant", 5)

@@ -52,7 +52,7 @@ def test_partners_are_a_permutation_and_all_are_as_likely():
         assert abs(np.bincount(drawn[:, place]) / 4000 - 0.25).max() < 0.03
 
 
-def test_shares_are_mixed_further():
+def test_soft_labels_can_be_mixed_again():
     once = mixup(IMAGES, LABELS, 5, random(3), alpha=1.0)
     partners, share = draw(32, random(4), 1.0)
     _, twice = mixup(*once, 5, random(4), alpha=1.0)

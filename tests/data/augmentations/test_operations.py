@@ -122,7 +122,7 @@ def test_images_of_a_batch_do_not_mix():
     assert np.array_equal(together[-1], images[-1])
 
 
-def test_operations_happen_in_turn():
+def test_operations_are_applied_in_order():
     images = photos(2, 6, 7, 3)
     names = np.array([["invert", "solarize"], ["solarize", "invert"]])
     magnitudes = np.array([[0, 100], [100, 0]])
@@ -137,7 +137,7 @@ def test_color_leaves_grey_images():
     assert np.array_equal(by_us(images, "color", np.full(8, 1.7)), images)
 
 
-def test_what_is_given_is_not_written_to():
+def test_arguments_are_not_written_to():
     images = photos(16, 8, 8, 3)
     before = images.copy()
     for name in ("identity", *TONES, *MAPS, *FILTERS):

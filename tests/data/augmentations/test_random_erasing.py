@@ -84,7 +84,7 @@ def test_noise_is_drawn_for_every_pixel_and_a_color_for_every_rectangle():
 
 
 @pytest.mark.parametrize("fill", ["constant", "noise", "color"])
-def test_same_rectangles_are_erased_whatever_they_show(fill):
+def test_erased_rectangles_do_not_depend_on_their_fill(fill):
     boxes = draw((200, 20, 16), random(), **PAPER)
     inside = erase_rectangles(np.zeros_like(IMAGES), *boxes, np.ones((1, 1, 1, 1), np.uint8)) == 1
     out = erased(fill)
