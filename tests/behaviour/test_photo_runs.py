@@ -68,7 +68,10 @@ def test_a_run_is_the_same_whatever_the_cache(photos, train, resize, monkeypatch
     for run, other in runs.values():
         assert (run.folder / "history.csv").exists()
         assert other["test"] == report["test"]
-        assert run.read()["data"]["fingerprint"] == expected.read()["data"]["fingerprint"]
+        assert (
+            run.read_run_json()["data"]["fingerprint"]
+            == expected.read_run_json()["data"]["fingerprint"]
+        )
         pairs = zip(weights(run.folder), weights(expected.folder), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
 

@@ -49,7 +49,9 @@ def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
     assert "batch_size is 128 and there are 50 training images: 50 a batch" in said
     exact, _ = train(*FEW, "batch_size=50", name="exact")
     assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(exact), strict=True))
-    assert run.read()["spec_hash"] != exact.read()["spec_hash"]  # of what was asked for
+    assert (
+        run.read_run_json()["spec_hash"] != exact.read_run_json()["spec_hash"]
+    )  # of what was asked for
 
 
 def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):

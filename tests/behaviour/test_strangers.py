@@ -20,6 +20,7 @@ from cnntrain.files import locks
 from cnntrain.reports import run_page
 from cnntrain.reports.comparison import compare_runs
 from cnntrain.running.resume import reopen_run
+from cnntrain.running.run import train_and_record_end
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import gather_results, read_run
 from cnntrain.runs.strangers import find_trained_weights
@@ -453,11 +454,11 @@ def full_disk(*args):
 @pytest.mark.parametrize("also", [False, True])
 def test_full_disk_is_a_line_and_the_run_has_failed(left_behind, monkeypatch, capsys, also):
     run = Run(left_behind("a", status="running"))
-    monkeypatch.setattr(run, "train_and_show", full_disk)
+    monkeypatch.setattr("cnntrain.running.run.train_and_show", full_disk)
     if also:  # no room for another run.json either
         monkeypatch.setattr("cnntrain.runs.directory.write_json", full_write)
         monkeypatch.setattr(Run, "log_line", full_write)
-    assert run.bring_to_an_end(None, run) == 1
+    assert train_and_record_end(None, run) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith(

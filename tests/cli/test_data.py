@@ -290,11 +290,11 @@ def test_later_previews_have_numbers(data, tmp_path):
 SLOW = (
     "import sys, time\n"
     "import cnntrain.data.photos.decode as decoding\n"
-    "quick = decoding.unchanged\n"
+    "quick = decoding.read_unchanged\n"
     "def slow(*arguments):\n"
     "    time.sleep(0.05)\n"
     "    return quick(*arguments)\n"
-    "decoding.unchanged = slow\n"
+    "decoding.read_unchanged = slow\n"
     "from cnntrain.cli.main import main\n"
     "main(sys.argv[1:])\n"
 )

@@ -144,16 +144,16 @@ def test_pipe_in_a_directory_is_refused_and_not_waited_on(tmp_path):
 
 # Who else opens files to write, and why that is no file of a run that a link could lie in place of.
 ALLOWED = {
-    "files.py": "the one way",
-    "caches.py": "the time of use of decoded photos, through a lock on the file itself",
-    "contact_sheet.py": "a new file, exclusively",
-    "datasets/archives.py": "new files in a new folder, exclusively",
-    "inference/formats.py": "a draft in a new folder of export's",
-    "plans/measuring.py": "/proc",
-    "streams.py": "/dev/null",
-    "training.py": "copies in a temporary folder",
+    "files/writing.py": "the one way",
+    "data/photos/cache_folder.py": "the time of use of decoded photos, through a lock on the file itself",
+    "reports/contact_sheet.py": "a new file, exclusively",
+    "data/fetch/archives.py": "new files in a new folder, exclusively",
+    "inference/export_formats.py": "a draft in a new folder of export's",
+    "planning/benchmark.py": "/proc",
+    "terminal/streams.py": "/dev/null",
+    "running/run.py": "copies in a temporary folder",
 }
-WRITERS = {"write_text", "write_bytes", "touch", "to_csv", "tofile", "copyfile", "copy",
+WRITERS = {"write_text", "write_bytes", "touch", "tofile", "copyfile", "copy",
            "copytree", "copy2", "move", "mkstemp"}  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch
 
     words = ["dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]"]
     own = spec(*words, f"data_dir={pngs.parent}")
-    splits = own.splits()
+    splits = own.load_splits()
     sizes = {part: len(rows) for part, rows in splits.items()}
     record = {"data": {"fingerprint": compute_fingerprint(splits), "sizes": sizes}}
     run = replace(open_classifier(str(digits.folder)), record=record, spec=own, config=own.config)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cnntrain.cli import export
+from cnntrain.inference import convert
 from cnntrain.inference.parity import compare_predictions
 
 FORMATS = ("savedmodel", "onnx", "tflite", "keras")
@@ -107,7 +108,7 @@ def test_what_disagrees_is_not_left(verb, digits, tmp_path, monkeypatch, name):
         return lambda images: run(images) + np.float32(2e-4)
 
     changed = export.FORMATS | {name: replace(honest, run=dishonest)}
-    monkeypatch.setattr(export, "FORMATS", changed)
+    monkeypatch.setattr(convert, "FORMATS", changed)
     target = tmp_path / f"x{honest.suffix}"
     code, out, err = verb("export", digits.folder, "--format", name, "--output", target)
     assert code == 1
@@ -123,7 +124,7 @@ def test_what_cannot_be_converted_is_not_left(verb, digits, tmp_path, monkeypatc
 
     honest = export.FORMATS["onnx"]
     broken = export.FORMATS | {"onnx": replace(honest, write=fails)}
-    monkeypatch.setattr(export, "FORMATS", broken)
+    monkeypatch.setattr(convert, "FORMATS", broken)
     target = tmp_path / "new.onnx"
     code, _, err = verb("export", digits.folder, "--format", "onnx", "--output", target)
     assert code == 1

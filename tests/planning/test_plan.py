@@ -74,7 +74,7 @@ def test_a_plan_is_what_the_run_then_is(plan, train):
     run, report = train(*words, said=said)
     assert planned["total_steps"] == report["steps"]
     assert planned["parameters"] == report["parameters"]["total"]
-    assert planned["sizes"] == run.read()["data"]["sizes"]
+    assert planned["sizes"] == run.read_run_json()["data"]["sizes"]
 
 
 def test_the_text_is_short_and_fits_a_terminal(capsys):
