@@ -1,5 +1,6 @@
 """The network: built from the spec, given its first weights, cut where it is frozen."""
 
+import functools
 import gc
 import math
 from collections.abc import Iterator
@@ -15,10 +16,6 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
 from cnntrain.training.normalisation import build_normalisation
 from cnntrain.training.warm_start import SourceWeights, warm_start_model
-
-# What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,
-# which takes a quarter of a second.
-gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,29 @@ class BuiltNetwork:
         return own + [v for v in self.model.variables if all(v is not other for other in own)]
 
 
+@functools.cache
+def freeze_imported_objects() -> None:
+    """Tell the garbage collector, once per process, that what exists by now is no garbage.
+
+    Imports have made half a million objects. Every `clear_session` collects garbage, which takes a
+    quarter of a second longer if they are searched, too.
+    """
+    gc.freeze()
+
+
+def reset_keras(precision: str) -> None:
+    """Let Keras forget the networks made so far, and compute in `precision` from now on."""
+    freeze_imported_objects()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(precision)  # which clearing has reset
+
+
 def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
     """Return the builder's network with shapes but no values in its weights: it takes no memory."""
     model = spec.model
     if model.knobs.get("weights"):  # they would be looked for, and fetched
         model = replace(model, knobs={**model.knobs, "weights": None})
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)
+    reset_keras(spec.precision)
     with keras.StatelessScope(initialize_variables=False):
         return model(image_shape, num_classes)
 
@@ -78,9 +91,8 @@ def build_network(
     """
     shared = keras.distribution.distribution()
     check_network_memory(build_empty_network(spec, splits.image_shape, len(splits.class_names)))
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)  # clearing has reset it, and what follows
-    if shared is not None:
+    reset_keras(spec.precision)
+    if shared is not None:  # it was reset, too
         keras.distribution.set_distribution(shared)
     keras.utils.set_random_seed(spec.seed)
     body = spec.model(splits.image_shape, len(splits.class_names))

@@ -1,5 +1,6 @@
 """Photos: encoded images of any size and format, what they say of themselves, and their pixels."""
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,10 +29,6 @@ TURNS = {
     5: (True, False, False), 6: (True, False, True),
     7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
-
-# Pillow warns of damaged metadata, which no pixel depends on, and of images of half the size that
-# it refuses.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -139,6 +136,7 @@ def open_image(content: bytes) -> Image.Image:
     Raises what Pillow raises for no image, and for one so large that it may be a bomb; a JPEG may
     be as large as it likes, because it is decoded reduced: see `check_pixels`.
     """
+    silence_pillow()
     if not content:
         raise ValueError("it is empty")
     try:
@@ -147,6 +145,17 @@ def open_image(content: bytes) -> Image.Image:
         if not content.startswith(JPEG_START):
             raise
         return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+
+
+@functools.cache
+def silence_pillow() -> None:
+    """Ignore Pillow's warnings, from the first photo of a process on.
+
+    It warns of damaged metadata, which no pixel depends on, and of images of half the size that it
+    refuses. `warnings.catch_warnings` would be no use: photos are decoded by many threads, and it
+    is not safe with threads.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def check_pixels(image: Image.Image, known: Header) -> None:
