@@ -13,6 +13,7 @@ import numpy as np
 from cnntrain.analysis.device_memory import read_machine_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
+from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 from cnntrain.spec.spec import Spec
 from cnntrain.training.normalisation import build_normalisation
 from cnntrain.training.warm_start import SourceWeights, warm_start_model
@@ -201,14 +202,11 @@ def find_freeze_boundary(body: keras.Model) -> keras.KerasTensor | None:
 
     Dropouts right below the first layer that trains stay above it: they belong to training.
     """
+    calls = {id(out): node for node in iterate_nodes(get_graph(body)) for out in node.outputs}
     tensor, chain = body.outputs[0], []  # from the logits back, as far as there is one way
-    while True:
-        operation, node, _ = tensor._keras_history
-        before = operation._inbound_nodes[node].input_tensors
-        if len(before) != 1:
-            break
-        chain.append((operation, before[0]))
-        tensor = before[0]
+    while (call := calls.get(id(tensor))) is not None and len(call.input_tensors) == 1:
+        tensor = call.input_tensors[0]
+        chain.append((call.operation, tensor))
     train = [
         number for number, (op, _) in enumerate(chain) if list_weights(op, "trainable_weights")
     ]
