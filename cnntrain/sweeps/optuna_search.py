@@ -72,13 +72,14 @@ class Trials:
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.build_distribution(axis) for axis in axes}
+        pruner = self.build_pruner()
         break_hard_links(sweep.database)
         try:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",
                 study_name="search",
                 direction="maximize" if higher_is_better(monitor) else "minimize",
-                pruner=self.build_pruner(),
+                pruner=pruner,
                 load_if_exists=True,
             )
         except Exception as error:  # whatever SQLite and Optuna make of a damaged file

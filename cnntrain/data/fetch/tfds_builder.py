@@ -50,7 +50,7 @@ def list_configurations(plain: str) -> str:
     """The configurations that a data set has, in words."""
     try:
         configs = library.builder_cls(plain).builder_configs
-    except Exception:  # a data set of the user's own, without code
+    except (ValueError, ImportError):  # a data set of the user's own, without code
         configs = {}
     return format_choices(f"{plain}/{config}" for config in configs) if configs else plain
 
