@@ -14,11 +14,8 @@ CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat"),  # version 2
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
-GPU_QUERY = (
-    "nvidia-smi",
-    "--query-gpu=name,memory.total,memory.free",
-    "--format=csv,noheader,nounits",
-)
+NVIDIA_SMI = "nvidia-smi"
+PATIENCE = 10  # seconds for the driver to answer
 
 
 @dataclass(frozen=True)
@@ -38,20 +35,31 @@ def detect_devices() -> list[DeviceMemory]:
 
 def query_gpus() -> list[DeviceMemory]:
     """The GPUs that the driver knows of, whether TensorFlow can use them or not."""
-    if shutil.which(GPU_QUERY[0]) is None:
+    return [
+        DeviceMemory(name, int(total) * MIB, int(free) * MIB, True)
+        for name, total, free in run_nvidia_smi("name", "memory.total", "memory.free")
+        if total.isdigit() and free.isdigit()
+    ]
+
+
+def run_nvidia_smi(*fields: str) -> list[list[str]]:
+    """Return these fields of each GPU as NVIDIA's driver tells them; no GPU where it does not.
+
+    The driver's own program is run, and nvidia-ml-py is not used, for two reasons: the program can
+    be given up when the driver hangs, which would take this process with it, and a machine without
+    a GPU needs no package.
+    """
+    if shutil.which(NVIDIA_SMI) is None:
         return []
+    command = [NVIDIA_SMI, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
-            GPU_QUERY, capture_output=True, text=True, timeout=10, check=True
+            command, capture_output=True, text=True, timeout=PATIENCE, check=True
         ).stdout
     except (subprocess.SubprocessError, OSError):
         return []
-    rows = [row for row in csv.reader(answer.splitlines(), skipinitialspace=True) if len(row) == 3]
-    return [
-        DeviceMemory(name, int(total) * MIB, int(free) * MIB, True)
-        for name, total, free in rows
-        if total.isdigit() and free.isdigit()
-    ]
+    rows = csv.reader(answer.splitlines(), skipinitialspace=True)
+    return [row for row in rows if len(row) == len(fields)]
 
 
 def read_machine_memory(groups: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:

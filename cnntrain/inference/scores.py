@@ -55,7 +55,8 @@ def compute_top_accuracy(
 ) -> float | None:
     """Return the share of labels (N,) that are among the `count` likeliest classes.
 
-    None where that is all of them. Of classes that are equally likely the first come first.
+    None where that is all of them. Of classes that are equally likely the first come first, as in
+    every guess here; `sklearn.metrics.top_k_accuracy_score` would take the last.
     """
     if log_probabilities.shape[-1] <= count:
         return None

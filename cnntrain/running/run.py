@@ -155,14 +155,14 @@ def format_resume_command(run: Run, shown: str | None) -> str:
 
 
 def write_run_page(run: Run) -> None:
-    """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
+    """Write the page of a run that has ended; what goes wrong with it is said and logged."""
     try:
         from cnntrain.reports.run_page import write_run_report
 
         write_run_report(run.folder)
     except (Exception, KeyboardInterrupt, Terminated) as error:
         line = f"report.html is missing: {error!r}; cnntrain report {run.folder} makes it again"
-        run.log_line(line)
+        run.log_line(f"{line}\n{traceback.format_exc()}")
         print(line, file=sys.stderr)
 
 

@@ -12,12 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
@@ -32,6 +26,7 @@ from cnntrain.spec.hints import (
     choose_option_with_knob,
     suggest_override,
 )
+from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.option_files import (
     CHOICES,
@@ -126,23 +121,10 @@ def fill_in_knobs(value: Any, known: Mapping[str, Path]) -> Any:
 
 def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfig:
     """Hydra's whole configuration, its own settings included."""
-    GlobalHydra.instance().clear()
-    version.setbase("1.3")
-    # Not `initialize_config_dir` and hydra.searchpath: a folder may have any name.
-    Hydra.create_main_hydra2("cnntrain", build_search_path(config_dir))
-    for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
-        ConfigStore.instance().repo["hydra"].get(group, {}).clear()
+    start_hydra(CONF, find_config_folder(config_dir))
     whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
     return whole
-
-
-def build_search_path(config_dir: str | None) -> ConfigSearchPath:
-    """Where options are looked for: in `conf/`, and in the user's own folder."""
-    found, folder = create_config_search_path(str(CONF)), find_config_folder(config_dir)
-    if folder is not None:
-        found.prepend("--config-dir", f"file://{folder}", anchor="schema")  # which Hydra wants last
-    return found
 
 
 def check_override(override: Override, config_dir: str | None) -> None:

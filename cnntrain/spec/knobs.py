@@ -3,7 +3,8 @@
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
 `list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
 is understood. OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and
-tuples of any length.
+tuples of any length. Nor is pydantic's strict one, which can be as exact: to retell its refusals
+as given, expected and try would take more lines than to convert.
 """
 
 import math

@@ -4,6 +4,7 @@
 Its sweepers and launchers are not used: see docs/design.md.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
@@ -22,13 +21,13 @@ from cnntrain.spec.compose import (
     HYDRA_GROUPS,
     RUN_DIR,
     SWEEP_KEYS,
-    build_search_path,
     check_hydra_setting,
     compose_whole_config,
     shorten_error,
 )
+from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
-from cnntrain.spec.option_files import find_option_files, load_option
+from cnntrain.spec.option_files import CONF, find_config_folder, find_option_files, load_option
 from cnntrain.spec.overrides import parse_override, quote_texts
 
 MAX_JOBS = 10_000
@@ -141,13 +140,22 @@ def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list
     if math.prod(map(count_values, read)) > MAX_JOBS:
         raise SpecError(f"more than {MAX_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
-        planned = BasicSweeper.split_arguments(read, None)[0]
+        values = {override.get_key_element(): list_job_overrides(override) for override in read}
     except HydraException as error:
         raise SpecError(shorten_error(error), OVERRIDE_EXAMPLES) from None
+    planned = [list(job) for job in itertools.product(*values.values())]
     if not planned:
         empty = ", ".join(text for text in overrides if parse_override(text).is_sweep_override())
         raise SpecError(f"{empty} is no job", "at least one value for each key", OVERRIDE_EXAMPLES)
     return planned
+
+
+def list_job_overrides(override: Override) -> list[str]:
+    """Return an override of a sweep as the overrides of single jobs, one for each of its values."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
 def count_values(override: Override) -> int:
@@ -204,7 +212,8 @@ def parse_sweep_words(overrides: Sequence[str], config_dir: str | None) -> list[
     """Overrides by Hydra's grammar; glob() finds options of ours and of the user's folder."""
     for text in overrides:
         parse_override(text)
-    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(build_search_path(config_dir)))
+    loader = start_hydra(CONF, find_config_folder(config_dir))
+    parser = OverridesParser.create(config_loader=loader)
     return parser.parse_overrides([quote_texts(text) for text in overrides])
 
 

@@ -9,13 +9,13 @@ import importlib
 import os
 import queue
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cnntrain.analysis.device_memory import run_nvidia_smi
 from cnntrain.errors import SpecError
 from cnntrain.sweeps.job_process import POLL_SECONDS, Task, run_job
 
@@ -135,11 +135,7 @@ def assign_gpus(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]
 
 
 def list_visible_gpus() -> list[str]:
-    """The numbers of the GPUs that NVIDIA's tool lists, or those that the environment names."""
+    """The numbers of the GPUs that the driver lists, or those that the environment names."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []
+    return [number for (number,) in run_nvidia_smi("index")]

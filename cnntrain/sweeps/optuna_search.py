@@ -24,6 +24,7 @@ from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep, read_best_value
 from cnntrain.sweeps.expand import Axis
 from cnntrain.sweeps.launchers import import_engine
+from cnntrain.sweeps.optuna_private import reopen_trial
 
 OLDEST_OPTUNA = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
 # What makes a trial short, and is left out of the command that trains the best in full.
@@ -71,13 +72,14 @@ class Trials:
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.build_distribution(axis) for axis in axes}
+        pruner = self.build_pruner()
         break_hard_links(sweep.database)
         try:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",
                 study_name="search",
                 direction="maximize" if higher_is_better(monitor) else "minimize",
-                pruner=self.build_pruner(),
+                pruner=pruner,
                 load_if_exists=True,
             )
         except Exception as error:  # whatever SQLite and Optuna make of a damaged file
@@ -108,7 +110,7 @@ class Trials:
             job = self.sweep.add_job(self.build_overrides(frozen.params))
             self.reported_epochs[job.number] = set(frozen.intermediate_values)
             if not frozen.state.is_finished():
-                self.open_trials[job.number] = self.optuna.trial.Trial(self.study, frozen._trial_id)
+                self.open_trials[job.number] = reopen_trial(self.optuna, self.study, frozen)
                 self.interrupted_jobs.append(job)
                 self.record_end(job)
         self.interrupted_jobs = [

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from cnntrain.analysis.graph import GraphTensor, GraphWalk, get_graph, iterate_nodes
+from cnntrain.analysis.graph import GraphTensor, GraphWalk
 from cnntrain.analysis.receptive_field import (
     CONVOLUTIONS,
     OPS_CONVOLUTIONS,
@@ -21,6 +21,7 @@ from cnntrain.analysis.receptive_field import (
     find_window,
     make_image_field,
 )
+from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 
 NORMALISATIONS = (layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization)
 # What changes no map, or only its edges.

@@ -32,6 +32,7 @@ KERNEL_LINE_HEIGHT = 0.42  # inches for a line with a kernel
 LETTERS_PER_INCH = 17  # of a caption, in an inch
 
 
+@figures.use_default_style()
 def write_look_page(
     folder: Path, classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> None:

@@ -254,6 +254,18 @@ def test_photos_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
         source(tmp_path, "big")
 
 
+@pytest.mark.parametrize("count", ["10", "30"])
+def test_prepared_set_of_another_size_than_it_says_is_refused(tmp_path, count):
+    image = features.Image(shape=(8, 8, 3))
+    written(
+        tmp_path, "mine", "1.0.0", {"image": image, "label": LABEL}, {"train": images_of(20, 2)}
+    )
+    file = tmp_path / "mine" / "1.0.0" / "dataset_info.json"
+    file.write_text(file.read_text().replace('"20"', f'"{count}"'))
+    with pytest.raises(SpecError, match=r"is damaged: .* was expected to contain"):
+        source(tmp_path, "mine")
+
+
 @pytest.mark.parametrize("damage", ["lost", "cut", "changed"])
 def test_prepared_set_that_was_damaged_is_refused(tmp_path, damage):
     kinds = {"image": IMAGE, "label": LABEL}

@@ -53,7 +53,7 @@ def list_configurations(plain: str) -> str:
     """Return the configurations of a data set as text, or its name if it has none."""
     try:
         configs = library.builder_cls(plain).builder_configs
-    except Exception:  # the user's own data set may have no code
+    except (ValueError, ImportError):  # a data set of the user's own, without code
         configs = {}
     return format_choices(f"{plain}/{config}" for config in configs) if configs else plain
 

@@ -9,7 +9,6 @@ import io
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from cnntrain.data.fetch.download import (
     find_given_archive,
     make_missing_error,
 )
+from cnntrain.data.fetch.tfds_private import intercept_downloads
 from cnntrain.errors import SpecError
 
 # The errors that have a cause outside the program, and that a user can mend.
@@ -155,44 +155,6 @@ class Preparation:
             f"in one folder: {text}",
             f"manual_dir={self.manual_dir or 'THAT_FOLDER'}",
         )
-
-
-def intercept_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
-    """Make a builder's download manager call `get` with the URLs that it is asked for.
-
-    TFDS also registers archives that are long gone, and those of all configurations: only what a
-    builder asks its manager for is needed. TFDS has no public way to give a builder a manager.
-    """
-    make = builder._make_download_manager
-
-    def make_with_interception(**arguments: Any) -> Any:
-        manager = make(**arguments)
-        for verb in ("download", "download_and_extract"):
-            setattr(manager, verb, call_before(get, getattr(manager, verb)))
-        return manager
-
-    builder._make_download_manager = make_with_interception
-
-
-def call_before(
-    get: Callable[[list[str]], None], verb: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    """Return a function that calls `get` with the URLs and then does what `verb` does."""
-
-    def call(url_or_urls: Any) -> Any:
-        get(list(flatten_urls(url_or_urls)))
-        return verb(url_or_urls)
-
-    return call
-
-
-def flatten_urls(urls: Any) -> Iterator[str]:
-    """Yield all URLs in nested lists and mappings of texts or of TFDS' resources."""
-    if isinstance(urls, dict | list | tuple):
-        for part in urls.values() if isinstance(urls, dict) else urls:
-            yield from flatten_urls(part)
-    else:
-        yield urls if isinstance(urls, str) else urls.url
 
 
 def get_first_line(error: Exception) -> str:

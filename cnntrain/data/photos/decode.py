@@ -3,6 +3,7 @@
 Pillow decodes and resizes without holding Python's lock, so that threads keep all cores busy.
 """
 
+import functools
 import hashlib
 import math
 import os
@@ -39,7 +40,6 @@ from cnntrain.terminal.progress import show_progress
 
 PHOTOS_AT_ONCE = 64  # files held in memory together; a phone's photos have 5 MB each
 UNREAD = bytes(32)  # stands for the digest of a file that cannot be read
-POOL = ThreadPoolExecutor(os.cpu_count())
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ class PhotoScan:
     digests: np.ndarray
     broken: dict[int, str]
     deep: list[int]
+
+
+@functools.cache
+def get_thread_pool() -> ThreadPoolExecutor:
+    """Return the threads that decode photos, one per core; the first call makes them."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def scan_photos(photos: Photos) -> PhotoScan:
@@ -69,7 +75,7 @@ def scan_photos(photos: Photos) -> PhotoScan:
             return digest, explain_broken_photo(error), False
 
     parts = show_progress(iterate_row_ranges(len(photos)), len(photos), "reading photos")
-    found = [known for rows in parts for known in POOL.map(one, rows)]
+    found = [known for rows in parts for known in get_thread_pool().map(one, rows)]
     digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
     return PhotoScan(
@@ -96,7 +102,7 @@ def settle_range(
         except Exception:  # a broken file, which is left out
             return None
 
-    spans = dict(zip(known.deep, POOL.map(one, known.deep), strict=True))
+    spans = dict(zip(known.deep, get_thread_pool().map(one, known.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
     deeper = {row for row, span in spans.items() if span is None}
     return None if greatest is None else choose_bit_range(greatest), deeper
@@ -118,7 +124,7 @@ def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Li
 
     sizes, grey = set[tuple[int, int]](), set[bool]()
     for rows in iterate_row_ranges(len(photos)):
-        found = [known for known in POOL.map(one, rows) if known is not None]
+        found = [known for known in get_thread_pool().map(one, rows) if known is not None]
         sizes |= {size for size, _ in found}
         grey |= {is_grey for _, is_grey in found}
         if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
@@ -145,7 +151,7 @@ def decode_all_photos(
         return try_to_decode(content, refused if row in deeper else settled)
 
     for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
-        found = list(POOL.map(one, rows))
+        found = list(get_thread_pool().map(one, rows))
         for row, photo in zip(rows, found, strict=True):
             findings.add_photo(row, photo)
         yield stack_photos(found, frame)
@@ -199,7 +205,7 @@ def decode_chosen_photos(
             return explain_broken_photo(error)
         return try_to_decode(content, frame, window)
 
-    return list(POOL.map(one, rows, windows))
+    return list(get_thread_pool().map(one, rows, windows))
 
 
 @dataclass(frozen=True)

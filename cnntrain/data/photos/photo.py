@@ -1,5 +1,6 @@
 """Decode one photo, of any size and format, into the pixels of a frame."""
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,10 +29,6 @@ TURNS = {
     5: (True, False, False), 6: (True, False, True),
     7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
-
-# Pillow warns of damaged metadata, on which no pixel depends, and of images larger than half the
-# size that it refuses.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -140,6 +137,7 @@ def open_image(content: bytes) -> Image.Image:
     large that it may be a decompression bomb. A JPEG may have any size, because it is decoded
     reduced (see `check_pixels`).
     """
+    silence_pillow()
     if not content:
         raise ValueError("it is empty")
     try:
@@ -148,6 +146,17 @@ def open_image(content: bytes) -> Image.Image:
         if not content.startswith(JPEG_START):
             raise
         return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+
+
+@functools.cache
+def silence_pillow() -> None:
+    """Ignore Pillow's warnings, from the first photo of a process on.
+
+    It warns of damaged metadata, which no pixel depends on, and of images of half the size that it
+    refuses. `warnings.catch_warnings` would be no use: photos are decoded by many threads, and it
+    is not safe with threads.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def check_pixels(image: Image.Image, header: Header) -> None:

@@ -5,17 +5,15 @@ not know which file belongs to which network.
 """
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import requests
 
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.keras_settings import find_keras_folder
+from cnntrain.models.parts.keras_private import intercept_get_file
 
 FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
@@ -51,33 +49,9 @@ def load_pretrained(
         if not files:
             raise
         raise make_misfit_error(files[-1], described, part, error, user_file is not None) from error
-    assert files, "Keras did not ask for a file of weights"
+    if not files:
+        raise RuntimeError("Keras asked for no file of weights: see models/parts/keras_private.py")
     return network
-
-
-@contextmanager
-def intercept_get_file(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
-    """Within the context, make `keras.applications` get its files from `find(name, url, fetch)`.
-
-    Only the body of each of its functions knows the name and the URL of its file, and all of them
-    pass both to `get_file` of one module. Replacing that function is less brittle than a list of
-    thirty names of our own. If Keras stops calling it, `load_pretrained` notices.
-    """
-    module: Any = sys.modules[keras.utils.get_file.__module__]
-    original = module.get_file
-
-    def get_file(fname: str, origin: str, **options: Any) -> str:
-        return find(
-            fname,
-            origin,
-            lambda: original(fname, origin, cache_dir=str(find_keras_folder()), **options),
-        )
-
-    module.get_file = get_file
-    try:
-        yield
-    finally:
-        module.get_file = original
 
 
 def resolve_weights_file(text: str) -> Path:
