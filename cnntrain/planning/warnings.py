@@ -5,10 +5,11 @@ import keras
 from cnntrain.analysis.device_memory import DeviceMemory
 from cnntrain.data.source import ARRAY_REMEDIES, PHOTO_REMEDIES, check_image_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import compute_step_memory, format_gib
+from cnntrain.planning.batch_size import compute_step_memory
 from cnntrain.planning.dataset_outline import DatasetOutline
 from cnntrain.planning.step_memory import MemoryEstimate, NetworkDraft
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
 from cnntrain.training.network import iterate_leaf_layers
 
 MAX_INITIAL_SHARE = 0.05  # of the initial statistics, at the end: more is worth a warning
@@ -46,8 +47,8 @@ def warn_about_memory(spec: Spec, needed: MemoryEstimate, room: DeviceMemory) ->
     most = needed.find_largest_batch(compute_step_memory(room, host))
     fits = f"at most batch_size={most} fits" if most else "not even one image fits"
     return (
-        f"a step takes {format_gib(needed.compute_device_bytes(spec.batch_size) + host)} and "
-        f"{format_gib(room.free)} are free: "
+        f"a step takes {format_size(needed.compute_device_bytes(spec.batch_size) + host)} and "
+        f"{format_size(room.free)} are free: "
         f"{fits}; or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on "
         "a GPU"
     )

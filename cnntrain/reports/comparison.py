@@ -16,7 +16,7 @@ from cnntrain.runs.results import RunResult
 from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
-from cnntrain.training.metrics import ABSENT
+from cnntrain.terminal.units import NO_VALUE
 
 NUMBERS = (
     "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",
@@ -71,7 +71,7 @@ class Comparison:
         keys = sorted(
             {key for result in self.results for key in result.settings}, key=compute_setting_order
         )
-        values = {key: [r.settings.get(key, ABSENT) for r in self.results] for key in keys}
+        values = {key: [r.settings.get(key, NO_VALUE) for r in self.results] for key in keys}
         return {
             key: found
             for key, found in values.items()
@@ -114,13 +114,13 @@ class Comparison:
         members: dict[tuple[object, ...], list[RunResult]] = {}
         for result in self.results:
             values = [
-                format_setting_value(result.settings.get(key, ABSENT))
+                format_setting_value(result.settings.get(key, NO_VALUE))
                 for key in self.varied_settings
             ]
             own = "" if result.settings else result.folder  # of which nothing is known
             members.setdefault((own, *values), []).append(result)
         groups = [
-            RunGroup({key: rs[0].settings.get(key, ABSENT) for key in self.varied_settings}, rs)
+            RunGroup({key: rs[0].settings.get(key, NO_VALUE) for key in self.varied_settings}, rs)
             for rs in members.values()
         ]
         return sorted(groups, key=self.compute_sort_key)

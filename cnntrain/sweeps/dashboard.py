@@ -19,6 +19,7 @@ from cnntrain.runs.results import read_run_history
 from cnntrain.runs.strangers import read_record
 from cnntrain.spec.metrics import higher_is_better
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
+from cnntrain.terminal.units import format_duration
 
 REDRAW_SECONDS = 0.5
 STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
@@ -137,7 +138,7 @@ class Dashboard:
             *(escape(value) for value in job.format_varied_values(varied).values()),
             found.epoch,
             "" if found.best is None else f"{found.best:.4f}",
-            "" if found.seconds_left is None else format_seconds_left(found.seconds_left),
+            "" if found.seconds_left is None else format_duration(found.seconds_left),
             escape(textwrap.shorten(state, STATE_WIDTH, placeholder="…")),
         ]
 
@@ -174,9 +175,3 @@ def read_planned_steps(run: Run) -> dict[str, int] | None:
     except SpecError:
         return None
     return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
-
-
-def format_seconds_left(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -13,6 +13,7 @@ from cnntrain.analysis.device_memory import read_machine_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
 from cnntrain.training.normalisation import build_normalisation
 from cnntrain.training.warm_start import SourceWeights, warm_start_model
 
@@ -57,8 +58,8 @@ def check_network_memory(body: keras.Model) -> None:
     count, total = count_parameters(body)["total"], read_machine_memory().total
     if 4 * count > total:
         raise SpecError(
-            f"the network has {count:,} parameters, which take {4 * count / 2**30:,.1f} GiB of "
-            f"the {total / 2**30:,.1f} GiB of this machine",
+            f"the network has {count:,} parameters, which take {format_size(4 * count)} of "
+            f"the {format_size(total)} of this machine",
             "a network that fits: cnntrain plan says what each part takes",
         )
 

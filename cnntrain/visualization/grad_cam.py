@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnntrain.reports.run_page import format_percent
+from cnntrain.terminal.units import format_percent
 from cnntrain.visualization.filters import compute_brightness
 from cnntrain.visualization.inspection import Inspection
 from cnntrain.visualization.layer_outputs import compute_layer_outputs, find_last_feature_maps
