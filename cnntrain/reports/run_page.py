@@ -20,14 +20,13 @@ from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import (
-    STEPS_COLUMNS,
     explain_odd_pictures,
     explain_odd_predictions,
     read_arrays,
     read_network,
     read_record,
     read_report,
-    read_table,
+    read_steps,
 )
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 from cnntrain.training.metrics import score_saved_predictions
@@ -62,7 +61,7 @@ class RunFiles:
     def __init__(self, run: Run):
         self.record, self.report = read_record(run), read_report(run)
         self.network = read_network(run.folder)
-        self.steps = read_table(run.folder / "steps.csv", STEPS_COLUMNS)
+        self.steps = read_steps(run)
         self.names: list[str] = self.record.get("class_names", [])
         files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
         (self.predictions, why), (self.pictures, too) = map(read_arrays, files)

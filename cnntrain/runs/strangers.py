@@ -213,6 +213,24 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
     return found
 
 
+def read_history(run: Run) -> list[NumberRow]:
+    """Return the rows of history.csv, one an epoch; SpecError if it is damaged."""
+    return read_table(run.history, HISTORY_COLUMNS)
+
+
+def read_history_so_far(run: Run) -> list[NumberRow]:
+    """Return the rows of history.csv that are whole; none of one that is damaged."""
+    try:
+        return read_table(run.history, ("epoch",))
+    except SpecError:
+        return []
+
+
+def read_steps(run: Run) -> list[NumberRow]:
+    """Return the rows of steps.csv, one every `log_every` steps; SpecError if it is damaged."""
+    return read_table(run.steps, STEPS_COLUMNS)
+
+
 def check_columns(file: Path, columns: tuple[str, ...]) -> None:
     """Refuse a table that rows are to be added to and whose header is not that of a run.
 

@@ -15,8 +15,7 @@ from rich.table import Table
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
-from cnntrain.runs.strangers import read_record
+from cnntrain.runs.strangers import read_history_so_far, read_record
 from cnntrain.spec.metrics import higher_is_better
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
 from cnntrain.terminal.units import format_duration
@@ -152,7 +151,7 @@ def read_job_progress(job: Job, monitor: str) -> JobProgress:
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":
         return JobProgress(status, reason)
-    planned, rows = read_planned_steps(run), read_run_history(run)
+    planned, rows = read_planned_steps(run), read_history_so_far(run)
     values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
     sign = max if higher_is_better(monitor) else min
     found = read_best_value(job) if status == "finished" else sign(values, default=None)

@@ -17,7 +17,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
 from cnntrain.files.writing import break_hard_links, write_whole
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
+from cnntrain.runs.strangers import read_history_so_far
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
 from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
 from cnntrain.spec.signatures import collect_vocabulary
@@ -132,7 +132,7 @@ class Trials:
         """Tell the study of new epochs, and end the trials that it finds hopeless."""
         for number, trial in self.open_trials.items():
             job, told = self.sweep.jobs[number], self.reported_epochs[number]
-            for row in read_run_history(Run(job.folder)):
+            for row in read_history_so_far(Run(job.folder)):
                 epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
                 if epoch in told or not math.isfinite(value):
                     continue
@@ -199,7 +199,7 @@ class Trials:
     def rank_job(self, job: Job) -> tuple[float, float]:
         """How good a job is; where two are the same, the loss decides, as in every table."""
         value, tie = read_best_value(job) or 0, choose_tie_breaker(self.monitor)
-        rows = read_run_history(Run(job.folder))
+        rows = read_history_so_far(Run(job.folder))
         losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
         return value if higher_is_better(self.monitor) else -value, -min(losses, default=0)
 
