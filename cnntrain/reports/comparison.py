@@ -13,7 +13,7 @@ from typing import Any
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import escape_formula
 from cnntrain.runs.results import RunResult
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import choose_tie_breaker, rank_by
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
 from cnntrain.terminal.units import NO_VALUE
@@ -143,13 +143,11 @@ class Comparison:
             if images in self.judging_image_sets
             else len(self.judging_image_sets)
         )
-        mean, tie = (
-            group.compute_mean(number)
-            for number in (self.sorted_by, choose_tie_breaker(self.sorted_by))
-        )
-        if mean is None:
+        numbers = (self.sorted_by, choose_tie_breaker(self.sorted_by))
+        means = {n: mean for n in numbers if (mean := group.compute_mean(n)) is not None}
+        if self.sorted_by not in means:
             return place, True, 0, 0
-        return place, False, -mean if higher_is_better(self.sorted_by) else mean, tie or 0
+        return place, False, *rank_by(self.sorted_by, means)
 
     def list_rows(self) -> list[dict[str, Any]]:
         """A row a run, in the order of the groups: how it ended, what is varied, its numbers."""

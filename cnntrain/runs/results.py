@@ -31,7 +31,7 @@ from cnntrain.runs.strangers import (
     read_report,
 )
 from cnntrain.spec import option_files
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import rank_by
 from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import GROUPS
 
@@ -67,10 +67,7 @@ class RunResult:
     def best(self) -> NumberRow:
         """The row of the epoch that the monitor chose, or the last without validation."""
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
-        if not rows:
-            return self.last
-        sign, tie = -1 if higher_is_better(self.monitor) else 1, choose_tie_breaker(self.monitor)
-        return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
+        return min(rows, key=lambda row: rank_by(self.monitor, row), default=self.last)
 
     @property
     def last(self) -> NumberRow:

@@ -16,7 +16,7 @@ from rich.table import Table
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import read_history_so_far, read_record
-from cnntrain.spec.metrics import higher_is_better
+from cnntrain.spec.metrics import rank_by
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
 from cnntrain.terminal.units import format_duration
 
@@ -152,9 +152,9 @@ def read_job_progress(job: Job, monitor: str) -> JobProgress:
     if status == "waiting":
         return JobProgress(status, reason)
     planned, rows = read_planned_steps(run), read_history_so_far(run)
-    values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    sign = max if higher_is_better(monitor) else min
-    found = read_best_value(job) if status == "finished" else sign(values, default=None)
+    known = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
+    best = min(known, key=lambda row: rank_by(monitor, row), default={})
+    found = read_best_value(job) if status == "finished" else best.get(monitor)
     if planned is None:
         return JobProgress(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
