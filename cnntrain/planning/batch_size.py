@@ -14,7 +14,7 @@ from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_size
 
 if TYPE_CHECKING:
-    from cnntrain.analysis.device_memory import DeviceMemory
+    from cnntrain.data.device_memory import DeviceMemory
 
 
 MAX_AUTO_BATCH_SIZE = 512  # beyond, a step gains little and an epoch has too few of them
@@ -96,7 +96,7 @@ def get_device_memory(checked: Spec) -> "DeviceMemory":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 
-    from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
+    from cnntrain.data.device_memory import query_gpus, read_machine_memory
 
     found = query_gpus() if tf.config.list_physical_devices("GPU") else []
     return (

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
+from cnntrain.data.device_memory import query_gpus, read_machine_memory
 from cnntrain.data.inventory import HERE_WORDS, list_datasets
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder

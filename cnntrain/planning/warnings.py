@@ -2,7 +2,7 @@
 
 import keras
 
-from cnntrain.analysis.device_memory import DeviceMemory
+from cnntrain.data.device_memory import DeviceMemory
 from cnntrain.data.source import ARRAY_REMEDIES, PHOTO_REMEDIES, check_image_memory
 from cnntrain.errors import SpecError
 from cnntrain.planning.batch_size import compute_step_memory

@@ -9,11 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.analysis.device_memory import read_machine_memory
+from cnntrain.data.device_memory import WEIGHTS_SHARE, check_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.units import format_size
 from cnntrain.training.normalisation import build_normalisation
 from cnntrain.training.warm_start import SourceWeights, warm_start_model
 
@@ -55,13 +54,9 @@ def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: i
 
 def check_network_memory(body: keras.Model) -> None:
     """Refuse a network whose weights alone are more than the memory of this machine."""
-    count, total = count_parameters(body)["total"], read_machine_memory().total
-    if 4 * count > total:
-        raise SpecError(
-            f"the network has {count:,} parameters, which take {format_size(4 * count)} of "
-            f"the {format_size(total)} of this machine",
-            "a network that fits: cnntrain plan says what each part takes",
-        )
+    count = count_parameters(body)["total"]
+    fitting = "a network that fits: cnntrain plan says what each part takes"
+    check_memory(f"the network's {count:,} parameters", 4 * count, WEIGHTS_SHARE, fitting)
 
 
 def build_network(
