@@ -87,7 +87,7 @@ def add_softmax(network: Any) -> Any:
 
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     logits = network(images)
-    if logits.shape[-1] == 1:  # one unit: the first class has the logit 0
+    if logits.shape[-1] == 1:  # expand_single_logit, as a layer: it names a node of the export
         logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
     last = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
