@@ -13,7 +13,8 @@ PACKAGE, TESTS = Path(cnntrain.__file__).parent, Path(__file__).parent
 # From the ground up: a room uses only rooms of the floors below it.
 FLOORS = (
     "errors signals keras_settings",
-    "files terminal",
+    "terminal",
+    "files",
     "spec",
     "runs data models",
     "analysis",

@@ -31,7 +31,8 @@ from cnntrain.spec.option_files import REFERENCE
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
-from cnntrain.terminal.tables import NO_VALUE, abbreviate_number, make_console, print_truncated
+from cnntrain.terminal.tables import make_console, print_truncated
+from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 USAGE = {
     "list": (

@@ -16,13 +16,12 @@ from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
 from cnntrain.spec.option_files import REFERENCE, read_default_options
 from cnntrain.terminal.tables import (
-    NO_VALUE,
-    abbreviate_number,
     format_pixels,
     make_console,
     make_layer_table,
     print_truncated,
 )
+from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 
 def main(words: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from cnntrain.spec import option_files
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.units import format_duration
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame
@@ -163,7 +164,7 @@ def print_predictions(
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
     print(
-        f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "
+        f"{len(photos):,} image{'s' * (len(photos) != 1)} in {format_duration(seconds)}, "
         f"{len(photos) / seconds:,.0f} images/s",
         file=sys.stderr,
     )

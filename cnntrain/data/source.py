@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-import psutil
 
+from cnntrain.data.device_memory import IMAGES_SHARE, check_memory
 from cnntrain.data.photos.modes import Span
 from cnntrain.data.photos.photo import Photos
-from cnntrain.errors import SpecError
 
 CHUNK_BYTES = 2**25  # bytes of images that iterating over a split holds in memory at once
 
@@ -154,12 +153,5 @@ def allocate_images(
 def check_image_memory(
     count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
 ) -> None:
-    needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
-    if needed > 0.4 * free:  # cutting and feeding them takes copies
-        raise SpecError(
-            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB, "
-            f"and {0.4 * free / 2**30:,.1f} of the {free / 2**30:,.1f} GiB that are free are for "
-            "them",
-            "images that fit in memory",
-            remedies,
-        )
+    what, needed = f"{count:,} images of {size[0]}x{size[1]}", count * size[0] * size[1] * channels
+    check_memory(what, needed, IMAGES_SHARE, "images that fit in memory", remedies)

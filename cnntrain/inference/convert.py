@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
 from cnntrain.inference.export_formats import FORMATS
@@ -87,7 +88,7 @@ def add_softmax(network: Any) -> Any:
 
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     logits = network(images)
-    if logits.shape[-1] == 1:  # one unit: the first class has the logit 0
+    if logits.shape[-1] == 1:  # expand_single_logit, as a layer: it names a node of the export
         logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
     last = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
@@ -105,12 +106,12 @@ def open_draft_path(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         home = target.parent.absolute()
         with (
-            tempfile.TemporaryDirectory(prefix=".unfinished_", dir=home) as folder,
+            tempfile.TemporaryDirectory(prefix=UNFINISHED_PREFIX, dir=home) as folder,
             contextlib.chdir(folder),
         ):
             draft = Path(f"draft{target.suffix}")
             yield draft
-            draft.rename(home / target.name)
+            draft.rename(home / target.name)  # it may be a folder
     except OSError as error:
         remove_created_folders(made)
         why = error.strerror or error

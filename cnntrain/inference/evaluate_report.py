@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.training.metrics import ABSENT
+from cnntrain.terminal.tables import make_console
+from cnntrain.terminal.units import NO_VALUE
 
-WIDTH = 100
 LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
 CLASSES_SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
 PAIRS_SHOWN = 10
@@ -19,7 +18,7 @@ PAIRS_SHOWN = 10
 
 def print_evaluation(found: Mapping[str, Any]) -> None:
     """Print what `evaluated` returns."""
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    console = make_console()
     for line in format_summary(found):
         console.print(escape(line), soft_wrap=True, highlight=False)
     if (count := len(found["classes"])) > CLASSES_SHOWN:
@@ -61,7 +60,7 @@ def build_class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if name else "right", no_wrap=not name)
     for row in rows:
         numbers = (row[key] for key in ("precision", "recall", "f1"))
-        figures = (ABSENT if number is None else f"{number:.4f}" for number in numbers)
+        figures = (NO_VALUE if number is None else f"{number:.4f}" for number in numbers)
         table.add_row(escape(row["name"]), *figures, f"{row['images']:,}")
     return table
 

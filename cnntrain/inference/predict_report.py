@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.files.writing import escape_formula
 from cnntrain.inference.predict_photos import Prediction
+from cnntrain.terminal.tables import make_console
 
-WIDTH = 100
 RankedClasses = list[tuple[str, float]]
 
 
@@ -47,8 +46,7 @@ def print_prediction_table(
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(escape(prediction.name), escape(name), f"{share:.4f}", escape(then))
-    console = Console()
-    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+    make_console().print(table)
     return whole
 
 

@@ -29,6 +29,7 @@ from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.signatures import build_component
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_duration
 from cnntrain.training.devices.backend import check_backend_support
 from cnntrain.training.devices.cluster import find_cluster
 
@@ -192,9 +193,9 @@ def train_and_show(checked: Spec, run: Run) -> None:
         write_run_page(run)
         tracked.end_tracking("finished", report)
     console.show_results(report)
-    total = time.time() - psutil.Process().create_time()
+    total = format_duration(time.time() - psutil.Process().create_time())
     speed = report["images_per_second"]
     above = " above features that were computed once" if report["features_once"] else ""
     console.note(
-        f"{total:.1f} s in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"
+        f"{total} in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"
     )

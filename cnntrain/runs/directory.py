@@ -56,6 +56,7 @@ class Run:
         self.origin = self.state / "init_from"  # a copy of the weights that it begins with
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
+        self.history, self.steps = folder / "history.csv", folder / "steps.csv"
         self.files_before: dict[Path, str] = {}
         self.made_folders: list[Path] = []  # the directories that claiming it made, innermost first
 

@@ -20,19 +20,18 @@ from cnntrain.files.documents import explain_damage, parse_yaml, read_json
 from cnntrain.files.writing import check_entry
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import (
-    HISTORY_COLUMNS,
     JOB_TYPES,
     NumberRow,
     check_types,
     find_run_folder,
     read_config,
+    read_history,
     read_job,
     read_record,
     read_report,
-    read_table,
 )
 from cnntrain.spec import option_files
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import rank_by
 from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import GROUPS
 
@@ -68,10 +67,7 @@ class RunResult:
     def best(self) -> NumberRow:
         """The row of the epoch that the monitor chose, or the last without validation."""
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
-        if not rows:
-            return self.last
-        sign, tie = -1 if higher_is_better(self.monitor) else 1, choose_tie_breaker(self.monitor)
-        return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
+        return min(rows, key=lambda row: rank_by(self.monitor, row), default=self.last)
 
     @property
     def last(self) -> NumberRow:
@@ -97,7 +93,7 @@ def read_run(folder: Path) -> RunResult:
     report = read_report(run)
     tests = report.get("test", {})
     status, reason = determine_status(record)
-    history = read_table(folder / "history.csv", HISTORY_COLUMNS)
+    history = read_history(run)
     return RunResult(
         folder,
         status,
@@ -295,11 +291,3 @@ def fill_in_settings(results: Sequence[RunResult]) -> list[RunResult]:
         else replace(result, settings={**shared, **result.settings})
         for result in results
     ]
-
-
-def read_run_history(run: Run) -> list[NumberRow]:
-    """The rows of history.csv that are whole; none of one that is damaged."""
-    try:
-        return read_table(run.folder / "history.csv", ("epoch",))
-    except SpecError:
-        return []

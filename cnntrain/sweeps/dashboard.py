@@ -15,10 +15,10 @@ from rich.table import Table
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
-from cnntrain.runs.strangers import read_record
-from cnntrain.spec.metrics import higher_is_better
+from cnntrain.runs.strangers import read_history_so_far, read_record
+from cnntrain.spec.metrics import rank_by
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
+from cnntrain.terminal.units import format_duration
 
 REDRAW_SECONDS = 0.5
 STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
@@ -137,7 +137,7 @@ class Dashboard:
             *(escape(value) for value in job.format_varied_values(varied).values()),
             found.epoch,
             "" if found.best is None else f"{found.best:.4f}",
-            "" if found.seconds_left is None else format_seconds_left(found.seconds_left),
+            "" if found.seconds_left is None else format_duration(found.seconds_left),
             escape(textwrap.shorten(state, STATE_WIDTH, placeholder="…")),
         ]
 
@@ -151,10 +151,10 @@ def read_job_progress(job: Job, monitor: str) -> JobProgress:
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":
         return JobProgress(status, reason)
-    planned, rows = read_planned_steps(run), read_run_history(run)
-    values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    sign = max if higher_is_better(monitor) else min
-    found = read_best_value(job) if status == "finished" else sign(values, default=None)
+    planned, rows = read_planned_steps(run), read_history_so_far(run)
+    known = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
+    best = min(known, key=lambda row: rank_by(monitor, row), default={})
+    found = read_best_value(job) if status == "finished" else best.get(monitor)
     if planned is None:
         return JobProgress(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
@@ -174,9 +174,3 @@ def read_planned_steps(run: Run) -> dict[str, int] | None:
     except SpecError:
         return None
     return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
-
-
-def format_seconds_left(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

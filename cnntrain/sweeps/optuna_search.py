@@ -17,9 +17,9 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
 from cnntrain.files.writing import break_hard_links, write_whole
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
+from cnntrain.runs.strangers import read_history_so_far
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better, rank_by
 from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep, read_best_value
 from cnntrain.sweeps.expand import Axis
@@ -134,7 +134,7 @@ class Trials:
         """Tell the study of new epochs, and end the trials that it finds hopeless."""
         for number, trial in self.open_trials.items():
             job, told = self.sweep.jobs[number], self.reported_epochs[number]
-            for row in read_run_history(Run(job.folder)):
+            for row in read_history_so_far(Run(job.folder)):
                 epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
                 if epoch in told or not math.isfinite(value):
                     continue
@@ -189,7 +189,7 @@ class Trials:
         finished = [job for job in self.sweep.jobs if read_best_value(job) is not None]
         if not finished:
             return ["no trial finished"]
-        found = max(finished, key=self.rank_job)
+        found = min(finished, key=self.rank_job)
         kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING_KEYS]
         command = shlex.join(["cnntrain", *self.sweep.plan["flags"], *kept])
         return [
@@ -199,11 +199,11 @@ class Trials:
         ]
 
     def rank_job(self, job: Job) -> tuple[float, float]:
-        """How good a job is; where two are the same, the loss decides, as in every table."""
+        """Return a key that sorts jobs the best first, as every table does."""
         value, tie = read_best_value(job) or 0, choose_tie_breaker(self.monitor)
-        rows = read_run_history(Run(job.folder))
+        rows = read_history_so_far(Run(job.folder))
         losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
-        return value if higher_is_better(self.monitor) else -value, -min(losses, default=0)
+        return rank_by(self.monitor, {tie: min(losses, default=0), self.monitor: value})
 
 
 def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:

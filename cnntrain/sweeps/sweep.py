@@ -52,6 +52,7 @@ from cnntrain.sweeps.optuna_search import (
 )
 from cnntrain.sweeps.scheduler import GridJobs, JobSupply, Scheduler
 from cnntrain.sweeps.sweep_file import check_launcher
+from cnntrain.terminal.tables import make_console
 
 ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
 
@@ -230,7 +231,7 @@ def format_sweep_resume_command(sweep: Sweep) -> str:
 
 def show_sweep_results(sweep: Sweep, supply: JobSupply) -> None:
     """Show what came out, with what failed and why, and the best of a search; write its page."""
-    comparison, console = write_sweep_summary(sweep.folder), tables.make_table_console()
+    comparison, console = write_sweep_summary(sweep.folder), make_console()
     console.print(tables.render_comparison(comparison, console.width, differences=False))
     for line in supply.format_results():
         print(line)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.analysis.device_memory import read_machine_memory
+from cnntrain.data.device_memory import WEIGHTS_SHARE, check_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
@@ -68,13 +68,9 @@ def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: i
 
 def check_network_memory(body: keras.Model) -> None:
     """Refuse a network whose weights alone are more than the memory of this machine."""
-    count, total = count_parameters(body)["total"], read_machine_memory().total
-    if 4 * count > total:
-        raise SpecError(
-            f"the network has {count:,} parameters, which take {4 * count / 2**30:,.1f} GiB of "
-            f"the {total / 2**30:,.1f} GiB of this machine",
-            "a network that fits: cnntrain plan says what each part takes",
-        )
+    count = count_parameters(body)["total"]
+    fitting = "a network that fits: cnntrain plan says what each part takes"
+    check_memory(f"the network's {count:,} parameters", 4 * count, WEIGHTS_SHARE, fitting)
 
 
 def build_network(

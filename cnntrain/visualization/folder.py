@@ -54,7 +54,7 @@ class OutputFolder:
         try:
             yield new
             if self.path.exists():
-                self.path.rename(old)
+                self.path.rename(old)  # no system replaces a folder that holds files
             new.rename(self.path)
         finally:
             for rest in (new, old):

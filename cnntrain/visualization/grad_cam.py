@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from cnntrain.reports.run_page import format_percent
+from cnntrain.terminal.units import format_percent
+from cnntrain.training.losses import expand_single_logit
 from cnntrain.visualization.filters import compute_brightness
 from cnntrain.visualization.inspection import Inspection
 from cnntrain.visualization.layer_outputs import compute_layer_outputs, find_last_feature_maps
@@ -73,7 +74,11 @@ def compute_grad_cam(network: keras.Model, image: np.ndarray, name: str, target:
 
 
 def select_logit(logits: tf.Tensor, target: int) -> tf.Tensor:
-    """The score of a class among logits (1, classes); of one unit, which is the second class's."""
+    """Return the score of a class among logits (1, classes); of one unit, what it has more.
+
+    There the logit of the first class is the constant 0, which has no slope.
+    """
     if logits.shape[-1] == 1:
-        return logits[0, 0] if target == 1 else -logits[0, 0]
+        first, second = tf.unstack(expand_single_logit(logits)[0])
+        return second - first if target == 1 else first - second
     return logits[0, target]

@@ -12,10 +12,11 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file
 from cnntrain.inference.classifier import Classifier
 from cnntrain.reports import figures, webpage
-from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri, format_percent
+from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri
 from cnntrain.runs.results import collect_settings
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.units import format_percent
 from cnntrain.visualization.folder import OutputFolder
 from cnntrain.visualization.options import InspectionOptions
 from cnntrain.visualization.picture import PictureSource, load_pixels

@@ -47,7 +47,7 @@ def answer(capsys, *words):
 def test_all_caches_are_listed_and_removed(data_dir, capsys):
     listed = answer(capsys, "list", f"data_dir={data_dir}")
     assert (
-        f"3 sets of decoded photos, 0.0 MiB in {data_dir / CACHE_FOLDER}; cnntrain data clean"
+        f"3 sets of decoded photos, 6.2 KiB in {data_dir / CACHE_FOLDER}; cnntrain data clean"
         in listed
     )
     found = json.loads(answer(capsys, "list", f"data_dir={data_dir}", "--json"))["decoded"]

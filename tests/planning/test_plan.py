@@ -8,8 +8,8 @@ import time
 import pytest
 import yaml
 
-from cnntrain.analysis import device_memory
 from cnntrain.cli.main import main
+from cnntrain.data import device_memory
 from cnntrain.errors import SpecError
 from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE, resolve_batch_size
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart

@@ -41,7 +41,7 @@ def test_table_shows_how_far_how_good_and_how_long_in_a_hundred_columns(sweep):
         board.update()
         console.print(board.build_table())
     rows = [line.split() for line in drawn.get().splitlines()]
-    assert ["1", "0.1", "lenet5", "1", "2/10", "0.5000", "1:20", "running"] in rows
+    assert ["1", "0.1", "lenet5", "1", "2/10", "0.5000", "1", "min", "20", "s", "running"] in rows
     assert ["0", "0.0", "lenet5", "0", "2/10", "0.7500", "finished"] in rows
     assert ["3", "0.3", "lenet5", "3", "waiting"] in rows
     assert "1 finished, 1 running, 1 diverged, 3 waiting" in drawn.get()

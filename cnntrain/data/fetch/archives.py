@@ -158,7 +158,7 @@ def unpack_archive(path: Path, collection: PhotoCollection, home: Path) -> Path:
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         write_whole(part / ORIGIN, json.dumps(origin))
         os.sync()  # the photos must be on the disk before their folder gets its name
-        return part.rename(folder)
+        return part.rename(folder)  # a whole folder at once
     except DAMAGE as error:
         raise SpecError(
             f"{path} cannot be unpacked into {home}: {str(error) or type(error).__name__}",

@@ -78,7 +78,7 @@ def fetch_archive(archive: Archive, folder: Path) -> Path:
     resumed = part.exists()
     complete_download(archive, part)
     if archive.is_whole(part):
-        return part.rename(file)
+        return part.rename(file)  # a `.part` of a known name, so that a break is gone on from
     part.unlink()
     if resumed:  # the part may have been the beginning of another file
         return fetch_archive(archive, folder)

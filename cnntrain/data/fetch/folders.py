@@ -19,6 +19,7 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError, escape_unprintable
 from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.terminal.units import format_size
 
 # What operating systems and network drives leave in folders, in lower case. It is ignored, as are
 # hidden files.
@@ -115,7 +116,7 @@ def read_photo_file(path: Path) -> bytes:
 def check_photo_bytes(size: int) -> None:
     """Raise OSError if a file of `size` bytes is too large for a photo."""
     if size > LARGEST_PHOTO:
-        raise OSError(f"{size / 2**20:,.0f} MiB are too many for a photo")
+        raise OSError(f"{format_size(size)} are too many for a photo")
 
 
 def read_zip_tree(file: Path) -> FileTree:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow as tf
 import tensorflow_datasets as library
 
+from cnntrain.data.device_memory import ENCODED_SHARE, check_memory
 from cnntrain.data.fetch.layouts import PARTS
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, allocate_images
@@ -179,11 +179,10 @@ def iterate_examples(
 def check_photo_memory(builder: Any, splits: Collection[str]) -> None:
     """Refuse photos whose bytes do not fit in memory, where they stay."""
     needed = sum(builder.info.splits[split].num_bytes for split in splits)
-    free = psutil.virtual_memory().available
-    if needed > 0.6 * free:
-        raise SpecError(
-            f"the photos of {builder.name} take {needed / 2**30:,.1f} GiB "
-            f"and {free / 2**30:,.1f} GiB are free",
-            "photos that fit in memory as they are encoded",
-            "dataset=image_folder, which reads them one by one",
-        )
+    check_memory(
+        f"the photos of {builder.name}",
+        needed,
+        ENCODED_SHARE,
+        "photos that fit in memory as they are encoded",
+        "dataset=image_folder, which reads them one by one",
+    )

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
+from cnntrain.terminal.units import format_size
 
 try:
     import fcntl
@@ -131,8 +132,7 @@ def parse_byte_size(text: str) -> int:
 def format_caches(caches: Sequence[Cache]) -> str:
     """Return the number of caches and their total size as text for people."""
     count, size = len(caches), sum(cache.size for cache in caches)
-    text = f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
-    return f"{count:,} set{'s' * (count != 1)} of decoded photos, {text}"
+    return f"{count:,} set{'s' * (count != 1)} of decoded photos, {format_size(size)}"
 
 
 def count_caches(caches: Sequence[Cache]) -> dict[str, int]:

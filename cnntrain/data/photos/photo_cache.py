@@ -33,6 +33,7 @@ from cnntrain.data.source import PHOTO_REMEDIES, Images, allocate_images, check_
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
 from cnntrain.files.writing import UNFINISHED_PREFIX, clear_unfinished, replace_by_file, write_whole
+from cnntrain.terminal.units import format_size
 
 CacheKind = Literal["auto", "memory", "disk", "none"]
 SMALL_CACHE = 2**28  # bytes; `auto` decodes fewer anew in each run rather than put them on disk
@@ -192,7 +193,7 @@ def check_disk_space(photos: Photos, frame: Frame, home: Path) -> None:
 def make_disk_error(photos: Photos, frame: Frame, home: Path, why: str | None) -> SpecError:
     return SpecError(
         f"the decoded photos cannot be written to {home.parent}: {why}",
-        f"{count_pixel_bytes(photos, frame) / 2**30:,.1f} GiB of free space",
+        f"{format_size(count_pixel_bytes(photos, frame))} of free space",
         "dataset.cache=none, smaller images, or data_dir=/another/folder",
     )
 

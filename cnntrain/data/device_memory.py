@@ -1,4 +1,7 @@
-"""What memory there is: of each GPU, of the machine, and what a container leaves of it."""
+"""What memory there is: of each GPU, of the machine, and what a container leaves of it.
+
+What a run holds in memory is refused by `check_memory` before it is made, where it would not fit.
+"""
 
 import csv
 import shutil
@@ -7,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from cnntrain.errors import SpecError
+from cnntrain.terminal.units import format_size
 
 MIB = 2**20
 # The files in which a container's limit, its use, and what of that is only cached stand.
@@ -82,3 +88,37 @@ def parse_cached_bytes(stat: str) -> int:
     """What the system would give back: pages of files that are read no more."""
     facts = dict(line.split() for line in stat.splitlines() if len(line.split()) == 2)
     return int(facts.get("inactive_file", facts.get("total_inactive_file", 0)))
+
+
+@dataclass(frozen=True)
+class MemoryShare:
+    """The part of the free memory, or of all that the machine has, that one thing may take."""
+
+    part: float
+    of_all: bool = False
+
+
+# What is left over is for what is made of each.
+ENCODED_SHARE = MemoryShare(0.6)  # photos as they are encoded: they are decoded batch by batch
+IMAGES_SHARE = MemoryShare(0.4)  # decoded images: cutting and feeding them takes copies
+FEATURES_SHARE = MemoryShare(0.3)  # features of frozen layers: they are copied once made
+WEIGHTS_SHARE = MemoryShare(1.0, of_all=True)  # more than that no other program's end would free
+
+
+def check_memory(
+    what: str, needed: int, share: MemoryShare, expected: str, remedy: str | None = None
+) -> None:
+    """Refuse `what`, which takes so many bytes of the machine's memory, beyond its share.
+
+    Raises SpecError with what is needed, what there is, and the remedy.
+    """
+    machine = read_machine_memory()
+    room = machine.total if share.of_all else machine.free
+    if needed > share.part * room:
+        where = "that this machine has" if share.of_all else "that are free"
+        raise SpecError(
+            f"{what} take {format_size(needed)}, and {format_size(share.part * room)} of the "
+            f"{format_size(room)} {where} are for them",
+            expected,
+            remedy,
+        )
