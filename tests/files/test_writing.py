@@ -145,7 +145,7 @@ def test_pipe_in_a_directory_is_refused_and_not_waited_on(tmp_path):
 # Who else opens files to write, and why that is no file of a run that a link could lie in place of.
 ALLOWED = {
     "files/writing.py": "the one way",
-    "data/photos/cache_folder.py": "the time of use of decoded photos, through a lock on the file itself",
+    "data/photos/cache_folder.py": "the time of use of decoded photos, through a lock on itself",
     "reports/contact_sheet.py": "a new file, exclusively",
     "data/fetch/archives.py": "new files in a new folder, exclusively",
     "inference/export_formats.py": "a draft in a new folder of export's",
