@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnntrain.data.load import load_splits
+
 WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of `digits`
 
 FILES = {
@@ -89,7 +91,7 @@ def test_a_chosen_filter_is_found_where_it_answers_most(verb, digits, spec, tmp_
     assert code == 0
     facts = json.loads(out)["filter"]
     assert (facts["layer"], facts["filter"], facts["field"]) == ("conv2d", 3, [5, 5])
-    train, network = spec(*WORDS).splits().train, digits.network()
+    train, network = load_splits(spec(*WORDS)).train, digits.network()
     assert facts["training_images"] == facts["of"] == len(train)
     kernel, bias = (np.asarray(v) for v in network.layers[2].get_layer("conv2d").weights)
     scaled = np.asarray(network.layers[1](train.images.astype(np.float32)))
