@@ -163,13 +163,12 @@ def test_another_folder_with_a_test_part_is_evaluated_on_that_part(verb, refusal
 def test_photos_that_have_moved_are_divided_as_in_training(digits, pngs, monkeypatch, spec):
     """Only a fifth of the photos is the run's test part; the network has learnt the others."""
     from cnntrain.data.fingerprint import compute_fingerprint
-    from cnntrain.data.load import load_splits
     from cnntrain.inference import examples
     from cnntrain.inference.classifier import open_classifier
 
     words = ["dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]"]
     own = spec(*words, f"data_dir={pngs.parent}")
-    splits = load_splits(own)
+    splits = own.load_splits()
     sizes = {part: len(rows) for part, rows in splits.items()}
     record = {"data": {"fingerprint": compute_fingerprint(splits), "sizes": sizes}}
     run = replace(open_classifier(str(digits.folder)), record=record, spec=own, config=own.config)

@@ -6,7 +6,6 @@ from PIL import Image
 
 from cnntrain.data import pipeline
 from cnntrain.data.first_batch import augment_preview, find_first_batch
-from cnntrain.data.load import load_splits
 
 
 def photos(folder):
@@ -27,7 +26,7 @@ def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
         f"dataset.resize={resize}", f"data_dir={tmp_path}", "augmentation=flip_crop",
         "batch_size=8",
     )  # fmt: skip
-    splits = load_splits(asked)
+    splits = asked.load_splits()
     chosen = find_first_batch(asked, splits.train)
     images, labels = augment_preview(asked, splits, 0, chosen)
     batches = pipeline.make_training_batches(splits.train, 2, 8, 2, asked.augmentation, asked.seed)

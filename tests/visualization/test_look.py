@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.data.load import load_splits
 
 WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of the run `digits`
 
@@ -91,7 +90,7 @@ def test_patches_are_those_with_the_highest_values_of_the_filter(verb, digits, s
     assert code == 0
     facts = json.loads(out)["filter"]
     assert (facts["layer"], facts["filter"], facts["field"]) == ("conv2d", 3, [5, 5])
-    train, network = load_splits(spec(*WORDS)).train, digits.network()
+    train, network = spec(*WORDS).load_splits().train, digits.network()
     assert facts["training_images"] == facts["of"] == len(train)
     kernel, bias = (np.asarray(v) for v in network.layers[2].get_layer("conv2d").weights)
     scaled = np.asarray(network.layers[1](train.images.astype(np.float32)))
