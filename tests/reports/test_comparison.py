@@ -58,11 +58,11 @@ def comparison(*varied, sort=None):
 
 def test_only_what_differs_is_a_column_and_seeds_are_averaged():
     made = comparison("initializer=zeros,he_normal", "seed=1,2,3")
-    assert made.varied == ["initializer"]
+    assert made.varied_settings == ["initializer"]
     best, worst = made.groups
     assert best.settings == {"initializer": "he_normal"}
     values = [0.53, 0.54, 0.55]
-    assert best.mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
+    assert best.compute_mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
     assert best.compute_deviation("valid.accuracy") == pytest.approx(statistics.stdev(values))
     assert len(worst.results) == 3
 
@@ -70,17 +70,17 @@ def test_only_what_differs_is_a_column_and_seeds_are_averaged():
 def test_knob_that_an_option_brings_along_is_no_column():
     made = comparison("initializer=orthogonal,he_normal")  # the first has a gain of its own
     assert "initializer.gain" in made.differences
-    assert made.varied == ["initializer"]
+    assert made.varied_settings == ["initializer"]
 
 
 def test_knob_that_varies_within_an_option_is_a_column():
     made = comparison("initializer=zeros,he_normal", "initializer.head_gain=0.1,0.5")
-    assert made.varied == ["initializer", "initializer.head_gain"]
+    assert made.varied_settings == ["initializer", "initializer.head_gain"]
     assert len(made.groups) == 4
 
 
 def test_where_files_lie_is_no_difference():
-    assert comparison("log_every=1,10", "seed=1,2").varied == []
+    assert comparison("log_every=1,10", "seed=1,2").varied_settings == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_where_files_lie_is_no_difference():
 )
 def test_best_is_first_whether_the_number_rises_or_falls(sort, first):
     made = comparison("epochs=1,2,3,4", sort=sort)
-    assert made.groups[0].mean("valid.accuracy") == pytest.approx(first)
+    assert made.groups[0].compute_mean("valid.accuracy") == pytest.approx(first)
 
 
 def test_jobs_without_numbers_come_last_with_their_reason(left_behind, tmp_path):
@@ -112,10 +112,10 @@ def test_unknown_number_to_sort_by_is_refused():
 
 def test_csv_and_json_hold_every_run():
     made = comparison("initializer=zeros,he_normal", "seed=1,2")
-    rows = list(csv.DictReader(io.StringIO(made.as_csv())))
+    rows = list(csv.DictReader(io.StringIO(made.to_csv())))
     assert [row["initializer"] for row in rows] == ["he_normal", "he_normal", "zeros", "zeros"]
     assert {row["seed"] for row in rows} == {"1", "2"}
-    listed = json.loads(json.dumps(made.as_json()))
+    listed = json.loads(json.dumps(made.to_json()))
     assert listed["groups"][0]["valid.accuracy"]["runs"] == 2
     assert len(listed["runs"]) == 4
 
@@ -155,7 +155,7 @@ def test_figures_are_valid_plotly(varied, kind):
 def test_heat_map_has_the_mean_of_each_pair():
     made = comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
     heat = charts.plot_heat_map(made)["data"][0]
-    across, down = made.varied
+    across, down = made.varied_settings
     assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
     assert (across, down) == ("batch_size", "epochs")
     assert heat["z"][0][1] == pytest.approx(0.505)  # epochs 1, batch 64: jobs 0 and 1
@@ -267,12 +267,15 @@ def test_images_of_a_known_set_are_the_same_ones_at_another_size():
 
 
 def test_run_that_has_told_of_no_images_stands_beside_the_others():
-    failed = dataclasses.replace(judged("b", 0.9, "2" * 64), images={}, history=())
+    failed = dataclasses.replace(judged("b", 0.9, "2" * 64), image_fingerprints={}, history=())
     assert compare_runs([judged("a", 0.7, "1" * 64), failed], None).varied_settings == []
 
 
 def test_runs_of_before_are_told_apart_by_all_their_images():
     runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "1" * 64), judged("c", 0.9, "2" * 64)]
-    old = [dataclasses.replace(run, images={"all": run.images["all"]}) for run in runs[:2]]
+    old = [
+        dataclasses.replace(run, image_fingerprints={"all": run.image_fingerprints["all"]})
+        for run in runs[:2]
+    ]
     assert compare_runs([*old, runs[1]], None).varied_settings == []
     assert compare_runs([*old, runs[2]], None).varied_settings == ["images"]

@@ -74,13 +74,13 @@ def value_of(job) -> float:
 
 def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials):
     whole = trials("whole", 4)
-    while job := whole.next():
+    while job := whole.take_next_job():
         end(job, "finished", value_of(job))
         whole.record_end(job)
     for _ in range(5):  # killed before every second trial, with one at work
         broken = trials("broken", 4)
         for turn in range(2):
-            if not (job := broken.next()):
+            if not (job := broken.take_next_job()):
                 break
             if turn == 0:
                 end(job, "finished", value_of(job))
@@ -90,42 +90,42 @@ def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials)
     assert [job.overrides for job in broken.sweep.jobs] == [
         job.overrides for job in whole.sweep.jobs
     ]
-    assert broken.said()[1] == whole.said()[1]
+    assert broken.format_results()[1] == whole.format_results()[1]
 
 
 def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     search = trials()
     for status in ("diverged", "finished", "pruned", "refused", "finished", "killed"):
-        job = search.next()
+        job = search.take_next_job()
         end(job, status, 0.1 * job.number if status == "finished" else None)
         search.record_end(job)
-    assert search.next() is None
+    assert search.take_next_job() is None
     states = [trial.state.name for trial in search.study.trials]
     assert states == ["FAIL", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL"]
     assert search.study.best_trial.number == 4
-    assert search.said()[0].startswith("best of 2 finished trials: 4")
-    assert search.left == []  # nothing that a resumed search would run again
+    assert search.format_results()[0].startswith("best of 2 finished trials: 4")
+    assert search.unfinished_jobs == []  # nothing that a resumed search would run again
 
 
 def test_where_two_trials_are_the_same_the_loss_decides_as_in_the_table(trials):
     search = trials()
     for loss in (0.7, 0.5, 0.6):
-        job = search.next()
+        job = search.take_next_job()
         end(job, "finished", 0.5)
         rows = f"epoch,step,valid.accuracy,valid.loss\n1,1,0.4,0.1\n2,2,0.5,{loss}\n"
         (job.folder / "history.csv").write_text(rows)
         search.record_end(job)
-    assert search.said()[0].startswith("best of 3 finished trials: 1")
+    assert search.format_results()[0].startswith("best of 3 finished trials: 1")
 
 
 def test_hopeless_trial_is_asked_to_stop(trials):
     search = trials()
     for accuracy in (0.8, 0.7, 0.9, 0.1):
-        job = search.next()
+        job = search.take_next_job()
         end(job, "running")
         rows = "".join(f"{epoch},{epoch * accuracy}\n" for epoch in (1, 2, 3))
         (job.folder / "history.csv").write_text("epoch,valid.accuracy\n" + rows)
-        search.watch()
+        search.watch_jobs()
         asked = (job.folder / "prune").exists()
         assert asked == (accuracy == 0.1)
         if not asked:
