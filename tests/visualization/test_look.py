@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-
 WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of the run `digits`
 
 FILES = {
