@@ -13,6 +13,7 @@ from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import open_classifier
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec import option_files
+from cnntrain.spec.about import read_paper_network
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
@@ -119,8 +120,7 @@ def build_imagenet_spec(
                 f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
             )
     words = [f"model={name}", f'model.weights="{weights}"', *overrides]
-    made = option_files.read_paper_network(files[name])
-    shape = made.image_shape if made is not None else (224, 224, 3)
+    shape = read_paper_network(files[name]).image_shape
     return build_spec(compose_config(words, config_dir).config), shape
 
 

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.spec.about import KINDS, About, convert_about
 from cnntrain.spec.hints import (
     DEVICE_WORDS,
     choose_devices,
@@ -50,10 +51,11 @@ HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 
 @dataclass(frozen=True)
 class ComposedConfig:
-    """A configuration, and where Hydra would put what comes of it."""
+    """A configuration, where Hydra would put what comes of it, and the option of each group."""
 
     config: dict[str, Any]
     run_dir: Path
+    choices: dict[str, str]
 
 
 # Settings that are lists: without brackets Hydra takes one for several values.
@@ -70,15 +72,20 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> C
             text = override.input_line
             raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
     whole = compose_whole_config(overrides, config_dir)
-    config, run_dir = whole, whole.pop("hydra")["run"]["dir"]
+    config, hydra = whole, whole.pop("hydra")
+    run_dir, choices = hydra["run"]["dir"], hydra["choices"]
     del config["sweep"]
     if not run_dir:
         raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     for group in GROUPS:
         if isinstance(knobs := config.get(group), dict):
-            known = find_option_files(group, config_dir)
-            config[group] = {key: fill_in_knobs(value, known) for key, value in knobs.items()}
-    return ComposedConfig(config, Path(run_dir))
+            known, chosen = find_option_files(group, config_dir), choices.get(group, group)
+            convert_about(
+                knobs.pop("about", None), KINDS.get(group, About), known.get(chosen, chosen)
+            )
+            name_first = sorted(knobs, key=lambda key: key != "name")
+            config[group] = {key: fill_in_knobs(knobs[key], known) for key in name_first}
+    return ComposedConfig(config, Path(run_dir), choices)
 
 
 def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
@@ -93,6 +100,8 @@ def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> di
         assert isinstance(plain, dict)
         own = {key: resolve_node(whole.hydra[key]) for key in ("sweeper", "launcher")}
         own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
+        chosen = whole.hydra.runtime.choices
+        own["choices"] = {group: str(chosen[group]) for group in CHOICES if chosen.get(group)}
     except (HydraException, OmegaConfBaseException) as error:
         raise explain_hydra_error(error, parsed, config_dir) from None
     return {str(key): value for key, value in plain.items()} | {"hydra": own}
@@ -143,6 +152,9 @@ def check_override(override: Override, config_dir: str | None) -> None:
             hint = choose_devices(value)
         expected = "one value, or -m to sweep over them"
         raise SpecError(f"{text} names several values", expected, hint)
+    group, _, knob = key.partition(".")
+    if group in GROUPS and knob.partition(".")[0] == "about":
+        raise SpecError(f"{key} is not a setting", "a knob: about is what an option says of itself")
     group = key.removesuffix(".name")
     if group in CHOICES:
         check_choice(override, group, config_dir)
@@ -221,7 +233,8 @@ def explain_hydra_error(
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
-    keys = list_dotted_keys(OmegaConf.to_container(load_hydra_config(chosen, config_dir)))
+    whole = list_dotted_keys(OmegaConf.to_container(load_hydra_config(chosen, config_dir)))
+    keys = [key for key in whole if key.split(".")[1:2] != ["about"]]
     for override in overrides:
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):

@@ -4,15 +4,17 @@ from fnmatch import fnmatch
 
 import pytest
 
-from cnntrain.data.inventory import read_contents
 from cnntrain.spec import option_files
+from cnntrain.spec.about import DatasetAbout, read_option
 
 FILES = option_files.find_option_files("dataset")
 
 
 def test_every_data_set_states_its_contents_or_asks_for_its_place():
     for option, file in FILES.items():
-        assert read_contents(file) or "???" in option_files.load_option(file).values(), option
+        knobs, about = read_option(file, DatasetAbout)
+        said = (about.images, about.num_classes, about.bytes, about.archives)
+        assert None not in said or "???" in knobs.values(), option
 
 
 def published(option):
@@ -32,7 +34,7 @@ def published(option):
     "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
 )
 def test_stated_downloads_are_those_that_are_published(option):
-    holds, archives = read_contents(FILES[option]), published(option)
-    assert holds.bytes == sum(archives.values())
-    assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)
-    assert len(archives) == len(holds.archives)
+    (_, about), archives = read_option(FILES[option], DatasetAbout), published(option)
+    assert about.bytes == sum(archives.values())
+    assert all(any(fnmatch(name, given) for given in about.archives) for name in archives)
+    assert len(archives) == len(about.archives)
