@@ -153,10 +153,10 @@ def collect_settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -
 
 
 def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
-    """The option of a group whose file has most knobs in common with these."""
-    name = str(knobs.get("name"))
+    """The option of a group that has most knobs in common with these."""
+    name, given = str(knobs.get("name")), flatten_mapping(knobs)
     common = {
-        known: sum(knobs.get(key) == value for key, value in listed.items())
+        known: sum(given.get(key, ...) == value for key, value in listed.items())
         for known, listed in load_component_options(group, name).items()
     }
     return max(common, key=lambda known: (common[known], known == name), default=name)
@@ -164,11 +164,12 @@ def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
 
 @functools.cache
 def load_component_options(group: str, name: str) -> dict[str, dict[str, Any]]:
-    """The options of a group that are the same component, with their knobs."""
+    """The options of a group that are the same component, with their knobs by dotted key."""
     line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
     files = option_files.find_option_files(group).items()
+    shared = flatten_mapping(option_files.load_shared_knobs(group))
     return {
-        known: option_files.load_option(file)
+        known: shared | flatten_mapping(option_files.load_option(file))
         for known, file in files
         if line.search(file.read_text(encoding="utf-8"))
     }

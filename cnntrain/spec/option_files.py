@@ -100,6 +100,11 @@ def read_summary(file: Path) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
+def load_shared_knobs(group: str) -> dict[str, Any]:
+    """The values of the knobs that all options of a group have, where an option states no other."""
+    return dict(documents.read_yaml(CONF / "config.yaml").get(group, {}))
+
+
 def read_default_options() -> dict[str, str]:
     """The option that each group has when nothing is said."""
     listed = documents.read_yaml(CONF / "config.yaml")["defaults"]
