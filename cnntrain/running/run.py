@@ -52,7 +52,7 @@ def train_from_overrides(
         check_replica_batches(checked, len(workers.workers))
         if not workers.is_chief:
             return train_as_worker(checked, None)
-    run = Run.claim(composed.run_dir, config, overrides)
+    run = Run.claim(composed.run_dir, config, overrides, composed.choices)
     if note:
         run.log_line(note)
         print(note)

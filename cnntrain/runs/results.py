@@ -40,8 +40,8 @@ from cnntrain.spec.signatures import GROUPS
 class RunResult:
     """One run, finished or not.
 
-    `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
-    to. `test` holds the numbers of the weights that validation chose. `images` names the images of
+    `settings` are those of its spec by dotted key; a group's own key is the option that was chosen.
+    `test` holds the numbers of the weights that validation chose. `images` names the images of
     `valid` and of `test`, as far as the run has told, and `all` of its images together.
     """
 
@@ -98,7 +98,7 @@ def read_run(folder: Path) -> RunResult:
         folder,
         status,
         reason,
-        collect_settings(config, record.get("overrides", ())),
+        collect_settings(config, record),
         history,
         tests.get("best") or tests.get("final") or {},
         compute_total_seconds(report, history),
@@ -138,16 +138,18 @@ def compute_total_seconds(report: Mapping[str, Any], history: Sequence[NumberRow
     return total if total is not None else sum(row.get("seconds", 0) for row in history) or None
 
 
-def collect_settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def collect_settings(config: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings by dotted key, each group's own key with the option that was chosen.
 
-    That is the one in `overrides`, those that the run was begun with, or else the nearest one.
+    That is the one in `choices` of run.json. Older runs have none: there it is the one in
+    `overrides`, those that the run was begun with, or else the nearest one.
     """
     found = {escape_unprintable(key): value for key, value in flatten_mapping(config).items()}
-    asked = dict(word.partition("=")[::2] for word in overrides)
+    asked = dict(word.partition("=")[::2] for word in record.get("overrides", ()))
+    chosen = asked | record.get("choices", {})
     for group in GROUPS:
         if isinstance(config.get(group), Mapping):
-            found[group] = asked.get(group) or find_nearest_option(group, config[group])
+            found[group] = chosen.get(group) or find_nearest_option(group, config[group])
             found.pop(f"{group}.name", None)
     return found
 

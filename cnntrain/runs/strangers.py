@@ -35,6 +35,7 @@ RECORD_TYPES = {
     "data.skipped": dict, "data.notes": list[str], "planned": dict, "planned.steps": Count,
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
     "init.new": list[str], "paths": dict[str, str],
+    "choices": dict[str, str],
 }  # fmt: skip
 REPORT_TYPES = {
     "test": dict[str, dict], "valid": dict[str, dict], "seconds": dict[str, float],

@@ -48,7 +48,7 @@ def build_look_context(
     classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> dict[str, Any]:
     """Return the variables of the template look.html.j2."""
-    settings = collect_settings(classifier.config, classifier.record.get("overrides", ()))
+    settings = collect_settings(classifier.config, classifier.record)
     name, best, truth = Path(facts["image"]).name, facts["classes"][0], facts["truth"]
     return {
         "command": facts["command"],

@@ -36,6 +36,7 @@ RECORDS = {
     "overrides": (5, [5], {}), "versions": ([], 3), "git": ([1], "x"), "started": (5, {}),
     "status": (5, []), "error": ({}, 7), "device": ("x", []), "resumed": ("x", [1]),
     "format": ("1", [], {}), "planned": (5, {"steps": "x"}, {"steps": 0}), "init": ([], 1),
+    "choices": ([], "x", {"model": 5}, {"model": ["x"]}),
 }  # fmt: skip
 
 

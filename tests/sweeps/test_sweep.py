@@ -56,7 +56,9 @@ def test_a_killed_sweep_is_resumed_without_touching_finished_jobs(command, tmp_p
     assert done.returncode == 0, done.stderr
     assert mtimes(sweep / "0_seed=1") == before
     assert statuses(sweep) == ["finished"] * 3
-    assert "resumed" in json.loads((second / "run.json").read_text())
+    record = json.loads((second / "run.json").read_text())
+    assert "resumed" in record
+    assert record["choices"]["model"] == "mlp_256_128"
     assert "resumed" not in json.loads((sweep / "2_seed=3" / "run.json").read_text())
 
 
