@@ -59,7 +59,7 @@ class RunConsole:
         table = build_result_table(report)
         text = RichConsole(file=io.StringIO(), width=100)
         text.print(table)
-        self.run.say(text.file.getvalue())  # type: ignore[attr-defined]
+        self.run.log_line(text.file.getvalue())  # type: ignore[attr-defined]
         with ignore_closed_output():
             self.terminal.print(table)
 
