@@ -20,7 +20,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args(words)
     if given.help:
-        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
+        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [replan=true]")
         print("       cnntrain resume SWEEP [sweep.jobs=N] [hydra.sweeper.n_trials=N]")
         return 0
     if given.run is None:

@@ -5,18 +5,3 @@ What the trainer reads off a network: a layer named `preprocessing` says that it
 and needs no normalisation, a layer named `features` that its head begins behind it (else the head
 is the last layer), and the attribute `pretrained` names the layers that already have weights.
 """
-
-from collections.abc import Callable
-
-import keras
-
-
-def model(
-    component: Callable[[tuple[int, int, int], int], keras.Model],
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    init_from: str | None,
-) -> keras.Model:
-    """Return the network; `init_from` is for the trainer, which loads it after initialization."""
-    return component(image_shape, num_classes)

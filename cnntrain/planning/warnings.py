@@ -105,7 +105,7 @@ def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | No
         isinstance(la, joins) for la in iterate_leaf_layers(drafted.model)
     )
     fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
-    fresh = not spec.model.knobs.get("weights") and spec.model["init_from"] is None
+    fresh = not spec.model.knobs.get("weights") and spec.init_from is None
     if not (plain and fast and fresh and len(kernels) > MAX_PLAIN_LAYERS):
         return None
     return (
@@ -119,11 +119,11 @@ def warn_about_frozen_random_weights(spec: Spec, drafted: NetworkDraft) -> str |
     frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
     if not frozen or spec.finetune.name == "none":
         return None
-    if spec.model.knobs.get("weights") or spec.model["init_from"] is not None:
+    if spec.model.knobs.get("weights") or spec.init_from is not None:
         return None
     return (
         f"finetune={spec.finetune.name} freezes layers with random weights; begin with learnt "
-        "ones: model.init_from=RUN, or a network with model.weights=imagenet"
+        "ones: init_from=RUN, or a network with model.weights=imagenet"
     )
 
 

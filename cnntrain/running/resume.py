@@ -25,6 +25,7 @@ from cnntrain.spec.places import (
     replace_paths,
     resolve_relative_paths,
 )
+from cnntrain.spec.renames import rename_key
 from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training.devices.backend import check_backend_support, check_resumed_backend
 from cnntrain.training.devices.cluster import find_cluster
@@ -94,7 +95,7 @@ def check_checkpoint_exists(run: Run, overrides: Sequence[str]) -> None:
         raise SpecError(
             f"{run.folder} is finished and has no state to go on from",
             f"{run.state / 'last.state'}, as training left it",
-            f"a new run that begins with its weights: cnntrain … model.init_from={run.folder}",
+            f"a new run that begins with its weights: cnntrain … init_from={run.folder}",
         )
 
 
@@ -136,7 +137,7 @@ def apply_changes(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, Any
 def parse_change(override: str) -> tuple[str, Any]:
     """The key and value of an override that a resumed run may have."""
     parsed = parse_single_override(override)
-    key = parsed.key_or_group
+    key = rename_key(parsed.key_or_group)
     if key not in MAY_CHANGE:
         raise SpecError(
             f"{key} cannot change within a run", MAY_CHANGE, f"a new run: cnntrain … {override}"

@@ -64,8 +64,8 @@ def train_from_overrides(
 
 def check_machine(checked: Spec) -> None:
     """Refuse what a spec needs and this machine lacks: weights, a backend, a tracker's package."""
-    if (init_from := checked.model["init_from"]) is not None:
-        find_trained_weights(init_from)
+    if checked.init_from is not None:
+        find_trained_weights(checked.init_from)
     check_data_paths(checked.config)
     check_backend_support(checked)
     check_tracker(checked)

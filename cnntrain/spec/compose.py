@@ -41,6 +41,7 @@ from cnntrain.spec.option_files import (
     load_option,
 )
 from cnntrain.spec.overrides import TEXT_SETTINGS, parse_override, quote_literal, quote_texts
+from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
 # The keys that say how a sweep runs; no job's spec knows of them.
@@ -70,7 +71,9 @@ LIST_SETTINGS = (
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> ComposedConfig:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
+    overrides, overridden = rename_overrides(overrides), set()
     for override in map(parse_override, overrides):
+        overridden.add(override.key_or_group)
         if SWEEP_KEYS.fullmatch(override.key_or_group):
             text = override.input_line
             raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
@@ -83,7 +86,7 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> C
         if isinstance(knobs := config.get(group), dict):
             known = find_option_files(group, config_dir)
             config[group] = {key: fill_in_knobs(value, known) for key, value in knobs.items()}
-    return ComposedConfig(config, Path(run_dir))
+    return ComposedConfig(rename_settings(config, overridden), Path(run_dir))
 
 
 def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:

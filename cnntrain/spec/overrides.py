@@ -12,11 +12,12 @@ from hydra.errors import HydraException
 
 from cnntrain.errors import SpecError
 from cnntrain.spec.option_files import CHOICES
+from cnntrain.spec.renames import rename_key
 
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
 TEXT_SETTINGS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
-    "dataset.tfds", "dataset.image_key", "dataset.label_key", "model.init_from", "model.weights",
+    "dataset.tfds", "dataset.image_key", "dataset.label_key", "init_from", "model.weights",
     "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
     "finetune.from_layer",
 ))  # fmt: skip
@@ -79,7 +80,7 @@ def measure_nesting(text: str) -> int:
 def quote_texts(text: str) -> str:
     """An override in Hydra's grammar, with a value that is a path or a name in quotes."""
     key, equals, value = text.partition("=")
-    name = key.lstrip("+")
+    name = rename_key(key.lstrip("+"))
     if (
         not equals
         or value[:1] in ("'", '"')

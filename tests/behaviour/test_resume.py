@@ -279,7 +279,7 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     assert "finished" in command("resume", "kept").stdout
     shutil.copytree(tmp_path / "kept", tmp_path / "stretched")
     rates = {}
-    for name, extra in [("kept", ()), ("stretched", ("schedule.stretch=true",))]:
+    for name, extra in [("kept", ()), ("stretched", ("replan=true",))]:
         assert command("resume", name, "epochs=4", *extra).returncode == 0
         assert rows_of(tmp_path / name, "history.csv") == 4
         table = (tmp_path / name / "steps.csv").read_text().splitlines()[1:]
@@ -307,7 +307,7 @@ def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, 
 def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, command):
     short = ("epochs=2", "dataset.limit=128", "batch_size=32")
     assert command(*short, "hydra.run.dir=base").returncode == 0
-    words = (*short, "model.init_from=base", "finetune=head", "refit=true")
+    words = (*short, "init_from=base", "finetune=head", "refit=true")
     assert command(*words, "hydra.run.dir=run").returncode == 0
     (tmp_path / "base").rename(tmp_path / "gone")
     done = command("resume", "run", "epochs=4")

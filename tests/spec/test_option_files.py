@@ -1,11 +1,16 @@
 """Every option in conf/ composes, is valid and counts: a new file cannot be forgotten."""
 
+import ast
+
 import pytest
 
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import (
     GROUPS,
+    find_functions,
     list_components,
+    locate_component,
+    path_of_group,
     read_component_knobs,
     read_shared_knobs,
 )
@@ -61,6 +66,18 @@ def test_every_component_has_an_option(group):
 def test_no_knob_of_a_component_hides_one_that_its_group_has(group):
     for name in list_components(group):
         assert not set(read_component_knobs(group, name)) & set(read_shared_knobs(group))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_knob_is_read_by_its_function(group):
+    """What only the trainer reads is a setting of the run."""
+    root = path_of_group(group)
+    files = {root / "__init__.py" if root.is_dir() else root.with_suffix(".py")}
+    files |= {locate_component(group, name)[0] for name in list_components(group)}
+    for function in (function for file in files for function in find_functions(file).values()):
+        nodes = [node for statement in function.body for node in ast.walk(statement)]
+        read = {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert {argument.arg for argument in function.args.kwonlyargs} <= read, function.name
 
 
 def test_every_model_is_counted():

@@ -101,10 +101,10 @@ def test_a_folder_that_lies_in_data_dir_is_kept_as_that(tmp_path, monkeypatch):
 
 
 def test_home_and_absolute_paths_stay_and_weights_keep_their_text():
-    config = {"data_dir": "~/data", "manual_dir": "/archives", "model": {"init_from": "runs/a"}}
+    config = {"data_dir": "~/data", "manual_dir": "/archives", "init_from": "runs/a"}
     found = resolve_relative_paths(config)
-    assert found == {"model.init_from": str(Path("runs/a").absolute())}
-    assert replace_paths(config, found)["model"]["init_from"] == "runs/a"  # a part of the spec
+    assert found == {"init_from": str(Path("runs/a").absolute())}
+    assert replace_paths(config, found)["init_from"] == "runs/a"  # a part of the spec
 
 
 def test_finished_run_without_its_data_is_finished(left_behind, tmp_path):
