@@ -45,7 +45,7 @@ def train_from_overrides(
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
     check_machine(checked)
-    config, checked, note = resolve_batch_size(composed.config, config_dir)
+    config, checked, note = resolve_batch_size(composed.config, checked, config_dir)
     workers = find_cluster(checked.distribution)
     if workers is not None:
         check_replica_batches(checked, len(workers.workers))

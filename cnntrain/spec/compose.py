@@ -19,7 +19,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
@@ -40,7 +40,12 @@ from cnntrain.spec.option_files import (
     find_option_files,
     load_option,
 )
-from cnntrain.spec.overrides import TEXT_SETTINGS, parse_override, quote_literal, quote_texts
+from cnntrain.spec.overrides import (
+    TEXT_SETTINGS,
+    ParsedOverride,
+    parse_override,
+    quote_literal,
+)
 from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
@@ -71,12 +76,19 @@ LIST_SETTINGS = (
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> ComposedConfig:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
-    overrides, overridden = rename_overrides(overrides), set()
-    for override in map(parse_override, overrides):
-        overridden.add(override.key_or_group)
-        if SWEEP_KEYS.fullmatch(override.key_or_group):
-            text = override.input_line
-            raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+    return compose_parsed([parse_run_override(w) for w in rename_overrides(overrides)], config_dir)
+
+
+def parse_run_override(text: str) -> ParsedOverride:
+    """Parse an override of a run, or raise SpecError for a setting of a sweep."""
+    override = parse_override(text)
+    if SWEEP_KEYS.fullmatch(override.key_or_group):
+        raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+    return override
+
+
+def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) -> ComposedConfig:
+    """Compose `conf/` with the overrides of a run."""
     whole = compose_whole_config(overrides, config_dir)
     config, run_dir = whole, whole.pop("hydra")["run"]["dir"]
     del config["sweep"]
@@ -86,23 +98,25 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> C
         if isinstance(knobs := config.get(group), dict):
             known = find_option_files(group, config_dir)
             config[group] = {key: fill_in_knobs(value, known) for key, value in knobs.items()}
-    return ComposedConfig(rename_settings(config, overridden), Path(run_dir))
+    keys = {override.key_or_group for override in overrides}
+    return ComposedConfig(rename_settings(config, keys), Path(run_dir))
 
 
-def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+def compose_whole_config(
+    overrides: Sequence[ParsedOverride], config_dir: str | None
+) -> dict[str, Any]:
     """Everything, as plain values: of Hydra's own only what is used."""
-    parsed = [parse_override(text) for text in overrides]
-    for override in parsed:
+    for override in overrides:
         check_override(override, config_dir)
     try:
-        whole = load_hydra_config([quote_texts(text) for text in overrides], config_dir)
+        whole = load_hydra_config([o.input_line or o.text for o in overrides], config_dir)
         ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         plain = OmegaConf.to_container(ours, resolve=True)
         assert isinstance(plain, dict)
         own = {key: resolve_node(whole.hydra[key]) for key in ("sweeper", "launcher")}
         own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain_hydra_error(error, parsed, config_dir) from None
+        raise explain_hydra_error(error, overrides, config_dir) from None
     return {str(key): value for key, value in plain.items()} | {"hydra": own}
 
 
@@ -148,9 +162,9 @@ def build_search_path(config_dir: str | None) -> ConfigSearchPath:
     return found
 
 
-def check_override(override: Override, config_dir: str | None) -> None:
+def check_override(override: ParsedOverride, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     if HYDRA_KEYS.fullmatch(key):
         check_hydra_setting(override)
     if override.is_sweep_override():
@@ -169,9 +183,9 @@ def check_override(override: Override, config_dir: str | None) -> None:
         check_choice(override, group, config_dir)
 
 
-def check_hydra_setting(override: Override) -> None:
+def check_hydra_setting(override: ParsedOverride) -> None:
     """Refuse settings of Hydra's own that would do nothing here."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     known = key == RUN_DIR or SWEEP_KEYS.fullmatch(key)
     added = override.type is OverrideType.ADD and not key.startswith(
         ("hydra.launcher.", "hydra.sweeper.")
@@ -184,9 +198,9 @@ def check_hydra_setting(override: Override) -> None:
         )
 
 
-def check_choice(override: Override, group: str, config_dir: str | None) -> None:
+def check_choice(override: ParsedOverride, group: str, config_dir: str | None) -> None:
     """Refuse what is no option of a group, or would leave the group without one."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     known = find_option_files(group, config_dir)
     if override.is_delete():
         raise SpecError(
@@ -229,7 +243,7 @@ def check_option(group: str, file: Path, config_dir: str | None) -> None:
 
 
 def explain_hydra_error(
-    error: Exception, overrides: list[Override], config_dir: str | None
+    error: Exception, overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> SpecError:
     """A refusal by Hydra or OmegaConf, in our words."""
     if isinstance(error, OmegaConfBaseException):
@@ -238,7 +252,7 @@ def explain_hydra_error(
             where + shorten_error(error), "settings, or oc.env variables, that exist", None
         )
     chosen = [
-        quote_texts(override.input_line or "")
+        override.input_line or override.text
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
@@ -248,24 +262,24 @@ def explain_hydra_error(
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
             return explain_unknown_key(override, keys)
         if shorten_error(error) == f"Could not override '{key}'":  # of a list that was given anew
-            text = override.input_line
+            text = override.text
             return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
         if key in TEXT_SETTINGS and key in shorten_error(error):
-            return SpecError(f"{override.input_line} names nothing", "a path or a name")
+            return SpecError(f"{override.text} names nothing", "a path or a name")
     if isinstance(error.__cause__, ConfigTypeError):
         kind = "a list" if error.__cause__.object_type is list else "settings, each by its name"
         return SpecError(shorten_error(error).removeprefix("Error merging override "), kind)
     return SpecError(shorten_error(error), "options and settings that fit together")
 
 
-def explain_unknown_key(override: Override, keys: list[str]) -> SpecError:
+def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
     """Say which keys there are beside the one that is not."""
     key, hint = override.key_or_group, None
     parent, _, last = key.rpartition(".")
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
     beside = [k for k in beside if k != "hydra"]
     if not override.is_delete() and "/" not in key:
-        value = (override.input_line or "").partition("=")[2]
+        value = override.text.partition("=")[2]
         if not parent:
             hint = suggest_override(key, value, keys)
         elif close := find_nearest(

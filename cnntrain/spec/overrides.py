@@ -5,6 +5,8 @@ one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt t
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
@@ -28,7 +30,18 @@ SWEEP_TYPES = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
 ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
 
 
-def parse_override(text: str) -> Override:
+@dataclass
+class ParsedOverride(Override):
+    """An override by Hydra's grammar: `text` as it was typed, `input_line` as Hydra is to read it.
+
+    Whoever takes one off a command line hands this on, so that it is parsed once; Hydra itself
+    takes nothing but texts.
+    """
+
+    text: str = ""
+
+
+def parse_override(text: str) -> ParsedOverride:
     """Parse one override, or say what an override looks like."""
     key = text.partition("=")[0]
     if measure_nesting(text) > MAX_NESTING:
@@ -48,11 +61,15 @@ def parse_override(text: str) -> Override:
     if override.package is not None:
         meant = f"{override.key_or_group}={text.partition('=')[2]}"
         raise SpecError(f"{text} names a package", "key=value", meant)
-    override.input_line = text
-    return override
+    return ParsedOverride(**vars(override), text=text)
 
 
-def parse_single_override(text: str) -> Override:
+def parse_overrides(texts: Sequence[str]) -> list[ParsedOverride]:
+    """Parse the overrides of a command line."""
+    return [parse_override(text) for text in texts]
+
+
+def parse_single_override(text: str) -> ParsedOverride:
     """Parse an override of a run that exists, which has one value."""
     override = parse_override(text)
     if override.is_sweep_override():

@@ -211,11 +211,9 @@ def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
     return [[f"{key}={value}" for key, value in values.items()] for values in variants]
 
 
-def choose_search_space(
-    given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]
-) -> list[str]:
-    """What to search: what the command line names, else the ready space without what is fixed."""
-    chosen = list(given) or [
+def choose_search_space(fixed: Sequence[str], ready: Mapping[str, str]) -> list[str]:
+    """The ready space without what is fixed, which is searched if the command line names none."""
+    chosen = [
         f"{key}={value}"
         for key, value in ready.items()
         if key not in [text.partition("=")[0] for text in fixed]

@@ -28,7 +28,7 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Natural, Workers, convert_all
 from cnntrain.spec.option_files import find_config_folder
-from cnntrain.spec.overrides import parse_single_override
+from cnntrain.spec.overrides import parse_overrides, parse_single_override
 from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.spec.spec import Spec
 from cnntrain.sweeps.dashboard import Dashboard
@@ -37,8 +37,6 @@ from cnntrain.sweeps.expand import (
     check_job_override,
     compose_sweep_setup,
     expand_jobs,
-    get_override_key,
-    has_several_values,
     is_sweep_setting,
     parse_axes,
 )
@@ -75,14 +73,13 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
 
     Returns 0, or 1 if a job failed. A mistake in any job is answered before the first begins.
     """
-    asked = compose_sweep_setup([text for text in overrides if is_sweep_setting(text)], config_dir)
-    theirs = [text for text in overrides if not is_sweep_setting(text)]
-    for text in theirs:
-        check_job_override(text)
-    fixed, varied = (
-        [t for t in theirs if not has_several_values(t)],
-        [t for t in theirs if has_several_values(t)],
-    )
+    parsed = parse_overrides(overrides)
+    asked = compose_sweep_setup([one for one in parsed if is_sweep_setting(one)], config_dir)
+    theirs = [one for one in parsed if not is_sweep_setting(one)]
+    for override in theirs:
+        check_job_override(override)
+    fixed = [override.text for override in theirs if not override.is_sweep_override()]
+    varied = [override for override in theirs if override.is_sweep_override()]
     parse_sweep_settings(asked.settings)
     plan: dict[str, Any] = {
         "overrides": list(overrides),
@@ -93,19 +90,18 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         "sweeper": asked.sweeper,
     }
     if asked.sweeper["name"] == "optuna":
-        varied = choose_search_space(varied, fixed, parse_search_settings(asked.sweeper).params)
-        tried, planned = (
-            [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))],
-            [],
-        )
-        plan |= {"fixed": fixed, "space": varied}
+        ready = parse_search_settings(asked.sweeper).params
+        varied = varied or parse_overrides(choose_search_space(fixed, ready))
+        planned = list[list[str]]()
+        tried = [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))]
+        plan |= {"fixed": fixed, "space": [override.text for override in varied]}
     else:
         planned = tried = expand_jobs(theirs, config_dir)
     checked = [build_provisional_spec(compose_config(words, config_dir).config) for words in tried]
     for job in checked:
         check_machine(job)
     plan |= {
-        "varied": [get_override_key(text) for text in varied],
+        "varied": [override.get_key_element() for override in varied],
         "monitor": find_common_monitor(checked),
     }
     build_launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
@@ -171,7 +167,7 @@ def complete_launcher(begun: Sweep, said: Collection[str]) -> dict[str, Any]:
     given = {key: value for key, value in launcher if "name" not in said or key in said}
     check_launcher(begun.plan_file, given, said)
     words = [f"hydra/launcher={given['name']}", f"sweep.jobs={begun.plan['sweep']['jobs']}"]
-    ours = compose_sweep_setup(words, None).launcher
+    ours = compose_sweep_setup(parse_overrides(words), None).launcher
     odd = [key for key in given if key not in ours]
     if odd and "cluster" not in ours:  # submitit has more than its file
         raise SpecError(f"hydra.launcher.{odd[0]} is not a setting", ours)
@@ -206,7 +202,8 @@ def run_unfinished_jobs(sweep: Sweep) -> int:
     settings, monitor = parse_sweep_settings(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: JobSupply = GridJobs(sweep)
     if is_search(sweep):
-        found = parse_axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        space = parse_overrides(sweep.plan["space"])
+        found = parse_axes(space, (sweep.plan["flags"] or [None])[-1])
         supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), found, monitor)
     for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)

@@ -12,6 +12,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.runs.results import read_job_result
 from cnntrain.runs.strangers import get_recorded_paths, read_config
 from cnntrain.spec.compose import compose_config
+from cnntrain.spec.overrides import parse_overrides
 from cnntrain.spec.renames import RENAMED, rename_overrides, rename_settings
 from cnntrain.sweeps.expand import expand_jobs
 
@@ -46,7 +47,7 @@ def test_both_names_on_the_command_line_are_refused_where_they_differ():
 
 def test_sweep_may_have_the_name_before():
     words = ["model.init_from=~/größe,2024", "schedule.stretch=true"]
-    jobs = [compose_config(job).config for job in expand_jobs(words)]
+    jobs = [compose_config(job).config for job in expand_jobs(parse_overrides(words))]
     assert [job["init_from"] for job in jobs] == ["~/größe", "2024"]
     assert all(job["replan"] is True for job in jobs)
 
