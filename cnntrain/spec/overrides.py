@@ -5,7 +5,7 @@ one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt t
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -49,6 +49,8 @@ def parse_override(text: str) -> ParsedOverride:
             f"{key} is nested {measure_nesting(text)} deep", f"at most {MAX_NESTING} brackets deep"
         )
     override = parse_with_hydra(quote_texts(text))
+    if override is None:  # an option may have a name that Hydra cannot read
+        override = parse_with_hydra(quote_texts(text, CHOICES))
     if override is None or not override.key_or_group:
         raise SpecError(
             f"{text!r} cannot be read",
@@ -94,8 +96,8 @@ def measure_nesting(text: str) -> int:
     return deepest
 
 
-def quote_texts(text: str) -> str:
-    """An override in Hydra's grammar, with a value that is a path or a name in quotes."""
+def quote_texts(text: str, texts: Collection[str] = TEXT_SETTINGS) -> str:
+    """An override in Hydra's grammar; the value of one of `texts`, a path or a name, in quotes."""
     key, equals, value = text.partition("=")
     name = rename_key(key.lstrip("+"))
     if (
@@ -105,7 +107,7 @@ def quote_texts(text: str) -> str:
         or measure_nesting(text) > MAX_NESTING
     ):
         return text
-    if name in TEXT_SETTINGS or (name in CHOICES and parse_with_hydra(text) is None):
+    if name in texts:
         return f"{key}={quote_value(value)}"
     if name in NAME_LIST_SETTINGS and re.fullmatch(r"\[[^][(){}'\"]*\]", value):
         items = [item.strip() for item in value[1:-1].split(",") if value[1:-1].strip()]

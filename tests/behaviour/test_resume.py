@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs import checkpoint
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
@@ -365,6 +365,6 @@ def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
     folder = left_behind("a", "max_steps=20", planned=planned)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.state").touch()
-    _, run, notes = reopen_run(folder, ["epochs=99"])
+    run, notes = reopen_run(read_resumed_run(str(folder), ["epochs=99"]))
     assert run.read_run_json()["status"] == "finished"
     assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]

@@ -4,6 +4,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.running.resume import parse_change
+from cnntrain.spec import overrides
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import (
@@ -142,3 +143,12 @@ def test_text_holds_no_zero_character():
     config = compose_config([]).config
     with pytest.raises(SpecError, match="data_dir"):
         build_spec({**config, "data_dir": "a\0b"})
+
+
+def test_each_override_is_parsed_once(monkeypatch):
+    parse, parsed = overrides.parse_with_hydra, []
+    monkeypatch.setattr(
+        overrides, "parse_with_hydra", lambda text: parsed.append(text) or parse(text)
+    )
+    compose_config(["epochs=1", "model=vgg16", "optimizer.learning_rate=0.1"])
+    assert parsed == ["epochs=1", "model=vgg16", "optimizer.learning_rate=0.1"]

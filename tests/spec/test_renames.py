@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import read_job_result
 from cnntrain.runs.strangers import get_recorded_paths, read_config
@@ -113,8 +113,10 @@ def older(left_behind):
 
 def test_run_of_before_is_resumed_with_either_name(older, tmp_path):
     for number, word in enumerate(("schedule.stretch=true", "replan=true")):
-        checked, run, _ = reopen_run(older, [word, f"epochs={30 + number}"])
+        resumed = read_resumed_run(str(older), [word, f"epochs={30 + number}"])
+        run, _ = reopen_run(resumed)
         run.lock.release()
+        checked = resumed.spec
         assert (checked.replan, checked.init_from) == (True, "weights.h5")
         assert get_recorded_paths(run.read_run_json()) == {
             "init_from": str(tmp_path.cwd() / "weights.h5")
