@@ -24,7 +24,8 @@ MEMORY_MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
 
-    Its batch is then of as many images as there are pieces: `settled` says how many it will be.
+    Its batch is then of as many images as there are pieces; `resolve_batch_size` says how many it
+    will be.
     """
     if config.get("batch_size") != "auto":
         return build_spec(config)
@@ -40,13 +41,13 @@ def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
 
 
 def resolve_batch_size(
-    config: Mapping[str, Any], config_dir: str | None
+    config: Mapping[str, Any], checked: Spec, config_dir: str | None
 ) -> tuple[dict[str, Any], Spec, str | None]:
     """Return the configuration and its spec with a number for `batch_size: auto`, and what to say.
 
-    Loads TensorFlow where it is `auto`. Raises SpecError where nothing fits.
+    `checked` is the provisional spec. It is the spec unless the size is `auto`; only then is
+    TensorFlow loaded. Raises SpecError where nothing fits.
     """
-    checked = build_provisional_spec(config)
     if config.get("batch_size") != "auto":
         return dict(config), checked, None
     number, why = find_largest_batch_size(checked, config_dir)

@@ -107,7 +107,7 @@ def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | No
         isinstance(la, joins) for la in iterate_leaf_layers(drafted.model)
     )
     fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
-    fresh = not spec.model.knobs.get("weights") and spec.model["init_from"] is None
+    fresh = not spec.model.knobs.get("weights") and spec.init_from is None
     if not (plain and fast and fresh and len(kernels) > MAX_PLAIN_LAYERS):
         return None
     return (
@@ -120,7 +120,7 @@ def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | No
 def has_learnt_below(spec: Spec, drafted: NetworkDraft) -> bool:
     """Whether the layers that are frozen at first, if any, will have learnt weights."""
     frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
-    learnt = spec.model.knobs.get("weights") or spec.model["init_from"] is not None
+    learnt = spec.model.knobs.get("weights") or spec.init_from is not None
     return bool(learnt) or not frozen or spec.finetune.name == "none"
 
 

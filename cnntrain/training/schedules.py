@@ -80,11 +80,9 @@ def schedule(
     *,
     warmup: Duration,
     plateau: Plateau,
-    stretch: bool,
 ) -> Rate:
     """Return the rate of a run, its base still 1; `warmup` rises linearly to the curve.
 
-    `stretch` is for the trainer: whether a resumed run of more epochs plans its curve anew.
     Raises SpecError for a warm-up that is longer than the run, and for what the curve refuses.
     """
     warmup_steps = count_steps(warmup, steps_per_epoch, total_steps)

@@ -136,12 +136,13 @@ def configure_jax(spec: Spec) -> None:
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
     """The weights to begin with, from the run's own copy of them."""
-    init_from = spec.model["init_from"]
-    if init_from is None:
+    if spec.init_from is None:
         return None
-    kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
-    where = get_recorded_paths(run.read_run_json()).get(ORIGIN_SETTING, init_from)
-    return read_source_weights(kept or run.keep_origin(find_trained_weights(where)[0]), init_from)
+    file = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
+    if file is None:
+        where = get_recorded_paths(run.read_run_json()).get(ORIGIN_SETTING, spec.init_from)
+        file = run.keep_origin(find_trained_weights(where)[0])
+    return read_source_weights(file, spec.init_from)
 
 
 def announce_run(

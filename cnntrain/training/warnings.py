@@ -47,7 +47,7 @@ def warn_about_frozen_random_weights(finetune: str, has_learnt: bool) -> str | N
         return None
     return (
         f"finetune={finetune} freezes layers with random weights; begin with learnt ones: "
-        "model.init_from=RUN, or a network with model.weights=imagenet"
+        "init_from=RUN, or a network with model.weights=imagenet"
     )
 
 

@@ -323,8 +323,8 @@ MISTAKES = {
         None,
     ),
     "weights from nowhere": (
-        "model.init_from=nowhere.keras",
-        "model.init_from is nowhere.keras, which is no .keras or .h5 file",
+        "init_from=nowhere.keras",
+        "init_from is nowhere.keras, which is no .keras or .h5 file",
         "the directory of a run",
         None,
     ),
@@ -558,7 +558,7 @@ MISTAKES = {
         "-m",
         "'dataset.folder=\"a,b\"'",
     ),
-    "planned weights from nowhere": ("plan model.init_from=nowhere", "is nowhere", "a run", None),
+    "planned weights from nowhere": ("plan init_from=nowhere", "is nowhere", "a run", None),
     # options of the user's own
     "own recipe of an option that is not there": (
         "--config-dir mine experiment=of_nothing",

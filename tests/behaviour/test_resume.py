@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs import checkpoint
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
@@ -279,7 +279,7 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, command):
     assert "finished" in command("resume", "kept").stdout
     shutil.copytree(tmp_path / "kept", tmp_path / "stretched")
     rates = {}
-    for name, extra in [("kept", ()), ("stretched", ("schedule.stretch=true",))]:
+    for name, extra in [("kept", ()), ("stretched", ("replan=true",))]:
         assert command("resume", name, "epochs=4", *extra).returncode == 0
         assert rows_of(tmp_path / name, "history.csv") == 4
         table = (tmp_path / name / "steps.csv").read_text().splitlines()[1:]
@@ -307,7 +307,7 @@ def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, command, 
 def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, command):
     short = ("epochs=2", "dataset.limit=128", "batch_size=32")
     assert command(*short, "hydra.run.dir=base").returncode == 0
-    words = (*short, "model.init_from=base", "finetune=head", "refit=true")
+    words = (*short, "init_from=base", "finetune=head", "refit=true")
     assert command(*words, "hydra.run.dir=run").returncode == 0
     (tmp_path / "base").rename(tmp_path / "gone")
     done = command("resume", "run", "epochs=4")
@@ -365,6 +365,6 @@ def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
     folder = left_behind("a", "max_steps=20", planned=planned)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.state").touch()
-    _, run, notes = reopen_run(folder, ["epochs=99"])
+    run, notes = reopen_run(read_resumed_run(str(folder), ["epochs=99"]))
     assert run.read_run_json()["status"] == "finished"
     assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]

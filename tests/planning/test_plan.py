@@ -11,7 +11,12 @@ import yaml
 from cnntrain.cli.main import main
 from cnntrain.data import device_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE, resolve_batch_size
+from cnntrain.planning import batch_size
+from cnntrain.planning.batch_size import (
+    MAX_AUTO_BATCH_SIZE,
+    build_provisional_spec,
+    resolve_batch_size,
+)
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
 from cnntrain.spec import option_files
 from cnntrain.spec.compose import compose_config
@@ -247,13 +252,25 @@ def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
 # batch_size: auto.
 
 
+def resolved(*overrides):
+    config = compose_config(overrides).config
+    return resolve_batch_size(config, build_provisional_spec(config), None)
+
+
+@pytest.mark.parametrize(("words", "specs"), [("seed=1", 1), ("batch_size=auto", 2)])
+def test_spec_is_built_once_and_for_auto_once_more(monkeypatch, words, specs):
+    build, built = batch_size.build_spec, []
+    monkeypatch.setattr(batch_size, "build_spec", lambda config: built.append(1) or build(config))
+    resolved(words)
+    assert len(built) == specs
+
+
 def test_auto_is_a_number_in_the_spec():
-    config = compose_config(["batch_size=auto"]).config
-    number, checked, note = resolve_batch_size(config, None)
+    number, checked, note = resolved("batch_size=auto")
     assert number["batch_size"] == checked.batch_size == MAX_AUTO_BATCH_SIZE
     assert "auto" in note
     assert "512" in note
-    assert resolve_batch_size(compose_config(["batch_size=48"]).config, None)[2] is None
+    assert resolved("batch_size=48")[2] is None
 
 
 @pytest.mark.parametrize(
@@ -261,20 +278,18 @@ def test_auto_is_a_number_in_the_spec():
     [("dataset.limit=100 epochs=2", 64), ("accumulate=3", 384), ("steps_per_epoch=5", 256)],
 )
 def test_auto_goes_with_the_other_settings(words, number):
-    _, checked, _ = resolve_batch_size(
-        compose_config(["batch_size=auto", *words.split()]).config, None
-    )
+    _, checked, _ = resolved("batch_size=auto", *words.split())
     assert checked.batch_size == number
 
 
 def test_auto_follows_the_memory(no_memory):
-    asked = compose_config(["batch_size=auto", "model=resnet20_v1", "dataset=cifar10"]).config
+    words = ("batch_size=auto", "model=resnet20_v1", "dataset=cifar10")
     no_memory(GIB)
-    _, checked, _ = resolve_batch_size(asked, None)
+    _, checked, _ = resolved(*words)
     assert checked.batch_size == 256
     no_memory(GIB // 8)
     with pytest.raises(SpecError, match="no room"):
-        resolve_batch_size(asked, None)
+        resolved(*words)
 
 
 @pytest.mark.slow

@@ -43,9 +43,10 @@ def relative(tmp_path, monkeypatch, left_behind):
 
 
 def reopened(folder, *overrides):
-    checked, run, _ = resume.reopen_run(folder, overrides)
+    resumed = resume.read_resumed_run(str(folder), overrides)
+    run, _ = resume.reopen_run(resumed)
     run.lock.release()
-    return checked
+    return resumed.spec
 
 
 def test_relative_paths_are_those_of_where_the_run_began(relative, tmp_path):
@@ -101,16 +102,17 @@ def test_a_folder_that_lies_in_data_dir_is_kept_as_that(tmp_path, monkeypatch):
 
 
 def test_home_and_absolute_paths_stay_and_weights_keep_their_text():
-    config = {"data_dir": "~/data", "manual_dir": "/archives", "model": {"init_from": "runs/a"}}
+    config = {"data_dir": "~/data", "manual_dir": "/archives", "init_from": "runs/a"}
     found = resolve_relative_paths(config)
-    assert found == {"model.init_from": str(Path("runs/a").absolute())}
-    assert replace_paths(config, found)["model"]["init_from"] == "runs/a"  # a part of the spec
+    assert found == {"init_from": str(Path("runs/a").absolute())}
+    assert replace_paths(config, found)["init_from"] == "runs/a"  # a part of the spec
 
 
 def test_finished_run_without_its_data_is_finished(left_behind, tmp_path):
     folder = left_behind("run", *WORDS, f"dataset.folder={photos(tmp_path / 'photos')}")
     shutil.rmtree(tmp_path / "photos")
-    _, run, (note,) = resume.reopen_run(folder, ["dataset.folder=/gone"])
+    resumed = resume.read_resumed_run(str(folder), ["dataset.folder=/gone"])
+    run, (note,) = resume.reopen_run(resumed)
     run.lock.release()
     assert "is finished" in note
 

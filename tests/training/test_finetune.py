@@ -115,7 +115,7 @@ def test_phases_share_the_steps(spec):
 def test_frozen_layers_stay_bit_for_bit_and_in_inference(train, augmentation):
     base, _ = train(*NET, *SHORT, name="base")
     run, report = train(
-        *NET, *SHORT, "finetune=head", f"model.init_from={base.folder}", "seed=1",
+        *NET, *SHORT, "finetune=head", f"init_from={base.folder}", "seed=1",
         f"augmentation={augmentation}",
     )  # fmt: skip
     before, after = trained_weights(base, "best.keras"), trained_weights(run)
@@ -126,7 +126,7 @@ def test_frozen_layers_stay_bit_for_bit_and_in_inference(train, augmentation):
 
 def test_features_computed_once_give_the_same_training(train):
     base, _ = train(*NET, *SHORT, name="base")
-    words = (*NET, *SHORT, "finetune=head", f"model.init_from={base.folder}")
+    words = (*NET, *SHORT, "finetune=head", f"init_from={base.folder}")
     once, report = train(*words, name="once")
     each, again = train(*words, "finetune.cache=false", name="each")
     ours, theirs = trained_weights(once), trained_weights(each)
@@ -136,7 +136,7 @@ def test_features_computed_once_give_the_same_training(train):
 
 def test_batchnorm_trains_norms_and_head_only(train):
     base, _ = train(*NET, *SHORT, name="base")
-    run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"model.init_from={base.folder}")
+    run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"init_from={base.folder}")
     before, after = trained_weights(base, "best.keras"), trained_weights(run)
     moved = {p.partition("/")[0] for p in before if not np.array_equal(before[p], after[p])}
     assert moved == {"batch_normalization", "batch_normalization_1", "dense_1"}

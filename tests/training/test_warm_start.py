@@ -117,7 +117,7 @@ def test_folder_without_weights_is_no_run(tmp_path):
 
 def test_run_goes_on_where_another_ended(train):
     base, _ = train(*SHORT, name="base")
-    run, report = train(*SHORT, f"model.init_from={base.folder}", "seed=1")
+    run, report = train(*SHORT, f"init_from={base.folder}", "seed=1")
     assert report["init"]["new"] == []
     assert report["init"]["from"] == str(base.folder)
     first = [float(f.open().read().split("\n")[1].split(",")[2]) for f in histories(base, run)]
@@ -132,16 +132,14 @@ def test_head_of_other_classes_is_new_though_its_shape_fits(tmp_path, train):
     base, _ = train(*SHORT, name="base")
     record = json.loads(base.record.read_text())
     base.record.write_text(json.dumps(record | {"class_names": [*"abcdefghij"]}))
-    _, report = train(*SHORT, f"model.init_from={base.folder}")
+    _, report = train(*SHORT, f"init_from={base.folder}")
     assert report["init"]["new"] == ["dense_2"]
 
 
 def test_pixels_are_normalised_as_in_the_run_that_the_weights_come_from(train):
     base, _ = train(*SHORT, "normalisation=rescale", name="base")
-    run, _ = train(*SHORT, f"model.init_from={base.folder}")
-    own, _ = train(
-        *SHORT, f"model.init_from={base.folder}", "normalisation=standardise", name="own"
-    )
+    run, _ = train(*SHORT, f"init_from={base.folder}")
+    own, _ = train(*SHORT, f"init_from={base.folder}", "normalisation=standardise", name="own")
     scales = [
         keras.models.load_model(r.final).get_layer("normalisation").scale for r in (base, run, own)
     ]
@@ -152,7 +150,7 @@ def test_digits_to_odd_and_even_train_only_the_new_head(train):
     base, _ = train("model=mlp_300_100", *SHORT, name="base")
     _, report = train(
         "model=mlp_300_100", *SHORT, "dataset.label_map=odd_even", "finetune=head",
-        f"model.init_from={base.folder}",
+        f"init_from={base.folder}",
     )  # fmt: skip
     assert report["parameters"]["trainable"] == 202
     assert (report["init"]["loaded"], report["init"]["new"]) == (["dense", "dense_1"], ["dense_2"])
@@ -197,7 +195,7 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
 def test_mean_image_of_another_size_is_refused(train):
     colour = "dataset.channels=3"
     base, _ = train(*SHORT, "normalisation=pixel_mean", colour, name="base")
-    words = (f"model.init_from={base.folder}", "dataset.image_size=[48,48]")
+    words = (f"init_from={base.folder}", "dataset.image_size=[48,48]")
     with pytest.raises(SpecError, match="subtracts a mean of shape") as refusal:
         train(*SHORT, *words, colour, name="large")
     assert refusal.value.hint == "normalisation=standardise"

@@ -50,5 +50,5 @@ def check_resumed_backend(began: str) -> None:
         raise SpecError(
             f"the run began with KERAS_BACKEND={began} and it is now {resolve_backend()}",
             "the backend that it began with",
-            f"KERAS_BACKEND={began} cnntrain resume …, or a new run with model.init_from",
+            f"KERAS_BACKEND={began} cnntrain resume …, or a new run with init_from",
         )
