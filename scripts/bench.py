@@ -155,7 +155,10 @@ def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
 
 
 def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
-    """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows."""
+    """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows.
+
+    `Fitting.fit` trains all epochs at once; to time one, this does what it does for a phase.
+    """
     fitting = Fitting(checked, run, splits, RunConsole(run, checked, RichConsole(quiet=True)))
     steps, loop = fitting.steps_per_epoch, fitting.loop
     loop.turn_to(0, fitting.total_steps)

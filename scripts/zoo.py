@@ -19,6 +19,7 @@ from cnntrain.analysis.zoo import (
 )
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
+from cnntrain.spec.about import read_paper_network
 
 DOCS = Path(__file__).parent.parent / "docs" / "models.md"
 INTRODUCTION = """\
@@ -46,7 +47,7 @@ def main(only: Sequence[str]) -> int:
     for option in only or files:
         print(option, flush=True)
         try:
-            made = option_files.read_paper_network(files[option])
+            made = read_paper_network(files[option])
             counted[option] = {"made_for": str(made), **count(option)}
         except Exception as error:  # the others are counted all the same
             counted.pop(option, None)

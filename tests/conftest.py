@@ -62,7 +62,8 @@ def train(tmp_path, spec):
     from cnntrain.training.trainer import train_run as train_spec
 
     def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
-        run = Run.claim(tmp_path / name, compose_config(overrides).config, overrides)
+        composed = compose_config(overrides)
+        run = Run.claim(tmp_path / name, composed.config, overrides, composed.choices)
         return run, train_spec(spec(*overrides), run, Silent(said))
 
     return run_one
@@ -83,7 +84,8 @@ def left_behind(tmp_path):
     from cnntrain.spec.compose import compose_config
 
     def write(name: str, *overrides: str, accuracies=(0.5, 0.75), status="finished", **record):
-        run = Run.claim(tmp_path / name, compose_config(overrides).config, overrides)
+        composed = compose_config(overrides)
+        run = Run.claim(tmp_path / name, composed.config, overrides, composed.choices)
         for epoch, accuracy in enumerate(accuracies, 1):
             parts = {"train": accuracy + 0.01, "valid": accuracy}
             numbers = {f"{part}.accuracy": value for part, value in parts.items()}

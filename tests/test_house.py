@@ -13,7 +13,8 @@ PACKAGE, TESTS = Path(cnntrain.__file__).parent, Path(__file__).parent
 # From the ground up: a room uses only rooms of the floors below it.
 FLOORS = (
     "errors signals keras_settings",
-    "files terminal",
+    "terminal",
+    "files",
     "spec",
     "runs data models",
     "analysis",
@@ -61,6 +62,18 @@ def modules_at_top(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{imported.name}" for imported in node.names)
 
 
+def acts(statement: ast.stmt) -> bool:
+    """Whether a statement of a module does more than to define a name when it is imported."""
+    if isinstance(statement, ast.Expr):
+        return not isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.If):
+        return ast.unparse(statement.test) not in ("TYPE_CHECKING", "__name__ == '__main__'")
+    if isinstance(statement, ast.Try):
+        return any(not isinstance(inner, ast.Import | ast.ImportFrom) for inner in statement.body)
+    defining = ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+    return not isinstance(statement, defining | ast.Assign | ast.AnnAssign)
+
+
 def file_of(module: str) -> Path | None:
     """The file of one of our modules, or None."""
     path = PACKAGE.parent.joinpath(*module.split("."))
@@ -91,6 +104,13 @@ def test_imports_point_down(file):
 def test_light_rooms_load_no_heavy_library(file):
     """A mistake is answered, and --help printed, before TensorFlow loads."""
     assert not heavy_chain(file, set())
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room(file) not in DOORS], ids=name)
+def test_module_only_defines_names_when_it_is_imported(file):
+    """Of all files only `__init__` acts: Keras reads its settings when it is loaded itself."""
+    statements = ast.parse(file.read_text(encoding="utf-8")).body
+    assert [ast.unparse(statement) for statement in statements if acts(statement)] == []
 
 
 def test_only_doors_and_the_ground_floor_stand_at_the_root():

@@ -1,7 +1,7 @@
 """A walk over the functional graph of a network, call by call, without data and without values."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from cnntrain.analysis.receptive_field import (
     merge_fields,
     shift_field,
 )
+from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 
 # Layers whose weights of several axes are no matrices: one multiplication a number at most.
 ELEMENTWISE = (layers.PReLU, layers.LayerNormalization, layers.Embedding)
@@ -112,18 +113,6 @@ class GraphWalk:
             )
         self.counted |= set(new)
         return made
-
-
-def get_graph(operation: Any) -> Any:
-    """The graph of a functional or sequential model; None for anything else."""
-    graph = getattr(operation, "_functional", None) or operation
-    return graph if hasattr(graph, "_nodes_by_depth") else None
-
-
-def iterate_nodes(graph: Any) -> Iterator[Any]:
-    """The calls within a graph, each behind those that it needs."""
-    for _, level in sorted(graph._nodes_by_depth.items(), reverse=True):
-        yield from (node for node in level if not node.is_input)
 
 
 def compute_outputs(node: Any, sources: list[GraphTensor]) -> list[keras.KerasTensor]:

@@ -6,7 +6,6 @@ TensorFlow. Options of a user's own are not counted there.
 
 import ast
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec import option_files
+from cnntrain.spec.about import ModelAbout, PaperNetwork, read_option, read_paper_network
 from cnntrain.spec.signatures import PACKAGE, list_components, locate_component, parse_source
 
 COUNTS_FILE = PACKAGE / "analysis" / "zoo.json"
 NO_YEAR = 9999  # what has none comes last
-FAMILY_LINE = re.compile(r"^name:\s*(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,18 @@ class ZooEntry:
     option: str
     what: str
     family: str | None  # the name of its component
-    year: int | None
-    made_for: option_files.PaperNetwork | None
+    about: ModelAbout
     parameters: int | None
     trainable: int | None
     multiply_adds: int | None
+
+    @property
+    def year(self) -> int | None:
+        return self.about.year
+
+    @property
+    def made_for(self) -> PaperNetwork | None:
+        return self.about.paper_network
 
     @property
     def input(self) -> str | None:
@@ -72,21 +78,18 @@ def list_zoo(config_dir: str | None = None) -> list[ZooEntry]:
 
 def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry:
     """One option; what was counted for another input, or under this name, is not shown."""
-    what = option_files.read_summary(file)
-    family = FAMILY_LINE.search(file.read_text(encoding="utf-8", errors="replace"))
     try:
-        made = option_files.read_paper_network(file)
-    except SpecError:
-        made = None
+        knobs, about = read_option(file, ModelAbout)
+    except SpecError:  # it is answered when it is used
+        knobs, about = {}, ModelAbout()
     row = counted.get(option, {}) if file.is_relative_to(option_files.CONF) else {}
-    if row.get("made_for") != str(made):
+    if row.get("made_for") != str(about.paper_network):
         row = {}
     return ZooEntry(
         option=option,
-        what=what,
-        family=family[1] if family and family[1] in list_components("model") else None,
-        year=option_files.find_year(what),
-        made_for=made,
+        what=option_files.read_summary(file),
+        family=knobs["name"] if knobs.get("name") in list_components("model") else None,
+        about=about,
         parameters=row.get("parameters"),
         trainable=row.get("trainable"),
         multiply_adds=row.get("multiply_adds"),
@@ -126,7 +129,7 @@ def build_unfilled_network(
                 f"model.KNOB=VALUE, with {format_choices(knobs)}",
                 f"model.{close}={value or 'VALUE'}" if close else None,
             )
-    made = option_files.read_paper_network(files[option])
+    made = read_paper_network(files[option])
     # Learnt weights would be looked for, and fetched, for nothing.
     fresh = ["model.weights=null"] if option_files.load_option(files[option]).get("weights") else []
 

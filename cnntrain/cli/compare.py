@@ -12,6 +12,7 @@ from cnntrain.reports.comparison import compare_runs
 from cnntrain.reports.comparison_page import write_comparison
 from cnntrain.reports.sweep_summary import format_report_command
 from cnntrain.runs.results import gather_results
+from cnntrain.terminal.tables import make_console
 
 USAGE = (
     "usage: cnntrain compare RUN... [--sort NUMBER] [--output FOLDER] [--json]",
@@ -44,7 +45,7 @@ def main(words: Sequence[str]) -> int:
     if given.json:
         print(json.dumps(replace_nonfinite(comparison.to_json()), indent=2))
         return 0
-    console = tables.make_table_console()
+    console = make_console()
     console.print(tables.render_comparison(comparison, console.width, differences=True))
     if output is not None:
         print(output / "comparison.html")

@@ -27,11 +27,11 @@ from cnntrain.spec import option_files
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.hints import is_folder
-from cnntrain.spec.option_files import REFERENCE
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
-from cnntrain.terminal.tables import NO_VALUE, abbreviate_number, make_console, print_truncated
+from cnntrain.terminal.tables import make_console, print_truncated
+from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 USAGE = {
     "list": (
@@ -237,8 +237,7 @@ def format_dataset_line(width: int, option: str, *cells: str) -> str:
 
 def format_dataset_cells(known: DatasetEntry) -> tuple[str, ...]:
     here = f"needs {', '.join(known.needs)}" if known.needs else HERE_WORDS[known.here]
-    what = REFERENCE.sub("", known.what)
-    if known.contents is None:
-        return NO_VALUE, NO_VALUE, NO_VALUE, here, what
-    size = f"{abbreviate_number(known.contents.bytes)}B" if known.contents.bytes else NO_VALUE
-    return f"{known.contents.images:,}", f"{known.contents.classes:,}", size, here, what
+    size = f"{abbreviate_number(known.about.bytes)}B" if known.about.bytes else NO_VALUE
+    counts = (known.image_count, known.about.num_classes)
+    images, classes = (NO_VALUE if count is None else f"{count:,}" for count in counts)
+    return images, classes, size, here, known.about.remove_citation(known.what)

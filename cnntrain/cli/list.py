@@ -14,15 +14,15 @@ from cnntrain.analysis.zoo import build_unfilled_network, describe_family, list_
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
-from cnntrain.spec.option_files import REFERENCE, read_default_options
+from cnntrain.spec.about import read_paper_network
+from cnntrain.spec.option_files import read_default_options
 from cnntrain.terminal.tables import (
-    NO_VALUE,
-    abbreviate_number,
     format_pixels,
     make_console,
     make_layer_table,
     print_truncated,
 )
+from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 
 def main(words: Sequence[str]) -> int:
@@ -106,7 +106,7 @@ def print_zoo(config_dir: str | None, as_json: bool) -> None:
             abbreviate_number(known.multiply_adds),
             known.input,
         )
-        what = REFERENCE.sub("", known.what)
+        what = known.about.remove_citation(known.what)  # the year has a column
         print_truncated(
             console, Text(format_zoo_line(width, f"  {names[known.option]}", *cells, what))
         )
@@ -132,9 +132,7 @@ def print_layers(
 
     from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
 
-    made = option_files.read_paper_network(
-        option_files.find_option_files("model", config_dir)[option]
-    )
+    made = read_paper_network(option_files.find_option_files("model", config_dir)[option])
     words, rows, total = (
         [*made.overrides, *overrides],
         describe_layers(network),

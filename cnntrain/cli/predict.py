@@ -13,9 +13,11 @@ from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import open_classifier
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec import option_files
+from cnntrain.spec.about import read_paper_network
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.units import format_duration
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame
@@ -118,8 +120,7 @@ def build_imagenet_spec(
                 f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
             )
     words = [f"model={name}", f'model.weights="{weights}"', *overrides]
-    made = option_files.read_paper_network(files[name])
-    shape = made.image_shape if made is not None else (224, 224, 3)
+    shape = read_paper_network(files[name]).image_shape
     return build_spec(compose_config(words, config_dir).config), shape
 
 
@@ -163,7 +164,7 @@ def print_predictions(
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
     print(
-        f"{len(photos):,} image{'s' * (len(photos) != 1)} in {seconds:.1f} s, "
+        f"{len(photos):,} image{'s' * (len(photos) != 1)} in {format_duration(seconds)}, "
         f"{len(photos) / seconds:,.0f} images/s",
         file=sys.stderr,
     )

@@ -11,6 +11,7 @@ from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import format_setting_value
 from cnntrain.reports.sweep_summary import write_sweep_summary
 from cnntrain.runs.results import describe_status, is_sweep, read_run
+from cnntrain.terminal.tables import make_console
 
 USAGE = (
     "usage: cnntrain report RUN [--output FOLDER] [--json]",
@@ -45,7 +46,7 @@ def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: boo
     if as_json:
         print(json.dumps(replace_nonfinite(comparison.to_json()), indent=2))
         return 0
-    console = tables.make_table_console()
+    console = make_console()
     console.print(tables.render_comparison(comparison, console.width, differences=False))
     print((output or path) / "sweep.html")
     return 0

@@ -1,4 +1,4 @@
-"""Images and labels: sources, photos, splits, augmentations, batches."""
+"""Images and labels: sources, photos, splits, augmentations and batches."""
 
 from cnntrain.data.load import load_photo
 

@@ -1,4 +1,4 @@
-"""A short name for exactly these images and labels, so that two runs can be told to share data."""
+"""Digests of images and labels, which show whether two runs share their data."""
 
 import hashlib
 from typing import Any
@@ -9,9 +9,9 @@ from cnntrain.data.source import Examples, Splits
 
 
 def compute_fingerprint(splits: Splits) -> str:
-    """Return the sha256 over the shapes, images and labels of the three splits.
+    """Return the sha256 over the shapes, images and labels of all splits, in hexadecimal.
 
-    Of photos in files, it is over the contents of these instead of the pixels.
+    For photos in files it covers the contents of the files instead of the pixels.
     """
     digest = hashlib.sha256()
     for name, part in splits.items():
@@ -23,14 +23,14 @@ def compute_fingerprint(splits: Splits) -> str:
 def fingerprint_judging_images(splits: Splits) -> dict[str, str]:
     """Return the sha256 over the images and labels of valid and of test, by which runs are ranked.
 
-    Photos in files have the same one at any size that they are shown in.
+    For photos in files it does not depend on the size that they are resized to.
     """
-    found = {}
+    fingerprints = {}
     for name, part in splits.items():
         if name != "train":
             add_to_digest(digest := hashlib.sha256(), splits, part)
-            found[name] = digest.hexdigest()
-    return found
+            fingerprints[name] = digest.hexdigest()
+    return fingerprints
 
 
 def add_to_digest(digest: Any, splits: Splits, part: Examples) -> None:

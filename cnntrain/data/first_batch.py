@@ -1,4 +1,4 @@
-"""The images of the first training step, and what augmentation makes of them."""
+"""Find the images of the first training step, and augment them as training does."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,13 +12,13 @@ from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 
 
-def find_first_batch(asked: Spec, train: Examples) -> np.ndarray:
-    """The numbers (B,) of the examples of the first training step."""
-    fitting, _ = shrink_batch_size(asked, len(train), count_known_replicas(asked))
-    steps_per_epoch, _ = plan_steps(fitting, train)
+def find_first_batch(spec: Spec, train: Examples) -> np.ndarray:
+    """Return the indices (B,) of the training examples that the first step trains on."""
+    fitted, _ = shrink_batch_size(spec, len(train), count_known_replicas(spec))
+    steps_per_epoch, _ = plan_steps(fitted, train)
     numbered = replace(train, labels=np.arange(len(train), dtype=np.int32))
     batches = pipeline.make_training_batches(
-        numbered, 1, fitting.batch_size, steps_per_epoch, skip_augmentation, asked.seed
+        numbered, 1, fitted.batch_size, steps_per_epoch, skip_augmentation, spec.seed
     )
     return next(batches.take(1).as_numpy_iterator())[1]
 
@@ -30,17 +30,21 @@ def skip_augmentation(
 
 
 def augment_preview(
-    asked: Spec, splits: Splits, step: int, chosen: np.ndarray
+    spec: Spec, splits: Splits, step: int, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What training makes of these examples at a step."""
+    """Return the training examples `chosen` (B,) as training augments them at `step`.
+
+    Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
+    """
     classes = len(splits.class_names)
-    return pipeline.augment_batch(
-        splits.train, classes, asked.augmentation, asked.seed, step, chosen
-    )
+    return pipeline.augment_batch(splits.train, classes, spec.augmentation, spec.seed, step, chosen)
 
 
 def format_soft_label(target: np.ndarray, class_names: Sequence[str]) -> list[str]:
-    """The classes of a mixed image and their shares, a line each; nothing under a plain one."""
+    """Return the classes of a mixed image with their shares, a line each; none for a plain label.
+
+    `target` is a class number or a soft label (num_classes,).
+    """
     if np.ndim(target) == 0:
         return []
     shares = [(target[c], class_names[c]) for c in np.argsort(-target, kind="stable")]

@@ -1,4 +1,4 @@
-"""Which classes there are, and what they are called: pure functions of a source."""
+"""Choose, group and disturb the classes of a source: pure functions without pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,22 +9,27 @@ from cnntrain.data.source import Source
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Name, normalise_unicode
 
-COMMONEST_SHARE = 0.9  # of the images: from there on accuracy says little about the other classes
-RARE_FACTOR = 20  # times rarer than the commonest, a class weighs next to nothing in the loss
+# From this share of the images on, accuracy says little about the other classes.
+COMMONEST_SHARE = 0.9
+# A class that is so many times rarer than the commonest weighs next to nothing in the loss.
+RARE_FACTOR = 20
 
 
 def select_classes(source: Source, wanted: Sequence[Name] | None) -> Source:
-    """The source with only these classes, in this order."""
+    """Return the source with only the classes `wanted`, in this order; None keeps all.
+
+    Raises SpecError for a name that is no class or comes twice, and for fewer than two names.
+    """
     if wanted is None:
         return source
     classes = [normalise_unicode(name) for name in wanted]
     check_class_names(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
         raise SpecError(f"dataset.classes is {classes}", "two classes or more")
-    new = np.array(
+    new_labels = np.array(
         [classes.index(name) if name in classes else -1 for name in source.class_names], np.int32
     )
-    labels = new[source.labels]
+    labels = new_labels[source.labels]
     return replace(source, labels=labels, class_names=tuple(classes)).keep_examples(labels >= 0)
 
 
@@ -33,7 +38,9 @@ def group_classes(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the group of each class (classes,) int32, and the names of the groups.
 
-    `odd_even` groups digits: odd is 0, even is 1.
+    `label_map` is `none`, `odd_even` (which groups digits: odd is 0, even is 1), or the classes of
+    each group by its name. Raises SpecError unless every class is in exactly one of two groups or
+    more.
     """
     if label_map == "none":
         return np.arange(len(class_names), dtype=np.int32), tuple(class_names)
@@ -41,9 +48,9 @@ def group_classes(
         return group_classes(class_names, group_odd_even(class_names))
     members = [normalise_unicode(name) for group in label_map.values() for name in group]
     check_class_names(members, class_names, "dataset.label_map")
-    if left := [name for name in class_names if name not in members]:
+    if ungrouped := [name for name in class_names if name not in members]:
         raise SpecError(
-            f"dataset.label_map has no group for {', '.join(left[:5])}",
+            f"dataset.label_map has no group for {', '.join(ungrouped[:5])}",
             "every class in one group",
             "dataset.classes=[…] leaves classes out",
         )
@@ -60,6 +67,7 @@ def group_classes(
 
 
 def group_odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
+    """Return the odd and the even class names; raise SpecError if one is no number."""
     if not all(name.isdigit() for name in class_names):
         raise SpecError(
             f"dataset.label_map is odd_even and the classes are {', '.join(class_names[:5])}, …",
@@ -71,7 +79,7 @@ def group_odd_even(class_names: Sequence[str]) -> dict[Name, Sequence[Name]]:
 
 
 def check_class_names(wanted: Sequence[str], class_names: Sequence[str], where: str) -> None:
-    """Refuse names that are no classes, and names that come twice."""
+    """Raise SpecError if a name in `wanted` is no class, or comes twice."""
     for name in wanted:
         if name not in class_names:
             close = find_nearest(name, class_names)
@@ -82,10 +90,11 @@ def check_class_names(wanted: Sequence[str], class_names: Sequence[str], where: 
 
 
 def warn_of_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
-    """Say that some classes may never be learnt, from the training images of each, or None.
+    """Return a warning that some classes may never be learnt, or None.
 
-    It is said where always answering the commonest class would be right nine times of ten, or
-    where another class has less than a twentieth of its images.
+    `counts` are the training images of each class. The warning comes if always answering the
+    commonest class would be right nine times of ten, or if another class has less than a twentieth
+    of the commonest one's images.
     """
     most, least, total = max(counts), min(counts), sum(counts)
     if most < COMMONEST_SHARE * total and least * RARE_FACTOR >= most:
@@ -103,7 +112,10 @@ def warn_of_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str 
 
 
 def add_label_noise(labels: np.ndarray, count: int, share: float, seed: int) -> np.ndarray:
-    """Labels of which `share` have become another class, all others equally likely."""
+    """Return a copy of labels (N,) in which a `share` has become another of `count` classes.
+
+    The labels that change are drawn from `seed`; all other classes are equally likely.
+    """
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(labels))[: round(share * len(labels))]
     result = labels.copy()

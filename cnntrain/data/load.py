@@ -27,12 +27,13 @@ def load_photo(
 ) -> "np.ndarray":
     """Return a photo as training and `cnntrain predict` see it: (H, W, C) uint8, 0 to 255.
 
-    `photo` is a file or its bytes, `image_size` is (height, width). The rest are the settings of
-    `dataset` in a run's spec.yaml: `channels` is 3 for RGB or 1 for grey, `resize` says how another
-    aspect is made to fit (random_crop shows the middle, as in a test), `value_range` which values
-    of 16 and 32 bits become black and white. The photo is turned upright as its EXIF says, laid on
-    white where it is transparent, and made smaller by Pillow's antialiased bilinear filter.
-    Raises SpecError, which says why, for a file that is not there or no whole image.
+    `photo` is a file or its bytes, `image_size` is (height, width). The other parameters are the
+    settings of `dataset` in a run's spec.yaml: `channels` is 3 for RGB or 1 for grey, `resize` says
+    how a photo of another aspect is made to fit (random_crop shows the middle, as in a test), and
+    `value_range` says which values of 16 and 32 bits become black and white. The photo is turned
+    upright as its EXIF says, laid on white where it is transparent, and made smaller by Pillow's
+    antialiased bilinear filter. Raises SpecError, which says why, if the file does not exist or is
+    not a whole image.
     """
     from cnntrain.data.fetch.folders import read_photo_file
     from cnntrain.data.photos.decode import decode_chosen_photos
@@ -43,17 +44,17 @@ def load_photo(
         [name], lambda _: photo if isinstance(photo, bytes) else read_photo_file(Path(photo))
     )
     frame = Frame(image_size, channels, resize, value_range)
-    (found,) = decode_chosen_photos(photos, [0], frame, [None])
-    if isinstance(found, str):
-        raise SpecError(f"{name} cannot be used: {found}", "a photo in one whole file")
-    return found.pixels
+    (result,) = decode_chosen_photos(photos, [0], frame, [None])
+    if isinstance(result, str):
+        raise SpecError(f"{name} cannot be used: {result}", "a photo in one whole file")
+    return result.pixels
 
 
-def load_splits(asked: Spec) -> "Splits":
-    """The splits of a spec; what libraries have to say goes to standard error."""
+def load_splits(spec: Spec) -> "Splits":
+    """Return the splits of a spec; what libraries print meanwhile goes to standard error."""
     with silence_stderr():
-        importlib.import_module(f"cnntrain.{locate_component('dataset', asked.dataset.name)[1]}")
-        if "tensorflow_datasets" in sys.modules:  # which imports TensorFlow later
+        importlib.import_module(f"cnntrain.{locate_component('dataset', spec.dataset.name)[1]}")
+        if "tensorflow_datasets" in sys.modules:  # it imports TensorFlow later, and loudly
             importlib.import_module("tensorflow")
     with contextlib.redirect_stdout(sys.stderr):
-        return asked.load_splits()
+        return spec.load_splits()

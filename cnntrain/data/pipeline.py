@@ -1,7 +1,7 @@
-"""Splits -> batches: one data set over global steps, where batch k is a function of (spec, k).
+"""Make batches from splits: an endless data set in which batch k is a function of (spec, k).
 
-Each epoch is a stateless shuffle of the indices, so that starting at any step costs nothing; what
-is drawn for a batch is drawn from (seed, step). Batches travel as uint8.
+Each epoch shuffles the indices statelessly, so starting at any step costs nothing; what is drawn
+for a batch is drawn from (seed, step). Batches travel as uint8.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,9 @@ def make_training_batches(
 ) -> tf.data.Dataset:
     """Return the endless data set of training batches from step `start` on.
 
-    Images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or shares of the classes
-    (batch_size, num_classes) float32 where `augment` mixes images. No example comes twice in an
-    epoch; the few that whole batches leave out differ from epoch to epoch.
+    A batch has images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or soft labels
+    (batch_size, num_classes) float32 if `augment` mixes images. No example comes twice in an epoch;
+    the few examples that whole batches leave out differ from epoch to epoch.
     """
     count = len(examples)
 
@@ -53,9 +53,9 @@ def make_training_batches(
 
 
 def split_batches(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:
-    """Return the `wanted` ones of the `count` equal parts of each batch, one after another.
+    """Cut each batch into `count` equal parts and return the parts `wanted`, one after another.
 
-    Every worker makes the whole batch, because what is drawn for it may mix its examples.
+    Every worker makes the whole batch, because augmentation may mix examples across its parts.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -77,7 +77,10 @@ def augment_batch(
     step: int,
     chosen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images and labels that training makes of the examples `chosen` (B,) at a step."""
+    """Return what training feeds at a step: the examples `chosen` (B,), augmented.
+
+    Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
+    """
     images = examples.gather_images(chosen, make_generator(seed, WINDOW, step))
     random = make_generator(seed, AUGMENTATION, step)
     return augment(images, examples.labels[chosen], num_classes, random)
@@ -86,9 +89,9 @@ def augment_batch(
 def make_evaluation_batches(
     examples: Examples, batch_size: int, multiple: int = 1
 ) -> tf.data.Dataset:
-    """Return the images of every example exactly once, in order, the last batch maybe smaller.
+    """Return batches (B, H, W, C) uint8 of every example once, in order; the last may be smaller.
 
-    The last example comes again until the last batch is a `multiple` of so many.
+    The last example is repeated until the number of images is a multiple of `multiple`.
     """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
@@ -106,9 +109,9 @@ def wrap_for_graph(
     example: tuple[np.ndarray, ...],
     batch_size: int | None,
 ) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Return `batch` for the graph of a data set; its results are of the kinds of `example`.
+    """Return `batch` as a function for tf.data; its results have types and shapes of `example`.
 
-    It counts as stateless, because it is: else deterministic data sets would not run it in
+    It is declared stateless, because it is: otherwise a deterministic data set would not run it in
     parallel.
     """
 
@@ -124,12 +127,12 @@ def wrap_for_graph(
 
 
 def make_generator(seed: int, purpose: int, position: int) -> np.random.Generator:
-    """The random numbers of one purpose at one step: streams of their own, whatever is drawn."""
+    """Return the random numbers of one purpose at one step, independent of all others."""
     bits = np.random.Philox(key=[seed, purpose], counter=[0, 0, 0, position])
     return np.random.Generator(bits)
 
 
 def derive_epoch_seed(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
-    """The seed (2,) of the random numbers of one purpose in one epoch."""
+    """Return the seed (2,) int64 for the random numbers of one purpose in one epoch."""
     base = tf.constant([seed, purpose], tf.int64)
     return tf.random.fold_in(base, tf.cast(position, tf.int64), alg="philox")

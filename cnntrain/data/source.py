@@ -1,21 +1,20 @@
-"""What a data set is made of: where its images are, which belong to a split, and their labels."""
+"""Data sets before and after splitting: where their images are, their splits and labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-import psutil
 
+from cnntrain.data.device_memory import IMAGES_SHARE, check_memory
 from cnntrain.data.photos.modes import Span
 from cnntrain.data.photos.photo import Photos
-from cnntrain.errors import SpecError
 
-CHUNK_BYTES = 2**25  # bytes of images that are in memory at once where a split is gone through
+CHUNK_BYTES = 2**25  # bytes of images that iterating over a split holds in memory at once
 
 
 class Images(Protocol):
-    """Images (N, H, W, C) by number: an array, a file mapped into memory, or files to decode."""
+    """Images (N, H, W, C) by row: an array, a file mapped into memory, or files to decode."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -25,7 +24,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Some images of a store, `rows` (n,) of it or all, with their labels (n,) int32."""
+    """Images of a store with their labels (n,) int32: the `rows` (n,) of it, or all."""
 
     store: Images
     labels: np.ndarray
@@ -38,7 +37,7 @@ class Examples:
         return Examples(self.store, self.labels[indices], self.locate_rows(indices))
 
     def locate_rows(self, indices: np.ndarray) -> np.ndarray:
-        """Where in the store the examples `indices` are."""
+        """Return the rows of the store that hold the examples `indices`."""
         return indices if self.rows is None else self.rows[indices]
 
     def gather_images(
@@ -46,32 +45,32 @@ class Examples:
     ) -> np.ndarray:
         """Return the images `indices` (B,) as (B, H, W, C) uint8.
 
-        Only a store of random crops makes use of `random`; without it they are central.
+        Only a store of random crops uses `random`; without `random` its crops are central.
         """
         if random is not None and hasattr(self.store, "draw_crops"):
             return self.store.draw_crops(self.locate_rows(indices), random)
         return self.store[self.locate_rows(indices)]
 
     def iterate_images(self) -> Iterator[np.ndarray]:
-        """All images in order, some at a time."""
+        """Yield all images in order, as arrays (b, H, W, C) of at most CHUNK_BYTES."""
         count = max(1, CHUNK_BYTES // int(np.prod(self.store.shape[1:])))
         for start in range(0, len(self), count):
             yield self.gather_images(np.arange(start, min(start + count, len(self))))
 
     @property
     def images(self) -> np.ndarray:
-        """All images as one array."""
+        """All images as one array (n, H, W, C)."""
         return self.gather_images(np.arange(len(self)))
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as its makers cut it: all its images, and the rows of each part.
+    """A data set as its makers divide it: all its images, and the rows of each part.
 
-    `parts` has `train`, and `valid` and `test` where they exist; `origin` says who made these.
-    `skipped` holds the files that are no images, each with the reason; `digests` (N,) the sha256
-    of each file, `names` (N,) what people know each by, `notes` what they should know of how
-    the data set came to be, and `value_range` which values of 16 and 32 bits are black and white.
+    `parts` has `train`, and `valid` and `test` if they exist; `origin` says who made these.
+    `skipped` lists the files that are no images, each with the reason. `digests` (N,) are the
+    sha256 of the files, and `names` (N,) are what people call them. `notes` tell the user how the
+    data set came to be, and `value_range` says which values of 16 and 32 bits are black and white.
     """
 
     images: Images | Photos
@@ -86,16 +85,16 @@ class Source:
     value_range: Span | None = None
 
     def keep_examples(self, wanted: np.ndarray) -> "Source":
-        """The same without the images where `wanted` (N,) is false."""
+        """Return this source without the images for which `wanted` (N,) is false."""
         return replace(self, parts={part: rows[wanted[rows]] for part, rows in self.parts.items()})
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three parts that never share an example; `origin` says where each comes from.
+    """The examples of train, valid and test, which never overlap, and where each comes from.
 
-    `valid` is None once it has been merged into train. `skipped`, `digests`, `names`, `notes`
-    and `value_range` are those of the `Source`.
+    `origin` has a sentence for each split; `valid` is None once it has been merged into train.
+    `skipped`, `digests`, `names`, `notes` and `value_range` are those of the `Source`.
     """
 
     train: Examples
@@ -115,7 +114,7 @@ class Splits:
         return height, width, channels
 
     def merge_valid(self) -> "Splits":
-        """The same with train and valid as one training part."""
+        """Return these splits with train and valid merged into one training split."""
         assert self.valid is not None
         assert self.valid.store is self.train.store
         both = (self.train, self.valid)
@@ -128,13 +127,13 @@ class Splits:
         return [(name, part) for name, part in parts.items() if part is not None]
 
 
-# What to do where images do not fit in memory.
+# Suggestions for images that do not fit in memory.
 ARRAY_REMEDIES = "smaller images: dataset.image_size; or fewer: dataset.limit"
 PHOTO_REMEDIES = "smaller images: dataset.image_size; or on disk: dataset.cache=disk"
 
 
 def format_skipped(skipped: Sequence[tuple[str, str]]) -> str:
-    """Name the files that are no images, a line each; all of them, because data is easily lost."""
+    """Return text that names every file left out, a line each: data is easily lost."""
     count = len(skipped)
     what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
     return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
@@ -143,7 +142,10 @@ def format_skipped(skipped: Sequence[tuple[str, str]]) -> str:
 def allocate_images(
     count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
 ) -> np.ndarray:
-    """Return an array for `count` images, or raise SpecError where they do not fit in memory."""
+    """Return an uninitialised array (count, height, width, channels) uint8 for images of `size`.
+
+    Raises SpecError if they do not fit in memory.
+    """
     check_image_memory(count, size, channels, remedies)
     return np.empty((count, *size, channels), np.uint8)
 
@@ -151,12 +153,5 @@ def allocate_images(
 def check_image_memory(
     count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
 ) -> None:
-    needed, free = count * size[0] * size[1] * channels, psutil.virtual_memory().available
-    if needed > 0.4 * free:  # cutting and feeding them takes copies
-        raise SpecError(
-            f"{count:,} images of {size[0]}x{size[1]} take {needed / 2**30:,.1f} GiB, "
-            f"and {0.4 * free / 2**30:,.1f} of the {free / 2**30:,.1f} GiB that are free are for "
-            "them",
-            "images that fit in memory",
-            remedies,
-        )
+    what, needed = f"{count:,} images of {size[0]}x{size[1]}", count * size[0] * size[1] * channels
+    check_memory(what, needed, IMAGES_SHARE, "images that fit in memory", remedies)

@@ -1,4 +1,4 @@
-"""What is in the splits of a data set: classes, broken files, and images that are there twice."""
+"""Verify the splits of a data set: count classes, list broken files, find duplicate images."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found.
+    """What `verify_splits` found in the splits of a data set.
 
-    `classes` has the images of each class in each split, `broken` the files that are no images,
-    each with the reason, `copies` the images that are there more than once, each with its places.
+    `classes` counts the images of each class in each split, `broken` lists the files that are no
+    images with the reason, `copies` lists the images that occur more than once with their places.
     """
 
     classes: dict[str, dict[str, int]]
@@ -38,17 +38,17 @@ class Verification:
 
     @property
     def leaks(self) -> list[list[Copy]]:
-        """The images that are in more than one split: a test of them is no test."""
+        """The images that occur in more than one split, where they spoil the test."""
         return [places for places in self.copies if len({copy.split for copy in places}) > 1]
 
     @property
     def duplicates(self) -> list[list[Copy]]:
-        """The images that are more than once in one split and in no other."""
+        """The images that occur more than once in one split and in no other."""
         return [places for places in self.copies if len({copy.split for copy in places}) == 1]
 
     @property
     def contradictions(self) -> list[list[Copy]]:
-        """The images that are there under more than one class."""
+        """The images that occur under more than one class."""
         return [places for places in self.copies if len({copy.label for copy in places}) > 1]
 
     @property
@@ -70,15 +70,16 @@ class Verification:
 
 
 def verify_splits(splits: Splits) -> Verification:
-    """Return what is in the splits; images are equal where their files are, or else their pixels.
+    """Return the class counts, broken files and duplicate images of the splits.
 
-    Every photo has been decoded to make the splits, so that the broken ones are known by now.
+    Two images are equal if their files are, or their pixels where there are no files. Making the
+    splits has decoded every photo, so that the broken ones are known.
     """
     return Verification(
         {split: count_classes(part, splits.class_names) for split, part in splits.items()},
         splits.origin,
         list(splits.skipped),
-        [[locate_copy(splits, *found) for found in places] for places in find_copies(splits)],
+        [[locate_copy(splits, *place) for place in places] for places in find_copies(splits)],
     )
 
 
@@ -88,12 +89,12 @@ def count_classes(part: Examples, class_names: tuple[str, ...]) -> dict[str, int
 
 
 def find_copies(splits: Splits) -> Iterator[list[tuple[str, int]]]:
-    """The images that are there more than once: the split and the number of each."""
+    """Yield, for every image that occurs repeatedly, the split and index of each occurrence."""
     parts = {split: hash_examples(part, splits.digests) for split, part in splits.items()}
-    origin = [split for split, found in parts.items() for _ in found]
-    index = np.concatenate([np.arange(len(found)) for found in parts.values()])
-    every = np.concatenate(list(parts.values()))
-    _, which, counts = np.unique(every, return_inverse=True, return_counts=True)
+    origin = [split for split, digests in parts.items() for _ in digests]
+    index = np.concatenate([np.arange(len(digests)) for digests in parts.values()])
+    all_digests = np.concatenate(list(parts.values()))
+    _, which, counts = np.unique(all_digests, return_inverse=True, return_counts=True)
     several = np.flatnonzero(counts[which] > 1)
     groups: dict[int, list[tuple[str, int]]] = {}
     for number in several:
@@ -101,16 +102,19 @@ def find_copies(splits: Splits) -> Iterator[list[tuple[str, int]]]:
     yield from groups.values()
 
 
-def hash_examples(part: Examples, known: np.ndarray | None) -> np.ndarray:
-    """The sha256 of each example's file (n,), or of its pixels where there is none."""
-    if known is not None:
-        return known[part.locate_rows(np.arange(len(part)))].view("S32")
-    found = [
+def hash_examples(part: Examples, digests: np.ndarray | None) -> np.ndarray:
+    """Return the sha256 (n,) of each example's file, or of its pixels if `digests` is None.
+
+    `digests` (N,) are those of the files of the whole store.
+    """
+    if digests is not None:
+        return digests[part.locate_rows(np.arange(len(part)))].view("S32")
+    hashes = [
         hashlib.sha256(image.tobytes()).digest()
         for images in part.iterate_images()
         for image in images
     ]
-    return np.array(found, "S32")
+    return np.array(hashes, "S32")
 
 
 def locate_copy(splits: Splits, split: str, index: int) -> Copy:

@@ -14,6 +14,7 @@ import yaml
 
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import write_whole
+from cnntrain.terminal.units import format_size
 
 SMALL_BYTES, LARGE_BYTES = (
     2**20,
@@ -86,7 +87,7 @@ def read_text(file: Path, most: int) -> str:
     with file.open("rb") as content:
         data = content.read(most + 1)
     if len(data) > most:
-        raise DocumentTooLarge(f"it is larger than {most / 2**20:,.0f} MiB")
+        raise DocumentTooLarge(f"it is larger than {format_size(most)}")
     return data.decode("utf-8")
 
 

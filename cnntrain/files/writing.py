@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cnntrain.errors import SpecError
+from cnntrain.terminal.units import format_size
 
 UNFINISHED_PREFIX = ".unfinished_"  # how names of files begin that are being written
 MAX_EXPANDED_BYTES = 2**27  # bytes that a member of a zip may become in any case
@@ -165,7 +166,7 @@ def check_zip_sizes(archive: zipfile.ZipFile) -> None:
     """Refuse a zip of which a member becomes far larger than it lies there: ValueError."""
     for member in archive.infolist():
         if member.file_size > MAX_EXPANDED_BYTES + 100 * member.compress_size:
-            raise ValueError(f"{member.filename} becomes {member.file_size / 2**30:,.1f} GiB")
+            raise ValueError(f"{member.filename} becomes {format_size(member.file_size)}")
 
 
 def escape_formula(cell: Any) -> Any:

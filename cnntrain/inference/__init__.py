@@ -1,1 +1,1 @@
-"""After a run: its network opened, judged, used and handed on."""
+"""What is done with the network of a finished run: open, evaluate, predict with and export it."""

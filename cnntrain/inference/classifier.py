@@ -1,6 +1,6 @@
-"""A run opened to be used: its network, its classes and its data; nothing of it is changed.
+"""A run opened for use: its network, its classes and its data. The run itself is never changed.
 
-Only `Classifier.network` loads TensorFlow: what is wrong with a run is answered before.
+Only `Classifier.load_network` loads TensorFlow, so that a mistake is answered without waiting.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Classifier:
     """A trained network: raw images (B, H, W, C) uint8 in, logits for `class_names` out.
 
-    `weights` says which of the run's files it is, `config` is spec.yaml, with what the photos had
-    to settle, `record` run.json.
+    `weights` is the name of its file in the run's folder, without `.keras`. `config` is the content
+    of spec.yaml, in which `auto` has been replaced by what it was for the run's photos. `record` is
+    the content of run.json.
     """
 
     folder: Path
@@ -41,8 +42,8 @@ class Classifier:
 
     @property
     def frame(self) -> "Frame":
-        """What photos become before the network sees them: as training had them."""
-        from cnntrain.data.photos.photo import Frame  # help is there before it is loaded
+        """The shape and pixel range that photos are decoded to, the same as in training."""
+        from cnntrain.data.photos.photo import Frame  # slow to import, and --help must not wait
 
         height, width, channels = self.image_shape
         dataset = self.spec.dataset
@@ -53,12 +54,12 @@ class Classifier:
         return self.folder / f"{self.weights}.keras"
 
     def load_network(self) -> Any:
-        """Load it; SpecError for a file that Keras refuses."""
+        """Return the Keras network; raise SpecError if Keras cannot read its file."""
         with silence_stderr():
             import keras
         try:
             network = keras.models.load_model(self.file, compile=False, safe_mode=True)
-        except Exception as error:  # whatever Keras makes of a file that may be anyone's
+        except Exception as error:  # Keras may raise anything for a file that anyone has written
             raise explain_damage(self.file, error) from None
         if network.input_shape != (None, *self.image_shape) or not is_logits_shape(
             network.output_shape
@@ -69,50 +70,55 @@ class Classifier:
         units = network.output_shape[-1]
         if units != len(self.class_names) and (units, len(self.class_names)) != (1, 2):
             raise SpecError(
-                f"{self.file} tells {units} classes apart and run.json names "
-                f"{len(self.class_names)}",
+                f"{self.file} has {units} outputs and run.json names {len(self.class_names)} "
+                "classes",
                 "a run as training left it",
             )
         return network
 
 
 def is_logits_shape(shape: Any) -> bool:
-    """Whether a network puts out a row of numbers (B, units)."""
+    """Return whether `shape`, the output shape of a network, is (B, units)."""
     return isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int)
 
 
 def open_classifier(path: str, weights: str | None = None) -> Classifier:
-    """Return the classifier of a run: of its best weights, or else its last, unless told.
+    """Return the classifier in the run folder `path`.
 
-    Raises SpecError for what is no run, is damaged, is newer than this program or has no weights.
+    It has the weights named `weights`; without a name the best weights, or the last ones if there
+    are no best ones. Raises SpecError if `path` is not a run, is damaged, was written by a newer
+    cnntrain or has no such weights.
     """
     folder = find_run_folder(path)
     run = Run(folder)
     record = read_record(run)
     chosen = choose_weights(folder, weights, record)
-    network = read_network_config(folder / f"{chosen}.keras")
-    shape = read_image_shape(network, folder / f"{chosen}.keras")
+    file = folder / f"{chosen}.keras"
+    shape = read_image_shape(read_network_config(file), file)
     config = resolve_auto_settings(
         replace_paths(read_config(run), get_recorded_paths(record)), record, shape
     )
     try:
-        checked = build_spec(config)
+        spec = build_spec(config)
     except SpecError as error:
         raise SpecError(f"{run.spec}: {error.given}", error.expected, error.hint) from None
     names = record.get("class_names")
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise explain_damage(run.record, "it names no classes")
-    return Classifier(
-        folder, chosen, tuple(map(normalise_unicode, names)), shape, config, checked, record
-    )
+    class_names = tuple(map(normalise_unicode, names))
+    return Classifier(folder, chosen, class_names, shape, config, spec, record)
 
 
 def resolve_auto_settings(
     config: Mapping[str, Any], record: Mapping[str, Any], shape: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """Return a run's configuration with what `auto` was for its own photos, for all others."""
+    """Return a run's configuration in which `auto` is replaced by what it was for its own photos.
+
+    The same network needs these values for whatever photos it is shown later. `record` is the
+    content of run.json and `shape` the image shape (H, W, C) of the network.
+    """
     if not isinstance(config.get("dataset"), Mapping):
-        return dict(config)  # which is no spec
+        return dict(config)  # build_spec refuses it with a better message
     dataset, data = dict(config["dataset"]), record.get("data")
     height, width, channels = shape
     if dataset.get("image_size") == "auto":
@@ -123,28 +129,35 @@ def resolve_auto_settings(
 
 
 def choose_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:
-    """The name of the weights to use: `wanted`, or the best, or else the last."""
-    there = [name for name in WEIGHTS if (folder / f"{name}.keras").is_file()]
+    """Return the name of the weights to use: `wanted`, or else the best, or else the last.
+
+    Raises SpecError if the run folder has no such weights.
+    """
+    available = [name for name in WEIGHTS if (folder / f"{name}.keras").is_file()]
     status = record.get("status", "unfinished")
-    if not there:
+    if not available:
         why = f"it failed: {record.get('error')}" if status == "failed" else f"it is {status}"
-        hopeless = status == "running" or record.get("kind") == "Diverged"  # the same once more
+        # A run that diverged would diverge again, and one that runs cannot be resumed yet.
+        hopeless = status == "running" or record.get("kind") == "Diverged"
         raise SpecError(
             f"{folder} has no weights yet: {why}",
             "a run that has finished an epoch",
             None if hopeless else f"cnntrain resume {folder}",
         )
-    if wanted is not None and wanted not in there:
+    if wanted is not None and wanted not in available:
         raise SpecError(
             f"{folder} has no {wanted}.keras: it is {status}",
-            format_choices(there),
-            f"--weights {there[0]}",
+            format_choices(available),
+            f"--weights {available[0]}",
         )
-    return wanted or there[0]
+    return wanted or available[0]
 
 
 def read_image_shape(config: Mapping[str, Any], file: Path) -> tuple[int, int, int]:
-    """The shape of the images that a network takes, from its configuration."""
+    """Return the image shape (H, W, C) of a network, read from its Keras configuration.
+
+    Raises SpecError, which names `file`, if the network does not take raw uint8 images.
+    """
     try:
         first = config["config"]["layers"][0]["config"]
         height, width, channels = (int(size) for size in first["batch_shape"][1:])

@@ -1,4 +1,4 @@
-"""A network written in another format, run there, and kept only where both say the same."""
+"""Export a network to another format, and keep the file only if both predict the same."""
 
 import contextlib
 import io
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import Failure, SpecError
+from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
 from cnntrain.inference.export_formats import FORMATS
@@ -26,68 +27,73 @@ from cnntrain.terminal.stderr import silence_stderr
 
 
 def export_classifier(
-    classifier: Classifier, asked: Spec, given: Namespace, target: Path
+    classifier: Classifier, spec: Spec, arguments: Namespace, target: Path
 ) -> Parity:
-    """Write the network under a temporary name, run it, and give it its name if it agrees."""
-    format = FORMATS[given.format]
-    part, splits = load_examples(classifier, asked, "test")
+    """Export a network to `target`; return how close its predictions are to the network's own.
+
+    The format and quantization are those of the parsed command line. The file is written under a
+    temporary name and run on images of the test split of `spec`. Raises Failure, and leaves no
+    file, if it cannot be written or predicts something else than the network.
+    """
+    format = FORMATS[arguments.format]
+    test, splits = load_examples(classifier, spec, "test")
     trained = classifier.load_network()
     network = add_softmax(convert_to_float32(trained) if format.only_float32 else trained)
-    images = part.gather_images(pick_spread_rows(len(part), CHECKED_IMAGES))
+    images = test.gather_images(pick_spread_rows(len(test), CHECKED_IMAGES))
     expected = network.predict(images, verbose=0)["probabilities"]
     calibration = None
-    if given.quantize:
+    if arguments.quantize:
         calibration = splits.train.gather_images(
             pick_spread_rows(len(splits.train), CALIBRATION_IMAGES)
         )
     with open_draft_path(target) as draft:
         try:
-            with (
-                silence_converters(),
-                Signals() as signals,
-            ):  # converters die of exceptions from outside
+            # Converters crash if a signal raises an exception within them.
+            with silence_converters(), Signals() as signals:
                 format.write(network, classifier.class_names, draft, calibration)
-                found = compare_predictions(format.run(draft), images, expected)
-        except Exception as error:  # converters raise anything
-            said = str(error).strip().partition("\n")[0][:300]
+                parity = compare_predictions(format.run(draft), images, expected)
+        except Exception as error:  # converters raise exceptions of any class
+            reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(
-                f"{classifier.file} cannot be exported as {given.format}: "
-                f"{type(error).__name__}: {said}"
+                f"{classifier.file} cannot be exported as {arguments.format}: "
+                f"{type(error).__name__}: {reason}"
             ) from error
         signals.leave()
-        if not found.is_close(given.quantize is not None):
+        if not parity.is_close(arguments.quantize is not None):
             raise Failure(
-                f"the {given.format} does not say what {classifier.file} says: {found}; "
-                "nothing was left of it"
+                f"the {arguments.format} does not predict what {classifier.file} predicts: "
+                f"{parity}; it was removed"
             )
-    return found
+    return parity
 
 
 def convert_to_float32(network: Any) -> Any:
-    """The same layers and weights, computing in float32 what was trained in fewer bits."""
+    """Return a network with the same layers and weights whose layers all compute in float32."""
     import keras
 
-    def whole(node: Any) -> Any:
+    def replace_policies(node: Any) -> Any:
         if isinstance(node, dict):
             if node.get("class_name") == "DTypePolicy":
                 return {**node, "config": {"name": "float32"}}
-            return {key: whole(value) for key, value in node.items()}
-        return [whole(value) for value in node] if isinstance(node, list | tuple) else node
+            return {key: replace_policies(value) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [replace_policies(value) for value in node]
+        return node
 
     config = keras.saving.serialize_keras_object(network)
-    twin = keras.saving.deserialize_keras_object(whole(config), safe_mode=True)
+    twin = keras.saving.deserialize_keras_object(replace_policies(config), safe_mode=True)
     twin.set_weights(network.get_weights())
     return twin
 
 
 def add_softmax(network: Any) -> Any:
-    """The network with probabilities (B, classes), by name, in place of logits."""
+    """Return a network that puts out {"probabilities": (B, classes)} instead of logits."""
     import keras
     from keras import ops
 
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     logits = network(images)
-    if logits.shape[-1] == 1:  # one unit: the first class has the logit 0
+    if logits.shape[-1] == 1:  # expand_single_logit as a layer, which names a node of the export
         logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
     last = keras.layers.Softmax(dtype="float32", name="probabilities")
     return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
@@ -95,33 +101,34 @@ def add_softmax(network: Any) -> Any:
 
 @contextlib.contextmanager
 def open_draft_path(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes `target`, once the block is done; else nothing is left.
+    """Yield a path to write to, and move what was written there to `target` after the block.
 
-    It is a name in the working directory, which this is for the time: converters take the brackets
-    and stars in the names of folders above for patterns.
+    If the block raises, nothing is left of it. The path is relative to a temporary working
+    directory, because converters take brackets and stars in the names of parent folders for
+    patterns. Raises SpecError if `target` cannot be written.
     """
-    made = [path for path in target.parents if not path.exists()]  # innermost first
+    missing = [path for path in target.parents if not path.exists()]  # innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         home = target.parent.absolute()
         with (
-            tempfile.TemporaryDirectory(prefix=".unfinished_", dir=home) as folder,
+            tempfile.TemporaryDirectory(prefix=UNFINISHED_PREFIX, dir=home) as folder,
             contextlib.chdir(folder),
         ):
             draft = Path(f"draft{target.suffix}")
             yield draft
-            draft.rename(home / target.name)
+            draft.rename(home / target.name)  # it may be a folder
     except OSError as error:
-        remove_created_folders(made)
-        why = error.strerror or error
-        what = f"{target} cannot be made: {why}"
+        remove_created_folders(missing)
+        what = f"{target} cannot be written: {error.strerror or error}"
         raise SpecError(what, "a folder of yours", "--output PATH") from error
     except BaseException:
-        remove_created_folders(made)
+        remove_created_folders(missing)
         raise
 
 
 def remove_created_folders(folders: Sequence[Path]) -> None:
+    """Remove folders, innermost first, up to the first one that is not empty."""
     with contextlib.suppress(OSError):
         for path in folders:
             path.rmdir()
@@ -129,13 +136,13 @@ def remove_created_folders(folders: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def silence_converters() -> Iterator[None]:
-    """Hold back what converters print and warn of, pages of it where one fails."""
+    """Silence what converters print and warn of within the block: pages of it if one fails."""
     failure = None
     with silence_stderr(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
-        except Exception as error:  # or what was held back would be shown
+        except Exception as error:  # raised further down: silence_stderr prints what it held back
             failure = error
     if failure is not None:
         raise failure

@@ -1,4 +1,4 @@
-"""The numbers of one network, or of several whose probabilities are averaged."""
+"""Evaluate the network of a run, or an ensemble of runs whose probabilities are averaged."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,116 +21,132 @@ from cnntrain.terminal.stderr import silence_stderr
 
 
 def check_same_images(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> None:
-    """Refuse runs that cannot be one ensemble: of other classes or of other images."""
+    """Raise SpecError if runs cannot be an ensemble: if their classes or their images differ."""
     first = classifiers[0]
-    for classifier, asked in zip(classifiers[1:], specs[1:], strict=True):
+    for classifier, spec in zip(classifiers[1:], specs[1:], strict=True):
         if set(classifier.class_names) != set(first.class_names):
             raise explain_class_mismatch(first, classifier.class_names, str(first.folder))
-        one, other = select_identity_settings(specs[0]), select_identity_settings(asked)
-        if differ := [key for key in {**one, **other} if one.get(key) != other.get(key)]:
+        first_settings, settings = map(select_identity_settings, (specs[0], spec))
+        keys = {**first_settings, **settings}
+        if differing := [key for key in keys if first_settings.get(key) != settings.get(key)]:
             raise SpecError(
-                f"{first.folder} and {classifier.folder} are of other images: dataset."
-                + ", dataset.".join(differ),
-                "runs of one data set, cut alike",
-                "dataset=NAME, which shows all of them the same",
+                f"{first.folder} and {classifier.folder} have different images: dataset."
+                + ", dataset.".join(differing),
+                "runs with the same data set, divided in the same way",
+                "dataset=NAME, to evaluate all of them on the same images",
             )
 
 
 def evaluate_runs(
     classifiers: Sequence[Classifier],
     specs: Sequence[Spec],
-    given: Namespace,
+    arguments: Namespace,
     epsilons: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """Load TensorFlow and say all that is to be said of the runs together."""
+    """Return the metrics of runs as an ensemble, as a dict that JSON can hold.
+
+    `specs` are the data to evaluate each run on, `arguments` the parsed command line with `split`
+    and `flips`. With `epsilons`, distances in 1/255 of the pixel range, the result has the accuracy
+    under an FGSM attack of each. Loads TensorFlow.
+    """
     with silence_stderr():
         from cnntrain.inference.scores import score_predictions
         from cnntrain.training.trainer import configure_backend
 
-    first, asked = classifiers[0], specs[0]
-    configure_backend(asked)
+    first, spec = classifiers[0], specs[0]
+    configure_backend(spec)
     members = [
-        EnsembleMember(classifier, own, given.split)
-        for classifier, own in zip(classifiers, specs, strict=True)
+        EnsembleMember(classifier, member_spec, arguments.split)
+        for classifier, member_spec in zip(classifiers, specs, strict=True)
     ]
-    votes = [
-        vote
+    log_probabilities = [
+        prediction
         for member in members
-        for vote in member.predict_log_probabilities(first.class_names, given.flips)
+        for prediction in member.predict_log_probabilities(first.class_names, arguments.flips)
     ]
-    found = {
+    result = {
         "runs": [str(classifier.folder) for classifier in classifiers],
         "weights": [classifier.weights for classifier in classifiers],
-        "dataset": asked.dataset.knobs.get("tfds", asked.dataset.name),
-        "split": given.split,
-        "flips": given.flips,
+        "dataset": spec.dataset.knobs.get("tfds", spec.dataset.name),
+        "split": arguments.split,
+        "flips": arguments.flips,
         "notes": [note for member in members for note in member.collect_notes()],
         **score_predictions(
-            average_log_probabilities(votes), members[0].part.labels, first.class_names
+            average_log_probabilities(log_probabilities),
+            members[0].examples.labels,
+            first.class_names,
         ),
     }
     if epsilons is not None:
         from cnntrain.inference.fgsm import measure_adversarial_accuracies
 
-        hit = measure_adversarial_accuracies(
-            members[0].network, members[0].part, list(epsilons), asked.batch_size
+        accuracies = measure_adversarial_accuracies(
+            members[0].network, members[0].examples, list(epsilons), spec.batch_size
         )
-        pairs = zip(epsilons, hit, strict=True)
-        found["fgsm"] = [{"epsilon": epsilon, "accuracy": share} for epsilon, share in pairs]
-    return found
+        result["fgsm"] = [
+            {"epsilon": epsilon, "accuracy": accuracy}
+            for epsilon, accuracy in zip(epsilons, accuracies, strict=True)
+        ]
+    return result
 
 
 class EnsembleMember:
-    """One of the runs that are evaluated together: its network and the images it is shown."""
+    """One run of an ensemble: its network and the examples of a split to evaluate it on."""
 
-    def __init__(self, classifier: Classifier, asked: Spec, split: str):
-        self.classifier, self.asked, self.split = classifier, asked, split
-        self.part, self.splits = load_examples(classifier, asked, split)
+    def __init__(self, classifier: Classifier, spec: Spec, split: str):
+        self.classifier, self.spec, self.split = classifier, spec, split
+        self.examples, self.splits = load_examples(classifier, spec, split)
         self.network = classifier.load_network()
 
     def predict_log_probabilities(
         self, class_names: Sequence[str], flips: bool
     ) -> list[np.ndarray]:
-        """Logarithms of the probabilities (N, classes) in the order of `class_names`."""
+        """Return a list of log probabilities (N, classes), in the order of `class_names`.
+
+        The first are those of the images; with `flips`, those of the mirrored images follow.
+        """
         from cnntrain.training.evaluation import predict_log_probabilities
 
         columns = [self.classifier.class_names.index(name) for name in class_names]
-        seen = [self.part]
+        views = [self.examples]
         if flips:
-            seen.append(replace(self.part, store=MirroredImages(self.part.store)))
+            views.append(replace(self.examples, store=MirroredImages(self.examples.store)))
         return [
-            predict_log_probabilities(self.network, part, self.asked.batch_size)[:, columns]
-            for part in seen
+            predict_log_probabilities(self.network, view, self.spec.batch_size)[:, columns]
+            for view in views
         ]
 
     def collect_notes(self) -> list[str]:
-        """What is unexpected: what the run was not told of its images, other pixels or images."""
+        """Return notes on how these images differ from those that the run was trained on."""
         from cnntrain.data.fingerprint import compute_fingerprint
         from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
-        # Runs on arrays do not say it, nor do older ones, which do not say `images` either: theirs
-        # were photos if the same data set has photos now.
+        # Only runs on photos record `pixels`, the version of the code that resizes them. Older runs
+        # record neither it nor `images`: theirs were photos if the same data set has photos now.
         is_older = "images" not in data
-        of_photos = is_older and self.asked.dataset.name == self.classifier.spec.dataset.name
-        learnt = data.get("pixels", 0 if of_photos else None)
-        if self.splits.digests is not None and learnt not in (None, PIXELS_VERSION):
+        had_photos = is_older and self.spec.dataset.name == self.classifier.spec.dataset.name
+        pixels_version = data.get("pixels", 0 if had_photos else None)
+        if self.splits.digests is not None and pixels_version not in (None, PIXELS_VERSION):
             notes.append(
-                f"photos were made smaller in another way when {folder} was trained: it sees "
+                f"photos were resized in another way when {folder} was trained: the network sees "
                 "slightly other pixels than it has learnt from"
             )
-        if isinstance(self.asked.dataset, UndividedDataset):
+        if isinstance(self.spec.dataset, UndividedDataset):
             origin = self.splits.origin["test" if self.split == "train" else self.split]
-            return [f"{len(self.part):,} images; {self.split}: {origin}", *notes]
-        own, same = data.get("fingerprint"), self.asked.hash == self.classifier.spec.hash
-        if same and own not in (None, compute_fingerprint(self.splits)):
+            return [f"{len(self.examples):,} images; {self.split}: {origin}", *notes]
+        fingerprint, is_same = data.get("fingerprint"), self.spec.hash == self.classifier.spec.hash
+        if is_same and fingerprint not in (None, compute_fingerprint(self.splits)):
             notes.append(f"these are not the images that {folder} was trained on")
         return notes
 
 
-def average_log_probabilities(votes: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the logarithm of the mean probabilities; of one vote, the vote itself."""
-    if len(votes) == 1:
-        return votes[0]
-    return np.logaddexp.reduce(votes, axis=0) - np.log(len(votes))
+def average_log_probabilities(log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the logarithm (N, classes) of the mean of probabilities given as logarithms.
+
+    A single array (N, classes) comes back as it is, without the rounding of an average.
+    """
+    if len(log_probabilities) == 1:
+        return log_probabilities[0]
+    return np.logaddexp.reduce(log_probabilities, axis=0) - np.log(len(log_probabilities))

@@ -1,25 +1,24 @@
-"""What `cnntrain evaluate` found, for people: a few lines and tables of at most 100 columns."""
+"""Print the result of `cnntrain evaluate` as a few lines, and tables of at most 100 columns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnntrain.training.metrics import ABSENT
+from cnntrain.terminal.tables import make_console
+from cnntrain.terminal.units import NO_VALUE
 
-WIDTH = 100
 LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
 CLASSES_SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
 PAIRS_SHOWN = 10
 
 
 def print_evaluation(found: Mapping[str, Any]) -> None:
-    """Print what `evaluated` returns."""
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    """Print a summary and tables of `found`, the result of `evaluate_runs`."""
+    console = make_console()
     for line in format_summary(found):
         console.print(escape(line), soft_wrap=True, highlight=False)
     if (count := len(found["classes"])) > CLASSES_SHOWN:
@@ -32,7 +31,7 @@ def print_evaluation(found: Mapping[str, Any]) -> None:
 
 
 def format_summary(found: Mapping[str, Any]) -> list[str]:
-    """The figures of all images together."""
+    """Return the lines with the metrics over all images."""
     low, high = found["interval"]
     runs = ", ".join(
         f"{run} ({weights})" for run, weights in zip(found["runs"], found["weights"], strict=True)
@@ -52,7 +51,7 @@ def format_summary(found: Mapping[str, Any]) -> list[str]:
 
 
 def build_class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Precision, recall and F1 of every class, or of those that are recognised worst."""
+    """Return a table of precision, recall and F1 of every class, or of those with the lowest F1."""
     if len(rows) > CLASSES_SHOWN:
         rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:CLASSES_SHOWN]
     table = Table(box=box.SIMPLE_HEAD)
@@ -61,13 +60,13 @@ def build_class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if name else "right", no_wrap=not name)
     for row in rows:
         numbers = (row[key] for key in ("precision", "recall", "f1"))
-        figures = (ABSENT if number is None else f"{number:.4f}" for number in numbers)
+        figures = (NO_VALUE if number is None else f"{number:.4f}" for number in numbers)
         table.add_row(escape(row["name"]), *figures, f"{row['images']:,}")
     return table
 
 
 def build_confusion_table(found: Mapping[str, Any]) -> Table:
-    """The confusion matrix where it fits, else the pairs that are confused most often."""
+    """Return the confusion matrix, or, of many classes, the pairs that are confused most often."""
     names = [row["name"] for row in found["classes"]]
     counts = np.array(found["confusion"])
     if len(names) <= LARGEST_CONFUSION_MATRIX:
@@ -90,7 +89,10 @@ def build_confusion_table(found: Mapping[str, Any]) -> Table:
 
 
 def shorten_names(names: Sequence[str]) -> list[str]:
-    """The names cut to fit beside each other: in their middle where they begin alike."""
+    """Return `names`, shortened to fit beside each other.
+
+    Names lose their end, or their middle if some of them begin alike.
+    """
     width = max(6, 72 // len(names) - 1)
     if len({name[:width] for name in names}) == len(names):
         return [name[:width] for name in names]
@@ -98,7 +100,7 @@ def shorten_names(names: Sequence[str]) -> list[str]:
 
 
 def build_fgsm_table(rows: Sequence[Mapping[str, float]]) -> Table:
-    """Accuracy by the distance that pixels are moved."""
+    """Return a table of the accuracy under FGSM, by the epsilon that each pixel is moved."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("fast gradient sign, epsilon")
     for row in rows:

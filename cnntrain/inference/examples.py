@@ -1,4 +1,4 @@
-"""The images that a run is judged by: those of its own data set, or of another with its classes."""
+"""The images to evaluate a run on: of its own data set, or of another with the same classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 DATA_SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
-# What of a data set's settings goes with the network, whatever set it is shown.
+# Settings of the run's data set that its network needs on any other data set, too.
 CARRIED_KEYS = ("resize", "label_map", "value_range")
-# What cuts a data set that its makers have not cut.
+# Overrides that ask to divide a data set which comes undivided.
 SPLIT_OVERRIDES = {"dataset.valid", "dataset.test", "dataset.split_seed"}
 UNDIVIDED = "not divided into parts: all of it"
-# What decides how images look and where they lie, not which they are.
+# Settings that decide how images look and where they are stored, but not which images there are.
 APPEARANCE_KEYS = ("image_size", "resize", "channels", "value_range", "cache", "folder")
 
 
 def build_evaluation_spec(
     classifier: Classifier, overrides: Sequence[str], config_dir: str | None = None
 ) -> Spec:
-    """Return the run's spec with other data: `dataset=…`, `dataset.KNOB=…`, `data_dir=…`.
+    """Return the run's spec with its data overridden: `dataset=…`, `dataset.KNOB=…`, `data_dir=…`.
 
-    Another data set gets the frame of the network, and is shown whole where it has no parts and
-    no override cuts it. Raises SpecError for other overrides.
+    Another data set gets the image shape of the network. If it comes undivided and no override
+    divides it, all of it is in every split. Raises SpecError for overrides of other settings.
     """
     config = dict(classifier.config)
     parsed = [(parse_single_override(word), word) for word in overrides]
@@ -46,7 +46,7 @@ def build_evaluation_spec(
         if key not in DATA_SETTINGS and not key.startswith("dataset."):
             close = find_nearest(key, DATA_SETTINGS)
             raise SpecError(
-                f"{key} is not for a network that is trained",
+                f"{key} cannot be set for a trained network",
                 f"{format_choices(DATA_SETTINGS)}, or dataset.KNOB",
                 word.replace(key, close, 1) if close else None,
             )
@@ -54,22 +54,22 @@ def build_evaluation_spec(
     height, width, channels = classifier.image_shape
     own = dict(config["dataset"])
     if "dataset" in keys:
-        of_data = [word for key, (_, word) in zip(keys, parsed, strict=True) if is_dataset_key(key)]
+        words = [word for key, (_, word) in zip(keys, parsed, strict=True) if is_dataset_key(key)]
         frame = [f"dataset.image_size=[{height},{width}]", f"dataset.channels={channels}"]
-        given = compose_config([*frame, *of_data], config_dir).config["dataset"]
-        stays = {
+        other = compose_config([*frame, *words], config_dir).config["dataset"]
+        carried = {
             key: own[key] for key in CARRIED_KEYS if key in own and f"dataset.{key}" not in keys
         }
-        config["dataset"] = given | stays
+        config["dataset"] = other | carried
     else:
         config["dataset"] = own
     for (override, _), key in zip(parsed, keys, strict=True):
         if not (is_dataset_key(key) and "dataset" in keys):
             set_dotted_value(config, key, override.value())
-    checked = build_spec(config)
-    if is_same_dataset(checked.dataset, classifier.spec.dataset) or SPLIT_OVERRIDES & {*keys}:
-        return checked
-    return replace(checked, dataset=UndividedDataset(**vars(checked.dataset)))
+    spec = build_spec(config)
+    if is_same_dataset(spec.dataset, classifier.spec.dataset) or SPLIT_OVERRIDES & {*keys}:
+        return spec
+    return replace(spec, dataset=UndividedDataset(**vars(spec.dataset)))
 
 
 def is_dataset_key(key: str) -> bool:
@@ -78,7 +78,7 @@ def is_dataset_key(key: str) -> bool:
 
 @dataclass(frozen=True)
 class UndividedDataset(Component):
-    """A data set of which all is in every split, unless its makers have divided it."""
+    """A data set that is whole in every split, unless it comes divided into parts."""
 
     @property
     def bound_function(self) -> Any:
@@ -87,50 +87,58 @@ class UndividedDataset(Component):
 
 
 def undivide_source(source: "Source") -> "Source":
-    """A source from which nothing is cut: what is in one part is in all; what lacks stays empty."""
+    """Return a source that has train, valid and test parts, so that none is cut from another.
+
+    If `source` has one part, all three are that part. If it has several, a missing one is empty.
+    """
     names = ("train", "valid", "test")
     if len(source.parts) > 1:
-        none = np.arange(0)
-        return replace(source, parts={name: source.parts.get(name, none) for name in names})
+        empty = np.arange(0)
+        return replace(source, parts={name: source.parts.get(name, empty) for name in names})
     [rows] = source.parts.values()
     return replace(source, parts=dict.fromkeys(names, rows), origin=UNDIVIDED)
 
 
-def is_same_dataset(one: Component, other: Component) -> bool:
-    """Whether two data sets are of the same images, as far as their settings tell."""
-    mine, theirs = ({**c.knobs, "name": c.name} for c in (one, other))
-    for knobs in (mine, theirs):
+def is_same_dataset(first: Component, second: Component) -> bool:
+    """Return whether the settings of two data sets name the same images."""
+    first_knobs, second_knobs = ({**c.knobs, "name": c.name} for c in (first, second))
+    for knobs in (first_knobs, second_knobs):
         if "folder" in knobs:
             knobs["folder"] = Path(knobs["folder"]).expanduser().resolve()
-    return mine == theirs
+    return first_knobs == second_knobs
 
 
-def load_evaluation_splits(classifier: Classifier, asked: Spec) -> "Splits":
-    """The splits to judge a network by; those of training, where its photos have only moved."""
-    splits, known = load_splits(asked), classifier.record.get("data", {})
-    if not isinstance(asked.dataset, UndividedDataset) or splits.origin["test"] != UNDIVIDED:
+def load_evaluation_splits(classifier: Classifier, spec: Spec) -> "Splits":
+    """Return the splits of `spec` to evaluate a network on.
+
+    Photos that were only moved to another folder since training are divided as in training: most of
+    them have been learnt, and an undivided test split would contain those.
+    """
+    splits, data = load_splits(spec), classifier.record.get("data", {})
+    if not isinstance(spec.dataset, UndividedDataset) or splits.origin["test"] != UNDIVIDED:
         return splits
-    limited = asked.dataset["limit"] is not None
-    if limited or sum(known.get("sizes", {}).values()) == len(splits.test):
+    is_limited = spec.dataset["limit"] is not None
+    if is_limited or sum(data.get("sizes", {}).values()) == len(splits.test):
         from cnntrain.data.fingerprint import compute_fingerprint
 
-        cut = load_splits(replace(asked, dataset=Component(**vars(asked.dataset))))
-        if compute_fingerprint(cut) == known.get("fingerprint"):
-            return cut
+        divided = load_splits(replace(spec, dataset=Component(**vars(spec.dataset))))
+        if compute_fingerprint(divided) == data.get("fingerprint"):
+            return divided
     return splits
 
 
-def load_examples(classifier: Classifier, asked: Spec, split: str) -> tuple["Examples", "Splits"]:
-    """Return the examples of a split, labelled as the network counts its classes, and all splits.
+def load_examples(classifier: Classifier, spec: Spec, split: str) -> tuple["Examples", "Splits"]:
+    """Return the examples of a split, and all splits.
 
-    Raises SpecError for other classes and for images of another shape.
+    The examples are labelled by the network's order of classes. Raises SpecError if the split is
+    empty, or if the classes or the image shape are not those of the network.
     """
-    splits = load_evaluation_splits(classifier, asked)
-    part = dict(splits.items())[split]
-    if not len(part):
-        there = [name for name, own in splits.items() if len(own)]
-        what = f"the data set has no {split} part, only {' and '.join(there)}"
-        raise SpecError(what, "a part that it has", f"--split {there[-1]}")
+    splits = load_evaluation_splits(classifier, spec)
+    examples = dict(splits.items())[split]
+    if not len(examples):
+        available = [name for name, part in splits.items() if len(part)]
+        what = f"the data set has no {split} part, only {' and '.join(available)}"
+        raise SpecError(what, "a part that it has", f"--split {available[-1]}")
     if set(splits.class_names) != set(classifier.class_names):
         raise explain_class_mismatch(classifier, splits.class_names, str(classifier.folder))
     if splits.image_shape != classifier.image_shape:
@@ -142,35 +150,36 @@ def load_examples(classifier: Classifier, asked: Spec, split: str) -> tuple["Exa
             f"dataset.image_size=[{height},{width}] dataset.channels={channels}",
         )
     order = np.array([classifier.class_names.index(name) for name in splits.class_names], np.int32)
-    return replace(part, labels=order[part.labels]), splits
+    return replace(examples, labels=order[examples.labels]), splits
 
 
 def explain_class_mismatch(classifier: Classifier, names: Sequence[str], where: str) -> SpecError:
-    """The answer where two sets of classes are not the same."""
+    """Return the SpecError for classes `names` that are not those of the classifier in `where`."""
     own = set(classifier.class_names)
-    lacks, more = sorted(own - set(names)), sorted(set(names) - own)
-    found = [f"lack {abbreviate_names(lacks)}"] * bool(lacks) + [
-        f"have {abbreviate_names(more)}"
-    ] * bool(more)
+    missing, added = sorted(own - set(names)), sorted(set(names) - own)
+    differences = [f"lack {abbreviate_names(missing)}"] * bool(missing) + [
+        f"have {abbreviate_names(added)}"
+    ] * bool(added)
     return SpecError(
-        f"the classes are not those of {where}: they {' and '.join(found)}",
+        f"the classes are not those of {where}: they {' and '.join(differences)}",
         f"the same names: {abbreviate_names(classifier.class_names)}",
-        "dataset.classes=[…] chooses among them" if more and not lacks else None,
+        "dataset.classes=[…] chooses among them" if added and not missing else None,
     )
 
 
 def abbreviate_names(names: Sequence[str]) -> str:
+    """Return the first ten names in one string, and how many more there are."""
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def select_identity_settings(asked: Spec) -> Mapping[str, Any]:
-    """The settings that decide which images there are."""
-    known = {"name": asked.dataset.name, **asked.dataset.knobs, **asked.dataset.shared}
-    return {key: value for key, value in known.items() if key not in APPEARANCE_KEYS}
+def select_identity_settings(spec: Spec) -> Mapping[str, Any]:
+    """Return the settings of a spec's data set that decide which images there are."""
+    settings = {"name": spec.dataset.name, **spec.dataset.knobs, **spec.dataset.shared}
+    return {key: value for key, value in settings.items() if key not in APPEARANCE_KEYS}
 
 
 class MirroredImages:
-    """The images of a store, left and right exchanged."""
+    """The images (N, H, W, C) of a store, mirrored left to right."""
 
     def __init__(self, store: "Images"):
         self.store = store

@@ -1,7 +1,7 @@
-"""The formats that a network is exported to: how each is written, and run where it will be used.
+"""The formats that a network is exported to: how each is written, and run in its own runtime.
 
 All take raw images (B, H, W, C) uint8, `images`, and give `probabilities` (B, classes) float32.
-The names of the classes are inside, one a line or as JSON.
+All contain the names of the classes, one a line or as JSON.
 """
 
 import json
@@ -17,18 +17,17 @@ import numpy as np
 from cnntrain.errors import SpecError
 
 LABELS_FILE = "labels.txt"
-Predictor = Callable[
-    [np.ndarray], np.ndarray
-]  # images (B, H, W, C) uint8 to probabilities (B, classes)
+# A function from images (B, H, W, C) uint8 to probabilities (B, classes).
+Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """How a format is written to a path, how it is run from there, and what both need.
+    """How a format is written to a path, how it is run from there, and which packages both need.
 
-    One that is `only_float32` computes so whatever precision the run had. `write` gets a network
-    whose outputs are named, the class names, the path, and images to calibrate with where it is to
-    be quantised.
+    A network for a format that is `only_float32` is converted to float32 first. `write` takes a
+    network with named outputs, the class names, the path, and the images to calibrate with, or None
+    if the weights are not quantised.
     """
 
     suffix: str
@@ -40,7 +39,7 @@ class ExportFormat:
 
 
 def check_installed(name: str) -> None:
-    """Refuse a format whose packages are not here."""
+    """Raise SpecError if a package that the format `name` needs is not installed."""
     if missing := [package for package in FORMATS[name].needs if find_spec(package) is None]:
         raise SpecError(
             f"{' and '.join(missing)} is not installed, which --format {name} needs",
@@ -52,14 +51,16 @@ def check_installed(name: str) -> None:
 def write_keras(
     network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
 ) -> None:
-    """Keras 3's own: a zip, with the labels added; its one output has no name."""
+    """Write a `.keras` file with labels.txt added to its zip."""
     import keras
 
+    # The output loses its name, so that `predict` returns an array and not a dict.
     keras.Model(network.input, network.output["probabilities"], name=network.name).save(path)
     add_labels(path, class_names)
 
 
 def run_keras(path: Path) -> Predictor:
+    """Return a predictor that runs a `.keras` file in Keras."""
     import keras
 
     network = keras.models.load_model(path, compile=False)
@@ -69,7 +70,7 @@ def run_keras(path: Path) -> Predictor:
 def write_savedmodel(
     network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
 ) -> None:
-    """TensorFlow's: a folder, with the labels where TensorFlow keeps what users add."""
+    """Write a SavedModel folder, with labels.txt in its folder for users' files, assets.extra."""
     network.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()
@@ -77,18 +78,19 @@ def write_savedmodel(
 
 
 def run_savedmodel(path: Path) -> Predictor:
+    """Return a predictor that runs a SavedModel folder in TensorFlow."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
     serve = loaded.signatures["serving_default"]
-    serve.loaded = loaded  # which its variables belong to
+    serve.loaded = loaded  # keeps the variables alive, which belong to `loaded`
     return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
 
 
 def write_onnx(
     network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
 ) -> None:
-    """ONNX by tf2onnx, with the labels as a JSON list in the metadata."""
+    """Write an ONNX file by tf2onnx, with the labels as a JSON list in its metadata."""
     import onnx
 
     network.export(path, format="onnx", verbose=False)
@@ -98,6 +100,7 @@ def write_onnx(
 
 
 def run_onnx(path: Path) -> Predictor:
+    """Return a predictor that runs an ONNX file in ONNX Runtime on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -107,9 +110,10 @@ def run_onnx(path: Path) -> Predictor:
 def write_tflite(
     network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
 ) -> None:
-    """TensorFlow Lite, with 8-bit weights and activations where images to calibrate with are given.
+    """Write a TensorFlow Lite file.
 
-    The labels are a zip behind it, where that format has its associated files.
+    If there are `calibration` images (N, H, W, C) uint8, its weights and activations are 8-bit. The
+    labels are in a zip appended to the file, as associated files are in this format.
     """
     import tensorflow as tf
 
@@ -122,27 +126,31 @@ def write_tflite(
 
 
 def run_tflite(path: Path) -> Predictor:
+    """Return a predictor that runs a TensorFlow Lite file in LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (images_tensor,) = interpreter.get_input_details()
+    (probabilities_tensor,) = interpreter.get_output_details()
 
-    def run(images: np.ndarray) -> np.ndarray:
-        interpreter.resize_tensor_input(taken["index"], images.shape)
+    def predict(images: np.ndarray) -> np.ndarray:
+        interpreter.resize_tensor_input(images_tensor["index"], images.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(taken["index"], images)
+        interpreter.set_tensor(images_tensor["index"], images)
         interpreter.invoke()
-        return interpreter.get_tensor(given["index"])
+        return interpreter.get_tensor(probabilities_tensor["index"])
 
-    return run
+    return predict
 
 
 def add_labels(path: Path, class_names: Sequence[str]) -> None:
+    """Add labels.txt to a zip, or append a zip with it to any other file."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(LABELS_FILE, format_labels(class_names))
 
 
 def format_labels(class_names: Sequence[str]) -> str:
+    """Return the content of labels.txt: a class name a line, in the order of the outputs."""
     return "".join(f"{name}\n" for name in class_names)
 
 

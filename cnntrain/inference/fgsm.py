@@ -1,4 +1,4 @@
-"""Images made to be misread: the fast gradient sign method (Goodfellow et al. 2015)."""
+"""FGSM, the fast gradient sign method: adversarial images (Goodfellow et al. 2015)."""
 
 import keras
 import numpy as np
@@ -12,40 +12,46 @@ from cnntrain.training.losses import compute_cross_entropy
 def measure_adversarial_accuracies(
     network: keras.Model, examples: Examples, epsilons: list[float], batch_size: int
 ) -> list[float]:
-    """Return the accuracy on `examples` after a step of each epsilon against the network."""
+    """Return the accuracy on adversarial images of `examples`, for each of `epsilons`.
+
+    Every pixel is moved by epsilon, of 255, along the sign of the gradient of its image's loss.
+    """
     twin, hits = rebuild_with_float_input(network), np.zeros(len(epsilons), int)
-    slope = build_gradient_function(twin)
+    compute_gradient = build_gradient_function(twin)
     for start in range(0, len(examples), batch_size):
-        part = examples[np.arange(start, min(start + batch_size, len(examples)))]
-        images = part.images.astype(np.float32)
-        signs = np.sign(slope(images, part.labels))
+        batch = examples[np.arange(start, min(start + batch_size, len(examples)))]
+        images = batch.images.astype(np.float32)
+        signs = np.sign(compute_gradient(images, batch.labels))
         for number, epsilon in enumerate(epsilons):
-            moved = np.clip(images + np.float32(epsilon) * signs, 0, 255)
-            guesses = compute_log_probabilities(twin.predict_on_batch(moved)).argmax(axis=-1)
-            hits[number] += int((guesses == part.labels).sum())
+            adversarial = np.clip(images + np.float32(epsilon) * signs, 0, 255)
+            logits = twin.predict_on_batch(adversarial)
+            guesses = compute_log_probabilities(logits).argmax(axis=-1)
+            hits[number] += int((guesses == batch.labels).sum())
     return (hits / len(examples)).tolist()
 
 
 def build_gradient_function(twin: keras.Model) -> tf.types.experimental.PolymorphicFunction:
-    """Return the function of images and labels that gives the loss's gradient at the images."""
+    """Return a function from float images (B, H, W, C) and labels (B,) to gradients (B, H, W, C).
+
+    The gradient of an image is that of its own loss with regard to its pixels. `twin` is a network
+    with float input.
+    """
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def slope(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def compute_gradient(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(images)
-            loss = compute_cross_entropy(
-                labels, twin(images, training=False)
-            )  # (B,): each its own image's
-        return tape.gradient(loss, images)
+            losses = compute_cross_entropy(labels, twin(images, training=False))  # (B,)
+        return tape.gradient(losses, images)
 
-    return lambda images, labels: slope(tf.constant(images), tf.constant(labels)).numpy()
+    return lambda images, labels: compute_gradient(tf.constant(images), tf.constant(labels)).numpy()
 
 
 def rebuild_with_float_input(network: keras.Model) -> keras.Model:
-    """Return the same layers with float32 pixels (B, H, W, C), 0 to 255, for an input.
+    """Return a network of the same layers that takes float32 pixels (B, H, W, C) from 0 to 255.
 
-    A network takes bytes, which have no gradient. Ours are a chain: the normalisation, then what
-    was built behind it.
+    Saved networks take uint8 pixels, which have no gradient. They are a chain of the normalisation
+    and the model built behind it.
     """
     images = x = keras.Input(network.input_shape[1:], dtype="float32")
     for layer in network.layers[1:]:

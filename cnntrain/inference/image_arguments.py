@@ -1,4 +1,4 @@
-"""The photos that a command names: files, folders, and what comes from standard input."""
+"""The photos that a command line names: files, folders, and standard input."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_image_arguments(words: Sequence[str]) -> None:
-    """Refuse no photos at all, and files or folders that are not there."""
+    """Raise SpecError if no photo is named, or if a file or folder does not exist."""
     if not words:
         raise SpecError("no image is named", "files, folders, or - for standard input")
     for word in words:
@@ -24,17 +24,17 @@ def check_image_arguments(words: Sequence[str]) -> None:
 
 
 def gather_photos(words: Sequence[str]) -> "Photos":
-    """Return all photos, folders with everything below them, in the order of the words.
+    """Return the photos that `words` name, in their order.
 
-    Standard input, `-`, is either paths, one a line, or, if it is no text, one image.
-    Raises SpecError where there is none.
+    A folder stands for all files below it. `-` stands for standard input: paths, one a line, or,
+    if it is not text, one image. Raises SpecError if there is no photo.
     """
     from cnntrain.data.fetch.folders import read_folder_tree, read_photo_file
     from cnntrain.data.photos.photo import Photos
 
     names, sources = list[str](), list[Path | bytes]()
 
-    def add(path: Path) -> None:
+    def add_path(path: Path) -> None:
         if path.is_dir():
             files = [path / file for file in read_folder_tree(path).files]
             names.extend(escape_unprintable(str(file)) for file in files)
@@ -45,30 +45,33 @@ def gather_photos(words: Sequence[str]) -> "Photos":
 
     for word in words:
         if word != "-":
-            add(Path(word))
+            add_path(Path(word))
             continue
-        given = sys.stdin.buffer.read()
-        lines = parse_path_lines(given)
+        content = sys.stdin.buffer.read()
+        lines = parse_path_lines(content)
         if lines is None:
             names.append("-")
-            sources.append(given)
+            sources.append(content)
         for line in lines or []:
-            add(Path(line))
+            add_path(Path(line))
     if not names:
         raise SpecError(f"there is no image in {', '.join(words)}", "at least one file")
 
-    def read(row: int) -> bytes:
+    def read_row(row: int) -> bytes:
         source = sources[row]
         return source if isinstance(source, bytes) else read_photo_file(source)
 
-    return Photos(names, read)
+    return Photos(names, read_row)
 
 
-def parse_path_lines(given: bytes) -> list[str] | None:
-    """The lines of a text, which no image is: its first bytes are not UTF-8, or are nought."""
-    if b"\0" in given:
+def parse_path_lines(content: bytes) -> list[str] | None:
+    """Return the lines of a UTF-8 text that are not empty, or None for an image.
+
+    Images of all formats have zero bytes, or bytes that are not UTF-8.
+    """
+    if b"\0" in content:
         return None
     try:
-        return [line for line in io.StringIO(given.decode()).read().splitlines() if line]
+        return [line for line in io.StringIO(content.decode()).read().splitlines() if line]
     except UnicodeDecodeError:
         return None

@@ -1,4 +1,4 @@
-"""The networks of `keras.applications` as they were published: with their ImageNet classes."""
+"""The networks of `keras.applications` as they were published, with their ImageNet classes."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ from cnntrain.models.parts.pretrained import (
 )
 from cnntrain.spec.signatures import Component
 
-# What Keras itself reads, as `decode_predictions` does, with the checksum that it asks for.
+# The file that `decode_predictions` of Keras reads, with the checksum that Keras verifies.
 CLASS_INDEX = "imagenet_class_index.json"
 URL = "https://storage.googleapis.com/download.tensorflow.org/data/" + CLASS_INDEX
 MD5 = "c2c37ea517e94d9795004a39431a14cb"
@@ -25,7 +25,7 @@ MD5 = "c2c37ea517e94d9795004a39431a14cb"
 
 @dataclass(frozen=True)
 class PublishedNetwork:
-    """A network with its own classes: raw images (B, H, W, C) uint8 in, logits (B, 1000) out."""
+    """A network for ImageNet's classes: raw images (B, H, W, C) uint8 in, logits (B, 1000) out."""
 
     network: keras.Model
     class_names: tuple[str, ...]
@@ -34,24 +34,24 @@ class PublishedNetwork:
 def build_published_network(
     model: Component, image_shape: tuple[int, int, int]
 ) -> PublishedNetwork:
-    """Return the whole network of an option whose component is `application`.
+    """Return the network, top included, of a model option whose component is `application`.
 
-    Raises SpecError for weights or names of classes that are not there, and for weights that do
-    not fit.
+    `image_shape` is (H, W, C). Raises SpecError if the weights or the class names are missing, or
+    if the weights do not fit the network.
     """
     architecture, alpha = model["architecture"], model["alpha"]
-    chosen = VARIANTS[architecture]
-    check_alpha(alpha, architecture, chosen, model["weights"])
+    variant = VARIANTS[architecture]
+    check_alpha(alpha, architecture, variant, model["weights"])
     names = load_imagenet_class_names(model["weights_dir"])
     images = keras.Input(image_shape, dtype="uint8", name="images")
     pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(images)
     build = functools.partial(
         call_quietly,
-        getattr(keras.applications, chosen.function),
-        input_tensor=preprocess_pixels(pixels, chosen.preprocessing),
+        getattr(keras.applications, variant.function),
+        input_tensor=preprocess_pixels(pixels, variant.preprocessing),
         classifier_activation=None,
         weights="imagenet",
-        **({"alpha": alpha} if len(chosen.alphas) > 1 else {}),
+        **({"alpha": alpha} if len(variant.alphas) > 1 else {}),
     )
     whole = load_pretrained(
         build, architecture, model["weights"], model["weights_dir"], "with its top"
@@ -60,22 +60,26 @@ def build_published_network(
 
 
 def load_imagenet_class_names(weights_dir: str | None) -> tuple[str, ...]:
-    """The 1,000 names, from `weights_dir`, Keras' cache or the network."""
-    found = find_official_file(CLASS_INDEX, weights_dir) or download_weights_file(
+    """Return the 1,000 class names, read from `weights_dir` or Keras' cache, or downloaded.
+
+    Raises SpecError if there is no such file, or it does not hold the names.
+    """
+    file = find_official_file(CLASS_INDEX, weights_dir) or download_weights_file(
         CLASS_INDEX, URL, weights_dir, download_class_index, otherwise=""
     )
     try:
-        index: Any = json.loads(found.read_text(encoding="utf-8"))
+        index: Any = json.loads(file.read_text(encoding="utf-8"))
         return tuple(str(index[str(number)][1]) for number in range(1000))
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise SpecError(
-            f"{found} does not hold the names of the classes: {error}",
+            f"{file} does not hold the names of the classes: {error}",
             f"the file as published at {URL}",
-            f"remove or replace {found}",
+            f"remove or replace {file}",
         ) from None
 
 
 def download_class_index() -> str:
+    """Download the file of class names into Keras' cache, and return its path."""
     return keras.utils.get_file(
         CLASS_INDEX, URL, cache_subdir="models", file_hash=MD5, cache_dir=str(find_keras_folder())
     )

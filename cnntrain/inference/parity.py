@@ -1,4 +1,4 @@
-"""Whether an exported network says what the network says that it was made of."""
+"""Compare the predictions of an exported network with those of the network itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 CHECKED_IMAGES = 256  # images that an exported file is run on, spread over the test split
-CALIBRATION_IMAGES = 200  # the same of the training split; more change the ranges little
-BATCH_SIZES = (1, 7, 32)  # sizes that it must take
-TOLERANCE = 1e-4  # of a probability
-# Of 8 bits: the share of images that may change their class, the mean difference of a probability.
+CALIBRATION_IMAGES = 200  # of the training split; more of them change the 8-bit ranges little
+BATCH_SIZES = (1, 7, 32)  # batch sizes that an exported file is tried with
+TOLERANCE = 1e-4  # the largest difference of a probability
+# With 8 bits: the share of images that may change class, and the mean difference of a probability.
 QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far what was written is from the network, on how many images.
+    """How much the probabilities of an exported network differ from the network's own.
 
-    `changed` have another likeliest class.
+    `images` were compared, and `changed` of them got another class.
     """
 
     images: int
@@ -26,6 +26,7 @@ class Parity:
     changed: int
 
     def is_close(self, quantized: bool) -> bool:
+        """Return whether the differences are small enough to keep the file."""
         if quantized:
             allowed = QUANTIZED_MAX_CHANGED * self.images
             return self.changed <= allowed and self.mean_difference <= QUANTIZED_MAX_MEAN
@@ -42,25 +43,25 @@ class Parity:
 def compare_predictions(
     run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray
 ) -> Parity:
-    """Compare `run` of images (N, H, W, C) uint8 with probabilities (N, classes).
+    """Compare what `run` predicts for images (N, H, W, C) uint8 with probabilities (N, classes).
 
-    Batches are of several sizes. Not a number agrees with nothing.
+    The images are run in batches of several sizes. NaN is close to nothing.
     """
     parts, start, size = [], 0, 0
     while start < len(images):
         size = next((wanted for wanted in BATCH_SIZES if wanted > size), size)
         parts.append(run(images[start : start + size]))
         start += size
-    found = np.concatenate(parts)
-    differences = np.abs(found - expected)
+    probabilities = np.concatenate(parts)
+    differences = np.abs(probabilities - expected)
     return Parity(
         len(images),
         float(differences.max()),
         float(differences.mean()),
-        int((found.argmax(axis=-1) != expected.argmax(axis=-1)).sum()),
+        int((probabilities.argmax(axis=-1) != expected.argmax(axis=-1)).sum()),
     )
 
 
 def pick_spread_rows(count: int, wanted: int) -> np.ndarray:
-    """At most so many of `count` rows, evenly."""
+    """Return at most `wanted` row numbers, evenly spread over `count` rows."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).astype(int))

@@ -1,4 +1,4 @@
-"""Photos -> probabilities: the next are decoded, as training did, while the network sees these."""
+"""Predict the classes of photos, decoding the next chunk while the network sees the last one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from cnntrain.training.evaluation import compute_log_probabilities
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of a photo: the probabilities (classes,), or why there are none."""
+    """The probabilities (classes,) of the photo `name`, or None and the reason it is `broken`."""
 
     name: str
     probabilities: np.ndarray | None
@@ -26,7 +26,11 @@ class Prediction:
 def predict_photos(
     network: keras.Model, photos: Photos, frame: Frame, findings: Findings
 ) -> Iterator[Prediction]:
-    """Yield what the network says of each photo, in their order; add what is odd to `findings`."""
+    """Yield the prediction for each photo, in order.
+
+    `frame` is the shape and pixel range of training. What is odd about a photo, such as damage, is
+    added to `findings`.
+    """
     with ThreadPoolExecutor(1) as ahead:
         chunks = list(iterate_row_ranges(len(photos)))
         coming = ahead.submit(decode_chunk, photos, chunks[0], frame)
@@ -34,20 +38,22 @@ def predict_photos(
             decoded = coming.result()
             if number + 1 < len(chunks):
                 coming = ahead.submit(decode_chunk, photos, chunks[number + 1], frame)
-            found = predict_probabilities(network, stack_photos(decoded, frame), len(chunks[0]))
-            for row, photo, shares in zip(rows, decoded, found, strict=True):
+            images = stack_photos(decoded, frame)
+            batch = predict_probabilities(network, images, len(chunks[0]))
+            for row, photo, probabilities in zip(rows, decoded, batch, strict=True):
                 findings.add_photo(row, photo)
-                why = photo if isinstance(photo, str) else None
-                yield Prediction(photos.names[row], None if why else shares, why)
+                reason = photo if isinstance(photo, str) else None
+                yield Prediction(photos.names[row], None if reason else probabilities, reason)
 
 
 def decode_chunk(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto | str]:
-    """Return some photos as `frame` wants them, and for a broken one the reason."""
+    """Return the decoded photos of `rows`, and for each broken one the reason as a string."""
     return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
 
 
-def predict_probabilities(network: keras.Model, images: np.ndarray, room: int) -> np.ndarray:
-    """Return (B, classes) for images (B, H, W, C); the graph is made for `room` of them."""
-    padding = [(0, room - len(images)), (0, 0), (0, 0), (0, 0)]  # cheaper than another graph
+def predict_probabilities(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return probabilities (B, classes) for images (B, H, W, C), at most `batch_size` of them."""
+    # A short batch is padded: tracing the network's graph for another size would cost more.
+    padding = [(0, batch_size - len(images)), (0, 0), (0, 0), (0, 0)]
     logits = network.predict_on_batch(np.pad(images, padding))
     return np.exp(compute_log_probabilities(logits[: len(images)]))

@@ -1,4 +1,4 @@
-"""How predictions are written: a table for people, CSV and JSON lines for programs."""
+"""Write predictions as a table for people, or as CSV or JSON lines for programs."""
 
 import csv
 import json
@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.files.writing import escape_formula
 from cnntrain.inference.predict_photos import Prediction
+from cnntrain.terminal.tables import make_console
 
-WIDTH = 100
 RankedClasses = list[tuple[str, float]]
 
 
 def select_top_classes(
     prediction: Prediction, class_names: Sequence[str], top: int
 ) -> RankedClasses:
-    """The likeliest classes of a photo, each with its probability."""
+    """Return the `top` likeliest classes with their probabilities; none for a broken photo."""
     if prediction.probabilities is None:
         return []
     order = np.argsort(-prediction.probabilities, kind="stable")[:top]
@@ -32,7 +31,7 @@ def select_top_classes(
 def print_prediction_table(
     found: Iterable[Prediction], class_names: Sequence[str], top: int
 ) -> int:
-    """Print a row for each photo once all are known; return how many were whole."""
+    """Print a table with a row for each photo; return how many photos were not broken."""
     table, whole = Table(box=box.SIMPLE_HEAD), 0
     table.add_column("image", overflow="fold")
     table.add_column("class")
@@ -47,13 +46,16 @@ def print_prediction_table(
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(escape(prediction.name), escape(name), f"{share:.4f}", escape(then))
-    console = Console()
-    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+    make_console().print(table)
     return whole
 
 
 def write_prediction_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
-    """Write image, error, class_1, probability_1, …; return how many photos were whole."""
+    """Write CSV to standard output, a row as soon as its photo is predicted.
+
+    The columns are image, error, class_1, probability_1 and so on. Returns how many photos were not
+    broken.
+    """
     numbers = range(1, top + 1)
     columns = [part for n in numbers for part in (f"class_{n}", f"probability_{n}")]
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -72,7 +74,10 @@ def write_prediction_csv(found: Iterable[Prediction], class_names: Sequence[str]
 def write_prediction_json_lines(
     found: Iterable[Prediction], class_names: Sequence[str], top: int
 ) -> int:
-    """Write an object a line, {"image", "classes"} or {"image", "error"}; return how many whole."""
+    """Write JSON lines to standard output: {"image", "classes"}, or {"image", "error"} if broken.
+
+    Returns how many photos were not broken.
+    """
     whole = 0
     for prediction in found:
         whole += prediction.broken is None

@@ -1,4 +1,4 @@
-"""What can be said of predictions: accuracy and how sure it is, each class, calibration."""
+"""Metrics of predictions: accuracy with its confidence interval, per class, calibration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,16 +16,18 @@ CONFIDENCE = 0.95
 def score_predictions(
     log_probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return all figures of predictions (N, classes) for labels (N,), as JSON can say them.
+    """Return the metrics of predictions (N, classes) for labels (N,), as a dict that JSON can hold.
 
-    `interval` is Wilson's for the accuracy, at 95 %: what other images of the same kind would
-    give, not other trainings. `confusion[i][j]` counts images of class i that were called j. A
-    figure that a class does not have, as F1 without images, is None.
+    `interval` is Wilson's 95 % interval of the accuracy: it covers other images of the same kind,
+    but not other trainings. `confusion[i][j]` counts the images of class i that were called j. A
+    metric that is not defined for a class, as the F1 of a class without images, is None.
     """
     guesses = log_probabilities.argmax(axis=-1)
-    confusion, *parts = score_by_class(labels, guesses, len(class_names))
+    confusion, *scores = score_by_class(labels, guesses, len(class_names))
     names = ("precision", "recall", "f1", "images")
-    columns = {name: replace_nan_by_none(column) for name, column in zip(names, parts, strict=True)}
+    columns = {
+        name: replace_nan_by_none(column) for name, column in zip(names, scores, strict=True)
+    }
     return compute_headline_metrics(log_probabilities, labels) | {
         "images": len(labels),
         "interval": compute_wilson_interval(int((guesses == labels).sum()), len(labels)),
@@ -40,14 +42,14 @@ def score_predictions(
 
 
 def replace_nan_by_none(column: np.ndarray) -> list[float | None]:
-    """Figures of classes, None for those that are not defined."""
+    """Return the values (classes,) of a metric as a list with None for NaN, which JSON lacks."""
     return [None if np.isnan(figure) else figure for figure in column.tolist()]
 
 
 def compute_wilson_interval(hits: int, count: int) -> list[float]:
-    """Return Wilson's interval (1927) of a share, at 95 %."""
-    found = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
-    return [float(found.low), float(found.high)]
+    """Return the ends of Wilson's 95 % interval (1927) of the share `hits` / `count`."""
+    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return [float(interval.low), float(interval.high)]
 
 
 def compute_top_accuracy(
@@ -55,7 +57,8 @@ def compute_top_accuracy(
 ) -> float | None:
     """Return the share of labels (N,) that are among the `count` likeliest classes.
 
-    None where that is all of them. Of classes that are equally likely the first come first.
+    Returns None if there are not more than `count` classes. Of equally likely classes, those with
+    lower numbers come first. (`sklearn.metrics.top_k_accuracy_score` takes the last.)
     """
     if log_probabilities.shape[-1] <= count:
         return None
@@ -66,7 +69,8 @@ def compute_top_accuracy(
 def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3).
 
-    The mean over all images of |accuracy - confidence| of their bin, of 15 bins of one width.
+    It is the mean over all images of |accuracy - confidence| of their bin. The 15 bins of
+    confidence have the same width. `probabilities` are (N, classes) and `labels` (N,).
     """
     confidence = probabilities.max(axis=-1)
     hits = probabilities.argmax(axis=-1) == labels

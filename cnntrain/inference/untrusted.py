@@ -1,7 +1,8 @@
-"""Files from strangers: a saved network says what it is made of before Keras makes it.
+"""Check a saved network from a stranger before Keras builds it.
 
-A `.keras` file names classes, and Keras imports and calls them. Those of our networks are layers,
-operations and initializers of Keras, so that nothing else is let through. No TensorFlow here.
+A `.keras` file names classes, and Keras imports and calls them. Networks of cnntrain are made of
+layers, operations and initializers of Keras, so that nothing else is allowed. TensorFlow is not
+loaded here.
 """
 
 import zipfile
@@ -18,19 +19,17 @@ NETWORK_READ_ERRORS = (
     OSError, KeyError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile,
     zlib.error,
 )  # fmt: skip
-# The modules that the networks of conf/model name, and what may stand in one of Keras itself.
+# Modules that networks of cnntrain name; any class of these is allowed, but for FORBIDDEN_LAYERS.
 ALLOWED_MODULES = (
     "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints",
     "keras.src.models.functional", "keras.src.ops.numpy", "keras.src.ops.nn",
 )  # fmt: skip
-CAST_OPERATION = (
-    "keras.src.ops.core",
-    "Cast",
-)  # of mixed precision; that module also loops and branches
-APPLICATION_MODULES = "keras.src.applications."  # layers of their own: LayerScale, CustomScaleLayer
+# Mixed precision needs it. The rest of its module, with loops and branches, is not allowed.
+CAST_OPERATION = ("keras.src.ops.core", "Cast")
+APPLICATION_MODULES = "keras.src.applications."  # they define LayerScale and CustomScaleLayer
 KERAS_CLASSES = ("DTypePolicy", "Sequential", "Model", "Functional")
 VALUE_CLASSES = ("__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__")
-# Layers that run code, load another program or read other files.
+# Layers that run code, load other programs or read other files.
 FORBIDDEN_LAYERS = (
     "Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "StringLookup",
     "IntegerLookup", "TextVectorization",
@@ -38,9 +37,9 @@ FORBIDDEN_LAYERS = (
 
 
 def read_network_config(path: Path) -> dict[str, Any]:
-    """Return the configuration of a saved network, once nothing in it can run foreign code.
+    """Return the configuration of a saved network, checked so that Keras runs no foreign code.
 
-    Raises SpecError for a file that is no `.keras`, or names what no network of ours is made of.
+    Raises SpecError if `path` is not a `.keras` file, or names a class that is not allowed.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -63,7 +62,7 @@ def read_network_config(path: Path) -> dict[str, Any]:
 
 
 def find_named_nodes(node: Any) -> Iterator[dict[str, Any]]:
-    """Everything in a configuration that Keras looks up by a name."""
+    """Yield each dict in a configuration that names a class for Keras to look up."""
     if isinstance(node, dict):
         if "class_name" in node:
             yield node
@@ -74,7 +73,7 @@ def find_named_nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def is_harmless(node: dict[str, Any]) -> bool:
-    """Whether a class is a value, or a layer, an operation or an initializer of Keras."""
+    """Return whether `node` names a plain value or an allowed class or function of Keras."""
     module, name = node.get("module"), node["class_name"]
     if not isinstance(name, str) or name in FORBIDDEN_LAYERS:
         return False
@@ -82,5 +81,5 @@ def is_harmless(node: dict[str, Any]) -> bool:
         return name in VALUE_CLASSES
     if module == "keras":
         return name in KERAS_CLASSES
-    known = module in ALLOWED_MODULES or (module, name) == CAST_OPERATION
-    return isinstance(module, str) and (known or module.startswith(APPLICATION_MODULES))
+    allowed = module in ALLOWED_MODULES or (module, name) == CAST_OPERATION
+    return isinstance(module, str) and (allowed or module.startswith(APPLICATION_MODULES))

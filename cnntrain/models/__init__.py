@@ -1,9 +1,10 @@
 """The networks: one file a family, `f(image_shape, num_classes, *, knobs) -> keras.Model`.
 
-Float images (B, H, W, C) in, float32 logits (B, num_classes) out. Keras only, never TensorFlow.
-What the trainer reads off a network: a layer named `preprocessing` says that it takes raw pixels
-and needs no normalisation, a layer named `features` that its head begins behind it (else the head
-is the last layer), and the attribute `pretrained` names the layers that already have weights.
+A network takes float images (B, H, W, C) and returns float32 logits (B, num_classes). It uses
+Keras only, never TensorFlow. The trainer reads three things off a network: a layer named
+`preprocessing` says that it takes raw pixels and needs no normalisation; a layer named `features`
+says that its head begins behind this layer (else the head is the last layer); and the attribute
+`pretrained` names the layers that already have weights.
 """
 
 from collections.abc import Callable
@@ -18,5 +19,8 @@ def model(
     *,
     init_from: str | None,
 ) -> keras.Model:
-    """Return the network; `init_from` is for the trainer, which loads it after initialization."""
+    """Return the network that `component` builds.
+
+    `init_from` is for the trainer, which loads those weights after initialization.
+    """
     return component(image_shape, num_classes)

@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky, Sutskever & Hinton 2012, NeurIPS), and the same with batch normalisation."""
+"""AlexNet (Krizhevsky, Sutskever & Hinton 2012, NeurIPS), also with batch normalisation."""
 
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,7 @@ from cnntrain.spec.knobs import Count, Probability, Variant
 
 
 class Conv(NamedTuple):
-    """A convolution, and the window of the max pool behind it (its stride is 2; 0: no pool)."""
+    """A convolution, and the window of the max pool of stride 2 behind it; 0 means no pool."""
 
     filters: int
     kernel: int
@@ -28,14 +28,14 @@ VARIANTS = {
         Conv(384, 3, 1, "same", 0),
         Conv(256, 3, 1, "same", 3),
     ],
-    "valid": [  # the last three are not padded, as in many a course
+    "valid": [  # the last three are not padded, as in many courses
         Conv(96, 11, 4, "valid", 3),
         Conv(256, 5, 1, "same", 3),
         Conv(384, 3, 1, "valid", 0),
         Conv(384, 3, 1, "valid", 0),
         Conv(256, 3, 1, "valid", 3),
     ],
-    "valid_11": [  # no padding at all, 2x2 pools, and the second as large as the first
+    "valid_11": [  # no padding, 2x2 pools, and a second kernel as large as the first
         Conv(96, 11, 4, "valid", 2),
         Conv(256, 11, 1, "valid", 2),
         Conv(384, 3, 1, "valid", 0),
@@ -59,10 +59,10 @@ def alexnet(
 ) -> keras.Model:
     """Return an AlexNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    With two `groups` the second, fourth and fifth convolution see half of the maps each, as on the
-    two GPUs of the paper. `norm` is local response normalisation behind the first two
+    With two `groups` the second, fourth and fifth convolution see half of the feature maps each, as
+    on the two GPUs of the paper. `norm` is local response normalisation behind the first two
     convolutions, or batch normalisation before every ReLU. `dropout` follows every hidden layer.
-    Raises SpecError for images that are gone before the last pool.
+    Raises SpecError if the images are so small that nothing is left before the last pool.
     """
     table = VARIANTS[variant]
     check_alexnet_images(image_shape, table)
@@ -86,10 +86,10 @@ def alexnet(
 
 
 def conv(x: keras.KerasTensor, row: Conv, groups: int, name: str) -> keras.KerasTensor:
-    """One convolution, or one for each group of maps.
+    """Apply one convolution, or one for each group of feature maps.
 
-    Split by hand: on a CPU, Keras' own `groups` takes eight times as long to train (measured on
-    the second convolution).
+    The groups are split by hand: with Keras' own `groups` training takes eight times as long on a
+    CPU (measured on the second convolution).
     """
     if groups == 1:
         return layers.Conv2D(row.filters, row.kernel, row.strides, row.padding, name=name)(x)
@@ -107,14 +107,14 @@ def conv(x: keras.KerasTensor, row: Conv, groups: int, name: str) -> keras.Keras
 
 
 def batch_norm_relu(x: keras.KerasTensor, batch_norm: bool, name: str) -> keras.KerasTensor:
-    """ReLU, behind batch normalisation if asked. The layers before it keep their biases."""
+    """Apply batch normalisation if asked, then ReLU; the layer before keeps its bias."""
     if batch_norm:
         x = layers.BatchNormalization(name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
 def check_alexnet_images(image_shape: tuple[int, int, int], table: list[Conv]) -> None:
-    """Refuse images of which nothing is left after the last pool."""
+    """Raise SpecError for images of which nothing is left after the last pool."""
     smallest = 1
     for row in reversed(table):  # from the last output back to the image
         if row.pool:

@@ -1,4 +1,4 @@
-"""Networks taken whole from `keras.applications`, fresh or with what they learnt on ImageNet."""
+"""Networks of `keras.applications`, with random weights or those learnt on ImageNet."""
 
 import functools
 import warnings
@@ -15,12 +15,12 @@ from cnntrain.spec.knobs import Count, Factor, Positive, Variant, format_value
 
 @dataclass(frozen=True)
 class Application:
-    """A function of `keras.applications` and what it does not tell by itself."""
+    """A function of `keras.applications`, and facts about it that Keras does not offer as data."""
 
     function: str
     preprocessing: Literal["tf", "torch", "caffe", "included"]
     smallest: int = 32  # pixels of the shorter side, as its documentation says
-    alphas: tuple[float, ...] = (1,)  # the widths that ImageNet weights are published for
+    alphas: tuple[float, ...] = (1,)  # the widths for which ImageNet weights are published
 
 
 VARIANTS = {
@@ -55,7 +55,8 @@ VARIANTS = {
     "convnext_base": Application("ConvNeXtBase", "included"),
 }
 # What `keras.applications.*.preprocess_input` does with RGB pixels, as scale and offset; `caffe`
-# then turns RGB into BGR. (Their means and deviations of ImageNet; those of `torch` are of 0..1.)
+# then turns RGB into BGR. The numbers are means and deviations of ImageNet; `torch` has them for
+# values of 0..1.
 SCALING: dict[str, tuple[Any, Any]] = {
     "tf": (1 / 127.5, -1.0),
     "torch": (
@@ -64,7 +65,7 @@ SCALING: dict[str, tuple[Any, Any]] = {
     ),
     "caffe": ([1.0, 1.0, 1.0], [-123.68, -116.779, -103.939]),
 }
-# The pool is Keras' own where it has one: ConvNeXt normalises behind it.
+# Keras' own pool is used where it has one, because ConvNeXt normalises behind it.
 POOLING = {"average": "avg", "max": "max", "flatten": None}
 
 
@@ -85,26 +86,26 @@ def application(
 
     Its preprocessing is built in, and its layers are layers of the model, under their own names.
     `upsample` enlarges the images by a whole factor first. `weights` is null, `imagenet` (looked
-    for in `weights_dir`, in Keras' cache, then on the network) or a file; `pretrained` of the
-    model names the layers that have them. In `head` a whole number is a dense layer with ReLU, a
-    number below 1 a dropout; with `one_logit` two classes share one logit (B, 1).
-    Raises SpecError for images that are too small, a width that the network has not, and weights
-    that are not there or do not fit.
+    for in `weights_dir`, in Keras' cache, then on the network) or a file; the model's `pretrained`
+    names the layers that have such weights. In `head` a whole number is a dense layer with ReLU, a
+    number below 1 is a dropout; with `one_logit` two classes share one logit (B, 1).
+    Raises SpecError for images that are too small, for a width that the network does not have, and
+    for weights that are missing or do not fit.
     """
-    chosen = VARIANTS[architecture]
-    check_application_images(image_shape, upsample, architecture, chosen)
-    check_alpha(alpha, architecture, chosen, weights)
+    variant = VARIANTS[architecture]
+    check_application_images(image_shape, upsample, architecture, variant)
+    check_alpha(alpha, architecture, variant, weights)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
     if image_shape[2] == 1:
         x = ops.repeat(x, 3, axis=-1)  # (H, W, 3)
-    x = preprocess_pixels(x, chosen.preprocessing)
+    x = preprocess_pixels(x, variant.preprocessing)
     if upsample > 1:
         x = layers.UpSampling2D(upsample, interpolation="bilinear")(x)  # (upsample * H, …)
 
-    width = {"alpha": alpha} if len(chosen.alphas) > 1 else {}
+    width = {"alpha": alpha} if len(variant.alphas) > 1 else {}
     build = functools.partial(
         call_quietly,
-        getattr(keras.applications, chosen.function),
+        getattr(keras.applications, variant.function),
         include_top=False,
         input_tensor=x,
         pooling=POOLING[pool],
@@ -113,7 +114,7 @@ def application(
     if weights is None:
         base = build(weights=None)
     else:
-        # As for ImageNet even when the file is given: EfficientNet then scales its input further.
+        # Build as for ImageNet even if the user names a file: EfficientNet then scales its input.
         text = ", ".join(f"{knob}={format_value(value)}" for knob, value in width.items())
         described = f"{architecture} with {text}" if text else architecture
         base = load_pretrained(lambda: build(weights="imagenet"), described, weights, weights_dir)
@@ -127,17 +128,17 @@ def application(
     units = 1 if one_logit and num_classes == 2 else num_classes
     logits = layers.Dense(units, dtype="float32")(x)
     network = keras.Model(inputs, logits, name=architecture)
-    learnt = [layer.name for layer in base.layers if layer.weights] if weights else []
-    network.pretrained = tuple(learnt)
+    pretrained = [layer.name for layer in base.layers if layer.weights] if weights else []
+    network.pretrained = tuple(pretrained)
     return network
 
 
 def check_application_images(
-    image_shape: tuple[int, int, int], upsample: int, architecture: str, chosen: Application
+    image_shape: tuple[int, int, int], upsample: int, architecture: str, variant: Application
 ) -> None:
-    """Refuse images that are, enlarged, smaller than what the network is documented to take."""
+    """Raise SpecError if the enlarged images are smaller than the network's documented minimum."""
     height, width, _ = image_shape
-    needed, shorter = chosen.smallest, min(height, width)
+    needed, shorter = variant.smallest, min(height, width)
     if upsample * shorter < needed:
         enlarged = f", {upsample * height}x{upsample * width} enlarged" if upsample > 1 else ""
         raise SpecError(
@@ -147,25 +148,25 @@ def check_application_images(
         )
 
 
-def check_alpha(alpha: float, architecture: str, chosen: Application, weights: str | None) -> None:
-    """Refuse a width for a network of one width, and one without weights where they are wanted."""
+def check_alpha(alpha: float, architecture: str, variant: Application, weights: str | None) -> None:
+    """Raise SpecError for a width that the network, or its ImageNet weights, do not have."""
     given = f"model.alpha is {format_value(alpha)} and model.architecture is {architecture}"
-    if len(chosen.alphas) == 1 and alpha != 1:
-        others = [name for name, variant in VARIANTS.items() if len(variant.alphas) > 1]
+    if len(variant.alphas) == 1 and alpha != 1:
+        others = [name for name, other in VARIANTS.items() if len(other.alphas) > 1]
         raise SpecError(given, f"1: only {' and '.join(others)} come in widths", "model.alpha=1")
-    if weights is not None and alpha not in chosen.alphas:
+    if weights is not None and alpha not in variant.alphas:
         raise SpecError(
-            f"{given}, with weights", map(format_value, chosen.alphas), "model.weights=null"
+            f"{given}, with weights", map(format_value, variant.alphas), "model.weights=null"
         )
     if alpha < 1 / 32:
         raise SpecError(given, "0.04 or more: the first layer has 32 * alpha filters")
 
 
 def preprocess_pixels(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
-    """RGB pixels 0..255 (B, H, W, 3) as the network's authors fed them.
+    """Apply the authors' preprocessing to RGB pixels 0..255 (B, H, W, 3).
 
-    The name tells the trainer not to normalise the images itself; a layer of that name stands
-    there for the networks that do so on their own, too.
+    The layer's name `preprocessing` tells the trainer not to normalise the images. Networks that
+    preprocess on their own get an identity of that name.
     """
     if kind == "included":
         return layers.Identity(name="preprocessing")(x)
@@ -175,7 +176,7 @@ def preprocess_pixels(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
 
 
 def call_quietly(function: Any, **arguments: Any) -> keras.Model:
-    """Call a function of Keras without its warnings: that no image size was named, and the like."""
+    """Call a function of Keras without its warnings, for example on a missing image size."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(**arguments)

@@ -1,4 +1,4 @@
-"""Small convnets: stages of one 3x3 convolution and a max pool; the first models of a course."""
+"""Small convnets, the first models of a course: stages of one 3x3 convolution and a max pool."""
 
 from typing import Literal
 
@@ -24,20 +24,20 @@ def cnn(
 ) -> keras.Model:
     """Return a convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Every stage is a 3x3 convolution of `filters` maps, batch normalisation if asked, ReLU and a
-    2x2 max pool (the last one only with `final_pool`); `stage_dropout` follows the stages,
-    `dropout` the hidden layer. With `one_logit` two classes share one output (B, 1).
-    Raises SpecError for images that are gone before the last stage.
+    Every stage is a 3x3 convolution of `filters` filters, batch normalisation if asked, ReLU and a
+    2x2 max pool (in the last stage only with `final_pool`). `stage_dropout` follows the stages,
+    `dropout` the hidden layer. With `one_logit` two classes share one logit (B, 1).
+    Raises SpecError if the images are so small that nothing is left before the last stage.
     """
     check_cnn_images(image_shape, len(filters), padding, final_pool)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
-    for stage, maps in enumerate(filters, start=1):
-        x = layers.Conv2D(maps, 3, padding=padding, use_bias=not batch_norm)(x)
+    for stage, channels in enumerate(filters, start=1):
+        x = layers.Conv2D(channels, 3, padding=padding, use_bias=not batch_norm)(x)
         if batch_norm:
             x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
         if final_pool or stage < len(filters):
-            x = layers.MaxPooling2D()(x)  # (H/2^stage, W/2^stage, maps)
+            x = layers.MaxPooling2D()(x)  # (H/2^stage, W/2^stage, channels)
     if stage_dropout:
         x = layers.Dropout(stage_dropout)(x)
     x = layers.Flatten()(x)
@@ -52,7 +52,7 @@ def cnn(
 def check_cnn_images(
     image_shape: tuple[int, int, int], stages: int, padding: str, final_pool: bool
 ) -> None:
-    """Refuse images of which nothing is left after the last stage."""
+    """Raise SpecError for images of which nothing is left after the last stage."""
     smallest = 1
     for stage in range(stages, 0, -1):  # from the last stage's output back to the image
         smallest *= 2 if final_pool or stage < stages else 1

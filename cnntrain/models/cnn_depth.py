@@ -1,7 +1,7 @@
-"""Many plain 3x3 convolutions, to see what shortcuts and batch normalisation are for.
+"""Many plain 3x3 convolutions, which show the use of shortcuts and batch normalisation.
 
-The units are those of He et al. (2016, arXiv:1603.05027): batch normalisation and ReLU stand before
-the convolution and nothing stands on the way of the shortcuts, so each switch changes nothing else.
+The units are those of He et al. (2016, arXiv:1603.05027): batch normalisation and ReLU come before
+the convolution, and the shortcuts are free of both, so that each switch changes nothing else.
 """
 
 import functools
@@ -49,7 +49,7 @@ def cnn_depth(
 
 
 def conv_unit(x: keras.KerasTensor, residual: bool, batch_norm: bool) -> keras.KerasTensor:
-    """(h, w, filters) stays that, through one convolution."""
+    """Apply one convolution to (h, w, filters), which keeps its shape."""
     y = conv(batch_norm_relu(x, batch_norm), x.shape[-1], batch_norm)
     return layers.Add()([x, y]) if residual else y
 

@@ -1,4 +1,4 @@
-"""DenseNet: every layer sees all before it (Huang et al. 2017, arXiv:1608.06993).
+"""DenseNet: every layer sees the outputs of all before it (Huang et al. 2017, arXiv:1608.06993).
 
 Layers have the names that `keras.applications` gives them, so that its weights load by name.
 """
@@ -11,8 +11,8 @@ from keras import layers
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Count, Factor, Probability, Variant
 
-# The number of layers in each dense block. Those named bc count bottlenecks as layers of their own
-# in their depth: they are meant for `bottleneck`, and so are the last four.
+# The number of layers in each dense block. The variants named bc and the last four are meant for
+# `bottleneck`; the depth in their names counts a bottleneck as a layer of its own.
 VARIANTS = {
     "40": [12, 12, 12],  # Table 2, for CIFAR
     "100": [32, 32, 32],
@@ -40,11 +40,12 @@ def densenet(
 ) -> keras.Model:
     """Return a DenseNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Every layer adds `growth` maps; with `bottleneck` a 1x1 convolution first brings what it sees
-    to four times as many. Between two blocks `compression` is the share of the maps that is kept.
-    `stem` imagenet is a 7x7 convolution and a pool, which leave a quarter of the size, cifar a 3x3
-    convolution, which leaves all. `dropout` follows every convolution but the stem's.
-    Raises SpecError for images that are gone before the last block.
+    Every layer adds `growth` feature maps; with `bottleneck` a 1x1 convolution first reduces its
+    input to four times as many. Between two blocks a transition keeps the share `compression` of
+    the feature maps. `stem` imagenet is a 7x7 convolution and a pool, which leave a quarter of the
+    size; cifar is a 3x3 convolution, which keeps the size. `dropout` follows every convolution but
+    the stem's.
+    Raises SpecError if the images are so small that nothing is left before the last block.
     """
     blocks = VARIANTS[variant]
     check_densenet_images(image_shape, len(blocks), stem)
@@ -56,7 +57,7 @@ def densenet(
             x = transition(x, compression, dropout, f"pool{stage - 1}")
         for number in range(1, depth + 1):
             x = densenet_layer(x, growth, bottleneck, dropout, f"conv{stage}_block{number}")
-    # imagenet: (H/32, W/32, maps); cifar, of three blocks: (H/4, W/4, maps)
+    # imagenet: (H/32, W/32, channels); cifar, of three blocks: (H/4, W/4, channels)
 
     x = layers.ReLU(name="relu")(norm(x, "bn"))
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -65,7 +66,7 @@ def densenet(
 
 
 def imagenet_stem(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    """A 7x7 convolution and a 3x3 max pool, both of stride 2."""
+    """Apply a 7x7 convolution and a 3x3 max pool, both of stride 2."""
     x = layers.ZeroPadding2D(3)(x)
     x = layers.Conv2D(filters, 7, 2, use_bias=False, name="conv1_conv")(x)  # (H/2, W/2, 64)
     x = layers.ReLU(name="conv1_relu")(norm(x, "conv1_bn"))
@@ -74,7 +75,7 @@ def imagenet_stem(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
 
 
 def cifar_stem(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    """A 3x3 convolution; the first block begins with the normalisation of what it puts out."""
+    """Apply a 3x3 convolution; its batch normalisation is the first of the first block."""
     return layers.Conv2D(filters, 3, padding="same", use_bias=False, name="conv1_conv")(x)
 
 
@@ -84,7 +85,7 @@ STEMS = {"imagenet": imagenet_stem, "cifar": cifar_stem}
 def densenet_layer(
     x: keras.KerasTensor, growth: int, bottleneck: bool, dropout: float, name: str
 ) -> keras.KerasTensor:
-    """Add `growth` maps to those that are there (equation 2)."""
+    """Append `growth` feature maps to those of `x` (equation 2)."""
     y = x
     if bottleneck:
         y = norm_conv(y, 4 * growth, 1, dropout, f"{name}_0_bn", f"{name}_1_conv")
@@ -95,7 +96,7 @@ def densenet_layer(
 def transition(
     x: keras.KerasTensor, compression: float, dropout: float, name: str
 ) -> keras.KerasTensor:
-    """Half the size, and the share `compression` of the maps."""
+    """Halve the size, and keep the share `compression` of the feature maps."""
     filters = int(x.shape[-1] * compression)
     x = norm_conv(x, filters, 1, dropout, f"{name}_bn", f"{name}_conv")
     return layers.AveragePooling2D(2, name=f"{name}_pool")(x)
@@ -104,7 +105,7 @@ def transition(
 def norm_conv(
     x: keras.KerasTensor, filters: int, kernel: int, dropout: float, bn_name: str, name: str
 ) -> keras.KerasTensor:
-    """Batch normalisation, ReLU, convolution: in this order (section 3)."""
+    """Apply batch normalisation, ReLU and a convolution, in this order (section 3)."""
     x = layers.ReLU()(norm(x, bn_name))
     x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
     return layers.Dropout(dropout)(x) if dropout else x
@@ -115,7 +116,7 @@ def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 
 def check_densenet_images(image_shape: tuple[int, int, int], blocks: int, stem: str) -> None:
-    """Refuse images that the stem and the transitions halve away."""
+    """Raise SpecError for images that the stem and the transitions halve to nothing."""
     smallest = 2 ** (blocks - 1) * (4 if stem == "imagenet" else 1)
     if min(image_shape[:2]) < smallest:
         raise SpecError(

@@ -29,11 +29,11 @@ def googlenet(
 ) -> keras.Model:
     """Return GoogLeNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `stem` is the paper's, which divides the image by 8 before 3a, or `small`, which divides it
-    by 2, for images of 32x32. With an `auxiliary_weight` the logits of the two auxiliary
-    classifiers (after 4a and 4d) come second and third; 0 leaves the classifiers out.
-    Raises SpecError for images below 32x32 (8x8 with the small stem), and below 65x65 (17x17)
-    with the classifiers: their 5x5 pool takes the 4a grid, a 16th (4th) of the image.
+    `stem` is the paper's, which divides the image by 8 before module 3a, or `small`, which divides
+    it by 2, for images of 32x32. With an `auxiliary_weight` the model returns three logits: those
+    of the network, then those of the auxiliary classifiers after 4a and 4d; 0 leaves these out.
+    Raises SpecError for images below 32x32 (8x8 with the small stem). The classifiers need 65x65
+    (17x17), because their 5x5 pool takes the grid of 4a, a 16th (4th) of the image.
     """
     stride = 8 if stem == "paper" else 2
     heads = 2 * stride * 4 + 1 if auxiliary_weight else None
@@ -58,7 +58,7 @@ def googlenet(
 
 
 def stem_googlenet(x: keras.KerasTensor, stem: str) -> keras.KerasTensor:
-    """The stem; the small one keeps the grid up to its last pool."""
+    """Apply the stem; the small one keeps the size of the image up to its last pool."""
     if stem == "paper":
         x = conv(x, 64, 7, "bias", strides=2)  # (H/2, W/2, 64)
         x = layers.MaxPooling2D(3, 2, padding="same")(x)  # (H/4, W/4, 64)
@@ -72,7 +72,7 @@ def stem_googlenet(x: keras.KerasTensor, stem: str) -> keras.KerasTensor:
 
 
 def auxiliary_logits(x: keras.KerasTensor, num_classes: int, dropout: float) -> keras.KerasTensor:
-    """A classifier beside the network (section 5)."""
+    """Return the logits of a classifier beside the network (section 5)."""
     x = layers.AveragePooling2D(5, 3)(x)  # (4, 4, 512) from (14, 14, 512)
     x = conv(x, 128, 1, "bias")
     x = layers.Flatten()(x)  # (2048,)

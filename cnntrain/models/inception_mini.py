@@ -21,9 +21,10 @@ def inception_mini(
 ) -> keras.Model:
     """Return a small Inception: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    A stage is some `blocks` on one grid, halved between the stages. Each of a block's four
-    branches puts out `width` maps in the first stage and twice as many in every next one. The
-    stem divides the image by `stride`. Raises SpecError for images gone before the last stage.
+    Each number in `blocks` makes a stage of so many blocks on one grid, which is halved between
+    stages. Each of a block's four branches has `width` filters in the first stage, and twice as
+    many in every next one. The stem divides the image by `stride`.
+    Raises SpecError if the images are so small that nothing is left before the last stage.
     """
     smallest = stride * 2 ** (len(blocks) - 1)
     if not blocks or min(image_shape[:2]) < smallest:
@@ -49,7 +50,10 @@ def inception_mini(
 
 
 def block(x: keras.KerasTensor, n: int) -> keras.KerasTensor:
-    """Four branches of n maps: 1x1, 3x3, two 3x3 and an average pool, reduced to n / 2 before."""
+    """Apply four branches of n filters: 1x1, 3x3, two 3x3, and an average pool.
+
+    The second and the third are first reduced to n / 2 channels.
+    """
     reduced = max(1, n // 2)
     chains: list[Chain] = [[(n, 1)], [(reduced, 1), (n, 3)], [(reduced, 1), (n, 3), (n, 3)]]
     return inception_module(x, chains, n, "affine")

@@ -1,6 +1,6 @@
 """Inception-ResNet-v1 and -v2 (Szegedy et al. 2016, arXiv:1602.07261).
 
-Only the variant `released` is in `keras.applications`; its layers come in the same order here.
+Only the variant `released` is in `keras.applications`; its layers have the same order here.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from cnntrain.models.parts.inception_parts import (
 from cnntrain.models.parts.inception_stems import stem_resnet_v1, stem_v3, stem_v4
 from cnntrain.spec.knobs import Positive, Probability, Variant
 
-NORM: Norm = "shift"  # as released: a gamma before a ReLU is the next layer's to learn
+NORM: Norm = "shift"  # as released: the next layer can learn the gamma before a ReLU itself
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The modules of a network: their chains, and how often those on each grid are repeated."""
+    """The modules of a network as chains, and how often the modules of each grid are repeated."""
 
     stem: Callable[[keras.KerasTensor, Norm], keras.KerasTensor]
     blocks: tuple[int, int, int]  # of grid_35, grid_17, grid_8
@@ -35,8 +35,8 @@ class Architecture:
     grid_17: list[Chain]
     to_8: list[Chain]
     grid_8: list[Chain]
-    # What the released v2 has and the paper has not: an inception module of v3's kind before the
-    # residual ones, a last residual of full scale without ReLU, and a 1x1 convolution behind.
+    # The released v2 has three things more than the paper: an inception module of v3's kind before
+    # the residual ones, a last residual of full scale without ReLU, and then a 1x1 convolution.
     first: list[Chain] | None = None
     last: int | None = None
 
@@ -52,7 +52,7 @@ V2_TO_8: list[Chain] = [  # Fig. 18
 V2_GRID_8: list[Chain] = [[(192, 1)], [(192, 1), (224, (1, 3)), (256, (3, 1))]]  # Fig. 19
 V2 = (V2_GRID_35, V2_TO_17, V2_GRID_17, V2_TO_8, V2_GRID_8)
 
-# The numbers of maps behind each module follow from the chains: 256, 896 and 1792 in v1, as in
+# The channels behind each module follow from the chains: 256, 896 and 1792 in v1, as in
 # Figs 10 to 13; 384, 1152 and 2144 in v2, where Figs 17 and 19 misprint 1154 and 2048.
 VARIANTS = {
     "v1": Architecture(
@@ -85,28 +85,28 @@ def inception_resnet(
 ) -> keras.Model:
     """Return an Inception-ResNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `variant` is v1, or v2 as in the `paper` or as `released`; `scales` multiply the residuals on
-    the three grids (35x35, 17x17 and 8x8 of 299x299 images) before they are added.
+    `variant` is v1, or v2 as in the `paper` or as `released`. `scales` multiply the residuals on
+    the three grids (35x35, 17x17 and 8x8 for 299x299 images) before they are added.
     Raises SpecError for images below 75x75.
     """
     check_inception_images("inception_resnet", image_shape, 75)
-    chosen = VARIANTS[variant]
-    in_35, in_17, in_8 = chosen.blocks
-    inputs = keras.Input(image_shape)  # (299, 299, 3); maps as in v1, paper and released
-    x = chosen.stem(inputs, NORM)  # (35, 35, 256 | 384 | 192)
-    if chosen.first:
-        x = inception_module(x, chosen.first, 64, NORM)  # (35, 35, 320)
+    architecture = VARIANTS[variant]
+    in_35, in_17, in_8 = architecture.blocks
+    inputs = keras.Input(image_shape)  # (299, 299, 3); channels of v1 | paper | released
+    x = architecture.stem(inputs, NORM)  # (35, 35, 256 | 384 | 192)
+    if architecture.first:
+        x = inception_module(x, architecture.first, 64, NORM)  # (35, 35, 320)
     for _ in range(in_35):
-        x = residual(x, chosen.grid_35, scales[0])
-    x = reduction_module(x, chosen.to_17, NORM)  # (17, 17, 896 | 1152 | 1088)
+        x = residual(x, architecture.grid_35, scales[0])
+    x = reduction_module(x, architecture.to_17, NORM)  # (17, 17, 896 | 1152 | 1088)
     for _ in range(in_17):
-        x = residual(x, chosen.grid_17, scales[1])
-    x = reduction_module(x, chosen.to_8, NORM)  # (8, 8, 1792 | 2144 | 2080)
-    for _ in range(in_8 - 1 if chosen.last else in_8):
-        x = residual(x, chosen.grid_8, scales[2])
-    if chosen.last:
-        x = residual(x, chosen.grid_8, 1.0, relu=False)
-        x = conv(x, chosen.last, 1, NORM)  # (8, 8, 1536)
+        x = residual(x, architecture.grid_17, scales[1])
+    x = reduction_module(x, architecture.to_8, NORM)  # (8, 8, 1792 | 2144 | 2080)
+    for _ in range(in_8 - 1 if architecture.last else in_8):
+        x = residual(x, architecture.grid_8, scales[2])
+    if architecture.last:
+        x = residual(x, architecture.grid_8, 1.0, relu=False)
+        x = conv(x, architecture.last, 1, NORM)  # (8, 8, 1536)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)
@@ -117,7 +117,10 @@ def inception_resnet(
 def residual(
     x: keras.KerasTensor, chains: list[Chain], scale: float, relu: bool = True
 ) -> keras.KerasTensor:
-    """Chains, a linear 1x1 convolution to the maps of x, scaled and added to x (Fig. 20)."""
+    """Add the scaled result of chains and a linear 1x1 convolution to x (Fig. 20).
+
+    The convolution has as many filters as x has channels.
+    """
     ends = layers.Concatenate()([chain(x, convs, NORM) for convs in chains])
     y = layers.Conv2D(x.shape[-1], 1)(ends)
     x = layers.Add()([x, layers.Rescaling(scale)(y)])

@@ -1,4 +1,4 @@
-"""The Inception of a course: nine modules of three towers, fed with GoogLeNet's table in order."""
+"""The Inception of a course: nine modules of three towers, with filters from GoogLeNet's table."""
 
 import keras
 from keras import layers
@@ -14,8 +14,8 @@ def inception_tutorial(
     """Return the network: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     Without `batch_norm` it has the 5,448,529 parameters of the course for 224x224 images and 17
-    classes. These follow from a 3x3 stem, the towers below and a flattened 7x7 grid; where on
-    the way the grid is halved they leave open, and the pools are ours.
+    classes. This number fixes the 3x3 stem, the towers below and the flattened 7x7 grid. It does
+    not say where the grid is halved on the way; the places of the pools are ours.
     Raises SpecError for images below 32x32.
     """
     check_inception_images("inception_tutorial", image_shape, 32)
@@ -33,10 +33,10 @@ def inception_tutorial(
 
 
 def towers(x: keras.KerasTensor, filters: tuple[int, ...], norm: Norm) -> keras.KerasTensor:
-    """1x1 and 3x3; 1x1 and 5x5; max pool and 1x1.
+    """Apply three towers: 1x1 and 3x3; 1x1 and 5x5; max pool and 1x1.
 
-    Their filters are the first five numbers of a row of the table as they come. The paper has a
-    1x1 tower for the first; so each of the others serves one place before its own here.
+    Their filters are the first five numbers of a row of the table. In the paper the first number is
+    that of a 1x1 tower, which is missing here; so each number is used one place early.
     """
     reduce3, three, reduce5, five, projection, _ = filters
     ends = [chain(x, [(reduce3, 1), (three, 3)], norm), chain(x, [(reduce5, 1), (five, 5)], norm)]

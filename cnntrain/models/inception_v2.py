@@ -14,9 +14,9 @@ from cnntrain.models.parts.inception_parts import (
 )
 
 # Figure 5 of the paper's appendix: 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool
-# projection. With the filters as printed 4c and 4d put out 608 maps and 4e 1056, where the figure
-# says 576 and 1024. The network in Caffe has these filters, that in TensorFlow Slim 96 for the
-# projections of 4c and 4d, which gives the sums of the figure.
+# projection. With the filters as printed, 4c and 4d have 608 output channels and 4e has 1056, where
+# the figure says 576 and 1024. The network in Caffe has the printed filters. The one in TensorFlow
+# Slim has 96 for the projections of 4c and 4d, which gives the sums of the figure.
 BLOCKS = {
     "3a": (64, 64, 64, 64, 96, 32),
     "3b": (64, 64, 96, 64, 96, 64),
@@ -29,8 +29,8 @@ BLOCKS = {
     "5a": (352, 192, 320, 160, 224, 128),
     "5b": (352, 192, 320, 192, 224, 128),
 }
-HALVING = ("3c", "4e")  # stride 2, without 1x1 branch and projection
-MAX_POOL = ("5b",)  # the other modules with a projection pool averages
+HALVING = ("3c", "4e")  # these have stride 2, no 1x1 branch and no projection
+MAX_POOL = ("5b",)  # the other modules with a projection have average pools
 
 
 def inception_v2(
@@ -42,9 +42,9 @@ def inception_v2(
 ) -> keras.Model:
     """Return BN-Inception: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `stem` is the paper's, which divides the image by 8 before 3a, or `small`, which divides it by
-    2. The first convolution is with `separable_stem` a separable one of depth multiplier 8.
-    Raises SpecError for images below 32x32, 8x8 with the small stem.
+    `stem` is the paper's, which divides the image by 8 before module 3a, or `small`, which divides
+    it by 2. With `separable_stem` the first convolution is separable, of depth multiplier 8.
+    Raises SpecError for images below 32x32, or below 8x8 with the small stem.
     """
     check_inception_images("inception_v2", image_shape, 32 if stem == "paper" else 8)
     inputs = keras.Input(image_shape)  # (224, 224, 3)
@@ -65,7 +65,7 @@ def inception_v2(
 
 
 def stem_v2(x: keras.KerasTensor, stem: str, separable: bool) -> keras.KerasTensor:
-    """The stem; the small one keeps the grid up to its last pool."""
+    """Apply the stem; the small one keeps the size of the image up to its last pool."""
     kernel, strides = (7, 2) if stem == "paper" else (3, 1)
     if separable:
         x = layers.SeparableConv2D(

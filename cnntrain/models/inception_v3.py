@@ -1,4 +1,4 @@
-"""Inception-v3 (Szegedy et al. 2015, arXiv:1512.00567), as its authors released it.
+"""Inception-v3 as its authors released it (Szegedy et al. 2015, arXiv:1512.00567).
 
 The layers are those of `keras.applications`, in the same order, without its names.
 """
@@ -17,7 +17,7 @@ from cnntrain.models.parts.inception_parts import (
 from cnntrain.models.parts.inception_stems import stem_v3
 from cnntrain.spec.knobs import NonNegative, Probability
 
-NORM: Norm = "shift"  # a gamma before a ReLU is the next layer's to learn
+NORM: Norm = "shift"  # the next layer can learn the gamma before a ReLU itself
 
 
 def inception_v3(
@@ -29,8 +29,9 @@ def inception_v3(
 ) -> keras.Model:
     """Return Inception-v3: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    With an `auxiliary_weight` the logits of the auxiliary classifier on the 17x17 grid come
-    second; 0 leaves it out. Raises SpecError for images below 75x75, and below 107x107 with it.
+    With an `auxiliary_weight` the model returns two logits: those of the network, then those of the
+    auxiliary classifier on the 17x17 grid; 0 leaves the classifier out. Raises SpecError for images
+    below 75x75; the classifier needs 107x107.
     """
     check_inception_images("inception_v3", image_shape, 75, 107 if auxiliary_weight else None)
     inputs = keras.Input(image_shape)  # (299, 299, 3)
@@ -68,16 +69,16 @@ GRID_8: list[Chain] = [
 
 
 def build_grid_17(n: int) -> list[Chain]:
-    """Fig. 6: 7x7 factorised into 7x1 and 1x7, with n filters within."""
+    """Return the chains of Fig. 6: 7x7 factorised into 7x1 and 1x7, with n filters within."""
     double: Chain = [(n, 1), (n, (7, 1)), (n, (1, 7)), (n, (7, 1)), (192, (1, 7))]
     return [[(192, 1)], [(n, 1), (n, (1, 7)), (192, (7, 1))], double]
 
 
 def auxiliary_logits(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
-    """A classifier beside the network, with batch normalisation (Fig. 8)."""
+    """Return the logits of a classifier beside the network, with batch norm (Fig. 8)."""
     x = layers.AveragePooling2D(5, 3)(x)  # (5, 5, 768) from (17, 17, 768)
     x = conv(x, 128, 1, NORM)
-    # At 299 the kernel covers the grid; the grid of smaller images is smaller, of larger larger.
+    # For 299x299 images the kernel covers the grid; smaller images have a smaller grid.
     kernel = min(5, x.shape[1]), min(5, x.shape[2])
     x = conv(x, 768, kernel, NORM, padding="valid")  # (1, 1, 768)
     x = layers.GlobalAveragePooling2D()(x)  # (768,)

@@ -25,8 +25,8 @@ def lenet5(
             "dataset.image_size=[32,32]",
         )
     inputs = x = keras.Input(image_shape)  # (32, 32, C)
-    for maps in filters:
-        x = layers.Conv2D(maps, 5, activation="relu")(x)  # (28, 28, 6), (10, 10, 16)
+    for channels in filters:
+        x = layers.Conv2D(channels, 5, activation="relu")(x)  # (28, 28, 6), (10, 10, 16)
         x = layers.MaxPooling2D()(x)  # (14, 14, 6), (5, 5, 16)
     x = layers.Flatten()(x)  # (400,)
     for units in hidden:

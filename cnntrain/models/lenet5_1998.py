@@ -9,16 +9,16 @@ from keras import layers, ops
 
 from cnntrain.errors import SpecError
 
-# Table I of the paper: the maps of S2 that each of the 16 maps of C3 sees.
+# Table I of the paper: the feature maps of S2 that each of the 16 feature maps of C3 sees.
 TABLE_I = [
     *([0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [0, 4, 5], [0, 1, 5]),
     *([0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [0, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 5]),
     *([0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5]),
     [0, 1, 2, 3, 4, 5],
 ]
-# The 7x12 bitmaps of 0 to 9 in Figure 3, side by side; # is +1, a dot -1. In the transcription that
-# public reimplementations share (that of mattwang44/LeNet-from-Scratch is one), with the bars over
-# 0, 2, 4 and 5 that they show.
+# The 7x12 bitmaps of 0 to 9 in Figure 3, side by side; # is +1, a dot -1. This is the transcription
+# that public reimplementations share (mattwang44/LeNet-from-Scratch is one), with their bars over
+# 0, 2, 4 and 5.
 BITMAPS = """
 .#####. ...##.. .#####. ####### .#####. .#####. ..####. ####### .#####. .#####.
 ....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
@@ -38,8 +38,8 @@ BITMAPS = """
 def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Return LeNet-5: raw pixels (B, H, W, 1) in, minus squared distances (B, 10) out.
 
-    Pixels are those of MNIST: 0 is paper, 255 is ink. Raises SpecError for images that are not
-    28x28 (padded to 32x32 here) or 32x32 in grey, and for another number of classes than 10.
+    Pixels are those of MNIST: 0 is paper, 255 is ink. Raises SpecError unless the images are grey
+    and 28x28 (which are padded to 32x32) or 32x32, and unless there are 10 classes.
     """
     check_lenet5_images(image_shape, num_classes)
     inputs = x = keras.Input(image_shape)  # (28, 28, 1) or (32, 32, 1)
@@ -49,8 +49,8 @@ def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Mo
     x = squash(layers.Conv2D(6, 5, name="c1")(x))  # (28, 28, 6)
     x = subsample(x, "s2")  # (14, 14, 6)
     x = [
-        layers.Conv2D(1, 5, name=f"c3_{number}")(ops.take(x, maps, axis=-1))
-        for number, maps in enumerate(TABLE_I)
+        layers.Conv2D(1, 5, name=f"c3_{number}")(ops.take(x, channels, axis=-1))
+        for number, channels in enumerate(TABLE_I)
     ]
     x = squash(layers.Concatenate(name="c3")(x))  # (10, 10, 16)
     x = subsample(x, "s4")  # (5, 5, 16)
@@ -60,15 +60,15 @@ def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Mo
 
     network = keras.Model(inputs, rbf_layer(x, num_classes), name="lenet5_1998")
     network.get_layer("rbf").set_weights([parse_centres().T])
-    # The constant j of equation 9, an energy for what is none of the digits. Where an image is
-    # halfway between the two centres that are nearest to each other, both penalties are this large:
-    # farther off than that from all ten it is called none.
+    # The constant j of equation 9, the energy of an image that is no digit. An image halfway
+    # between the two centres that are nearest to each other has this squared distance to both; an
+    # image farther away than that from all ten centres is called no digit.
     network.rejection = compute_rejection()
     return network
 
 
 def check_lenet5_images(image_shape: tuple[int, int, int], num_classes: int) -> None:
-    """Refuse what the published network cannot take: its geometry and its centres are fixed."""
+    """Raise SpecError for images or classes that the fixed geometry and centres exclude."""
     if image_shape not in ((28, 28, 1), (32, 32, 1)):
         height, width, channels = image_shape
         size = [] if height == width and height in (28, 32) else ["dataset.image_size=[32,32]"]
@@ -85,18 +85,18 @@ def check_lenet5_images(image_shape: tuple[int, int, int], num_classes: int) -> 
 
 
 def squash(x: keras.KerasTensor) -> keras.KerasTensor:
-    """The paper's squashing function (appendix A): 1 at 1, -1 at -1, and steepest between them."""
+    """Apply the paper's squashing function (appendix A), which maps 1 to 1 and -1 to -1."""
     return 1.7159 * ops.tanh(2 / 3 * x)
 
 
 def subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """The sum of each 2x2 block, times a weight of the map, plus its bias, squashed."""
+    """Squash the sum of each 2x2 block, times a weight of its feature map, plus its bias."""
     x = 4 * layers.AveragePooling2D(2)(x)
     return squash(layers.DepthwiseConv2D(1, name=name)(x))
 
 
 def rbf_layer(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
-    """Minus the squared distance of (B, 84) to each centre, in logits (B, 10): |x - w|^2."""
+    """Return minus the squared distance of x (B, 84) to each centre, as logits (B, 10)."""
     products = layers.Dense(
         num_classes, use_bias=False, trainable=False, dtype="float32", name="rbf"
     )(x)
@@ -105,13 +105,13 @@ def rbf_layer(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:
 
 
 def parse_centres() -> np.ndarray:
-    """The ten bitmaps (10, 84), row by row, of +1 and -1."""
+    """Return the ten bitmaps (10, 84), row by row, as +1 and -1."""
     rows = [line.split() for line in BITMAPS.split("\n") if line]
     digits = ["".join(row[digit] for row in rows) for digit in range(10)]
     return np.array([[1.0 if pixel == "#" else -1.0 for pixel in digit] for digit in digits])
 
 
 def compute_rejection() -> float:
-    """The squared distance from the nearest two centres to the point between them."""
+    """Return the squared distance from the two nearest centres to the point between them."""
     squared = ((parse_centres()[:, None] - parse_centres()[None]) ** 2).sum(axis=-1)  # (10, 10)
     return float(squared[squared > 0].min() / 4)

@@ -19,7 +19,8 @@ def mlp(
 ) -> keras.Model:
     """Return a perceptron: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `negative_slope` is the leaky ReLU's; `batch_norm` normalises the input of every dense layer.
+    `negative_slope` is that of the leaky ReLU. `batch_norm` normalises the input of every dense
+    layer.
     """
     inputs = keras.Input(image_shape)  # (H, W, C)
     x = layers.Flatten()(inputs)  # (H*W*C,)

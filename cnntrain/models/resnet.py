@@ -1,8 +1,8 @@
-"""ResNets for ImageNet (He et al. 2015, arXiv:1512.03385), and what was made of them.
+"""ResNets for ImageNet (He et al. 2015, arXiv:1512.03385), and their descendants.
 
-Plain networks without shortcuts, ResNeXt (Xie et al. 2016, arXiv:1611.05431) and squeeze-and-
-excitation (Hu et al. 2017, arXiv:1709.01507). Layers that `keras.applications` has are named and
-ordered as there, so that its weights fit.
+These are plain networks without shortcuts, ResNeXt (Xie et al. 2016, arXiv:1611.05431) and squeeze-
+and-excitation (Hu et al. 2017, arXiv:1709.01507). Layers that `keras.applications` has are named
+and ordered as there, so that its weights fit.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from cnntrain.spec.knobs import Variant
 
 @dataclass(frozen=True)
 class Design:
-    """A network: the blocks of its four stages, and what these are made of."""
+    """A network: the number of blocks in each of its four stages, and what a block is made of."""
 
     blocks: tuple[int, int, int, int]
     bottleneck: bool = True
     shortcuts: bool = True
     groups: int = 1  # of the 3x3 convolution, in a bottleneck
     widening: int = 1  # of a bottleneck's first two convolutions
-    squeeze: int | None = None  # the maps over the units of squeeze-and-excitation
+    squeeze: int | None = None  # channels divided by units, in squeeze-and-excitation
 
 
 # Table 1 of the paper, and its figure 3; Table 1 of ResNeXt; Table 1 of squeeze-and-excitation.
@@ -56,7 +56,7 @@ def resnet(
 
     The `stem` for ImageNet divides the size by four, that for CIFAR keeps it. `stride_in` is the
     convolution of a bottleneck that halves the size: the first is 1x1, the second 3x3.
-    Raises SpecError for images smaller than 32x32, with the stem for CIFAR 8x8.
+    Raises SpecError for images smaller than 32x32, or 8x8 with the stem for CIFAR.
     """
     check_resnet_images(image_shape, stem, variant)
     design = VARIANTS[variant]
@@ -67,7 +67,7 @@ def resnet(
             strides = 2 if stage > 2 and number == 1 else 1
             name = f"conv{stage}_block{number}"
             x = block(x, filters, strides, design, stride_in, conv_bias, name)
-    # (H/32, W/32, 512), four times as many maps with bottlenecks
+    # (H/32, W/32, 512), four times as many channels with bottlenecks
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     logits = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     return keras.Model(inputs, logits, name=variant)
@@ -82,11 +82,11 @@ def block(
     bias: bool,
     name: str,
 ) -> keras.KerasTensor:
-    """A residual block (Fig. 5): its branch, and a shortcut, projected where shapes differ."""
-    maps = 4 * filters if design.bottleneck else filters
+    """Apply a residual block (Fig. 5), whose shortcut is projected where shapes differ."""
+    channels = 4 * filters if design.bottleneck else filters
     shortcut = x
-    if design.shortcuts and (strides > 1 or x.shape[-1] != maps):
-        shortcut = conv(x, maps, 1, strides, bias, f"{name}_0_conv")
+    if design.shortcuts and (strides > 1 or x.shape[-1] != channels):
+        shortcut = conv(x, channels, 1, strides, bias, f"{name}_0_conv")
         shortcut = norm(shortcut, f"{name}_0_bn")
     if design.bottleneck:
         first, second = (strides, 1) if stride_in == "first" else (1, strides)
@@ -95,7 +95,7 @@ def block(
         y = layers.ReLU(name=f"{name}_1_relu")(norm(y, f"{name}_1_bn"))
         y = conv(y, wide, 3, second, bias, f"{name}_2_conv", design.groups)
         y = layers.ReLU(name=f"{name}_2_relu")(norm(y, f"{name}_2_bn"))
-        y = norm(conv(y, maps, 1, 1, bias, f"{name}_3_conv"), f"{name}_3_bn")
+        y = norm(conv(y, channels, 1, 1, bias, f"{name}_3_conv"), f"{name}_3_bn")
     else:
         y = conv(x, filters, 3, strides, bias, f"{name}_1_conv")
         y = layers.ReLU(name=f"{name}_1_relu")(norm(y, f"{name}_1_bn"))
@@ -108,9 +108,11 @@ def block(
 
 
 def squeeze_and_excite(x: keras.KerasTensor, squeeze: int, name: str) -> keras.KerasTensor:
-    """Weigh the maps by what the average of each says (Fig. 2 and 3 of squeeze-and-excitation)."""
-    maps = x.shape[-1]
+    """Weigh the channels by a function of their averages (Figs 2 and 3 of that paper)."""
+    channels = x.shape[-1]
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_squeeze")(x)
-    y = layers.Dense(maps // squeeze, activation="relu", name=f"{name}_se_reduce")(y)
-    y = layers.Dense(maps, activation="sigmoid", name=f"{name}_se_excite")(y)  # (B, 1, 1, maps)
+    y = layers.Dense(channels // squeeze, activation="relu", name=f"{name}_se_reduce")(y)
+    y = layers.Dense(channels, activation="sigmoid", name=f"{name}_se_excite")(
+        y
+    )  # (B, 1, 1, channels)
     return layers.Multiply(name=f"{name}_se_scale")([x, y])

@@ -21,9 +21,9 @@ def resnet_cifar(
 ) -> keras.Model:
     """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Where the size changes, `shortcut` A pads the new maps with zeros and adds no parameters, B is
-    a 1x1 projection; `none` leaves out all shortcuts, for the plain networks of the comparison.
-    Raises SpecError for images below 8x8.
+    Where the size changes, `shortcut` A pads the new channels with zeros and adds no parameters,
+    and B is a 1x1 projection; `none` leaves out all shortcuts, for the plain networks of the
+    comparison. Raises SpecError for images below 8x8.
     """
     if min(image_shape[:2]) < 8:
         raise SpecError(
@@ -53,7 +53,7 @@ def resnet_cifar(
 
 
 def block(x: keras.KerasTensor, filters: int, strides: int, shortcut: str) -> keras.KerasTensor:
-    """Two 3x3 convolutions and the shortcut round them (Fig. 2), if any."""
+    """Apply two 3x3 convolutions and, if any, the shortcut around them (Fig. 2)."""
     y = conv_norm(x, filters, strides=strides)
     y = layers.ReLU()(y)
     y = conv_norm(y, filters)
@@ -73,7 +73,7 @@ def conv_norm(
 
 
 def zero_pad(x: keras.KerasTensor, filters: int, kernel: int, strides: int) -> keras.KerasTensor:
-    """Every second pixel, half of the missing maps before and half behind (option A)."""
+    """Take every second pixel, and pad the channels with zeros on both sides (option A)."""
     missing = filters - x.shape[-1]
     x = x[:, ::strides, ::strides, :]
     return ops.pad(x, [[0, 0], [0, 0], [0, 0], [missing // 2, missing - missing // 2]])

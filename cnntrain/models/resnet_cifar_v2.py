@@ -1,7 +1,7 @@
 """ResNets with pre-activation for 32x32 images: deep (He et al. 2016) or wide (Zagoruyko 2016).
 
-Batch normalisation and ReLU come before each convolution (arXiv:1603.05027), so that the way along
-the shortcuts is free of both. Wide ones (arXiv:1605.07146) have few blocks with many maps.
+Batch normalisation and ReLU come before each convolution (arXiv:1603.05027), so that the path along
+the shortcuts is free of both. Wide networks (arXiv:1605.07146) have few blocks with many filters.
 """
 
 from functools import partial
@@ -15,10 +15,10 @@ from cnntrain.models.parts.deep import chain_blocks
 from cnntrain.spec.knobs import Count, Depth, Probability
 
 FILTERS = [16, 32, 64]
-# How the authors count layers: so many for a block of each stage, and besides these the stem and
-# the head (bottleneck) or the stem and the three projections (basic).
+# How the authors count layers: those of one block in each stage, and besides them the stem and the
+# head (bottleneck), or the stem and the three projections (basic).
 DEPTHS = {"bottleneck": (9, 2), "basic": (6, 4)}
-# What a block puts out, over its filters.
+# The output channels of a block, divided by its filters.
 EXPANSION = {"bottleneck": 4, "basic": 1}
 
 
@@ -33,9 +33,9 @@ def resnet_cifar_v2(
 ) -> keras.Model:
     """Return a pre-activation ResNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `depth` is 9n+2 with bottlenecks and 6n+4 with basic blocks, of which each of three stages has
-    n. `width` multiplies the filters of the blocks, `dropout` comes before their last convolution.
-    Raises SpecError for another depth and for images below 8x8.
+    Each of the three stages has n blocks: `depth` is 9n+2 with bottlenecks and 6n+4 with basic
+    blocks. `width` multiplies the filters of the blocks; `dropout` comes before their last
+    convolution. Raises SpecError for another depth, and for images below 8x8.
     """
     blocks = count_blocks_per_stage(depth, block)
     if min(image_shape[:2]) < 8:
@@ -58,14 +58,14 @@ def resnet_cifar_v2(
         for number in range(blocks)
     ]
     x = chain_blocks(x, units)
-    x = norm_relu(x)  # (H/4, W/4, 64 * width), four times as many maps with bottlenecks
+    x = norm_relu(x)  # (H/4, W/4, 64 * width), four times as many channels with bottlenecks
     x = layers.GlobalAveragePooling2D()(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)
     return keras.Model(inputs, logits, name=f"resnet{depth}_v2_{width}")
 
 
 def count_blocks_per_stage(depth: int, block: str) -> int:
-    """How many blocks a stage has in a network of so many layers."""
+    """Return the blocks of each stage; raise SpecError if no number gives this depth."""
     per_block, others = DEPTHS[block]
     if depth < per_block + others or (depth - others) % per_block:
         n = max(1, round((depth - others) / per_block))
@@ -80,14 +80,14 @@ def count_blocks_per_stage(depth: int, block: str) -> int:
 def residual_unit(
     x: keras.KerasTensor, filters: int, strides: int, block: str, dropout: float
 ) -> keras.KerasTensor:
-    """A residual unit; where the number of maps changes, branch and projection share their input.
+    """Apply a residual unit; where the channels change, branch and projection share their input.
 
     A bottleneck has its stride in the first convolution, as in the authors' code.
     """
     activated = norm_relu(x)
-    maps = EXPANSION[block] * filters
-    if x.shape[-1] != maps:
-        x = conv(activated, maps, 1, strides)
+    channels = EXPANSION[block] * filters
+    if x.shape[-1] != channels:
+        x = conv(activated, channels, 1, strides)
     if block == "bottleneck":
         y = norm_relu(conv(activated, filters, 1, strides))
         y = norm_relu(conv(y, filters, 3))
@@ -95,7 +95,7 @@ def residual_unit(
         y = norm_relu(conv(activated, filters, 3, strides))
     if dropout:
         y = layers.Dropout(dropout)(y)
-    y = conv(y, maps, 1 if block == "bottleneck" else 3)
+    y = conv(y, channels, 1 if block == "bottleneck" else 3)
     return layers.Add()([x, y])
 
 

@@ -1,7 +1,7 @@
-"""ResNets for 32x32 images without batch normalisation: Fixup (Zhang, Dauphin & Ma 2019).
+"""Fixup: ResNets for 32x32 images without batch normalisation (Zhang, Dauphin & Ma 2019).
 
-arXiv:1901.09321. Every branch begins as zero, so that at first the network is only its shortcuts,
-and no variance explodes with the depth; scalar biases and multipliers replace those of the norms.
+arXiv:1901.09321. Every branch is zero at first, so that the network is only its shortcuts and no
+variance explodes with the depth. Scalar biases and multipliers replace those of the norms.
 """
 
 from typing import Literal
@@ -23,10 +23,10 @@ def resnet_fixup(
 ) -> keras.Model:
     """Return a ResNet of 6n+2 layers: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Its shortcuts pad with zeros. `pretrained` of the model names the layers whose first weights
-    Fixup gives: the last convolution of each branch and the head are zero, the first ones are He's
-    times L^(-1/(2m-2)), with L branches of m convolutions. What is left is the stem.
-    Raises SpecError for images below 8x8.
+    Its shortcuts pad with zeros. The model's `pretrained` names the layers whose first weights
+    Fixup gives: the last convolution of each branch and the head are zero, and the first
+    convolutions are He's times L^(-1/(2m-2)), with L branches of m convolutions. Only the stem is
+    left to initialize. Raises SpecError for images below 8x8.
     """
     if min(image_shape[:2]) < 8:
         raise SpecError(
@@ -58,11 +58,11 @@ def resnet_fixup(
 def block(
     x: keras.KerasTensor, filters: int, strides: int, factor: float, name: str
 ) -> keras.KerasTensor:
-    """Two 3x3 convolutions, each between two scalar biases, and a multiplier (Fig. 1, right).
+    """Apply two 3x3 convolutions, each between two scalar biases, and a multiplier (Fig. 1, right).
 
-    The biases are subtracted: TensorFlow takes an addition behind a convolution for a bias of one
-    number a map, fuses the two, and for some sizes of a batch fails. They begin as 0 and their
-    gradients only change sign, so that training is the same.
+    The biases are subtracted. TensorFlow takes an addition behind a convolution for a bias of one
+    number per channel and fuses the two, which fails for some batch sizes. The biases begin as 0
+    and only the sign of their gradients changes, so that training is the same.
     """
     scaled = initializers.VarianceScaling(2 * factor**2, "fan_in", "truncated_normal")
     shifted = x - trainable_scalar(x, 0)
@@ -94,10 +94,10 @@ def conv(
 
 
 def trainable_scalar(x: keras.KerasTensor, value: int) -> keras.KerasTensor:
-    """One trainable number (B, 1, ...) that begins as `value` and broadcasts to `x`.
+    """Return one trainable number (B, 1, ...) that begins as `value` and broadcasts to `x`.
 
-    No layer of Keras is just that. A layer normalisation without scale puts out its beta where
-    its input is constant, here one zero an image; as a vector beta has no weight decay.
+    No layer of Keras is just that. A layer normalisation without scale returns its beta where its
+    input is constant, which here is one zero for each image. As a vector beta has no weight decay.
     """
     zero = ops.zeros_like(x[..., :1] if len(x.shape) == 2 else x[:, :1, :1, :1])
     return layers.LayerNormalization(scale=False, beta_initializer="ones" if value else "zeros")(
@@ -106,6 +106,6 @@ def trainable_scalar(x: keras.KerasTensor, value: int) -> keras.KerasTensor:
 
 
 def zero_pad(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-    """Every second pixel, and the missing maps as zeros behind."""
+    """Take every second pixel, and append the missing channels as zeros."""
     missing = filters - x.shape[-1]
     return ops.pad(x[:, ::strides, ::strides, :], [[0, 0], [0, 0], [0, 0], [0, missing]])

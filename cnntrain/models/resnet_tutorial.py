@@ -1,4 +1,4 @@
-"""The ResNet of course notes: 6n+2 layers after the CIFAR-10 example of Keras, on larger photos."""
+"""The ResNet of course notes: 6n+2 layers after Keras' CIFAR-10 example, on larger photos."""
 
 from typing import Literal
 
@@ -20,9 +20,9 @@ def resnet_tutorial(
 ) -> keras.Model:
     """Return the tutorials' ResNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    It differs from the paper's in three ways: every convolution has a bias, the projections have
-    no batch norm, and the head flattens what an average pool of `pool` pixels leaves.
-    Raises SpecError for images of which the pool leaves nothing.
+    It differs from the paper's in three ways: every convolution has a bias, the projections have no
+    batch norm, and the head flattens the result of an average pool of `pool` pixels.
+    Raises SpecError if the images are so small that the pool leaves nothing.
     """
     smallest = 4 * (pool - 1) + 1  # two stages halve, and round up
     if min(image_shape[:2]) < smallest:

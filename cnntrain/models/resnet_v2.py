@@ -1,7 +1,7 @@
 """ResNets for ImageNet with pre-activation (He et al. 2016, arXiv:1603.05027).
 
 With a bias in the convolutions and the stride in the last block of a stage, layers and weights are
-those of `keras.applications.ResNet50V2` and its like, which go back to TensorFlow's Slim.
+those of `keras.applications.ResNet50V2` and its like, which descend from TensorFlow's Slim.
 """
 
 from typing import Literal
@@ -34,10 +34,10 @@ def resnet_v2(
     """Return a pre-activation ResNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     The `stem` for ImageNet divides the size by four, that for CIFAR keeps it. `stride_in` is the
-    convolution that halves the size, `strided_block` its place: the first block of the second to
-    the fourth stage, or the last of the first to the third. `conv_bias` is for the convolutions
-    without a batch norm right behind them, and for the stem and the projections.
-    Raises SpecError for images smaller than 32x32, with the stem for CIFAR 8x8.
+    convolution that halves the size. `strided_block` is the block with that convolution: the first
+    block of the second to the fourth stage, or the last of the first to the third. `conv_bias`
+    gives a bias to the stem, the projections, and the convolutions without a batch norm right
+    behind them. Raises SpecError for images smaller than 32x32, or 8x8 with the stem for CIFAR.
     """
     check_resnet_images(image_shape, stem, variant)
     inputs = keras.Input(image_shape)  # (H, W, C)
@@ -58,7 +58,7 @@ def resnet_v2(
 def residual_unit(
     x: keras.KerasTensor, filters: int, strides: int, stride_in: str, bias: bool, name: str
 ) -> keras.KerasTensor:
-    """A residual unit (Fig. 1b); a projection shares the activated input of the branch.
+    """Apply a residual unit (Fig. 1b), whose projection shares the activated input of the branch.
 
     Where only the size changes, the shortcut takes every second pixel.
     """

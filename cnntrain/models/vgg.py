@@ -62,7 +62,7 @@ def vgg(
 def conv(
     x: keras.KerasTensor, filters: int, kernel: int, batch_norm: bool, name: str
 ) -> keras.KerasTensor:
-    """Convolution, batch normalisation if asked, ReLU. Without the former it has a bias."""
+    """Apply a convolution, batch normalisation if asked, and ReLU; batch norm replaces the bias."""
     x = layers.Conv2D(filters, kernel, padding="same", use_bias=not batch_norm, name=name)(x)
     if batch_norm:
         x = layers.BatchNormalization(name=f"{name}_bn")(x)

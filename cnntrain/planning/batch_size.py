@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cnntrain.errors import SpecError
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
 
 if TYPE_CHECKING:
-    from cnntrain.analysis.device_memory import DeviceMemory
+    from cnntrain.data.device_memory import DeviceMemory
 
 
 MAX_AUTO_BATCH_SIZE = 512  # beyond, a step gains little and an epoch has too few of them
@@ -69,7 +70,7 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     fits = needed.find_largest_batch(
         MEMORY_MARGIN * compute_step_memory(room, needed.graph + needed.dataset)
     )
-    free = format_gib(room.free)
+    free = format_size(room.free)
     limits = {
         f"the largest power of two that fits in {MEMORY_MARGIN:.0%} of {free}": fits,
         f"as many as {count:,} training images allow": count // (checked.steps_per_epoch or 1),
@@ -79,7 +80,7 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     if limit < pieces:
         raise SpecError(
             f"batch_size is auto and there is no room for {pieces} images in "
-            f"{format_gib(room.free)}",
+            f"{format_size(room.free)}",
             "a network and images that fit",
             "smaller images: dataset.image_size=[64,64]",
         )
@@ -95,7 +96,7 @@ def get_device_memory(checked: Spec) -> "DeviceMemory":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 
-    from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
+    from cnntrain.data.device_memory import query_gpus, read_machine_memory
 
     found = query_gpus() if tf.config.list_physical_devices("GPU") else []
     return (
@@ -112,7 +113,3 @@ def compute_usable_memory(free: int) -> int:
     on older cards 500 to 1,536 MiB.
     """
     return max(0, free - 1800 * 2**20)
-
-
-def format_gib(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB"

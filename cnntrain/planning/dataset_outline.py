@@ -1,12 +1,11 @@
 """A data set before it is prepared: how many images of which shape, in which splits.
 
-What is here is asked (a folder is listed, what TFDS has prepared describes itself); else the head
-of the option's file says it. The splits are cut as for training, of stand-ins for the images.
+What is here is asked (a folder is listed, what TFDS has prepared describes itself); else `about` in
+the option's file says it. The splits are cut as for training, of stand-ins for the images.
 """
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,20 +14,17 @@ from typing import Any
 import numpy as np
 
 from cnntrain.data.fetch.layouts import PARTS
-from cnntrain.data.inventory import find_prepared_folder, read_contents
+from cnntrain.data.inventory import find_prepared_folder
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, Splits
 from cnntrain.data.splits import choose_frame
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec import option_files
+from cnntrain.spec.about import DatasetAbout, read_option
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
-# The first line of an option's file: `60,000 + 10,000 handwritten digits, 28x28 grey`.
-COUNTS_PATTERN = re.compile(r"(?<![\d,])[\d,]+(?: \+ [\d,]+)+")
-SHAPE_PATTERN = re.compile(r"\b(?P<height>\d+)x(?P<width>\d+) (?P<colour>grey|colour)\b")
-SPLIT_NAMES = {1: ("train",), 2: ("train", "test"), 3: ("train", "valid", "test")}
 SELF_DESCRIBING = ("digits", "image_folder")  # what says all of itself without being prepared
 POOL_SIZE = 64  # different stand-ins
 
@@ -122,9 +118,7 @@ def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> Da
     if home and own.get("tfds") and (facts := read_tfds_facts(home, own)):
         return facts
     for file in option_files.find_option_files("dataset", config_dir).values():
-        if is_option_of_dataset(file, spec.dataset) and (
-            facts := parse_option_header(file, spec.dataset)
-        ):
+        if facts := read_option_facts(file, spec.dataset):
             return facts
     name = own.get("tfds", spec.dataset.name)
     raise SpecError(
@@ -134,26 +128,17 @@ def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> Da
     )
 
 
-def is_option_of_dataset(file: Path, dataset: Component) -> bool:
-    """Whether an option's file is of this data set."""
-    option = option_files.load_option(file)
+def read_option_facts(file: Path, dataset: Component) -> DatasetFacts | None:
+    """What an option's file says of this data set; None where it does not, or is of another."""
+    option, about = read_option(file, DatasetAbout)
     same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
-    return option.get("name") == dataset.name and same
-
-
-def parse_option_header(file: Path, dataset: Component) -> DatasetFacts | None:
-    """What the first two lines of an option's file say."""
-    holds, first = read_contents(file), option_files.read_summary(file)
-    if holds is None:
+    if option.get("name") != dataset.name or not same:
         return None
-    found = COUNTS_PATTERN.search(first)
-    counts = [int(n.replace(",", "")) for n in found[0].split(" + ")] if found else [holds.images]
-    shape = None
-    if size := SHAPE_PATTERN.search(first):
-        shape = (int(size["height"]), int(size["width"]), 1 if size["colour"] == "grey" else 3)
-    names = invent_class_names(holds.classes, dataset)
-    parts = dict(zip(SPLIT_NAMES[len(counts)], counts, strict=True))
-    return DatasetFacts(parts, names, shape, f"as {file.name} says; not prepared here")
+    if about.images is None or about.num_classes is None:
+        return None
+    parts = {str(part): count for part, count in about.images.items()}
+    names = invent_class_names(about.num_classes, dataset)
+    return DatasetFacts(parts, names, about.image_shape, f"as {file.name} says; not prepared here")
 
 
 def invent_class_names(count: int, dataset: Component) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.analysis.device_memory import query_gpus, read_machine_memory
+from cnntrain.data.device_memory import query_gpus, read_machine_memory
 from cnntrain.data.inventory import HERE_WORDS, list_datasets
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder
@@ -23,6 +23,7 @@ from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.units import format_duration, format_size
 
 GIB = 2**30
 MIN_FREE_MEMORY, MIN_FREE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB
@@ -86,7 +87,7 @@ def check_tensorflow() -> Finding:
     with silence_stderr():
         import tensorflow as tf
     seconds = time.perf_counter() - began
-    return Finding("tensorflow", f"{tf.__version__} loads in {seconds:.1f} s")
+    return Finding("tensorflow", f"{tf.__version__} loads in {format_duration(seconds)}")
 
 
 def check_gpu() -> Finding:
@@ -94,7 +95,7 @@ def check_gpu() -> Finding:
     import tensorflow as tf
 
     there, seen = query_gpus(), tf.config.list_physical_devices("GPU")
-    names = ", ".join(f"{one.name} with {one.total / GIB:.0f} GiB" for one in there)
+    names = ", ".join(f"{one.name} with {format_size(one.total)}" for one in there)
     if seen:
         return Finding("gpu", f"TensorFlow sees {len(seen)}: {names or 'of no known name'}")
     if not there:
@@ -137,7 +138,7 @@ def is_library_loadable(name: str) -> bool:
 
 def check_memory() -> Finding:
     found = read_machine_memory()
-    said = f"{found.free / GIB:.1f} of {found.total / GIB:.1f} GiB are free ({found.name})"
+    said = f"{format_size(found.free)} of {format_size(found.total)} are free ({found.name})"
     little = found.free < MIN_FREE_MEMORY
     return Finding("memory", said, "end other programs, or train elsewhere" if little else None)
 
@@ -146,7 +147,7 @@ def check_disk() -> Finding:
     """Room where runs go, and for temporary files."""
     places = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     free = {what: shutil.disk_usage(path).free for what, path in places.items()}
-    said = ", ".join(f"{size / GIB:,.1f} GiB free for {what}" for what, size in free.items())
+    said = ", ".join(f"{format_size(size)} free for {what}" for what, size in free.items())
     little = min(free.values()) < MIN_FREE_DISK
     return Finding("disk", said.replace("for here", "here"), "make room" if little else None)
 
@@ -176,7 +177,7 @@ def check_training() -> Finding:
         assert report is not None  # there is one worker
         keras.models.load_model(run.final)
     seconds, loss = time.perf_counter() - began, report["test"]["final"]["loss"]
-    said = f"{report['steps']} steps of LeNet-5 in {seconds:.1f} s, test loss {loss:.2f}"
+    said = f"{report['steps']} steps of LeNet-5 in {format_duration(seconds)}, test loss {loss:.2f}"
     learnt = math.isfinite(loss) and loss < math.log(10)
     return Finding("training", said, None if learnt else "it did not learn: reinstall TensorFlow")
 

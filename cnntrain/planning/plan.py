@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import psutil
 
-from cnntrain.analysis.device_memory import DeviceMemory
 from cnntrain.analysis.graph import LayerRow
 from cnntrain.analysis.kept_activations import estimate_activations
 from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
+from cnntrain.data.device_memory import DeviceMemory
 from cnntrain.data.steps import plan_steps, shrink_batch_size
 from cnntrain.planning.batch_size import get_device_memory
 from cnntrain.planning.dataset_outline import DatasetOutline, outline_dataset

@@ -11,9 +11,9 @@ from rich.text import Text
 from cnntrain.planning.batch_size import compute_step_memory, compute_usable_memory
 from cnntrain.planning.benchmark import StepMeasurement
 from cnntrain.planning.plan import Plan
-from cnntrain.planning.step_memory import MIB
 from cnntrain.planning.text_chart import draw_text_chart
-from cnntrain.terminal.tables import abbreviate_number, make_console, make_layer_table
+from cnntrain.terminal.tables import make_console, make_layer_table
+from cnntrain.terminal.units import abbreviate_number, format_duration, format_mib
 
 GPU_SIZES = (8, 11, 16, 24, 40, 80)  # GiB of memory, as cards have it
 MAX_NAMED_LAYERS = 4  # layers that are named
@@ -173,8 +173,8 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
     lines = [
         f"measured over {measured.steps} steps: {1000 * each:,.0f} ms a step, "
         f"{batch / each:,.0f} images/s",
-        f"an epoch takes about {format_rough_duration(plan.steps_per_epoch * each)}, the run "
-        f"{format_rough_duration(plan.total_steps * each)}, without validation",
+        f"an epoch takes about {format_duration(plan.steps_per_epoch * each)}, the run "
+        f"{format_duration(plan.total_steps * each)}, without validation",
     ]
     if measured.growth is not None and not plan.device_memory.is_gpu:
         expected = plan.memory.compute_process_growth(batch)
@@ -183,20 +183,6 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
             f"{format_mib(expected)}"
         )
     return lines
-
-
-def format_rough_duration(seconds: float) -> str:
-    """13 s, 4.2 minutes, 1.5 hours, 3.0 days."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= size * 1.5:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def format_mib(size: float) -> str:
-    """1,145 or, of little, 0.06."""
-    value = size / MIB
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 
 
 def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""A curve as a few lines of text, for a terminal."""
+"""A curve as a few lines of text, for a terminal.
+
+By hand: one filled curve is all that is drawn, and plotext would be one more compiled package.
+"""
 
 from collections.abc import Sequence
 

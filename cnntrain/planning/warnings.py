@@ -2,14 +2,16 @@
 
 import keras
 
-from cnntrain.analysis.device_memory import DeviceMemory
+from cnntrain.data.device_memory import DeviceMemory
 from cnntrain.data.source import ARRAY_REMEDIES, PHOTO_REMEDIES, check_image_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import compute_step_memory, format_gib
+from cnntrain.planning.batch_size import compute_step_memory
 from cnntrain.planning.dataset_outline import DatasetOutline
 from cnntrain.planning.step_memory import MemoryEstimate, NetworkDraft
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
 from cnntrain.training.network import iterate_leaf_layers
+from cnntrain.training.warnings import warn_about_frozen_random_weights, warn_about_slow_precision
 
 MAX_INITIAL_SHARE = 0.05  # of the initial statistics, at the end: more is worth a warning
 MAX_PLAIN_LAYERS = 10  # layers with kernels: more need batch norm, shortcuts, or care
@@ -31,9 +33,9 @@ def collect_warnings(
         warn_about_batch_norm_momentum(spec, drafted, total_steps),
         warn_about_decoupled_decay(spec),
         warn_about_deep_plain_network(spec, drafted),
-        warn_about_frozen_random_weights(spec, drafted),
+        warn_about_frozen_random_weights(spec.finetune.name, has_learnt_below(spec, drafted)),
         warn_about_image_scale(spec, drafted),
-        warn_about_slow_precision(spec, room),
+        warn_about_slow_precision(spec.precision, room.is_gpu),
         warn_about_few_steps(spec, total_steps),
     ]
     return [sentence for sentence in found if sentence]
@@ -46,8 +48,8 @@ def warn_about_memory(spec: Spec, needed: MemoryEstimate, room: DeviceMemory) ->
     most = needed.find_largest_batch(compute_step_memory(room, host))
     fits = f"at most batch_size={most} fits" if most else "not even one image fits"
     return (
-        f"a step takes {format_gib(needed.compute_device_bytes(spec.batch_size) + host)} and "
-        f"{format_gib(room.free)} are free: "
+        f"a step takes {format_size(needed.compute_device_bytes(spec.batch_size) + host)} and "
+        f"{format_size(room.free)} are free: "
         f"{fits}; or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on "
         "a GPU"
     )
@@ -115,16 +117,11 @@ def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | No
     )
 
 
-def warn_about_frozen_random_weights(spec: Spec, drafted: NetworkDraft) -> str | None:
+def has_learnt_below(spec: Spec, drafted: NetworkDraft) -> bool:
+    """Whether the layers that are frozen at first, if any, will have learnt weights."""
     frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
-    if not frozen or spec.finetune.name == "none":
-        return None
-    if spec.model.knobs.get("weights") or spec.model["init_from"] is not None:
-        return None
-    return (
-        f"finetune={spec.finetune.name} freezes layers with random weights; begin with learnt "
-        "ones: model.init_from=RUN, or a network with model.weights=imagenet"
-    )
+    learnt = spec.model.knobs.get("weights") or spec.model["init_from"] is not None
+    return bool(learnt) or not frozen or spec.finetune.name == "none"
 
 
 def warn_about_image_scale(spec: Spec, drafted: NetworkDraft) -> str | None:
@@ -136,12 +133,6 @@ def warn_about_image_scale(spec: Spec, drafted: NetworkDraft) -> str | None:
         f"weights=imagenet were learnt on photos of about 224 pixels and these have {side}: "
         "another scale; try dataset.image_size=[224,224], or a size from 96 on"
     )
-
-
-def warn_about_slow_precision(spec: Spec, room: DeviceMemory) -> str | None:
-    if spec.precision == "float32" or room.is_gpu:
-        return None
-    return f"precision={spec.precision} is often 2 to 4 times slower than float32 on a CPU"
 
 
 def warn_about_few_steps(spec: Spec, total_steps: int) -> str | None:

@@ -13,10 +13,10 @@ from typing import Any
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import escape_formula
 from cnntrain.runs.results import RunResult
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import choose_tie_breaker, rank_by
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
-from cnntrain.training.metrics import ABSENT
+from cnntrain.terminal.units import NO_VALUE
 
 NUMBERS = (
     "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",
@@ -71,7 +71,7 @@ class Comparison:
         keys = sorted(
             {key for result in self.results for key in result.settings}, key=compute_setting_order
         )
-        values = {key: [r.settings.get(key, ABSENT) for r in self.results] for key in keys}
+        values = {key: [r.settings.get(key, NO_VALUE) for r in self.results] for key in keys}
         return {
             key: found
             for key, found in values.items()
@@ -114,13 +114,13 @@ class Comparison:
         members: dict[tuple[object, ...], list[RunResult]] = {}
         for result in self.results:
             values = [
-                format_setting_value(result.settings.get(key, ABSENT))
+                format_setting_value(result.settings.get(key, NO_VALUE))
                 for key in self.varied_settings
             ]
             own = "" if result.settings else result.folder  # of which nothing is known
             members.setdefault((own, *values), []).append(result)
         groups = [
-            RunGroup({key: rs[0].settings.get(key, ABSENT) for key in self.varied_settings}, rs)
+            RunGroup({key: rs[0].settings.get(key, NO_VALUE) for key in self.varied_settings}, rs)
             for rs in members.values()
         ]
         return sorted(groups, key=self.compute_sort_key)
@@ -143,13 +143,11 @@ class Comparison:
             if images in self.judging_image_sets
             else len(self.judging_image_sets)
         )
-        mean, tie = (
-            group.compute_mean(number)
-            for number in (self.sorted_by, choose_tie_breaker(self.sorted_by))
-        )
-        if mean is None:
+        numbers = (self.sorted_by, choose_tie_breaker(self.sorted_by))
+        means = {n: mean for n in numbers if (mean := group.compute_mean(n)) is not None}
+        if self.sorted_by not in means:
             return place, True, 0, 0
-        return place, False, -mean if higher_is_better(self.sorted_by) else mean, tie or 0
+        return place, False, *rank_by(self.sorted_by, means)
 
     def list_rows(self) -> list[dict[str, Any]]:
         """A row a run, in the order of the groups: how it ended, what is varied, its numbers."""

@@ -11,6 +11,7 @@ from cnntrain.reports import charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, format_setting_value
 from cnntrain.runs.results import RunResult
+from cnntrain.terminal.units import NO_VALUE, format_duration
 
 
 def write_comparison(
@@ -104,12 +105,9 @@ def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
     accuracies = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
     cells = [
-        format_setting_value(result.settings.get("seed", tables.ABSENT)),
+        format_setting_value(result.settings.get("seed", NO_VALUE)),
         tables.format_whole_number(numbers.get("best_epoch")),
-        *(
-            tables.ABSENT if value is None else tables.format_decimals(value)
-            for value in accuracies
-        ),
-        tables.format_duration(result.seconds),
+        *(NO_VALUE if value is None else tables.format_decimals(value) for value in accuracies),
+        format_duration(result.seconds),
     ]
     return {"name": result.name, "link": link, "status": result.status, "cells": cells}

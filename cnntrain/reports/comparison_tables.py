@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.console import Group as Stack
 from rich.markup import escape
 from rich.table import Table
@@ -11,9 +10,8 @@ from rich.text import Text
 
 from cnntrain.reports.comparison import Comparison, RunGroup, format_setting_value, list_distinct
 from cnntrain.runs.results import RunResult
-from cnntrain.training.metrics import ABSENT
+from cnntrain.terminal.units import NO_VALUE, format_duration
 
-PIPE_WIDTH = 100  # of what is no terminal
 HUGE_LOSS = 1e5  # a loss from which on only its magnitude says anything
 MAX_RUN_COLUMNS = 5  # beside each other in the table of differences
 SHOWN_NUMBERS = {
@@ -24,12 +22,6 @@ SHOWN_NUMBERS = {
 GOOD_ENDS = ("finished", "pruned")  # ends that need no reason
 # What a narrow terminal is not shown, the first first.
 OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs")
-
-
-def make_table_console() -> Console:
-    """The terminal, or for a pipe one of 100 columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def render_comparison(comparison: Comparison, width: int, differences: bool) -> Stack:
@@ -133,7 +125,7 @@ def format_mean_and_deviation(group: RunGroup, number: str) -> str:
     """0.9375, or 0.9375 ± 0.0120 over seeds."""
     mean, deviation = group.compute_mean(number), group.compute_deviation(number)
     if mean is None:
-        return ABSENT
+        return NO_VALUE
     return format_decimals(mean) + (
         f" ± {format_decimals(deviation)}" if deviation is not None else ""
     )
@@ -145,19 +137,7 @@ def format_decimals(number: float) -> str:
 
 
 def format_whole_number(number: float | None) -> str:
-    return ABSENT if number is None else f"{number:.0f}" if number % 1 == 0 else f"{number:.1f}"
-
-
-def format_duration(seconds: float | None) -> str:
-    """12.3 s, 4 min 05 s, 2 h 07 min."""
-    if seconds is None:
-        return ABSENT
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-    )
+    return NO_VALUE if number is None else f"{number:.0f}" if number % 1 == 0 else f"{number:.1f}"
 
 
 def build_difference_table(comparison: Comparison) -> Table:

@@ -139,7 +139,7 @@ def save_picture(sheet: Image.Image, file: Path) -> None:
     content = io.BytesIO()
     sheet.save(content, "png")
     try:
-        opened = file.open("xb")
+        opened = file.open("xb")  # not write_whole: what came there meanwhile is not replaced
     except OSError as error:
         raise SpecError(f"{file} cannot be made: {error.strerror}", "a new file") from error
     with opened:

@@ -1,6 +1,7 @@
 """The figures of a run as PNG files, for slides and papers: curves and confusion by matplotlib."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,20 @@ SMALL_FONT = 5  # points
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
 TILES_ACROSS = 8
-matplotlib.rcdefaults()  # or a matplotlibrc where the user is would decide, and could start TeX
 
 
+@contextmanager
+def use_default_style() -> Iterator[None]:
+    """Have figures drawn and saved within it in Matplotlib's own style.
+
+    Otherwise a matplotlibrc where the user is would decide, and could start TeX.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+@use_default_style()
 def write_figures(
     folder: Path,
     result: RunResult,

@@ -16,21 +16,20 @@ from PIL import Image
 
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
-from cnntrain.reports.comparison_tables import format_duration
 from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import (
-    STEPS_COLUMNS,
     explain_odd_pictures,
     explain_odd_predictions,
     read_arrays,
     read_network,
     read_record,
     read_report,
-    read_table,
+    read_steps,
 )
-from cnntrain.training.metrics import ABSENT, score_saved_predictions
+from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
+from cnntrain.training.metrics import score_saved_predictions
 
 MAX_PIXELATED_SIDE = 64  # images with a side no longer are shown with square pixels, and losslessly
 TIMED_PARTS = {
@@ -62,7 +61,7 @@ class RunFiles:
     def __init__(self, run: Run):
         self.record, self.report = read_record(run), read_report(run)
         self.network = read_network(run.folder)
-        self.steps = read_table(run.folder / "steps.csv", STEPS_COLUMNS)
+        self.steps = read_steps(run)
         self.names: list[str] = self.record.get("class_names", [])
         files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
         (self.predictions, why), (self.pictures, too) = map(read_arrays, files)
@@ -143,7 +142,7 @@ def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, st
     numbers, report = result.numbers, left.report
     found = []
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
-    for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', ABSENT)}")):
+    for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', NO_VALUE)}")):
         if f"{part}.accuracy" in numbers:
             loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
             found.append(
@@ -175,10 +174,6 @@ def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
     return {"name": name, "value": value, "small": small}
 
 
-def format_percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
-
-
 def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
 
@@ -199,7 +194,7 @@ def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
         if key in report.get("test", {}):
             parts = [report.get("valid", {}).get(key), report["test"][key]]
             kinds = ("loss", "accuracy")
-            cells = [f"{p[k]:.4f}" if p and k in p else ABSENT for p in parts for k in kinds]
+            cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
             rows.append([name, *cells])
     return rows
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
+from cnntrain.terminal.tables import PIPE_WIDTH
 
 REDRAW_SECONDS = 0.2
 
@@ -57,7 +58,7 @@ class RunConsole:
     def show_results(self, report: Mapping[str, Any]) -> None:
         """Print the table at the end, and log it."""
         table = build_result_table(report)
-        text = RichConsole(file=io.StringIO(), width=100)
+        text = RichConsole(file=io.StringIO(), width=PIPE_WIDTH)
         text.print(table)
         self.run.log_line(text.file.getvalue())  # type: ignore[attr-defined]
         with ignore_closed_output():

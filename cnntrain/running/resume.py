@@ -71,8 +71,8 @@ def reopen_run(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[
             ended = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
             return checked, run, [f"{ended}; max_steps=N goes on beyond"]
     check_moved_data(checked, folder, overrides)
-    check_columns(folder / "history.csv", HISTORY_COLUMNS)
-    check_columns(folder / "steps.csv", STEPS_COLUMNS)
+    check_columns(run.history, HISTORY_COLUMNS)
+    check_columns(run.steps, STEPS_COLUMNS)
     here = describe_environment()
     notes = [
         f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"

@@ -29,6 +29,7 @@ from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.signatures import build_component
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_duration
 from cnntrain.training.devices.backend import check_backend_support
 from cnntrain.training.devices.cluster import find_cluster
 
@@ -51,7 +52,7 @@ def train_from_overrides(
         check_replica_batches(checked, len(workers.workers))
         if not workers.is_chief:
             return train_as_worker(checked, None)
-    run = Run.claim(composed.run_dir, config, overrides)
+    run = Run.claim(composed.run_dir, config, overrides, composed.choices)
     if note:
         run.log_line(note)
         print(note)
@@ -155,14 +156,14 @@ def format_resume_command(run: Run, shown: str | None) -> str:
 
 
 def write_run_page(run: Run) -> None:
-    """Write the page of a run that has ended; what goes wrong with it is said, and no more."""
+    """Write the page of a run that has ended; what goes wrong with it is said and logged."""
     try:
         from cnntrain.reports.run_page import write_run_report
 
         write_run_report(run.folder)
     except (Exception, KeyboardInterrupt, Terminated) as error:
         line = f"report.html is missing: {error!r}; cnntrain report {run.folder} makes it again"
-        run.log_line(line)
+        run.log_line(f"{line}\n{traceback.format_exc()}")
         print(line, file=sys.stderr)
 
 
@@ -192,9 +193,9 @@ def train_and_show(checked: Spec, run: Run) -> None:
         write_run_page(run)
         tracked.end_tracking("finished", report)
     console.show_results(report)
-    total = time.time() - psutil.Process().create_time()
+    total = format_duration(time.time() - psutil.Process().create_time())
     speed = report["images_per_second"]
     above = " above features that were computed once" if report["features_once"] else ""
     console.note(
-        f"{total:.1f} s in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"
+        f"{total} in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"
     )

@@ -1,7 +1,7 @@
 """The run directory: its layout, claiming it, reading and writing it.
 
 spec.yaml    what was asked for, resolved, with the overrides that made it
-run.json     status, versions, git commit, device, seed, data fingerprint, timings
+run.json     status, options chosen, versions, git commit, device, seed, data fingerprint, timings
 history.csv  a row an epoch          steps.csv    a row every `log_every` steps
 best.keras   final.keras             report.json  the results
 ema.keras    refit.keras             where asked for: averaged weights, a refit on train + valid
@@ -56,15 +56,26 @@ class Run:
         self.origin = self.state / "init_from"  # a copy of the weights that it begins with
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
+        self.history, self.steps = folder / "history.csv", folder / "steps.csv"
         self.files_before: dict[Path, str] = {}
         self.made_folders: list[Path] = []  # the directories that claiming it made, innermost first
 
     @classmethod
-    def claim(cls, folder: Path, spec: Mapping[str, Any], overrides: Sequence[str]) -> "Run":
-        """Make the directory ours, or raise SpecError if it belongs to another run."""
+    def claim(
+        cls,
+        folder: Path,
+        spec: Mapping[str, Any],
+        overrides: Sequence[str],
+        choices: Mapping[str, str] | None = None,
+    ) -> "Run":
+        """Make the directory ours, or raise SpecError if it belongs to another run.
+
+        `choices` is the option of each group, as far as options were chosen.
+        """
         run = cls(folder)
         begun = {"format": FORMAT, "status": "running", "started": format_time_now()}
         record = describe_environment() | begun | {"overrides": [*overrides]}
+        record["choices"] = dict(choices or {})
         record["paths"] = resolve_relative_paths(spec)
         try:
             run.made_folders = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -20,19 +20,18 @@ from cnntrain.files.documents import explain_damage, parse_yaml, read_json
 from cnntrain.files.writing import check_entry
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import (
-    HISTORY_COLUMNS,
     JOB_TYPES,
     NumberRow,
     check_types,
     find_run_folder,
     read_config,
+    read_history,
     read_job,
     read_record,
     read_report,
-    read_table,
 )
 from cnntrain.spec import option_files
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import rank_by
 from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import GROUPS
 
@@ -41,8 +40,8 @@ from cnntrain.spec.signatures import GROUPS
 class RunResult:
     """One run, finished or not.
 
-    `settings` are those of its spec by dotted key; a group's own key is the option it is nearest
-    to. `test` holds the numbers of the weights that validation chose. `images` names the images of
+    `settings` are those of its spec by dotted key; a group's own key is the option that was chosen.
+    `test` holds the numbers of the weights that validation chose. `images` names the images of
     `valid` and of `test`, as far as the run has told, and `all` of its images together.
     """
 
@@ -68,10 +67,7 @@ class RunResult:
     def best(self) -> NumberRow:
         """The row of the epoch that the monitor chose, or the last without validation."""
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
-        if not rows:
-            return self.last
-        sign, tie = -1 if higher_is_better(self.monitor) else 1, choose_tie_breaker(self.monitor)
-        return min(rows, key=lambda row: (sign * row[self.monitor], row.get(tie, 0)))
+        return min(rows, key=lambda row: rank_by(self.monitor, row), default=self.last)
 
     @property
     def last(self) -> NumberRow:
@@ -97,12 +93,12 @@ def read_run(folder: Path) -> RunResult:
     report = read_report(run)
     tests = report.get("test", {})
     status, reason = determine_status(record)
-    history = read_table(folder / "history.csv", HISTORY_COLUMNS)
+    history = read_history(run)
     return RunResult(
         folder,
         status,
         reason,
-        collect_settings(config, record.get("overrides", ())),
+        collect_settings(config, record),
         history,
         tests.get("best") or tests.get("final") or {},
         compute_total_seconds(report, history),
@@ -142,25 +138,27 @@ def compute_total_seconds(report: Mapping[str, Any], history: Sequence[NumberRow
     return total if total is not None else sum(row.get("seconds", 0) for row in history) or None
 
 
-def collect_settings(config: Mapping[str, Any], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def collect_settings(config: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings by dotted key, each group's own key with the option that was chosen.
 
-    That is the one in `overrides`, those that the run was begun with, or else the nearest one.
+    That is the one in `choices` of run.json. Older runs have none: there it is the one in
+    `overrides`, those that the run was begun with, or else the nearest one.
     """
     found = {escape_unprintable(key): value for key, value in flatten_mapping(config).items()}
-    asked = dict(word.partition("=")[::2] for word in overrides)
+    asked = dict(word.partition("=")[::2] for word in record.get("overrides", ()))
+    chosen = asked | record.get("choices", {})
     for group in GROUPS:
         if isinstance(config.get(group), Mapping):
-            found[group] = asked.get(group) or find_nearest_option(group, config[group])
+            found[group] = chosen.get(group) or find_nearest_option(group, config[group])
             found.pop(f"{group}.name", None)
     return found
 
 
 def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
-    """The option of a group whose file has most knobs in common with these."""
-    name = str(knobs.get("name"))
+    """The option of a group that has most knobs in common with these."""
+    name, given = str(knobs.get("name")), flatten_mapping(knobs)
     common = {
-        known: sum(knobs.get(key) == value for key, value in listed.items())
+        known: sum(given.get(key, ...) == value for key, value in listed.items())
         for known, listed in load_component_options(group, name).items()
     }
     return max(common, key=lambda known: (common[known], known == name), default=name)
@@ -168,11 +166,12 @@ def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
 
 @functools.cache
 def load_component_options(group: str, name: str) -> dict[str, dict[str, Any]]:
-    """The options of a group that are the same component, with their knobs."""
+    """The options of a group that are the same component, with their knobs by dotted key."""
     line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
     files = option_files.find_option_files(group).items()
+    shared = flatten_mapping(option_files.load_shared_knobs(group))
     return {
-        known: option_files.load_option(file)
+        known: shared | flatten_mapping(option_files.load_option(file))
         for known, file in files
         if line.search(file.read_text(encoding="utf-8"))
     }
@@ -295,11 +294,3 @@ def fill_in_settings(results: Sequence[RunResult]) -> list[RunResult]:
         else replace(result, settings={**shared, **result.settings})
         for result in results
     ]
-
-
-def read_run_history(run: Run) -> list[NumberRow]:
-    """The rows of history.csv that are whole; none of one that is damaged."""
-    try:
-        return read_table(run.folder / "history.csv", ("epoch",))
-    except SpecError:
-        return []

@@ -21,6 +21,7 @@ from cnntrain.files.writing import check_entry, check_links_inside
 from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
 from cnntrain.spec.knobs import Count, Natural, convert_value
 from cnntrain.spec.signatures import GROUPS
+from cnntrain.terminal.units import format_size
 
 NumberRow = dict[str, float]
 
@@ -34,6 +35,7 @@ RECORD_TYPES = {
     "data.skipped": dict, "data.notes": list[str], "planned": dict, "planned.steps": Count,
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
     "init.new": list[str], "paths": dict[str, str],
+    "choices": dict[str, str],
 }  # fmt: skip
 REPORT_TYPES = {
     "test": dict[str, dict], "valid": dict[str, dict], "seconds": dict[str, float],
@@ -190,7 +192,7 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
     if not file.is_file():
         return []
     if file.stat().st_size > MAX_TABLE_BYTES:
-        raise explain_damage(file, f"it is larger than {MAX_TABLE_BYTES / 2**30:.0f} GiB")
+        raise explain_damage(file, f"it is larger than {format_size(MAX_TABLE_BYTES)}")
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:  # as Excel writes it
             rows = list(csv.DictReader(lines))
@@ -210,6 +212,24 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
             if whole or number + 1 < len(rows):
                 raise explain_damage(file, f"row {number + 1} is no row of numbers") from None
     return found
+
+
+def read_history(run: Run) -> list[NumberRow]:
+    """Return the rows of history.csv, one an epoch; SpecError if it is damaged."""
+    return read_table(run.history, HISTORY_COLUMNS)
+
+
+def read_history_so_far(run: Run) -> list[NumberRow]:
+    """Return the rows of history.csv that are whole; none of one that is damaged."""
+    try:
+        return read_table(run.history, ("epoch",))
+    except SpecError:
+        return []
+
+
+def read_steps(run: Run) -> list[NumberRow]:
+    """Return the rows of steps.csv, one every `log_every` steps; SpecError if it is damaged."""
+    return read_table(run.steps, STEPS_COLUMNS)
 
 
 def check_columns(file: Path, columns: tuple[str, ...]) -> None:
@@ -244,7 +264,7 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str | None]:
     try:
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_TABLE_BYTES:
-                raise ValueError("it is larger than 1 GiB")
+                raise ValueError(f"it is larger than {format_size(MAX_TABLE_BYTES)}")
         with np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}, None
     except READ_ERRORS as error:  # whatever a stranger may have put there

@@ -12,12 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
@@ -25,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.spec.about import KINDS, About, convert_about
 from cnntrain.spec.hints import (
     DEVICE_WORDS,
     choose_devices,
@@ -32,6 +27,7 @@ from cnntrain.spec.hints import (
     choose_option_with_knob,
     suggest_override,
 )
+from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.option_files import (
     CHOICES,
@@ -55,10 +51,11 @@ HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 
 @dataclass(frozen=True)
 class ComposedConfig:
-    """A configuration, and where Hydra would put what comes of it."""
+    """A configuration, where Hydra would put what comes of it, and the option of each group."""
 
     config: dict[str, Any]
     run_dir: Path
+    choices: dict[str, str]
 
 
 # Settings that are lists: without brackets Hydra takes one for several values.
@@ -75,15 +72,20 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> C
             text = override.input_line
             raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
     whole = compose_whole_config(overrides, config_dir)
-    config, run_dir = whole, whole.pop("hydra")["run"]["dir"]
+    config, hydra = whole, whole.pop("hydra")
+    run_dir, choices = hydra["run"]["dir"], hydra["choices"]
     del config["sweep"]
     if not run_dir:
         raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     for group in GROUPS:
         if isinstance(knobs := config.get(group), dict):
-            known = find_option_files(group, config_dir)
-            config[group] = {key: fill_in_knobs(value, known) for key, value in knobs.items()}
-    return ComposedConfig(config, Path(run_dir))
+            known, chosen = find_option_files(group, config_dir), choices.get(group, group)
+            convert_about(
+                knobs.pop("about", None), KINDS.get(group, About), known.get(chosen, chosen)
+            )
+            name_first = sorted(knobs, key=lambda key: key != "name")
+            config[group] = {key: fill_in_knobs(knobs[key], known) for key in name_first}
+    return ComposedConfig(config, Path(run_dir), choices)
 
 
 def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
@@ -98,6 +100,8 @@ def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> di
         assert isinstance(plain, dict)
         own = {key: resolve_node(whole.hydra[key]) for key in ("sweeper", "launcher")}
         own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
+        chosen = whole.hydra.runtime.choices
+        own["choices"] = {group: str(chosen[group]) for group in CHOICES if chosen.get(group)}
     except (HydraException, OmegaConfBaseException) as error:
         raise explain_hydra_error(error, parsed, config_dir) from None
     return {str(key): value for key, value in plain.items()} | {"hydra": own}
@@ -126,23 +130,10 @@ def fill_in_knobs(value: Any, known: Mapping[str, Path]) -> Any:
 
 def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfig:
     """Hydra's whole configuration, its own settings included."""
-    GlobalHydra.instance().clear()
-    version.setbase("1.3")
-    # Not `initialize_config_dir` and hydra.searchpath: a folder may have any name.
-    Hydra.create_main_hydra2("cnntrain", build_search_path(config_dir))
-    for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
-        ConfigStore.instance().repo["hydra"].get(group, {}).clear()
+    start_hydra(CONF, find_config_folder(config_dir))
     whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
     return whole
-
-
-def build_search_path(config_dir: str | None) -> ConfigSearchPath:
-    """Where options are looked for: in `conf/`, and in the user's own folder."""
-    found, folder = create_config_search_path(str(CONF)), find_config_folder(config_dir)
-    if folder is not None:
-        found.prepend("--config-dir", f"file://{folder}", anchor="schema")  # which Hydra wants last
-    return found
 
 
 def check_override(override: Override, config_dir: str | None) -> None:
@@ -161,6 +152,9 @@ def check_override(override: Override, config_dir: str | None) -> None:
             hint = choose_devices(value)
         expected = "one value, or -m to sweep over them"
         raise SpecError(f"{text} names several values", expected, hint)
+    group, _, knob = key.partition(".")
+    if group in GROUPS and knob.partition(".")[0] == "about":
+        raise SpecError(f"{key} is not a setting", "a knob: about is what an option says of itself")
     group = key.removesuffix(".name")
     if group in CHOICES:
         check_choice(override, group, config_dir)
@@ -239,7 +233,8 @@ def explain_hydra_error(
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
-    keys = list_dotted_keys(OmegaConf.to_container(load_hydra_config(chosen, config_dir)))
+    whole = list_dotted_keys(OmegaConf.to_container(load_hydra_config(chosen, config_dir)))
+    keys = [key for key in whole if key.split(".")[1:2] != ["about"]]
     for override in overrides:
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):

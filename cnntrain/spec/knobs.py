@@ -3,7 +3,8 @@
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
 `list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
 is understood. OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and
-tuples of any length.
+tuples of any length. Nor is pydantic's strict one, which can be as exact: to retell its refusals
+as given, expected and try would take more lines than to convert.
 """
 
 import math
@@ -61,6 +62,12 @@ def is_duration(value: Any) -> bool:
     return 0 <= value <= LARGEST_INTEGER
 
 
+def is_model_override(text: str) -> bool:
+    """Whether a text is an override of a knob of the model."""
+    key, sign, value = text.partition("=")
+    return key.startswith("model.") and bool(sign and value)
+
+
 def make_integer_range(low: int, high: int) -> Range:
     """The range of whole numbers from `low` to `high`, both included."""
     return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
@@ -87,6 +94,10 @@ Duration = Annotated[
 ]
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
+# Bytes of files, and the year of a paper.
+ByteCount = Annotated[int, Range("a whole number from 0", lambda value: value >= 0)]
+Year = Annotated[int, make_integer_range(1900, 2100)]
+ModelOverride = Annotated[str, Range("an override such as model.hidden=4096", is_model_override)]
 # RandAugment's scale of how strongly images are distorted.
 Strength = Annotated[int, make_integer_range(0, 30)]
 # One of the keys of the VARIANTS table of the component's own module.

@@ -1,5 +1,7 @@
 """The numbers of a run that people choose by: which way each is better, and what breaks a tie."""
 
+from collections.abc import Mapping
+
 HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1")  # of these more is better
 
 
@@ -11,3 +13,13 @@ def higher_is_better(number: str) -> bool:
 def choose_tie_breaker(number: str) -> str:
     """The number that decides where two are equal: the loss of the same split, or itself."""
     return f"{number.partition('.')[0]}.loss" if higher_is_better(number) else number
+
+
+def compute_cost(number: str, value: float) -> float:
+    """Return a value of a number with the sign by which less of it is better."""
+    return -value if higher_is_better(number) else value
+
+
+def rank_by(number: str, values: Mapping[str, float]) -> tuple[float, float]:
+    """Return a key that sorts rows of numbers the best first: by `number`, then its tie-breaker."""
+    return compute_cost(number, values[number]), values.get(choose_tie_breaker(number), 0)

@@ -1,4 +1,8 @@
-"""Nested mappings by dotted keys."""
+"""Nested mappings by dotted keys.
+
+`OmegaConf.update` is not used to set one: it wants a DictConfig, makes parents that are not there
+where we refuse the key, and reads a text such as `${x}` for more than a text.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,6 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 
 # What can be chosen by name: the groups, and recipes, which choose an option of every group.
 CHOICES = (*GROUPS, "experiment")
-
-MADE_FOR = re.compile(
-    r"# Made for (?P<height>[1-9]\d*)x(?P<width>[1-9]\d*)x(?P<channels>[1-9]\d*), "
-    r"(?P<classes>[1-9]\d*) classes(: (?P<overrides>\S.*))?"
-)
-YEAR = re.compile(r"(?<![\w:.])(19[5-9]\d|20[0-3]\d)(?!\w)")
 
 
 def find_option_files(group: str, config_dir: str | None = None) -> dict[str, Path]:
@@ -72,6 +64,11 @@ def check_option_files(folder: Path) -> None:
 
 
 def load_option(file: Path) -> dict[str, Any]:
+    """The name of an option's component, and the knobs that its file states."""
+    return {key: value for key, value in load_option_file(file).items() if key != "about"}
+
+
+def load_option_file(file: Path) -> dict[str, Any]:
     """Read an option's file, or say what is wrong with it and where."""
     expected = "a mapping in YAML: name, and a value for every knob"
     try:
@@ -103,39 +100,9 @@ def read_summary(file: Path) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-@dataclass(frozen=True)
-class PaperNetwork:
-    """What a paper's network takes and tells apart, and what makes an option that network."""
-
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    overrides: tuple[str, ...]
-
-    def __str__(self) -> str:
-        shape, overrides = "x".join(map(str, self.image_shape)), " ".join(self.overrides)
-        text = f"{shape}, {self.num_classes} classes"
-        return f"{text}: {overrides}" if overrides else text
-
-
-def read_paper_network(file: Path) -> PaperNetwork:
-    """What the second line of a model's file says; SpecError where it does not."""
-    lines = [*file.read_text(encoding="utf-8", errors="replace").splitlines(), "", ""]
-    found = MADE_FOR.fullmatch(lines[1])
-    overrides = tuple((found["overrides"] or "").split()) if found else ()
-    if found is None or not all(word.startswith("model.") and "=" in word for word in overrides):
-        raise SpecError(
-            f"{file}, line 2, does not say which network of which paper this is",
-            "the input, the classes and, behind a colon, overrides: "
-            "# Made for 224x224x3, 1000 classes: model.hidden=4096",
-        )
-    height, width, channels = (int(found[axis]) for axis in ("height", "width", "channels"))
-    return PaperNetwork((height, width, channels), int(found["classes"]), overrides)
-
-
-def find_year(text: str) -> int | None:
-    """The first year in the first line of an option's file; the number of a preprint is none."""
-    found = YEAR.search(text)
-    return int(found[0]) if found else None
+def load_shared_knobs(group: str) -> dict[str, Any]:
+    """The values of the knobs that all options of a group have, where an option states no other."""
+    return dict(documents.read_yaml(CONF / "config.yaml").get(group, {}))
 
 
 def read_default_options() -> dict[str, str]:
@@ -158,6 +125,3 @@ def qualify_option(option: str) -> str | None:
     return next(
         (f"{group}={option}" for group in GROUPS if option in find_option_files(group)), None
     )
-
-
-REFERENCE = re.compile(r"\s*\([^()]*\b(19|20)\d\d\b[^()]*\)")  # the year has a column

@@ -1,1 +1,1 @@
-"""Sweeps and searches: `cnntrain -m`, and where their jobs run."""
+"""Sweeps and searches, `cnntrain -m`: their jobs, what runs them, and how they are shown."""

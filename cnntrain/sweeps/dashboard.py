@@ -1,4 +1,4 @@
-"""How the jobs of a sweep stand: a live table, or, without a terminal, a line at each turn."""
+"""Show the jobs of a running sweep: a live table, or a line at each change without a terminal."""
 
 import math
 import textwrap
@@ -15,19 +15,22 @@ from rich.table import Table
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
-from cnntrain.runs.strangers import read_record
-from cnntrain.spec.metrics import higher_is_better
+from cnntrain.runs.strangers import read_history_so_far, read_record
+from cnntrain.spec.metrics import rank_by
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
+from cnntrain.terminal.units import format_duration
 
 REDRAW_SECONDS = 0.5
-STATE_WIDTH = 26  # the reason in full stands at the end, and in jobs.json
-TABLE_FRAME_LINES = 7  # lines of the table that are no jobs
+STATE_WIDTH = 26  # reasons are shortened; they are in full at the end of a sweep and in jobs.json
+TABLE_FRAME_LINES = 7  # lines of the table that are not jobs
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """What the files of a job say: how far it is, how good, and the seconds that are left."""
+    """The progress of a job as its files tell it.
+
+    `epoch` is text such as "3/10", and `best` the best value of the monitored metric.
+    """
 
     status: str
     reason: str | None
@@ -37,7 +40,7 @@ class JobProgress:
 
 
 class Dashboard:
-    """Shows a sweep while it runs. Nothing is asked of the jobs: their files say it all."""
+    """Shows a sweep while it runs. It reads the files of the jobs, wherever they run."""
 
     def __init__(
         self,
@@ -47,7 +50,10 @@ class Dashboard:
         terminal: RichConsole,
         again: Sequence[Job] = (),
     ):
-        """`again` are jobs that failed or were interrupted, and wait to be gone on with."""
+        """Show `total` jobs; those in `again` have failed or been interrupted, and will run again.
+
+        `monitor` names the metric to show, and `terminal` is where to show it.
+        """
         self.sweep, self.total, self.monitor, self.terminal = sweep, total, monitor, terminal
         self.live = Live(console=terminal, auto_refresh=False, transient=True)
         self.drawn_at = -math.inf
@@ -70,7 +76,10 @@ class Dashboard:
         self.live.stop()
 
     def update(self) -> None:
-        """Look at the jobs that have not ended; draw them, or say what is new."""
+        """Read the jobs that have not ended, and redraw the table or print a line for each change.
+
+        Does nothing within half a second of the last update.
+        """
         if time.monotonic() - self.drawn_at < REDRAW_SECONDS:
             return
         self.drawn_at = time.monotonic()
@@ -78,9 +87,8 @@ class Dashboard:
             if self.last_statuses.get(job.number) in ENDED_STATUSES:
                 continue
             found = read_job_progress(job, self.monitor)
-            if (
-                self.previous_records.get(job.number) == job.record
-            ):  # how its last life ended is no news
+            if self.previous_records.get(job.number) == job.record:
+                # It has not begun again: the record tells how its last attempt ended.
                 found = replace(found, status="waiting", reason=None)
             self.progress_by_job[job.number] = found
             if not self.terminal.is_terminal and found.status != self.last_statuses.get(
@@ -91,21 +99,21 @@ class Dashboard:
         if self.terminal.is_terminal:
             self.live.update(self.build_table(), refresh=True)
 
-    def print_change(self, job: Job, found: JobProgress) -> None:
-        """One line: a job began, or ended and how."""
-        what = " ".join(
+    def print_change(self, job: Job, progress: JobProgress) -> None:
+        """Print a line that says that a job has begun, or how it has ended."""
+        values = " ".join(
             f"{k}={v}" for k, v in job.format_varied_values(self.sweep.varied_keys).items()
         )
-        how = found.status if found.status != "running" else "begins"
-        if found.best is not None and found.status in ENDED_STATUSES:
-            how += f", {self.monitor} {found.best:.4f}"
-        if found.reason:
-            how += f": {found.reason}"
-        where = f"[{job.number + 1}/{self.total}]"
-        print(" ".join(word for word in (where, what, how) if word), flush=True)
+        change = progress.status if progress.status != "running" else "begins"
+        if progress.best is not None and progress.status in ENDED_STATUSES:
+            change += f", {self.monitor} {progress.best:.4f}"
+        if progress.reason:
+            change += f": {progress.reason}"
+        position = f"[{job.number + 1}/{self.total}]"
+        print(" ".join(word for word in (position, values, change) if word), flush=True)
 
     def build_table(self) -> Table:
-        """A row a job, as many as the terminal has lines for, those at work first."""
+        """Return a table with a row for each job that fits the terminal, running ones first."""
         jobs = sorted(self.sweep.jobs, key=lambda job: STATUS_ORDER.get(self.get_status(job), 2))
         room = max(3, self.terminal.height - TABLE_FRAME_LINES)
         counts = Counter(self.get_status(job) for job in self.sweep.jobs)
@@ -123,6 +131,7 @@ class Dashboard:
         return shown
 
     def get_status(self, job: Job) -> str:
+        """Return the status of a job at the last update."""
         return (
             self.progress_by_job[job.number].status
             if job.number in self.progress_by_job
@@ -137,12 +146,13 @@ class Dashboard:
             *(escape(value) for value in job.format_varied_values(varied).values()),
             found.epoch,
             "" if found.best is None else f"{found.best:.4f}",
-            "" if found.seconds_left is None else format_seconds_left(found.seconds_left),
+            "" if found.seconds_left is None else format_duration(found.seconds_left),
             escape(textwrap.shorten(state, STATE_WIDTH, placeholder="…")),
         ]
 
 
-STATUS_ORDER = {"running": 0, "waiting": 3, "finished": 2}  # failures stand behind those at work
+# Jobs are sorted by these; failures, which have no entry, rank with the finished ones.
+STATUS_ORDER = {"running": 0, "waiting": 3, "finished": 2}
 
 
 def read_job_progress(job: Job, monitor: str) -> JobProgress:
@@ -151,10 +161,10 @@ def read_job_progress(job: Job, monitor: str) -> JobProgress:
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":
         return JobProgress(status, reason)
-    planned, rows = read_planned_steps(run), read_run_history(run)
-    values = [row[monitor] for row in rows if math.isfinite(row.get(monitor, math.nan))]
-    sign = max if higher_is_better(monitor) else min
-    found = read_best_value(job) if status == "finished" else sign(values, default=None)
+    planned, rows = read_planned_steps(run), read_history_so_far(run)
+    known = [row for row in rows if math.isfinite(row.get(monitor, math.nan))]
+    best = min(known, key=lambda row: rank_by(monitor, row), default={})
+    found = read_best_value(job) if status == "finished" else best.get(monitor)
     if planned is None:
         return JobProgress(status, reason, best=found)
     per_epoch, steps = planned["steps_per_epoch"], planned["steps"]
@@ -174,9 +184,3 @@ def read_planned_steps(run: Run) -> dict[str, int] | None:
     except SpecError:
         return None
     return planned if {"steps", "steps_per_epoch"} <= planned.keys() else None
-
-
-def format_seconds_left(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

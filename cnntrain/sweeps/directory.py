@@ -1,9 +1,9 @@
-"""The directory of a sweep: what was planned, and how each job stands, read from its own directory.
+"""The directory of a sweep. It holds the plan, and a directory for each job.
 
-sweep.yaml   what was asked for, and the jobs that came of it, in full before the first begins
+sweep.yaml   the command line and the jobs that it means, written before the first job begins
 jobs.json    how each job ended, and why
-search.db    the trials of a search, where one was asked for
-stop         while the sweep is being stopped: the word for all jobs, wherever they run
+search.db    the trials of a search, if the sweep is one
+stop         exists while the sweep is being stopped, and tells all jobs so, wherever they run
 0_seed=1/    a job: the directory of its run, and
              job.json     who runs it, how it ended, and why
              console.log  all that it printed
@@ -27,15 +27,15 @@ from cnntrain.runs.directory import Run, explain_unwritable, remove_empty_folder
 from cnntrain.runs.strangers import read_job, read_report
 from cnntrain.sweeps.sweep_file import read_plan
 
-# How a job can stand. `DONE` is never run again; `GOOD` is no failure.
+# The statuses of jobs that have not failed, that are never run again, and that have ended.
 GOOD_STATUSES = ("finished", "pruned")
-DONE_STATUSES = (*GOOD_STATUSES, "diverged")  # which the same spec does again
+DONE_STATUSES = (*GOOD_STATUSES, "diverged")  # the same spec would diverge again
 ENDED_STATUSES = (*DONE_STATUSES, "failed", "out of memory", "refused", "killed")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: where it is, and the overrides that make it."""
+    """A run of a sweep: its number, its folder and its overrides."""
 
     number: int
     folder: Path
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What job.json says; empty before it has begun, or where it is damaged."""
+        """The content of job.json; empty before the job has begun, or if the file is damaged."""
         try:
             return read_job(self.folder)
         except SpecError:
@@ -54,13 +54,13 @@ class Job:
         return self.record.get("status", "waiting")
 
     def format_varied_values(self, varied: Sequence[str]) -> dict[str, str]:
-        """What it has for the keys that differ between jobs, as people read it."""
-        given = dict(text.partition("=")[::2] for text in self.overrides)
-        return {key: shorten_number(given.get(key, "")) for key in varied}
+        """Return the job's values of the `varied` keys, with long numbers shortened for people."""
+        values = dict(text.partition("=")[::2] for text in self.overrides)
+        return {key: shorten_number(values.get(key, "")) for key in varied}
 
 
 class Sweep:
-    """A sweep's directory. Its files are replaced whole."""
+    """The directory of a sweep, which this process has locked. Its files are replaced whole."""
 
     def __init__(self, folder: Path):
         self.folder = folder = folder.absolute()
@@ -74,9 +74,12 @@ class Sweep:
     def begin(
         cls, folder: Path, plan: Mapping[str, Any], overrides: Sequence[Sequence[str]]
     ) -> "Sweep":
-        """Claim a directory for a sweep and write down its plan, or raise SpecError."""
+        """Create a sweep's directory and write its plan, with a job for each of `overrides`.
+
+        Raises SpecError if the directory is not empty or cannot be written.
+        """
         sweep = cls(folder)
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        created = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -84,15 +87,15 @@ class Sweep:
         except (FileExistsError, NotADirectoryError):
             hint = "leave hydra.sweep.dir out, or name a new one"
             if sweep.plan_file.is_file():
-                again = shlex.join(["cnntrain", "resume", str(folder)])
-                hint = f"{again}, to go on with the sweep in it"
+                command = shlex.join(["cnntrain", "resume", str(folder)])
+                hint = f"{command}, to go on with the sweep in it"
             raise SpecError(
-                f"{folder} is {'not empty' if folder.is_dir() else 'no directory'}",
+                f"{folder} is {'not empty' if folder.is_dir() else 'not a directory'}",
                 "a directory of its own for every sweep",
                 hint,
             ) from None
         except OSError as error:
-            remove_empty_folders(made)
+            remove_empty_folders(created)
             raise explain_unwritable(folder, error, "hydra.sweep.dir") from error
         sweep.lock_folder()
         sweep.plan = dict(plan)
@@ -103,13 +106,13 @@ class Sweep:
         except OSError as error:  # the disk is full
             sweep.lock.release()
             Path(sweep.lock.lock_file).unlink(missing_ok=True)
-            remove_empty_folders(made)
+            remove_empty_folders(created)
             raise explain_unwritable(folder, error, "hydra.sweep.dir") from error
         return sweep
 
     @classmethod
     def reopen(cls, folder: Path) -> "Sweep":
-        """The sweep in a directory; SpecError if it is damaged, or a process is at work on it."""
+        """Return the sweep in a directory; raise SpecError if it is damaged or already running."""
         sweep = cls(folder)
         check_links_inside(folder)
         sweep.lock_folder()
@@ -124,18 +127,18 @@ class Sweep:
         return sweep
 
     def lock_folder(self) -> None:
-        """Keep other processes off the sweep as long as this one lives."""
+        """Lock the sweep until this process ends; raise SpecError if another process runs it."""
         try:
             acquire_lock(self.lock, 0)
         except Timeout:
             raise SpecError(
                 f"{self.folder} is being run by another process",
-                "a sweep that nothing is at work on",
+                "a sweep that is not running",
                 "wait for it, or stop it",
             ) from None
 
     def write_plan(self) -> None:
-        """Write sweep.yaml: what was asked for, and the jobs."""
+        """Write sweep.yaml: the plan and the jobs."""
         plan = self.plan | {"jobs": [list(job.overrides) for job in self.jobs]}
         text = yaml.safe_dump(plan, sort_keys=False, default_flow_style=None, width=100)
         write_whole(self.plan_file, f"# cnntrain -m {' '.join(self.plan['overrides'])}\n{text}")
@@ -145,7 +148,10 @@ class Sweep:
         return self.plan["varied"]
 
     def add_job(self, overrides: Sequence[str]) -> Job:
-        """The next job, in a directory that its number and what varies give the name."""
+        """Add a job with these overrides, and return it.
+
+        Its folder is named after its number and its values of the varied keys.
+        """
         job = Job(len(self.jobs), self.folder, tuple(overrides))
         values = sorted(job.format_varied_values(self.varied_keys).items())
         words = ",".join(f"{key}={value}" for key, value in values)
@@ -156,10 +162,11 @@ class Sweep:
         return job
 
     def list_unfinished_jobs(self) -> list[Job]:
-        """The jobs that are not done: not begun, interrupted, or failed in a way that may pass."""
+        """Return the jobs to run: not begun, interrupted, or failed in a way that may not recur."""
         return [job for job in self.jobs if job.status not in DONE_STATUSES]
 
     def list_failed_jobs(self) -> list[Job]:
+        """Return the jobs that have ended in failure."""
         return [
             job
             for job in self.jobs
@@ -167,7 +174,7 @@ class Sweep:
         ]
 
     def write_jobs_file(self) -> None:
-        """Write jobs.json: how each job stands, and why."""
+        """Write jobs.json: the status of each job, and the reason of a failure."""
         rows = [
             {"job": job.number, "folder": job.folder.name, "overrides": job.overrides}
             | {"status": "waiting", "reason": None}
@@ -181,7 +188,7 @@ SUMMARY_KEYS = ("status", "reason", "retried", "started", "ended")
 
 
 def shorten_number(text: str) -> str:
-    """A number with so many digits as say something; other texts as they are."""
+    """Return the text of a number with at most four digits if it is long, and others unchanged."""
     try:
         return f"{float(text):.4g}" if len(text) > 8 else text
     except ValueError:
@@ -189,8 +196,8 @@ def shorten_number(text: str) -> str:
 
 
 def read_best_value(job: Job) -> float | None:
-    """The best monitored value of a finished job."""
+    """Return the best monitored value of a finished job; None for any other job."""
     try:
         return read_report(Run(job.folder)).get("monitor", {}).get("best")
-    except SpecError:  # it is damaged, as the page of the sweep says
+    except SpecError:  # the report is damaged; the page of the sweep says so
         return None

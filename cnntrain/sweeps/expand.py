@@ -1,9 +1,10 @@
-"""What Hydra says about a sweep: its grammar of several values, and the groups that run jobs.
+"""Expand the overrides of a sweep into jobs, or into the axes of a search.
 
 `a,b`, `choice()`, `range()`, `interval()`, `tag(log, …)`, `glob()` are read by Hydra's own parser.
 Its sweepers and launchers are not used: see docs/design.md.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
@@ -22,13 +21,13 @@ from cnntrain.spec.compose import (
     HYDRA_GROUPS,
     RUN_DIR,
     SWEEP_KEYS,
-    build_search_path,
     check_hydra_setting,
     compose_whole_config,
     shorten_error,
 )
+from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
-from cnntrain.spec.option_files import find_option_files, load_option
+from cnntrain.spec.option_files import CONF, find_config_folder, find_option_files, load_option
 from cnntrain.spec.overrides import parse_override, quote_texts
 
 MAX_JOBS = 10_000
@@ -37,7 +36,7 @@ OVERRIDE_EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
 
 @dataclass(frozen=True)
 class SweepSetup:
-    """How a sweep runs: its settings, what names its jobs, what runs them, and where."""
+    """How a sweep runs: the settings `sweep.*`, of its sweeper and its launcher, and its folder."""
 
     settings: dict[str, Any]
     sweeper: dict[str, Any]
@@ -47,7 +46,7 @@ class SweepSetup:
 
 @dataclass(frozen=True)
 class Axis:
-    """One key of a search: values to choose from, or numbers between two, both included."""
+    """A key of a search, with `choices`, or with numbers from `low` to `high`, both included."""
 
     key: str
     choices: tuple[str, ...] = ()
@@ -58,31 +57,31 @@ class Axis:
     is_integer: bool = False
 
     def list_extremes(self) -> list[str]:
-        """The values that show what can be wrong: all choices, or both ends."""
+        """Return the values to check before a search: all choices, or both ends."""
         return list(self.choices) or [str(self.low), str(self.high)]
 
 
 def is_sweep_setting(text: str) -> bool:
-    """Whether an override says how a sweep runs, and not what its jobs are."""
+    """Return whether an override says how a sweep runs, and not what its jobs are."""
     return SWEEP_KEYS.fullmatch(parse_override(text).key_or_group) is not None
 
 
 def compose_sweep_setup(overrides: Sequence[str], config_dir: str | None = None) -> SweepSetup:
-    """Compose the overrides that `of_a_sweep` holds for, or raise SpecError."""
+    """Compose the overrides for which `is_sweep_setting` holds; raise SpecError if one is wrong."""
     for override in map(parse_override, overrides):
         check_sweep_setting(override, config_dir)
-    whole = compose_whole_config(overrides, config_dir)
-    ours = whole["hydra"]
+    config = compose_whole_config(overrides, config_dir)
+    section = config["hydra"]
     for group in HYDRA_GROUPS:
-        check_group_settings(group, ours[group.partition("/")[2]])
-    if not (folder := ours["sweep"]["dir"]):
+        check_group_settings(group, section[group.partition("/")[2]])
+    if not (folder := section["sweep"]["dir"]):
         expected = "a directory for the sweep"
         raise SpecError("hydra.sweep.dir is empty", expected, "hydra.sweep.dir=mine")
-    return SweepSetup(whole["sweep"], ours["sweeper"], ours["launcher"], Path(folder))
+    return SweepSetup(config["sweep"], section["sweeper"], section["launcher"], Path(folder))
 
 
 def check_sweep_setting(override: Override, config_dir: str | None) -> None:
-    """Refuse what no sweep has, an option that does not exist, several values."""
+    """Raise SpecError for an unknown setting or option of a sweep, and for several values."""
     key, text = override.key_or_group, override.input_line
     if key == "sweep":
         raise SpecError(f"{text} is no setting", "its settings, each by its name", "sweep.jobs=2")
@@ -95,31 +94,32 @@ def check_sweep_setting(override: Override, config_dir: str | None) -> None:
     if override.is_sweep_override():
         raise SpecError(f"{key} has several values", "one value for the whole sweep")
     if "/" in key:
-        known, value = find_option_files(key, config_dir), override.value()
-        if value not in known:
-            close = find_nearest(value, known)
+        options, value = find_option_files(key, config_dir), override.value()
+        if value not in options:
+            close = find_nearest(value, options)
             raise SpecError(
-                f"{key} is {format_value(value)}", known, f"{key}={close}" if close else None
+                f"{key} is {format_value(value)}", options, f"{key}={close}" if close else None
             )
 
 
 def check_group_settings(group: str, values: Mapping[str, Any]) -> None:
-    """Refuse a sweeper or a launcher that is none of ours, and settings that ours does not have."""
-    section, known = group.replace("/", "."), find_option_files(group)
-    if (name := values.get("name")) not in known:
+    """Raise SpecError for an unknown sweeper or launcher, and for settings that it has not."""
+    section, options = group.replace("/", "."), find_option_files(group)
+    if (name := values.get("name")) not in options:
         raise SpecError(
-            f"{section}.name is {format_value(name)}", known, f"{group}={next(iter(known))}"
+            f"{section}.name is {format_value(name)}", options, f"{group}={next(iter(options))}"
         )
-    settings = load_option(known[name])
+    settings = load_option(options[name])
     for key in values:
-        if key not in settings and not name.startswith("submitit"):  # which takes many more
-            beside = [f"{section}.{setting}" for setting in settings if setting != "name"]
-            expected = format_choices(beside, key) if beside else f"no settings: {name} has none"
+        # submitit takes many more settings than its option file lists.
+        if key not in settings and not name.startswith("submitit"):
+            choices = [f"{section}.{setting}" for setting in settings if setting != "name"]
+            expected = format_choices(choices, key) if choices else f"no settings: {name} has none"
             raise SpecError(f"{section}.{key} is not a setting", expected)
 
 
 def check_job_override(text: str) -> None:
-    """Refuse an override of Hydra's own settings, which no job of a sweep has."""
+    """Raise SpecError for an override of Hydra's own settings, which no job may have."""
     override = parse_override(text)
     if override.key_or_group == RUN_DIR:
         hint = text.replace(RUN_DIR, "hydra.sweep.dir", 1)
@@ -129,7 +129,10 @@ def check_job_override(text: str) -> None:
 
 
 def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
-    """The overrides of each job of a sweep: every combination, the last key varying fastest."""
+    """Return the overrides of each job of a sweep, for every combination of values.
+
+    The last key varies fastest. Raises SpecError for an interval, for no job and for too many jobs.
+    """
     for override in map(parse_override, overrides):
         if override.is_interval_sweep():
             raise SpecError(
@@ -141,17 +144,29 @@ def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list
     if math.prod(map(count_values, read)) > MAX_JOBS:
         raise SpecError(f"more than {MAX_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
-        planned = BasicSweeper.split_arguments(read, None)[0]
+        values = {override.get_key_element(): list_job_overrides(override) for override in read}
     except HydraException as error:
         raise SpecError(shorten_error(error), OVERRIDE_EXAMPLES) from None
+    planned = [list(job) for job in itertools.product(*values.values())]
     if not planned:
         empty = ", ".join(text for text in overrides if parse_override(text).is_sweep_override())
         raise SpecError(f"{empty} is no job", "at least one value for each key", OVERRIDE_EXAMPLES)
     return planned
 
 
+def list_job_overrides(override: Override) -> list[str]:
+    """Return an override of a sweep as the overrides of single jobs, one for each of its values."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
 def count_values(override: Override) -> int:
-    """How many values an override has, without making them; SpecError for an endless range."""
+    """Return how many values an override has, without listing them.
+
+    Raises SpecError for a range without an end.
+    """
     values = override.value()
     if not isinstance(values, RangeSweep):
         return len(list(override.sweep_iterator())) if override.is_sweep_override() else 1
@@ -164,12 +179,12 @@ def count_values(override: Override) -> int:
 
 
 def parse_axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
-    """The keys of a search, of overrides that each name several values."""
+    """Return the axes of a search from overrides with several values each."""
     return [parse_axis(override) for override in parse_sweep_words(overrides, config_dir)]
 
 
 def parse_axis(override: Override) -> Axis:
-    """One key of a search, or SpecError for a single value or none."""
+    """Return the axis of an override; raise SpecError if it has one value or none."""
     key, sweep = override.get_key_element(), override.value()
     if isinstance(sweep, IntervalSweep):
         assert sweep.start is not None
@@ -177,7 +192,8 @@ def parse_axis(override: Override) -> Axis:
         low, high = sweep.start, sweep.end
         whole, log = isinstance(low, int) and isinstance(high, int), "log" in sweep.tags
         if low >= high or (log and low <= 0):
-            raise SpecError(f"{override.input_line} is no interval", "two numbers, the lower first"
+            raise SpecError(f"{override.input_line} is not an interval",
+                            "two numbers, the lower first"
                             + (", above 0 for a logarithm" if log else ""))  # fmt: skip
         return Axis(key, low=low, high=high, log=log, is_integer=whole)
     if override.is_sweep_override() and count_values(override) > MAX_JOBS:
@@ -193,7 +209,7 @@ def parse_axis(override: Override) -> Axis:
     choices = tuple(override.sweep_string_iterator()) if override.is_sweep_override() else ()
     if not choices:
         raise SpecError(
-            f"{override.input_line} is nothing to search",
+            f"{override.input_line} has only one value, and a search needs several",
             "several values",
             f"{key}=interval(0,1), or tag(log, interval(1e-4, 1e-1)), or choice(a,b)",
         )
@@ -201,18 +217,19 @@ def parse_axis(override: Override) -> Axis:
 
 
 def parse_sweep_words(overrides: Sequence[str], config_dir: str | None) -> list[Override]:
-    """Overrides by Hydra's grammar; glob() finds options of ours and of the user's folder."""
+    """Return overrides parsed by Hydra's grammar; glob() finds options here and in `config_dir`."""
     for text in overrides:
         parse_override(text)
-    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(build_search_path(config_dir)))
+    loader = start_hydra(CONF, find_config_folder(config_dir))
+    parser = OverridesParser.create(config_loader=loader)
     return parser.parse_overrides([quote_texts(text) for text in overrides])
 
 
 def has_several_values(text: str) -> bool:
-    """Whether an override takes more than one value."""
+    """Return whether an override takes more than one value."""
     return parse_override(text).is_sweep_override()
 
 
 def get_override_key(text: str) -> str:
-    """The key of an override, as its jobs have it."""
+    """Return the key of an override, with the + or ~ before it."""
     return parse_override(text).get_key_element()

@@ -1,8 +1,8 @@
-"""One job of a sweep, brought to an end from wherever it is: trained, resumed, or left as it is.
+"""Bring one job of a sweep to its end: train it, resume it, or leave it if it has finished.
 
-This is what every launcher runs, here or on another machine. It starts the command of a run alone
-as a child, so that a job that fails takes nothing with it, and writes into the job's directory how
-that ended. Nothing is passed but files: a sweep is stopped and a trial pruned by a file, too.
+Every launcher runs this, here or on another machine. It starts the command of a single run as a
+child process, so that a job that fails harms no other, and writes how the job ended into its
+directory. All communication is by files: a sweep is stopped, and a trial pruned, by a file, too.
 """
 
 import os
@@ -27,21 +27,21 @@ from cnntrain.spec.overrides import quote_literal
 from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep
 
 POLL_SECONDS = 0.1
-# What the sweep's file `stop` may say.
+# The contents of the sweep's file `stop`: no new job begins, jobs leave, or jobs are killed.
 BEGIN_NONE, LEAVE, NOW = "begin no other", "leave", "now"
-# More jobs than GPUs: none takes all memory of one at once.
+# Several jobs may share a GPU, so that none may take all of its memory at once.
 SHARED_GPU_ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 ERROR_STATUSES = {Diverged.__name__: "diverged", OutOfMemory.__name__: "out of memory"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """All that it takes to do a job."""
+    """What a process needs to know to run a job, also on another machine."""
 
     folder: Path
     overrides: tuple[str, ...]
     flags: tuple[str, ...]  # of the command line, such as --config-dir
-    cwd: Path  # in which the overrides' paths mean what they did
+    cwd: Path  # where the sweep was begun: relative paths in the overrides begin there
     on_error: str
     retry_oom: bool
 
@@ -59,16 +59,19 @@ class Task:
 
 
 def build_task(sweep: Sweep, job: Job) -> Task:
-    """What it takes to do a job of a sweep."""
-    plan, asked = sweep.plan, sweep.plan["sweep"]
+    """Return the task of a job, with the settings in the plan of its sweep."""
+    plan, settings = sweep.plan, sweep.plan["sweep"]
     return Task(
         job.folder, job.overrides, tuple(plan["flags"]), Path(plan["cwd"]),
-        asked["on_error"], asked["retry_oom"],
+        settings["on_error"], settings["retry_oom"],
     )  # fmt: skip
 
 
 def run_job(task: Task, gpu: str | None = None) -> None:
-    """Do a job, unless the sweep is being stopped; afterwards job.json says how it stands."""
+    """Run a job, and write its status to job.json; do nothing if the sweep is being stopped.
+
+    A job that is out of memory gets a second attempt with half the batch, if the task allows that.
+    """
     if task.stop_file.exists():
         return
     task.folder.mkdir(exist_ok=True)
@@ -76,56 +79,58 @@ def run_job(task: Task, gpu: str | None = None) -> None:
     if status == "out of memory" and task.retry_oom and (half := halve_batch_size(task.folder)):
         reason = read_job(task.folder)["reason"]
         clear_attempt(task.folder)
-        again = (*task.overrides, f"batch_size={half}")
-        status = run_attempt(task, again, gpu, retried=f"batch_size={half} after {reason}")
+        overrides = (*task.overrides, f"batch_size={half}")
+        status = run_attempt(task, overrides, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD_STATUSES, "interrupted") and task.on_error == "stop":
         write_whole(task.stop_file, BEGIN_NONE)
 
 
 def halve_batch_size(folder: Path) -> int | None:
-    """Half the batch of a run, or None if that is not one, or not of its number of pieces."""
+    """Return half the batch size of a run, or None if its micro-batches cannot be halved."""
     config = read_config(Run(folder))
     half, odd = divmod(config["batch_size"], 2)
     return half if half and not odd and half % config["accumulate"] == 0 else None
 
 
 def run_attempt(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts: Any) -> str:
-    """One life of a job: start its process, or none if it is finished, and record its end."""
+    """Start the process of a job or resume it, record how it ends, and return the status.
+
+    A job whose run has finished is only recorded. `facts` are added to job.json.
+    """
     run = Run(task.folder)
-    begun = run.record.exists() and run.spec.exists()
+    has_begun = run.record.exists() and run.spec.exists()
     facts = {
         "overrides": overrides,
         "started": format_time_now(),
         "host": socket.gethostname(),
         **facts,
     }
-    if (
-        begun and run.read_run_json().get("status") == "finished"
-    ):  # who was to write it down was killed
+    # A process that was killed after the run had finished could not record it.
+    if has_begun and run.read_run_json().get("status") == "finished":
         return record_attempt_end(task, facts, "finished", None)
     words = ["resume", str(task.folder)]
-    if not begun:
+    if not has_begun:
         clear_attempt(task.folder)
         words = [*task.flags, *overrides, f"hydra.run.dir={quote_literal(str(task.folder))}"]
     with open_existing(task.folder / "console.log", "ab") as console:
         before = console.tell()
         process = subprocess.Popen(
-            # -P: like `cnntrain` alone it finds no module in the directory where it is
+            # -P: modules in the working directory are not imported, as with the command `cnntrain`
             [sys.executable, "-P", "-m", "cnntrain.cli.child", *words],
             cwd=task.cwd if task.cwd.is_dir() else None,
             env=os.environ
             | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} | SHARED_GPU_ENVIRONMENT),
-            stdin=subprocess.PIPE,  # its end is the end of the sweep: see child.py
+            stdin=subprocess.PIPE,  # its end tells the child that the sweep has died: see child.py
             stdout=console,
             stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C reaches it through us, once
+            process_group=0,  # Ctrl-C must reach it once: through us, and not from the terminal
         )
         write_json(task.record_file, facts | {"status": "running", "pid": process.pid})
-        code, told = wait_for_process(process, task)
-    said = (task.folder / "console.log").read_bytes()[before:].decode("utf-8", "replace")
-    status, reason = determine_outcome(run, code, said)
-    if status == "interrupted" and not told:
-        status, reason = "killed", "stopped from outside; its state is kept"
+        code, was_stopped = wait_for_process(process, task)
+    output = (task.folder / "console.log").read_bytes()[before:].decode("utf-8", "replace")
+    status, reason = determine_outcome(run, code, output)
+    if status == "interrupted" and not was_stopped:
+        status, reason = "killed", "stopped from outside; its checkpoint is kept"
     elif status == "interrupted" and task.prune_file.exists():
         status, reason = "pruned", task.prune_file.read_text(encoding="utf-8")
         run.record_end("pruned")
@@ -134,6 +139,7 @@ def run_attempt(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts
 
 
 def record_attempt_end(task: Task, facts: dict[str, Any], status: str, reason: str | None) -> str:
+    """Write to job.json how an attempt ended, and return the status."""
     write_json(
         task.record_file, facts | {"status": status, "reason": reason, "ended": format_time_now()}
     )
@@ -141,44 +147,49 @@ def record_attempt_end(task: Task, facts: dict[str, Any], status: str, reason: s
 
 
 def wait_for_process(process: subprocess.Popen[bytes], task: Task) -> tuple[int, bool]:
-    """Wait for a job's end; pass on that it should stop, by a signal, or by a file of the sweep.
+    """Wait until a job's process has ended, and stop it after a signal or if a file says so.
 
-    Returns its exit code, and whether it was told to stop.
+    The files are `stop` of the sweep and `prune` of the job. Returns the exit code, and whether the
+    process was stopped.
     """
-    told = False
+    was_stopped = False
     with Signals() as signals:
         while process.poll() is None:
             word = task.stop_file.read_text(encoding="utf-8") if task.stop_file.exists() else ""
-            if not told and (signals.received or word == LEAVE or task.prune_file.exists()):
+            is_due = signals.received or word == LEAVE or task.prune_file.exists()
+            if is_due and not was_stopped:
                 process.terminate()
-                told = True
+                was_stopped = True
             if word == NOW:
                 process.kill()
-                told = True
+                was_stopped = True
             time.sleep(POLL_SECONDS)
     assert process.stdin is not None
     process.stdin.close()
-    return process.wait(), told
+    return process.wait(), was_stopped
 
 
-def determine_outcome(run: Run, code: int, said: str) -> tuple[str, str | None]:
-    """How a process ended, and why: from its exit code, its run.json and what it printed."""
+def determine_outcome(run: Run, code: int, output: str) -> tuple[str, str | None]:
+    """Return the status of a job and its reason, or None.
+
+    They follow from the exit code of its process, from run.json and from what it printed.
+    """
     record = read_record(run) if run.record.is_file() else {}
-    if code == 0 or record.get("status") == "finished":  # a signal may come as it leaves
+    if code == 0 or record.get("status") == "finished":  # a signal may have come after its end
         return "finished", None
     if code in (INTERRUPTED, TERMINATED, -signal.SIGTERM, -signal.SIGINT):
         return "interrupted", None
-    if code < 0:  # SIGKILL may be the system's, for want of memory
+    if code < 0:  # the system itself sends SIGKILL when memory is short
         return "killed", f"killed by {signal.Signals(-code).name}"
     if code == 2:
-        return "refused", said.rpartition("Error: ")[2].partition("\n")[0].strip() or None
+        return "refused", output.rpartition("Error: ")[2].partition("\n")[0].strip() or None
     if record.get("status") == "failed":
         return ERROR_STATUSES.get(record.get("kind", ""), "failed"), record.get("error")
-    return "failed", said.strip().rpartition("\n")[2]
+    return "failed", output.strip().rpartition("\n")[2]
 
 
 def clear_attempt(folder: Path) -> None:
-    """Take away what an attempt left that never began, or is not to be gone on with."""
+    """Remove what an attempt left in a job's folder, except job.json and console.log."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -1,7 +1,8 @@
-"""What runs the jobs of a sweep: processes here, or the engines of others. One function a launcher.
+"""Launchers run the jobs of a sweep: as processes here, or by joblib, submitit or Ray.
 
-Each takes tasks, has them worked on somewhere, and returns when they have ended, in whatever way:
-how a job ended is in its directory. Keyword-only parameters come from `conf/hydra/launcher/`.
+A launcher is a function that takes tasks, runs them somewhere, and returns when all have ended. How
+each ended is in the directory of its job. Keyword-only parameters are the settings in
+`conf/hydra/launcher/`.
 """
 
 import contextlib
@@ -9,24 +10,25 @@ import importlib
 import os
 import queue
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cnntrain.data.device_memory import run_nvidia_smi
 from cnntrain.errors import SpecError
 from cnntrain.sweeps.job_process import POLL_SECONDS, Task, run_job
 
 Launcher = Callable[[Sequence[Task]], None]
-ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> what it needs
+ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> package
 
 
 def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path) -> Launcher:
-    """The launcher that an option of `hydra/launcher` describes; SpecError if it cannot be used.
+    """Return the launcher that the settings of an option of `hydra/launcher` describe.
 
-    `gpus` are shared out by the local one; `folder` is for the engines' own files.
+    The local launcher gives its processes `gpus`; engines write their files to `folder`. Raises
+    SpecError for an unknown launcher, and for one whose engine is missing.
     """
     settings = dict(config)
     name = settings.pop("name", None)
@@ -48,7 +50,11 @@ def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder
 
 
 def build_local_launcher(gpus: Sequence[str | None]) -> Launcher:
-    """A process for each task; it sees one of `gpus`, which no other has meanwhile."""
+    """Return a launcher that runs each task in a process here.
+
+    The process sees one of `gpus`, or all if that is None. No other process has this item of `gpus`
+    meanwhile.
+    """
     free: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     for gpu in gpus:
         free.put(gpu)
@@ -65,6 +71,7 @@ def build_local_launcher(gpus: Sequence[str | None]) -> Launcher:
 
 
 def launch_with_joblib(tasks: Sequence[Task], *, n_jobs: int) -> None:
+    """Run tasks in joblib's workers, at most `n_jobs` at a time."""
     from joblib import Parallel, delayed
 
     Parallel(n_jobs=n_jobs, batch_size=1)(delayed(run_job)(task) for task in tasks)
@@ -73,27 +80,33 @@ def launch_with_joblib(tasks: Sequence[Task], *, n_jobs: int) -> None:
 def launch_with_submitit(
     submitit: Any, folder: Path, parameters: Mapping[str, Any], tasks: Sequence[Task]
 ) -> None:
-    """One array; a job that its cluster stops comes back, and `work` goes on with it."""
-    given = {key: value for key, value in parameters.items() if value is not None}
-    first = {key: given.pop(key) for key in ("cluster", "slurm_max_num_timeout") if key in given}
-    executor = submitit.AutoExecutor(folder=folder / "submitit" / "%j", **first)
-    executor.update_parameters(**given)
+    """Run tasks as one job array of submitit, with the settings `parameters`.
+
+    A job that the cluster stops at its time limit is submitted again, and goes on from its
+    checkpoint.
+    """
+    settings = {key: value for key, value in parameters.items() if value is not None}
+    constructor_keys = ("cluster", "slurm_max_num_timeout")
+    arguments = {key: settings.pop(key) for key in constructor_keys if key in settings}
+    executor = submitit.AutoExecutor(folder=folder / "submitit" / "%j", **arguments)
+    executor.update_parameters(**settings)
     jobs = executor.map_array(ResubmittableJob(), tasks)
     while not all(job.done() for job in jobs):
         if tasks[0].stop_file.exists():
             for job in jobs:
-                if job.state == "PENDING":  # those at work see the file
+                if job.state == "PENDING":  # running jobs see the file themselves
                     job.cancel(check=False)
         time.sleep(POLL_SECONDS)
 
 
 class ResubmittableJob:
-    """`work`, as submitit wants it: what to submit again when the time of an allocation is over."""
+    """`run_job` for submitit, which calls `checkpoint` when the time of an allocation is over."""
 
     def __call__(self, task: Task) -> None:
         run_job(task)
 
     def checkpoint(self, task: Task) -> Any:
+        """Return what submitit is to submit again: the same task."""
         return import_engine("submitit").helpers.DelayedSubmission(self, task)
 
 
@@ -106,8 +119,10 @@ def launch_with_ray(
     cpus_per_job: float,
     gpus_per_job: float,
 ) -> None:
+    """Run tasks on a Ray cluster at `address`, or on one started here."""
     if not ray.is_initialized():
-        with contextlib.chdir(Path.cwd().anchor):  # whose modules its workers would find first
+        # Ray's workers would import modules from the working directory first.
+        with contextlib.chdir(Path.cwd().anchor):
             ray.init(
                 address=address,
                 num_cpus=None if address else num_cpus,
@@ -119,27 +134,26 @@ def launch_with_ray(
 
 
 def import_engine(engine: str) -> Any:
-    """An engine's module, or SpecError with how to install it."""
+    """Return the module of an engine; raise SpecError with the install command if it is missing."""
     try:
         return importlib.import_module(engine)
     except ImportError:
         raise SpecError(
-            f"{engine} is not installed", "what this needs", f"pip install 'cnntrain[{engine}]'"
+            f"{engine} is not installed", "the package", f"pip install 'cnntrain[{engine}]'"
         ) from None
 
 
 def assign_gpus(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]:
-    """The GPU of each of the jobs that run at once, as CUDA_VISIBLE_DEVICES has it; None: all."""
-    found = list_visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus or ()]
-    return [found[slot % len(found)] if found else None for slot in range(jobs)]
+    """Return a GPU for each of `jobs` that run at the same time, by its CUDA_VISIBLE_DEVICES name.
+
+    `gpus` are the numbers to use, "auto" for all that are here, or None for a list of None.
+    """
+    names = list_visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus or ()]
+    return [names[slot % len(names)] if names else None for slot in range(jobs)]
 
 
 def list_visible_gpus() -> list[str]:
-    """The numbers of the GPUs that NVIDIA's tool lists, or those that the environment names."""
+    """The numbers of the GPUs that the driver lists, or those that the environment names."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []
+    return [number for (number,) in run_nvidia_smi("index")]

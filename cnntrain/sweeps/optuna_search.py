@@ -1,7 +1,7 @@
-"""Search: Optuna says what the next job is, and is told what came of it.
+"""Search with Optuna: it chooses the values of each job from the results of the jobs before.
 
-The study is a SQLite file in the sweep's directory. The sampler is made anew for each trial, with a
-seed of its own: a search that was stopped and resumed asks for the same trials as one that was not.
+The study is a SQLite file in the sweep's directory. Each trial has a new sampler with its own seed,
+so that a search that was stopped and resumed has the same trials as one that was not.
 """
 
 import math
@@ -17,22 +17,23 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
 from cnntrain.files.writing import break_hard_links, write_whole
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import read_run_history
+from cnntrain.runs.strangers import read_history_so_far
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
-from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better
+from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better, rank_by
 from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep, read_best_value
 from cnntrain.sweeps.expand import Axis
 from cnntrain.sweeps.launchers import import_engine
+from cnntrain.sweeps.optuna_private import reopen_trial
 
-OLDEST_OPTUNA = 4  # 2.10, which Hydra's own sweeper wants, cannot open SQLite beside SQLAlchemy 2
-# What makes a trial short, and is left out of the command that trains the best in full.
+OLDEST_OPTUNA = 4  # 2.10, which Hydra's own sweeper needs, cannot open SQLite with SQLAlchemy 2
+# Settings that make trials short. The command that trains the best trial in full leaves them out.
 SHORTENING_KEYS = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How to search; `conf/hydra/sweeper/optuna.yaml` says what each setting does."""
+    """The settings of a search, which `conf/hydra/sweeper/optuna.yaml` explains."""
 
     n_trials: Count
     seed: Seed
@@ -45,14 +46,14 @@ class SearchSettings:
 
 
 def parse_search_settings(config: Mapping[str, Any]) -> SearchSettings:
-    """The settings of a search, or SpecError."""
+    """Return the settings of a search; raise SpecError if one is wrong."""
     values = {key: value for key, value in config.items() if key != "name"}
     fields = collect_vocabulary(Path(__file__))["SearchSettings"].fields
     return SearchSettings(**convert_all(values, fields, "hydra.sweeper"))
 
 
 def import_optuna() -> Any:
-    """Optuna's module; SpecError if it is missing or of another time."""
+    """Return the module of Optuna; raise SpecError if it is missing or too old."""
     optuna = import_engine("optuna")
     if int(optuna.__version__.partition(".")[0]) < OLDEST_OPTUNA:
         raise SpecError(
@@ -64,51 +65,54 @@ def import_optuna() -> Any:
 
 
 class Trials:
-    """The jobs of a search, one after another, each from what those before it gave."""
+    """The jobs of a search. Each is a trial of a study, which learns from the trials before."""
 
     def __init__(self, sweep: Sweep, settings: SearchSettings, axes: Sequence[Axis], monitor: str):
         self.optuna = import_optuna()
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.sweep, self.settings, self.monitor = sweep, settings, monitor
         self.space = {axis.key: self.build_distribution(axis) for axis in axes}
+        pruner = self.build_pruner()
         break_hard_links(sweep.database)
         try:
             self.study = self.optuna.create_study(
                 storage=f"sqlite:///{sweep.database}",
                 study_name="search",
                 direction="maximize" if higher_is_better(monitor) else "minimize",
-                pruner=self.build_pruner(),
+                pruner=pruner,
                 load_if_exists=True,
             )
-        except Exception as error:  # whatever SQLite and Optuna make of a damaged file
+        except Exception as error:  # SQLite and Optuna raise anything for a damaged file
             raise explain_damage(sweep.database, error) from None
-        self.open_trials: dict[int, Any] = {}  # the trials of jobs, by number
-        self.reported_epochs: dict[
-            int, set[int]
-        ] = {}  # of each job the epochs that the study knows
+        self.open_trials: dict[int, Any] = {}  # trials that have not ended, by the job's number
+        self.reported_epochs: dict[int, set[int]] = {}  # by the job's number
         self.interrupted_jobs: list[Job] = []
         self.restore_trials()
 
     @property
     def total(self) -> int:
+        """How many jobs the search will have in all."""
         return max(self.settings.n_trials, len(self.sweep.jobs))
 
     @property
     def unfinished_jobs(self) -> list[Job]:
-        """The trials that are open: one that failed has ended, too."""
+        """The jobs whose trials are open. A trial that has failed is not: it has ended, too."""
         return [self.sweep.jobs[number] for number in self.open_trials]
 
     def restore_trials(self) -> None:
-        """The trials that the study knows are jobs; those that have not ended go on."""
+        """Add a job for each trial in the study, and continue those that have not ended.
+
+        Raises SpecError if the study belongs to another search.
+        """
         for frozen in self.study.get_trials(deepcopy=False):
             if not self.space.keys() <= frozen.params.keys():
                 raise explain_damage(
-                    self.sweep.database, f"trial {frozen.number} is of another search"
+                    self.sweep.database, f"trial {frozen.number} belongs to another search"
                 )
             job = self.sweep.add_job(self.build_overrides(frozen.params))
             self.reported_epochs[job.number] = set(frozen.intermediate_values)
             if not frozen.state.is_finished():
-                self.open_trials[job.number] = self.optuna.trial.Trial(self.study, frozen._trial_id)
+                self.open_trials[job.number] = reopen_trial(self.optuna, self.study, frozen)
                 self.interrupted_jobs.append(job)
                 self.record_end(job)
         self.interrupted_jobs = [
@@ -116,7 +120,7 @@ class Trials:
         ]
 
     def take_next_job(self) -> Job | None:
-        """The next job: one to go on with, or a new one; None if there is no other."""
+        """Return the next job to run: an interrupted one, or a new one, or None at the end."""
         if self.interrupted_jobs:
             return self.interrupted_jobs.pop(0)
         number = len(self.sweep.jobs)
@@ -129,21 +133,21 @@ class Trials:
         return job
 
     def watch_jobs(self) -> None:
-        """Tell the study of new epochs, and end the trials that it finds hopeless."""
+        """Report new epochs to the study, and stop the jobs whose trials it prunes."""
         for number, trial in self.open_trials.items():
-            job, told = self.sweep.jobs[number], self.reported_epochs[number]
-            for row in read_run_history(Run(job.folder)):
+            job, reported = self.sweep.jobs[number], self.reported_epochs[number]
+            for row in read_history_so_far(Run(job.folder)):
                 epoch, value = int(row["epoch"]), row.get(self.monitor, math.nan)
-                if epoch in told or not math.isfinite(value):
+                if epoch in reported or not math.isfinite(value):
                     continue
-                told.add(epoch)
+                reported.add(epoch)
                 trial.report(value, epoch)
                 if job.status == "running" and trial.should_prune():
                     reason = f"after epoch {epoch} worse than the median of the trials before"
                     write_whole(job.folder / "prune", reason)
 
     def record_end(self, job: Job) -> None:
-        """Tell the study how a job ended; one that was interrupted stays open."""
+        """Tell the study how a job has ended; the trial of an interrupted job stays open."""
         states, status = self.optuna.trial.TrialState, job.status
         if status in ("waiting", "running", "interrupted"):
             return
@@ -154,7 +158,7 @@ class Trials:
             self.study.tell(trial, state=states.PRUNED if status in GOOD_STATUSES else states.FAIL)
 
     def build_overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """The overrides of a trial: those that all have, and its own values."""
+        """Return the overrides of a job: those of every trial, and the values of this one."""
         return [*self.sweep.plan["fixed"], *(f"{key}={params[key]}" for key in self.space)]
 
     def build_distribution(self, axis: Axis) -> Any:
@@ -167,7 +171,7 @@ class Trials:
         return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
     def build_sampler(self, number: int) -> Any:
-        """The sampler of one trial."""
+        """Return the sampler of trial `number`, with a seed that depends on nothing else."""
         seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
         if self.settings.sampler == "random":
             return self.optuna.samplers.RandomSampler(seed=seed)
@@ -175,6 +179,7 @@ class Trials:
         return self.optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
 
     def build_pruner(self) -> Any:
+        """Return the pruner of the settings: the median of earlier trials, or none."""
         if self.settings.pruner == "none":
             return self.optuna.pruners.NopPruner()
         return self.optuna.pruners.MedianPruner(
@@ -183,11 +188,11 @@ class Trials:
         )
 
     def format_results(self) -> list[str]:
-        """The best trial, and the command that trains it in full."""
+        """Return lines that name the best trial and the command to train it in full."""
         finished = [job for job in self.sweep.jobs if read_best_value(job) is not None]
         if not finished:
             return ["no trial finished"]
-        found = max(finished, key=self.rank_job)
+        found = min(finished, key=self.rank_job)
         kept = [w for w in found.overrides if w.partition("=")[0] not in SHORTENING_KEYS]
         command = shlex.join(["cnntrain", *self.sweep.plan["flags"], *kept])
         return [
@@ -197,15 +202,18 @@ class Trials:
         ]
 
     def rank_job(self, job: Job) -> tuple[float, float]:
-        """How good a job is; where two are the same, the loss decides, as in every table."""
+        """Return a key that sorts jobs the best first, as every table does."""
         value, tie = read_best_value(job) or 0, choose_tie_breaker(self.monitor)
-        rows = read_run_history(Run(job.folder))
+        rows = read_history_so_far(Run(job.folder))
         losses = [row.get(tie, 0) for row in rows if row.get(self.monitor) == value]
-        return value if higher_is_better(self.monitor) else -value, -min(losses, default=0)
+        return rank_by(self.monitor, {tie: min(losses, default=0), self.monitor: value})
 
 
 def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
-    """Overrides that show before the first trial what can be wrong with a space."""
+    """Return the overrides of jobs to check before the first trial of a search.
+
+    Each job has one value that may be wrong: all choices of each axis, or both of its ends.
+    """
     first = {axis.key: axis.list_extremes()[0] for axis in axes}
     variants = [first | {axis.key: value} for axis in axes for value in axis.list_extremes()]
     return [[f"{key}={value}" for key, value in values.items()] for values in variants]
@@ -214,12 +222,16 @@ def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
 def choose_search_space(
     given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]
 ) -> list[str]:
-    """What to search: what the command line names, else the ready space without what is fixed."""
-    chosen = list(given) or [
+    """Return the overrides to search: those of the command line, or else the option's own ones.
+
+    `given` and `fixed` are overrides with several values and with one. `ready` are the option's
+    own by their keys; a fixed key is not searched. Raises SpecError if none is left.
+    """
+    space = list(given) or [
         f"{key}={value}"
         for key, value in ready.items()
         if key not in [text.partition("=")[0] for text in fixed]
     ]
-    if not chosen:
+    if not space:
         raise SpecError("nothing is left to search", "several values of a key", "seed=1,2,3")
-    return chosen
+    return space

@@ -1,4 +1,4 @@
-"""Jobs are handed to the launcher while there are any, and watched until the last has ended."""
+"""Hand the jobs of a sweep to its launcher, and watch them until the last has ended."""
 
 import os
 import time
@@ -21,14 +21,17 @@ from cnntrain.sweeps.launchers import assign_gpus, build_launcher
 
 
 class JobSupply(Protocol):
-    """Where jobs come from: a list, or a search."""
+    """Where jobs come from: the list of a sweep, or a search.
+
+    `unfinished_jobs` are the jobs to run to their end, begun or not. `take_next_job` returns None
+    if there is no other job. `watch_jobs` is called while jobs run, and `record_end` when one has
+    ended.
+    """
 
     @property
     def total(self) -> int: ...
     @property
-    def unfinished_jobs(
-        self,
-    ) -> list[Job]: ...  # begun or not, that are yet to be brought to an end
+    def unfinished_jobs(self) -> list[Job]: ...
     def take_next_job(self) -> Job | None: ...
     def watch_jobs(self) -> None: ...
     def record_end(self, job: Job) -> None: ...
@@ -36,7 +39,7 @@ class JobSupply(Protocol):
 
 
 class GridJobs:
-    """The jobs of a sweep that are left, in their order; nothing is learnt from them."""
+    """The unfinished jobs of a sweep without a search, in their order."""
 
     def __init__(self, sweep: Sweep):
         self.sweep = sweep
@@ -58,45 +61,45 @@ class GridJobs:
 
 
 class Scheduler:
-    """Those who work: on this machine `jobs` at once, each taking the next when it is ready.
+    """Runs jobs: at most `jobs` at a time on this machine.
 
-    The engine of another launcher has its own: it gets all jobs together, or, where later jobs
-    depend on earlier ones, `jobs` at a time.
+    ray, joblib and submitit get the whole list and schedule it themselves. In a search, where later
+    jobs depend on earlier ones, they get `jobs` at a time.
     """
 
     def __init__(
         self, sweep: Sweep, supply: JobSupply, jobs: int, gpus: str | Sequence[int] | None
     ):
-        here = sweep.plan["launcher"]["name"] == "local"
+        is_local = sweep.plan["launcher"]["name"] == "local"
         self.sweep, self.supply = sweep, supply
-        self.max_batches = jobs if here else 1
-        self.jobs_per_batch = 1 if here else None if isinstance(supply, GridJobs) else jobs
+        self.max_batches = jobs if is_local else 1
+        self.jobs_per_batch = 1 if is_local else None if isinstance(supply, GridJobs) else jobs
         self.launch = build_launcher(sweep.plan["launcher"], assign_gpus(gpus, jobs), sweep.folder)
         self.running_batches: dict[Future[None], list[Job]] = {}
 
     def run_jobs(self, signals: Signals, board: Dashboard) -> None:
-        """Bring all jobs to an end; after a signal, those at work to a state they go on from."""
-        told = False
+        """Run all jobs to their end; after a signal, stop the running ones at a checkpoint."""
+        was_stopped = False
         os.environ |= build_safe_environment()
         with ThreadPoolExecutor(self.max_batches) as pool:
             try:
                 while True:
                     self.collect_ended_jobs()
-                    if signals.received and not told:
+                    if signals.received and not was_stopped:
                         write_whole(self.sweep.stop_file, LEAVE)
-                        told = True
+                        was_stopped = True
                     self.start_jobs(pool)
                     board.update()
                     if not self.running_batches:
                         return
                     self.supply.watch_jobs()
                     time.sleep(POLL_SECONDS)
-            except BaseException:  # a second Ctrl-C, or an engine that broke
+            except BaseException:  # a second Ctrl-C, or a fault of an engine
                 write_whole(self.sweep.stop_file, NOW)
                 raise
 
     def start_jobs(self, pool: ThreadPoolExecutor) -> None:
-        """Hand out jobs while somebody is free and nothing says to stop."""
+        """Launch jobs while there is room for another batch and the sweep is not being stopped."""
         while len(self.running_batches) < self.max_batches and not self.sweep.stop_file.exists():
             batch = list(islice(iter(self.supply.take_next_job, None), self.jobs_per_batch))
             if not batch:
@@ -105,7 +108,7 @@ class Scheduler:
             self.running_batches[pool.submit(self.launch, tasks)] = batch
 
     def collect_ended_jobs(self) -> None:
-        """Take back what has ended, with or without a word."""
+        """Record the batches that have ended, and the jobs that their launcher has lost."""
         for future in [future for future in self.running_batches if future.done()]:
             for job in self.running_batches.pop(future):
                 error = future.exception()
@@ -118,14 +121,19 @@ class Scheduler:
 
 
 def build_safe_environment() -> dict[str, str]:
-    """The environment in which an engine's Python finds no module where the user happens to be."""
-    given = os.environ.get("PYTHONPATH")
-    absolute = [str(Path(part).absolute()) for part in given.split(os.pathsep)] if given else []
-    return {"PYTHONSAFEPATH": "1"} | ({"PYTHONPATH": os.pathsep.join(absolute)} if given else {})
+    """Return variables with which an engine's Python imports nothing from the working directory."""
+    python_path = os.environ.get("PYTHONPATH")
+    if not python_path:
+        return {"PYTHONSAFEPATH": "1"}
+    absolute = [str(Path(part).absolute()) for part in python_path.split(os.pathsep)]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(absolute)}
 
 
 def record_lost_job(job: Job, error: BaseException | None) -> None:
-    """Record that whoever had a job, a worker of an engine say, died before it could say so."""
+    """Record that a job was killed because its launcher, such as a worker of an engine, has died.
+
+    The traceback of `error` is added to the job's console.log.
+    """
     job.folder.mkdir(exist_ok=True)
     reason = "lost by its launcher"
     if error is not None:

@@ -1,9 +1,9 @@
-"""Sweeps: `cnntrain -m`, and `cnntrain resume` of its directory.
+"""Run a sweep, `cnntrain -m`, and resume it, `cnntrain resume` with its directory.
 
-A job is the same command as a run alone, in a process of its own: it has the same weights bit for
-bit, and one that fails takes nothing with it. What a sweep knows is in files: sweep.yaml says what
-was planned, the jobs' directories how each stands. So going on is the same as beginning, with the
-jobs that are left.
+A job is the command of a single run in a process of its own: it has the same weights bit for bit,
+and one that fails harms no other. All that a sweep knows is in files: sweep.yaml holds the plan,
+and the directories of the jobs hold how each has ended. Resuming a sweep is therefore the same as
+beginning it, with the jobs that are left.
 """
 
 import shlex
@@ -52,17 +52,18 @@ from cnntrain.sweeps.optuna_search import (
 )
 from cnntrain.sweeps.scheduler import GridJobs, JobSupply, Scheduler
 from cnntrain.sweeps.sweep_file import check_launcher
+from cnntrain.terminal.tables import make_console
 
-ORPHAN_SECONDS = 60  # that a job has to leave when the sweep that began it was killed
+ORPHAN_SECONDS = 60  # how long a job may take to leave after its sweep was killed
 
 
-# What `cnntrain resume SWEEP` may set, and what of sweep.yaml that is.
+# The sections of settings that `cnntrain resume SWEEP` may change -> their keys in sweep.yaml.
 PLAN_SECTIONS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launcher"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
-    """How jobs are run; `conf/config.yaml` says what each does."""
+    """The settings `sweep.*`, which `conf/config.yaml` explains."""
 
     jobs: Workers
     gpus: Literal["auto"] | list[Natural] | None
@@ -71,111 +72,111 @@ class SweepSettings:
 
 
 def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
-    """Check every job, run them, and show what came out.
+    """Check every job of a sweep, run them, show the results, and return the exit code.
 
-    Returns 0, or 1 if a job failed. A mistake in any job is answered before the first begins.
+    It is 0, 1 if a job failed, or 130 or 143 after a signal. Raises SpecError for a mistake in any
+    job before the first begins.
     """
-    asked = compose_sweep_setup([text for text in overrides if is_sweep_setting(text)], config_dir)
-    theirs = [text for text in overrides if not is_sweep_setting(text)]
-    for text in theirs:
+    setup = compose_sweep_setup([text for text in overrides if is_sweep_setting(text)], config_dir)
+    job_overrides = [text for text in overrides if not is_sweep_setting(text)]
+    for text in job_overrides:
         check_job_override(text)
-    fixed, varied = (
-        [t for t in theirs if not has_several_values(t)],
-        [t for t in theirs if has_several_values(t)],
-    )
-    parse_sweep_settings(asked.settings)
+    fixed = [text for text in job_overrides if not has_several_values(text)]
+    varied = [text for text in job_overrides if has_several_values(text)]
+    parse_sweep_settings(setup.settings)
     plan: dict[str, Any] = {
         "overrides": list(overrides),
         "flags": ["--config-dir", str(find_config_folder(config_dir))] if config_dir else [],
         "cwd": str(Path.cwd()),
-        "sweep": asked.settings,
-        "launcher": asked.launcher,
-        "sweeper": asked.sweeper,
+        "sweep": setup.settings,
+        "launcher": setup.launcher,
+        "sweeper": setup.sweeper,
     }
-    if asked.sweeper["name"] == "optuna":
-        varied = choose_search_space(varied, fixed, parse_search_settings(asked.sweeper).params)
-        tried, planned = (
-            [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))],
-            [],
-        )
+    if setup.sweeper["name"] == "optuna":
+        varied = choose_search_space(varied, fixed, parse_search_settings(setup.sweeper).params)
+        jobs = []  # the search adds them, one after another
+        probes = [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))]
         plan |= {"fixed": fixed, "space": varied}
     else:
-        planned = tried = expand_jobs(theirs, config_dir)
-    checked = [build_provisional_spec(compose_config(words, config_dir).config) for words in tried]
-    for job in checked:
-        check_machine(job)
+        probes = jobs = expand_jobs(job_overrides, config_dir)
+    specs = [build_provisional_spec(compose_config(words, config_dir).config) for words in probes]
+    for spec in specs:
+        check_machine(spec)
     plan |= {
         "varied": [get_override_key(text) for text in varied],
-        "monitor": find_common_monitor(checked),
+        "monitor": find_common_monitor(specs),
     }
-    build_launcher(asked.launcher, [None], asked.folder)  # what cannot be used is refused now
+    # A launcher or a search that cannot work here must fail before anything is written.
+    build_launcher(setup.launcher, [None], setup.folder)
     if "space" in plan:
         import_optuna()
-    begun = Sweep.begin(asked.folder, plan, planned)
-    return run_unfinished_jobs(begun)
+    return run_unfinished_jobs(Sweep.begin(setup.folder, plan, jobs))
 
 
-def find_common_monitor(checked: Sequence[Spec]) -> str:
-    """The one value by which the jobs are compared."""
-    names = sorted({job.monitor for job in checked})
+def find_common_monitor(specs: Sequence[Spec]) -> str:
+    """Return the monitor by which jobs are compared; raise SpecError if they have several."""
+    names = sorted({spec.monitor for spec in specs})
     if len(names) > 1:
         raise SpecError(f"monitor differs between jobs: {', '.join(names)}", "one monitor for all")
     return names[0]
 
 
 def parse_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
-    """The settings of a sweep; SpecError for what they cannot be, or a GPU that is not there."""
+    """Return the settings of a sweep; raise SpecError for a wrong value or a missing GPU."""
     fields = collect_vocabulary(Path(__file__))["SweepSettings"].fields
     settings = SweepSettings(**convert_all(values, fields, "sweep"))
-    if settings.gpus not in (None, "auto") and (here := list_visible_gpus()):
-        missing = [gpu for gpu in settings.gpus if str(gpu) not in here]
-        if missing:  # a job would train on the CPU, without a word
-            raise SpecError(f"sweep.gpus has {missing[0]}", here, "sweep.gpus=auto")
+    if settings.gpus not in (None, "auto") and (visible := list_visible_gpus()):
+        missing = [gpu for gpu in settings.gpus if str(gpu) not in visible]
+        if missing:  # a job would train on the CPU, without a message
+            raise SpecError(f"sweep.gpus has {missing[0]}", visible, "sweep.gpus=auto")
     return settings
 
 
 def resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
-    """`cnntrain resume SWEEP`: run what is missing, go on with what was interrupted.
+    """Run the jobs of a sweep that are missing or were interrupted, and return the exit code.
 
-    A job that is done is not touched. What runs the jobs may change, and how many trials there are.
+    Finished jobs are not touched. `overrides` may change how jobs run, and the number of trials;
+    others raise SpecError.
     """
-    begun, said = Sweep.reopen(folder), set[str]()
+    sweep, launcher_keys = Sweep.reopen(folder), set[str]()
     for override in map(parse_single_override, overrides):
         section, _, key = override.key_or_group.rpartition(".")
         part = PLAN_SECTIONS.get(section, "")
-        if key not in begun.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
+        if key not in sweep.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
             raise SpecError(
                 f"{override.key_or_group} cannot change within a sweep",
-                [*(f"sweep.{name}" for name in begun.plan["sweep"]), "hydra.sweeper.n_trials"],
+                [*(f"sweep.{name}" for name in sweep.plan["sweep"]), "hydra.sweeper.n_trials"],
             )
-        begun.plan[part][key] = override.value()
-        said.add(key if part == "launcher" else "")
-    parse_sweep_settings(begun.plan["sweep"])
-    begun.plan["launcher"] = complete_launcher(begun, said)
-    if is_search(begun):
-        parse_search_settings(begun.plan["sweeper"])
-    if not Path(begun.plan["cwd"]).is_dir():
-        print(f"{begun.plan['cwd']}, where it was begun, is not here: paths are taken from "
-              f"{Path.cwd()}")  # fmt: skip
-        begun.plan["cwd"] = str(Path.cwd())
-    begun.write_plan()
-    return run_unfinished_jobs(begun)
+        sweep.plan[part][key] = override.value()
+        launcher_keys.add(key if part == "launcher" else "")
+    parse_sweep_settings(sweep.plan["sweep"])
+    sweep.plan["launcher"] = complete_launcher(sweep, launcher_keys)
+    if is_search(sweep):
+        parse_search_settings(sweep.plan["sweeper"])
+    if not Path(sweep.plan["cwd"]).is_dir():
+        print(f"{sweep.plan['cwd']}, where the sweep was begun, does not exist: relative paths "
+              f"begin in {Path.cwd()}")  # fmt: skip
+        sweep.plan["cwd"] = str(Path.cwd())
+    sweep.write_plan()
+    return run_unfinished_jobs(sweep)
 
 
-def complete_launcher(begun: Sweep, said: Collection[str]) -> dict[str, Any]:
-    """Return the settings of a sweep's launcher; of another one that was `said`, those of its file.
+def complete_launcher(sweep: Sweep, said: Collection[str]) -> dict[str, Any]:
+    """Return the settings of a sweep's launcher: those in its plan, and defaults for the others.
 
-    Raises SpecError for what is no setting of it, or may not be taken from a stranger.
+    `said` are the keys that the user has just set. If the name of the launcher is one of them,
+    the other settings in the plan belong to another launcher and are dropped. Raises SpecError for
+    an unknown setting, and for one that may not be taken from a stranger's plan.
     """
-    launcher = begun.plan["launcher"].items()
-    given = {key: value for key, value in launcher if "name" not in said or key in said}
-    check_launcher(begun.plan_file, given, said)
-    words = [f"hydra/launcher={given['name']}", f"sweep.jobs={begun.plan['sweep']['jobs']}"]
-    ours = compose_sweep_setup(words, None).launcher
-    odd = [key for key in given if key not in ours]
-    if odd and "cluster" not in ours:  # submitit has more than its file
-        raise SpecError(f"hydra.launcher.{odd[0]} is not a setting", ours)
-    return ours | given
+    launcher = sweep.plan["launcher"].items()
+    settings = {key: value for key, value in launcher if "name" not in said or key in said}
+    check_launcher(sweep.plan_file, settings, said)
+    words = [f"hydra/launcher={settings['name']}", f"sweep.jobs={sweep.plan['sweep']['jobs']}"]
+    defaults = compose_sweep_setup(words, None).launcher
+    unknown = [key for key in settings if key not in defaults]
+    if unknown and "cluster" not in defaults:  # submitit has more settings than its option file
+        raise SpecError(f"hydra.launcher.{unknown[0]} is not a setting", defaults)
+    return defaults | settings
 
 
 def is_search(sweep: Sweep) -> bool:
@@ -183,7 +184,10 @@ def is_search(sweep: Sweep) -> bool:
 
 
 def wait_for_orphan(job: Job) -> None:
-    """A job whose sweep was killed writes its state and leaves; then its run is free."""
+    """Wait until a job whose sweep was killed has written its checkpoint and left.
+
+    Raises SpecError if it has not left after a minute.
+    """
     lock = Run(job.folder).lock
     if not job.folder.is_dir() or not Path(lock.lock_file).exists():
         return
@@ -193,27 +197,27 @@ def wait_for_orphan(job: Job) -> None:
     except Timeout:
         raise SpecError(
             f"{job.folder} is being trained by another process",
-            "jobs that nothing is at work on",
+            "jobs that are not running",
             "wait for it, or stop it",
         ) from None
 
 
 def run_unfinished_jobs(sweep: Sweep) -> int:
-    """Run the jobs that are left; show what came out.
+    """Run the unfinished jobs of a sweep, show the results, and return the exit code.
 
-    Returns 0, 1 if a job failed, 130 or 143 after a signal.
+    It is 0, 1 if a job failed, or 130 or 143 after a signal.
     """
     settings, monitor = parse_sweep_settings(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: JobSupply = GridJobs(sweep)
     if is_search(sweep):
-        found = parse_axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
-        supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), found, monitor)
+        axes = parse_axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
     for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)
     try:
-        shown = Dashboard(sweep, supply.total, monitor, RichConsole(), supply.unfinished_jobs)
-        with Signals() as signals, shown as board:
-            Scheduler(sweep, supply, settings.jobs, settings.gpus).run_jobs(signals, board)
+        dashboard = Dashboard(sweep, supply.total, monitor, RichConsole(), supply.unfinished_jobs)
+        with Signals() as signals, dashboard:
+            Scheduler(sweep, supply, settings.jobs, settings.gpus).run_jobs(signals, dashboard)
     finally:
         sweep.write_jobs_file()
         sweep.stop_file.unlink(missing_ok=True)
@@ -229,8 +233,8 @@ def format_sweep_resume_command(sweep: Sweep) -> str:
 
 
 def show_sweep_results(sweep: Sweep, supply: JobSupply) -> None:
-    """Show what came out, with what failed and why, and the best of a search; write its page."""
-    comparison, console = write_sweep_summary(sweep.folder), tables.make_table_console()
+    """Print the results of a sweep, its failures and the best trial of a search; write its page."""
+    comparison, console = write_sweep_summary(sweep.folder), make_console()
     console.print(tables.render_comparison(comparison, console.width, differences=False))
     for line in supply.format_results():
         print(line)

@@ -1,8 +1,8 @@
-"""sweep.yaml of a sweep that may be anyone's: read as data, and nothing in it run unasked.
+"""Read the sweep.yaml of a sweep that may be a stranger's, so that nothing in it runs by itself.
 
-What it says becomes command lines, and settings of programs that run commands. So words are
-overrides and nothing else, the directory that jobs run in is no part of the sweep, and settings of
-a launcher that may run something, or hand jobs to somebody, are said again by whoever resumes.
+Its content becomes command lines, and settings of programs that run commands. Therefore the words
+of jobs must be overrides, jobs must not run in a directory within the sweep, and launcher settings
+that may run something, or send jobs elsewhere, must be given again by whoever resumes the sweep.
 """
 
 import re
@@ -26,9 +26,9 @@ LAUNCHER_FIELDS = {
     "name": str, "cluster": str, "n_jobs": int, "address": str, "num_cpus": Count,
     "cpus_per_job": NonNegative, "gpus_per_job": NonNegative,
 }  # fmt: skip
-# An override: a key, no flag and no verb, and one that says what a job is, not how Hydra works.
+# An override of a job: no flag, no verb, and none of Hydra's own settings but hydra.run.dir.
 OVERRIDE_PATTERN = re.compile(r"(?!-)(?![+~]*hydra[./](?!run\.dir=))([^=]+=.*|~.+)", re.DOTALL)
-# Settings of submitit that are words for SLURM, which runs none of them.
+# Settings of submitit that SLURM takes as words, and does not run as commands.
 HARMLESS_SETTING = re.compile(
     r"slurm_(partition|job_name|account|qos|constraint|comment|gres|exclude|nodelist|time|mem\w*|cpus_per\w*|"
     r"gpus_per\w*|ntasks_per_node|num_gpus|dependency|exclusive|mail_type|mail_user|wckey)|"
@@ -37,14 +37,14 @@ HARMLESS_SETTING = re.compile(
 
 
 def read_plan(file: Path) -> dict[str, Any]:
-    """Return what a sweep.yaml says; SpecError for what no sweep of ours has written."""
-    known = check_types(file, read_mapping(file, LARGE_BYTES), PLAN_FIELDS)
-    check_required_keys(file, known, [key for key in PLAN_FIELDS if key not in MAY_BE_EMPTY])
-    plan = {key: [] for key in ("overrides", "flags", "varied", "jobs")} | known
+    """Return the content of a sweep.yaml; raise SpecError if cnntrain cannot have written it."""
+    content = check_types(file, read_mapping(file, LARGE_BYTES), PLAN_FIELDS)
+    check_required_keys(file, content, [key for key in PLAN_FIELDS if key not in MAY_BE_EMPTY])
+    plan = {key: [] for key in ("overrides", "flags", "varied", "jobs")} | content
     for words in (*plan["jobs"], plan.get("fixed", ()), plan.get("space", ())):
         for word in words:
             if not OVERRIDE_PATTERN.fullmatch(word):
-                raise explain_damage(file, f"{word!r} is no override of a job")
+                raise explain_damage(file, f"{word!r} is not an override of a job")
     if plan["flags"] and (len(plan["flags"]) != 2 or plan["flags"][0] != "--config-dir"):
         raise explain_damage(file, f"its flags are {' '.join(plan['flags'])}")
     if not all(isinstance(plan[part].get("name"), str) for part in ("launcher", "sweeper")):
@@ -55,29 +55,33 @@ def read_plan(file: Path) -> dict[str, Any]:
 
 
 def check_working_directory(file: Path, cwd: Path) -> None:
-    """Refuse a directory for the jobs that came with the sweep: programs read files where they run.
+    """Raise SpecError if jobs would run in a directory within the sweep.
 
-    That is where the sweep was begun, which cannot be within it.
+    Programs read files in the directory where they run, and such files could be a stranger's. Jobs
+    run where the sweep was begun, which cannot be within the sweep.
     """
     home = file.parent.resolve()
     if not cwd.is_absolute() or cwd.resolve().is_relative_to(home):
-        raise explain_damage(file, f"it was begun in {cwd}, which is no directory outside of it")
+        raise explain_damage(file, f"it was begun in {cwd}, which is not a directory outside of it")
 
 
 def check_launcher(file: Path, launcher: Mapping[str, Any], said: Collection[str]) -> None:
-    """Refuse settings that may run something or hand jobs to somebody, unless they were `said`."""
-    known = find_option_files("hydra/launcher")
-    if (name := str(launcher["name"])) not in known:
-        close = find_nearest(name, known)
+    """Raise SpecError for a launcher setting that may run something or send jobs elsewhere.
+
+    Those that the user has just given, `said`, are allowed.
+    """
+    options = find_option_files("hydra/launcher")
+    if (name := str(launcher["name"])) not in options:
+        close = find_nearest(name, options)
         hint = f"hydra/launcher={close}" if close else None
-        raise SpecError(f"{file} names the launcher {name}", known, hint)
-    ours = load_option(known[name])
+        raise SpecError(f"{file} names the launcher {name}", options, hint)
+    defaults = load_option(options[name])
     for key, value in launcher.items():
-        same = value is None or value == ours.get(key) or isinstance(value, int | float)
-        plain = HARMLESS_SETTING.fullmatch(key) and isinstance(value, str) and value.isprintable()
-        if not (same or plain or key in said):
+        is_plain = value is None or value == defaults.get(key) or isinstance(value, int | float)
+        is_word = HARMLESS_SETTING.fullmatch(key) and isinstance(value, str) and value.isprintable()
+        if not (is_plain or is_word or key in said):
             raise SpecError(
                 f"{file} sets hydra.launcher.{key}, which may run what a stranger wrote",
-                "the same said by you, if it is yours",
+                "the same setting in your command, if you trust it",
                 f"cnntrain resume {file.parent} 'hydra.launcher.{key}=…'",
             )

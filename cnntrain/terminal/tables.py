@@ -1,4 +1,4 @@
-"""Tables in the terminal: its width, its lines, numbers in few digits."""
+"""Tables in the terminal: its width and its lines."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPE_WIDTH = 100  # of what is no terminal
-NO_VALUE = "–"
+from cnntrain.terminal.units import abbreviate_number
+
+PIPE_WIDTH = 100  # columns of what is no terminal
 
 
 def make_console() -> Console:
-    """The terminal, or for a pipe one of 100 columns."""
+    """Return the console of standard output: of the terminal's width, or 100 columns for a pipe."""
     console = Console()
     return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
@@ -21,18 +22,6 @@ def make_console() -> Console:
 def print_truncated(console: Console, text: Text) -> None:
     """Print lines, each cut where the terminal ends."""
     console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
-
-
-def abbreviate_number(number: int | None) -> str | None:
-    """Four digits: 138.4 M for 138,357,544."""
-    if number is None:
-        return None
-    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
-        value = number / 10**power
-        if float(f"{value:.4g}") >= 1:
-            digits = max(0, 3 - int(f"{value:.3e}".partition("e")[2]))
-            return f"{value:.{digits}f} {prefix}"
-    return str(number)
 
 
 def make_layer_table(rows: Sequence[Any]) -> Table:

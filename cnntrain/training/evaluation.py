@@ -6,6 +6,7 @@ from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
+from cnntrain.training.losses import expand_single_logit
 from cnntrain.training.metrics import score_by_class
 
 METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
@@ -36,9 +37,7 @@ def predict_outputs(network: keras.Model, examples: Examples, batch_size: int) -
 
 def compute_log_probabilities(logits: np.ndarray) -> np.ndarray:
     """Return float64 logarithms (N, classes) for logits (N, classes), or (N, 1) for two classes."""
-    if logits.shape[-1] == 1:  # one unit: the first class has the logit 0
-        logits = np.hstack([np.zeros_like(logits), logits])
-    return log_softmax(logits.astype(np.float64), axis=-1)
+    return log_softmax(expand_single_logit(logits, np).astype(np.float64), axis=-1)
 
 
 def compute_headline_metrics(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from cnntrain.data import pipeline
+from cnntrain.data.device_memory import FEATURES_SHARE, check_memory
 from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.source import Examples, Splits
 from cnntrain.data.steps import plan_steps
@@ -280,14 +280,10 @@ def check_resumable(
 def features(below: keras.Model, examples: Examples, batch_size: int) -> Examples:
     """What frozen layers make of images, float32, in place of the images."""
     needed = 4 * len(examples) * math.prod(below.output_shape[1:])
-    free = psutil.virtual_memory().available
-    if needed > 0.3 * free:
-        raise SpecError(
-            f"the features of {len(examples):,} images take {needed / 2**30:,.1f} GiB and "
-            f"{free / 2**30:,.1f} GiB are free",
-            "features that fit in memory",
-            "finetune.cache=false",
-        )
+    what = f"the features of {len(examples):,} images"
+    check_memory(
+        what, needed, FEATURES_SHARE, "features that fit in memory", "finetune.cache=false"
+    )
     found = predict_outputs(below, examples, batch_size)
     return Examples(found.astype(np.float32), examples.labels)
 

@@ -6,6 +6,7 @@ numbers (B,), or shares of each class (B, classes), as augmentations that mix im
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -102,11 +103,14 @@ def build_metrics() -> list[keras.metrics.Metric]:
     ]
 
 
-def expand_single_logit(logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Logits with a column for each class."""
+def expand_single_logit(logits: Any, library: Any = ops) -> Any:
+    """Return logits with a column for each class: (B, 2) for those of one unit, (B, 1).
+
+    They are tensors, or arrays with numpy as the `library`.
+    """
     if logits.shape[-1] != 1:
         return logits
-    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+    return library.concatenate([library.zeros_like(logits), logits], axis=-1)
 
 
 def are_soft_labels(labels: keras.KerasTensor, classes: int) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-ABSENT = "–"
+from cnntrain.terminal.units import NO_VALUE
+
 UNBALANCED_RATIO = 1.1  # times the share that the commonest class would have if all had the same
 ROUNDING_IMAGES = 1  # images by which the test parts of classes of one size may differ
 MAX_MISSED_CLASSES = 5
@@ -114,4 +115,4 @@ def divide_or_nan(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
 
 def format_score(number: float, places: int) -> str:
     """A figure of a class, or a dash where it is not defined."""
-    return ABSENT if math.isnan(number) else f"{number:.{places}f}"
+    return NO_VALUE if math.isnan(number) else f"{number:.{places}f}"

@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from cnntrain.spec.metrics import higher_is_better
+from cnntrain.spec.metrics import compute_cost
 
 
 @dataclass
 class Monitor:
-    """The best value of `name` so far, and the epochs since; `rises` says which is better.
+    """The best value of `name` so far, and the epochs since.
 
     With `tie`, the name of a loss, the lower one decides between equal values: a small validation
     split has few accuracies, and the first epoch that reaches one is not the best.
@@ -26,11 +26,10 @@ class Monitor:
 
         A nan is never better.
         """
-        sign = 1 if higher_is_better(self.name) else -1
         value, tie = row[self.name], row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (
             self.best is None
-            or sign * value > sign * self.best + self.min_delta
+            or compute_cost(self.name, value) < compute_cost(self.name, self.best) - self.min_delta
             or (value == self.best and tie < self.best_tie)
         )
         if better:

@@ -1,5 +1,6 @@
 """The network: built from the spec, given its first weights, cut where it is frozen."""
 
+import functools
 import gc
 import math
 from collections.abc import Iterator
@@ -9,16 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.analysis.device_memory import read_machine_memory
+from cnntrain.data.device_memory import WEIGHTS_SHARE, check_memory
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
+from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 from cnntrain.spec.spec import Spec
 from cnntrain.training.normalisation import build_normalisation
 from cnntrain.training.warm_start import SourceWeights, warm_start_model
-
-# What imports have made, half a million objects, is no garbage: every `clear_session` looks for it,
-# which takes a quarter of a second.
-gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -41,26 +39,38 @@ class BuiltNetwork:
         return own + [v for v in self.model.variables if all(v is not other for other in own)]
 
 
+@functools.cache
+def freeze_imported_objects() -> None:
+    """Tell the garbage collector, once per process, that what exists by now is no garbage.
+
+    Imports have made half a million objects. Every `clear_session` collects garbage, which takes a
+    quarter of a second longer if they are searched, too.
+    """
+    gc.freeze()
+
+
+def reset_keras(precision: str) -> None:
+    """Let Keras forget the networks made so far, and compute in `precision` from now on."""
+    freeze_imported_objects()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(precision)  # which clearing has reset
+
+
 def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
     """Return the builder's network with shapes but no values in its weights: it takes no memory."""
     model = spec.model
     if model.knobs.get("weights"):  # they would be looked for, and fetched
         model = replace(model, knobs={**model.knobs, "weights": None})
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)
+    reset_keras(spec.precision)
     with keras.StatelessScope(initialize_variables=False):
         return model(image_shape, num_classes)
 
 
 def check_network_memory(body: keras.Model) -> None:
     """Refuse a network whose weights alone are more than the memory of this machine."""
-    count, total = count_parameters(body)["total"], read_machine_memory().total
-    if 4 * count > total:
-        raise SpecError(
-            f"the network has {count:,} parameters, which take {4 * count / 2**30:,.1f} GiB of "
-            f"the {total / 2**30:,.1f} GiB of this machine",
-            "a network that fits: cnntrain plan says what each part takes",
-        )
+    count = count_parameters(body)["total"]
+    fitting = "a network that fits: cnntrain plan says what each part takes"
+    check_memory(f"the network's {count:,} parameters", 4 * count, WEIGHTS_SHARE, fitting)
 
 
 def build_network(
@@ -78,9 +88,8 @@ def build_network(
     """
     shared = keras.distribution.distribution()
     check_network_memory(build_empty_network(spec, splits.image_shape, len(splits.class_names)))
-    keras.utils.clear_session()
-    keras.config.set_dtype_policy(spec.precision)  # clearing has reset it, and what follows
-    if shared is not None:
+    reset_keras(spec.precision)
+    if shared is not None:  # it was reset, too
         keras.distribution.set_distribution(shared)
     keras.utils.set_random_seed(spec.seed)
     body = spec.model(splits.image_shape, len(splits.class_names))
@@ -189,14 +198,11 @@ def find_freeze_boundary(body: keras.Model) -> keras.KerasTensor | None:
 
     Dropouts right below the first layer that trains stay above it: they belong to training.
     """
+    calls = {id(out): node for node in iterate_nodes(get_graph(body)) for out in node.outputs}
     tensor, chain = body.outputs[0], []  # from the logits back, as far as there is one way
-    while True:
-        operation, node, _ = tensor._keras_history
-        before = operation._inbound_nodes[node].input_tensors
-        if len(before) != 1:
-            break
-        chain.append((operation, before[0]))
-        tensor = before[0]
+    while (call := calls.get(id(tensor))) is not None and len(call.input_tensors) == 1:
+        tensor = call.input_tensors[0]
+        chain.append((call.operation, tensor))
     train = [
         number for number, (op, _) in enumerate(chain) if list_weights(op, "trainable_weights")
     ]

@@ -4,19 +4,18 @@ A tracker is told what history.csv and steps.csv hold, after each epoch, and not
 resumed run, whose tables are cut to its state, tells nothing twice.
 """
 
-import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cnntrain.runs.directory import Run
+from cnntrain.runs.strangers import read_history, read_steps
 from cnntrain.spec.spec import Spec
 from cnntrain.training.loop import Progress, Row
 from cnntrain.training.trackers import Tracker
 
-# The tables, and what stands before the names of their columns.
-TABLES = {"history.csv": "", "steps.csv": "steps/"}
 TRACKED_FILES = (
     "spec.yaml",
     "report.json",
@@ -76,7 +75,7 @@ class TrackedProgress:
         """Hand on the rows that the tracker does not have."""
         if self.tracker is None:
             return
-        for step, values in read_metrics_by_step(self.run.folder):
+        for step, values in read_metrics_by_step(self.run):
             if step > self.tracker.last:
                 self.tracker.log(step, values)
                 self.tracker.last = step
@@ -92,20 +91,14 @@ class TrackedProgress:
             )
 
 
-def read_metrics_by_step(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    """The numbers of both tables of a run, by steps: `train/loss`, `steps/train.loss`."""
-    merged: dict[int, dict[str, float]] = {}
-    for table, before in TABLES.items():
-        path = folder / table
-        if not path.exists():
-            continue
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                numbers = merged.setdefault(int(row.pop("step")), {})
-                for name, text in row.items():
-                    tag = before + name if before else name.replace(".", "/")
-                    numbers[tag] = float(text)
-    yield from sorted(merged.items())
+def read_metrics_by_step(run: Run) -> list[tuple[int, dict[str, float]]]:
+    """Return the numbers of both tables of a run by step: `train/loss`, `steps/train.loss`."""
+    merged: dict[int, dict[str, float]] = defaultdict(dict)
+    for row in read_history(run):
+        merged[int(row.pop("step"))] |= {name.replace(".", "/"): float(row[name]) for name in row}
+    for row in read_steps(run):
+        merged[int(row.pop("step"))] |= {f"steps/{name}": float(row[name]) for name in row}
+    return sorted(merged.items())
 
 
 def flatten_results(report: Mapping[str, Any]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
-from cnntrain.training import artifacts
+from cnntrain.training import artifacts, warnings
 from cnntrain.training.devices.cluster import find_cluster
 from cnntrain.training.devices.parallel import Parallel
 from cnntrain.training.evaluation import (
@@ -147,72 +147,72 @@ def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
 def announce_run(
     spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
 ) -> None:
-    """Say what is going to be trained, and put it into run.json."""
-    machine = describe_device()
-    count = count_replicas(fitting.parallel)
-    facts = {"seed": spec.seed, "spec_hash": spec.hash, "device": machine, "replicas": count}
-    if (before := run.read_run_json().get("replicas", count)) != count:
-        progress.note(
-            f"Warning: the run began on {before} devices and goes on with {count}; "
-            "batch norm and dropout see other parts of a batch"
-        )
-    begun, pixels = (
-        run.read_run_json().get("data"),
-        PIXELS_VERSION if splits.digests is not None else None,
-    )
-    if begun and begun.get("pixels") != pixels:
-        progress.note(
-            "Warning: photos are made smaller in another way than when the run began, so that it "
-            "goes on with slightly other pixels"
-        )
-    data = {
-        "fingerprint": compute_fingerprint(splits),
-        "images": fingerprint_judging_images(splits),
-        "sizes": count_examples(splits),
-        "origin": splits.origin,
-        "skipped": dict(splits.skipped),
-        "notes": list(splits.notes),
-        "value_range": splits.value_range,
-        "pixels": pixels,
-    }
-    planned = {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch}
-    run.update_run_json(**facts, data=data, class_names=splits.class_names, planned=planned)
-    progress.note(format_introduction(spec, splits, fitting.network))
-    for note in splits.notes:
-        progress.note(note)
+    """Put what is going to be trained into run.json, and say it, with what to think of before."""
+    begun, facts = run.read_run_json(), collect_run_facts(spec, splits, fitting)
+    run.update_run_json(**facts)
+    data, pixels = begun.get("data"), facts["data"]["pixels"]
+    resumed = [
+        warnings.warn_about_other_devices(
+            begun.get("replicas", facts["replicas"]), facts["replicas"]
+        ),
+        warnings.warn_about_other_pixels(data.get("pixels") if data else pixels, pixels),
+    ]
+    has_learnt = fitting.starts_learnt() or any(run.state.glob("*.state"))
+    more = [
+        warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
+        warnings.warn_about_frozen_random_weights(spec.finetune.name, has_learnt),
+        warnings.warn_about_slow_precision(spec.precision, facts["device"]["kind"] != "CPU"),
+    ]
+    for line in (
+        *(f"Warning: {warning}" for warning in resumed if warning),
+        *introduce_run(spec, splits, fitting),
+        *(f"Warning: {warning}" for warning in more if warning),
+    ):
+        progress.note(line)
+
+
+def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str, Any]:
+    """Return what run.json says of a run beside how it stands."""
+    init = fitting.built.warm_start_report
+    return {
+        "seed": spec.seed,
+        "spec_hash": spec.hash,
+        "device": describe_device(),
+        "replicas": count_replicas(fitting.parallel),
+        "data": {
+            "fingerprint": compute_fingerprint(splits),
+            "images": fingerprint_judging_images(splits),
+            "sizes": count_examples(splits),
+            "origin": splits.origin,
+            "skipped": dict(splits.skipped),
+            "notes": list(splits.notes),
+            "value_range": splits.value_range,
+            "pixels": PIXELS_VERSION if splits.digests is not None else None,
+        },
+        "class_names": splits.class_names,
+        "planned": {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch},
+    } | ({} if init is None else {"init": init})
+
+
+def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
+    """Return the lines that say what is trained on what."""
+    lines = [format_introduction(spec, splits, fitting.network), *splits.notes]
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
     unbalanced = warn_of_imbalance(counts, splits.class_names)
     if unbalanced and spec.loss.class_weights == "none":
-        progress.note(unbalanced)
+        lines.append(unbalanced)
     if repeats_grey_channel(fitting.body):
-        progress.note(
-            f"{fitting.network.name} is made for colour: grey images go in as three equal channels"
-        )
+        name = fitting.network.name
+        lines.append(f"{name} is made for colour: grey images go in as three equal channels")
     if splits.skipped:
-        progress.note(format_skipped(splits.skipped))
+        lines.append(format_skipped(splits.skipped))
     if (init := fitting.built.warm_start_report) is not None:
-        run.update_run_json(init=init)
         loaded, new = len(init["loaded"]), len(init["new"])
-        progress.note(
+        lines.append(
             f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
             + (", ".join(init["new"]) or "none")
         )
-        if init.get("unsure"):
-            classes = ", ".join(splits.class_names[:5]) + ", …" * (len(splits.class_names) > 5)
-            progress.note(
-                f"Warning: {', '.join(init['unsure'])} has the weights of {init['from']}, too, "
-                f"which does not say its classes; they mean something if these are {classes}"
-            )
-    elif not fitting.starts_learnt() and not any(run.state.glob("*.state")):
-        progress.note(
-            f"Warning: finetune={spec.finetune.name} freezes layers with random weights; begin "
-            "with learnt ones: model.init_from=RUN, or a network with model.weights=imagenet"
-        )
-    if spec.precision != "float32" and machine["kind"] == "CPU":
-        progress.note(
-            f"Warning: precision is {spec.precision} on a CPU, where it is often 2 to 4 times "
-            "slower than float32"
-        )
+    return lines
 
 
 def count_replicas(parallel: Parallel | None) -> int:

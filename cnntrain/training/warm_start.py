@@ -21,6 +21,7 @@ from cnntrain.files.documents import parse_json
 from cnntrain.files.writing import check_zip_sizes
 from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.terminal.units import format_size
 
 MAX_EXTRA_BYTES, EXPANSION = (
     2**30,
@@ -104,7 +105,7 @@ def check_arrays(file: h5py.File) -> None:
         if node.external or node.is_virtual:
             return f"{path} lies in another file"
         huge = node.nbytes > MAX_EXTRA_BYTES + EXPANSION * node.id.get_storage_size()
-        return f"{path} says that it has {node.nbytes / 2**30:,.0f} GiB" if huge else None
+        return f"{path} says that it has {format_size(node.nbytes)}" if huge else None
 
     # What a visitor returns ends the visit; h5py has no other way out of it.
     if why := file.visititems_links(odd_link) or file.visititems(odd_item):

@@ -1,1 +1,1 @@
-"""What a network sees in one picture, for `cnntrain look`: a module for each way to look."""
+"""`cnntrain look`: show what a network sees in one picture. Each section has a module."""

@@ -1,4 +1,4 @@
-"""How little makes the network err: the fast gradient sign method (Goodfellow et al. 2014)."""
+"""An adversarial image of the picture, made by FGSM (Goodfellow et al. 2015)."""
 
 import numpy as np
 
@@ -8,21 +8,32 @@ from cnntrain.visualization.inspection import Inspection, compute_probabilities,
 from cnntrain.visualization.sections import Section, Tile, TileRow
 
 
-def build_attack_section(one: Inspection) -> Section:
-    """The picture, a step against the prediction, and what the network takes the sum for."""
-    said, epsilon = int(one.probabilities.argmax()), one.options.epsilon
-    slope = build_gradient_function(rebuild_with_float_input(one.network))
-    images = one.image[np.newaxis].astype(np.float32)
-    signs = np.sign(slope(images, np.array([said], np.int32)))[0]
-    moved = np.clip(one.image + epsilon * signs, 0, 255).astype(np.uint8)
-    after = compute_probabilities(one.network.predict_on_batch(moved[np.newaxis]))
-    one.facts["adversarial"] = {"epsilon": epsilon, "classes": rank_classes(after, one.names)}
-    step = moved.astype(np.float32) - one.image  # less than epsilon where a pixel is black or white
+def build_attack_section(inspection: Inspection) -> Section:
+    """Return a section of the picture, the FGSM step against its prediction, and their sum.
+
+    Adds the fact `adversarial` to the inspection. The sum is the last tile of the section.
+    """
+    predicted, epsilon = int(inspection.probabilities.argmax()), inspection.options.epsilon
+    compute_gradient = build_gradient_function(rebuild_with_float_input(inspection.network))
+    images = inspection.image[np.newaxis].astype(np.float32)
+    signs = np.sign(compute_gradient(images, np.array([predicted], np.int32)))[0]
+    adversarial = np.clip(inspection.image + epsilon * signs, 0, 255).astype(np.uint8)
+    after = compute_probabilities(inspection.network.predict_on_batch(adversarial[np.newaxis]))
+    inspection.facts["adversarial"] = {
+        "epsilon": epsilon,
+        "classes": rank_classes(after, inspection.names),
+    }
+    # Clipping has made the step smaller than epsilon where a pixel is black or white.
+    step = adversarial.astype(np.float32) - inspection.image
     enlarged = np.round(127.5 + 127.5 * step / epsilon).astype(np.uint8)
     tiles = [
-        Tile(one.image, format_best_class(one.probabilities, one.names), exact=True),
+        Tile(
+            inspection.image,
+            format_best_class(inspection.probabilities, inspection.names),
+            exact=True,
+        ),
         Tile(enlarged, f"the step, enlarged {127.5 / epsilon:.3g} times", exact=True),
-        Tile(moved, format_best_class(after, one.names), exact=True),
+        Tile(adversarial, format_best_class(after, inspection.names), exact=True),
     ]
     text = (
         f"Every pixel moved by {epsilon} of 255 against the prediction (fast gradient sign "

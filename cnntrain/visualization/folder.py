@@ -1,4 +1,4 @@
-"""Where a look at a picture is written: a folder of its own, whole or not at all."""
+"""The folder that `cnntrain look` writes: all of its files appear at once, or none does."""
 
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ from pathlib import Path
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder
 
-# All that is ever written there, so that nothing else is ever replaced.
+# All files that are ever written there. A folder with any other file is never replaced.
 LOOK_FILES = (
     "look.html", "look.json", "picture.png", "filters.png", "maps.png", "patches.png",
     "grad_cam.png", "adversarial.png", "misread.png",
@@ -21,16 +21,17 @@ LOOK_FILES = (
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that is not there yet, or holds an older look that this one replaces."""
+    """A folder that does not exist yet, is empty, or holds an older look, which is replaced."""
 
     path: Path
 
     @classmethod
     def claim(cls, output: str | None, parent: Path, name: str, origin: str) -> "OutputFolder":
-        """The folder `output`; without it that of this picture below `parent`.
+        """Return the folder `output`, or without it the folder for this picture below `parent`.
 
-        Pictures of one name from several places get name, name_2, …
-        Raises SpecError where nothing can be written, or where there is something else.
+        `name` is the name of the picture and `origin` says where it came from: pictures with the
+        same name from several places get folders name, name_2 and so on. Raises SpecError if the
+        folder cannot be written, or holds something else than a look.
         """
         if output is not None:
             path = expand_folder(output, "--output").absolute()
@@ -45,16 +46,19 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def open_draft_folder(self) -> Iterator[Path]:
-        """Give a folder to write into, which takes its place once all is written."""
+        """Yield a temporary folder to write to, and move it to `path` after the block.
+
+        If the block raises, an older look stays as it was.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new, old = (self.path.with_name(f".{self.path.name}.{end}") for end in ("new", "old"))
         for rest in (new, old):
-            remove_folder_or_link(rest)  # of a process that was killed
+            remove_folder_or_link(rest)  # a killed process may have left it
         new.mkdir()
         try:
             yield new
             if self.path.exists():
-                self.path.rename(old)
+                self.path.rename(old)  # no system replaces a folder that holds files
             new.rename(self.path)
         finally:
             for rest in (new, old):
@@ -62,31 +66,31 @@ class OutputFolder:
 
 
 def remove_folder_or_link(path: Path) -> None:
-    """Remove a folder, or a link that lies in its place, and not what that leads to."""
+    """Remove a folder with its content; of a symbolic link, remove the link alone."""
     if path.is_symlink():
         path.unlink()
     shutil.rmtree(path, ignore_errors=True)
 
 
 def is_look_folder(path: Path) -> bool:
-    """Whether a folder is empty or holds a look, and nothing else."""
+    """Return whether `path` is a folder that is empty or holds only the files of a look."""
     return path.is_dir() and all(file.name in LOOK_FILES for file in path.iterdir())
 
 
 def is_replaceable(path: Path, origin: str) -> bool:
-    """Whether nothing is there, or an older look at the same picture."""
+    """Return whether `path` does not exist, or holds an older look at the picture from `origin`."""
     if not path.exists():
         return True
     try:
-        known = json.loads((path / "look.json").read_text(encoding="utf-8"))
-        return is_look_folder(path) and known["image"] == origin
+        facts = json.loads((path / "look.json").read_text(encoding="utf-8"))
+        return is_look_folder(path) and facts["image"] == origin
     except (OSError, ValueError, TypeError, KeyError):
         return False
 
 
 def check_folder_writable(path: Path) -> None:
-    """Refuse a folder that cannot be made."""
-    above = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "cannot be written to" if above.is_dir() else "is a file"
-        raise SpecError(f"{above} {what}", "a folder of yours", "--output FOLDER")
+    """Raise SpecError if the folder `path` cannot be created or written to."""
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        what = "cannot be written to" if existing.is_dir() else "is a file"
+        raise SpecError(f"{existing} {what}", "a folder of yours", "--output FOLDER")

@@ -1,4 +1,4 @@
-"""A network and a picture, and all that the one makes of the other."""
+"""One picture, with the network's feature maps and class probabilities for it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,42 +12,44 @@ from cnntrain.training.evaluation import compute_log_probabilities
 from cnntrain.visualization.layer_outputs import compute_layer_outputs, list_layer_outputs
 from cnntrain.visualization.options import InspectionOptions
 
-MAX_CLASSES = 5  # classes
+MAX_CLASSES = 5  # the likeliest classes that are listed
 
 
 class Inspection:
     """What a network sees in a picture (H, W, C) uint8.
 
-    `maps` are those (h, w, channels) of every place, by its name; `probabilities` are (classes,);
-    `target` is the class that is looked for. `facts` and `left_out` are gathered as one looks.
+    `feature_maps` are (h, w, channels) float32 by the name of their layer, `probabilities` are
+    (classes,), and `target` is the number of the class to look for. The sections of the page add to
+    `facts`, the content of look.json, and to `left_out`, sentences on what they cannot show.
     """
 
     def __init__(
-        self, classifier: Classifier, asked: Spec, image: np.ndarray, wishes: InspectionOptions
+        self, classifier: Classifier, spec: Spec, image: np.ndarray, options: InspectionOptions
     ):
-        self.classifier, self.asked, self.image, self.options = classifier, asked, image, wishes
+        self.classifier, self.spec, self.image, self.options = classifier, spec, image, options
         self.names = classifier.class_names
         self.network = classifier.load_network()
         self.layer_outputs = list_layer_outputs(self.network)
-        seen, logits = compute_layer_outputs(
+        tensors, logits = compute_layer_outputs(
             self.network, tf.constant(image[np.newaxis], tf.float32)
         )
         self.feature_maps = {
-            p.name: np.asarray(seen[p.name][0], np.float32) for p in self.layer_outputs
+            output.name: np.asarray(tensors[output.name][0], np.float32)
+            for output in self.layer_outputs
         }
         self.probabilities = compute_probabilities(logits.numpy())
         best = int(self.probabilities.argmax())
-        self.target = best if wishes.target is None else wishes.target
+        self.target = best if options.target is None else options.target
         self.facts: dict[str, Any] = {"classes": rank_classes(self.probabilities, self.names)}
         self.left_out: list[str] = []
 
 
 def compute_probabilities(logits: np.ndarray) -> np.ndarray:
-    """The probabilities (classes,) of one image."""
+    """Return the probabilities (classes,) of the first image of logits (B, units)."""
     return np.exp(compute_log_probabilities(logits)[0])
 
 
-def rank_classes(shares: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The likeliest classes, each with its probability."""
-    order = np.argsort(-shares, kind="stable")[:MAX_CLASSES]
-    return [{"name": names[n], "probability": float(shares[n])} for n in order]
+def rank_classes(probabilities: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the likeliest classes of probabilities (classes,), the likeliest first."""
+    order = np.argsort(-probabilities, kind="stable")[:MAX_CLASSES]
+    return [{"name": names[n], "probability": float(probabilities[n])} for n in order]

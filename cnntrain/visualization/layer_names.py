@@ -1,4 +1,4 @@
-"""The layers of a saved network by name, read off its file: no TensorFlow."""
+"""Check the names of layers against a saved network. It is read without loading TensorFlow."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -12,31 +12,33 @@ NAMES_SHOWN = 12  # more names are not listed, only the nearest
 
 
 def check_layer_request(file: Path, layer: str | None, channel: int | None) -> None:
-    """Refuse a layer that the network has not, and a filter that the layer has not."""
+    """Raise SpecError if the network in `file` has no such layer, or the layer no such filter."""
     if layer is None:
         if channel is not None:
             raise SpecError(
-                f"--filter is {channel} of no layer", "--layer NAME too", "--layer NAME --filter N"
+                f"--filter is {channel} and no --layer is given",
+                "--layer NAME too",
+                "--layer NAME --filter N",
             )
         return
-    known = dict(
+    layers = dict(
         iterate_named_layers(unwrap_network_config(read_network_config(file)["config"]), "")
     )
-    if layer not in known:
-        raise explain_unknown_layer(layer, list(known))
+    if layer not in layers:
+        raise explain_unknown_layer(layer, list(layers))
     if channel is not None:
-        check_filter_number(layer, channel, known[layer].get("filters"))
+        check_filter_number(layer, channel, layers[layer].get("filters"))
 
 
 def check_filter_number(layer: str, channel: int, filters: int | None) -> None:
-    """Refuse the number of a filter that a layer with `filters` of them, if known, has not."""
+    """Raise SpecError if a layer with `filters` filters, or an unknown number, has no `channel`."""
     if channel < 0 or (filters is not None and channel >= filters):
         last = f", 0 to {filters - 1}" if filters is not None else ", from 0"
         raise SpecError(f"--filter is {channel}", f"the number of a filter of {layer}{last}")
 
 
 def explain_unknown_layer(layer: str, names: list[str]) -> SpecError:
-    """The answer to a name that no layer has: the nearest, or all of a few."""
+    """Return the SpecError for a name that no layer has; it suggests the nearest names."""
     close = difflib.get_close_matches(layer, names, n=3, cutoff=0.4)
     shown = names if len(names) <= NAMES_SHOWN else close or names[:NAMES_SHOWN]
     expected = f"a layer of the network: {format_choices(shown)}"
@@ -44,7 +46,7 @@ def explain_unknown_layer(layer: str, names: list[str]) -> SpecError:
 
 
 def unwrap_network_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was built, behind the normalisation that training put in front."""
+    """Return the configuration of the model that was built, without the normalisation before it."""
     last = config.get("layers", [{}])[-1].get("config", {})
     return last if "layers" in last else config
 
@@ -52,7 +54,7 @@ def unwrap_network_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def iterate_named_layers(
     config: Mapping[str, Any], prefix: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name and the settings of each layer, those of nested models as `outer/inner`."""
+    """Yield the name and the settings of each layer; in nested models the name is `outer/inner`."""
     for layer in config.get("layers", []):
         own = layer.get("config", {})
         name = f"{prefix}{own.get('name', layer.get('name'))}"

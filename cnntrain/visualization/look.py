@@ -1,4 +1,4 @@
-"""A look at one picture, from the picture to what makes the network err."""
+"""Inspect one picture: the sections of the page, from the picture to the adversarial image."""
 
 from typing import Any
 
@@ -25,22 +25,22 @@ NO_MAPS = (
 
 
 def inspect_picture(
-    classifier: Classifier, asked: Spec, image: np.ndarray, wishes: InspectionOptions
+    classifier: Classifier, spec: Spec, image: np.ndarray, options: InspectionOptions
 ) -> tuple[dict[str, Any], list[Section]]:
-    """Return the facts, and the sections of the page.
+    """Return the facts for look.json and the sections of the page, for an image (H, W, C) uint8.
 
-    Raises SpecError for a layer without maps and a filter that it has not.
+    Raises SpecError if the requested layer has no feature maps, or not the requested filter.
     """
-    one = Inspection(classifier, asked, image, wishes)
-    chosen = choose_layer_output(one)
-    sections = [build_picture_section(image), build_filter_section(one)]
-    if chosen is None:
-        one.left_out.append(NO_MAPS)
+    inspection = Inspection(classifier, spec, image, options)
+    output = choose_layer_output(inspection)
+    sections = [build_picture_section(image), build_filter_section(inspection)]
+    if output is None:
+        inspection.left_out.append(NO_MAPS)
     else:
         sections += [
-            build_feature_map_section(one),
-            build_patch_section(one, chosen),
-            build_grad_cam_section(one),
+            build_feature_map_section(inspection),
+            build_patch_section(inspection, output),
+            build_grad_cam_section(inspection),
         ]
-    sections.append(build_attack_section(one))
-    return one.facts | {"left_out": one.left_out}, sections
+    sections.append(build_attack_section(inspection))
+    return inspection.facts | {"left_out": inspection.left_out}, sections

@@ -1,4 +1,4 @@
-"""look.html and the PNGs of a look at one picture."""
+"""Write what `cnntrain look` finds in one picture: look.html, look.json and PNGs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,51 +12,49 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file
 from cnntrain.inference.classifier import Classifier
 from cnntrain.reports import figures, webpage
-from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri, format_percent
+from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri
 from cnntrain.runs.results import collect_settings
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
+from cnntrain.terminal.units import format_percent
 from cnntrain.visualization.folder import OutputFolder
 from cnntrain.visualization.options import InspectionOptions
 from cnntrain.visualization.picture import PictureSource, load_pixels
 from cnntrain.visualization.sections import Section, Tile
 
-TILE_SIDES = {
-    3: 3.2,
-    4: 2.4,
-    6: 1.6,
-    8: 1.35,
-}  # inches of a tile, by how many are beside each other
+# The side of a tile in inches, by how many tiles are beside each other.
+TILE_SIDES = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}
 TEXT_LINE_HEIGHT, GAP = 0.24, 0.04  # inches for a line of text, and around a tile
 KERNEL_LINE_HEIGHT = 0.42  # inches for a line with a kernel
 LETTERS_PER_INCH = 17  # of a caption, in an inch
 
 
+@figures.use_default_style()
 def write_look_page(
     folder: Path, classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> None:
-    """Write the page, a PNG of each section, and the misread picture, pixel for pixel."""
+    """Write the page, a PNG of each section, and the adversarial image, pixel for pixel."""
     webpage.write_page(
         folder / "look.html", "look.html.j2", build_look_context(classifier, facts, sections)
     )
     for section in sections:
         figures.save_figure(draw_section(section), folder / f"{section.key}.png")
-    misread = sections[-1].rows[0].tiles[-1].image
-    with replace_by_file(folder / "misread.png") as out:
-        Image.fromarray(squeeze_grey(misread)).save(out, "png")
+    adversarial = sections[-1].rows[0].tiles[-1].image
+    with replace_by_file(folder / "misread.png") as file:
+        Image.fromarray(squeeze_grey(adversarial)).save(file, "png")
 
 
 def build_look_context(
     classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> dict[str, Any]:
-    """What the template shows."""
-    chosen = collect_settings(classifier.config, classifier.record.get("overrides", ()))
+    """Return the variables of the template look.html.j2."""
+    settings = collect_settings(classifier.config, classifier.record)
     name, best, truth = Path(facts["image"]).name, facts["classes"][0], facts["truth"]
     return {
         "command": facts["command"],
         "title": f"What the network sees in {'a picture' if name == '-' else name}",
         "eyebrow": f"{classifier.folder.resolve().name} · {classifier.weights} weights · "
-        f"{chosen['model']} on {chosen['dataset']}",
+        f"{settings['model']} on {settings['dataset']}",
         "lead": f"{best['name']}, {format_percent(best['probability'])}"
         + (f"; it is labelled {truth}." if truth else "."),
         "classes": [
@@ -68,13 +66,14 @@ def build_look_context(
 
 
 def describe_section(section: Section) -> dict[str, Any]:
+    """Return what the template shows of a section."""
     rows = [{"label": r.label, "tiles": [describe_tile(t) for t in r.tiles]} for r in section.rows]
     return {"heading": section.heading, "text": section.text, "rows": rows,
             "across": section.across}  # fmt: skip
 
 
 def describe_tile(tile: Tile) -> dict[str, Any]:
-    """A tile within the page."""
+    """Return what the template shows of a tile, its images as data URIs."""
     kernel = None if tile.kernel is None else encode_data_uri(convert_kernel_to_image(tile.kernel))
     return {
         "image": encode_data_uri(tile.image, tile.exact),
@@ -85,15 +84,17 @@ def describe_tile(tile: Tile) -> dict[str, Any]:
 
 
 def convert_kernel_to_image(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel (h, w, 1 or 3) as an image of that shape."""
     return figures.convert_kernels_to_images(kernel[np.newaxis])[0]
 
 
 def squeeze_grey(image: np.ndarray) -> np.ndarray:
+    """Return a grey image (H, W, 1) as (H, W), and any other as it is."""
     return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def draw_section(section: Section) -> Figure:
-    """The rows of a section, each under its label, as a figure; places are in inches."""
+    """Return a figure of the rows of a section, each under its label; all lengths are in inches."""
     under = (
         KERNEL_LINE_HEIGHT
         if any(tile.kernel is not None for tile in section.rows[0].tiles)
@@ -121,7 +122,10 @@ def draw_section(section: Section) -> Figure:
 
 
 def draw_tile(axes: Any, tile: Tile, x: float, y: float, side: float, tall: float) -> None:
-    """A tile from its upper left corner on; under it the kernel that made it, and the caption."""
+    """Draw a tile with its upper left corner at (x, y), and under it its kernel and caption.
+
+    The tile fits into `side` by `tall`. All lengths are in inches.
+    """
     height, width = tile.image.shape[:2]
     scale = min(side / width, (tall - 2 * GAP) / height)
     width, height = width * scale, height * scale
@@ -139,33 +143,47 @@ def draw_tile(axes: Any, tile: Tile, x: float, y: float, side: float, tall: floa
 def draw_image(
     axes: Any, image: np.ndarray, x: float, y: float, width: float, height: float
 ) -> None:
-    how = "nearest" if max(image.shape[:2]) <= MAX_PIXELATED_SIDE else "antialiased"
-    place = (x, x + width, y + height, y)
-    axes.imshow(squeeze_grey(image), cmap="gray", vmin=0, vmax=255, interpolation=how, extent=place)
+    """Draw an image (H, W, C) uint8 with its upper left corner at (x, y); lengths are in inches."""
+    interpolation = "nearest" if max(image.shape[:2]) <= MAX_PIXELATED_SIDE else "antialiased"
+    extent = (x, x + width, y + height, y)
+    axes.imshow(
+        squeeze_grey(image),
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        interpolation=interpolation,
+        extent=extent,
+    )
 
 
 def draw_text(axes: Any, x: float, y: float, text: str, size: int) -> None:
-    """Write a line, in which a class may be called anything."""
+    """Draw a line of text, vertically centred at `y`, in `size` points.
+
+    `$` starts no formula in it, for the name of a class may contain anything.
+    """
     axes.text(x, y, text, fontsize=size, color=figures.INK, va="center", parse_math=False)
 
 
 def write_look(
     classifier: Classifier,
-    asked: Spec,
+    spec: Spec,
     picture: PictureSource,
-    wishes: InspectionOptions,
+    options: InspectionOptions,
     folder: OutputFolder,
     command: str,
 ) -> dict[str, Any]:
-    """Load TensorFlow, look, and write everything; return the facts."""
+    """Inspect a picture and write all files into `folder`; return the facts of look.json.
+
+    `command` is the command line, for the page to repeat it. Loads TensorFlow.
+    """
     with silence_stderr():
         from cnntrain.training.trainer import configure_backend
         from cnntrain.visualization import page
         from cnntrain.visualization.look import inspect_picture
-    configure_backend(asked)
-    image, truth = load_pixels(classifier, asked, picture)
-    facts, sections = inspect_picture(classifier, asked, image, wishes)
-    known = {
+    configure_backend(spec)
+    image, truth = load_pixels(classifier, spec, picture)
+    facts, sections = inspect_picture(classifier, spec, image, options)
+    origin = {
         "command": command,
         "run": str(classifier.folder),
         "weights": classifier.weights,
@@ -173,8 +191,8 @@ def write_look(
         "truth": truth,
         "folder": str(folder.path),
     }
-    facts = known | facts
-    with folder.open_draft_folder() as place:
-        page.write_look_page(place, classifier, facts, sections)
-        write_json(place / "look.json", facts)
+    facts = origin | facts
+    with folder.open_draft_folder() as draft:
+        page.write_look_page(draft, classifier, facts, sections)
+        write_json(draft / "look.json", facts)
     return facts

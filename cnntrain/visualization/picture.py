@@ -1,4 +1,4 @@
-"""The picture that is looked at: a photo, standard input, or an image of the test split."""
+"""The picture to inspect: a photo, standard input, or an image of the test split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PictureSource:
-    """The picture: where it is from, the name of its folder, and how it is read if it is a file."""
+    """The picture before it is loaded: a photo, or else an image of the test split."""
 
-    origin: str
-    name: str
-    photos: "Photos | None" = None
-    test: int | None = None
+    origin: str  # says where it comes from, for people
+    name: str  # of the folder to write
+    photos: "Photos | None" = None  # exactly one
+    test: int | None = None  # the number of a test image
 
 
 def find_picture(
-    images: Sequence[str], test: int | None, classifier: Classifier, asked: Spec
+    images: Sequence[str], test: int | None, classifier: Classifier, spec: Spec
 ) -> PictureSource:
-    """The one picture that is named; SpecError for none, several or a broken one."""
+    """Return the picture that the command line names by `images` or by the number `test`.
+
+    Raises SpecError if it names none or several, or if the photo is broken.
+    """
     if test is not None:
         if images:
             raise SpecError(f"{images[0]} and --test {test} are both given", "one picture")
-        check_test_image(test, classifier, asked)
+        check_test_image(test, classifier, spec)
         return PictureSource(f"test image {test}", f"test_{test}", test=test)
     if not images:
         raise SpecError("no image is named", "one photo, or --test N", "cnntrain look --help")
@@ -50,27 +53,28 @@ def find_picture(
     return PictureSource(origin, name, photos)
 
 
-def check_test_image(test: int, classifier: Classifier, asked: Spec) -> None:
-    """Refuse the number of no test image, and test images that are not here."""
-    own = asked.hash == classifier.spec.hash
+def check_test_image(test: int, classifier: Classifier, spec: Spec) -> None:
+    """Raise SpecError if there is no test image of this number, or its data set is not here."""
+    own = spec.hash == classifier.spec.hash
     sizes = classifier.record.get("data", {}).get("sizes", {}) if own else {}
     check_test_number(test, sizes.get("test"))
-    if not is_dataset_here(asked):
+    if not is_dataset_here(spec):
         raise SpecError(
-            f"the run's data is not in data_dir={asked.data_dir}",
+            f"the run's data is not in data_dir={spec.data_dir}",
             "the images that the run was tested on, or a photo",
             "data_dir=FOLDER, where they lie",
         )
 
 
 def check_test_number(test: int, count: int | None) -> None:
+    """Raise SpecError if `test` is not the number of one of `count` test images, if known."""
     if test < 0 or (count is not None and test >= count):
         last = "" if count is None else f", 0 to {count - 1}"
         raise SpecError(f"--test is {test}", f"the number of a test image{last}")
 
 
 def check_single_photo(photos: "Photos", frame: "Frame") -> None:
-    """Refuse several photos, as standard input may name, and one that cannot be decoded."""
+    """Raise SpecError for several photos, which standard input may name, and for a broken one."""
     if len(photos) > 1:
         raise SpecError(f"{len(photos)} images are named", "one image")
     decode_only_photo(photos, frame)
@@ -80,20 +84,20 @@ def decode_only_photo(photos: "Photos", frame: "Frame") -> np.ndarray:
     """Return the only photo as pixels (H, W, C) uint8; SpecError if it is broken."""
     from cnntrain.data.photos.decode import decode_chosen_photos
 
-    (found,) = decode_chosen_photos(photos, [0], frame, [None])
-    if isinstance(found, str):
-        raise SpecError(f"{photos.names[0]} is no whole image: {found}", "a photo")
-    return found.pixels
+    (photo,) = decode_chosen_photos(photos, [0], frame, [None])
+    if isinstance(photo, str):
+        raise SpecError(f"{photos.names[0]} is broken: {photo}", "a photo")
+    return photo.pixels
 
 
 def load_pixels(
-    classifier: Classifier, asked: Spec, picture: PictureSource
+    classifier: Classifier, spec: Spec, picture: PictureSource
 ) -> tuple[np.ndarray, str | None]:
-    """The picture (H, W, C) uint8 as the network gets it, and its class where that is known."""
+    """Return the picture (H, W, C) uint8 as the network gets it, and its class or None."""
     if picture.test is not None:
-        part, _ = load_examples(classifier, asked, "test")
-        check_test_number(picture.test, len(part))
-        one = part[np.array([picture.test])]
-        return one.images[0], classifier.class_names[int(one.labels[0])]
+        examples, _ = load_examples(classifier, spec, "test")
+        check_test_number(picture.test, len(examples))
+        example = examples[np.array([picture.test])]
+        return example.images[0], classifier.class_names[int(example.labels[0])]
     assert picture.photos is not None
     return decode_only_photo(picture.photos, classifier.frame), None

@@ -1,4 +1,4 @@
-"""The parts of training images that a filter answers most (Zeiler & Fergus 2014, figure 2)."""
+"""The patches of training images that excite a filter most (Zeiler & Fergus 2014, figure 2)."""
 
 import math
 from dataclasses import dataclass
@@ -22,15 +22,18 @@ from cnntrain.visualization.layer_outputs import (
 )
 from cnntrain.visualization.sections import Section, Tile, TileRow, render_colors
 
+PATCHES_SHOWN = 9
+MAX_SEARCHED_IMAGES, SAMPLE_SEED = 2000, 0  # of a larger training split, a sample is searched
+
 
 @dataclass(frozen=True)
 class Patch:
-    """What one position of a map sees of an image: `box` is top, left, bottom, right in pixels."""
+    """The part of an image that one position of a feature map sees."""
 
     image: np.ndarray  # (H, W, C) uint8
     label: int
-    value: float  # what the filter puts out there
-    box: tuple[int, int, int, int]
+    value: float  # of the feature map at the position
+    box: tuple[int, int, int, int]  # top, left, bottom, right in pixels
 
     @property
     def pixels(self) -> np.ndarray:
@@ -41,138 +44,165 @@ class Patch:
 def find_strongest_patches(
     network: keras.Model,
     train: Examples,
-    place: LayerOutput,
+    output: LayerOutput,
     channel: int,
     count: int,
     batch_size: int,
 ) -> list[Patch]:
-    """Return the patch of each of the `count` images that excite a channel most, at one position.
+    """Return a patch of each of the `count` training images with the highest values of a channel.
 
-    Where a position sees beyond the edge, the patch ends at the edge.
+    The patch is what the position of the image's highest value sees; it ends at the image's edge.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def peaks(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = compute_layer_outputs(network, images)[0][place.name][..., channel]
+    def find_peaks(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = compute_layer_outputs(network, images)[0][output.name][..., channel]
         flat = tf.reshape(tf.cast(maps, tf.float32), (tf.shape(maps)[0], -1))
         return tf.reduce_max(flat, axis=1), tf.argmax(flat, axis=1)
 
     starts = range(0, len(train), batch_size)
     chunks = [range(start, min(start + batch_size, len(train))) for start in starts]
-    found = [
+    peaks = [
         [
-            part.numpy()
-            for part in peaks(tf.constant(train.gather_images(np.array(rows)), tf.float32))
+            tensor.numpy()
+            for tensor in find_peaks(tf.constant(train.gather_images(np.array(rows)), tf.float32))
         ]
         for rows in show_progress(chunks, len(train), "looking through training images")
     ]
-    values, positions = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    values, positions = (np.concatenate(parts) for parts in zip(*peaks, strict=True))
     best = np.argsort(-values, kind="stable")[:count]
     return [
         Patch(image, int(train.labels[row]), float(values[row]),
-              locate_receptive_field(place, int(positions[row]), image.shape))
+              locate_receptive_field(output, int(positions[row]), image.shape))
         for row, image in zip(best, train.gather_images(best), strict=True)
     ]  # fmt: skip
 
 
 def locate_receptive_field(
-    place: LayerOutput, position: int, shape: tuple[int, ...]
+    output: LayerOutput, position: int, shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """The box of an image (H, W, C) that a position sees, counted along the rows of the maps."""
+    """Return the box (top, left, bottom, right) in pixels that a position of a map sees.
+
+    `shape` is that of the image (H, W, C). Positions are numbered along the rows of the map.
+    """
     (top, bottom), (left, right) = (
-        locate_axis_edges(place.field, axis, at, shape[axis])
-        for axis, at in enumerate(divmod(position, place.shape[1]))
+        locate_axis_edges(output.field, axis, index, shape[axis])
+        for axis, index in enumerate(divmod(position, output.shape[1]))
     )
     return top, left, bottom, right
 
 
-def locate_axis_edges(field: ReceptiveField, axis: int, at: int, length: int) -> tuple[int, int]:
-    """Where what a position sees begins and ends along an axis of the image."""
-    begin = field.start[axis] + at * field.stride[axis]
+def locate_axis_edges(field: ReceptiveField, axis: int, index: int, length: int) -> tuple[int, int]:
+    """Return where the receptive field of position `index` begins and ends along an axis.
+
+    Both are pixels within the `length` of the image along the axis, with at least one between them.
+    """
+    begin = field.start[axis] + index * field.stride[axis]
     first = min(max(0, math.floor(begin)), length - 1)
     return first, max(first + 1, min(length, math.ceil(begin + field.size[axis])))
 
 
-PATCHES_SHOWN, MAX_SEARCHED_IMAGES, SAMPLE_SEED = (
-    9,
-    2000,
-    0,
-)  # the most training images that are looked through
+def choose_layer_output(inspection: Inspection) -> LayerOutput | None:
+    """Return the layer with the filter to look for in training images.
 
-
-def choose_layer_output(one: Inspection) -> LayerOutput | None:
-    """The layer whose filter is looked for in training images; None without a convolution."""
-    wanted = one.options.layer
-    if wanted is None:
-        return find_middle_output(one.layer_outputs, one.image.shape) if one.layer_outputs else None
-    place = next((p for p in one.layer_outputs if p.name == wanted), None)
-    if place is None:
-        known = [p.name for p in one.layer_outputs if p.is_main] or ["none: it has no convolution"]
-        raise SpecError(
-            f"--layer is {wanted}, which puts out no maps", f"a layer of {abbreviate_names(known)}"
+    It is the one of the options, or else one in the middle; None for a network without convolution.
+    Raises SpecError if the requested layer has no feature maps, or not the requested filter.
+    """
+    name = inspection.options.layer
+    if name is None:
+        return (
+            find_middle_output(inspection.layer_outputs, inspection.image.shape)
+            if inspection.layer_outputs
+            else None
         )
-    if one.options.channel is not None:
-        layer_names.check_filter_number(wanted, one.options.channel, place.shape[-1])
-    return place
+    output = next((o for o in inspection.layer_outputs if o.name == name), None)
+    if output is None:
+        names = [o.name for o in inspection.layer_outputs if o.is_main] or [
+            "none: it has no convolution"
+        ]
+        raise SpecError(
+            f"--layer is {name}, which has no feature maps", f"a layer of {abbreviate_names(names)}"
+        )
+    if inspection.options.channel is not None:
+        layer_names.check_filter_number(name, inspection.options.channel, output.shape[-1])
+    return output
 
 
-def build_patch_section(one: Inspection, place: LayerOutput) -> Section:
-    """Where a filter answers most: in the picture, and in training images."""
-    values = one.feature_maps[place.name]
-    channel = one.options.channel
+def build_patch_section(inspection: Inspection, output: LayerOutput) -> Section:
+    """Return a section on one filter: where it is excited most, here and in training images.
+
+    The filter is the one of the options, or else the one that this picture excites most. Adds the
+    fact `filter` to the inspection.
+    """
+    maps = inspection.feature_maps[output.name]
+    channel = inspection.options.channel
     if channel is None:
-        channel = int(values.max(axis=(0, 1)).argmax())
-    answer = values[..., channel]
-    top, left, bottom, right = locate_receptive_field(place, int(answer.argmax()), one.image.shape)
-    here = [
-        Tile(render_colors(answer), f"its map, up to {answer.max():.3g}"),
-        Tile(one.image[top:bottom, left:right], "where it is highest"),
-    ]
-    size = "×".join(f"{side:.0f}" for side in place.field.size)
-    text = (
-        f"Filter {channel} of {place.name}. A position of its map sees {size} pixels of the "
-        "picture; what is beyond the edge is left out. "
+        channel = int(maps.max(axis=(0, 1)).argmax())
+    own = maps[..., channel]
+    top, left, bottom, right = locate_receptive_field(
+        output, int(own.argmax()), inspection.image.shape
     )
-    one.facts["filter"] = {"layer": place.name, "filter": channel, "field": place.field.size}
-    found, more = collect_training_patches(one, place, channel)
-    rows = [TileRow("this picture", here)] + ([TileRow("training images", found)] if found else [])
-    return Section("patches", "What excites one filter most", text + more, rows, 6)
+    here = [
+        Tile(render_colors(own), f"its map, up to {own.max():.3g}"),
+        Tile(inspection.image[top:bottom, left:right], "where it is highest"),
+    ]
+    size = "×".join(f"{side:.0f}" for side in output.field.size)
+    text = (
+        f"Filter {channel} of {output.name}. A position of its map sees {size} pixels of the "
+        "picture; what lies beyond the edge is left out. "
+    )
+    inspection.facts["filter"] = {
+        "layer": output.name,
+        "filter": channel,
+        "field": output.field.size,
+    }
+    tiles, note = collect_training_patches(inspection, output, channel)
+    rows = [TileRow("this picture", here)] + ([TileRow("training images", tiles)] if tiles else [])
+    return Section("patches", "What excites one filter most", text + note, rows, 6)
 
 
 def collect_training_patches(
-    one: Inspection, place: LayerOutput, channel: int
+    inspection: Inspection, output: LayerOutput, channel: int
 ) -> tuple[list[Tile], str]:
-    """The patches of training images that a filter answers most, and how they were found."""
-    if not is_dataset_here(one.asked):
-        return [], note_missing_images(one, f"not in data_dir={one.asked.data_dir}")
+    """Return tiles of the training patches that excite a filter most, and a text about them.
+
+    Without the training images there are no tiles, and the text says so. Adds to the fact `filter`
+    of the inspection.
+    """
+    if not is_dataset_here(inspection.spec):
+        return [], note_missing_images(inspection, f"not in data_dir={inspection.spec.data_dir}")
     try:
-        train, _ = load_examples(one.classifier, one.asked, "train")
+        train, _ = load_examples(inspection.classifier, inspection.spec, "train")
     except SpecError as error:
-        return [], note_missing_images(one, error.given)
+        return [], note_missing_images(inspection, error.given)
     rows, count = np.arange(len(train)), len(train)
     if count > MAX_SEARCHED_IMAGES:
         rows = np.sort(
             np.random.default_rng(SAMPLE_SEED).choice(count, MAX_SEARCHED_IMAGES, replace=False)
         )
-    best = find_strongest_patches(
-        one.network, train[rows], place, channel, PATCHES_SHOWN, one.asked.batch_size
+    patches = find_strongest_patches(
+        inspection.network, train[rows], output, channel, PATCHES_SHOWN, inspection.spec.batch_size
     )
-    one.facts["filter"] |= {
+    inspection.facts["filter"] |= {
         "training_images": len(rows),
         "of": count,
-        "highest": [{"class": one.names[p.label], "value": p.value, "box": p.box} for p in best],
+        "highest": [
+            {"class": inspection.names[patch.label], "value": patch.value, "box": patch.box}
+            for patch in patches
+        ],
     }
-    drawn = f"{len(rows):,} of the {count:,}, drawn with seed {SAMPLE_SEED}"
+    sample = f"{len(rows):,} of the {count:,}, drawn with seed {SAMPLE_SEED}"
     text = (
-        f"Below, the {len(best)} training images in which it answers most, of "
-        f"{drawn if len(rows) < count else f'all {count:,}'}: the patch at that position, its "
-        "class and the answer."
+        f"Below, the {len(patches)} training images that excite it most, of "
+        f"{sample if len(rows) < count else f'all {count:,}'}: the patch where its map is highest, "
+        "the class of the image, and that highest value."
     )
-    return [Tile(p.pixels, f"{one.names[p.label]}, {p.value:.3g}") for p in best], text
+    tiles = [Tile(p.pixels, f"{inspection.names[p.label]}, {p.value:.3g}") for p in patches]
+    return tiles, text
 
 
-def note_missing_images(one: Inspection, why: str) -> str:
-    """Say that the training images are not here."""
-    text = f"The training patches are left out: the run's data is not here ({why})."
-    one.left_out.append(text)
-    return f"{text} cnntrain look … data_dir=FOLDER says where it lies."
+def note_missing_images(inspection: Inspection, reason: str) -> str:
+    """Add to the inspection's `left_out` that the training images are missing; return a text."""
+    text = f"The training patches are left out: the run's data is not here ({reason})."
+    inspection.left_out.append(text)
+    return f"{text} Name its folder by cnntrain look … data_dir=FOLDER."

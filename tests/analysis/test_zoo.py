@@ -12,7 +12,7 @@ from cnntrain.analysis.zoo import COUNTS_FILE, build_unfilled_network, describe_
 from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
-from cnntrain.spec.option_files import find_year, read_paper_network
+from cnntrain.spec.about import read_paper_network
 from cnntrain.terminal.tables import abbreviate_number
 
 ROOT = Path(__file__).parents[2]
@@ -31,14 +31,16 @@ def listed(capsys, *words):
 
 @pytest.fixture
 def own(tmp_path):
-    """A folder of a user's own options: with the line, without, and with a wrong one."""
+    """A folder of a user's own options: one with `about`, one without, two that are wrong."""
     folder = tmp_path / "mine" / "model"
     folder.mkdir(parents=True)
     knobs = "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
-    made = "# Made for 28x28x1, 10 classes: model.hidden=[6,4]\n"
-    (folder / "mine.yaml").write_text(f"# Mine, of 2026.\n{made}{knobs}")
+    about = "year: 2026, citation: 'Me 2026', image_shape: [28, 28, 1], num_classes: 10"
+    about = f"about: {{{about}, overrides: ['model.hidden=[6,4]']}}\n"
+    (folder / "mine.yaml").write_text(f"# Mine (Me 2026), and small.\n{about}{knobs}")
     (folder / "silent.yaml").write_text(f"# Says nothing more.\n{knobs}")
     (folder / "broken.yaml").write_text("- no\n- mapping\n")
+    (folder / "wrong.yaml").write_text(f"# Wrong.\nabout: {{yaer: 2026}}\n{knobs}")
     return str(tmp_path / "mine")
 
 
@@ -52,53 +54,7 @@ def test_every_option_says_what_it_is_made_for():
             read_paper_network(option_files.CONF / "model" / f"{option}.yaml")
         except SpecError:
             lacking.append(option)
-    assert not lacking, "no valid second line: # Made for 224x224x3, 1000 classes: model.KNOB=VALUE"
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("# Made for 224x224x3, 1000 classes", ((224, 224, 3), 1000, ())),
-        ("# Made for 28x20x1, 2 classes: model.a=1 model.b=[2,3]", None),
-    ],
-)
-def test_line_is_read(tmp_path, line, expected):
-    (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\nname: vgg\n")
-    made = read_paper_network(tmp_path / "a.yaml")
-    expected = expected or ((28, 20, 1), 2, ("model.a=1", "model.b=[2,3]"))
-    assert (made.image_shape, made.num_classes, made.overrides) == expected
-    assert f"# Made for {made}" == line
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "name: vgg",
-        "# Made for 224x224, 1000 classes",
-        "# Made for 0x0x3, 1000 classes",
-        "# Made for 224x224x3, 1000 classes:",
-        "# Made for 224x224x3, 1000 classes: hidden=4096",
-        "# Made for 224x224x3, 1000 classes: model.hidden",
-        "# made for 224x224x3, 1000 classes",
-    ],
-)
-def test_wrong_line_is_refused(tmp_path, line):
-    (tmp_path / "a.yaml").write_text(f"# What it is.\n{line}\n")
-    with pytest.raises(SpecError, match="line 2"):
-        read_paper_network(tmp_path / "a.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("VGG-16 (Simonyan & Zisserman 2014, arXiv:1409.1556).", 2014),
-        ("NASNet (arXiv:2003.01234, Zoph et al. 2017), 2018.", 2017),
-        ("A head of 2048 units.", None),
-        ("A perceptron.", None),
-    ],
-)
-def test_year_is_the_first_and_no_preprint_or_width(text, expected):
-    assert find_year(text) == expected
+    assert not lacking, "about: {image_shape: [224, 224, 3], num_classes: 1000}"
 
 
 # What was counted.
@@ -183,7 +139,8 @@ def test_options_of_a_user_are_listed_with_dashes(capsys, own):
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
     assert rows["mine"][:4] == ["2026", "–", "–", "28x28x1"]
     assert rows["silent"][:4] == ["–", "–", "–", "–"]
-    assert "broken" in rows
+    assert rows["mine"][4:] == ["Mine,", "and", "small."]
+    assert rows["broken"][:4] == rows["wrong"][:4] == ["–", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -254,8 +211,10 @@ def test_layers_are_listed_without_chatter(command):
         ("list model mobilenet optimizer=sgd", "optimizer=sgd", None),
         ("list model mobilenet model.alhpa=0.25", "model.alhpa", "model.alpha=0.25"),
         ("list model mobilenet model.alpha=-1", "model.alpha is -1", None),
-        ("list model silent --config-dir OWN", "silent.yaml, line 2", None),
+        ("list model silent --config-dir OWN", "silent.yaml does not say which network", None),
         ("list model broken --config-dir OWN", "broken.yaml", None),
+        ("list model wrong --config-dir OWN", "wrong.yaml: about.yaer is not", None),
+        ("list model mine model.about.year=3 --config-dir OWN", "model.about.year is not", None),
     ],
 )
 def test_mistake_is_answered(capsys, own, words, given, hint):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
@@ -35,6 +36,7 @@ RECORDS = {
     "overrides": (5, [5], {}), "versions": ([], 3), "git": ([1], "x"), "started": (5, {}),
     "status": (5, []), "error": ({}, 7), "device": ("x", []), "resumed": ("x", [1]),
     "format": ("1", [], {}), "planned": (5, {"steps": "x"}, {"steps": 0}), "init": ([], 1),
+    "choices": ([], "x", {"model": 5}, {"model": ["x"]}),
 }  # fmt: skip
 
 
@@ -371,13 +373,14 @@ def test_module_of_the_package_is_not_looked_for_where_the_user_is(command, tmp_
     assert command("--version").stdout.startswith("cnntrain ")
 
 
-def test_figures_do_not_depend_on_a_matplotlibrc_where_the_user_is(left_behind, tmp_path):
-    left_behind("a")
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 40\n")
-    code = "import cnntrain.reports.figures, matplotlib as m; print(m.rcParams['text.usetex'])"
-    words = [sys.executable, "-P", "-c", code]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+def test_figures_do_not_depend_on_a_matplotlibrc_where_the_user_is(left_behind):
+    figure = left_behind("a") / "figures" / "curves.png"
+    run_page.write_run_report(figure.parents[1])
+    plain = figure.read_bytes()
+    with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 40}):
+        run_page.write_run_report(figure.parents[1])
+        assert matplotlib.rcParams["text.usetex"]  # which is the user's again
+    assert figure.read_bytes() == plain
 
 
 BOMB = "name: &a0 [x, x]\n" + "".join(

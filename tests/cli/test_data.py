@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from cnntrain.cli.main import main
-from cnntrain.data.inventory import read_contents
 from cnntrain.spec import option_files
+from cnntrain.spec.about import DatasetAbout, read_option
 
 FILES = option_files.find_option_files("dataset")
 
@@ -78,7 +78,8 @@ def test_list_knows_what_is_here_and_takes_nothing_unfinished_for_it(data, tmp_p
 def test_list_does_not_take_the_archives_of_one_set_for_those_of_another(data, tmp_path):
     (tmp_path / "archives").mkdir()
     sizes = (1_648_877, 4_542, 9_912_422, 28_881)  # of MNIST; Fashion-MNIST has the same names
-    for name, size in zip(read_contents(FILES["mnist"]).archives, sizes, strict=True):
+    about = read_option(FILES["mnist"], DatasetAbout)[1]
+    for name, size in zip(about.archives, sizes, strict=True):
         with (tmp_path / "archives" / name).open("wb") as file:
             file.truncate(size)
     found = entries(data("list manual_dir=archives --json"))

@@ -1,4 +1,4 @@
-"""Flowers, cats and dogs from archives and folders of many kinds, unpacked once."""
+"""Flowers, cats and dogs are unpacked once, from archives and folders of many kinds."""
 
 import hashlib
 import io
@@ -64,7 +64,7 @@ def given(tmp_path):
 
 
 def members(top="jpg/"):
-    """What stands for the 1,360 photos: each has its own name as contents."""
+    """Return stand-ins for the 1,360 photos: each file contains its own name."""
     return {f"{top}{name}": name.encode() for name in NAMES}
 
 
@@ -97,7 +97,7 @@ def test_flowers_are_the_real_ones(archives, tmp_path):
     ],
     ids=["tgz", "folder", "zip", "flat zip", "jpg", "itself"],
 )
-def test_flowers_from_any_archive_or_folder_are_said_to_be_unofficial(tmp_path, given, make):
+def test_flowers_from_any_archive_or_folder_are_noted_as_unofficial(tmp_path, given, make):
     make(given)
     found = flowers17(tmp_path, given, split=None)
     assert [found.images.read(row) for row in (0, 1359)] == [b"image_0001.jpg", b"image_1360.jpg"]
@@ -105,7 +105,7 @@ def test_flowers_from_any_archive_or_folder_are_said_to_be_unofficial(tmp_path, 
     assert len(list((tmp_path / "flowers17").iterdir())) == 1
 
 
-def test_official_archive_is_known_by_its_md5(tmp_path, given, monkeypatch):
+def test_official_archive_is_recognised_by_its_md5(tmp_path, given, monkeypatch):
     file = tgz(given / "17flowers.tgz", members())
     digest = hashlib.md5(file.read_bytes()).hexdigest()
     official = Archive("https://x/17flowers.tgz", "17flowers.tgz", 1, digest, "md5")
@@ -113,7 +113,7 @@ def test_official_archive_is_known_by_its_md5(tmp_path, given, monkeypatch):
     assert not [note for note in flowers17(tmp_path, given, split=None).notes if "unoff" in note]
 
 
-def test_official_photos_are_preferred_to_what_was_unpacked_later(tmp_path, given, monkeypatch):
+def test_official_photos_are_preferred_to_photos_unpacked_later(tmp_path, given, monkeypatch):
     file = tgz(given / "17flowers.tgz", members())
     flowers17(tmp_path, given, split=None)
     official = Archive("", "", 1, hashlib.md5(file.read_bytes()).hexdigest(), "md5")
@@ -125,7 +125,7 @@ def test_official_photos_are_preferred_to_what_was_unpacked_later(tmp_path, give
 
 @pytest.fixture
 def table(given, monkeypatch):
-    """A file like the official one, beside the photos: three splits of 40/20/20 of each class."""
+    """Write a file like the official one: three splits with 40/20/20 photos of each class."""
     numbers = {}
     for split in (1, 2, 3):
         random = np.random.default_rng(split)
@@ -140,7 +140,7 @@ def table(given, monkeypatch):
 
 
 @pytest.mark.parametrize("split", [1, 3])
-def test_official_split_is_used_where_its_file_is(tmp_path, given, table, split):
+def test_official_split_is_used_if_its_file_is_there(tmp_path, given, table, split):
     found = flowers17(tmp_path, given, split=split)
     assert found.origin == f"official split {split}"
     assert f"flowers17: official split {split}" in found.notes
@@ -150,7 +150,7 @@ def test_official_split_is_used_where_its_file_is(tmp_path, given, table, split)
     assert again.origin == f"official split {split}"
 
 
-def test_official_split_reaches_the_user(spec, given, table, tmp_path):
+def test_notes_name_the_official_split(spec, given, table, tmp_path):
     tgz(given / "17flowers.tgz", {name: photo(n % 7) for n, name in enumerate(members())})
     words = ("dataset=flowers17", "dataset.image_size=[8,8]")
     splits = spec(*words).dataset(tmp_path, given)
@@ -162,7 +162,7 @@ def test_official_split_reaches_the_user(spec, given, table, tmp_path):
     assert all((np.bincount(part.labels) * 17 == len(part)).all() for _, part in seeded.items())
 
 
-def test_other_file_of_splits_is_refused(tmp_path, given, table):
+def test_split_file_with_another_checksum_is_refused(tmp_path, given, table):
     content = (given / "datasplits.mat").read_bytes()
     (given / "datasplits.mat").write_bytes(content[:-1] + b"!")
     with pytest.raises(SpecError, match=r"datasplits.mat is not the file that was published"):
@@ -187,9 +187,7 @@ def test_other_file_of_splits_is_refused(tmp_path, given, table):
     ],
     ids=["one less", "one more", "twice", "no archive", "half a tgz", "half a zip"],
 )
-def test_archive_that_is_not_right_is_refused_and_nothing_is_left(
-    tmp_path, given, make, given_text
-):
+def test_wrong_archive_is_refused_and_leaves_no_files(tmp_path, given, make, given_text):
     make(given)
     with pytest.raises(SpecError, match=given_text):
         flowers17(tmp_path, given, split=None)
@@ -200,7 +198,7 @@ def halved(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def test_photo_that_somebody_removed_is_missed(tmp_path, given):
+def test_removed_photo_is_noticed(tmp_path, given):
     tgz(given / "17flowers.tgz", members())
     flowers17(tmp_path, given, split=None)
     next(tmp_path.glob("flowers17/*/jpg/image_0400.jpg")).unlink()
@@ -208,7 +206,7 @@ def test_photo_that_somebody_removed_is_missed(tmp_path, given):
         flowers17(tmp_path, None, split=None)
 
 
-def test_names_from_outside_are_not_followed(tmp_path, given):
+def test_archive_cannot_write_outside_its_folder(tmp_path, given):
     zipped(given / "cats_and_dogs.zip", pets(3, 2) | {"train/cats/../../../../evil.jpg": b"evil"})
     cats_vs_dogs_small(tmp_path, given)
     assert not list(tmp_path.rglob("evil.jpg"))
@@ -269,7 +267,7 @@ LITTER = {
 }  # fmt: skip
 
 
-def test_usual_numbers_are_not_remarked_on(tmp_path, given):
+def test_usual_numbers_of_photos_give_no_note(tmp_path, given):
     zipped(given / "cats_and_dogs_filtered.zip", pets(1000, 500))
     assert cats_vs_dogs_small(tmp_path, given).notes == []
 
@@ -281,7 +279,7 @@ def test_all_three_parts_are_kept_where_there_are_three(tmp_path, given):
     assert sizes == {"train": 6, "valid": 4, "test": 2}
 
 
-def test_folder_of_cats_alone_is_refused(tmp_path, given):
+def test_folder_without_dogs_is_refused(tmp_path, given):
     cats = {name: content for name, content in pets(3, 2).items() if "cats/" in name}
     zipped(given / "cats_and_dogs.zip", cats)
     with pytest.raises(SpecError, match="has no photos in train/dogs"):
@@ -315,7 +313,7 @@ def preparing(data_dir, manual_dir):
     )
 
 
-def test_second_one_waits_and_says_so(tmp_path, given, capsys):
+def test_second_process_waits_and_says_so(tmp_path, given, capsys):
     tgz(given / "17flowers.tgz", members())
     lock = tmp_path / "downloads" / "flowers17" / ".lock"
     lock.parent.mkdir(parents=True)
@@ -334,7 +332,7 @@ def test_second_one_waits_and_says_so(tmp_path, given, capsys):
 
 
 @pytest.mark.slow
-def test_processes_that_begin_at_once_unpack_once_and_agree(tmp_path, given):
+def test_processes_that_start_together_unpack_once_and_agree(tmp_path, given):
     tgz(given / "17flowers.tgz", members())
     processes = [preparing(tmp_path, given) for _ in range(3)]
     said = [process.communicate(timeout=120)[0].split() for process in processes]
@@ -343,7 +341,7 @@ def test_processes_that_begin_at_once_unpack_once_and_agree(tmp_path, given):
     assert json.loads((folder / "origin.json").read_text())["photos"] == 1360
 
 
-def test_leftovers_are_never_taken_for_ready(tmp_path, given):
+def test_incomplete_folders_are_never_used(tmp_path, given):
     tgz(given / "17flowers.tgz", members())
     flowers17(tmp_path, given, split=None)
     (ready,) = (tmp_path / "flowers17").iterdir()
@@ -356,7 +354,7 @@ def test_leftovers_are_never_taken_for_ready(tmp_path, given):
     assert [path.name for path in (tmp_path / "flowers17").iterdir()] == [ready.name]
 
 
-def test_number_of_each_class_of_the_real_cats_and_dogs(archives, tmp_path):
+def test_real_cats_and_dogs_have_the_published_counts(archives, tmp_path):
     found = cats_vs_dogs_small(tmp_path, archives)
     counts = {part: Counter(found.labels[rows].tolist()) for part, rows in found.parts.items()}
     assert counts == {"train": {0: 250, 1: 250}, "test": {0: 100, 1: 100}}

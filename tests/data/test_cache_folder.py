@@ -1,4 +1,4 @@
-"""`cnntrain data clean`: decoded photos are seen and go again, and nothing else does."""
+"""`cnntrain data clean` lists and removes decoded photos, and nothing else."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from cnntrain.errors import SpecError
 
 @pytest.fixture
 def data_dir(tmp_path):
-    """Three sets of decoded photos of 1, 2 and 3 kB; the third was used longest ago."""
+    """Make three caches of decoded photos of 1, 2 and 3 kB; the third was used longest ago."""
     for number in (1, 2, 3):
         folder = home(tmp_path, number)
         folder.mkdir(parents=True)
@@ -44,10 +44,10 @@ def answer(capsys, *words):
     return capsys.readouterr().out
 
 
-def test_decoded_photos_are_listed_and_all_of_them_removed(data_dir, capsys):
+def test_all_caches_are_listed_and_removed(data_dir, capsys):
     listed = answer(capsys, "list", f"data_dir={data_dir}")
     assert (
-        f"3 sets of decoded photos, 0.0 MiB in {data_dir / CACHE_FOLDER}; cnntrain data clean"
+        f"3 sets of decoded photos, 6.2 KiB in {data_dir / CACHE_FOLDER}; cnntrain data clean"
         in listed
     )
     found = json.loads(answer(capsys, "list", f"data_dir={data_dir}", "--json"))["decoded"]
@@ -60,13 +60,13 @@ def test_decoded_photos_are_listed_and_all_of_them_removed(data_dir, capsys):
 @pytest.mark.parametrize(
     ("keep", "left"), [("6.4k", [1, 2, 3]), ("5k", [1, 2]), ("2.5kB", [1]), ("1", [])]
 )
-def test_beyond_a_limit_those_go_that_were_used_longest_ago(data_dir, capsys, keep, left):
+def test_caches_beyond_a_limit_are_removed_oldest_first(data_dir, capsys, keep, left):
     found = json.loads(answer(capsys, "clean", f"data_dir={data_dir}", "--keep", keep, "--json"))
     assert (found["removed"]["sets"], found["kept"]["sets"]) == (3 - len(left), len(left))
     assert [number for number in (1, 2, 3) if home(data_dir, number).exists()] == left
 
 
-def test_using_one_makes_it_the_last(data_dir):
+def test_using_a_cache_makes_it_the_most_recent(data_dir):
     pixels = open_pixels(home(data_dir, 3))
     assert pixels.shape == (3, 1000, 1, 1)
     assert (pixels == 3).all()
@@ -82,7 +82,7 @@ USING = (
 )
 
 
-def test_one_that_another_process_uses_stays_until_it_ends(data_dir):
+def test_cache_in_use_by_another_process_is_kept(data_dir):
     line = [sys.executable, "-c", USING, str(home(data_dir, 2))]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"using\n"
@@ -93,7 +93,7 @@ def test_one_that_another_process_uses_stays_until_it_ends(data_dir):
     assert len(remove_old_caches(data_dir, 0)[0]) == 1
 
 
-def test_nothing_else_is_touched(data_dir):
+def test_other_folders_are_not_touched(data_dir):
     others = [
         data_dir / "mnist" / "3.0.1" / "data",
         data_dir / CACHE_FOLDER / "mine" / "pixels.npy",
@@ -115,17 +115,17 @@ def test_nothing_else_is_touched(data_dir):
     [("5GiB", 5 * 2**30), ("1.5G", 3 * 2**29), ("500 MB", 500 * 10**6), ("0", 0), ("7", 7),
      ("2kib", 2048)],
 )  # fmt: skip
-def test_sizes_are_read_as_people_write_them(text, size):
+def test_sizes_are_parsed_as_people_write_them(text, size):
     assert parse_byte_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "much", "-5GiB", "5 apples", "1e9"])
-def test_what_is_no_size_is_refused(text):
+def test_text_that_is_no_size_is_refused(text):
     with pytest.raises(SpecError, match="--keep is"):
         parse_byte_size(text)
 
 
-def test_photos_of_a_run_are_kept_and_used_from_there(data_dir, spec):
+def test_run_caches_its_photos_and_reuses_them(data_dir, spec):
     from PIL import Image
 
     for number in range(24):

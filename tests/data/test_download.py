@@ -1,4 +1,4 @@
-"""Downloads: whole or not there, resumed, verified; from a real server on this machine."""
+"""Downloads are whole, resumed and verified; they come from a real server on this machine."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_archive_is_fetched_whole_and_only_once(published, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["all.zip"]
 
 
-def test_download_that_breaks_off_goes_on_where_it_did(published, tmp_path):
+def test_broken_download_is_resumed(published, tmp_path):
     published.breaks = 300_000
     file = fetch_archive(published.archive("all.zip"), tmp_path)
     assert file.read_bytes() == CONTENT
@@ -44,7 +44,7 @@ def test_download_that_breaks_off_goes_on_where_it_did(published, tmp_path):
     ]
 
 
-def test_download_goes_on_in_the_next_process(published, tmp_path):
+def test_download_is_resumed_by_the_next_process(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT[:1000])
     assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
     assert published.asked == [("/all.zip", "bytes=1000-")]
@@ -60,7 +60,7 @@ fetch_archive(Archive(url, "all.zip", 1_024_000, digest), Path(folder))
 
 
 @pytest.mark.slow
-def test_download_that_is_killed_goes_on_where_it_was(published, tmp_path):
+def test_killed_download_is_resumed(published, tmp_path):
     published.breaks, published.stalls = 5 * BLOCK_BYTES, 3
     archive = published.archive("all.zip")
     line = [sys.executable, "-c", FETCH, archive.url, archive.digest, str(tmp_path)]
@@ -76,51 +76,53 @@ def test_download_that_is_killed_goes_on_where_it_was(published, tmp_path):
     assert published.asked == [("/all.zip", None), ("/all.zip", f"bytes={5 * BLOCK_BYTES}-")]
 
 
-def test_part_that_is_complete_is_not_asked_for_again(published, tmp_path):
+def test_complete_part_is_not_requested_again(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT)
     assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
     assert not published.asked
 
 
 @pytest.mark.parametrize("beginning", [b"of another file", b"x" * (len(CONTENT) + 5)])
-def test_part_of_another_file_is_thrown_away(published, tmp_path, beginning):
+def test_part_of_another_file_is_discarded(published, tmp_path, beginning):
     (tmp_path / "all.zip.part").write_bytes(beginning)
     assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
-def test_server_without_ranges_is_asked_for_all_again(published, tmp_path):
+def test_server_without_ranges_sends_everything_again(published, tmp_path):
     published.ranges = False
     (tmp_path / "all.zip.part").write_bytes(CONTENT[:1000])
     assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
-def test_download_that_never_gets_further_ends_and_keeps_its_part(published, tmp_path):
+def test_download_without_progress_ends_and_keeps_its_part(published, tmp_path):
     published.ranges, published.breaks = False, BLOCK_BYTES
     with pytest.raises(requests.exceptions.ChunkedEncodingError) as caught:
         fetch_archive(published.archive("all.zip"), tmp_path)
-    assert "goes on" in explain_failed_fetch(caught.value)
+    assert "resumes it" in explain_failed_fetch(caught.value)
     assert (tmp_path / "all.zip.part").read_bytes() == CONTENT[:BLOCK_BYTES]
     assert len(published.asked) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"digest": "0" * 64}, {"size": 10**7}, {"size": 10}])
-def test_other_contents_than_published_are_refused_and_not_kept(published, tmp_path, wrong):
+def test_file_that_differs_from_the_published_one_is_refused_and_removed(
+    published, tmp_path, wrong
+):
     with pytest.raises(SpecError, match="another file than it used to"):
         fetch_archive(published.archive("all.zip", **wrong), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_archive_that_was_damaged_since_is_fetched_again(published, tmp_path):
+def test_damaged_archive_is_downloaded_again(published, tmp_path):
     (tmp_path / "all.zip").write_bytes(CONTENT[:-1] + b"!")
     assert fetch_archive(published.archive("all.zip"), tmp_path).read_bytes() == CONTENT
 
 
-def test_size_need_not_be_known(published, tmp_path):
+def test_unknown_size_is_allowed(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT)
     assert fetch_archive(published.archive("all.zip", size=None), tmp_path).read_bytes() == CONTENT
 
 
-def test_answer_of_the_server_is_told(published, tmp_path):
+def test_error_names_the_status_of_the_server(published, tmp_path):
     archive = published.archive("all.zip")
     published.files.clear()
     with pytest.raises(requests.HTTPError) as caught:
@@ -128,7 +130,7 @@ def test_answer_of_the_server_is_told(published, tmp_path):
     assert explain_failed_fetch(caught.value).endswith("all.zip answers 404 Not Found")
 
 
-def test_given_archive_is_taken_only_if_it_is_the_published_one(published, tmp_path):
+def test_archive_of_the_user_is_used_only_if_it_is_the_published_one(published, tmp_path):
     archive = published.archive("all.zip")
     assert find_given_archive(archive, None) is find_given_archive(archive, tmp_path) is None
     (tmp_path / "all.zip").write_bytes(CONTENT)

@@ -1,4 +1,4 @@
-"""What is said of photos: transparent, of one colour, of 16 bits, of one small size."""
+"""Findings about photos: transparent, of one colour, of 16 bits, or of one small size."""
 
 import json
 
@@ -22,7 +22,7 @@ def folder(path, make):
 
 
 def icon(ink):
-    """An icon in an ink on a transparent ground."""
+    """Return a function that draws an icon in one ink on a transparent ground."""
 
     def make(seed):
         image = Image.new("RGBA", (48, 32), (0, 0, 0, 0))
@@ -33,7 +33,7 @@ def icon(ink):
 
 
 def deep(low, high):
-    """A photo of 16 bits that uses the values from low to high."""
+    """Return a function that makes a 16-bit photo with values from `low` to `high`."""
 
     def make(seed):
         values = np.random.default_rng(seed).integers(low, high + 1, (32, 48))
@@ -54,7 +54,7 @@ def splits(spec, tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_transparency_is_said_once_with_the_count(splits, tmp_path, cache):
+def test_transparency_is_noted_once_with_the_count(splits, tmp_path, cache):
     folder(tmp_path / "photos", icon((0, 0, 0, 255)))
     for _ in range(2):  # the second time from what is kept
         found = splits(cache=cache)
@@ -64,14 +64,14 @@ def test_transparency_is_said_once_with_the_count(splits, tmp_path, cache):
         assert images.min() == 0
 
 
-def test_photos_that_show_nothing_are_warned_of(splits, tmp_path):
+def test_photos_of_one_colour_give_a_warning(splits, tmp_path):
     folder(tmp_path / "photos", icon((255, 255, 255, 255)))  # white on white
     for cache in ("memory", "none"):
         warned = splits(cache=cache).notes[-1]
         assert warned.startswith("Warning: 40 of 40 photos have a single colour")
 
 
-def test_verify_warns_of_photos_that_show_nothing(tmp_path, capsys):
+def test_verify_warns_of_photos_of_one_colour(tmp_path, capsys):
     from cnntrain.cli.data import main
 
     folder(tmp_path / "photos", icon((255, 255, 255, 255)))
@@ -80,7 +80,7 @@ def test_verify_warns_of_photos_that_show_nothing(tmp_path, capsys):
     assert "single colour" in json.loads(capsys.readouterr().out)["notes"][-1]
 
 
-def test_a_few_photos_of_one_colour_are_nothing_to_speak_of(splits, tmp_path, monkeypatch):
+def test_a_few_photos_of_one_colour_give_no_warning(splits, tmp_path, monkeypatch):
     folder(tmp_path / "photos", odd.picture)
     assert splits().notes == []
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "one" / "black.png")
@@ -90,7 +90,7 @@ def test_a_few_photos_of_one_colour_are_nothing_to_speak_of(splits, tmp_path, mo
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_twelve_bits_of_sixteen_are_spread_over_all_shades(splits, tmp_path, cache):
+def test_twelve_used_bits_of_sixteen_are_spread_over_all_shades(splits, tmp_path, cache):
     folder(tmp_path / "photos", deep(0, 3000))
     for _ in range(2):
         found = splits("dataset.image_size=[32,48]", "dataset.channels=1", cache=cache)
@@ -106,7 +106,7 @@ def test_twelve_bits_of_sixteen_are_spread_over_all_shades(splits, tmp_path, cac
     assert asked.notes == []
 
 
-def test_sixteen_bits_that_are_used_are_nothing_to_speak_of(splits, tmp_path):
+def test_sixteen_used_bits_give_no_note(splits, tmp_path):
     folder(tmp_path / "photos", deep(100, 65000))
     found = splits("dataset.image_size=[32,48]")
     assert found.notes == []
@@ -114,7 +114,7 @@ def test_sixteen_bits_that_are_used_are_nothing_to_speak_of(splits, tmp_path):
     assert found.train.images.max() == 65000 // 257
 
 
-def test_an_outlier_does_not_make_the_others_dark_in_silence(splits, tmp_path):
+def test_an_outlier_that_darkens_the_other_photos_gives_a_warning(splits, tmp_path):
     folder(tmp_path / "photos", deep(0, 4000))
     hot = odd.encoded(deep(0, 65535)(0), "PNG")
     (tmp_path / "photos" / "one" / "00.png").write_bytes(hot)
@@ -122,9 +122,7 @@ def test_an_outlier_does_not_make_the_others_dark_in_silence(splits, tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_photos_of_32_bits_are_left_out_beside_those_of_16_until_their_range_is_said(
-    splits, tmp_path, cache
-):
+def test_photos_of_32_bits_are_left_out_until_their_range_is_given(splits, tmp_path, cache):
     folder(tmp_path / "photos", deep(0, 4000))
     film = Image.fromarray(np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(32, 48))
     (tmp_path / "photos" / "one" / "film.tiff").write_bytes(odd.encoded(film, "TIFF"))
@@ -135,7 +133,7 @@ def test_photos_of_32_bits_are_left_out_beside_those_of_16_until_their_range_is_
     assert "its pixels have 32 bits, from 0 to 1" in why
 
 
-def test_a_range_that_does_nothing_or_cuts_off_is_said(splits, tmp_path):
+def test_a_range_that_does_nothing_or_clips_values_is_noted(splits, tmp_path):
     folder(tmp_path / "photos", deep(0, 4000))
     assert "40 of 40 photos have values beyond" in splits("dataset.value_range=[0,1000]").notes[0]
     folder(tmp_path / "plain", odd.picture)
@@ -148,7 +146,7 @@ def test_a_range_that_does_nothing_or_cuts_off_is_said(splits, tmp_path):
     ("dataset.value_range=[5,5]",), ("dataset.value_range=[1,0]",), ("dataset.value_range=[0]",),
     ("dataset.value_range=4095",),
 ])  # fmt: skip
-def test_ranges_that_are_none_are_refused(spec, words):
+def test_invalid_ranges_are_refused(spec, words):
     with pytest.raises(SpecError, match=r"dataset\.value_range is"):
         spec("dataset=digits", *words)
 
@@ -158,10 +156,10 @@ def test_images_of_8_bits_in_arrays_have_no_range(spec, tmp_path):
         spec("dataset=digits", "dataset.value_range=[0,100]").dataset(tmp_path, None)
 
 
-# what a run has settled goes with its network
+# A run records the value range that its photos settled.
 
 
-def test_a_run_keeps_what_its_photos_have_settled():
+def test_a_run_records_the_settled_value_range():
     from cnntrain.inference.classifier import resolve_auto_settings
 
     config = {"dataset": {"image_size": "auto", "channels": None, "value_range": "auto"}}
@@ -172,7 +170,7 @@ def test_a_run_keeps_what_its_photos_have_settled():
     assert resolve_auto_settings(old, {}, (64, 64, 3)) == old
 
 
-def test_a_run_from_before_reads_16_bits_as_it_did(spec):
+def test_an_older_run_reads_16_bits_as_before(spec):
     from cnntrain.spec.build import build_spec as check
     from cnntrain.spec.compose import compose_config
 
@@ -182,7 +180,7 @@ def test_a_run_from_before_reads_16_bits_as_it_did(spec):
     assert spec("dataset=digits").dataset["value_range"] == "auto"
 
 
-# photos of one small size
+# Photos of one small size.
 
 
 def small(mode, size):

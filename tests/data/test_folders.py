@@ -1,4 +1,4 @@
-"""Folders and zips as people have them: what is a class, what is left out, and what is said."""
+"""Folders and zips as people have them: classes, files left out, and messages."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def good(folder: Path, seed: int = 0, count: int = GOOD) -> None:
 
 @pytest.fixture
 def animals(tmp_path):
-    """Two classes of good photos."""
+    """Make a folder of two classes of good photos."""
     good(tmp_path / "animals" / "cat", 1)
     good(tmp_path / "animals" / "dog", 2)
     return tmp_path / "animals"
@@ -36,7 +36,7 @@ def splits(spec, folder, data_dir, *overrides):
     return spec(*words, *overrides).dataset(data_dir, None)
 
 
-def test_odd_files_are_used_and_broken_ones_are_named_each_with_a_reason(spec, animals, tmp_path):
+def test_odd_files_are_used_and_broken_ones_are_listed_with_a_reason(spec, animals, tmp_path):
     for name, content in (odd.whole() | odd.grey()).items():
         (animals / "cat" / name).write_bytes(content)
     for name, (content, _) in odd.broken().items():
@@ -55,7 +55,7 @@ def test_odd_files_are_used_and_broken_ones_are_named_each_with_a_reason(spec, a
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "not utf-8 \udcff", "tab\tand \x1b[31mred"])
-def test_names_that_would_garble_the_screen_are_escaped(spec, animals, tmp_path, name):
+def test_control_characters_in_names_are_escaped(spec, animals, tmp_path, name):
     (animals / "cat" / f"{name}.jpg").write_bytes(b"nothing")
     (animals / "cat").rename(animals / f"cat {name}")
     found = splits(spec, animals, tmp_path)
@@ -106,7 +106,7 @@ def test_a_folder_of_nothing_but_texts_is_refused(spec, tmp_path):
 @pytest.mark.parametrize(
     "names", [("train", "val"), ("Train", "Validation"), ("training", "VALID")]
 )
-def test_parts_are_known_by_what_people_call_them(tmp_path, names):
+def test_parts_are_recognised_by_common_names(tmp_path, names):
     for number, part in enumerate((*names, "test")):
         for name in ("cat", "dog"):
             good(tmp_path / "set" / "images" / part / name, number, 2 + number)
@@ -146,7 +146,7 @@ def test_order_and_labels_do_not_depend_on_the_order_of_the_disk(animals, monkey
          "test has other classes than the training part: bird, cat, dog"),
     ],
 )  # fmt: skip
-def test_what_is_no_data_set_is_refused(animals, make, given):
+def test_folder_that_is_no_data_set_is_refused(animals, make, given):
     make(animals)
     with pytest.raises(SpecError) as refused:
         read_tree_source(open_tree(animals))
@@ -155,7 +155,7 @@ def test_what_is_no_data_set_is_refused(animals, make, given):
 
 @pytest.fixture
 def ordinary_user():
-    """A folder of an ordinary user's, who this process is meanwhile: root may read all."""
+    """Become an ordinary user and return a folder of theirs, because root may read everything."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     if os.geteuid() == 0:
@@ -177,7 +177,7 @@ def test_unreadable_files_are_left_out_and_named(spec, ordinary_user):
     assert found.skipped == (("cat/003.jpg", "Permission denied"),)
 
 
-def test_an_unreadable_folder_is_no_reason_to_leave_out_a_class(ordinary_user):
+def test_an_unreadable_folder_is_refused(ordinary_user):
     for name in ("cat", "dog"):
         good(ordinary_user / "animals" / name, 0, 2)
     (ordinary_user / "animals" / "cat").chmod(0)
@@ -196,8 +196,10 @@ def zipped(folder: Path, file: Path, rename=lambda name: name) -> Path:
 
 
 def changed(file: Path, name: str, change) -> None:
-    """Let `change` write into the bytes of a zip: (content, begin of a file's local header, of its
-    entry in the directory)."""
+    """Let `change` modify the bytes of a zip.
+
+    It gets the contents, and where the local header and the directory entry of the file begin.
+    """
     content = bytearray(file.read_bytes())
     with zipfile.ZipFile(file) as archive:
         local, central = archive.getinfo(name).header_offset, archive.start_dir
@@ -220,7 +222,7 @@ def lose_header(content: bytearray, local: int, central: int) -> None:
     content[local : local + 4] = b"lost"
 
 
-def test_zip_is_read_as_the_folder_is_and_its_odd_entries_are_named(spec, animals, tmp_path):
+def test_zip_is_read_like_a_folder_and_its_broken_entries_are_listed(spec, animals, tmp_path):
     for name, content in (odd.whole() | odd.grey()).items():
         (animals / "cat" / name).write_bytes(content)
     for name, (content, _) in odd.broken().items():

@@ -1,22 +1,24 @@
-"""What the options say that data sets hold, against what their makers publish."""
+"""The contents that options state for data sets, against what their makers publish."""
 
 from fnmatch import fnmatch
 
 import pytest
 
-from cnntrain.data.inventory import read_contents
 from cnntrain.spec import option_files
+from cnntrain.spec.about import DatasetAbout, read_option
 
 FILES = option_files.find_option_files("dataset")
 
 
-def test_every_data_set_says_what_it_holds_or_asks_where_it_is():
+def test_every_data_set_states_its_contents_or_asks_for_its_place():
     for option, file in FILES.items():
-        assert read_contents(file) or "???" in option_files.load_option(file).values(), option
+        knobs, about = read_option(file, DatasetAbout)
+        said = (about.images, about.num_classes, about.bytes, about.archives)
+        assert None not in said or "???" in knobs.values(), option
 
 
 def published(option):
-    """What the makers of a data set publish, as TFDS or our own source has it: name -> bytes."""
+    """Return the bytes of each published archive by name, as TFDS or our source states them."""
     knobs = option_files.load_option(FILES[option])
     if option == "flowers17":
         from cnntrain.data.datasets.flowers17 import PHOTOS
@@ -31,8 +33,8 @@ def published(option):
 @pytest.mark.parametrize(
     "option", sorted(set(FILES) - {"digits", "image_folder", "tfds", "cats_vs_dogs_small"})
 )
-def test_what_is_to_be_downloaded_is_what_is_published(option):
-    holds, archives = read_contents(FILES[option]), published(option)
-    assert holds.bytes == sum(archives.values())
-    assert all(any(fnmatch(name, given) for given in holds.archives) for name in archives)
-    assert len(archives) == len(holds.archives)
+def test_stated_downloads_are_those_that_are_published(option):
+    (_, about), archives = read_option(FILES[option], DatasetAbout), published(option)
+    assert about.bytes == sum(archives.values())
+    assert all(any(fnmatch(name, given) for given in about.archives) for name in archives)
+    assert len(archives) == len(about.archives)

@@ -1,4 +1,4 @@
-"""Classes picked, grouped and made wrong: pure functions of a source."""
+"""Classes are selected, grouped and mislabelled by pure functions of a source."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def test_without_a_map_classes_stay():
         ("odd_even", "odd_even", "numbers"),
     ],
 )
-def test_map_that_fits_no_class_is_refused(label_map, given, expected):
+def test_label_map_that_does_not_fit_the_classes_is_refused(label_map, given, expected):
     with pytest.raises(SpecError) as refused:
         group_classes(NAMES, label_map)
     assert given in refused.value.given
@@ -64,7 +64,7 @@ def test_classes_that_cannot_be_told_apart_are_refused(source, classes, given):
         select_classes(source, classes)
 
 
-def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
+def test_label_noise_changes_exactly_its_share_to_all_other_classes_alike():
     labels = np.repeat(np.arange(4, dtype=np.int32), 3000)
     wrong = add_label_noise(labels, 4, 0.3, seed=1)
     assert (wrong != labels).sum() == 3600
@@ -85,12 +85,12 @@ def test_noise_makes_exactly_that_share_wrong_and_all_other_classes_alike():
         ([5, 0], ["bee 0"]),
     ],
 )
-def test_unbalanced_classes_are_warned_of_with_what_helps(counts, said):
+def test_unbalanced_classes_give_a_warning_with_a_remedy(counts, said):
     warning = warn_of_imbalance(counts, NAMES)
     for part in [*said, "loss.class_weights=balanced"]:
         assert part in warning
 
 
 @pytest.mark.parametrize("counts", [[50, 50], [100, 40], [800, 100], [5000] * 4, [100, 40, 12]])
-def test_classes_of_much_the_same_size_are_not_warned_of(counts):
+def test_classes_of_similar_size_give_no_warning(counts):
     assert warn_of_imbalance(counts, NAMES) is None

@@ -1,4 +1,4 @@
-"""Folders laid out as other people do it: which are parts, which are classes, what is refused."""
+"""Layouts of other people's folders: which are parts, which are classes, what is refused."""
 
 import unicodedata
 import zipfile
@@ -12,7 +12,7 @@ from cnntrain.errors import SpecError
 
 @pytest.fixture
 def tree(tmp_path):
-    """Make files, `cat/2` is two images in the folder cat, and read them: tree("cat/2", …)."""
+    """Make folders of images and read them as a tree; "cat/2" is two images in the folder cat."""
 
     def make(*folders: str):
         for text in folders:
@@ -27,7 +27,7 @@ def tree(tmp_path):
 
 
 def sizes(found):
-    """The images of each part and class."""
+    """Return the number of images of each part and class."""
     return {
         part: {
             name: int((found.labels[rows] == label).sum())
@@ -53,7 +53,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("part", "name"), [(p, n) for p, names in NAMES.items() for n in names])
-def test_parts_are_known_by_the_names_that_people_use(part, name):
+def test_parts_are_recognised_by_the_names_that_people_use(part, name):
     assert recognise_part(name) == part
 
 
@@ -75,13 +75,13 @@ def test_parts_of_any_name_are_kept_apart(tree, train, valid, test):
     assert not found.notes
 
 
-def test_parts_below_the_classes_are_kept_apart_and_said(tree):
+def test_parts_below_the_classes_are_kept_apart_and_noted(tree):
     found = tree("cats/train/3", "cats/test/2", "dogs/Training/4", "dogs/test/1")
     assert sizes(found) == {"train": {"cats": 3, "dogs": 4}, "test": {"cats": 2, "dogs": 1}}
     assert "parts are below each class" in found.notes[0]
 
 
-# What was understood in another way than meant, or lost without a word.
+# Layouts that were once misunderstood, or lost images silently.
 REFUSED = {
     "parts under unknown names": (
         ["fold_a/cats/2", "fold_a/dogs/2", "fold_b/cats/2", "fold_b/dogs/2"],
@@ -154,7 +154,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_could_mean_something_else_is_refused_with_the_likely_meaning(tree, case):
+def test_ambiguous_layout_is_refused_with_the_likely_meaning(tree, case):
     folders, given, more = REFUSED[case]
     with pytest.raises(SpecError) as refused:
         tree(*folders)
@@ -182,7 +182,7 @@ NOTED = {
 
 
 @pytest.mark.parametrize("case", NOTED)
-def test_what_is_left_out_or_guessed_is_said(tree, case):
+def test_omissions_and_guesses_are_noted(tree, case):
     folders, note = NOTED[case]
     assert note in "\n".join(tree(*folders).notes)
 
@@ -206,7 +206,7 @@ SYSTEM = (
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
-def test_what_systems_and_network_drives_leave_is_no_data_at_any_depth(tree, tmp_path, packed):
+def test_files_of_systems_and_network_drives_are_ignored_at_any_depth(tree, tmp_path, packed):
     places = ("", "train/", "train/a/", "train/a/deep/", "test/b/")
     litter = [f"{place}{name}/{name}/2" for place in places for name in SYSTEM]
     tree("train/a/3", "train/a/deep/1", "train/b/3", "test/a/2", "test/b/2")

@@ -1,4 +1,4 @@
-"""Images of every mode: no shade is lost without a word, and what is transparent is white."""
+"""Images of every mode: no shade is lost silently, and transparent parts become white."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ def decoded(content, channels=3, value_range=None, size=SIZE):
 
 
 def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
-    """Values (H, W, C) uint16 as a PNG with 16 bits a channel; Pillow writes them only in grey."""
+    """Return values (H, W, C) uint16 as a 16-bit PNG; Pillow writes only grey ones."""
     height, width, channels = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
@@ -35,9 +35,9 @@ def deep_png(values: np.ndarray, clear: tuple[int, ...] = ()) -> bytes:
 
 
 def deep_tiff(values: np.ndarray, order: str, meaning: int = 2, planes: int = 1) -> bytes:
-    """The same in some channels as a TIFF whose bytes are in an order, "<" or ">".
+    """Return values (H, W, C) uint16 as a TIFF with byte order "<" or ">".
 
-    The meaning is 0 for white at 0, 2 for RGB, 5 for inks; planes are 2 where channels lie apart.
+    `meaning` is 0 for white at 0, 2 for RGB, 5 for inks; `planes` is 2 for separate channels.
     """
     height, width, channels = values.shape
     data = (values if planes == 1 else np.moveaxis(values, -1, 0)).astype(f"{order}u2").tobytes()
@@ -57,7 +57,7 @@ def deep_tiff(values: np.ndarray, order: str, meaning: int = 2, planes: int = 1)
 
 
 def shades(channels: int) -> np.ndarray:
-    """Different values of 12 bits, (H, W, C) uint16, opaque where there is an alpha channel."""
+    """Return different 12-bit values (H, W, C) uint16, opaque if there is an alpha channel."""
     values = np.random.default_rng(0).integers(0, 4096, (*SIZE, channels)).astype(np.uint16)
     if channels in (2, 4):
         values[..., -1] = 65535
@@ -110,7 +110,7 @@ def test_inks_of_16_bits_are_the_colours_that_they_have_in_8_bits():
     assert np.array_equal(decoded(deep).pixels, decoded(plain).pixels)
 
 
-def test_what_pillow_would_misread_without_a_word_is_refused():
+def test_files_that_pillow_silently_misreads_are_refused():
     assert "planes" in decoded(deep_tiff(shades(3), "<", planes=2))
     grey = deep_tiff(shades(1), "<", meaning=1)
     signed = grey.replace(struct.pack("<HHII", 258, 3, 1, 16), struct.pack("<HHII", 258, 3, 1, 8))
@@ -129,7 +129,7 @@ def test_values_beyond_the_range_are_black_and_white():
     np.linspace(-1000, 3000, 35).astype(np.int32),
     np.linspace(0, 2**20, 35).astype(np.int32),
 ])  # fmt: skip
-def test_photos_of_32_bits_are_used_once_their_range_is_said(values):
+def test_photos_of_32_bits_are_used_once_their_range_is_given(values):
     content = odd.encoded(Image.fromarray(values.reshape(SIZE)), "TIFF")
     low, high = float(values.min()), float(values.max())
     assert f"32 bits, from {low:,g} to {high:,g}" in (why := decoded(content))
@@ -138,21 +138,21 @@ def test_photos_of_32_bits_are_used_once_their_range_is_said(values):
     assert abs(found - np.linspace(0, 255, 35)).max() <= 1
 
 
-def test_nan_is_no_shade():
+def test_nan_is_refused():
     values = np.full(SIZE, np.nan, np.float32)
     why = decoded(odd.encoded(Image.fromarray(values), "TIFF"), 1, (0, 1))
     assert why == "some of its values are no numbers"
 
 
 def half_transparent(mode: str) -> Image.Image:
-    """Black, transparent in its left half, opaque in its right."""
+    """Return a black image, transparent in its left half and opaque in its right half."""
     image = Image.new("RGBA", (8, 4), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (4, 0, 8, 4))
     return image.convert(mode)
 
 
 def keyed(mode: str, transparent: object) -> bytes:
-    """A PNG in which a colour stands for transparency."""
+    """Return a PNG in which one colour stands for transparency."""
     image = Image.new(mode, (8, 4), transparent)
     image.paste(tuple([0] * len(transparent)) if mode == "RGB" else 0, (4, 0, 8, 4))
     return odd.encoded(image, "PNG", transparency=transparent)
@@ -177,20 +177,20 @@ TRANSPARENT = {
 
 @pytest.mark.parametrize("name", TRANSPARENT)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_transparent_is_white(name, channels):
+def test_transparent_parts_are_white(name, channels):
     found = decoded(TRANSPARENT[name], channels, size=(4, 8))
     assert found.transparent
     assert (found.pixels[:, :4] == 255).all()
     assert (found.pixels[:, 4:] == 0).all()
 
 
-def test_what_is_half_transparent_is_half_white():
+def test_half_transparent_parts_are_half_white():
     found = decoded(odd.encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
     assert abs(found.pixels.astype(int) - 127).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_an_opaque_alpha_channel_is_no_transparency(mode):
+def test_an_opaque_alpha_channel_does_not_count_as_transparent(mode):
     found = decoded(odd.encoded(odd.picture().convert(mode), "PNG"), size=(32, 48))
     assert not found.transparent
     expected = odd.picture().convert("L" if mode == "LA" else "RGB").convert("RGB")
@@ -207,14 +207,14 @@ def test_other_modes_keep_black_and_white(mode, kind):
     assert found[:, 4:].max() <= 2
 
 
-def test_a_photo_of_one_colour_is_known_whatever_the_frame():
+def test_a_photo_of_one_colour_is_recognised_in_any_frame():
     content = odd.encoded(Image.new("RGB", (40, 20), (200, 100, 50)), "PNG")
     for resize in ("stretch", "crop", "pad"):
         assert try_to_decode(content, Frame((16, 16), 3, resize, None)).uniform
     assert not decoded(odd.encoded(odd.picture(), "PNG")).uniform
 
 
-# sizes
+# Sizes.
 
 
 def large_jpeg(width, height, **options):
@@ -226,7 +226,7 @@ def test_a_photo_of_200_megapixels_is_decoded_reduced():
     assert abs(found.pixels.astype(int) - 120).max() <= 3
 
 
-def test_what_would_be_too_large_in_memory_is_refused_with_the_limit(monkeypatch):
+def test_photo_too_large_for_memory_is_refused_with_the_limit(monkeypatch):
     monkeypatch.setattr("cnntrain.data.photos.photo.LARGEST_JPEG", 10_000)
     content = large_jpeg(400, 200)
     assert not isinstance(decoded(content, size=(20, 40)), str)

@@ -1,4 +1,4 @@
-"""What becomes of a photo: upright, in its frame, and as an independent computation has it."""
+"""A decoded photo is upright, fits its frame, and agrees with an independent computation."""
 
 import io
 import zipfile
@@ -20,12 +20,12 @@ from cnntrain.data.photos.photo import (
 from helpers import odd
 
 WHOLE, GREY, BROKEN = odd.whole(), odd.grey(), odd.broken()
-# Formats that lose something: how far the mean pixel may be off.
+# Lossy formats, and by how much the mean pixel may differ.
 LOSSY = {".jpg": 1, ".txt": 1, "no_suffix": 1, ".gif": 3, "palette.png": 6}
 
 
 def seen(content, size, channels=3, resize="stretch", window=None):
-    """A photo as training sees it; it must be whole."""
+    """Return the pixels of a photo as training sees them; fail if it is broken."""
     found = try_to_decode(content, Frame(size, channels, resize, None), window)
     assert not isinstance(found, str), found
     return found.pixels
@@ -42,7 +42,7 @@ def test_odd_files_show_the_picture_upright(name, channels):
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_file_is_told_apart_and_why_in_words(name):
+def test_a_broken_file_is_recognised_with_a_reason(name):
     content, why = BROKEN[name]
     found = try_to_decode(content, Frame((32, 48), 3, "stretch", None))
     assert isinstance(found, str)
@@ -52,7 +52,10 @@ def test_a_broken_file_is_told_apart_and_why_in_words(name):
 
 
 def triangle(image, size):
-    """Means of pixels (h, w, C) under a triangle twice as wide as what becomes one, in float64."""
+    """Resize pixels (h, w, C) with a triangle filter in float64.
+
+    The triangle is twice as wide as the pixels that become one.
+    """
     for axis, wanted in enumerate(size):
         count = image.shape[axis]
         scale = count / wanted
@@ -94,7 +97,7 @@ FORMATS = {"PNG": {}, "WEBP": {"lossless": True}, "TIFF": {}, "BMP": {}, "PPM": 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("size", [(64, 64), (40, 90), (200, 200), (500, 700)])
 def test_a_picture_has_the_same_pixels_in_every_format(kind, size):
-    """A textured one, whose pixels differ most where something is not averaged."""
+    """The picture is textured, because texture shows best where averaging is missing."""
     noise = np.random.default_rng(0).integers(0, 256, (75, 100, 3), np.uint8)
     texture = Image.fromarray(noise).resize((600, 450), Image.Resampling.BICUBIC)
     jpeg = odd.encoded(texture, quality=92)
@@ -122,7 +125,7 @@ def test_other_formats_are_resized_as_pillow_does(resize):
     assert np.array_equal(reframe_image(np.asarray(image), frame), expected + differs)
 
 
-def test_crop_is_what_pillow_calls_fit():
+def test_crop_equals_pillows_fit():
     image = odd.picture(0, 90, 61)
     expected = np.asarray(ImageOps.fit(image, (40, 30), Image.Resampling.BILINEAR)).astype(int)
     assert abs(seen(odd.encoded(image, "PNG"), (30, 40), resize="crop") - expected).max() <= 1
@@ -131,7 +134,7 @@ def test_crop_is_what_pillow_calls_fit():
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("resize", ["crop", "pad"])
-def test_what_is_shown_of_a_photo_does_not_depend_on_how_it_is_stored(orientation, kind, resize):
+def test_shown_part_of_a_photo_does_not_depend_on_its_stored_orientation(orientation, kind, resize):
     options = {"quality": 95} if kind == "JPEG" else {}
     upright, turned = (
         seen(odd.turned(n, kind, **options), (24, 12), resize=resize) for n in (1, orientation)
@@ -176,7 +179,7 @@ def test_small_photos_may_be_smaller_than_a_window_of_whole_pixels():
         assert np.min(images) > 0
 
 
-def test_a_photo_is_the_same_in_whatever_company():
+def test_a_photo_does_not_depend_on_the_photos_decoded_with_it():
     contents = [*WHOLE.values(), *(content for content, _ in BROKEN.values())]
     photos = Photos([""] * len(contents), contents.__getitem__)
     rows = range(len(contents))
@@ -188,7 +191,7 @@ def test_a_photo_is_the_same_in_whatever_company():
         assert np.array_equal(found.pixels, seen(content, (16, 20), resize="crop"))
 
 
-def test_damage_is_found_at_any_scale_and_wherever_it_is():
+def test_damage_is_found_at_any_scale_and_place():
     content = odd.encoded(odd.picture(4, 320, 240), quality=95, subsampling=0)
     cuts = [content[:length] for length in range(len(content) // 2, len(content), 97)]
     for size, resize in [((8, 8), "stretch"), ((200, 300), "stretch"), ((20, 90), "crop")]:
@@ -208,7 +211,7 @@ def test_real_photos_are_close_to_what_their_pixels_average_to(archives):
         assert abs((found - np.stack(averaged)).mean()) < 0.2  # neither lighter nor darker
 
 
-def test_views_are_scaled_so_that_the_filter_has_twice_the_pixels_to_choose_from():
+def test_views_are_scaled_so_that_the_filter_has_twice_the_pixels():
     header = Header(500, 375, 1)
     scales = {size: find_view(header, Frame((size, size), 3, "stretch", None)).scale
               for size in (20, 23, 24, 46, 47, 93, 94, 600)}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The cache of decoded photos: never out of date, never half, and made once."""
+"""The cache of decoded photos is never out of date, never half written, and made once."""
 
 import json
 import os
@@ -24,7 +24,7 @@ COUNT = 70  # photos of each class: two parts of 64, and some
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two classes of photos, one file of which is broken."""
+    """Make a folder of two classes of photos, with one broken file."""
     for label, name in enumerate(("cat", "dog")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(COUNT):
@@ -46,7 +46,7 @@ def splits(spec, photos, tmp_path):
 
 @pytest.fixture
 def never_decoded(monkeypatch):
-    """Call it, and whoever decodes from then on fails."""
+    """Return a function after whose call any decoding fails."""
 
     def refuse(*arguments):
         raise AssertionError("decoded again")
@@ -111,7 +111,7 @@ def test_a_changed_photo_is_decoded_again_even_with_the_same_size_and_time(split
     assert np.array_equal(splits("disk").train.store[[0]], before.train.store[[0]])
 
 
-def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
+def test_another_broken_file_changes_only_the_message(splits, photos):
     before = splits("memory")
     (photos / "cat" / "notes.txt").write_text("a cat")
     after = splits("memory")
@@ -119,7 +119,7 @@ def test_another_broken_file_changes_nothing_but_what_is_said(splits, photos):
     assert compute_fingerprint(after) == compute_fingerprint(before)
 
 
-def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_path, monkeypatch):
+def test_a_photo_that_changes_while_it_is_read_is_not_cached(splits, photos, tmp_path, monkeypatch):
     look = photo_cache.scan_photos
 
     def change(found):
@@ -133,7 +133,7 @@ def test_a_photo_that_changes_while_it_is_read_is_not_kept(splits, photos, tmp_p
     assert kept(tmp_path) == []
 
 
-# processes
+# Processes.
 
 
 PREPARE = (
@@ -167,7 +167,7 @@ def prepare(photos, tmp_path, change="", **options):
     "while the file goes to the disk",
     *(pytest.param(m, marks=pytest.mark.slow) for m in MOMENTS if "goes to the disk" not in m),
 ])  # fmt: skip
-def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, tmp_path, moment):
+def test_unfinished_files_of_a_killed_process_are_never_used(splits, photos, tmp_path, moment):
     process = prepare(photos, tmp_path, MOMENTS[moment])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL, errors
@@ -180,7 +180,7 @@ def test_what_a_killed_process_leaves_is_never_taken_for_ready(splits, photos, t
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_decodes_and_the_other_waits(splits, photos, tmp_path):
+def test_one_of_two_processes_decodes_and_the_other_waits(splits, photos, tmp_path):
     slow = (
         "import time\nplain = decode.stack_photos\n"
         "decode.stack_photos = lambda *a: (time.sleep(3), print('decoded', file=sys.stderr), "
@@ -208,7 +208,7 @@ def test_leftovers_of_other_settings_are_cleared_away(splits, tmp_path):
     assert [path.name for path in old.iterdir() if path.name != ".lock"] == []
 
 
-def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
+def test_a_truncated_cache_is_made_anew(splits, tmp_path):
     expected = splits("disk").train.images
     findings, pixels = kept(tmp_path)
     os.truncate(pixels, 1000)
@@ -217,12 +217,10 @@ def test_a_file_that_was_cut_short_by_others_is_made_anew(splits, tmp_path):
     assert splits("disk").skipped
 
 
-# disks
+# Disks.
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
-    splits, monkeypatch, never_decoded
-):
+def test_a_disk_that_is_too_small_is_refused_before_decoding(splits, monkeypatch, never_decoded):
     monkeypatch.setattr(photo_cache, "count_free_bytes", lambda folder: 2 * COUNT * 16 * 16 * 3 - 1)
     never_decoded()
     with pytest.raises(SpecError) as refused:
@@ -231,13 +229,13 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(
     assert "dataset.cache=none" in str(refused.value)
 
 
-def test_auto_keeps_in_memory_what_the_disk_has_no_room_for(splits, tmp_path, monkeypatch):
+def test_auto_keeps_photos_in_memory_if_the_disk_has_no_room(splits, tmp_path, monkeypatch):
     monkeypatch.setattr(photo_cache, "SMALL_CACHE", 0)
     monkeypatch.setattr(photo_cache, "count_free_bytes", lambda folder: 1000)
     assert not isinstance(splits("auto").train.store, np.memmap)
 
 
-def test_a_disk_that_fills_up_meanwhile_is_answered_and_nothing_is_left(splits, tmp_path):
+def test_a_disk_that_fills_up_is_reported_and_leaves_no_files(splits, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))  # of 107,520 bytes
     try:
@@ -245,14 +243,14 @@ def test_a_disk_that_fills_up_meanwhile_is_answered_and_nothing_is_left(splits, 
             splits("disk")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "the decoded photos do not go into" in str(refused.value)
+    assert "the decoded photos cannot be written to" in str(refused.value)
     assert "File too large" in str(refused.value)
     assert kept(tmp_path) == []
 
 
 @pytest.fixture
 def read_only():
-    """A folder that this process, an ordinary user's meanwhile, may not write to; and its owner."""
+    """Return a folder that this process, as an ordinary user, may not write to, and its owner."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755 if os.geteuid() == 0 else 0o555)
     yield folder
@@ -269,7 +267,7 @@ def become_ordinary(folder):
         os.seteuid(65534)
 
 
-def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkeypatch):
+def test_auto_decodes_into_memory_if_the_folder_is_read_only(read_only, monkeypatch):
     from cnntrain.data.photos.photo import Frame, Photos
 
     monkeypatch.setattr(photo_cache, "SMALL_CACHE", 0)
@@ -287,7 +285,7 @@ def test_where_nothing_can_be_written_auto_decodes_into_memory(read_only, monkey
         photo_cache.cache_photos(found, frame, "disk", cache)
 
 
-def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_decoded):
+def test_a_ready_cache_is_used_from_a_read_only_folder(read_only, never_decoded):
     from cnntrain.data.photos.photo import Frame, Photos
 
     if os.geteuid() != 0:
@@ -303,7 +301,7 @@ def test_what_is_ready_is_used_where_nothing_can_be_written(read_only, never_dec
     assert np.array_equal(photo_cache.cache_photos(found, frame, "disk", cache).images, expected)
 
 
-# crops
+# Crops.
 
 
 def test_random_crops_differ_in_training_and_are_central_elsewhere(splits):

@@ -43,7 +43,7 @@ def test_batch_k_is_the_same_wherever_the_pipeline_starts(start, augmentation):
     assert same(batches(start, 25 - start, augmentation=augmentation), whole[start:])
 
 
-def test_labels_of_mixed_images_are_shares_of_a_known_shape():
+def test_mixed_images_have_soft_labels_of_a_known_shape():
     data = pipeline.make_training_batches(examples(), 103, 10, 10, mix, 0)
     assert [tuple(spec.shape) for spec in data.element_spec] == [(10, 4, 4, 3), (10, 103)]
     for _, shares in data.take(3).as_numpy_iterator():

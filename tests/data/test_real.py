@@ -1,4 +1,4 @@
-"""The real data, where it lies: counts, pixels, and splits that are the same on every machine."""
+"""Real data, where it is available: counts, pixels, and splits that never change."""
 
 import hashlib
 import importlib
@@ -45,12 +45,12 @@ def test_mnist_is_prepared_from_its_archives_without_a_network(spec, archives, m
     assert np.array_equal(again.test.images, splits.test.images)
 
 
-# The images and labels of all splits, in their order. They may not change.
+# The fingerprints of the images and labels of all splits, in order. They must not change.
 FINGERPRINTS = {
     "cifar10": "6a26e2088f23a14a0b4e8c5f648c833221b5eb8a87caeab81b6546183f6e0319",
     "mnist": "d8c39dc16c6e4f86e69a4c869f4f6d540e9becb8aa95f276351c95956f865c24",
 }
-# The sha256 over the sorted names of the photos, or numbers of the images, of each part: 8 digits.
+# The first 8 digits of the sha256 over the sorted names, or row numbers, of each part's images.
 GOLDEN = {
     "digits": {"test": "96004645", "train": "d7e741ab", "valid": "173b0504"},
     "cifar10": {"test": "fc627ae5", "train": "5511669c", "valid": "4db50d8d"},
@@ -66,14 +66,14 @@ def digests(names):
 
 
 def check_golden(option, splits):
-    """Compare splits of images that kept their size, so that their rows are those of the source."""
+    """Compare the splits of images that kept their size, so that rows are those of the source."""
     assert compute_fingerprint(splits) == FINGERPRINTS[option]
     assert digests({n: [str(r) for r in part.rows] for n, part in splits.items()}) == GOLDEN[option]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The parts of a data set: the names and the labels of each."""
+    """The names and the labels of the photos in each part of a data set."""
 
     names: dict[str, list[str]]
     labels: dict[str, np.ndarray]
@@ -81,7 +81,7 @@ class Cut:
 
 @pytest.fixture
 def cut(spec, tmp_path):
-    """Cut a data set as its option says, without decoding: cut("flowers17", archives) -> Cut."""
+    """Return a function that splits a data set as its option says, without decoding."""
 
     def cut_one(option, archives):
         chosen = spec(f"dataset={option}").dataset
@@ -110,7 +110,9 @@ def test_splits_are_the_same_on_every_machine_disjoint_and_stratified(cut, archi
 
 
 @pytest.mark.parametrize("option", ["flowers17", "cats_vs_dogs_small"])
-def test_splits_are_the_same_in_whatever_order_files_are_listed(cut, archives, monkeypatch, option):
+def test_splits_do_not_depend_on_the_order_in_which_files_are_listed(
+    cut, archives, monkeypatch, option
+):
     listing = folders.os.scandir
     backwards = SimpleNamespace(**vars(os))
     backwards.scandir = lambda path: reversed([*listing(path)])
@@ -118,7 +120,7 @@ def test_splits_are_the_same_in_whatever_order_files_are_listed(cut, archives, m
     assert digests(cut(option, archives).names) == GOLDEN[option]
 
 
-def test_splits_are_the_same_in_whatever_order_an_archive_has_the_files(cut, archives, tmp_path):
+def test_splits_do_not_depend_on_the_order_of_files_in_an_archive(cut, archives, tmp_path):
     folder = tmp_path / "other_order"
     folder.mkdir()
     with (

@@ -1,4 +1,4 @@
-"""Splits: official or stratified, seeded, never overlapping."""
+"""Splits are official or stratified, seeded, and never overlap."""
 
 import numpy as np
 import pytest
@@ -112,7 +112,7 @@ def test_image_size_stretches_and_keeps_the_range(splits):
 
 @pytest.fixture
 def photos(tmp_path):
-    """12 images of each of two classes, of several sizes, modes and formats."""
+    """Make 12 images of each of two classes, of several sizes, modes and formats."""
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -174,7 +174,7 @@ def test_colours_are_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
+def test_broken_files_are_left_out_and_listed(splits, photos, cache):
     (photos / "cat" / "notes.jpg").write_text("no image")
     (photos / "dog" / "half.jpg").write_bytes((photos / "dog" / "00.jpg").read_bytes()[:200])
     found = splits(*folder(photos), f"dataset.cache={cache}")
@@ -185,7 +185,7 @@ def test_broken_files_are_left_out_and_all_named(splits, photos, cache):
 
 
 def cuts(sizes, test=0.2, valid=0.1, seed=0):
-    """The images of each class in each split that is cut of classes of these sizes."""
+    """Return the images of each class in each split that is cut from classes of these sizes."""
     labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     names = tuple(f"c{number}" for number in range(len(sizes)))
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(len(labels))})
@@ -240,7 +240,7 @@ def test_a_cut_that_has_every_class_is_that_of_scikit_learn():
         ([4] * 20, {"valid": 79}),
     ],
 )
-def test_numbers_that_a_refused_cut_suggests_work_at_once(sizes, shares):
+def test_numbers_suggested_for_a_refused_cut_work(sizes, shares):
     with pytest.raises(SpecError) as refused:
         cuts(sizes, **shares)
     pairs = [word.removeprefix("dataset.").split("=") for word in refused.value.hint.split()]
@@ -249,7 +249,7 @@ def test_numbers_that_a_refused_cut_suggests_work_at_once(sizes, shares):
     assert all(counts.min() >= 1 for counts in found.values())
 
 
-def test_classes_too_rare_to_be_cut_are_left_out_as_the_answer_says():
+def test_classes_too_rare_to_be_cut_can_be_left_out_as_suggested():
     labels = np.repeat(np.arange(4, dtype=np.int32), [9, 2, 1, 9])
     names = ("ant", "bee", "cat", "dog")
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(21)})

@@ -1,4 +1,4 @@
-"""Data sets of TFDS by name: what becomes of their features and splits, and what is refused."""
+"""Data sets of TFDS by name: how features and splits are used, and what is refused."""
 
 import hashlib
 import io
@@ -101,7 +101,7 @@ def test_broken_photo_without_a_name_is_named_by_its_place(splits, tmp_path):
 
 @pytest.fixture
 def cats_and_dogs(tmp_path):
-    """Write TFDS' cats_vs_dogs with some photos, in some order."""
+    """Return a function that writes TFDS' cats_vs_dogs with some photos in some order."""
     kinds = {"image": IMAGE, "image/filename": features.Text(), "label": LABEL}
 
     def write(folder, numbers):
@@ -118,7 +118,7 @@ def name_of(number, label):
 
 
 def names_of(spec, data_dir):
-    """The file names of each part, by the contents of their photos."""
+    """Return the file names of each part, found by the contents of their photos."""
     found = spec("dataset=cats_vs_dogs", "dataset.image_size=[8,8]").dataset(data_dir, None)
     names = {
         hashlib.sha256(photo(n, (10 + n % 3, 12))).digest(): name_of(n, n % 2) for n in range(60)
@@ -140,7 +140,7 @@ def test_cats_vs_dogs_has_the_same_test_photos_whatever_their_order(spec, cats_a
     assert names_of(spec, cats_and_dogs("b", shuffled))[1] == parts
 
 
-# The three of thirty whose names have the smallest sha256, by sha256sum.
+# The three of thirty names with the smallest sha256, computed by sha256sum.
 CATS, DOGS = (16, 38, 48), (5, 7, 59)
 
 
@@ -152,7 +152,7 @@ def test_cats_vs_dogs_counts_as_cut_by_its_makers(cats_and_dogs, spec):
     assert np.array_equal(first.test.images, other.test.images)
 
 
-def test_classes_and_configurations_of_a_set_of_ones_own(tmp_path):
+def test_classes_and_configurations_of_the_users_own_data_set(tmp_path):
     kinds = {"image": features.Image(shape=(8, 8, 1)), "label": LABEL}
     rows = {"train": images_of(20, 2, (8, 8, 1))}
     written(tmp_path, "mine", "1.0.0", kinds, rows, config="small")
@@ -161,7 +161,7 @@ def test_classes_and_configurations_of_a_set_of_ones_own(tmp_path):
     assert found.images.shape == (20, 8, 8, 1)
     assert found.class_names == ("cat", "dog")
     assert list(found.parts) == ["train"]
-    with pytest.raises(SpecError, match="mine/large cannot be had"):
+    with pytest.raises(SpecError, match="TFDS cannot build mine/large"):
         source(tmp_path, "mine/large")
 
 
@@ -190,7 +190,7 @@ def test_small_images_of_one_size_become_an_array(tmp_path, image, kind):
         ({"kind": LABEL}, (None, "kin"), "label_key is kin", "kind"),
     ],
 )
-def test_feature_that_is_not_there_or_not_clear_is_refused(tmp_path, more, keys, given, hint):
+def test_missing_or_ambiguous_feature_is_refused(tmp_path, more, keys, given, hint):
     rows = images_of(4, 2, **dict.fromkeys(more, 0))
     kinds = {"image": features.Image(shape=(8, 8, 3)), "label": LABEL, **more}
     written(tmp_path, "odd", "1.0.0", kinds, {"train": rows})
@@ -237,7 +237,7 @@ def test_labels_that_are_not_published_are_refused(tmp_path):
         ("imagenet2012", "must be fetched by hand", "manual_dir=THAT_FOLDER"),
     ],
 )
-def test_name_is_refused_before_anything_is_fetched(no_network, tmp_path, name, given, hint):
+def test_unknown_name_is_refused_before_any_download(no_network, tmp_path, name, given, hint):
     with pytest.raises(SpecError, match=given) as caught:
         source(tmp_path, name)
     assert caught.value.hint == hint
@@ -252,6 +252,18 @@ def test_photos_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with pytest.raises(SpecError, match="the photos of big take"):
         source(tmp_path, "big")
+
+
+@pytest.mark.parametrize("count", ["10", "30"])
+def test_prepared_set_of_another_size_than_it_says_is_refused(tmp_path, count):
+    image = features.Image(shape=(8, 8, 3))
+    written(
+        tmp_path, "mine", "1.0.0", {"image": image, "label": LABEL}, {"train": images_of(20, 2)}
+    )
+    file = tmp_path / "mine" / "1.0.0" / "dataset_info.json"
+    file.write_text(file.read_text().replace('"20"', f'"{count}"'))
+    with pytest.raises(SpecError, match=r"is damaged: .* was expected to contain"):
+        source(tmp_path, "mine")
 
 
 @pytest.mark.parametrize("damage", ["lost", "cut", "changed"])

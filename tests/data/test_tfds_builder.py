@@ -1,4 +1,4 @@
-"""How TFDS prepares here: archives from a server, a folder, both; killed, or two at once."""
+"""TFDS prepares data from a server or a folder, also when killed or started twice."""
 
 import io
 import tarfile
@@ -15,7 +15,7 @@ from helpers.tiny import photo
 
 
 class CnntrainPets(library.core.GeneratorBasedBuilder):
-    """A builder as TFDS has them: two archives that it asks for at once, and then a third."""
+    """A TFDS builder that asks for two archives at once, and then for a third."""
 
     VERSION = library.core.Version("1.0.0")
     url_infos = None  # set by the tests
@@ -48,7 +48,7 @@ class CnntrainPets(library.core.GeneratorBasedBuilder):
 
 @pytest.fixture
 def pets(site, monkeypatch):
-    """The site of the builder's archives."""
+    """Publish the builder's archives and return their site."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for number in range(40):
@@ -114,14 +114,14 @@ def test_archives_in_manual_dir_are_used_and_the_others_fetched(pets, tmp_path):
     assert not [path for path in work.iterdir() if path.is_symlink()]
 
 
-def test_archive_in_manual_dir_that_is_another_file_is_named(pets, tmp_path):
+def test_wrong_archive_in_manual_dir_is_named(pets, tmp_path):
     (tmp_path / "pets.tgz").write_bytes(b"another")
     with pytest.raises(SpecError, match=f"{tmp_path}/pets.tgz is not the file"):
         prepare(tmp_path, tmp_path)
     assert not (tmp_path / "cnntrain_pets" / "1.0.0").exists()
 
 
-def test_download_that_is_another_file_is_refused(pets, tmp_path, monkeypatch):
+def test_wrong_download_is_refused(pets, tmp_path, monkeypatch):
     register(pets, monkeypatch, labels="0" * 64)
     with pytest.raises(SpecError, match=r"labels.txt sends another file"):
         prepare(tmp_path)
@@ -157,7 +157,7 @@ def test_url_without_a_checksum_is_named_without_a_network(tmp_path, monkeypatch
     assert time.monotonic() - began < 10
 
 
-def test_leftovers_of_killed_preparations_are_not_taken_for_ready_and_are_removed(pets, tmp_path):
+def test_leftovers_of_killed_preparations_are_removed_and_never_used(pets, tmp_path):
     home, work = tmp_path / "cnntrain_pets", tmp_path / "downloads" / "cnntrain_pets"
     for folder in (home / "incomplete.ABC_1.0.0", work / "extracted" / "TAR_GZ.pets.tgz"):
         folder.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_leftovers_of_killed_preparations_are_not_taken_for_ready_and_are_remove
     assert not (work / "extracted").exists()
 
 
-def test_set_that_needs_hands_says_what_they_should_do(pets, tmp_path, monkeypatch):
+def test_data_set_with_manual_steps_explains_them(pets, tmp_path, monkeypatch):
     monkeypatch.setattr(CnntrainPets, "MANUAL_DOWNLOAD_INSTRUCTIONS", "Ask\n  the cats.")
     with pytest.raises(SpecError) as caught:
         prepare(tmp_path)
@@ -181,7 +181,7 @@ def asks_for_a_file(self, manager):
     raise AssertionError("there is no cats.tar")
 
 
-def test_data_dir_that_cannot_be_written_to_is_answered(pets, tmp_path):
+def test_read_only_data_dir_is_reported(pets, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError, match="cannot be prepared in"):
         prepare(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""What tests/models know of every model: a table of each family's file, as one."""
+"""The tables of all test files of models, merged: what tests know of every model."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ MODELS = sorted(file.stem for file in (option_files.CONF / "model").glob("*.yaml
 
 
 def constants(name):
-    """A table of this name in every file of tests/models, a family each, as one."""
+    """Return the tables of this name from all files of tests/models, merged into one."""
     tables = {}
     for file in sorted((Path(__file__).parents[1] / "models").glob("test_*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -26,5 +26,5 @@ HEAVY = constants("HEAVY")  # option -> seconds or gigabytes to build: only wher
 
 
 def as_list(outputs):
-    """The logits, and those of auxiliary heads behind them."""
+    """Return a list of the logits, followed by those of auxiliary heads."""
     return outputs if isinstance(outputs, list) else [outputs]

@@ -1,4 +1,4 @@
-"""Files as they lie in folders that people have: a few of them odd, and a few of them broken."""
+"""Files as people's folders have them: some are unusual, and some are broken."""
 
 import io
 import os
@@ -13,7 +13,7 @@ ORIENTATION = 0x0112
 
 
 def picture(seed: int = 0, width: int = 48, height: int = 32) -> Image.Image:
-    """A smooth image in colour, no two alike, whose corners differ."""
+    """Return a smooth colour image with different corners; each seed gives another."""
     corners = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), np.uint8)
     return Image.fromarray(corners).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -25,7 +25,7 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options) -> bytes:
 
 
 def turned(orientation: int, kind: str = "JPEG", **options) -> bytes:
-    """`picture()` as a camera stores it that is held so: upright only if its EXIF is honoured."""
+    """Return `picture()` as a camera held at an angle stores it, upright only by its EXIF."""
     back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
@@ -41,7 +41,7 @@ def turned(orientation: int, kind: str = "JPEG", **options) -> bytes:
 
 
 def png(width: int, height: int, bits: int, rows: bytes) -> bytes:
-    """A PNG in colour, of rows that begin with a zero."""
+    """Return a PNG in colour from rows of bytes that begin with a zero."""
     header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -51,18 +51,18 @@ def png(width: int, height: int, bits: int, rows: bytes) -> bytes:
 
 
 def bomb() -> bytes:
-    """A few bytes that say they are a huge image."""
+    """Return a few bytes whose header claims a huge image."""
     return png(50_000, 50_000, 8, bytes(1000))
 
 
 def deep(image: Image.Image) -> bytes:
-    """A PNG in colour with 16 bits a channel, which Pillow does not write."""
+    """Return a PNG in colour with 16 bits a channel, which Pillow cannot write."""
     pixels = np.asarray(image).astype(">u2") * 257
     return png(*image.size, 16, b"".join(b"\0" + row.tobytes() for row in pixels))
 
 
 def whole() -> dict[str, bytes]:
-    """Odd files that show what `picture()` shows: name -> content."""
+    """Return odd files that show what `picture()` shows: name -> content."""
     image, rgba = picture(), picture().convert("RGBA")
     other = picture(1)
     palette = image.quantize(64)
@@ -96,7 +96,7 @@ def whole() -> dict[str, bytes]:
 
 
 def grey() -> dict[str, bytes]:
-    """The same in grey or black and white."""
+    """Return odd files that show what `picture()` shows in grey or black and white."""
     image = picture().convert("L")
     deep = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
     return {
@@ -108,7 +108,7 @@ def grey() -> dict[str, bytes]:
 
 
 def broken() -> dict[str, tuple[bytes, str]]:
-    """Files that are no whole images: name -> content, and a part of what is said of them."""
+    """Return files that are no whole images: name -> content, and part of the error message."""
     jpeg = encoded(picture(2, 200, 150), quality=95)
     drawing = encoded(picture(3, 200, 150), "PNG")
     return {
@@ -126,7 +126,7 @@ def broken() -> dict[str, tuple[bytes, str]]:
 
 
 def special(folder: Path) -> dict[str, str]:
-    """Make what is no ordinary file in a folder; return name -> a part of what is said of it."""
+    """Make entries that are no ordinary files in a folder; return name -> part of the message."""
     (folder / "itself.jpg").symlink_to("itself.jpg")
     (folder / "nowhere.jpg").symlink_to("there is nothing.jpg")
     (folder / "up").symlink_to("..")
@@ -145,7 +145,7 @@ def special(folder: Path) -> dict[str, str]:
 
 
 def litter(folder: Path) -> None:
-    """What systems leave in folders, and nobody needs to be told of."""
+    """Make files that operating systems leave in folders, and that no message should mention."""
     for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._cat.jpg"):
         (folder / name).write_bytes(b"litter")
     (folder / "__MACOSX").mkdir()

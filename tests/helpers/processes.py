@@ -1,4 +1,4 @@
-"""Sweeps as processes that can be killed, and what they leave."""
+"""Sweeps run as processes that tests can kill, and the files that they leave."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def wait_until(condition, process, seconds=240):
 
 
 def begin(*words: str, cwd: Path) -> subprocess.Popen:
-    """The real command line, as a process to be killed."""
+    """Start the real command line as a process that the test can kill."""
     line = [sys.executable, "-m", "cnntrain", *words]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(line, cwd=cwd, **quiet)

@@ -1,4 +1,4 @@
-"""A server on this machine that publishes files, and a machine without a network."""
+"""A server on this machine that publishes files, and a stand-in for a missing network."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ import pytest
 
 @dataclass
 class Site:
-    """Files that are published at `url`, and how the server behaves."""
+    """Files that are published at `url`, and settings for how the server misbehaves."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(monkeypatch):
-    """A `Site` with a real server behind it."""
+    """Return a `Site` with a real server behind it."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     published = Site()
     handler = type("SiteHandler", (Handler,), {"site": published})
@@ -74,7 +74,7 @@ def site(monkeypatch):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Refuse all connections, as a machine does that has no network."""
+    """Refuse all connections, as a machine without a network does."""
     import socket
 
     def refuse(*arguments, **named):

@@ -1,4 +1,4 @@
-"""Photos, and data sets as TFDS prepares them, but tiny."""
+"""Tiny photos, and tiny data sets in the format that TFDS prepares."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def photo(seed, size=(12, 10)):
-    """The bytes of a JPEG of noise."""
+    """Return the bytes of a JPEG of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
@@ -30,7 +30,10 @@ def written(data_dir, name, version, features, splits, config=None):
 
 
 def photos_of(count, classes, **named):
-    """Examples of photos of all sizes: file names where `named` says how to make them."""
+    """Yield examples of photos of different sizes for TFDS.
+
+    `named` has a function for each feature, which makes its value from the number and the label.
+    """
     for number in range(count):
         label = number % classes
         names = {key: make(number, label) for key, make in named.items()}

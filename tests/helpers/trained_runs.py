@@ -1,4 +1,4 @@
-"""A run on the digits, trained once, and the verbs that use it."""
+"""Fixtures of runs that are trained once, and functions that run a verb on them."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")
 
 @dataclass
 class Trained:
-    """A finished run, and what it was tested on."""
+    """A finished run, and the images and labels that it was tested on."""
 
     folder: Path
     images: np.ndarray  # (N, H, W, C) uint8
@@ -41,7 +41,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def training(tmp_path_factory):
-    """Train as the command line does, in this process: training("epochs=1") -> Trained."""
+    """Return a function that trains in this process as the command line does."""
     from cnntrain.running.run import train_from_overrides
     from cnntrain.spec.build import build_spec
     from cnntrain.spec.compose import compose_config
@@ -62,14 +62,14 @@ def digits(training):
 
 @pytest.fixture(scope="session")
 def lenet(training, archives, tmp_path_factory):
-    """LeNet-5 on MNIST."""
+    """Train LeNet-5 on MNIST."""
     places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
     return training("dataset=mnist", "epochs=2", "log_every=500", *places)
 
 
 @pytest.fixture(scope="session")
 def cats(training, archives, weights_dir, tmp_path_factory):
-    """A frozen MobileNet on photos of cats and dogs."""
+    """Train the head of a frozen MobileNet on photos of cats and dogs."""
     weights = weights_dir / "mobilenet_7_5_224_tf_no_top.weights.h5"
     places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")
     return training(
@@ -81,7 +81,7 @@ def cats(training, archives, weights_dir, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def one_logit(training):
-    """A head of one unit, for odd and even digits."""
+    """Train a head of one unit on odd and even digits."""
     return training(
         "model=mobilenet", "model.alpha=0.25", "model.one_logit=true", "epochs=1",
         "dataset.label_map=odd_even", "dataset.limit=300", "batch_size=50",
@@ -90,7 +90,10 @@ def one_logit(training):
 
 @pytest.fixture
 def verb(capfd):
-    """Do what a verb does, in this process: verb("evaluate", RUN) -> (exit code, out, err)."""
+    """Return a function that runs a verb in this process.
+
+    `verb("evaluate", RUN)` returns (exit code, out, err).
+    """
 
     def do(name, *words):
         capfd.readouterr()
@@ -102,7 +105,7 @@ def verb(capfd):
 
 @pytest.fixture
 def refusal(capfd):
-    """What a verb answers to a mistake: refusal("evaluate", RUN) -> SpecError."""
+    """Return a function that runs a verb with a mistake and returns its SpecError."""
 
     def of(name, *words):
         with pytest.raises(SpecError) as answer:
@@ -114,7 +117,7 @@ def refusal(capfd):
 
 @pytest.fixture
 def pngs(digits, tmp_path):
-    """The test images as files, in a folder of each class."""
+    """Write the test images as files, in a folder for each class, and return the folder."""
     for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
         folder = tmp_path / "pngs" / str(label)
         folder.mkdir(parents=True, exist_ok=True)

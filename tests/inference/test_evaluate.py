@@ -1,4 +1,4 @@
-"""`cnntrain evaluate`: its figures are the run's own, and those of other programs."""
+"""`cnntrain evaluate`: its metrics equal those of the run's report and of other programs."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,8 @@ from cnntrain.inference.scores import (
 )
 
 
-def evaluated(verb, *words):
+def evaluate(verb, *words):
+    """Return what `cnntrain evaluate --json` prints."""
     code, out, _ = verb("evaluate", *words, "--json")
     assert code == 0
     return json.loads(out)
@@ -25,14 +26,14 @@ def evaluated(verb, *words):
 
 @pytest.mark.parametrize("weights", ["best", "final"])
 @pytest.mark.parametrize("split", ["test", "valid"])
-def test_it_says_what_the_run_itself_reported(verb, digits, weights, split):
-    found = evaluated(verb, digits.folder, "--weights", weights, "--split", split)
+def test_metrics_are_those_of_the_runs_report(verb, digits, weights, split):
+    found = evaluate(verb, digits.folder, "--weights", weights, "--split", split)
     reported = digits.report[split][weights]
     assert {"loss", "accuracy", "balanced_accuracy", "macro_f1"} == set(reported)
     assert {key: found[key] for key in reported} == reported
 
 
-def test_it_writes_nothing_unless_told_where(verb, digits, tmp_path):
+def test_nothing_is_written_but_the_output_file(verb, digits, tmp_path):
     before = sorted((path, path.stat().st_mtime_ns) for path in digits.folder.rglob("*"))
     code, out, _ = verb("evaluate", digits.folder, "--output", tmp_path / "found.json")
     assert code == 0
@@ -43,7 +44,7 @@ def test_it_writes_nothing_unless_told_where(verb, digits, tmp_path):
     assert "\x1b" not in out
 
 
-def test_figures_are_those_of_scikit_learn():
+def test_metrics_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     p = random.dirichlet(np.ones(7), 400)
     labels = np.array([random.choice(7, p=row) for row in p], np.int32)
@@ -76,7 +77,7 @@ def test_figures_are_those_of_scikit_learn():
         assert row["images"] == expected["support"]
 
 
-def test_calibration_error_is_the_papers():
+def test_calibration_error_is_that_of_the_paper():
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.32, 0.68]])
     labels = np.array([0, 1, 1, 1])
     # 0.9 lies in (13/15, 14/15], 0.7 and 0.68 in (10/15, 11/15].
@@ -90,7 +91,7 @@ def test_calibration_error_is_the_papers():
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (327, 359)])
-def test_interval_is_wilsons(hits, count):
+def test_interval_is_that_of_wilson(hits, count):
     z, p = norm.ppf(0.975), hits / count
     middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
@@ -98,8 +99,8 @@ def test_interval_is_wilsons(hits, count):
     assert compute_wilson_interval(hits, count) == pytest.approx([low, high], abs=1e-9)
 
 
-def test_flips_are_the_mean_of_two_probabilities(verb, digits):
-    found = evaluated(verb, digits.folder, "--flips")
+def test_flips_average_the_probabilities_of_an_image_and_its_mirror_image(verb, digits):
+    found = evaluate(verb, digits.folder, "--flips")
     mirrored = digits.probabilities(images=digits.images[:, :, ::-1])
     mean = (digits.probabilities().astype(float) + mirrored) / 2
     chosen = mean[range(len(mean)), digits.labels]
@@ -108,24 +109,24 @@ def test_flips_are_the_mean_of_two_probabilities(verb, digits):
 
 
 @pytest.mark.slow
-def test_flips_and_runs_together_are_means_of_probabilities(verb, digits, training):
-    # The same images, its classes counted from the other end.
-    turned = training(
+def test_an_ensemble_with_flips_averages_all_probabilities(verb, digits, training):
+    # A run on the same images whose classes are in the opposite order.
+    reversed_run = training(
         "epochs=1", "dataset.limit=300", "batch_size=50", "dataset.classes=[9,8,7,6,5,4,3,2,1,0]"
     )
-    both = evaluated(
-        verb, digits.folder, turned.folder, "dataset=digits", "dataset.limit=300", "--flips"
+    both = evaluate(
+        verb, digits.folder, reversed_run.folder, "dataset=digits", "dataset.limit=300", "--flips"
     )
     mean = np.zeros((300, 10))
-    for run, columns in ((digits, slice(None)), (turned, slice(None, None, -1))):
+    for run, columns in ((digits, slice(None)), (reversed_run, slice(None, None, -1))):
         for images in (digits.images, digits.images[:, :, ::-1]):
             mean += run.probabilities(images=images)[:, columns] / 4
     assert both["accuracy"] == pytest.approx((mean.argmax(axis=1) == digits.labels).mean())
     assert both["loss"] == pytest.approx(-np.log(mean[range(300), digits.labels]).mean(), rel=1e-5)
 
 
-def test_other_data_with_the_same_classes(verb, digits, pngs):
-    found = evaluated(
+def test_a_run_is_evaluated_on_other_data_with_the_same_classes(verb, digits, pngs):
+    found = evaluate(
         verb, digits.folder, "dataset=image_folder", f"dataset.folder={pngs}",
         "dataset.valid=10", "dataset.test=200", f"data_dir={pngs.parent}", "--split", "test",
     )  # fmt: skip
@@ -133,15 +134,15 @@ def test_other_data_with_the_same_classes(verb, digits, pngs):
     assert found["accuracy"] == pytest.approx(digits.report["test"]["best"]["accuracy"], abs=0.06)
 
 
-def test_another_folder_without_parts_is_shown_whole_and_that_is_said(verb, digits, pngs):
+def test_another_folder_without_parts_is_evaluated_whole_with_a_note(verb, digits, pngs):
     words = ("dataset=image_folder", f"dataset.folder={pngs}", f"data_dir={pngs.parent}")
-    found = evaluated(verb, digits.folder, *words)
+    found = evaluate(verb, digits.folder, *words)
     assert found["images"] == 300
     assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
     assert found["notes"] == ["300 images; test: not divided into parts: all of it"]
 
 
-def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits, pngs):
+def test_another_folder_with_a_test_part_is_evaluated_on_that_part(verb, refusal, digits, pngs):
     whole = pngs.parent / "parts"
     whole.mkdir()
     pngs.rename(whole / "test_set")
@@ -150,7 +151,7 @@ def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits,
         Image.new("L", (32, 32)).save(whole / "training_set" / str(label) / "black.png")
     Image.new("L", (32, 32)).save(whole / "stray.png")
     words = ("dataset=image_folder", f"dataset.folder={whole}", f"data_dir={whole}")
-    found = evaluated(verb, digits.folder, *words)
+    found = evaluate(verb, digits.folder, *words)
     assert found["images"] == 300
     assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
     assert found["notes"][0] == "300 images; test: official"
@@ -159,8 +160,8 @@ def test_another_folder_with_a_test_part_is_shown_by_that(verb, refusal, digits,
     assert "has no valid part, only train and test" in str(answer)
 
 
-def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch, spec):
-    """A fifth of them is the test part of the run: the others have been learnt."""
+def test_photos_that_have_moved_are_divided_as_in_training(digits, pngs, monkeypatch, spec):
+    """Only a fifth of the photos is the run's test part; the network has learnt the others."""
     from cnntrain.data.fingerprint import compute_fingerprint
     from cnntrain.inference import examples
     from cnntrain.inference.classifier import open_classifier
@@ -179,17 +180,17 @@ def test_photos_that_have_moved_are_cut_as_in_training(digits, pngs, monkeypatch
 
 
 def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):
-    own = evaluated(verb, digits.folder)
-    turned = evaluated(
+    own = evaluate(verb, digits.folder)
+    other = evaluate(
         verb, digits.folder, "dataset=digits", "dataset.limit=300",
         "dataset.classes=[9,8,7,6,5,4,3,2,1,0]",
     )  # fmt: skip
-    assert [row["name"] for row in turned["classes"]] == [str(n) for n in range(10)]
-    assert turned["accuracy"] == pytest.approx(own["accuracy"], abs=0.05)
+    assert [row["name"] for row in other["classes"]] == [str(n) for n in range(10)]
+    assert other["accuracy"] == pytest.approx(own["accuracy"], abs=0.05)
 
 
-def test_pixels_moved_against_the_network_cost_accuracy(verb, digits):
-    found = evaluated(verb, digits.folder, "--fgsm", "0,1,4,8,16")
+def test_a_larger_fgsm_epsilon_lowers_the_accuracy(verb, digits):
+    found = evaluate(verb, digits.folder, "--fgsm", "0,1,4,8,16")
     accuracies = [row["accuracy"] for row in found["fgsm"]]
     assert accuracies[0] == found["accuracy"]
     assert all(after <= max(before, 0.15) for before, after in pairwise(accuracies)), accuracies
@@ -198,10 +199,10 @@ def test_pixels_moved_against_the_network_cost_accuracy(verb, digits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "cats", "one_logit"])
-def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, request, name):
-    """One step may go too far: where nearly all images are misread, a larger one misreads fewer."""
+def test_trained_networks_score_as_in_training_and_lose_accuracy_to_fgsm(verb, request, name):
+    """Accuracy falls up to epsilon 8; beyond, a step overshoots and may misread fewer images."""
     run = request.getfixturevalue(name)
-    found = evaluated(verb, run.folder, "--fgsm", "0,1,2,4,8")
+    found = evaluate(verb, run.folder, "--fgsm", "0,1,2,4,8")
     reported = run.report["test"]["best"]
     assert {key: found[key] for key in reported} == reported
     accuracies = [row["accuracy"] for row in found["fgsm"]]
@@ -209,7 +210,7 @@ def test_trained_networks_are_judged_as_in_training_and_fall_to_attacks(verb, re
     assert accuracies == sorted(accuracies, reverse=True)
 
 
-def test_the_step_is_along_the_gradient_of_the_loss():
+def test_the_fgsm_gradient_is_that_of_the_loss_at_the_pixels():
     import keras
 
     from cnntrain.inference.fgsm import build_gradient_function, rebuild_with_float_input
@@ -229,21 +230,21 @@ def test_the_step_is_along_the_gradient_of_the_loss():
 
 
 @pytest.mark.slow
-def test_images_that_are_others_now_are_noted(verb, training, tmp_path, pngs):
+def test_a_note_says_that_images_have_changed_since_training(verb, training, tmp_path, pngs):
     words = (
         "dataset=image_folder", f"dataset.folder={pngs}", "dataset.image_size=[32,32]",
         f"data_dir={tmp_path}", "epochs=1", "batch_size=50", "dataset.channels=1",
     )  # fmt: skip
     run = training(*words)
-    assert evaluated(verb, run.folder)["notes"] == []
+    assert evaluate(verb, run.folder)["notes"] == []
     first = next(pngs.rglob("*.png"))
     first.write_bytes(sorted(pngs.rglob("*.png"))[-1].read_bytes())
-    assert "not the images" in evaluated(verb, run.folder)["notes"][0]
+    assert "not the images" in evaluate(verb, run.folder)["notes"][0]
 
 
 MISTAKES = [
     ((), "no run is named"),
-    (("RUN", "epochs=3"), "epochs is not for a network that is trained"),
+    (("RUN", "epochs=3"), "epochs cannot be set for a trained network"),
     (("RUN", "--weights", "ema"), "has no ema.keras: it is finished"),
     (("RUN", "--fgsm", "much"), "--fgsm is much"),
     (("RUN", "RUN", "--fgsm", "1"), "several runs"),
@@ -265,7 +266,7 @@ def test_other_classes_are_refused(refusal, digits):
     assert "have even, odd" in str(answer)
 
 
-def test_a_table_of_many_classes_is_short(capsys):
+def test_of_many_classes_only_those_with_the_lowest_f1_are_printed(capsys):
     from cnntrain.inference.evaluate_report import print_evaluation
 
     random = np.random.default_rng(0)
@@ -280,7 +281,7 @@ def test_a_table_of_many_classes_is_short(capsys):
     assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out
 
 
-def test_classes_that_begin_alike_have_headings_that_differ():
+def test_shortened_class_names_stay_different():
     from cnntrain.inference.evaluate_report import shorten_names
 
     assert shorten_names(["cat", "dog"]) == ["cat", "dog"]

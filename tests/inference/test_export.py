@@ -1,4 +1,4 @@
-"""`cnntrain export`: what is written says what the network says, in its own runtime, or is not."""
+"""`cnntrain export`: a file is kept if it predicts, in its own runtime, what the network does."""
 
 import json
 import os
@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.cli import export
 from cnntrain.inference import convert
+from cnntrain.inference.export_formats import FORMATS
 from cnntrain.inference.parity import compare_predictions
 
-FORMATS = ("savedmodel", "onnx", "tflite", "keras")
-# Programs for a process of its own, where nothing of ours can be imported.
-ALONE = {
+# Programs that run an exported file in a process where cnntrain cannot be imported.
+RUNTIME_PROGRAMS = {
     "savedmodel": """
 import tensorflow as tf
 run = tf.saved_model.load(path).signatures["serving_default"]
@@ -48,10 +47,10 @@ labels = zipfile.ZipFile(path).read("labels.txt").decode().split()
 PROLOGUE = """
 import json, sys, zipfile
 import numpy as np
-class Nothing:
+class NoCnntrain:
     def find_spec(self, name, *more):
         assert name.partition(".")[0] != "cnntrain"
-sys.meta_path.insert(0, Nothing())
+sys.meta_path.insert(0, NoCnntrain())
 path, images = sys.argv[1], np.load("images.npy")
 """
 EPILOGUE = """
@@ -60,10 +59,10 @@ print(json.dumps(labels))
 """
 
 
-def alone(name, path, images, folder):
-    """Probabilities and labels, from a process that has only the file and its runtime."""
+def predict_without_cnntrain(name, path, images, folder):
+    """Return probabilities and labels from a process that has only the file and its runtime."""
     np.save(folder / "images.npy", images)
-    line = [sys.executable, "-c", PROLOGUE + ALONE[name] + EPILOGUE, str(path)]
+    line = [sys.executable, "-c", PROLOGUE + RUNTIME_PROGRAMS[name] + EPILOGUE, str(path)]
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     options = {"cwd": folder, "env": clean, "capture_output": True, "text": True, "check": False}
     done = subprocess.run(line, **options)
@@ -71,59 +70,60 @@ def alone(name, path, images, folder):
     return np.load(folder / "found.npy"), json.loads(done.stdout.splitlines()[-1])
 
 
-def made(verb, run, folder, name, *words):
+def export_run(verb, run, folder, name, *words):
+    """Export a run into `folder`, and return what `cnntrain export --json` prints."""
     pytest.importorskip({"onnx": "tf2onnx", "tflite": "ai_edge_litert"}.get(name, "keras"))
-    target = folder / f"digits{export.FORMATS[name].suffix}"
+    target = folder / f"digits{FORMATS[name].suffix}"
     code, out, _ = verb("export", run, "--format", name, "--output", target, "--json", *words)
     assert code == 0
     return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_says_what_the_network_says(verb, digits, tmp_path, name):
-    about = made(verb, digits.folder, tmp_path, name)
+def test_an_exported_file_predicts_what_the_network_predicts(verb, digits, tmp_path, name):
+    about = export_run(verb, digits.folder, tmp_path, name)
     assert about["images"] == 256
     assert about["largest_difference"] < 1e-4
     assert about["changed"] == 0
-    found = export.FORMATS[name].run(Path(about["path"]))(digits.images)
+    found = FORMATS[name].run(Path(about["path"]))(digits.images)
     np.testing.assert_allclose(found, digits.probabilities(), atol=1e-5)
-    assert [path.name for path in tmp_path.iterdir()] == [f"digits{export.FORMATS[name].suffix}"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"digits{FORMATS[name].suffix}"]
 
 
-def test_eight_bits_are_a_quarter_and_nearly_the_same(verb, digits, tmp_path):
+def test_eight_bit_weights_take_less_space_and_predict_nearly_the_same(verb, digits, tmp_path):
     (tmp_path / "whole").mkdir()
-    whole = made(verb, digits.folder, tmp_path / "whole", "tflite")
-    about = made(verb, digits.folder, tmp_path, "tflite", "--quantize", "int8")
+    whole = export_run(verb, digits.folder, tmp_path / "whole", "tflite")
+    about = export_run(verb, digits.folder, tmp_path, "tflite", "--quantize", "int8")
     assert about["bytes"] < 0.4 * whole["bytes"]
     assert about["changed"] <= 0.05 * about["images"]
     assert 0 < about["mean_difference"] < 0.05
 
 
 @pytest.mark.parametrize("name", ["savedmodel", "keras"])  # a folder and a file
-def test_what_disagrees_is_not_left(verb, digits, tmp_path, monkeypatch, name):
-    honest = export.FORMATS[name]
+def test_a_file_that_predicts_something_else_is_removed(verb, digits, tmp_path, monkeypatch, name):
+    honest = FORMATS[name]
 
     def dishonest(path):
         run = honest.run(path)
         return lambda images: run(images) + np.float32(2e-4)
 
-    changed = export.FORMATS | {name: replace(honest, run=dishonest)}
+    changed = FORMATS | {name: replace(honest, run=dishonest)}
     monkeypatch.setattr(convert, "FORMATS", changed)
     target = tmp_path / f"x{honest.suffix}"
     code, out, err = verb("export", digits.folder, "--format", name, "--output", target)
     assert code == 1
-    assert "does not say what" in err
+    assert "does not predict what" in err
     assert "2.0e-04 at most" in err
     assert out == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_converted_is_not_left(verb, digits, tmp_path, monkeypatch):
+def test_a_failed_conversion_leaves_no_file(verb, digits, tmp_path, monkeypatch):
     def fails(*_):
         raise RuntimeError("no such operation: Frobnicate")
 
-    honest = export.FORMATS["onnx"]
-    broken = export.FORMATS | {"onnx": replace(honest, write=fails)}
+    honest = FORMATS["onnx"]
+    broken = FORMATS | {"onnx": replace(honest, write=fails)}
     monkeypatch.setattr(convert, "FORMATS", broken)
     target = tmp_path / "new.onnx"
     code, _, err = verb("export", digits.folder, "--format", "onnx", "--output", target)
@@ -132,7 +132,7 @@ def test_what_cannot_be_converted_is_not_left(verb, digits, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_not_a_number_agrees_with_nothing():
+def test_nan_is_close_to_nothing():
     p = np.full((9, 2), 0.5, np.float32)
     images = np.zeros((9, 2, 2, 1), np.uint8)
     nan = compare_predictions(lambda images: np.full((len(images), 2), np.nan), images, p)
@@ -140,10 +140,10 @@ def test_not_a_number_agrees_with_nothing():
     assert not nan.is_close(quantized=True)
 
 
-def test_each_export_is_the_next_version_in_a_folder_of_any_name(verb, digits, tmp_path):
+def test_each_savedmodel_is_the_next_version_in_a_folder_of_any_name(verb, digits, tmp_path):
     folder = tmp_path / "run[1] *?%\n"
     (folder / "digits" / "9").mkdir(parents=True)
-    about = made(verb, digits.folder, folder, "savedmodel")
+    about = export_run(verb, digits.folder, folder, "savedmodel")
     assert about["path"] == str(folder / "digits" / "10")
     assert {path.name for path in (folder / "digits").iterdir()} == {"9", "10"}
 
@@ -155,7 +155,7 @@ MISTAKES = [
     (("RUN", "--format", "onnx", "--output", "x.tflite"), "ends in .onnx"),
     (("RUN", "--format", "onnx", "--output", "nowhere/x.onnx"), "nowhere, where --output goes"),
     (("RUN", "--format", "keras", "--output", "RUN/best.keras"), "is there already"),
-    (("RUN", "--format", "keras", "epochs=3"), "epochs is not for"),
+    (("RUN", "--format", "keras", "epochs=3"), "epochs cannot be set"),
     (("RUN", "--format", "keras", "--weights", "ema"), "has no ema.keras"),
 ]
 
@@ -176,7 +176,7 @@ def test_a_missing_package_is_named(refusal, digits, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_no_file_of_that_name(digits, tmp_path):
+def test_a_terminated_export_leaves_no_file(digits, tmp_path):
     target = tmp_path / "x.onnx"
     words = ["export", str(digits.folder), "--format", "onnx", "--output", str(target)]
     process = subprocess.Popen([sys.executable, "-m", "cnntrain", *words])
@@ -190,15 +190,17 @@ def test_a_kill_leaves_no_file_of_that_name(digits, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("run", ["lenet", "cats", "one_logit"])
-def test_a_trained_network_agrees_with_evaluate_to_the_image(verb, tmp_path, name, run, request):
-    agrees_to_the_image(verb, request.getfixturevalue(run), tmp_path, name)
+def test_an_exported_file_has_the_confusion_of_evaluate(verb, tmp_path, name, run, request):
+    check_class_of_every_image(verb, request.getfixturevalue(run), tmp_path, name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", ["lenet", "cats"])
-def test_eight_bits_of_a_trained_network_are_nearly_the_same(verb, tmp_path, run, request):
+def test_eight_bit_weights_of_trained_networks_predict_nearly_the_same(
+    verb, tmp_path, run, request
+):
     trained = request.getfixturevalue(run)
-    about = made(verb, trained.folder, tmp_path, "tflite", "--quantize", "int8")
+    about = export_run(verb, trained.folder, tmp_path, "tflite", "--quantize", "int8")
     assert about["changed"] <= 0.05 * about["images"]
     assert about["mean_difference"] < 0.05
 
@@ -207,27 +209,27 @@ def test_eight_bits_of_a_trained_network_are_nearly_the_same(verb, tmp_path, run
 @pytest.mark.parametrize("name", ["onnx", "tflite"])
 def test_mixed_precision_becomes_float32(verb, training, tmp_path, name):
     mixed = training("precision=mixed_bfloat16", "epochs=1", "dataset.limit=100", "batch_size=50")
-    about = made(verb, mixed.folder, tmp_path, name)
+    about = export_run(verb, mixed.folder, tmp_path, name)
     assert about["largest_difference"] < 1e-4
 
 
-def agrees_to_the_image(verb, run, folder, name):
-    """The same class for every image of the test split, in a process of its own."""
+def check_class_of_every_image(verb, run, folder, name):
+    """Assert that an exported file gives every image of the test split the network's class."""
     _, out, _ = verb("evaluate", run.folder, "--json")
-    judged = json.loads(out)
-    about = made(verb, run.folder, folder, name)
-    found, labels = alone(name, about["path"], run.images, folder)
-    assert labels == [row["name"] for row in judged["classes"]]
+    evaluation = json.loads(out)
+    about = export_run(verb, run.folder, folder, name)
+    probabilities, labels = predict_without_cnntrain(name, about["path"], run.images, folder)
+    assert labels == [row["name"] for row in evaluation["classes"]]
     confusion = np.zeros((len(labels), len(labels)), int)
-    np.add.at(confusion, (run.labels, found.argmax(axis=1)), 1)
-    assert confusion.tolist() == judged["confusion"]
+    np.add.at(confusion, (run.labels, probabilities.argmax(axis=1)), 1)
+    assert confusion.tolist() == evaluation["confusion"]
     logits = run.network().predict(run.images, verbose=0)
     if logits.shape[1] == 1:
         logits = np.hstack([0 * logits, logits])
-    assert (found.argmax(axis=1) == logits.argmax(axis=1)).all()
+    assert (probabilities.argmax(axis=1) == logits.argmax(axis=1)).all()
 
 
-def test_labels_are_inside(verb, digits, tmp_path):
-    about = made(verb, digits.folder, tmp_path, "keras")
+def test_an_exported_file_contains_the_labels(verb, digits, tmp_path):
+    about = export_run(verb, digits.folder, tmp_path, "keras")
     labels = zipfile.ZipFile(about["path"]).read("labels.txt").decode()
     assert labels.split() == [str(n) for n in range(10)]

@@ -1,4 +1,4 @@
-"""`cnntrain predict`: the pixels of training, a row for each file, whatever is in it."""
+"""`cnntrain predict`: it decodes photos as in training, and prints a row for each file."""
 
 import csv
 import io
@@ -12,24 +12,24 @@ import pytest
 from PIL import Image
 
 
-def rows(out):
+def parse_rows(out):
     return [json.loads(line) for line in out.splitlines()]
 
 
-def by_name(row):
+def map_names_to_probabilities(row):
     return {part["name"]: part["probability"] for part in row["classes"]}
 
 
-def test_files_are_told_apart_as_the_split_was(verb, digits, pngs):
+def test_predictions_of_files_are_those_of_the_same_images_in_the_split(verb, digits, pngs):
     code, out, err = verb("predict", digits.folder, pngs, "--jsonl", "--top", "10")
     assert code == 0
     assert "300 images in" in err
     assert "images/s" in err
-    found, expected = rows(out), digits.probabilities()
+    found, expected = parse_rows(out), digits.probabilities()
     assert len(found) == 300
     for row in found:
         number = int(row["image"][-7:-4])
-        mine = [by_name(row)[str(n)] for n in range(10)]
+        mine = [map_names_to_probabilities(row)[str(n)] for n in range(10)]
         np.testing.assert_allclose(mine, expected[number], atol=1e-5)
         assert row["classes"][0]["probability"] == max(mine)
 
@@ -48,7 +48,7 @@ def test_a_broken_file_is_a_row_that_says_why(verb, digits, tmp_path):
         (tmp_path / "mixed" / name).write_bytes(content)
     code, out, _ = verb("predict", digits.folder, tmp_path / "mixed", "--jsonl")
     assert code == 0
-    found = {row["image"].rpartition("/")[2]: row for row in rows(out)}
+    found = {row["image"].rpartition("/")[2]: row for row in parse_rows(out)}
     assert {name for name, row in found.items() if "error" in row} == set(files) - {"good.png"}
     assert found["empty.jpg"]["error"] == "it is empty"
     code, out, _ = verb("predict", digits.folder, tmp_path / "mixed")
@@ -58,7 +58,7 @@ def test_a_broken_file_is_a_row_that_says_why(verb, digits, tmp_path):
     assert verb("predict", digits.folder, *broken)[0] == 1
 
 
-def test_csv_has_a_column_for_each_place(verb, digits, pngs):
+def test_csv_has_two_columns_for_each_of_the_top_classes(verb, digits, pngs):
     (pngs / "3" / "x.png").write_bytes(b"")
     code, out, _ = verb("predict", digits.folder, pngs / "3", "--csv", "--top", "2")
     assert code == 0
@@ -69,42 +69,45 @@ def test_csv_has_a_column_for_each_place(verb, digits, pngs):
     assert float(table[0]["probability_1"]) >= float(table[0]["probability_2"])
 
 
-def piped(digits, given, *words):
+def predict_from_standard_input(digits, content, *words):
+    """Return the rows that `cnntrain predict RUN -` prints, with `content` (bytes) as its input."""
     line = [sys.executable, "-m", "cnntrain", "predict", str(digits.folder), "-", "--jsonl", *words]
-    done = subprocess.run(line, input=given, capture_output=True, check=False)
+    done = subprocess.run(line, input=content, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    return rows(done.stdout.decode())
+    return parse_rows(done.stdout.decode())
 
 
 @pytest.mark.slow
 def test_standard_input_is_paths_or_an_image(digits, pngs):
     files = sorted(pngs.rglob("*.png"))[:3]
-    named = piped(digits, "\n".join(map(str, files)).encode() + b"\n")
-    assert [row["image"] for row in named] == [str(file) for file in files]
-    (one,) = piped(digits, files[0].read_bytes())
-    assert one["image"] == "-"
+    by_path = predict_from_standard_input(digits, "\n".join(map(str, files)).encode() + b"\n")
+    assert [row["image"] for row in by_path] == [str(file) for file in files]
+    (by_content,) = predict_from_standard_input(digits, files[0].read_bytes())
+    assert by_content["image"] == "-"
     np.testing.assert_allclose(
-        list(by_name(one).values()), list(by_name(named[0]).values()), atol=1e-6
+        list(map_names_to_probabilities(by_content).values()),
+        list(map_names_to_probabilities(by_path[0]).values()),
+        atol=1e-6,
     )
 
 
 @pytest.mark.slow
-def test_loose_photos_are_told_apart_as_evaluate_says(verb, cats, archives, tmp_path):
+def test_predictions_of_loose_photos_have_the_confusion_of_evaluate(verb, cats, archives, tmp_path):
     with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
         archive.extractall(tmp_path)
     _, out, _ = verb("evaluate", cats.folder, "--json")
-    judged = json.loads(out)
-    names = [row["name"] for row in judged["classes"]]
+    evaluation = json.loads(out)
+    names = [row["name"] for row in evaluation["classes"]]
     confusion = np.zeros((2, 2), int)
     code, out, _ = verb(
         "predict", cats.folder, tmp_path / "cats_and_dogs" / "validation", "--jsonl"
     )
     assert code == 0
-    for row in rows(out):
+    for row in parse_rows(out):
         is_cat = "/cats/" in row["image"]
         confusion[1 - is_cat, names.index(row["classes"][0]["name"])] += 1
     assert names == ["cats", "dogs"]
-    assert confusion.tolist() == judged["confusion"]
+    assert confusion.tolist() == evaluation["confusion"]
 
 
 MISTAKES = [
@@ -135,10 +138,10 @@ def test_an_empty_folder_is_a_mistake(refusal, digits, tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No network, and nothing that Keras has fetched before."""
+    """Cut the network off, and give Keras an empty cache."""
     import requests
 
-    def refuse(*arguments, **named):
+    def refuse(*arguments, **keywords):
         raise requests.ConnectionError("Network is unreachable")
 
     monkeypatch.setattr(requests, "head", refuse)
@@ -147,7 +150,7 @@ def offline(monkeypatch, tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    """A folder as Keras publishes it: weights of a MobileNet, random here, and names of classes."""
+    """Return a folder like Keras' published one, with random MobileNet weights, and the network."""
     import keras
 
     folder = tmp_path / "published"
@@ -172,14 +175,14 @@ def test_a_published_network_needs_no_run(verb, offline, published, tmp_path):
         "predict", "--model", "mobilenet", "--weights", "imagenet", *words, "--top", 1000
     )
     assert code == 0
-    found = by_name(rows(out)[0])
+    found = map_names_to_probabilities(parse_rows(out)[0])
     pixels = keras.applications.mobilenet.preprocess_input(photo.astype(np.float32))
     expected = whole.predict(pixels[np.newaxis], verbose=0)[0]
     mine = [found[f"thing_{n}"] for n in range(1000)]
     np.testing.assert_allclose(mine, expected, atol=1e-6)
 
 
-def test_what_a_published_network_lacks_is_named(refusal, offline, tmp_path):
+def test_a_missing_file_of_a_published_network_is_named(refusal, offline, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     words = ("--model", "mobilenet", "--weights", "imagenet", tmp_path / "photo.png")
     answer = str(refusal("predict", *words))
@@ -190,7 +193,7 @@ def test_what_a_published_network_lacks_is_named(refusal, offline, tmp_path):
     answer = str(refusal("predict", *words, f"weights_dir={tmp_path}"))
     assert "mobilenet_1_0_224_tf.h5 is neither in" in answer
     assert "try       weights_dir=FOLDER_WITH_THE_FILE, or --weights PATH" in answer
-    assert "null" not in answer, "a network that knows nothing has nothing to say"
+    assert "null" not in answer, "null, an untrained network, is no choice here"
     answer = str(refusal("predict", *words, f"weights_dir={tmp_path}", "model.weights=null"))
     assert "try       --weights imagenet" in answer
     answer = str(refusal("predict", *words, f"weights_dir={tmp_path}", "--weights", "nowhere.h5"))

@@ -1,4 +1,4 @@
-"""A run from a stranger: nothing in it runs, and what is wrong with it is said."""
+"""A run from a stranger: no code in it runs, and a message names what is wrong with it."""
 
 import hashlib
 import io
@@ -33,17 +33,17 @@ VERBS = {
 
 @pytest.fixture
 def stranger(digits, tmp_path):
-    """A copy of a run, to be spoilt."""
+    """Return a copy of a run, for a test to spoil."""
     return shutil.copytree(digits.folder, tmp_path / "stranger")
 
 
-def touch(tmp_path):
-    """A command that leaves a trace if anything runs it."""
+def make_trace_command(tmp_path):
+    """Return a shell command that leaves a file if anything runs it."""
     return f"touch {tmp_path / TRACE}"
 
 
 def rewrite(path, **members):
-    """Replace members of a zip."""
+    """Replace members of the zip file `path`."""
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
@@ -51,16 +51,15 @@ def rewrite(path, **members):
             archive.writestr(name, content)
 
 
-def with_layer(path, layer):
-    """Put a layer in the place of the second."""
+def replace_second_layer(path, layer):
+    """Update the second layer in the configuration of the `.keras` file `path` with `layer`."""
     config = json.loads(zipfile.ZipFile(path).read("config.json"))
-    kept = config["config"]["layers"][1]
-    config["config"]["layers"][1] = kept | layer
+    config["config"]["layers"][1] |= layer
     rewrite(path, **{"config.json": json.dumps(config)})
 
 
-def lambda_layer(command):
-    """What Keras saves of a Lambda whose function is Python's own bytecode."""
+def make_lambda_config(command):
+    """Return what Keras saves of a Lambda layer, whose function is Python bytecode."""
     import keras
 
     body = eval(f"lambda x: (__import__('os').system({command!r}), x)[1]")
@@ -68,10 +67,10 @@ def lambda_layer(command):
     return {key: saved[key] for key in ("module", "class_name", "config")}
 
 
-def layers(command):
-    """Layers that run code, or whose making calls what a file names."""
+def make_harmful_layers(command):
+    """Return configurations of layers that run code, or call what the file names when built."""
     return {
-        "lambda": lambda_layer(command),
+        "lambda": make_lambda_config(command),
         "a callable of another module": {
             "module": "os", "class_name": "function", "config": "system",
             "registered_name": "system",
@@ -97,22 +96,22 @@ def layers(command):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_network_that_would_run_code_is_refused(refusal, stranger, tmp_path, verb):
-    for layer in layers(touch(tmp_path)).values():
+    for layer in make_harmful_layers(make_trace_command(tmp_path)).values():
         shutil.copy(stranger / "final.keras", stranger / "best.keras")
-        with_layer(stranger / "best.keras", layer)
+        replace_second_layer(stranger / "best.keras", layer)
         answer = str(refusal(verb, stranger, *VERBS[verb]))
         assert f"{layer['class_name']}, which may run" in answer or "os.function" in answer
     assert not (tmp_path / TRACE).exists()
 
 
 @pytest.mark.parametrize("name", FORBIDDEN_LAYERS)
-def test_no_layer_that_runs_or_reads_other_files(name):
+def test_a_layer_that_runs_code_or_reads_files_is_not_harmless(name):
     assert not is_harmless({"module": "keras.layers", "class_name": name})
     assert not is_harmless({"module": None, "class_name": name})
 
 
-def spoilt_specs(command):
-    """spec.yaml with callables in it."""
+def make_harmful_specs(command):
+    """Return contents of spec.yaml that name callables, as text or as a change to a spec."""
     return {
         "python": f"model: !!python/object/apply:os.system ['{command}']\n",
         "python, new": f"!!python/object/new:os.system ['{command}']\n",
@@ -129,7 +128,7 @@ def spoilt_specs(command):
 @pytest.mark.parametrize("verb", [*VERBS, "resume"])
 def test_a_spec_that_names_callables_is_refused(refusal, stranger, tmp_path, verb):
     spec = yaml.safe_load((stranger / "spec.yaml").read_text())
-    for text in spoilt_specs(touch(tmp_path)).values():
+    for text in make_harmful_specs(make_trace_command(tmp_path)).values():
         content = text if isinstance(text, str) else yaml.safe_dump(text(spec))
         (stranger / "spec.yaml").write_text(content)
         words = VERBS.get(verb, ("epochs=9",))
@@ -138,7 +137,7 @@ def test_a_spec_that_names_callables_is_refused(refusal, stranger, tmp_path, ver
 
 
 class Bomb:
-    """Leaves a trace when it is unpickled."""
+    """An object that runs a shell command when it is unpickled."""
 
     def __init__(self, command):
         self.command = command
@@ -150,9 +149,11 @@ class Bomb:
 
 
 @pytest.mark.slow
-def test_a_state_with_a_pickle_is_not_used(stranger, tmp_path):
+def test_a_checkpoint_with_a_pickle_is_not_loaded(stranger, tmp_path):
     content = io.BytesIO()
-    np.savez(content, names=np.array([Bomb(touch(tmp_path))], dtype=object), facts="{}")
+    np.savez(
+        content, names=np.array([Bomb(make_trace_command(tmp_path))], dtype=object), facts="{}"
+    )
     payload = content.getvalue()
     line = hashlib.sha256(payload).hexdigest().encode() + b"\n"
     for name in ("last.state", "previous.state"):
@@ -167,7 +168,7 @@ def test_a_state_with_a_pickle_is_not_used(stranger, tmp_path):
 
 
 def test_weights_with_a_pickle_are_refused(refusal, stranger, tmp_path):
-    bomb = pickle.dumps(Bomb(touch(tmp_path)))
+    bomb = pickle.dumps(Bomb(make_trace_command(tmp_path)))
     rewrite(stranger / "best.keras", **{"model.weights.h5": bomb})
     assert "best.keras cannot be used" in str(refusal("evaluate", stranger))
     (stranger / "best.keras").write_bytes(bomb)
@@ -176,31 +177,31 @@ def test_weights_with_a_pickle_are_refused(refusal, stranger, tmp_path):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_is_no_run_with_weights_is_said(refusal, stranger, tmp_path, verb):
-    def answer(run):
+def test_a_message_says_why_a_folder_is_not_a_run_with_weights(refusal, stranger, tmp_path, verb):
+    def get_answer(run):
         return str(refusal(verb, run, *VERBS[verb]))
 
-    assert "nowhere is not there" in answer("nowhere")
-    assert "holds no run" in answer(tmp_path)
-    assert str(stranger) in answer(tmp_path)  # the run that lies in it
-    assert "is a file" in answer(stranger / "best.keras")
+    assert "nowhere is not there" in get_answer("nowhere")
+    assert "holds no run" in get_answer(tmp_path)
+    assert str(stranger) in get_answer(tmp_path)  # the run that lies in it
+    assert "is a file" in get_answer(stranger / "best.keras")
     record = json.loads((stranger / "run.json").read_text())
     newer = record | {"format": 99, "versions": {"cnntrain": "99.1"}}
     (stranger / "run.json").write_text(json.dumps(newer))
-    assert "was written by cnntrain 99.1" in answer(stranger)
+    assert "was written by cnntrain 99.1" in get_answer(stranger)
     (stranger / "run.json").write_text("{")
-    assert "run.json cannot be used" in answer(stranger)
+    assert "run.json cannot be used" in get_answer(stranger)
     (stranger / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
     for name in ("best", "final"):
         (stranger / f"{name}.keras").unlink()
-    assert f"try       cnntrain resume {stranger}" in answer(stranger)
+    assert f"try       cnntrain resume {stranger}" in get_answer(stranger)
     diverged = record | {"status": "failed", "kind": "Diverged", "error": "the loss is not finite"}
     (stranger / "run.json").write_text(json.dumps(diverged))
-    assert "it failed: the loss is not finite" in answer(stranger)
-    assert "resume" not in answer(stranger), "it would diverge again"
+    assert "it failed: the loss is not finite" in get_answer(stranger)
+    assert "resume" not in get_answer(stranger), "it would diverge again"
 
 
-def test_mistakes_are_answered_before_tensorflow_and_help_at_once(stranger):
+def test_mistakes_are_answered_without_tensorflow_and_help_at_once(stranger):
     code = (
         "import sys, time\n"
         "from cnntrain.cli.main import main\n"
@@ -224,12 +225,12 @@ def test_mistakes_are_answered_before_tensorflow_and_help_at_once(stranger):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_network_of_ours_is_harmless():
+def test_a_network_of_cnntrain_is_harmless():
     check_option("alexnet")
 
 
 @pytest.mark.slow
-def test_all_our_own_networks_are_harmless():
+def test_all_networks_of_cnntrain_are_harmless():
     for option in option_files.find_option_files("model"):
         check_option(option)
 
@@ -242,7 +243,7 @@ def check_option(option):
 
 
 def test_a_cast_is_harmless_and_a_loop_is_not():
-    """Networks of mixed precision cast around norms that are computed in float32."""
+    """Networks in mixed precision cast around normalisations, which compute in float32."""
     core = "keras.src.ops.core"
     assert is_harmless({"module": core, "class_name": "Cast"})
     for name in ("Map", "Scan", "WhileLoop", "Cond"):

@@ -18,7 +18,7 @@ COUNTS = {
 SMALLEST = {"alexnet": 67, "alexnet_bn": 163, "alexnet_bn_11": 215}
 HEAVY = {}
 
-# The hidden layers hold nearly all the weights; where these do not matter they are small.
+# The hidden layers hold nearly all the weights; they are small here if the weights do not matter.
 SMALL = ("model=alexnet", "model.hidden=[8]", "model.dropout=0")
 
 
@@ -28,7 +28,7 @@ def pixels(*shape):
 
 @pytest.fixture(scope="module")
 def paper():
-    """The networks of one and of two groups, as in the paper."""
+    """Return the networks of one and of two groups, as in the paper."""
     from cnntrain.spec.build import build_spec as check
     from cnntrain.spec.compose import compose_config
 
@@ -40,7 +40,7 @@ def paper():
 
 
 def parts(network, name):
-    """The layers that hold the weights of a convolution or a dense layer."""
+    """Return the layers that hold the weights of a convolution or a dense layer."""
     layers = [x for x in network.layers if x.weights and x.name.partition("_")[0] == name]
     assert layers
     return layers
@@ -130,7 +130,7 @@ def test_every_weight_learns_on_a_cpu(spec, overrides):
 
 
 @pytest.mark.parametrize("option", sorted(SMALLEST))
-def test_smallest_size_is_said_and_is_enough(spec, option):
+def test_smallest_size_is_named_and_is_enough(spec, option):
     size = SMALLEST[option]
     build = spec(f"model={option}", "model.hidden=[8]").model
     with pytest.raises(SpecError, match=f"{size}x{size} or larger") as refused:

@@ -1,4 +1,4 @@
-"""Networks of Keras as ours: its features, its preprocessing, its weights, flat and by name."""
+"""Networks of Keras as ours: features, preprocessing, and weights by order and by name."""
 
 import json
 import sys
@@ -62,12 +62,12 @@ HEAVY = {
     "densenet201_imagenet": "a second or more",
 }
 SMALL = ("model=mobilenet", "model.alpha=0.25")
-# The name that Keras gives the file of SMALL.
+# The name of the official file for SMALL.
 OFFICIAL = "mobilenet_2_5_224_tf_no_top.h5"
 
 
 def theirs(architecture: str, size: int, **arguments) -> keras.Model:
-    """The network as Keras itself gives it."""
+    """Return the network as Keras itself builds it."""
     function = getattr(keras.applications, VARIANTS[architecture].function)
     return function(weights=None, include_top=False, input_shape=(size, size, 3), **arguments)
 
@@ -77,13 +77,13 @@ def pixels(*shape: int) -> np.ndarray:
 
 
 def features(network: keras.Model) -> keras.Model:
-    """From the image to what the head gets."""
+    """Return the part of the network from the image to the input of the head."""
     return keras.Model(network.inputs, network.get_layer("features").output)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A Keras 3 file of random weights for SMALL, and the network that they are of."""
+    """Return a Keras 3 file of random weights for SMALL, and the network that they are of."""
     network = theirs("mobilenet", 32, alpha=0.25, pooling="avg")
     random = np.random.default_rng(1)
     network.set_weights([random.random(w.shape) for w in network.get_weights()])
@@ -160,7 +160,7 @@ def test_grey_images_count_as_colour(spec):
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
+def test_networks_for_colour_are_recognised_when_images_are_grey(spec, architecture):
     from cnntrain.training.network import repeats_grey_channel
 
     size = VARIANTS[architecture].smallest
@@ -170,7 +170,7 @@ def test_networks_for_colour_are_known_when_images_are_grey(spec, architecture):
         assert not repeats_grey_channel(spec(*words).model((size, size, 3), 10))
 
 
-def test_networks_that_take_any_images_or_grey_ones_are_not_said_to_be_for_colour(spec):
+def test_networks_for_any_or_grey_images_are_not_called_for_colour(spec):
     from cnntrain.training.network import repeats_grey_channel
 
     for option in ("lenet5", "lenet5_1998"):
@@ -228,7 +228,7 @@ def test_saved_network_needs_none_of_our_code(spec, tmp_path, options):
 # Weights.
 
 
-def test_weights_of_a_file_are_those_of_the_network_whatever_stands_before_it(spec, file):
+def test_weights_of_a_file_load_whatever_layers_stand_before(spec, file):
     path, peer = file
     ours = spec(*SMALL, f"model.weights={path}", "model.upsample=2").model((16, 16, 1), 3)
     for mine, its in zip(features(ours).get_weights(), peer.get_weights(), strict=True):
@@ -253,7 +253,7 @@ def test_weights_of_networks_with_automatic_or_nested_names_load(spec, tmp_path,
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["h5", "weights.h5"])
 def test_efficientnet_scales_its_input_as_its_imagenet_weights_want_it(spec, tmp_path, suffix):
-    """Its published variances are of another formula, which Keras mends for ImageNet alone."""
+    """Keras corrects the published variances, which are of another formula, only for ImageNet."""
     peer = theirs("efficientnet_b0", 32, pooling="avg")
     norm = next(x for x in peer.layers if isinstance(x, keras.layers.Normalization))
     variance = np.array([0.05, 0.06, 0.07], "float32")
@@ -271,7 +271,7 @@ def test_efficientnet_scales_its_input_as_its_imagenet_weights_want_it(spec, tmp
         np.testing.assert_allclose(got, peer(images), atol=1e-5)
 
 
-def test_initializer_leaves_what_was_learnt_and_sets_the_head(spec, file):
+def test_initializer_keeps_pretrained_weights_and_sets_the_head(spec, file):
     path, _ = file
     checked = spec(*SMALL, f"model.weights={path}", "model.head=[8]")
     keras.utils.clear_session()
@@ -305,12 +305,12 @@ def test_names_and_seeds_are_the_same_with_weights_and_without(spec, file):
     assert paths[0] == paths[1]
 
 
-# Where they lie.
+# Where weights are looked for.
 
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """weights_dir, Keras' cache, and a network that is not there; and what Keras would fetch."""
+    """Make empty folders as weights_dir and as Keras' cache, and return both."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     (tmp_path / "keras" / "models").mkdir(parents=True)
     (tmp_path / "dir").mkdir()
@@ -350,7 +350,7 @@ def test_missing_file_is_fetched_into_the_cache(spec, places, file, monkeypatch)
     assert len(model.pretrained) == 54
 
 
-def test_failed_download_is_answered(spec, places, monkeypatch):
+def test_failed_download_is_reported(spec, places, monkeypatch):
     def get_file(*_, **__):
         raise Exception("URL fetch failure on x: 404 -- Not Found")  # as bare as Keras raises it
 
@@ -361,7 +361,7 @@ def test_failed_download_is_answered(spec, places, monkeypatch):
 
 
 class Asked(Exception):
-    """Ends a build when the file was asked for."""
+    """An exception that ends a build when it asks for its file."""
 
 
 @pytest.mark.parametrize("architecture", EVERY)

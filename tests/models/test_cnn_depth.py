@@ -1,4 +1,4 @@
-"""As many convolutions as asked for, which Keras can make, save and load; what the switches do."""
+"""cnn_depth has the depth asked for, can be saved and loaded, and its switches work."""
 
 import keras
 import numpy as np
@@ -41,7 +41,7 @@ def test_depth_counts_the_convolutions_also_where_parts_meet(spec, depth, monkey
     assert len({weight.path for weight in model.weights}) == len(model.weights)
 
 
-def test_network_of_parts_computes_what_one_of_a_piece_does(spec, monkeypatch):
+def test_network_cut_into_parts_computes_the_same(spec, monkeypatch):
     settings = ("model=cnn_depth", "model.depth=7")
     whole = spec(*settings).model((8, 8, 3), 10)
     monkeypatch.setattr(deep, "LONGEST", 2)
@@ -53,7 +53,7 @@ def test_network_of_parts_computes_what_one_of_a_piece_does(spec, monkeypatch):
     np.testing.assert_allclose(parts(images(2, 8, 8, 3)), whole(images(2, 8, 8, 3)), atol=1e-6)
 
 
-def test_shortcuts_go_round_convolutions_that_give_nothing(spec):
+def test_shortcuts_bypass_convolutions_of_zeros(spec):
     for residual, moved in (("true", True), ("false", False)):
         switches = ("model.depth=4", f"model.residual={residual}")
         model = spec("model=cnn_depth", *switches).model((8, 8, 3), 10)
@@ -73,7 +73,7 @@ def test_saved_network_needs_none_of_our_code(spec, tmp_path, residual, batch_no
 
 
 @pytest.mark.slow
-def test_a_thousand_layers_are_made_saved_and_loaded(spec, tmp_path):
+def test_a_thousand_layers_are_built_saved_and_loaded(spec, tmp_path):
     """On two cores the three take 14, 6 and 35 seconds."""
     model = spec("model=cnn_depth", "model.depth=1000").model((32, 32, 3), 10)
     # 432 + 999 * 2,304 + 170 = 2,302,298; and 1,000 * 64, or 1,000 * 32
@@ -82,7 +82,7 @@ def test_a_thousand_layers_are_made_saved_and_loaded(spec, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for mine, its in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, its)
-    # With statistics of the batch: the initial ones would let a thousand sums overflow.
+    # Use the statistics of the batch: with the initial ones a thousand sums would overflow.
     assert np.all(np.isfinite(loaded(images(2, 32, 32, 3), training=True)))
 
 

@@ -1,4 +1,4 @@
-"""What each small network shows: weights saved, pixels seen, maps compared."""
+"""What each small network demonstrates: weights saved, pixels seen, activations compared."""
 
 import json
 import zipfile
@@ -37,7 +37,7 @@ def images(*shape: int) -> np.ndarray:
 
 
 def weights(layer: keras.layers.Layer) -> int:
-    """The numbers of a layer but for its biases."""
+    """Return the number of weights of a layer without its biases."""
     return sum(int(np.prod(w.shape)) for w in layer.weights if w.name != "bias")
 
 
@@ -63,7 +63,7 @@ def test_maxout_is_the_largest_of_neighbouring_maps(spec):
     np.testing.assert_array_equal(after, maps.max(axis=0))
 
 
-def test_units_of_relu_tanh_and_strides_are_otherwise_the_same(spec):
+def test_relu_tanh_and_stride_networks_have_otherwise_equal_units(spec):
     models = [
         spec(f"model={option}").model((32, 32, 3), 10)
         for option in ("cnn_relu", "cnn_tanh", "cnn_no_pool")
@@ -76,7 +76,7 @@ def test_units_of_relu_tanh_and_strides_are_otherwise_the_same(spec):
 
 @pytest.mark.parametrize(("stages", "width"), [(1, 3), (2, 7), (3, 15), (4, 31)])
 def test_dilation_doubles_what_a_pixel_sees_and_keeps_the_resolution(spec, stages, width):
-    """(2^(i+2) - 1) pixels a side after the i-th layer from 0: section 2 of the paper."""
+    """After layer i, counted from 0, it is 2^(i+2) - 1 pixels a side: section 2 of the paper."""
     model = spec("model=cnn_dilated", f"model.filters={[4] * stages}").model((41, 41, 1), 10)
     maps = model.get_layer(index=-3).output
     assert maps.shape == (None, 41, 41, 4)
@@ -102,7 +102,7 @@ def test_saved_network_needs_none_of_our_code(spec, tmp_path, option):
     np.testing.assert_allclose(keras.models.load_model(path)(batch), model(batch), atol=1e-6)
 
 
-def test_images_that_pools_would_use_up_are_refused_and_strides_take_any(spec):
+def test_images_too_small_for_pools_are_refused_and_strides_take_any(spec):
     with pytest.raises(SpecError, match="4x9") as refused:
         spec("model=cnn_relu").model((4, 9, 3), 10)
     assert refused.value.hint.startswith("dataset.image_size=[8,8]")

@@ -34,7 +34,7 @@ def pixels(*shape):
 
 @pytest.fixture(scope="module")
 def densenet121():
-    """DenseNet-121 of the paper."""
+    """Return DenseNet-121 of the paper."""
     from cnntrain.spec.build import build_spec as check
     from cnntrain.spec.compose import compose_config
 
@@ -118,7 +118,7 @@ def test_logits_are_those_of_keras_applications_with_the_same_weights(spec, dept
 
 
 def randomise(network):
-    """Random statistics, scales and shifts: those of a fresh network would hide a mistake."""
+    """Set random statistics, scales and shifts; the initial ones would hide a mistake."""
     random = np.random.default_rng(0)
     for weight in network.weights:
         if weight.name in ("gamma", "moving_variance"):

@@ -14,7 +14,7 @@ COUNTS = {
     ("googlenet", (224, 224, 3), 1000, ()): (13_378_280, 13_378_280),
     ("googlenet", (224, 224, 3), 1000, ("model.auxiliary_weight=0",)): (6_998_552, 6_998_552),
     ("inception_v2", (224, 224, 3), 1000, ()): (11_298_560, 11_278_528),
-    # The network in Caffe has 10,016 biases more, which batch norm makes useless: 11,295,240.
+    # The network in Caffe has 11,295,240: 10,016 biases more, which batch norm makes useless.
     ("inception_v2", (224, 224, 3), 1000, ("model.separable_stem=false",)): (
         11_305_256,
         11_285_224,
@@ -52,12 +52,12 @@ RELEASED = {
 
 
 def shapes(network: keras.Model, kind: type) -> list[tuple]:
-    """What the layers of this kind put out, in order: (H, W, C)."""
+    """Return the output shapes (H, W, C) of all layers of a kind, in order."""
     return [layer.output.shape[1:] for layer in network.layers if isinstance(layer, kind)]
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Of one forward pass: those of convolutions and dense layers."""
+    """Return the multiply-adds of convolutions and dense layers in one forward pass."""
     total = 0
     for layer in network.layers:
         if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
@@ -71,7 +71,7 @@ def pixels(*shape: int) -> np.ndarray:
 
 
 def randomise(network: keras.Model) -> None:
-    """Random weights, also where Keras begins with zeros and ones; signals keep their size."""
+    """Set random weights, also where Keras begins with zeros and ones; signals keep their size."""
     random = np.random.default_rng(1)
     for weight in network.weights:
         if "kernel" in weight.path:
@@ -121,7 +121,7 @@ def test_googlenet_puts_its_heads_behind_the_logits(spec):
         pytest.param("model=inception_v3", 107, marks=pytest.mark.slow),
     ],
 )
-def test_heads_fit_from_the_size_on_that_the_refusal_names(spec, options, size):
+def test_auxiliary_heads_fit_from_the_size_that_the_error_names(spec, options, size):
     model = spec(*options.split()).model
     assert len(model((size, size + 40, 3), 5).outputs) > 1
     with pytest.raises(SpecError, match=f"{size}x{size} or larger for the heads") as refused:
@@ -270,7 +270,7 @@ def test_inception_tutorial_flattens_a_grid_of_seven(spec):
     assert len(shapes(normed, keras.layers.BatchNormalization)) == 46
 
 
-# Ours.
+# Our own small Inception.
 
 
 def test_inception_mini_is_small_and_scales(spec):

@@ -1,7 +1,7 @@
-"""Every option of conf/model learns: gradients reach all that trains, and 16 images are learnt.
+"""Every option of conf/model learns: gradients reach all variables, and 16 images are learnt.
 
-Both tests take what they need from conf/ and from the tables of the families' tests; a new option
-or family is in them without a word here, and in the tables below where it needs something else.
+Both tests take what they need from conf/ and from the tables of the families' tests, so that they
+cover a new option or family by themselves; the tables below are for those that need something else.
 """
 
 from collections.abc import Callable
@@ -36,14 +36,14 @@ SETTINGS = {
 
 
 def plain(option: str) -> list[str]:
-    """Overrides for random weights and, as nothing is to be held back, no dropout."""
+    """Return overrides for random weights and no dropout, so that nothing hinders learning."""
     knobs = SETTINGS[option]
     without = [f"model.{knob}=0" for knob in knobs if "dropout" in knob]
     return [f"model={option}", *without, *(["model.weights=null"] if knobs.get("weights") else [])]
 
 
 def made_up(option: str, count: int, classes: int) -> Splits:
-    """Random pixels of the smallest size that an option takes, of classes in turn."""
+    """Return random pixels of the smallest size that an option takes, with classes in turn."""
     size = SMALLEST.get(option, 32)
     image_shape, all_classes = FIXED.get(option, ((size, size, 3), classes))
     images = np.random.default_rng(0).integers(0, 256, (count, *image_shape), np.uint8)
@@ -52,9 +52,9 @@ def made_up(option: str, count: int, classes: int) -> Splits:
 
 
 def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarray]:
-    """A network with its first weights, as `train` begins with it, and the images as it gets them.
+    """Return a network with the first weights that training gives it, and the images as its input.
 
-    It is the builder's own, with the auxiliary heads that the whole network may lack.
+    The network is the builder's own, with auxiliary heads that the saved one may lack.
     """
     built = build_network(spec(*overrides), splits, total_steps=STEPS)
     first = built.network.get_layer("normalisation")
@@ -62,7 +62,7 @@ def begun(spec, splits: Splits, *overrides: str) -> tuple[keras.Model, np.ndarra
 
 
 def objective(body: keras.Model, images: np.ndarray, labels: np.ndarray) -> tf.Tensor:
-    """The mean cross-entropy in training, plus that of each auxiliary head times its weight."""
+    """Return the training cross-entropy, plus that of each auxiliary head times its weight."""
     outputs = as_list(body(images, training=True))
     weights = [1.0, *getattr(body, "auxiliary", ())]
     means = [tf.reduce_mean(losses.compute_cross_entropy(labels, logits)) for logits in outputs]
@@ -93,7 +93,7 @@ def unless(
     variables: list[keras.Variable],
     condition: Callable[[tf.Tensor | None], bool],
 ) -> list[str]:
-    """The paths of the variables whose gradients do not meet a condition."""
+    """Return the paths of the variables whose gradients do not meet a condition."""
     pairs = zip(variables, gradients, strict=True)
     return [variable.path for variable, gradient in pairs if not condition(gradient)]
 
@@ -103,7 +103,7 @@ def values(variables: list[keras.Variable]) -> list[tf.Variable]:
 
 
 def smallest(family: str) -> tuple[str, tuple[str, ...]]:
-    """The option of a family with the fewest parameters that its tests count."""
+    """Return the option of a family with the fewest parameters that its tests count."""
     counted = {
         option: max(total or 0, trainable or 0)
         for (option, *_), (total, trainable) in COUNTS.items()

@@ -1,4 +1,4 @@
-"""LeNet-5 of 1998 against the paper: its parameters, its connections, its Table I, its centres."""
+"""LeNet-5 of 1998 against the paper: parameters, connections, Table I and the centres."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_every_map_of_s2_is_seen_by_ten_of_c3():
 
 
 def test_c3_sees_only_the_maps_of_its_column(network):
-    """A change of one map of S2 reaches exactly those maps of C3 that Table I names."""
+    """Changing one map of S2 changes exactly the maps of C3 that Table I names."""
     s2 = network.get_layer("s2").output
     between = keras.Model(s2, network.get_layer("c3").output)
     maps = np.zeros((1, 14, 14, 6), "float32")
@@ -112,7 +112,7 @@ def test_one_is_drawn_as_a_one():
     ]
 
 
-def test_squashing_keeps_one_and_minus_one():
+def test_squashing_maps_one_and_minus_one_to_themselves():
     np.testing.assert_allclose(squash(np.array([-1.0, 0, 1])), [-1, 0, 1], atol=1e-4)
 
 
@@ -135,7 +135,9 @@ def test_small_images_are_padded_with_paper(spec, network):
         ((32, 32, 1), 2, "2 classes"),
     ],
 )
-def test_what_the_published_network_cannot_take_is_refused(spec, image_shape, num_classes, given):
+def test_images_and_classes_that_the_published_network_excludes_are_refused(
+    spec, image_shape, num_classes, given
+):
     with pytest.raises(SpecError, match=given):
         spec("model=lenet5_1998").model(image_shape, num_classes)
 

@@ -19,7 +19,7 @@ COUNTS = {
     ("resnet101", (224, 224, 3), 10, ()): (None, 42_520_650),
     ("resnet152", (224, 224, 3), 1000, ()): (None, 60_192_808),
     ("resnet152", (224, 224, 3), 10, ()): (None, 58_164_298),
-    # Those of ResNet-18 and 34 without the projections.
+    # The parameters of ResNet-18 and 34 without the projections.
     ("plain18", (224, 224, 3), 1000, ()): (None, 11_515_688),
     ("plain34", (224, 224, 3), 1000, ()): (None, 21_623_848),
     ("resnext50", (224, 224, 3), 1000, ()): (None, 25_028_904),
@@ -54,7 +54,7 @@ def images(size: int) -> np.ndarray:
 def randomise(network: keras.Model) -> None:
     """Give every weight a random value of its own, norms and their statistics included.
 
-    Small scales of the norms keep the maps of a hundred blocks, and so the logits, near 1.
+    Small scales of the norms keep the feature maps of a hundred blocks, and so the logits, near 1.
     """
     random = np.random.default_rng(1)
     for weight in network.weights:
@@ -72,7 +72,7 @@ def randomise(network: keras.Model) -> None:
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Of the convolutions and the dense layers, for one image."""
+    """Return the multiply-adds of convolutions and dense layers for one image."""
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
     return sum(
         math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:-1])
@@ -204,7 +204,7 @@ def test_grouped_convolution_is_the_one_of_keras():
 
 
 def test_grouped_convolutions_train(spec):
-    """A stage of ResNeXt on a CPU: every group's kernel moves."""
+    """Every group's kernel moves in a stage of ResNeXt on a CPU."""
     from cnntrain.models.resnet import Design, block
 
     inputs = keras.Input((8, 8, 16))

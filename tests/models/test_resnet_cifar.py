@@ -1,4 +1,4 @@
-"""ResNets for 32x32 images: the counts of the papers, plain, pre-activated, wide, without norms."""
+"""ResNets for 32x32 images against the counts of their papers."""
 
 import keras
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.models.parts import deep
+from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 
 COUNTS = {
     ("resnet1202_v1", (32, 32, 3), 10, ()): (None, 19_421_274),
@@ -18,7 +19,7 @@ COUNTS = {
     ("resnet164_v2", (32, 32, 3), 10, ()): (None, 1_703_258),
     ("wrn16_8", (32, 32, 3), 10, ()): (None, 10_961_370),
     ("wrn28_10", (32, 32, 3), 10, ()): (None, 36_479_194),
-    # Kernels and head of ResNet-20, five scalars a block, two outside.
+    # The kernels and head of ResNet-20, five scalars for each block, and two outside the blocks.
     ("resnet20_fixup", (32, 32, 3), 10, ()): (268_393, 268_393),
     ("resnet_tutorial", (224, 224, 3), 17, ()): (229_233, None),
 }
@@ -80,7 +81,7 @@ def test_names_of_the_first_networks_stay(spec):
     ("option", "depth", "hint"),
     [("resnet29_v2", 30, 29), ("wrn16_8", 18, 16), ("wrn16_8", 4, 10), ("resnet29_v2", 2, 11)],
 )
-def test_depths_that_no_network_has_are_refused(spec, option, depth, hint):
+def test_impossible_depths_are_refused(spec, option, depth, hint):
     with pytest.raises(SpecError, match=f"model.depth is {depth}") as refused:
         spec(f"model={option}", f"model.depth={depth}").model((32, 32, 3), 10)
     assert refused.value.hint == f"model.depth={hint}"
@@ -96,7 +97,9 @@ def test_dropout_comes_before_the_last_convolution_of_each_block(spec):
     model = spec("model=wrn16_8", "model.width=1", "model.dropout=0.3").model((32, 32, 3), 10)
     dropouts = kinds(model, keras.layers.Dropout)
     assert [d.rate for d in dropouts] == [0.3] * 6
-    after = [d._outbound_nodes[0].operation for d in dropouts]
+    dropped = {id(layer.output) for layer in dropouts}
+    calls = iterate_nodes(get_graph(model))
+    after = [call.operation for call in calls if dropped & set(map(id, call.input_tensors))]
     assert [(c.kernel_size, c.strides) for c in after] == [((3, 3), (1, 1))] * 6
 
 
@@ -115,12 +118,12 @@ def test_chains_that_are_cut_compute_the_same(spec, monkeypatch, tmp_path, optio
 
 @pytest.mark.slow
 def test_network_of_1001_layers_is_built(spec):
-    """The deepest of the paper on pre-activation, of 10.2 million parameters."""
+    """It is the deepest of the pre-activation paper, with 10.2 million parameters."""
     model = spec("model=resnet164_v2", "model.depth=1001").model((32, 32, 3), 10)
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == pytest.approx(10.2e6, rel=0.02)
 
 
-# The tutorials'.
+# The tutorials' ResNet.
 
 
 def test_tutorial_pools_and_flattens(spec):
@@ -129,7 +132,7 @@ def test_tutorial_pools_and_flattens(spec):
     assert (pool.input.shape[1:], pool.output.shape[1:]) == ((56, 56, 64), (7, 7, 64))
 
 
-def test_tutorial_needs_what_its_pool_needs(spec):
+def test_tutorial_refuses_images_too_small_for_its_pool(spec):
     model = spec("model=resnet_tutorial").model
     assert model((29, 29, 3), 10).output_shape == (None, 10)
     with pytest.raises(SpecError, match=r"model\.pool is 8 and the images are 28x28") as refused:
@@ -148,7 +151,7 @@ def test_fixup_has_the_scalars_of_its_authors(spec):
     assert (len(values), sum(values)) == (9 * 5 + 2, 9)  # five a block, of which one multiplies
 
 
-def test_fixup_begins_as_its_shortcuts_and_keeps_its_first_weights(spec):
+def test_fixup_is_only_shortcuts_at_first_and_keeps_its_first_weights(spec):
     run = spec("model=resnet20_fixup")
     keras.utils.set_random_seed(0)
     model = run.model((32, 32, 3), 10)
@@ -164,8 +167,8 @@ def test_fixup_begins_as_its_shortcuts_and_keeps_its_first_weights(spec):
     np.testing.assert_array_equal(model(images()), np.zeros((2, 10)))
 
 
-def test_scalars_of_fixup_are_what_they_stand_for(spec):
-    """With another value in each, against the formula of a block."""
+def test_scalars_of_fixup_follow_the_formula(spec):
+    """Each scalar gets another value, and the block is compared with its formula."""
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 10)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=w.shape) * 0.3 for w in model.get_weights()])
@@ -178,12 +181,12 @@ def test_scalars_of_fixup_are_what_they_stand_for(spec):
     block = kinds(model, keras.layers.ReLU)[2].output
     network = keras.Model(model.input, block)
     np.testing.assert_allclose(network(images(8)), expected, atol=1e-5)
-    # As a graph too: two images of 8x8 are a case that a fused addition does not survive.
+    # Test the graph as well: a fused addition would fail for two images of 8x8.
     np.testing.assert_allclose(network.predict(images(8), verbose=0), expected, atol=1e-5)
 
 
 def test_every_weight_of_fixup_gets_its_gradient(spec):
-    """From random weights; from the first ones most gradients are zero, as the method wants it."""
+    """Weights are random, because the first ones make most gradients zero."""
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 10)
     random = np.random.default_rng(1)
     model.set_weights([random.normal(size=w.shape) * 0.3 for w in model.get_weights()])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnntrain.analysis import device_memory
+from cnntrain.data import device_memory
 from cnntrain.planning import doctor
 from cnntrain.planning.doctor import Finding
 

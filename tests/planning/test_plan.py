@@ -8,8 +8,8 @@ import time
 import pytest
 import yaml
 
-from cnntrain.analysis import device_memory
 from cnntrain.cli.main import main
+from cnntrain.data import device_memory
 from cnntrain.errors import SpecError
 from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE, resolve_batch_size
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
@@ -115,15 +115,17 @@ def test_a_chart_is_as_high_as_the_rate():
 
 @pytest.mark.parametrize("option", sorted(option_files.find_option_files("dataset")))
 def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
-    from cnntrain.data.inventory import read_contents
-    from cnntrain.planning.dataset_outline import parse_option_header
+    from cnntrain.planning.dataset_outline import read_option_facts
+    from cnntrain.spec.about import DatasetAbout, read_option
 
     file = option_files.find_option_files("dataset")[option]
-    if (holds := read_contents(file)) is None:
+    about = read_option(file, DatasetAbout)[1]
+    if about.images is None:
         pytest.skip("it says nothing: whatever the user has")
-    facts = parse_option_header(file, spec(f"dataset={option}").dataset)
-    assert sum(facts.parts.values()) == holds.images
-    assert len(facts.class_names) == holds.classes
+    facts = read_option_facts(file, spec(f"dataset={option}").dataset)
+    assert facts.parts == about.images
+    assert len(facts.class_names) == about.num_classes
+    assert facts.shape == about.image_shape
 
 
 def test_a_prepared_data_set_says_the_same_as_its_file(plan, cifar10_dir):

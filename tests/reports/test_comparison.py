@@ -29,7 +29,8 @@ from cnntrain.spec.signatures import GROUPS
 @functools.cache
 def chosen(*options):
     """The settings of a run that chose these options."""
-    return collect_settings(compose_config(options).config)
+    composed = compose_config(options)
+    return collect_settings(composed.config, {"choices": composed.choices})
 
 
 def history(*accuracies):

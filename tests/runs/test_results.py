@@ -4,7 +4,9 @@ import subprocess
 import pytest
 
 from cnntrain.errors import SpecError
+from cnntrain.running.resume import reopen_run
 from cnntrain.runs.results import collect_settings, find_nearest_option, gather_results, read_run
+from cnntrain.spec.signatures import GROUPS
 
 
 def test_finished_run_is_read_with_its_settings_and_numbers(left_behind):
@@ -114,12 +116,36 @@ def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tm
     assert found[2].settings["epochs"] == 20  # as in all others
 
 
-def test_option_is_told_by_its_knobs(spec):
+def test_option_that_was_chosen_is_recorded(left_behind):
+    """Nothing is guessed: these knobs are those of other options, too."""
+    words = ["experiment=flowers17_resnet", "schedule=plateau", "schedule.plateau.patience=null"]
+    folder = left_behind("a", *words)
+    choices = json.loads((folder / "run.json").read_text())["choices"]
+    assert choices.items() >= {"experiment": "flowers17_resnet", "model": "resnet20_v1"}.items()
+    assert choices.keys() == {*GROUPS, "experiment"}
+    settings = read_run(folder).settings
+    assert {group: settings[group] for group in GROUPS} == {g: choices[g] for g in GROUPS}
+    assert settings["schedule"] == "plateau"
+
+
+def test_run_from_before_choices_is_read(left_behind):
+    folder = left_behind("a", "optimizer=adamw", choices=None)
+    assert read_run(folder).settings["optimizer"] == "adamw"
+
+
+def test_choices_outlive_a_resume(left_behind):
+    folder = left_behind("a", "model=mlp_bn", status="interrupted")
+    _, run, _ = reopen_run(folder, ["epochs=30"])
+    assert run.read_run_json()["choices"]["model"] == "mlp_bn"
+    run.lock.release()
+
+
+def test_option_of_an_older_run_is_told_by_its_knobs(spec):
     for name in ("zeros", "he_normal", "random_normal"):
         assert (
             find_nearest_option("initializer", spec(f"initializer={name}").config["initializer"])
             == name
         )
-    words = ("model=resnet56_v1", "model.shortcut=B")  # plain56 would be as near
-    assert collect_settings(spec(*words).config, words)["model"] == "resnet56_v1"
+    record = {"overrides": ["model=resnet56_v1", "model.shortcut=B"]}  # plain56 would be as near
+    assert collect_settings(spec(*record["overrides"]).config, record)["model"] == "resnet56_v1"
     assert find_nearest_option("model", {"name": "of_a_stranger"}) == "of_a_stranger"

@@ -102,6 +102,20 @@ def test_config_dir_adds_an_option(tmp_path):
     assert checked.model["filters"] == (2, 3)
 
 
+@pytest.mark.parametrize("own", ["", "l1: 0\nl2: 1e-4\nclip_norm: 1\n"])
+def test_option_of_a_user_states_knobs_of_its_group_or_leaves_them_out(tmp_path, own):
+    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.compose import compose_config
+
+    (tmp_path / "optimizer").mkdir()
+    knobs = "name: sgd\nlearning_rate: 1\nmomentum: 0\nnesterov: false\n"
+    (tmp_path / "optimizer" / "mine.yaml").write_text(f"# Mine.\n{knobs}{own}")
+    words = ["optimizer=mine", "optimizer.weight_decay=0.1"]
+    optimizer = check(compose_config(words, str(tmp_path)).config).optimizer
+    assert (optimizer["l2"], optimizer["clip_norm"]) == ((1e-4, 1) if own else (0, None))
+    assert (optimizer["l1"], optimizer["weight_decay"]) == (0, 0.1)
+
+
 def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
     from cnntrain.spec.build import build_spec as check
     from cnntrain.spec.compose import compose_config

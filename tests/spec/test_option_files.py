@@ -3,6 +3,7 @@
 import pytest
 
 from cnntrain.spec import option_files
+from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import (
     GROUPS,
     list_components,
@@ -61,6 +62,15 @@ def test_every_component_has_an_option(group):
 def test_no_knob_of_a_component_hides_one_that_its_group_has(group):
     for name in list_components(group):
         assert not set(read_component_knobs(group, name)) & set(read_shared_knobs(group))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_knobs_of_a_group_have_their_values_in_one_place(group):
+    assert set(option_files.load_shared_knobs(group)) <= set(read_shared_knobs(group))
+    shared = flatten_mapping(option_files.load_shared_knobs(group))
+    for file in option_files.find_option_files(group).values():
+        stated = flatten_mapping(option_files.load_option(file))
+        assert not [key for key in stated if stated[key] == shared.get(key, ...)], file
 
 
 def test_every_model_is_counted():

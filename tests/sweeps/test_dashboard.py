@@ -1,4 +1,4 @@
-"""The board of a sweep: what the jobs' files say, in a table and in lines."""
+"""The dashboard of a sweep: it shows the files of the jobs in a table, or in lines."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ KEYS = ["optimizer.learning_rate", "model", "seed"]
 
 @pytest.fixture
 def sweep(tmp_path):
-    """A sweep of four jobs: one finished, one at work, one diverged, one waiting."""
+    """Return a sweep of four jobs: one finished, one running, one diverged and one waiting."""
     plan = {"overrides": [], "varied": KEYS}
     words = [[f"optimizer.learning_rate=0.{n}", "model=lenet5", f"seed={n}"] for n in range(4)]
     sweep = Sweep.begin(tmp_path / "sweep", plan, words)
@@ -33,15 +33,15 @@ def sweep(tmp_path):
     return sweep
 
 
-def test_table_shows_how_far_how_good_and_how_long_in_a_hundred_columns(sweep):
+def test_table_shows_progress_best_value_and_time_left_in_a_hundred_columns(sweep):
     console = Console(width=100, height=40, force_terminal=True, color_system=None)
-    board = Dashboard(sweep, 6, "valid.accuracy", console)
+    dashboard = Dashboard(sweep, 6, "valid.accuracy", console)
     with console.capture() as drawn:
-        board.drawn_at = -1e9
-        board.update()
-        console.print(board.build_table())
+        dashboard.drawn_at = -1e9
+        dashboard.update()
+        console.print(dashboard.build_table())
     rows = [line.split() for line in drawn.get().splitlines()]
-    assert ["1", "0.1", "lenet5", "1", "2/10", "0.5000", "1:20", "running"] in rows
+    assert ["1", "0.1", "lenet5", "1", "2/10", "0.5000", "1", "min", "20", "s", "running"] in rows
     assert ["0", "0.0", "lenet5", "0", "2/10", "0.7500", "finished"] in rows
     assert ["3", "0.3", "lenet5", "3", "waiting"] in rows
     assert "1 finished, 1 running, 1 diverged, 3 waiting" in drawn.get()
@@ -49,10 +49,10 @@ def test_table_shows_how_far_how_good_and_how_long_in_a_hundred_columns(sweep):
 
 
 def test_without_a_terminal_there_is_a_line_when_a_job_begins_and_when_it_ends(sweep, capsys):
-    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100)) as board:
+    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100)) as dashboard:
         running = sweep.jobs[1]
         (running.folder / "job.json").write_text('{"status": "killed", "reason": "by SIGKILL"}')
-        board.drawn_at = -1e9
+        dashboard.drawn_at = -1e9
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "[2/4] optimizer.learning_rate=0.1 model=lenet5 seed=1 killed, valid.accuracy 0.5000: "
@@ -60,29 +60,29 @@ def test_without_a_terminal_there_is_a_line_when_a_job_begins_and_when_it_ends(s
     ]
 
 
-def test_many_jobs_leave_room_for_those_at_work(sweep):
+def test_running_jobs_are_shown_first_where_not_all_fit(sweep):
     console = Console(width=100, height=12, force_terminal=True, color_system=None)
     sweep.jobs += [replace(sweep.jobs[3], number=n) for n in range(4, 60)]
-    board = Dashboard(sweep, 60, "valid.accuracy", console)
-    board.drawn_at = -1e9
-    board.update()
+    dashboard = Dashboard(sweep, 60, "valid.accuracy", console)
+    dashboard.drawn_at = -1e9
+    dashboard.update()
     with console.capture() as drawn:
-        console.print(board.build_table())
+        console.print(dashboard.build_table())
     assert "running" in drawn.get()
     assert len(drawn.get().splitlines()) <= 12
 
 
-def test_job_that_is_run_again_is_waiting_until_it_begins_and_then_shown(sweep, capsys):
-    """What came of its last life is no news, and what comes of this one is."""
+def test_a_job_that_is_run_again_waits_until_it_begins(sweep, capsys):
+    """How its last attempt ended is not shown again; how this one goes is."""
     failed = sweep.jobs[1]
     record = failed.folder / "job.json"
     record.write_text('{"status": "killed", "reason": "by SIGKILL", "started": "then"}')
-    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100), [failed]) as board:
-        board.update()
-        assert board.get_status(failed) == "waiting"
+    with Dashboard(sweep, 4, "valid.accuracy", Console(width=100), [failed]) as dashboard:
+        dashboard.update()
+        assert dashboard.get_status(failed) == "waiting"
         for status in ("running", "finished"):
             record.write_text(f'{{"status": "{status}", "started": "now"}}')
-            board.drawn_at = -1e9
-            board.update()
+            dashboard.drawn_at = -1e9
+            dashboard.update()
     said = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
     assert said == ["begins", "finished"]

@@ -1,4 +1,4 @@
-"""Launchers: jobs run by joblib, submitit and Ray, and what SLURM is handed."""
+"""Launchers: joblib, submitit and Ray run the jobs of a sweep, and SLURM gets one array."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from helpers.processes import SHORT, begin, statuses, wait_until
 
 SBATCH = """\
 #!{python}
-# Keeps what it is handed, and runs the tasks of the array one after another, without a word.
+# Keeps the script that it gets, and runs the tasks of the array one after another, silently.
 import os, pathlib, subprocess, sys
 script = pathlib.Path(sys.argv[-1])
 pathlib.Path("sbatch.sh").write_text(script.read_text())
@@ -29,20 +29,20 @@ with open("slurm.log", "w") as log:
 """
 SRUN = """\
 #!/bin/bash
-# The command behind srun's own options.
+# Runs the command after srun's own options.
 while [[ $1 == --* ]]; do [[ $1 == *=* || $1 == --unbuffered ]] && shift 1 || shift 2; done
 exec "$@"
 """
 
 
-def executable(path: Path, text: str) -> None:
+def write_executable(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o755)
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 @pytest.mark.slow
-def test_launcher_runs_the_jobs(command, tmp_path, launcher):
+def test_a_launcher_runs_the_jobs_and_records_their_failures(command, tmp_path, launcher):
     pytest.importorskip(launcher.partition("_")[0])
     words = ["-m", "seed=1,2", "batch_size=128,5000", *SHORT, "sweep.jobs=2"]
     done = command(*words, f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep")
@@ -55,7 +55,9 @@ def test_launcher_runs_the_jobs(command, tmp_path, launcher):
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 @pytest.mark.slow
-def test_interrupted_sweep_leaves_a_state_of_each_job_on_any_launcher(command, tmp_path, launcher):
+def test_an_interrupted_sweep_leaves_a_checkpoint_of_each_job_on_any_launcher(
+    command, tmp_path, launcher
+):
     words = ["-m", "seed=1,2,3", "epochs=10000", "model=mlp_256_128", "sweep.jobs=2"]
     words += [f"hydra/launcher={launcher}", "hydra.sweep.dir=sweep"]
     process, sweep = begin(*words, cwd=tmp_path), tmp_path / "sweep"
@@ -69,22 +71,22 @@ def test_interrupted_sweep_leaves_a_state_of_each_job_on_any_launcher(command, t
 
 
 @pytest.mark.slow
-def test_slurm_is_handed_one_array_whose_tasks_are_the_jobs(command, tmp_path, monkeypatch):
+def test_slurm_gets_one_array_whose_tasks_are_the_jobs(command, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     tools = tmp_path / "tools"
     tools.mkdir()
-    executable(tools / "sbatch", SBATCH.format(python=sys.executable))
-    executable(tools / "srun", SRUN)
-    executable(tools / "sacct", "#!/bin/sh\necho 'JobID|State|NodeList'\n")
-    executable(tools / "scancel", "#!/bin/sh\n")
+    write_executable(tools / "sbatch", SBATCH.format(python=sys.executable))
+    write_executable(tools / "srun", SRUN)
+    write_executable(tools / "sacct", "#!/bin/sh\necho 'JobID|State|NodeList'\n")
+    write_executable(tools / "scancel", "#!/bin/sh\n")
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     words = ["-m", "seed=1,2", *SHORT, "hydra/launcher=submitit_slurm"]
     words += ["hydra.launcher.slurm_partition=gpu", "+hydra.launcher.slurm_account=mine"]
     done = command(*words, "hydra.sweep.dir=sweep")
     assert done.returncode == 0, done.stderr + (tmp_path / "slurm.log").read_text()
     assert statuses(tmp_path / "sweep") == ["finished"] * 2
-    handed = (tmp_path / "sbatch.sh").read_text()
-    options = dict(re.findall(r"#SBATCH --([\w-]+)(?:=(\S+))?", handed))
+    script = (tmp_path / "sbatch.sh").read_text()
+    options = dict(re.findall(r"#SBATCH --([\w-]+)(?:=(\S+))?", script))
     assert options["array"] == "0-1%2"
     assert options["partition"] == "gpu"
     assert options["account"] == "mine"

@@ -1,4 +1,4 @@
-"""Search: the space, the trials, what is told of them, and that a stopped search goes on."""
+"""Search with Optuna: its space, its trials and results, and resuming a search."""
 
 import json
 import shlex
@@ -31,14 +31,14 @@ def test_space_is_written_in_hydras_grammar(text, expected):
 
 
 @pytest.mark.parametrize("text", ["x=3", "x=interval(3,1)", "x=tag(log,interval(0,1))"])
-def test_what_is_no_space_is_refused(text):
+def test_an_override_without_a_range_is_refused(text):
     with pytest.raises(SpecError):
         parse_axes([text])
 
 
 @pytest.fixture
 def trials(tmp_path):
-    """Make a search over two keys in a directory: trials() -> Trials, as often as it is resumed."""
+    """Return a function that begins a search over two keys in a folder, or resumes it."""
     from cnntrain.sweeps.directory import Sweep
     from cnntrain.sweeps.optuna_search import Trials, parse_search_settings
 
@@ -58,32 +58,32 @@ def trials(tmp_path):
     return make
 
 
-def end(job, status: str, value: float | None = None) -> None:
-    """Write what `work` and the run write when a job has ended."""
+def end_job(job, status: str, value: float | None = None) -> None:
+    """Write the files of a job that has ended with a status and a best monitored value."""
     job.folder.mkdir(exist_ok=True)
     (job.folder / "job.json").write_text(json.dumps({"status": status}))
     if value is not None:
         (job.folder / "report.json").write_text(json.dumps({"monitor": {"best": value}}))
 
 
-def value_of(job) -> float:
-    """A made-up result that depends on the trial."""
+def invent_value(job) -> float:
+    """Return a made-up result that depends on the learning rate of a trial."""
     rate = float(dict(text.split("=") for text in job.overrides)["optimizer.learning_rate"])
     return 1 / (1 + rate)
 
 
-def test_stopped_search_asks_for_the_trials_that_it_would_have_asked_for(trials):
+def test_a_stopped_search_has_the_same_trials_as_a_whole_one(trials):
     whole = trials("whole", 4)
     while job := whole.take_next_job():
-        end(job, "finished", value_of(job))
+        end_job(job, "finished", invent_value(job))
         whole.record_end(job)
-    for _ in range(5):  # killed before every second trial, with one at work
+    for _ in range(5):  # the search is killed before every second trial, while one runs
         broken = trials("broken", 4)
         for turn in range(2):
             if not (job := broken.take_next_job()):
                 break
             if turn == 0:
-                end(job, "finished", value_of(job))
+                end_job(job, "finished", invent_value(job))
                 broken.record_end(job)
         broken.study._storage.remove_session()
         broken.sweep.lock.release()
@@ -97,7 +97,7 @@ def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     search = trials()
     for status in ("diverged", "finished", "pruned", "refused", "finished", "killed"):
         job = search.take_next_job()
-        end(job, status, 0.1 * job.number if status == "finished" else None)
+        end_job(job, status, 0.1 * job.number if status == "finished" else None)
         search.record_end(job)
     assert search.take_next_job() is None
     states = [trial.state.name for trial in search.study.trials]
@@ -107,35 +107,35 @@ def test_failed_trials_do_not_end_a_search_and_are_never_the_best(trials):
     assert search.unfinished_jobs == []  # nothing that a resumed search would run again
 
 
-def test_where_two_trials_are_the_same_the_loss_decides_as_in_the_table(trials):
+def test_of_two_trials_with_the_same_value_the_lower_loss_is_the_best(trials):
     search = trials()
     for loss in (0.7, 0.5, 0.6):
         job = search.take_next_job()
-        end(job, "finished", 0.5)
+        end_job(job, "finished", 0.5)
         rows = f"epoch,step,valid.accuracy,valid.loss\n1,1,0.4,0.1\n2,2,0.5,{loss}\n"
         (job.folder / "history.csv").write_text(rows)
         search.record_end(job)
     assert search.format_results()[0].startswith("best of 3 finished trials: 1")
 
 
-def test_hopeless_trial_is_asked_to_stop(trials):
+def test_a_hopeless_trial_is_pruned(trials):
     search = trials()
     for accuracy in (0.8, 0.7, 0.9, 0.1):
         job = search.take_next_job()
-        end(job, "running")
+        end_job(job, "running")
         rows = "".join(f"{epoch},{epoch * accuracy}\n" for epoch in (1, 2, 3))
         (job.folder / "history.csv").write_text("epoch,valid.accuracy\n" + rows)
         search.watch_jobs()
-        asked = (job.folder / "prune").exists()
-        assert asked == (accuracy == 0.1)
-        if not asked:
-            end(job, "finished", 3 * accuracy)
+        is_pruned = (job.folder / "prune").exists()
+        assert is_pruned == (accuracy == 0.1)
+        if not is_pruned:
+            end_job(job, "finished", 3 * accuracy)
             search.record_end(job)
     assert "worse than the median" in (job.folder / "prune").read_text()
 
 
 @pytest.mark.slow
-def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, tmp_path):
+def test_a_search_is_stopped_and_resumed_and_names_the_command_for_the_best(command, tmp_path):
     words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=20", "epochs=1",
              "model=mlp_256_128", "sweep.jobs=2", "hydra.sweep.dir=sweep"]  # fmt: skip
     process, sweep = begin(*words, cwd=tmp_path), tmp_path / "sweep"
@@ -158,7 +158,7 @@ def test_search_is_stopped_and_resumed_and_says_how_to_train_the_best(command, t
     assert command("--cfg", "job", *words[1:]).returncode == 0
 
 
-def test_ready_space_gives_way_to_what_is_named():
+def test_overrides_replace_the_search_space_of_the_option():
     from cnntrain.sweeps.optuna_search import choose_search_space
 
     ready = {"seed": "1,2", "epochs": "3,4"}
@@ -169,7 +169,7 @@ def test_ready_space_gives_way_to_what_is_named():
         choose_search_space([], ["seed=1", "epochs=2"], ready)
 
 
-def test_missing_engine_says_how_to_install_it():
+def test_the_error_for_a_missing_engine_has_the_install_command():
     from cnntrain.sweeps.launchers import import_engine
 
     with pytest.raises(SpecError) as error:

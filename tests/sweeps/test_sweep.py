@@ -1,4 +1,4 @@
-"""Sweeps: jobs in processes, their failures named, their kills survived, on every launcher."""
+"""Sweeps: jobs in processes of their own, the reasons of failures, and resuming after a kill."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from helpers.processes import SHORT, begin, finished, jobs_of, mtimes, statuses,
 
 @pytest.mark.slow
 def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command, tmp_path):
-    """Two have a bad option that only the data shows, one diverges, one is killed."""
+    """Two jobs have a wrong batch size, which only the data shows; one diverges; one is killed."""
     rates = "optimizer.learning_rate=0.01,1e30"
     words = ["-m", rates, "batch_size=128,5000", "optimizer=sgd", "epochs=40", "model=mlp_256_128"]
     process = begin(*words, "sweep.jobs=2", "hydra.sweep.dir=sweep", cwd=tmp_path)
@@ -31,7 +31,7 @@ def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command,
     assert "batch_size is 5000" in reasons[1][1]
     assert reasons[2][0] == "diverged"
     assert "not finite at step" in reasons[2][1]
-    done = command("resume", "sweep")  # refused again; diverged is left alone; killed goes on
+    done = command("resume", "sweep")  # runs the refused and the killed jobs, not the diverged one
     assert done.returncode == 1
     assert statuses(tmp_path / "sweep") == ["finished", "refused", "diverged", "refused"]
     name = "2_batch_size=128,optimizer.learning_rate=1e+30"
@@ -40,7 +40,7 @@ def test_failed_jobs_are_named_with_their_reasons_and_the_others_finish(command,
 
 
 @pytest.mark.slow
-def test_killed_sweep_goes_on_where_it_was_and_touches_nothing_that_is_finished(command, tmp_path):
+def test_a_killed_sweep_is_resumed_without_touching_finished_jobs(command, tmp_path):
     words = ["-m", "seed=1,2,3", "epochs=60", "model=mlp_256_128", "hydra.sweep.dir=sweep"]
     process = begin(*words, cwd=tmp_path)
     sweep = tmp_path / "sweep"
@@ -50,18 +50,20 @@ def test_killed_sweep_goes_on_where_it_was_and_touches_nothing_that_is_finished(
     process.kill()
     process.wait()
     before = mtimes(sweep / "0_seed=1")
-    wait_until(lambda: not alive(child), None, 60)  # no orphan goes on
+    wait_until(lambda: not is_running(child), None, 60)  # the orphan leaves by itself
     assert json.loads((second / "run.json").read_text())["status"] == "interrupted"
     done = command("resume", "sweep", "sweep.jobs=2")
     assert done.returncode == 0, done.stderr
     assert mtimes(sweep / "0_seed=1") == before
     assert statuses(sweep) == ["finished"] * 3
-    assert "resumed" in json.loads((second / "run.json").read_text())
+    record = json.loads((second / "run.json").read_text())
+    assert "resumed" in record
+    assert record["choices"]["model"] == "mlp_256_128"
     assert "resumed" not in json.loads((sweep / "2_seed=3" / "run.json").read_text())
 
 
-def alive(pid: int) -> bool:
-    """Whether a process still runs; one that nobody has waited for does not."""
+def is_running(pid: int) -> bool:
+    """Return whether a process still runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -87,15 +89,15 @@ def test_on_error_stop_begins_no_other_job(command, tmp_path):
     assert statuses(tmp_path / "sweep") == ["refused", "waiting"]
 
 
-def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, monkeypatch):
+def test_each_job_at_a_time_has_its_own_gpu(tmp_path, monkeypatch):
     from cnntrain.sweeps import job_process, launchers
 
-    seen = []
-    monkeypatch.setattr(launchers, "run_job", lambda task, gpu=None: seen.append((task, gpu)))
+    calls = []
+    monkeypatch.setattr(launchers, "run_job", lambda task, gpu=None: calls.append((task, gpu)))
     launch = launchers.build_local_launcher(launchers.assign_gpus([4, 7], 3))
     for number in range(3):
         launch([number])
-    assert seen == [(0, "4"), (1, "7"), (2, "4")]
+    assert calls == [(0, "4"), (1, "7"), (2, "4")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     assert launchers.assign_gpus("auto", 2) == ["2", "3"]
     assert launchers.assign_gpus(None, 2) == [None, None]
@@ -105,27 +107,27 @@ def test_job_sees_only_its_gpu_and_has_its_output_in_its_directory(tmp_path, mon
     )
 
 
-def test_job_out_of_memory_has_a_second_try_with_half_the_batch(tmp_path, monkeypatch):
+def test_a_job_out_of_memory_has_a_second_attempt_with_half_the_batch(tmp_path, monkeypatch):
     from cnntrain.sweeps import job_process
 
-    lives = []
+    attempts = []
 
-    def live(task, overrides, gpu, **facts):
-        lives.append((overrides, facts))
+    def run_attempt(task, overrides, gpu, **facts):
+        attempts.append((overrides, facts))
         task.folder.joinpath("job.json").write_text('{"reason": "out of memory: too much"}')
         task.folder.joinpath("spec.yaml").write_text("{batch_size: 128, accumulate: 2}")
-        return "out of memory" if len(lives) == 1 else "finished"
+        return "out of memory" if len(attempts) == 1 else "finished"
 
-    monkeypatch.setattr(job_process, "run_attempt", live)
+    monkeypatch.setattr(job_process, "run_attempt", run_attempt)
     job = tmp_path / "0_"
     job_process.run_job(job_process.Task(job, ("seed=1",), (), tmp_path, "continue", True))
-    assert [overrides for overrides, _ in lives] == [("seed=1",), ("seed=1", "batch_size=64")]
-    assert lives[1][1]["retried"].startswith("batch_size=64 after out of memory")
+    assert [overrides for overrides, _ in attempts] == [("seed=1",), ("seed=1", "batch_size=64")]
+    assert attempts[1][1]["retried"].startswith("batch_size=64 after out of memory")
 
 
 MISTAKES = {
-    "launcher that is none": (["-m", "seed=1,2", "hydra/launcher=loky"], "hydra/launcher is loky"),
-    "sweeper that is none": (["-m", "seed=1,2", "hydra/sweeper=ax"], "hydra/sweeper is ax"),
+    "unknown launcher": (["-m", "seed=1,2", "hydra/launcher=loky"], "hydra/launcher is loky"),
+    "unknown sweeper": (["-m", "seed=1,2", "hydra/sweeper=ax"], "hydra/sweeper is ax"),
     "no jobs at once": (["-m", "seed=1,2", "sweep.jobs=0"], "sweep.jobs is 0"),
     "several numbers of jobs": (["-m", "seed=1", "sweep.jobs=1,2"], "sweep.jobs has several"),
     "no such setting": (["-m", "seed=1", "sweep.job=2"], "sweep.job is not a setting"),
@@ -134,7 +136,7 @@ MISTAKES = {
     "grid over an interval": (["-m", "dataset.valid=interval(0.1,0.2)"], "interval"),
     "search of nothing": (
         ["-m", "hydra/sweeper=optuna", "+hydra.sweeper.params.initializer=zeros"],
-        "initializer=zeros is nothing to search",
+        "initializer=zeros has only one value",
     ),
     "search of an impossible value": (
         ["-m", "hydra/sweeper=optuna", "batch_size=choice(32,0)"],
@@ -164,7 +166,7 @@ def test_mistake_is_answered_before_the_first_job(name, tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
-def test_directory_of_a_finished_sweep_is_resumed_without_doing_anything(command, tmp_path):
+def test_resuming_a_finished_sweep_does_nothing(command, tmp_path):
     assert command("-m", "seed=1,2", *SHORT, "hydra.sweep.dir=sweep").returncode == 0
     before = {k: v for k, v in mtimes(tmp_path / "sweep").items() if "_seed" in k}
     done = command("resume", "sweep")
@@ -184,10 +186,12 @@ def test_eight_runs_started_in_the_same_second_have_eight_directories(tmp_path):
 
 @pytest.mark.slow
 def test_memory_of_the_sweep_does_not_grow_over_thirty_jobs(tmp_path, monkeypatch):
-    """The children are stood in for by one that is quick: what is measured is the parent."""
+    """The jobs are replaced by ones that end at once: only the memory of the sweep is measured."""
     import psutil
 
-    monkeypatch.setenv("PYTHONPATH", f"{quick_child(tmp_path)}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{write_fast_job(tmp_path)}:{os.environ.get('PYTHONPATH', '')}"
+    )
     seeds = ",".join(map(str, range(30)))
     process = begin("-m", f"seed={seeds}", "sweep.jobs=2", "hydra.sweep.dir=sweep", cwd=tmp_path)
     sizes = {}
@@ -202,9 +206,9 @@ def test_memory_of_the_sweep_does_not_grow_over_thirty_jobs(tmp_path, monkeypatc
     assert last - first < 2 * 2**20, sizes
 
 
-def quick_child(tmp_path: Path) -> Path:
-    """A folder whose sitecustomize makes a job finish at once."""
-    folder = tmp_path / "quick"
+def write_fast_job(tmp_path: Path) -> Path:
+    """Return a folder whose sitecustomize.py ends a job at once, as finished."""
+    folder = tmp_path / "fast"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
         "import json, os, sys, time\n"
@@ -222,8 +226,8 @@ def quick_child(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command, tmp_path):
-    """The numbers of every job, and that zeros stay at chance, do not depend on the kills."""
+def test_a_sweep_killed_twice_has_the_same_results_as_a_whole_one(command, tmp_path):
+    """Every job has the same numbers, and zeros as initial weights stay at chance."""
     words = ["-m", "initializer=zeros,glorot_uniform,he_normal", "seed=1,2", "model=mlp_256_128"]
     words += ["optimizer=sgd", "epochs=30", "batch_size=32", "threads=1", "sweep.jobs=2"]
     assert command(*words, "hydra.sweep.dir=whole").returncode == 0
@@ -243,27 +247,27 @@ def test_initializer_sweep_killed_twice_gives_what_it_gives_in_one_piece(command
     assert all(mtimes(job) == before for job, before in done.items())
     for job in sorted((tmp_path / "whole").glob("*_*/")):
         folders = (job, sweep / job.name)
-        mine, theirs = (json.loads((folder / "report.json").read_text()) for folder in folders)
-        assert mine["valid"] == theirs["valid"]
-        assert mine["test"] == theirs["test"]
-        assert (mine["test"]["final"]["accuracy"] < 0.2) == ("zeros" in job.name)
+        whole, killed = (json.loads((folder / "report.json").read_text()) for folder in folders)
+        assert whole["valid"] == killed["valid"]
+        assert whole["test"] == killed["test"]
+        assert (whole["test"]["final"]["accuracy"] < 0.2) == ("zeros" in job.name)
 
 
-def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_job_that_its_launcher_loses_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
     from cnntrain.signals import Signals
     from cnntrain.sweeps import launchers
     from cnntrain.sweeps.dashboard import Dashboard
     from cnntrain.sweeps.directory import Sweep
     from cnntrain.sweeps.scheduler import GridJobs, Scheduler
 
-    def work(task, gpu=None):
+    def run_job(task, gpu=None):
         task.folder.mkdir()
         if task.folder.name.startswith("0"):
             raise OSError("no space is left")
         status = "running" if task.folder.name.startswith("1") else "finished"
         (task.folder / "job.json").write_text(json.dumps({"status": status}))
 
-    monkeypatch.setattr(launchers, "run_job", work)
+    monkeypatch.setattr(launchers, "run_job", run_job)
     settings = {"on_error": "continue", "retry_oom": False}
     plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": "/", "sweep": settings}
     plan |= {"launcher": {"name": "local"}}
@@ -279,18 +283,18 @@ def test_job_that_its_launcher_loses_is_named_and_the_others_go_on(tmp_path, mon
     assert "Traceback" in (sweep.jobs[0].folder / "console.log").read_text()
 
 
-def test_gpu_that_is_not_there_is_refused_where_it_is_known(monkeypatch):
-    """Its job would train on the CPU."""
+def test_a_gpu_that_is_not_here_is_refused(monkeypatch):
+    """Otherwise its job would silently train on the CPU."""
     from cnntrain.sweeps.sweep import parse_sweep_settings
 
-    given = {"jobs": 2, "gpus": [0, 7], "on_error": "continue", "retry_oom": False}
+    settings = {"jobs": 2, "gpus": [0, 7], "on_error": "continue", "retry_oom": False}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(SpecError, match=r"sweep.gpus has 7"):
-        parse_sweep_settings(given)
-    assert list(parse_sweep_settings(given | {"gpus": [1]}).gpus) == [1]
+        parse_sweep_settings(settings)
+    assert list(parse_sweep_settings(settings | {"gpus": [1]}).gpus) == [1]
 
 
-def test_sweep_that_runs_is_not_run_twice(tmp_path):
+def test_a_running_sweep_is_not_run_twice(tmp_path):
     from cnntrain.sweeps.directory import Sweep
 
     plan = {"overrides": [], "varied": ["seed"], "flags": [], "cwd": str(tmp_path),

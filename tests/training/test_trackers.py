@@ -96,7 +96,7 @@ def history(run):
 def test_a_tracker_is_told_both_tables_once_and_the_results(tracked):
     recorder = Recorder()
     run, report, _ = tracked(recorder)
-    assert recorder.told == list(read_metrics_by_step(run.folder))
+    assert recorder.told == read_metrics_by_step(run)
     steps = [step for step, _ in recorder.told]
     assert steps == sorted(set(steps))
     epochs = [values for _, values in recorder.told if "valid/accuracy" in values]

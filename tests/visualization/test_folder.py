@@ -1,3 +1,5 @@
+"""The folder of a look is written whole or not at all, and replaces nothing but an older look."""
+
 import contextlib
 
 import pytest
@@ -6,40 +8,41 @@ from cnntrain.errors import SpecError
 from cnntrain.visualization.folder import OutputFolder
 
 
-def look_at(folder, text):
-    with folder.open_draft_folder() as place:
-        (place / "look.json").write_text(f'{{"image": "{text}"}}')
-        (place / "look.html").write_text(text)
+def write_look(folder, origin):
+    """Write a look at the picture from `origin`, which is the text of its page, too."""
+    with folder.open_draft_folder() as draft:
+        (draft / "look.json").write_text(f'{{"image": "{origin}"}}')
+        (draft / "look.html").write_text(origin)
 
 
-def test_a_look_that_fails_leaves_the_one_before(tmp_path):
-    look_at(OutputFolder(tmp_path / "cat"), "first")
+def test_a_look_that_fails_leaves_the_older_look(tmp_path):
+    write_look(OutputFolder(tmp_path / "cat"), "first")
     with (
         contextlib.suppress(KeyboardInterrupt),
-        OutputFolder(tmp_path / "cat").open_draft_folder() as place,
+        OutputFolder(tmp_path / "cat").open_draft_folder() as draft,
     ):
-        (place / "look.html").write_text("half")
+        (draft / "look.html").write_text("half")
         raise KeyboardInterrupt
     assert (tmp_path / "cat" / "look.html").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["cat"]
 
 
-def test_what_a_killed_process_left_is_cleared(tmp_path):
+def test_a_look_clears_what_a_killed_process_left(tmp_path):
     (tmp_path / ".cat.new").mkdir()
     (tmp_path / ".cat.new" / "look.html").write_text("half")
-    look_at(OutputFolder(tmp_path / "cat"), "first")
+    write_look(OutputFolder(tmp_path / "cat"), "first")
     assert [path.name for path in tmp_path.iterdir()] == ["cat"]
 
 
-def test_pictures_of_one_name_have_folders_of_their_own(tmp_path):
+def test_pictures_with_the_same_name_have_different_folders(tmp_path):
     for origin, name in (("/a/cat.jpg", "cat"), ("/b/cat.jpg", "cat_2"), ("/a/cat.jpg", "cat")):
         folder = OutputFolder.claim(None, tmp_path, "cat", origin)
         assert folder.path == tmp_path / name
-        look_at(folder, origin)
+        write_look(folder, origin)
 
 
-def test_nothing_of_other_people_is_replaced(tmp_path):
-    look_at(OutputFolder(tmp_path / "cat"), "/a/cat.jpg")
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
+    write_look(OutputFolder(tmp_path / "cat"), "/a/cat.jpg")
     (tmp_path / "cat" / "notes.txt").write_text("mine")
     assert OutputFolder.claim(None, tmp_path, "cat", "/a/cat.jpg").path == tmp_path / "cat_2"
     with pytest.raises(SpecError, match="not empty"):

@@ -1,4 +1,4 @@
-"""`cnntrain look`: what a network sees in one picture, checked against formulas of others."""
+"""`cnntrain look`: the page about one picture, its numbers checked against published formulas."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of `digits`
+WORDS = ("epochs=10", "dataset.limit=300", "batch_size=20", "log_every=100")  # of the run `digits`
 
 FILES = {
     "adversarial.png", "filters.png", "grad_cam.png", "look.html", "look.json", "maps.png",
@@ -20,8 +20,8 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def looked(digits, tmp_path_factory):
-    """A look at test image 17 of the digits: the folder, and what was found."""
+def look(digits, tmp_path_factory):
+    """Return the folder and the facts of a look at test image 17 of the digits."""
     from cnntrain.cli.main import run_verb
 
     folder = tmp_path_factory.mktemp("look") / "seven"
@@ -30,8 +30,8 @@ def looked(digits, tmp_path_factory):
     return folder, json.loads((folder / "look.json").read_text())
 
 
-def test_a_look_is_a_page_and_pictures(looked):
-    folder, _ = looked
+def test_a_look_writes_a_page_and_pictures(look):
+    folder, _ = look
     assert {file.name for file in folder.iterdir()} == FILES
     page = (folder / "look.html").read_text()
     for part in (
@@ -46,27 +46,27 @@ def test_a_look_is_a_page_and_pictures(looked):
     assert not list(folder.parent.glob(".*"))  # nothing is left of the writing
 
 
-def test_the_numbers_are_those_of_predict(looked, digits, verb):
-    """Of the test image, and of the misread picture, which the page says to be exact."""
-    folder, facts = looked
+def test_probabilities_are_those_of_predict(look, digits, verb):
+    """They are compared for the test image, and for misread.png, which is exact to the pixel."""
+    folder, facts = look
     expected = digits.probabilities()[17]
     mine = {row["name"]: row["probability"] for row in facts["classes"]}
     assert list(mine) == [str(n) for n in np.argsort(-expected)[:5]]
     np.testing.assert_allclose([*mine.values()], sorted(expected)[:-6:-1], atol=1e-6)
     assert facts["truth"] == str(digits.labels[17])
     _, out, _ = verb("predict", digits.folder, folder / "misread.png", "--jsonl", "--top", 5)
-    again, after = json.loads(out)["classes"], facts["adversarial"]["classes"]
-    assert [row["name"] for row in again] == [row["name"] for row in after]
-    for one, other in zip(again, after, strict=True):
-        assert one["probability"] == pytest.approx(other["probability"], abs=1e-6)
+    predicted, recorded = json.loads(out)["classes"], facts["adversarial"]["classes"]
+    assert [row["name"] for row in predicted] == [row["name"] for row in recorded]
+    for row, other in zip(predicted, recorded, strict=True):
+        assert row["probability"] == pytest.approx(other["probability"], abs=1e-6)
 
 
-def test_no_pixel_is_moved_farther_than_asked(looked, digits):
-    moved = np.asarray(Image.open(looked[0] / "misread.png")).astype(int)
+def test_no_pixel_is_moved_farther_than_epsilon(look, digits):
+    moved = np.asarray(Image.open(look[0] / "misread.png")).astype(int)
     assert np.abs(moved - digits.images[17][..., 0]).max() == 8
 
 
-def test_a_photo_is_looked_at_below_the_run_and_again_in_its_place(verb, digits, tmp_path):
+def test_each_photo_has_its_own_folder_below_the_run(verb, digits, tmp_path):
     paths = [tmp_path / name / "one.png" for name in ("a", "b")]
     for number, path in enumerate(paths):
         path.parent.mkdir()
@@ -82,8 +82,8 @@ def test_a_photo_is_looked_at_below_the_run_and_again_in_its_place(verb, digits,
     shutil.rmtree(digits.folder / "look")
 
 
-def test_a_chosen_filter_is_found_where_it_answers_most(verb, digits, spec, tmp_path):
-    """The nine highest answers of a convolution, and where they are, by numpy."""
+def test_patches_are_those_with_the_highest_values_of_the_filter(verb, digits, spec, tmp_path):
+    """The nine highest values of a convolution, and their boxes, are computed in numpy."""
     words = ("--layer", "conv2d", "--filter", "3", "--output", tmp_path / "look", "--json")
     code, out, _ = verb("look", digits.folder, "--test", "0", *words)
     assert code == 0
@@ -103,28 +103,30 @@ def test_a_chosen_filter_is_found_where_it_answers_most(verb, digits, spec, tmp_
         assert row["value"] == pytest.approx(maps[n].max(), rel=1e-4)
 
 
-def test_a_class_can_be_looked_for(verb, digits, tmp_path):
+def test_grad_cam_is_for_the_target_class(verb, digits, tmp_path):
     words = ("--target", "4", "--epsilon", "1", "--output", tmp_path / "look", "--json")
     _, out, _ = verb("look", digits.folder, "--test", "0", *words)
     assert json.loads(out)["grad_cam"] == {"class": "4", "layer": "conv2d_1", "maps": [10, 10]}
     assert "Where it looks for 4" in (tmp_path / "look" / "look.html").read_text()
 
 
-def test_without_a_convolution_the_page_is_shorter(verb, refusal, training, tmp_path):
+def test_a_network_without_a_convolution_has_fewer_sections(verb, refusal, training, tmp_path):
     run = training("model=mlp_256_128", "epochs=1", "dataset.limit=100", "batch_size=20").folder
     code, out, _ = verb("look", run, "--test", "0", "--output", tmp_path / "look")
     assert code == 0
     assert "The network has no convolution" in out
     found = {file.name for file in (tmp_path / "look").iterdir()}
     assert found == FILES - {"maps.png", "patches.png", "grad_cam.png"}
-    assert "which puts out no maps" in str(refusal("look", run, "--test", "0", "--layer", "dense"))
+    assert "which has no feature maps" in str(
+        refusal("look", run, "--test", "0", "--layer", "dense")
+    )
 
 
 MISTAKES = [
     ((), "no run is named"),
     (("RUN",), "no image is named"),
     (("RUN", "nothing.jpg"), "nothing.jpg is not there"),
-    (("RUN", "BROKEN"), "is no whole image: "),
+    (("RUN", "BROKEN"), "broken.jpg is broken: "),
     (("RUN", "FOLDER"), "is a folder"),
     (("RUN", "BROKEN", "BROKEN"), "2 images are named"),
     (("RUN", "BROKEN", "--test", "3"), "are both given"),
@@ -133,13 +135,13 @@ MISTAKES = [
     (("RUN", "--test", "0", "--target", "ten"), "0, 1, 2"),
     (("RUN", "--test", "0", "--epsilon", "0"), "1 to 255"),
     (("RUN", "--test", "0", "--layer", "conv2_d"), "try       --layer conv2d"),
-    (("RUN", "--test", "0", "--layer", "dense"), "which puts out no maps"),
+    (("RUN", "--test", "0", "--layer", "dense"), "which has no feature maps"),
     (("RUN", "--test", "0", "--layer", "conv2d", "--filter", "6"), "0 to 5"),
     (("RUN", "--test", "0", "--layer", "max_pooling2d", "--filter", "6"), "0 to 5"),
-    (("RUN", "--test", "0", "--filter", "3"), "--filter is 3 of no layer"),
+    (("RUN", "--test", "0", "--filter", "3"), "--filter is 3 and no --layer is given"),
     (("RUN", "--test", "0", "--output", "FOLDER"), "which is not empty"),
     (("RUN", "--test", "0", "--output", "BROKEN"), "which is a file"),
-    (("RUN", "--test", "0", "epochs=3"), "epochs is not for a network that is trained"),
+    (("RUN", "--test", "0", "epochs=3"), "epochs cannot be set for a trained network"),
 ]
 
 
@@ -155,17 +157,17 @@ def test_mistakes_are_answered(refusal, digits, tmp_path, words, given):
 
 
 @pytest.mark.slow
-def test_a_network_of_one_unit_is_looked_at(verb, one_logit, tmp_path):
+def test_the_probability_of_a_single_unit_is_that_of_the_second_class(verb, one_logit, tmp_path):
     words = ("--test", "5", "--output", tmp_path / "look", "--json")
     code, out, _ = verb("look", one_logit.folder, *words)
     assert code == 0
     logit = one_logit.network().predict(one_logit.images[5:6], verbose=0)[0, 0]
-    shares = {row["name"]: row["probability"] for row in json.loads(out)["classes"]}
+    probabilities = {row["name"]: row["probability"] for row in json.loads(out)["classes"]}
     second = json.loads((one_logit.folder / "run.json").read_text())["class_names"][1]
-    assert shares[second] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+    assert probabilities[second] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
 
 
-# Where the cats are, as shares of the photo: top, left, bottom, right.
+# Boxes around the cats: top, left, bottom and right as shares of the photo.
 CATS = {
     "cat.2021.jpg": (0.28, 0.20, 0.75, 0.88),
     "cat.2027.jpg": (0.18, 0.30, 0.75, 0.72),
@@ -211,22 +213,22 @@ def test_without_the_data_the_patches_are_left_out(verb, cats, archives, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
-def test_browser_shows_the_page_without_an_error_or_a_request(looked, tmp_path):
+def test_a_browser_shows_the_page_without_an_error_or_a_request(look, tmp_path):
     log = tmp_path / "net.json"
     words = [
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
         "--virtual-time-budget=5000", f"--log-net-log={log}", "--window-size=1280,4000",
-        "--dump-dom", f"file://{looked[0] / 'look.html'}",
+        "--dump-dom", f"file://{look[0] / 'look.html'}",
     ]  # fmt: skip
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    asked = re.findall(r'"url":"(https?:[^"]*)"', log.read_text())
-    theirs = ("google", "gvt1", "chrome")  # of the browser itself
-    assert [u for u in asked if not any(t in u for t in theirs)] == []
+    urls = re.findall(r'"url":"(https?:[^"]*)"', log.read_text())
+    own_hosts = ("google", "gvt1", "chrome")  # the browser itself asks these
+    assert [url for url in urls if not any(host in url for host in own_hosts)] == []
     assert done.stdout.count("<img") > 40
 
 
-def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_path):
+def test_missing_test_images_are_a_mistake(refusal, digits, spec, tmp_path):
     from cnntrain.data.inventory import is_dataset_here
 
     assert is_dataset_here(spec(*WORDS))
@@ -241,7 +243,7 @@ def test_test_images_that_are_not_here_are_a_mistake(refusal, digits, spec, tmp_
     assert "the run's data is not in" in str(refusal("look", digits.folder, *words))
 
 
-def test_slopes_are_taken_by_tensorflow(refusal, digits, monkeypatch):
+def test_another_backend_than_tensorflow_is_refused(refusal, digits, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed")

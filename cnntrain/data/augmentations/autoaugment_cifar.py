@@ -1,4 +1,4 @@
-"""AutoAugment: the policy that was learnt on CIFAR-10 (Cubuk et al., 2018)."""
+"""AutoAugment: the policy learnt on CIFAR-10 (Cubuk et al., 2018, arXiv:1805.09501)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -53,7 +53,7 @@ def autoaugment_cifar(
     fill: Pixel,
     interpolation: Literal["nearest", "bilinear"],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images after a sub-policy each: two operations, each done with its probability.
+    """Return each image after a random sub-policy: two operations, each done with its probability.
 
     `fill` is the grey level beyond the edges of images that turn or move.
     """
@@ -62,10 +62,10 @@ def autoaugment_cifar(
 
 
 def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
-    """The operations of the policy in the order of table 6 of the paper, from level 0 to 10.
+    """Return the magnitudes of each operation at levels 0 to 10, ordered as in the paper's table 6.
 
-    The table's translations are for images of 331 pixels; the code of the authors moves CIFAR's
-    images of 32 by up to 10. That code also posterizes to 4 to 0 bits, not to the table's 8 to 4.
+    The table's translations are for images of 331 pixels; the authors' code moves CIFAR's images of
+    32 pixels by up to 10. That code also posterizes to 4 to 0 bits, not to the table's 8 to 4.
     """
     share = 10 / 32
     return {
@@ -87,7 +87,10 @@ def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
 
 
 def draw(shape: tuple[int, ...], random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The operations of each image and their magnitudes, each (2, B); "identity" if not done."""
+    """Draw the operations of each image and their magnitudes, each (2, B).
+
+    An operation that is not done is "identity".
+    """
     count, height, width, _ = shape
     chosen = random.integers(0, len(POLICY), count)
     names, probabilities, levels = (part[chosen].T for part in split_policy(POLICY))  # each (2, B)
@@ -98,6 +101,6 @@ def draw(shape: tuple[int, ...], random: np.random.Generator) -> tuple[np.ndarra
 
 
 def split_policy(policy: list[list[tuple[str, float, int]]]) -> Iterator[np.ndarray]:
-    """The names, the probabilities and the levels of a policy's operations, each (25, 2)."""
+    """Yield the names, the probabilities and the levels of a policy, each (25, 2)."""
     for part in range(3):
         yield np.array([[operation[part] for operation in pair] for pair in policy])

@@ -1,4 +1,4 @@
-"""Jitter of colours: brightness, contrast, saturation and hue (Howard, 2013, arXiv:1312.5402)."""
+"""Colour jitter: brightness, contrast, saturation and hue (Howard, 2013, arXiv:1312.5402)."""
 
 import numpy as np
 
@@ -17,9 +17,10 @@ def color(
     saturation: Fraction,
     hue: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images with each of the four changed by up to so much either way, in random order.
+    """Return images whose brightness, contrast, saturation and hue are changed in random order.
 
-    `hue` is a share of the full turn. Images of one channel change in brightness and contrast.
+    Each knob is the largest change either way; `hue` is a share of the full turn. Images of one
+    channel change only in brightness and contrast.
     """
     changes, order = draw(len(images), random, (brightness, contrast, saturation, hue))
     return distort_colours(images, changes, order), labels

@@ -13,13 +13,16 @@ def compose(
     *,
     ops: list[Augmentation],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the last of `ops` makes of what those before it have made of the batch."""
+    """Return the batch after all of `ops`, each applied to the result of the one before."""
     for op, own in zip(ops, spawn_generators(len(ops), random), strict=True):
         images, labels = op(images, labels, num_classes, own)
     return images, labels
 
 
 def spawn_generators(count: int, random: np.random.Generator) -> list[np.random.Generator]:
-    """Random numbers for each place in the list, whatever the others draw and how many follow."""
+    """Return `count` generators, one for each place in the list.
+
+    Each is independent of what the others draw and of how many follow it.
+    """
     keys = random.integers(2**64, size=(count, 2), dtype=np.uint64)
     return [np.random.Generator(np.random.Philox(key=key)) for key in keys]

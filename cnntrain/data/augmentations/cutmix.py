@@ -1,4 +1,4 @@
-"""CutMix: a rectangle of another image in each (Yun et al. 2019, arXiv:1905.04899)."""
+"""CutMix: paste a rectangle of another image into each (Yun et al. 2019, arXiv:1905.04899)."""
 
 import math
 
@@ -17,10 +17,10 @@ def cutmix(
     alpha: Positive,
     probability: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pasted images and their labels as shares (B, num_classes) float32.
+    """Return images with a pasted rectangle, and soft labels (B, num_classes) float32.
 
-    A batch is mixed with `probability`; the rectangle is one for the whole batch, as in the
-    authors' code. The shares are those of the pixels, after the rectangle has been clipped.
+    A batch is mixed with `probability`. All its images have the same rectangle, as in the authors'
+    code. The soft labels are the shares of the pixels, after the rectangle has been clipped.
     """
     height, width = images.shape[1:3]
     partners, box = draw(len(images), (height, width), random, alpha, probability)
@@ -36,10 +36,10 @@ def draw(
     alpha: float,
     probability: float,
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """Which image each takes the rectangle from (B,); its top, bottom, left and right.
+    """Draw which image (B,) each takes the rectangle from, and its top, bottom, left and right.
 
-    Its centre is any pixel, and its sides are those of an image of 1 - lambda of the area, where
-    lambda is drawn from Beta(alpha, alpha) (equation 2).
+    The centre of the rectangle may be any pixel. Its area before clipping is 1 - lambda of the
+    image's, where lambda is drawn from Beta(alpha, alpha) (equation 2).
     """
     partners = random.permutation(count)
     side = math.sqrt(1 - random.beta(alpha, alpha))
@@ -54,7 +54,7 @@ def draw(
 
 
 def clip_interval(middle: int, length: int, size: int) -> tuple[int, int]:
-    """Begin and end of a stretch of `length` round `middle`, as far as it lies in 0..size."""
+    """Return the ends of an interval of `length` around `middle`, clipped to 0..`size`."""
     begin = middle - length // 2
     return max(0, begin), min(size, begin + length)
 

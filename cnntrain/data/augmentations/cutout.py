@@ -1,4 +1,4 @@
-"""Cut a square out of every image (DeVries & Taylor, 2017, arXiv:1708.04552)."""
+"""Cutout: cover a square of every image (DeVries & Taylor, 2017, arXiv:1708.04552)."""
 
 import numpy as np
 
@@ -15,10 +15,10 @@ def cutout(
     size: Count,
     fill: Pixel,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images, each with a square of `size` pixels that is `fill`.
+    """Return the images, each with a square of `size` pixels a side in the grey level `fill`.
 
-    The centre of the square is any pixel, so that it may hang over the edge (section 3.2). Raises
-    SpecError for a square larger than the images.
+    The centre of the square may be any pixel, so that it may hang over the edge (section 3.2).
+    Raises SpecError if the square is larger than the images.
     """
     height, width = images.shape[1:3]
     if size > min(height, width):
@@ -32,7 +32,7 @@ def cutout(
 def draw(
     count: int, shape: tuple[int, int], random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The row and the column of each square's centre, each (B,)."""
+    """Draw the row and the column of each square's centre, each (B,)."""
     return random.integers(shape[0], size=count), random.integers(shape[1], size=count)
 
 

@@ -1,4 +1,4 @@
-"""Pad, crop at a random place, mirror: the CIFAR augmentation of He et al. (2015, section 4.2)."""
+"""Pad, crop at random and mirror: the CIFAR augmentation of He et al. (2015, section 4.2)."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def flip_crop(
     pad: Natural,
     flip: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return crops of the size of the images from the images padded by `pad` black pixels.
+    """Return random crops, as large as the images, from the images padded by `pad` black pixels.
 
     `flip` is the probability that an image is mirrored left to right.
     """
@@ -26,7 +26,7 @@ def flip_crop(
 def draw(
     count: int, random: np.random.Generator, pad: int, flip: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each crop begins in the padded image, and whether it is mirrored, each (B,)."""
+    """Draw the first row and column of each crop, and whether it is mirrored, each (B,)."""
     down, right = random.integers(0, 2 * pad, (2, count), endpoint=True)
     return down, right, random.random(count) < flip
 

@@ -1,6 +1,7 @@
-"""Turn, shift, shear, zoom and mirror: Keras' ImageDataGenerator, as in its cats and dogs example.
+"""Rotate, shift, shear, zoom and mirror as Keras' ImageDataGenerator does.
 
-F. Chollet, "Building powerful image classification models using very little data", 2016.
+The knobs are those of F. Chollet, "Building powerful image classification models using very
+little data", 2016.
 """
 
 from typing import Literal, NamedTuple
@@ -24,19 +25,23 @@ def geometric(
     flip: Fraction,
     fill: Literal["nearest", "reflect", "constant"],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images turned by up to `rotation` degrees either way, then moved, sheared, zoomed.
+    """Return images rotated by up to `rotation` degrees either way, shifted, sheared and zoomed.
 
-    They move by up to `shift` of their height and width, lean by an angle of up to `shear`
-    radians, and show 1 - `zoom` to 1 + `zoom` times their height and, drawn apart, their width.
-    `flip` is the probability of a mirror image, `fill` what lies beyond the edges: the nearest
-    pixel, the image mirrored, or black.
+    They shift by up to `shift` of their height and width, lean by an angle of up to `shear`
+    radians, and show 1 - `zoom` to 1 + `zoom` times their height and, drawn independently, their
+    width. `flip` is the probability of a mirror image. `fill` says what lies beyond the edges: the
+    nearest pixel, the image mirrored, or black.
     """
     drawn = draw(len(images), random, rotation, shift, shear, zoom, flip)
     return geometry.warp_images(images, compose_maps(drawn, images.shape[1:3]), fill), labels
 
 
 class AffineParameters(NamedTuple):
-    """What happens to each image, each (B,)."""
+    """The random parameters of each image, each (B,).
+
+    `degrees` counts counter-clockwise, `down` and `right` are shares of the size, `angles` are the
+    shear in radians, `tall` and `wide` the shares of the size that are shown, `flips` is bool.
+    """
 
     degrees: np.ndarray
     down: np.ndarray
@@ -56,7 +61,7 @@ def draw(
     zoom: float,
     flip: float,
 ) -> AffineParameters:
-    """Degrees, shares of the size, radians, shares of the size that are shown, mirrored or not."""
+    """Draw the parameters of `count` images, evenly from the ranges that the knobs give."""
     ranges = np.array([rotation, shift, shift, shear, zoom, zoom])[:, None]
     degrees, down, right, angles, tall, wide = random.uniform(-1, 1, (6, count)) * ranges
     return AffineParameters(
@@ -65,9 +70,9 @@ def draw(
 
 
 def compose_maps(drawn: AffineParameters, size: tuple[int, ...]) -> np.ndarray:
-    """The maps (B, 3, 3), in Keras' order.
+    """Return the affine maps (B, 3, 3) of the parameters, composed in Keras' order.
 
-    Keras' shear by an angle is not only one: it also makes the image taller by 1 / cos(angle).
+    Keras' shear also makes the image taller by 1 / cos(angle).
     """
     turned = geometry.make_rotation(drawn.degrees)
     moved = geometry.make_shift(drawn.down * size[0], drawn.right * size[1])

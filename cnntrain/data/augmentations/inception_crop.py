@@ -1,4 +1,4 @@
-"""A crop of any size, resized, mirrored, its colours distorted: GoogLeNet's augmentation.
+"""GoogLeNet's augmentation: a crop of any size, resized, mirrored, with its colours distorted.
 
 Szegedy et al., 2014, arXiv:1409.4842, section 6; the colours after Howard, 2013, arXiv:1312.5402.
 """
@@ -32,11 +32,12 @@ def inception_crop(
     saturation: Fraction,
     hue: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return crops of `area` to all of the image, resized to its size, mirrored, distorted.
+    """Return random crops, resized to the size of the images, mirrored, with distorted colours.
 
-    A crop is up to `aspect` times as wide for its height as the image, or as tall for its width.
-    Each is resized by one of `interpolations`. `flip` is the probability of a mirror image. The
-    last four are as in the augmentation `color`. Raises SpecError without interpolations.
+    A crop covers at least the share `area` of the image. Its width over its height, relative to the
+    image's, is from 1 / `aspect` to `aspect`. Each crop is resized by one of `interpolations`.
+    `flip` is the probability of a mirror image. The last four knobs are as in the augmentation
+    `color`. Raises SpecError if there are no interpolations.
     """
     if not interpolations:
         raise SpecError(
@@ -60,10 +61,11 @@ def draw(
     interpolations: Sequence[str],
     flip: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The crops' left, top, right, bottom (B, 4), their interpolations, whether mirrored (B,).
+    """Draw crops (B, 4), their interpolations (B,), and whether they are mirrored (B,).
 
-    Areas are even, aspects even on a logarithmic scale. Of some attempts the first that fits into
-    the image counts; else the first of all, cut to the image.
+    A crop is left, top, right and bottom. Areas are uniform, aspects uniform on a logarithmic
+    scale. The first of ATTEMPTS crops that fits into the image is used; if none fits, the first of
+    all is cut to the image.
     """
     areas = random.uniform(area, 1, (ATTEMPTS, count))
     aspects = aspect ** random.uniform(-1, 1, (ATTEMPTS, count))
@@ -80,7 +82,7 @@ def draw(
 def resize_crops(
     images: np.ndarray, boxes: np.ndarray, interpolations: np.ndarray, flips: np.ndarray
 ) -> np.ndarray:
-    """What lies in the boxes, as large as the images, mirrored."""
+    """Return the contents of the boxes, resized to the size of the images, mirrored."""
     result = np.empty_like(images)
     size, channels = images.shape[2:0:-1], images.shape[3]  # (W, H), as Pillow has it
     for image, box, name, out in zip(images, boxes.tolist(), interpolations, result, strict=True):

@@ -1,4 +1,4 @@
-"""mixup: every image blended with another of its batch (Zhang et al., 2017, arXiv:1710.09412)."""
+"""mixup: blend every image with another of its batch (Zhang et al., 2017, arXiv:1710.09412)."""
 
 import numpy as np
 
@@ -14,21 +14,21 @@ def mixup(
     *,
     alpha: Positive,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the blended images, rounded, and their labels as shares (B, num_classes) float32.
+    """Return blended images, rounded, and their soft labels (B, num_classes) float32.
 
-    The share is drawn from Beta(alpha, alpha), one for the whole batch, as in the authors' code.
+    One share for the whole batch is drawn from Beta(alpha, alpha), as in the authors' code.
     """
     partners, share = draw(len(images), random, alpha)
     return blend_images(images, partners, share), mix_labels(labels, num_classes, partners, share)
 
 
 def draw(count: int, random: np.random.Generator, alpha: float) -> tuple[np.ndarray, float]:
-    """Which image each is blended with (B,), and the share of that one."""
+    """Draw which image each is blended with (B,), and the share of that image."""
     return random.permutation(count), float(random.beta(alpha, alpha))
 
 
 def blend_images(images: np.ndarray, partners: np.ndarray, share: float) -> np.ndarray:
     blended = images * np.float32(1 - share)
     blended += images[partners] * np.float32(share)
-    blended += np.float32(0.5)  # the conversion cuts off
+    blended += np.float32(0.5)  # the conversion to integers truncates
     return blended.astype(np.uint8)

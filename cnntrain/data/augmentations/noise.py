@@ -1,4 +1,4 @@
-"""Additive Gaussian noise, of a strength that differs from image to image."""
+"""Additive Gaussian noise, whose strength differs from image to image."""
 
 import numpy as np
 
@@ -13,9 +13,9 @@ def noise(
     *,
     std: NonNegative,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images with noise of a standard deviation drawn evenly from 0 to `std` grey levels.
+    """Return images with noise whose standard deviation is drawn from 0 to `std` grey levels.
 
-    So that some of them stay as clean as those that are validated on.
+    The deviation is uniform, so that some images stay as clean as those in validation.
     """
     stds, normal = draw(images.shape, random, std)
     return add_noise(images, stds, normal), labels
@@ -24,7 +24,7 @@ def noise(
 def draw(
     shape: tuple[int, ...], random: np.random.Generator, std: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The standard deviation for each image (B,), and what it multiplies (B, H, W, C)."""
+    """Draw a standard deviation for each image (B,), and standard normal noise (B, H, W, C)."""
     stds = random.uniform(0, std, shape[0]).astype(np.float32)
     return stds, random.standard_normal(shape, np.float32)
 

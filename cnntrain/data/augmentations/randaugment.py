@@ -1,4 +1,4 @@
-"""RandAugment: n operations drawn for each image, all of one strength (Cubuk et al., 2019)."""
+"""RandAugment: n random operations for each image, all of one strength (Cubuk et al., 2019)."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ def randaugment(
     fill: Pixel,
     interpolation: Literal["nearest", "bilinear"],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images after `n` operations each, drawn with replacement, of magnitude `m`.
+    """Return each image after `n` operations of magnitude `m`, drawn with replacement.
 
     `fill` is the grey level beyond the edges of images that turn or move.
     """
@@ -35,11 +35,11 @@ def randaugment(
 
 
 def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
-    """The operations in the order of section 3 of the paper, from level 0 to 30.
+    """Return the magnitudes of each operation at levels 0 to 30, in the order of section 3.
 
     The ranges are those of AutoAugment (2018, table 6: 150 pixels of its 331, 4 to 8 bits), as the
-    paper says. Factors are 1 at level 0 and move away from it to either side, so that a higher m
-    is a stronger distortion; the code of the authors goes from 0.1 to 1.9, past 1 on the way.
+    paper says. Factors are 1 at level 0 and move away from it to either side, so that a higher `m`
+    is a stronger distortion; the authors' code goes from 0.1 to 1.9, past 1 on the way.
     """
     share = 150 / 331
     return {
@@ -63,7 +63,7 @@ def make_magnitude_ranges(height: int, width: int) -> dict[str, MagnitudeRange]:
 def draw(
     shape: tuple[int, ...], random: np.random.Generator, n: int, m: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The operations of each image and their magnitudes, each (n, B)."""
+    """Draw the operations of each image and their magnitudes, each (n, B)."""
     count, height, width, _ = shape
     table = make_magnitude_ranges(height, width)
     names = random.choice(list(table), (n, count))

@@ -6,7 +6,7 @@ import numpy as np
 
 from cnntrain.spec.knobs import Fraction, Pixel, Positive
 
-TRIES = 20  # for each image: of a square one, with the paper's knobs, 19 in 20 rectangles fit
+TRIES = 20  # for each image; with the paper's knobs 19 of 20 rectangles fit into a square image
 
 
 def random_erasing(
@@ -21,11 +21,11 @@ def random_erasing(
     fill: Literal["constant", "noise", "color"],
     value: Pixel,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images, those that `probability` chooses with a rectangle painted over.
+    """Return the images, each with `probability` painted over in a random rectangle.
 
-    `area` is its part of the image, `aspect` its height over its width, each drawn evenly between
-    the two. It lies within the image, as in the code of the paper's authors; an image that no
-    rectangle fits stays whole.
+    `area` is the range of the rectangle's share of the image, `aspect` that of its height over its
+    width; both are drawn uniformly. The rectangle lies within the image, as in the authors' code.
+    An image that no rectangle of TRIES fits into stays whole.
     """
     boxes = draw(images.shape[:3], random, probability, area, aspect)
     return erase_rectangles(images, *boxes, draw_fill(images.shape, random, fill, value)), labels
@@ -38,7 +38,10 @@ def draw(
     area: tuple[float, float],
     aspect: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """First row, first column, height and width of each rectangle, each (B,); 0 high: none."""
+    """Draw the first row, first column, height and width of each rectangle, each (B,).
+
+    An image that is not erased has a rectangle of height 0.
+    """
     count, height, width = shape
     pixels = random.uniform(min(area), max(area), (TRIES, count)) * height * width
     aspects = random.uniform(min(aspect), max(aspect), (TRIES, count))
@@ -55,7 +58,7 @@ def draw(
 def draw_fill(
     shape: tuple[int, ...], random: np.random.Generator, fill: str, value: int
 ) -> np.ndarray:
-    """What rectangles show, uint8, of a shape that broadcasts to that of the images."""
+    """Return what the rectangles show, as uint8 that broadcasts to the shape of the images."""
     if fill == "constant":
         return np.full((1, 1, 1, 1), value, np.uint8)
     drawn = shape if fill == "noise" else (shape[0], 1, 1, shape[3])

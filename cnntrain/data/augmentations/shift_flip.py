@@ -15,7 +15,10 @@ def shift_flip(
     shift: Fraction,
     flip: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images moved by up to `shift` of their size, edges repeated, mirrored with `flip`."""
+    """Return images shifted by up to `shift` of their size, with their edge pixels repeated.
+
+    `flip` is the probability that an image is mirrored left to right.
+    """
     tall, wide = (round(shift * size) for size in images.shape[1:3])
     down, right, flips = draw(len(images), random, tall, wide, flip)
     return move_and_flip(images, down, right, flips, tall, wide), labels
@@ -24,7 +27,7 @@ def shift_flip(
 def draw(
     count: int, random: np.random.Generator, tall: int, wide: int, flip: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many pixels down and right, and whether mirrored, each (B,)."""
+    """Draw each image's shift down and right in pixels, and whether it is mirrored, each (B,)."""
     down = random.integers(-tall, tall, count, endpoint=True)
     right = random.integers(-wide, wide, count, endpoint=True)
     return down, right, random.random(count) < flip

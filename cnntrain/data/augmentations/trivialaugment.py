@@ -1,4 +1,4 @@
-"""TrivialAugment, wide: one operation, of any strength (Mueller & Hutter, 2021)."""
+"""TrivialAugment, wide: one operation of random strength (Mueller & Hutter, 2021)."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from cnntrain.data.augmentations.ops.operations import perform_operations
 from cnntrain.spec.knobs import Pixel
 
 HIGHEST = 30
-# The wide search space, in the order and with the ranges of the code of the authors.
+# The wide search space, in the order and with the ranges of the authors' code.
 MAGNITUDE_RANGES = {
     "identity": NO_MAGNITUDE,
     "autocontrast": NO_MAGNITUDE,
@@ -41,7 +41,7 @@ def trivialaugment(
     fill: Pixel,
     interpolation: Literal["nearest", "bilinear"],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return images after one operation each, at a level drawn from 0 to 30.
+    """Return each image after one random operation, at a level drawn from 0 to 30.
 
     `fill` is the grey level beyond the edges of images that turn or move.
     """
@@ -50,7 +50,7 @@ def trivialaugment(
 
 
 def draw(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The operation of each image and its magnitude, each (1, B)."""
+    """Draw the operation of each image and its magnitude, each (1, B)."""
     names = random.choice(list(MAGNITUDE_RANGES), (1, count))
     levels = random.integers(0, HIGHEST, (1, count), endpoint=True)
     return names, compute_magnitudes(MAGNITUDE_RANGES, names, levels, HIGHEST, random)

@@ -1,4 +1,4 @@
-"""23,262 photos of cats and dogs (Elson et al. 2007, Asirra), with a test part of our own."""
+"""23,262 photos of cats and dogs (Elson et al. 2007, Asirra), with a test split of our own."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from cnntrain.data.fetch.tfds_read import choose_feature_keys, read_builder_sour
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source
 
-TEST_SHARE = 0.1  # of each class; never to be changed, so that results stay comparable
+TEST_SHARE = 0.1  # of each class; it must never change, so that results stay comparable
 
 
 def cats_vs_dogs(data_dir: Path, manual_dir: Path | None) -> Source:
-    """Return TFDS' `cats_vs_dogs`, which has no test split, with the one that `held_out` cuts.
+    """Return TFDS' `cats_vs_dogs`, with a test split, which TFDS does not have.
 
-    Prepared as every set of TFDS is; raises what `tfds` raises.
+    `choose_test_rows` cuts it. The data set is prepared as `tfds` prepares any, with its errors.
     """
     features = choose_feature_keys(find_builder("cats_vs_dogs", data_dir), None, None)
     whole = read_builder_source(prepare_builder("cats_vs_dogs", data_dir, manual_dir), *features)
@@ -30,9 +30,9 @@ def cats_vs_dogs(data_dir: Path, manual_dir: Path | None) -> Source:
 
 
 def choose_test_rows(names: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """Return the rows of the test part, rising: the same photos whatever their order.
+    """Return the rows of the test split, ascending, which are the same photos in any order of rows.
 
-    Of each class the tenth (rounded) that comes first by the sha256 of its file names
+    They are the tenth (rounded) of each class that comes first by the sha256 of its file names
     (`PetImages/Cat/0.jpg`, in UTF-8).
     """
     order = np.array(sorted(range(len(names)), key=lambda row: hash_name(names[row])))

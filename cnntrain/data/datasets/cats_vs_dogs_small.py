@@ -1,4 +1,4 @@
-"""A part of the photos of cats and dogs (Asirra), as tutorials use it: 2,000 and 1,000."""
+"""A subset of the photos of cats and dogs (Asirra) that tutorials use: 2,000 and 1,000 photos."""
 
 import re
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ PHOTO_PATH = re.compile(r"(?:.*/)?((?:train|validation|test)/(?:cats|dogs)/[^/.]
 def cats_vs_dogs_small(data_dir: Path, manual_dir: Path | None) -> Source:
     """Return the photos of a zip, an archive or a folder `cats_and_dogs*` in `manual_dir`.
 
-    Its folder `validation` is the test part, unless there is a folder `test`: validation is cut
-    from train then. They are unpacked into `data_dir` first if need be. Raises SpecError where
-    they are not there, and says what to put where.
+    The photos are unpacked into `data_dir` first if need be. With a folder `test`, the folders
+    train, validation and test are the three splits. Without it, the folder `validation` is the test
+    split, and the validation split is cut from train. Raises SpecError if the photos are missing,
+    and says which file belongs where.
     """
-    found = unpack_photos(COLLECTION, data_dir, manual_dir)
-    folders, classes = np.array([name.split("/")[:2] for name in found.photos.names]).T
+    unpacked = unpack_photos(COLLECTION, data_dir, manual_dir)
+    folders, classes = np.array([name.split("/")[:2] for name in unpacked.photos.names]).T
     labels = np.searchsorted(CLASSES, classes).astype(np.int32)
     rows = {str(folder): np.flatnonzero(folders == folder) for folder in np.unique(folders)}
     if "test" in rows:
@@ -33,12 +34,13 @@ def cats_vs_dogs_small(data_dir: Path, manual_dir: Path | None) -> Source:
     counts = {folder: len(rows[folder]) for folder in USUAL_COUNTS}
     notes = [] if counts == USUAL_COUNTS else [
         f"cats_vs_dogs_small: {counts['train']:,} + {counts['validation']:,} photos from "
-        f"{found.archive}, not the usual 2,000 + 1,000"
+        f"{unpacked.archive}, not the usual 2,000 + 1,000"
     ]  # fmt: skip
-    return Source(found.photos, labels, CLASSES, parts, origin, notes=notes)
+    return Source(unpacked.photos, labels, CLASSES, parts, origin, notes=notes)
 
 
 def name_file(file: PurePosixPath) -> str | None:
+    """Return the name of a photo, from its split's folder on, or None for other files."""
     if "__MACOSX" in file.parts:
         return None
     match = PHOTO_PATH.fullmatch(str(file))
@@ -46,9 +48,10 @@ def name_file(file: PurePosixPath) -> str | None:
 
 
 def find_fault(names: Sequence[str]) -> str | None:
-    there = {name.rpartition("/")[0] for name in names}
-    absent = [f"{folder}/{name}" for folder in USUAL_COUNTS for name in CLASSES]
-    absent = [folder for folder in absent if folder not in there]
+    """Return which class has no photos in a folder, or None if all are there."""
+    present = {name.rpartition("/")[0] for name in names}
+    needed = [f"{folder}/{name}" for folder in USUAL_COUNTS for name in CLASSES]
+    absent = [folder for folder in needed if folder not in present]
     return f"has no photos in {absent[0]}" if absent else None
 
 

@@ -15,13 +15,13 @@ from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import write_whole
 
-# In the order of the photos.
+# The classes, in the order of the photos.
 CLASSES = (
     "Daffodil", "Snowdrop", "Lily Valley", "Bluebell", "Crocus", "Iris", "Tigerlily", "Tulip",
     "Fritillary", "Sunflower", "Daisy", "Colts' Foot", "Dandelion", "Cowslip", "Buttercup",
     "Windflower", "Pansy",
 )  # fmt: skip
-PHOTOS_EACH = 80  # photos
+PHOTOS_EACH = 80  # photos of each class
 NAMES = [f"jpg/image_{number:04}.jpg" for number in range(1, PHOTOS_EACH * len(CLASSES) + 1)]
 
 SITE = "https://www.robots.ox.ac.uk/~vgg/data/flowers/17"
@@ -31,33 +31,37 @@ PHOTOS = Archive(
 SPLITS = Archive(
     f"{SITE}/datasplits.mat", "datasplits.mat", None, "4828cddfd0d803c5abbdebcb1e148a1e", "md5"
 )
-MAT_KEYS = {"train": "trn", "valid": "val", "test": "tst"}  # and the number of the split
+MAT_KEYS = {"train": "trn", "valid": "val", "test": "tst"}  # each key ends in the split number
 
 
 def flowers17(data_dir: Path, manual_dir: Path | None, *, split: Literal[1, 2, 3] | None) -> Source:
-    """Return the 1,360 photos, with the official split of that number where its file is there.
+    """Return the 1,360 photos, divided by the official split numbered `split` if its file is there.
 
-    They are unpacked into `data_dir` first if need be: from the official archive, in `manual_dir`
-    or downloaded, or from any archive or folder in `manual_dir` that has photos of all the names.
-    Raises SpecError where there is neither, and says what to put where.
+    The photos are unpacked into `data_dir` first if need be: from the official archive, in
+    `manual_dir` or downloaded, or from any archive or folder in `manual_dir` that has photos of the
+    same names. Raises SpecError if there is none, and says which file belongs where.
     """
-    found = unpack_photos(COLLECTION, data_dir, manual_dir)
+    unpacked = unpack_photos(COLLECTION, data_dir, manual_dir)
     labels = np.arange(len(NAMES), dtype=np.int32) // PHOTOS_EACH
     notes = []
-    if found.md5 != PHOTOS.digest:
-        notes.append(f"flowers17: the photos are unofficial: from {found.archive}, md5 {found.md5}")
+    if unpacked.md5 != PHOTOS.digest:
+        notes.append(
+            f"flowers17: the photos are unofficial: from {unpacked.archive}, md5 {unpacked.md5}"
+        )
     table = find_split_file(data_dir, manual_dir)
     if split is None or table is None:
         lack = f"; {SPLITS.name} is not there" if split else ""
         notes.append(f"flowers17: not an official split{lack}: cut by dataset.split_seed")
-        return Source(found.photos, labels, CLASSES, {"train": np.arange(len(NAMES))}, notes=notes)
+        return Source(
+            unpacked.photos, labels, CLASSES, {"train": np.arange(len(NAMES))}, notes=notes
+        )
     notes.append(f"flowers17: official split {split}")
     parts = read_official_split(table, split)
-    return Source(found.photos, labels, CLASSES, parts, f"official split {split}", notes=notes)
+    return Source(unpacked.photos, labels, CLASSES, parts, f"official split {split}", notes=notes)
 
 
 def find_split_file(data_dir: Path, manual_dir: Path | None) -> Path | None:
-    """The file of the official splits, kept in `data_dir` once it was given, or None."""
+    """Return the file of the official splits, or None; a user's file is copied to `data_dir`."""
     home = data_dir / COLLECTION.name
     for folder in (home, manual_dir, data_dir / DOWNLOADS / COLLECTION.name):
         if file := find_given_archive(SPLITS, folder):
@@ -68,7 +72,10 @@ def find_split_file(data_dir: Path, manual_dir: Path | None) -> Path | None:
 
 
 def read_official_split(table: Path, split: int) -> dict[str, np.ndarray]:
-    """The rows of each part of an official split: 680, 340 and 340 photos."""
+    """Return the rows of each part of an official split: 680, 340 and 340 photos.
+
+    Raises SpecError if the file names a photo twice, or one that does not exist.
+    """
     numbers = scipy.io.loadmat(str(table))
     parts = {part: np.sort(numbers[f"{key}{split}"].ravel() - 1) for part, key in MAT_KEYS.items()}
     rows = np.concatenate([*parts.values()])
@@ -79,11 +86,13 @@ def read_official_split(table: Path, split: int) -> dict[str, np.ndarray]:
 
 
 def name_file(file: PurePosixPath) -> str | None:
+    """Return `jpg/image_NNNN.jpg` for a photo in any folder, or None for other files."""
     name = f"jpg/{file.name}"
     return name if re.fullmatch(r"jpg/image_\d{4}\.jpg", name) else None
 
 
 def find_fault(names: Sequence[str]) -> str | None:
+    """Return which photo is missing or superfluous, or None if all 1,360 are there."""
     if absent := sorted(set(NAMES) - set(names)):
         return f"has {len(set(NAMES) & set(names)):,} of the 1,360 photos: {absent[0]} is missing"
     more = sorted(set(names) - set(NAMES))

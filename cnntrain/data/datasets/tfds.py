@@ -15,12 +15,12 @@ def tfds(
     image_key: str | None,
     label_key: str | None,
 ) -> Source:
-    """Return the data set `name[/config][:version]` with its official splits.
+    """Return the data set `name[/config][:version]` of TFDS with its official splits.
 
-    Prepares it in `data_dir` first if need be: from the original archives in `manual_dir`, or by
-    downloading them. `image_key` and `label_key` name the features to learn from where a data set
-    has several. Raises SpecError for a name that TFDS does not know, a set without an image or a
-    label, and where there is neither an archive nor a network: it says what to put where.
+    It is prepared in `data_dir` first if need be: from the original archives in `manual_dir`, or by
+    downloading them. `image_key` and `label_key` name the features to learn from if a data set has
+    several. Raises SpecError for a name that TFDS does not know, for a data set without an image or
+    a label, and if there is neither an archive nor a network; it says which file belongs where.
     """
     features = choose_feature_keys(find_builder(tfds, data_dir), image_key, label_key)
     return read_builder_source(prepare_builder(tfds, data_dir, manual_dir), *features)

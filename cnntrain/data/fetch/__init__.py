@@ -1,1 +1,1 @@
-"""Where images come from: downloads, archives, folders, TensorFlow Datasets."""
+"""Sources of images: downloads, archives, folders and TensorFlow Datasets."""

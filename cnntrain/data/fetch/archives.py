@@ -1,7 +1,8 @@
-"""Photos that come as an archive or a folder: unpacked into `data_dir` once, under known names.
+"""Unpack photos that come as an archive or a folder into `data_dir`, once, under fixed names.
 
-Each archive gets a folder of its own, `data_dir/NAME/KEY`, named after its contents: what one
-leaves is never taken for another. The folder is renamed to that when it is complete.
+Each archive gets a folder of its own, `data_dir/NAME/KEY`. KEY comes from the archive's contents,
+so that the photos of two archives are never mixed up. The folder gets this name only when it is
+complete.
 """
 
 import hashlib
@@ -32,10 +33,10 @@ from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
 from cnntrain.files.writing import write_whole
 
-ORIGIN = "origin.json"  # what a folder was unpacked from
-INCOMPLETE = "incomplete."  # before the name of a folder that is being written
+ORIGIN = "origin.json"  # says what a folder was unpacked from
+INCOMPLETE = "incomplete."  # begins the name of a folder that is still being written
 ARCHIVES = (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz")
-# What readers of archives raise for those that are damaged, encrypted or of an odd kind.
+# The errors that archives raise if they are damaged, encrypted or of an unusual kind.
 DAMAGE = (
     OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
     lzma.LZMAError,
@@ -44,20 +45,20 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class PhotoCollection:
-    """A set of photos: its archives, how these may be called, and which of their files it takes."""
+    """A set of photos: its archives, their usual names, and which of their files it takes."""
 
     name: str
     archives: Sequence[Archive]  # as published; the photos are in the first
-    patterns: Sequence[str]  # of the names of archives and folders, the best first
-    sign: str  # what a folder has that is itself such a folder
-    wanted: str  # what to fetch, in words
-    name_file: Callable[[PurePosixPath], str | None]  # the name that a file gets; None: it is left
-    find_fault: Callable[[Sequence[str]], str | None]  # what is wrong with all the names there are
+    patterns: Sequence[str]  # glob patterns of its archives and folders, the best first
+    sign: str  # a path that an unpacked folder of these photos contains
+    wanted: str  # what the user should download, in words
+    name_file: Callable[[PurePosixPath], str | None]  # a file's name when unpacked; None skips it
+    find_fault: Callable[[Sequence[str]], str | None]  # what is wrong with the unpacked names
 
 
 @dataclass(frozen=True)
 class UnpackedPhotos:
-    """The photos of a collection, in the order of their names, and what they come from."""
+    """The photos of a collection in the order of their names, and their archive and its md5."""
 
     photos: Photos
     archive: str
@@ -67,10 +68,10 @@ class UnpackedPhotos:
 def unpack_photos(
     collection: PhotoCollection, data_dir: Path, manual_dir: Path | None
 ) -> UnpackedPhotos:
-    """Return the photos in `data_dir`, unpacked first if need be.
+    """Return the photos of a collection in `data_dir`, unpacked first if need be.
 
-    From what is in `manual_dir`, else as it was unpacked before, else from the network. Raises
-    SpecError where there is neither, and says what to put where.
+    They come from `manual_dir`, else from an earlier unpacking, else from the network. Raises
+    SpecError if none of these has them, and says which file belongs where.
     """
     home, work = data_dir / collection.name, data_dir / DOWNLOADS / collection.name
     path = find_candidate(collection, manual_dir)
@@ -85,7 +86,7 @@ def unpack_photos(
 
 
 def find_candidate(collection: PhotoCollection, folder: Path | None) -> Path | None:
-    """The archive or folder that looks most like the collection, or None."""
+    """Return the archive or folder in `folder` that looks most like the collection, or None."""
     if folder is None or not folder.is_dir():
         return None
     if (folder / collection.sign).exists():
@@ -98,7 +99,10 @@ def find_candidate(collection: PhotoCollection, folder: Path | None) -> Path | N
 
 
 def find_unpacked(collection: PhotoCollection, home: Path, path: Path | None) -> Path | None:
-    """Where `path` was unpacked; without one, the published archive, else the last; or None."""
+    """Return the folder in `home` that `path` was unpacked into, or None.
+
+    Without a `path`, this is the folder of a published archive, else the one unpacked last.
+    """
     if path is not None:
         folder = home / compute_md5(path, collection)[:12]
         return folder if (folder / ORIGIN).is_file() else None
@@ -114,8 +118,8 @@ def find_unpacked(collection: PhotoCollection, home: Path, path: Path | None) ->
 def download_archives(
     collection: PhotoCollection, work: Path, data_dir: Path, manual_dir: Path | None
 ) -> Path:
-    """Fetch the published archives; return the first."""
-    why = "it is not downloaded, for want of a checksum"
+    """Download the published archives and return the first; raise SpecError on failure."""
+    why = "it is not downloaded, because its checksum is not known"
     try:
         if files := [fetch_archive(archive, work) for archive in collection.archives]:
             return files[0]
@@ -126,7 +130,7 @@ def download_archives(
 
 
 def compute_md5(path: Path, collection: PhotoCollection) -> str:
-    """The md5 of an archive, or of the names and contents of the files that a folder has."""
+    """Return the md5 of an archive, or of the names and contents of a folder's photos."""
     if path.is_file():
         return hash_file(path, "md5")
     total = hashlib.md5()
@@ -137,20 +141,24 @@ def compute_md5(path: Path, collection: PhotoCollection) -> str:
 
 
 def unpack_archive(path: Path, collection: PhotoCollection, home: Path) -> Path:
-    """Write the files of an archive into a folder in `home`, which is there when it is complete."""
+    """Write the photos of an archive into a folder in `home` and return it.
+
+    The folder appears only when it is complete. Raises SpecError for an archive that is damaged or
+    lacks photos, and for a full disk.
+    """
     key = compute_md5(path, collection)
     folder, part = home / key[:12], home / f"{INCOMPLETE}{secrets.token_hex(8)}"
-    for left in [folder, *home.glob(f"{INCOMPLETE}*")]:
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in [folder, *home.glob(f"{INCOMPLETE}*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
-        part.mkdir(parents=True)  # now, and under a name that nobody can have linked elsewhere
+        part.mkdir(parents=True)  # a new random name, which nobody can have linked elsewhere
         names = list(write_members(path, collection, part))
-        if what := collection.find_fault(names):
-            raise SpecError(f"{path} {what}", collection.wanted)
+        if fault := collection.find_fault(names):
+            raise SpecError(f"{path} {fault}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         write_whole(part / ORIGIN, json.dumps(origin))
-        os.sync()  # the photos, before their folder has its name
-        return part.rename(folder)
+        os.sync()  # the photos must be on the disk before their folder gets its name
+        return part.rename(folder)  # a whole folder at once
     except DAMAGE as error:
         raise SpecError(
             f"{path} cannot be unpacked into {home}: {str(error) or type(error).__name__}",
@@ -161,7 +169,10 @@ def unpack_archive(path: Path, collection: PhotoCollection, home: Path) -> Path:
 
 
 def write_members(path: Path, collection: PhotoCollection, part: Path) -> Iterator[str]:
-    """Write the files that a collection takes, each once; return their names."""
+    """Write the photos of an archive into `part` and yield their names.
+
+    Raises SpecError if two photos would have the same name.
+    """
     for file, read in iterate_members(path):
         if (name := collection.name_file(file)) is not None:
             target = part / name
@@ -174,7 +185,10 @@ def write_members(path: Path, collection: PhotoCollection, part: Path) -> Iterat
 
 
 def iterate_members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
-    """The files in a folder, a zip or a tar, each with a way to read it before the next."""
+    """Yield the files in a folder, a zip or a tar, each with a function that returns its contents.
+
+    The function must be called before the next file is asked for.
+    """
     if path.is_dir() or path.suffix.lower() == ".zip":
         tree = open_tree(path)
         for file in tree.files:
@@ -187,7 +201,7 @@ def iterate_members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], by
 
 
 def load_unpacked(folder: Path, collection: PhotoCollection) -> UnpackedPhotos:
-    """The photos in a folder that is ready, unless somebody removed some."""
+    """Return the photos in an unpacked folder; raise SpecError if somebody removed some."""
     origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     files = [file for file in read_folder_tree(folder).files if collection.name_file(file)]
     if len(files) != origin["photos"]:

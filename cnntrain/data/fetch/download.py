@@ -1,4 +1,4 @@
-"""Archives that their makers publish: downloaded, resumed after a break, whole or not there."""
+"""Download the archives that their makers publish, resume them after a break, and verify them."""
 
 import hashlib
 import os
@@ -14,10 +14,10 @@ from cnntrain.errors import SpecError
 from cnntrain.files.writing import open_existing
 from cnntrain.terminal.progress import show_download
 
-DOWNLOADS = "downloads"  # the folder in data_dir that archives go to, as with TFDS
+DOWNLOADS = "downloads"  # the folder in data_dir for archives, where TFDS puts them too
 TIMEOUT = (3, 30)  # seconds to connect, and between two blocks
-BLOCK_BYTES = 2**16  # bytes; as many may be lost when a download breaks off
-# What more of the same request may mend.
+BLOCK_BYTES = 2**16  # so many bytes at most are lost when a download breaks off
+# The errors after which the same request may succeed if it is repeated.
 BROKEN_OFF = (
     requests.ConnectionError,
     requests.Timeout,
@@ -27,7 +27,7 @@ BROKEN_OFF = (
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file: where it is, its name, how many bytes, and their digest."""
+    """A published file: its URL, its name, its size in bytes, and its checksum."""
 
     url: str
     name: str
@@ -39,7 +39,7 @@ class Archive:
         return self.name if self.size is None else f"{self.name} ({decimal(self.size)})"
 
     def is_whole(self, file: Path) -> bool:
-        """Whether a file has exactly the contents that were published."""
+        """Return whether a file has exactly the contents that were published."""
         if self.size not in (None, file.stat().st_size):
             return False
         return hash_file(file, self.kind) == self.digest
@@ -51,15 +51,15 @@ def hash_file(file: Path, kind: str) -> str:
 
 
 def find_given_archive(archive: Archive, manual_dir: Path | None) -> Path | None:
-    """The file of an archive in a folder of the user's; SpecError where it is another one."""
+    """Return the user's file of an archive, or None; raise SpecError if its contents differ."""
     file = None if manual_dir is None else manual_dir / archive.name
     if file is None or not file.is_file():
         return None
     if not archive.is_whole(file):
         raise SpecError(
-            f"{file} is not the file that was published: its checksum is another",
+            f"{file} is not the file that was published: its checksum differs",
             f"{archive} from {archive.url}, whose {archive.kind} is {archive.digest}",
-            "fetch it again, or take it away",
+            "download it again, or remove it",
         )
     return file
 
@@ -67,8 +67,8 @@ def find_given_archive(archive: Archive, manual_dir: Path | None) -> Path | None
 def fetch_archive(archive: Archive, folder: Path) -> Path:
     """Return the file of an archive in `folder`, downloaded if it is not there.
 
-    What came before a break is in a `.part`, and not fetched again. Raises what requests raises
-    without a network, and SpecError for a file that is not the published one.
+    What arrived before a break is kept in a `.part` file and not downloaded again. Raises what
+    requests raises without a network, and SpecError for a file that is not the published one.
     """
     file, part = folder / archive.name, folder / f"{archive.name}.part"
     if file.exists():
@@ -78,44 +78,48 @@ def fetch_archive(archive: Archive, folder: Path) -> Path:
     resumed = part.exists()
     complete_download(archive, part)
     if archive.is_whole(part):
-        return part.rename(file)
+        return part.rename(file)  # a `.part` of a known name, so that a break is gone on from
     part.unlink()
-    if resumed:  # the beginning may have been that of another file
+    if resumed:  # the part may have been the beginning of another file
         return fetch_archive(archive, folder)
     raise SpecError(
-        f"{archive.url} sends another file than it used to: its checksum is another",
+        f"{archive.url} sends another file than it used to: its checksum differs",
         f"{archive}, whose {archive.kind} is {archive.digest}",
         "that file from elsewhere, and manual_dir=ITS_FOLDER",
     )
 
 
 def complete_download(archive: Archive, part: Path) -> None:
-    """Receive what is left of an archive, however often it breaks off, while more of it comes."""
-    if archive.size is None:  # nobody could tell whether it is all there
+    """Download the rest of an archive into `part`; after a break go on, as long as more arrives.
+
+    Raises what requests raises if a try has brought nothing more.
+    """
+    if archive.size is None:  # then nobody can tell whether the part is complete
         part.unlink(missing_ok=True)
     while archive.size is None or count_file_bytes(part) < archive.size:
-        had = count_file_bytes(part)
+        received = count_file_bytes(part)
         try:
             receive_rest(archive, part)
             break
         except BROKEN_OFF:
-            if count_file_bytes(part) <= had:
+            if count_file_bytes(part) <= received:
                 raise
 
 
 def receive_rest(archive: Archive, part: Path) -> None:
-    """Ask once for what is left of an archive, and append it to `part`."""
-    had = count_file_bytes(part)
-    asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
-    with requests.get(archive.url, headers=asked, stream=True, timeout=TIMEOUT) as response:
+    """Request the rest of an archive once, and append it to `part`."""
+    received = count_file_bytes(part)
+    headers = {"Accept-Encoding": "identity"}
+    headers |= {"Range": f"bytes={received}-"} if received else {}
+    with requests.get(archive.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
-            had = 0  # a server that does not know ranges sends all
-        if not had:
+            received = 0  # a server that does not support ranges sends the whole file
+        if not received:
             part.unlink(missing_ok=True)
         with open_existing(part, "ab") as file:
             blocks = response.iter_content(BLOCK_BYTES)
-            for block in show_download(blocks, had, archive.size, archive.name):
+            for block in show_download(blocks, received, archive.size, archive.name):
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
@@ -128,7 +132,10 @@ def count_file_bytes(file: Path) -> int:
 def make_missing_error(
     name: str, wanted: str, absent: Sequence[str], data_dir: Path, manual_dir: Path | None, why: str
 ) -> SpecError:
-    """Say what is not there and why, what to fetch, where to put it, and what to say then."""
+    """Return the SpecError for data that is neither on the disk nor to be downloaded.
+
+    It says what is missing and why, what to download, and where to put it.
+    """
     lacks = ""
     if manual_dir is not None:
         what = f"lacks {', '.join(absent)}" if manual_dir.is_dir() else "is not there"
@@ -141,7 +148,7 @@ def make_missing_error(
 
 
 def describe_archives(archives: Sequence[Archive]) -> str:
-    """Where there is what: `as published at SITE: FILE (SIZE), ...`."""
+    """Return where to download archives: `as published at SITE: FILE (SIZE), ...`."""
     sites = {archive.url.rpartition("/")[0] for archive in archives}
     if len(sites) == 1:
         return f"as published at {sites.pop()}: {', '.join(map(str, archives))}"
@@ -149,11 +156,11 @@ def describe_archives(archives: Sequence[Archive]) -> str:
 
 
 def explain_failed_fetch(error: Exception) -> str:
-    """Why something could not be fetched, in a line."""
+    """Return in one line why a download failed."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{error.response.url} answers {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.ReadTimeout):
-        return "its download broke off (the same command goes on where it did)"
+        return "its download broke off (the same command resumes it)"
     if isinstance(error, requests.RequestException):
         return "there is no network to fetch it"
     return f"fetching it failed: {str(error).strip().partition(chr(10))[0].rstrip(':')}"

@@ -1,6 +1,6 @@
-"""Images in folders, one a class, in parts or not (`layouts.py` says which is which): a source.
+"""Read a folder or a zip of images, with a folder for each class, as a source.
 
-A folder and a zip are both a list of paths and a way to read one.
+Both are a list of paths and a function that reads one; `layouts.py` tells classes from parts.
 """
 
 import os
@@ -19,19 +19,21 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError, escape_unprintable
 from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.terminal.units import format_size
 
-# What systems and network drives leave in folders, in small letters; hidden files are, too.
+# What operating systems and network drives leave in folders, in lower case. It is ignored, as are
+# hidden files.
 LITTER = (
     "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__",
     "@eadir", "eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",
     "$recycle.bin", "recycler", "system volume information", "lost+found",
 )  # fmt: skip
-LARGEST_PHOTO = 2**28  # bytes of a photo; what is larger is a film or an archive, and is not read
+LARGEST_PHOTO = 2**28  # bytes; a larger file is a film or an archive, and is not read
 
 
 @dataclass(frozen=True)
 class FileTree:
-    """What lies below a folder or in a zip, as paths relative to it, sorted."""
+    """The files and folders below a folder or in a zip, as sorted paths relative to it."""
 
     name: str
     files: Sequence[PurePosixPath]
@@ -39,12 +41,12 @@ class FileTree:
     read: Callable[[PurePosixPath], bytes]
 
     def list_subfolders(self, folder: PurePosixPath) -> list[str]:
-        """The names of the folders in one of the tree's folders, sorted."""
+        """Return the sorted names of the folders directly in `folder`."""
         return self.subfolders.get(folder, [])
 
     @cached_property
     def subfolders(self) -> dict[PurePosixPath, list[str]]:
-        """The names of the folders in each folder that has some, sorted."""
+        """The sorted names of the folders in each folder that has some."""
         names: dict[PurePosixPath, list[str]] = {}
         for path in self.folders:
             names.setdefault(path.parent, []).append(path.name)
@@ -52,12 +54,12 @@ class FileTree:
 
     @cached_property
     def file_counts(self) -> Counter[PurePosixPath]:
-        """How many files there are below each folder."""
+        """The number of files below each folder."""
         return Counter(folder for path in self.files for folder in path.parents)
 
 
 def open_tree(root: Path) -> FileTree:
-    """Return what is in a folder or a zip; raise SpecError where it cannot be read."""
+    """Return the contents of a folder or a zip; raise SpecError if it cannot be read."""
     try:
         return read_folder_tree(root) if root.is_dir() else read_zip_tree(root)
     except (OSError, zipfile.BadZipFile) as error:
@@ -79,7 +81,10 @@ def read_folder_tree(root: Path) -> FileTree:
 
 
 def walk_folder(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
-    """All paths below a folder, and whether each is a folder; a link to one above is a file."""
+    """Yield every path below a folder, and whether it is a folder to look into.
+
+    A link to a folder in `above` counts as a file, so that links in a circle end.
+    """
     for entry in os.scandir(folder):
         if is_hidden(entry.name):
             continue
@@ -98,34 +103,35 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def read_photo_file(path: Path) -> bytes:
-    """The bytes of a file; OSError says in words why it is not read."""
-    found = path.stat()
-    if stat.S_ISDIR(found.st_mode):
+    """Return the bytes of a file; raise OSError with a reason in words if it is no photo's."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
         raise OSError("a link to a folder that it lies in")
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
         raise OSError("no ordinary file")
-    check_photo_bytes(found.st_size)
+    check_photo_bytes(status.st_size)
     return path.read_bytes()
 
 
 def check_photo_bytes(size: int) -> None:
+    """Raise OSError if a file of `size` bytes is too large for a photo."""
     if size > LARGEST_PHOTO:
-        raise OSError(f"{size / 2**20:,.0f} MiB are too many for a photo")
+        raise OSError(f"{format_size(size)} are too many for a photo")
 
 
 def read_zip_tree(file: Path) -> FileTree:
     archive = zipfile.ZipFile(file)
     # Some programs for Windows write backslashes.
-    named = {PurePosixPath(info.filename.replace("\\", "/").lstrip("/")): info
+    infos = {PurePosixPath(info.filename.replace("\\", "/").lstrip("/")): info
              for info in archive.infolist() if not info.is_dir()}  # fmt: skip
-    files = sorted(path for path in named if not any(is_hidden(part) for part in path.parts))
+    files = sorted(path for path in infos if not any(is_hidden(part) for part in path.parts))
     folders = {folder for path in files for folder in path.parents} - {PurePosixPath()}
 
     def read(path: PurePosixPath) -> bytes:
-        if named[path].flag_bits & 1:
+        if infos[path].flag_bits & 1:
             raise RuntimeError("encrypted")
-        check_photo_bytes(named[path].file_size)
-        return archive.read(named[path])
+        check_photo_bytes(infos[path].file_size)
+        return archive.read(infos[path])
 
     return FileTree(str(file), files, sorted(folders), read)
 
@@ -135,7 +141,7 @@ def is_hidden(name: str) -> bool:
 
 
 def read_tree_source(tree: FileTree) -> Source:
-    """Return the images of a tree; class names are the names of the folders, sorted.
+    """Return the images of a tree as a source, with the sorted names of their folders as classes.
 
     Raises SpecError for a layout that `read_layout` refuses, and for an empty class.
     """
@@ -168,6 +174,6 @@ def read_tree_source(tree: FileTree) -> Source:
 
 
 def order_by_part(home: tuple[str, str]) -> tuple[int, str]:
-    """The place of the images of a part and a class in a source."""
+    """Return the sort key by which a source orders images: first by part, then by class."""
     part, name = home
     return list(PARTS).index(part), name

@@ -1,7 +1,7 @@
-"""How a folder of images is laid out: which folders are classes, and which are parts.
+"""Recognise the layout of a folder of images: which folders are classes, and which are parts.
 
-Parts may be above the classes (`train/cat`), below each of them (`cat/train`), or not there. What
-could mean two things is refused with the likely meaning; what is left out is said in a note.
+Parts may be above the classes (`train/cat`), below each of them (`cat/train`), or missing. A folder
+that could mean two things is refused with the likely meaning; what is left out is noted.
 """
 
 import re
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 Homes = Mapping[PurePosixPath, tuple[str, str]]  # class folder -> its part and its class
 
-# What the parts are called, by TFDS and by people, whatever the capitals.
+# The names of the parts, in TFDS and in people's folders, in any capitalisation.
 PARTS = {
     "train": ("train", "training"),
     "valid": ("valid", "validation", "val"),
     "test": ("test", "testing"),
 }
-# What only people call them, and what they write beside it: `training_set`, `seg_test`, `val2017`.
+# The names of the parts that only people use, and the words that they add: `training_set`,
+# `seg_test`, `val2017`.
 COLLOQUIAL = {
     "train": ("trn",),
     "valid": ("validate", "eval", "evaluation", "dev"),
@@ -42,17 +43,17 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Layout:
-    """The class folders of a tree, and what people should know of how it was understood."""
+    """The class folders of a tree, and notes on how the tree was understood."""
 
     homes: Homes
     notes: Sequence[str]
 
 
 def read_layout(tree: "FileTree") -> Layout:
-    """Return where the images of each part and class are.
+    """Return the folders that hold the images of each part and class.
 
-    Class names are in Unicode's composed form (NFC). Raises SpecError where a folder could mean
-    two things, where there are fewer than two classes, and for parts whose classes differ.
+    Class names are in Unicode's composed form (NFC). Raises SpecError if a folder could mean two
+    things, if there are fewer than two classes, and if the parts have different classes.
     """
     top = find_top(tree, PurePosixPath())
     parts = find_parts(tree, top)
@@ -71,28 +72,34 @@ def read_layout(tree: "FileTree") -> Layout:
 
 
 def recognise_part(name: str) -> str | None:
-    """The part that a folder's name stands for: `Training_Set` is train."""
+    """Return the part that a folder's name means, or None: `Training_Set` is train."""
     plain = re.sub(r"[\W_]+", " ", normalise_unicode(name).lower())
     word = re.sub(rf"^(({FILLER_WORDS})\b *)+|( *({FILLER_WORDS})s?)*( *\d+)? *$", "", plain)
     return next((part for part in PARTS if word in PARTS[part] + COLLOQUIAL[part]), None)
 
 
 def find_top(tree: "FileTree", top: PurePosixPath) -> PurePosixPath:
-    """The folder that holds the classes or the parts: archives often have another one above."""
+    """Return the folder at or below `top` that holds the classes or the parts.
+
+    Archives often have one more folder above it.
+    """
     while len(below := tree.list_subfolders(top)) == 1 and tree.list_subfolders(top / below[0]):
         top /= below[0]
     return top
 
 
 def find_parts(tree: "FileTree", folder: PurePosixPath) -> dict[str, list[str]]:
-    """The folders in a folder that are called like parts, and are not empty: part -> names."""
-    there = [name for name in tree.list_subfolders(folder) if tree.file_counts[folder / name]]
-    found = {part: [name for name in there if recognise_part(name) == part] for part in PARTS}
-    return {part: names for part, names in found.items() if names}
+    """Return the folders in `folder` named like parts and not empty: part -> their names."""
+    filled = [name for name in tree.list_subfolders(folder) if tree.file_counts[folder / name]]
+    parts = {part: [name for name in filled if recognise_part(name) == part] for part in PARTS}
+    return {part: names for part, names in parts.items() if names}
 
 
 def read_parts_above(tree: "FileTree", top: PurePosixPath, parts: Mapping[str, list[str]]) -> Homes:
-    """The class folders in the folders of parts, beside which there must be no other classes."""
+    """Return the class folders within the folders of parts.
+
+    Raises SpecError if a part has no class folders, or if other classes lie beside the parts.
+    """
     check_part_names(tree, top, parts)
     names = {part: name for part, [name] in parts.items()}
     labelled = {
@@ -120,31 +127,36 @@ def read_parts_above(tree: "FileTree", top: PurePosixPath, parts: Mapping[str, l
 
 
 def read_parts_below(tree: "FileTree", top: PurePosixPath) -> Homes:
-    """The folders of parts in the class folders; none where all in these is of the class."""
-    found = {name: find_parts(tree, top / name) for name in tree.list_subfolders(top)}
-    if not (all(found.values()) or any(len(parts) > 1 for parts in found.values())):
+    """Return the folders of parts within the class folders, or none if the classes have no parts.
+
+    Raises SpecError if only some of the classes, or of their images, are divided into parts.
+    """
+    parts_of_class = {name: find_parts(tree, top / name) for name in tree.list_subfolders(top)}
+    if not (
+        all(parts_of_class.values()) or any(len(parts) > 1 for parts in parts_of_class.values())
+    ):
         return {}
-    every = [part for part in PARTS if any(part in parts for parts in found.values())]
+    every = [part for part in PARTS if any(part in parts for parts in parts_of_class.values())]
     loose = {path.parent for path in tree.files if is_image(path)}
-    whole = [name for name, parts in found.items() if parts]
-    for name, parts in found.items():
+    divided = [name for name, parts in parts_of_class.items() if parts]
+    for name, parts in parts_of_class.items():
         check_part_names(tree, top / name, parts)
         lacks = [part for part in every if part not in parts]
         if lacks or top / name in loose:
             what = f"no part {' and no part '.join(lacks)}" if lacks else "images beside its parts"
             raise SpecError(
-                f"{format_tree_path(tree, top / name)} has {what}, and {format_names(whole)} "
+                f"{format_tree_path(tree, top / name)} has {what}, and {format_names(divided)} "
                 f"in {format_tree_path(tree, top)} is divided into {' and '.join(every)}",
                 EXPECTED,
-                f"dataset.folder={format_tree_path(tree, top / whole[0])}, if the classes are "
+                f"dataset.folder={format_tree_path(tree, top / divided[0])}, if the classes are "
                 "in its parts"
-                if len(whole) == 1
+                if len(divided) == 1
                 else "the same parts in every class folder, and all images in these",
             )
     return {
         top / name / own: (part, normalise_unicode(name))
         for part in every
-        for name, parts in found.items()
+        for name, parts in parts_of_class.items()
         for own in parts[part]
     }
 
@@ -152,7 +164,7 @@ def read_parts_below(tree: "FileTree", top: PurePosixPath) -> Homes:
 def check_part_names(
     tree: "FileTree", folder: PurePosixPath, parts: Mapping[str, list[str]]
 ) -> None:
-    """Refuse two folders for one part."""
+    """Raise SpecError if two folders stand for one part."""
     for part, names in parts.items():
         if len(names) > 1:
             raise SpecError(
@@ -166,7 +178,7 @@ def check_part_names(
 def make_mixed_error(
     tree: "FileTree", top: PurePosixPath, others: Sequence[str], names: Mapping[str, str]
 ) -> SpecError:
-    """The answer to folders with images beside the folder of a part."""
+    """Return the SpecError for folders of images beside the folder of a part."""
     part, name = next(iter(names.items()))
     alike = set(tree.list_subfolders(top / others[0])) & set(tree.list_subfolders(top / name))
     free = " or ".join(part for part in PARTS if part not in names)
@@ -187,7 +199,7 @@ def make_mixed_error(
 
 
 def note_assumed_classes(top: PurePosixPath, parts: Mapping[str, list[str]]) -> Iterable[str]:
-    """What to say where parts were looked for and classes found."""
+    """Yield notes on folders that are named like parts and count as classes."""
     for [name, *_] in parts.values():
         yield f"{name} is taken for a class: it has no class folders in it"
     if top.parts and recognise_part(top.name) not in (None, "train"):
@@ -195,7 +207,7 @@ def note_assumed_classes(top: PurePosixPath, parts: Mapping[str, list[str]]) -> 
 
 
 def check_classes(tree: "FileTree", homes: Homes) -> None:
-    """Refuse fewer than two classes, and parts with different ones."""
+    """Raise SpecError for fewer than two classes, and for parts with different classes."""
     classes: dict[str, set[str]] = {}
     for part, name in homes.values():
         classes.setdefault(part, set()).add(name)
@@ -219,7 +231,7 @@ def check_classes(tree: "FileTree", homes: Homes) -> None:
 
 
 def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
-    """Refuse classes that all have the same folders in them: they are rather parts."""
+    """Raise SpecError if all classes contain the same folders: they are rather parts."""
     inside = [
         {normalise_unicode(name).lower() for name in tree.list_subfolders(folder)}
         for folder in homes
@@ -241,7 +253,7 @@ def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
 
 
 def note_strays(tree: "FileTree", homes: Homes) -> Iterable[str]:
-    """What to say of images in no class folder, and of folders in class folders."""
+    """Yield notes on images in no class folder, and on folders within class folders."""
     strays = Counter(path.parent for path in tree.files if is_stray(path, homes))
     if strays:
         places = [f"{count:,} in {place}" for place, count in strays.items()]
@@ -251,7 +263,7 @@ def note_strays(tree: "FileTree", homes: Homes) -> Iterable[str]:
 
 
 def is_stray(path: PurePosixPath, homes: Homes) -> bool:
-    """Whether a file that may be an image lies in no class folder."""
+    """Return whether a file may be an image and lies in no class folder."""
     if any(folder in homes for folder in path.parents):
         return False
     kind = guess_type(path.name, strict=False)[0]
@@ -259,17 +271,17 @@ def is_stray(path: PurePosixPath, homes: Homes) -> bool:
 
 
 def is_image(path: PurePosixPath) -> bool:
-    """Whether a file is called like an image."""
+    """Return whether a file has the name of an image."""
     return (guess_type(path.name, strict=False)[0] or "").startswith("image/")
 
 
 def has_images(tree: "FileTree", folder: PurePosixPath) -> bool:
-    """Whether a file below a folder is called like an image."""
+    """Return whether a file below a folder has the name of an image."""
     return any(folder in path.parents and is_image(path) for path in tree.files)
 
 
 def format_names(names: Sequence[str]) -> str:
-    """The first names, on one line."""
+    """Return the first ten names on one line, and the number of the others."""
     few = ", ".join(escape_unprintable(name) for name in names[:10])
     return few + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
 

@@ -1,6 +1,7 @@
-"""TFDS prepares a data set: in one go, from archives that are fetched here, or not at all.
+"""Have TFDS prepare a data set from archives that this module downloads.
 
-Its own downloads begin anew after a break, and take three minutes to find that there is no network.
+TFDS' own downloads start anew after a break, and take three minutes to notice that there is no
+network.
 """
 
 import contextlib
@@ -8,7 +9,6 @@ import io
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from cnntrain.data.fetch.download import (
     find_given_archive,
     make_missing_error,
 )
+from cnntrain.data.fetch.tfds_private import intercept_downloads
 from cnntrain.errors import SpecError
 
-# What goes wrong where the request and the code are right.
+# The errors that have a cause outside the program, and that a user can mend.
 FAILURES = (
     OSError,
     ImportError,  # a package that only some data sets need
@@ -40,7 +41,7 @@ FAILURES = (
 
 
 class Preparation:
-    """The preparation of one data set, which nobody else prepares meanwhile."""
+    """The preparation of one data set; a lock keeps other processes from preparing it meanwhile."""
 
     def __init__(self, builder: Any, data_dir: Path, manual_dir: Path | None):
         self.builder, self.data_dir, self.manual_dir = builder, data_dir, manual_dir
@@ -49,7 +50,10 @@ class Preparation:
         self.by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
     def prepare(self) -> None:
-        """Prepare it; raise SpecError where an archive, the network or a package is missing."""
+        """Prepare the data set.
+
+        Raises SpecError if an archive, the network or a package is missing.
+        """
         if self.by_hand and self.manual_dir is None:
             raise self.make_manual_error("no manual_dir is given")
         if not sys.stderr.isatty():
@@ -76,9 +80,9 @@ class Preparation:
             self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed preparation leaves; parts of archives stay, to go on with."""
-        left = [self.work / "extracted", *self.work.glob("*.tmp.*")]
-        for path in [*left, *self.folder.parent.glob(f"incomplete.*_{self.folder.name}")]:
+        """Remove what a killed preparation has left, except parts of archives to resume."""
+        leftovers = [self.work / "extracted", *self.work.glob("*.tmp.*")]
+        for path in [*leftovers, *self.folder.parent.glob(f"incomplete.*_{self.folder.name}")]:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.work.iterdir():
             if path.is_symlink():
@@ -88,7 +92,7 @@ class Preparation:
         """Put the archives that TFDS asks for where it looks for them first."""
         archives = self.list_registered_archives(urls)
         try:
-            for archive in sorted(archives.values(), key=self.is_given):  # what is missing first
+            for archive in sorted(archives.values(), key=self.is_given):  # the missing ones first
                 self.place_archive(archive)
         except OSError as error:
             raise make_missing_error(
@@ -103,7 +107,7 @@ class Preparation:
         print(f"Preparing {self.builder.name} in {self.folder}", file=sys.stderr, flush=True)
 
     def list_registered_archives(self, urls: list[str]) -> dict[str, Archive]:
-        """The archives of which TFDS knows a name of their own and the checksum."""
+        """Return the archives, by URL, whose own file name and checksum TFDS knows."""
         infos = {url: info for url, info in (self.builder.url_infos or {}).items() if url in urls}
         names = Counter(info.filename for info in infos.values())
         return {
@@ -117,6 +121,7 @@ class Preparation:
         return self.manual_dir is not None and (self.manual_dir / archive.name).is_file()
 
     def place_archive(self, archive: Archive) -> None:
+        """Put one archive into `work`: a link to the user's file, or else a download."""
         if (own := find_given_archive(archive, self.manual_dir)) is None:
             fetch_archive(archive, self.work)
         else:
@@ -124,7 +129,7 @@ class Preparation:
             (self.work / archive.name).symlink_to(own.resolve())
 
     def check_network(self, urls: list[str]) -> None:
-        """Refuse at once what TFDS would try in vain for minutes to download by itself."""
+        """Raise SpecError at once if URLs cannot be reached, which TFDS would try for minutes."""
         for url in [url for url in urls if url.startswith("http")][:1]:
             try:
                 requests.head(url, timeout=TIMEOUT, allow_redirects=True)
@@ -150,42 +155,6 @@ class Preparation:
             f"in one folder: {text}",
             f"manual_dir={self.manual_dir or 'THAT_FOLDER'}",
         )
-
-
-def intercept_downloads(builder: Any, get: Callable[[list[str]], None]) -> None:
-    """Have a builder's download manager call `get` with URLs before it deals with them itself.
-
-    TFDS registers archives that are long gone, and those of all configurations: only what a builder
-    asks its manager for is what it needs. There is no public way to give it a manager.
-    """
-    make = builder._make_download_manager
-
-    def made(**arguments: Any) -> Any:
-        manager = make(**arguments)
-        for verb in ("download", "download_and_extract"):
-            setattr(manager, verb, call_before(get, getattr(manager, verb)))
-        return manager
-
-    builder._make_download_manager = made
-
-
-def call_before(
-    get: Callable[[list[str]], None], verb: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    def call(url_or_urls: Any) -> Any:
-        get(list(flatten_urls(url_or_urls)))
-        return verb(url_or_urls)
-
-    return call
-
-
-def flatten_urls(urls: Any) -> Iterator[str]:
-    """All URLs of one, or of nested lists and mappings, of texts or of TFDS' resources."""
-    if isinstance(urls, dict | list | tuple):
-        for part in urls.values() if isinstance(urls, dict) else urls:
-            yield from flatten_urls(part)
-    else:
-        yield urls if isinstance(urls, str) else urls.url
 
 
 def get_first_line(error: Exception) -> str:

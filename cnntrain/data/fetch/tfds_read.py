@@ -1,4 +1,4 @@
-"""What TFDS has prepared, as a source: small images as an array, photos as their bytes."""
+"""Read what TFDS has prepared as a source: small images as an array, photos as their bytes."""
 
 import operator
 import re
@@ -6,26 +6,29 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 import tensorflow as tf
 import tensorflow_datasets as library
 
+from cnntrain.data.device_memory import ENCODED_SHARE, check_memory
 from cnntrain.data.fetch.layouts import PARTS
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, allocate_images
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import format_value
 
-SMALL_SIDE = 128  # pixels: images of one size, and not larger on any side, become an array
+SMALL_SIDE = 128  # pixels; images of one size whose sides are no longer become an array
+# Raised for bytes that were changed, and for another number of examples than there should be.
+DAMAGES = (tf.errors.DataLossError, tf.errors.FailedPreconditionError)
 FILE_NAME = re.compile(r"(image[/_])?file_?name")
 
 
 def choose_feature_keys(
     builder: Any, image_key: str | None, label_key: str | None
 ) -> tuple[str, str]:
-    """Return the names of the image and of its label, as asked or as the data set has it.
+    """Return the names of the image feature and of the label feature of a data set.
 
-    Raises SpecError where there is no image, or no single label.
+    They are `image_key` and `label_key`, or where one is None the feature that TFDS trains with.
+    Raises SpecError if the data set has no image, or no single label.
     """
     supervised = builder.info.supervised_keys or (None, None)
     return (
@@ -34,33 +37,32 @@ def choose_feature_keys(
     )
 
 
-def choose_one_feature(
-    builder: Any, what: str, kind: type, asked: str | None, usual: object
-) -> str:
-    """The one feature that is asked for, else that TFDS trains with, else that is of its kind."""
+def choose_one_feature(builder: Any, what: str, kind: type, key: str | None, usual: object) -> str:
+    """Return the feature `key`, else the one TFDS trains with, else the only one of its kind."""
     features = builder.info.features
     names = list(features) if hasattr(features, "items") else []
-    known = [name for name in names if type(features[name]) is kind]
-    choice = asked or (usual if usual in known or len(known) != 1 else known[0])
-    if choice in known:
+    candidates = [name for name in names if type(features[name]) is kind]
+    choice = key or (usual if usual in candidates or len(candidates) != 1 else candidates[0])
+    if choice in candidates:
         return str(choice)
-    if not known:
+    if not candidates:
         raise SpecError(
             f"{builder.name} has no {what} to learn from: it has {', '.join(names) or 'nothing'}",
             f"a data set whose features have an image and its label, or another dataset.{what}_key",
         )
     raise SpecError(
-        f"dataset.{what}_key is {format_value(asked)}, and {builder.name} has the {what}s "
-        + ", ".join(known),
+        f"dataset.{what}_key is {format_value(key)}, and {builder.name} has the {what}s "
+        + ", ".join(candidates),
         "one of these",
-        f"dataset.{what}_key={find_nearest(asked or what, known) or known[0]}",
+        f"dataset.{what}_key={find_nearest(key or what, candidates) or candidates[0]}",
     )
 
 
 def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
-    """Return what a builder has ready in its `data_dir`, with the parts that its makers cut.
+    """Return the source that a builder has ready in its `data_dir`, with its official splits.
 
-    Photos are in the order of their names, where they have some, else in TFDS' order.
+    Photos are sorted by their file names if they have some, else they are in TFDS' order. Raises
+    SpecError if the files are damaged or the training images have no labels.
     """
     names = builder.info.features[label_key].names
     splits = match_splits(builder)
@@ -74,7 +76,7 @@ def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
     read = read_small_images if is_small else read_encoded_photos
     try:
         images, labels, sizes = read(builder, splits.values(), image_key, label_key)
-    except tf.errors.DataLossError as error:
+    except DAMAGES as error:
         why = error.message.rpartition("}} ")[2]  # behind {{function_node …}}
         raise SpecError(
             f"{builder.data_dir} is damaged: {why}",
@@ -94,7 +96,10 @@ def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
 
 
 def match_splits(builder: Any) -> dict[str, str]:
-    """What the parts of a data set are called: our name -> TFDS' name; a single one is train."""
+    """Return TFDS' name for each of our splits; a single split is train.
+
+    Raises SpecError if no split of several is called train.
+    """
     splits = list(builder.info.splits)
     if len(splits) == 1:
         return {"train": splits[0]}
@@ -107,7 +112,7 @@ def match_splits(builder: Any) -> dict[str, str]:
 def read_small_images(
     builder: Any, splits: Collection[str], image_key: str, label_key: str
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and the size of each."""
+    """Return the images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and split sizes."""
     sizes = [builder.info.splits[split].num_examples for split in splits]
     height, width, channels = builder.info.features[image_key].shape
     images = allocate_images(sum(sizes), (height, width), channels)
@@ -117,33 +122,32 @@ def read_small_images(
             end = start + len(batch[label_key])
             images[start:end], labels[start:end] = batch[image_key], batch[label_key]
             start = end
-    assert start == sum(sizes), f"{builder.name} says {sum(sizes)} examples and has {start}"
     return images, labels, sizes
 
 
 def read_encoded_photos(
     builder: Any, splits: Collection[str], image_key: str, label_key: str
 ) -> tuple[Photos, np.ndarray, list[int]]:
-    """Photos and labels (N,) int32 of all splits, and the size of each."""
+    """Return the photos and labels (N,) int32 of all splits, and the size of each split."""
     check_photo_memory(builder, splits)
     name_key = find_name_feature(builder)
     wanted = [image_key, label_key, *([name_key] if name_key else [])]
-    found, sizes = list[tuple[str, bytes, int]](), list[int]()
+    rows, sizes = list[tuple[str, bytes, int]](), list[int]()
     for split in splits:
-        own = list[tuple[str, bytes, int]]()
+        split_rows = list[tuple[str, bytes, int]]()
         for batch in iterate_examples(builder, split, wanted, decoded=()):
             names = [name.decode() for name in batch[name_key]] if name_key else [
-                f"{split}[{len(own) + index}]" for index in range(len(batch[label_key]))
+                f"{split}[{len(split_rows) + index}]" for index in range(len(batch[label_key]))
             ]  # fmt: skip
-            own += zip(names, batch[image_key], batch[label_key], strict=True)
-        found += sorted(own, key=operator.itemgetter(0)) if name_key else own
-        sizes.append(len(own))
-    all_names, contents, labels = zip(*found, strict=True)
+            split_rows += zip(names, batch[image_key], batch[label_key], strict=True)
+        rows += sorted(split_rows, key=operator.itemgetter(0)) if name_key else split_rows
+        sizes.append(len(split_rows))
+    all_names, contents, labels = zip(*rows, strict=True)
     return Photos(all_names, contents.__getitem__), np.array(labels, np.int32), sizes
 
 
 def find_name_feature(builder: Any) -> str | None:
-    """The feature that holds the name of the image's file, or None."""
+    """Return the feature that holds the name of an image's file, or None."""
     for name, feature in builder.info.features.items():
         if isinstance(feature, library.features.Text) and FILE_NAME.fullmatch(name):
             return str(name)
@@ -153,15 +157,15 @@ def find_name_feature(builder: Any) -> str | None:
 def iterate_examples(
     builder: Any, split: str, wanted: Collection[str], decoded: Collection[str]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Some features of a whole split, in the order of its files, 1,000 examples at a time.
+    """Yield the features `wanted` of a split in the order of its files, 1,000 examples at a time.
 
-    Of images only those in `decoded` are; the others are bytes.
+    Only images whose feature is in `decoded` are decoded; the others stay bytes.
     """
     features = builder.info.features
     images = [name for name in features if isinstance(features[name], library.features.Image)]
 
     @tf.autograph.experimental.do_not_convert
-    def chosen(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def select_features(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: example[name] for name in wanted}
 
     examples = builder.as_dataset(
@@ -169,17 +173,16 @@ def iterate_examples(
         decoders={name: library.decode.SkipDecoding() for name in images if name not in decoded},
         read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
-    return examples.map(chosen).batch(1000).as_numpy_iterator()
+    return examples.map(select_features).batch(1000).as_numpy_iterator()
 
 
 def check_photo_memory(builder: Any, splits: Collection[str]) -> None:
     """Refuse photos whose bytes do not fit in memory, where they stay."""
     needed = sum(builder.info.splits[split].num_bytes for split in splits)
-    free = psutil.virtual_memory().available
-    if needed > 0.6 * free:
-        raise SpecError(
-            f"the photos of {builder.name} take {needed / 2**30:,.1f} GiB "
-            f"and {free / 2**30:,.1f} GiB are free",
-            "photos that fit in memory as they are encoded",
-            "dataset=image_folder, which reads them one by one",
-        )
+    check_memory(
+        f"the photos of {builder.name}",
+        needed,
+        ENCODED_SHARE,
+        "photos that fit in memory as they are encoded",
+        "dataset=image_folder, which reads them one by one",
+    )

@@ -1,1 +1,1 @@
-"""Photos: what one becomes, how many are decoded, where they are kept decoded."""
+"""Photos: decoding one, decoding many in parallel, and caching the decoded pixels."""

@@ -1,6 +1,6 @@
-"""Decoded photos in `data_dir`: how many there are, in use by whom, and how they go again.
+"""List and remove the caches of decoded photos in `data_dir`, sparing those in use.
 
-Each set of them is a folder of its own below `data_dir/cnntrain_cache` (see `datasets/store.py`).
+Each cache is a folder of its own below `data_dir/cnntrain_cache` (see `photo_cache.py`).
 """
 
 import contextlib
@@ -14,15 +14,16 @@ from filelock import FileLock, Timeout
 
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
+from cnntrain.terminal.units import format_size
 
 try:
     import fcntl
-except ImportError:  # Windows, which removes no file that is in use
+except ImportError:  # Windows needs no lock: it removes no file that is in use
     fcntl = None  # type: ignore[assignment]
 
 CACHE_FOLDER = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 PIXELS, FINDINGS, LOCK = "pixels.npy", "findings.json", ".lock"
-# What may lie in the folder of a set; the last two older versions have left.
+# The files that a cache folder may hold; older versions left files of the last two patterns.
 CACHE_FILES = (PIXELS, FINDINGS, LOCK, f"{UNFINISHED_PREFIX}*", "broken.json", "*.part")
 CACHE_NAME = re.compile("[0-9a-f]{24}")
 SIZE_PATTERN = re.compile(
@@ -32,20 +33,20 @@ SIZE_PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Cache:
-    """One set of decoded photos: its folder, its bytes, and when it was used last (seconds)."""
+    """One cache of decoded photos: its folder, its size in bytes, and when it was last used."""
 
     folder: Path
     size: int
-    last_used: float
+    last_used: float  # seconds since the epoch
 
 
 def open_pixels(folder: Path) -> np.memmap:
-    """Map a set of decoded photos (N, H, W, C) uint8 into memory, and hold it while it is used.
+    """Map a cache's pixels (N, H, W, C) uint8 into memory and lock the file while they are mapped.
 
-    The lock on the file lasts as long as the mapping. That it is used is seen by its time.
+    The modification time of the file is set to now, which marks the cache as just used.
     """
     with (folder / PIXELS).open("rb") as file:
-        with contextlib.suppress(OSError):  # a file system without locks, one that is read-only
+        with contextlib.suppress(OSError):  # the file system may have no locks, or be read-only
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             (folder / PIXELS).touch()
@@ -55,22 +56,22 @@ def open_pixels(folder: Path) -> np.memmap:
 
 
 def list_caches(data_dir: Path) -> list[Cache]:
-    """The sets of decoded photos in a data_dir, the one used last first; nothing else there is."""
+    """Return the caches of decoded photos in `data_dir`, the most recently used first."""
     try:
         folders = [path for path in (data_dir / CACHE_FOLDER).iterdir() if is_cache(path)]
     except OSError:
         return []
-    found = []
+    caches = []
     for folder in folders:
-        with contextlib.suppress(OSError):  # another process removes it
+        with contextlib.suppress(OSError):  # another process may remove it meanwhile
             files = [path.stat() for path in folder.iterdir()]
-            times = [one.st_mtime for one in files] or [folder.stat().st_mtime]
-            found.append(Cache(folder, sum(one.st_size for one in files), max(times)))
-    return sorted(found, key=lambda cache: cache.last_used, reverse=True)
+            times = [status.st_mtime for status in files] or [folder.stat().st_mtime]
+            caches.append(Cache(folder, sum(status.st_size for status in files), max(times)))
+    return sorted(caches, key=lambda cache: cache.last_used, reverse=True)
 
 
 def is_cache(path: Path) -> bool:
-    """Whether a path is a folder of ours, with nothing in it but what we put there."""
+    """Return whether a path is a cache folder of ours with no file in it but ours."""
     if not CACHE_NAME.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
         return False
     try:
@@ -81,13 +82,13 @@ def is_cache(path: Path) -> bool:
 
 
 def remove_old_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
-    """Remove sets of decoded photos, those used longest ago first, until `keep` bytes are left.
+    """Remove caches, the least recently used first, until at most `keep` bytes are left.
 
-    Returns those removed, those kept, and those among these that are in use, which stay.
+    Returns the removed caches, the kept ones, and those of the kept ones that were in use.
     """
     caches, removed, busy = list_caches(data_dir), list[Cache](), list[Cache]()
     for cache in reversed(caches):
-        total = sum(one.size for one in caches if one not in removed)
+        total = sum(other.size for other in caches if other not in removed)
         if keep and total <= keep:
             break
         (removed if remove_cache(cache) else busy).append(cache)
@@ -95,7 +96,7 @@ def remove_old_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cach
 
 
 def remove_cache(cache: Cache) -> bool:
-    """Remove a set of decoded photos unless a process uses it or makes it; whether it is gone."""
+    """Remove a cache unless a process uses or writes it; return whether it is gone."""
     try:
         with FileLock(cache.folder / LOCK, timeout=0), lock_unused_file(cache.folder / PIXELS):
             for file in cache.folder.iterdir():
@@ -110,7 +111,7 @@ def remove_cache(cache: Cache) -> bool:
 
 @contextlib.contextmanager
 def lock_unused_file(pixels: Path) -> Iterator[None]:
-    """Hold a file that nobody has mapped; BlockingIOError where somebody has."""
+    """Lock a file that no process has mapped; raise BlockingIOError if one has."""
     if fcntl is None or not pixels.exists():
         yield
         return
@@ -120,21 +121,20 @@ def lock_unused_file(pixels: Path) -> Iterator[None]:
 
 
 def parse_byte_size(text: str) -> int:
-    """The bytes that `5GiB`, `500 MB` or `1.5G` say; SpecError for what is no size."""
-    if (found := SIZE_PATTERN.fullmatch(text.strip())) is None:
+    """Return the bytes of `5GiB`, `500 MB` or `1.5G`; raise SpecError for other text."""
+    if (match := SIZE_PATTERN.fullmatch(text.strip())) is None:
         raise SpecError(f"--keep is {text or 'empty'}", "a size", "--keep 5GiB")
-    power = " KMGT".index(found["unit"].upper() or " ")
-    base = 1000 if not found["binary"] and text.strip().lower().endswith("b") else 1024
-    return int(float(found["number"]) * base**power)
+    power = " KMGT".index(match["unit"].upper() or " ")
+    base = 1000 if not match["binary"] and text.strip().lower().endswith("b") else 1024
+    return int(float(match["number"]) * base**power)
 
 
 def format_caches(caches: Sequence[Cache]) -> str:
-    """How many sets, and their size."""
+    """Return the number of caches and their total size as text for people."""
     count, size = len(caches), sum(cache.size for cache in caches)
-    text = f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
-    return f"{count:,} set{'s' * (count != 1)} of decoded photos, {text}"
+    return f"{count:,} set{'s' * (count != 1)} of decoded photos, {format_size(size)}"
 
 
 def count_caches(caches: Sequence[Cache]) -> dict[str, int]:
-    """How many sets, and their bytes, for scripts."""
+    """Return the number of caches and their total bytes as JSON for scripts."""
     return {"sets": len(caches), "bytes": sum(cache.size for cache in caches)}

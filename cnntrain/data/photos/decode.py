@@ -1,8 +1,9 @@
-"""Many photos at once: their pixels, which files are broken and why, and what else is to be known.
+"""Decode many photos in parallel: their pixels, which files are broken, and why.
 
 Pillow decodes and resizes without holding Python's lock, so that threads keep all cores busy.
 """
 
+import functools
 import hashlib
 import math
 import os
@@ -37,17 +38,16 @@ from cnntrain.data.photos.photo import (
 from cnntrain.errors import SpecError
 from cnntrain.terminal.progress import show_progress
 
-PHOTOS_AT_ONCE = 64  # photos whose files are in memory: those of a phone have 5 MB each
-UNREAD = bytes(32)  # in place of the digest of a file that cannot be read
-POOL = ThreadPoolExecutor(os.cpu_count())
+PHOTOS_AT_ONCE = 64  # files held in memory together; a phone's photos have 5 MB each
+UNREAD = bytes(32)  # stands for the digest of a file that cannot be read
 
 
 @dataclass(frozen=True)
 class PhotoScan:
-    """What one look at all photos tells.
+    """What reading all photos once, without decoding them, has shown.
 
-    `digests` (N,) are the sha256 of the files, `broken` those that cannot be read or are no images:
-    row -> why; `deep` the rows of those of more than 8 bits.
+    `digests` (N,) are the sha256 of the files. `broken` gives the reason for each row whose file
+    cannot be read or is no image. `deep` lists the rows of photos of more than 8 bits.
     """
 
     digests: np.ndarray
@@ -55,8 +55,14 @@ class PhotoScan:
     deep: list[int]
 
 
+@functools.cache
+def get_thread_pool() -> ThreadPoolExecutor:
+    """Return the threads that decode photos, one per core; the first call makes them."""
+    return ThreadPoolExecutor(os.cpu_count())
+
+
 def scan_photos(photos: Photos) -> PhotoScan:
-    """Read all photos once, and of each image its header."""
+    """Read the file of every photo and the header of every image, and return a PhotoScan."""
 
     def one(row: int) -> tuple[bytes, str | None, bool]:
         digest = UNREAD
@@ -69,7 +75,7 @@ def scan_photos(photos: Photos) -> PhotoScan:
             return digest, explain_broken_photo(error), False
 
     parts = show_progress(iterate_row_ranges(len(photos)), len(photos), "reading photos")
-    found = [known for rows in parts for known in POOL.map(one, rows)]
+    found = [known for rows in parts for known in get_thread_pool().map(one, rows)]
     digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
     return PhotoScan(
@@ -80,9 +86,10 @@ def scan_photos(photos: Photos) -> PhotoScan:
 def settle_range(
     photos: Photos, known: PhotoScan, value_range: ValueRange
 ) -> tuple[Span | None, set[int]]:
-    """Return the range of values that `auto` stands for, of the bits that all photos need.
+    """Return the range of values that becomes black to white, and the rows it does not suit.
 
-    Also the rows of those of more than 16 bits, which no such range is for.
+    `auto` becomes the range of the bits that the greatest value of all 16-bit photos needs, or None
+    without such photos. It does not suit photos of more than 16 bits.
     """
     if value_range != "auto":
         return value_range, set()
@@ -95,17 +102,17 @@ def settle_range(
         except Exception:  # a broken file, which is left out
             return None
 
-    spans = dict(zip(known.deep, POOL.map(one, known.deep), strict=True))
+    spans = dict(zip(known.deep, get_thread_pool().map(one, known.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
     deeper = {row for row, span in spans.items() if span is None}
     return None if greatest is None else choose_bit_range(greatest), deeper
 
 
 def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
-    """Return the height, width and channels that all photos have, or None where these differ.
+    """Return the (height, width, channels) that all photos share, or None if their sizes differ.
 
-    Also None where a side is longer than `largest`. Photos in colour and in grey are in colour.
-    Only headers are looked at, no further than to the first that differs.
+    Also returns None if a side is longer than `largest`. A mixture of colour and grey photos counts
+    as colour. Only headers are read, and no further than to the first photo that differs.
     """
 
     def one(row: int) -> tuple[tuple[int, int], bool] | None:
@@ -117,7 +124,7 @@ def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Li
 
     sizes, grey = set[tuple[int, int]](), set[bool]()
     for rows in iterate_row_ranges(len(photos)):
-        found = [known for known in POOL.map(one, rows) if known is not None]
+        found = [known for known in get_thread_pool().map(one, rows) if known is not None]
         sizes |= {size for size, _ in found}
         grey |= {is_grey for _, is_grey in found}
         if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
@@ -126,32 +133,32 @@ def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Li
 
 
 def decode_all_photos(
-    photos: Photos, known: PhotoScan, frame: Frame, findings: Findings
+    photos: Photos, scan: PhotoScan, frame: Frame, findings: Findings
 ) -> Iterator[np.ndarray]:
-    """Yield all photos in order, some at a time, (B, H, W, C) uint8, black where one is broken.
+    """Yield all photos in order, as arrays (b, H, W, C) uint8, black where one is broken.
 
-    What is to be known of them is added to `findings`. Raises SpecError for a file that is not as
-    it was when it was looked at.
+    What people should know of the photos is added to `findings`. Raises SpecError if a file has
+    changed since it was scanned.
     """
-    findings.value_range, deeper = settle_range(photos, known, frame.value_range)
+    findings.value_range, deeper = settle_range(photos, scan, frame.value_range)
     settled = replace(frame, value_range=findings.value_range)
-    refused = replace(frame, value_range=None)  # so that it is said what they need
+    refused = replace(frame, value_range=None)  # its error says which setting they need
 
     def one(row: int) -> DecodedPhoto | str:
-        if row in known.broken:
-            return known.broken[row]
-        content = read_unchanged(photos, row, known.digests[row])
+        if row in scan.broken:
+            return scan.broken[row]
+        content = read_unchanged(photos, row, scan.digests[row])
         return try_to_decode(content, refused if row in deeper else settled)
 
     for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
-        found = list(POOL.map(one, rows))
+        found = list(get_thread_pool().map(one, rows))
         for row, photo in zip(rows, found, strict=True):
             findings.add_photo(row, photo)
         yield stack_photos(found, frame)
 
 
 def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
-    """Return the file of a photo that has this digest; SpecError if it has another."""
+    """Return the file of a photo; raise SpecError if its sha256 is not `digest`."""
     try:
         content = photos.read(row)
     except Exception:
@@ -165,7 +172,7 @@ def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
 
 
 def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto | str:
-    """Return a photo, or why there is none."""
+    """Return a decoded photo, or the reason why it cannot be decoded."""
     try:
         return decode_photo(content, frame, window)
     except MemoryError:
@@ -174,10 +181,10 @@ def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) ->
         return explain_broken_photo(error)
 
 
-def stack_photos(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
-    """Return photos as images (B, H, W, C) uint8, black where one is broken."""
-    images = np.zeros((len(found), *frame.shape), np.uint8)
-    for image, photo in zip(images, found, strict=True):
+def stack_photos(photos: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarray:
+    """Return decoded photos as one array (B, H, W, C) uint8, black where one is broken."""
+    images = np.zeros((len(photos), *frame.shape), np.uint8)
+    for image, photo in zip(images, photos, strict=True):
         if not isinstance(photo, str):
             image[:] = photo.pixels
     return images
@@ -186,21 +193,24 @@ def stack_photos(found: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarra
 def decode_chosen_photos(
     photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
 ) -> list[DecodedPhoto | str]:
-    """Read and decode the photos `rows`, each through its window or as the frame has it."""
+    """Return the photos `rows`, decoded, or the reason in place of one that is broken.
+
+    Each photo shows what its window chooses, or what the frame does where the window is None.
+    """
 
     def one(row: int, window: Window | None) -> DecodedPhoto | str:
         try:
             content = photos.read(row)
-        except Exception as error:  # as a broken file of an archive may raise anything
+        except Exception as error:  # a broken member of an archive may raise anything
             return explain_broken_photo(error)
         return try_to_decode(content, frame, window)
 
-    return list(POOL.map(one, rows, windows))
+    return list(get_thread_pool().map(one, rows, windows))
 
 
 @dataclass(frozen=True)
 class LazyImages:
-    """Photos as images (N, H, W, C) uint8, decoded when asked for."""
+    """Photos as images (N, H, W, C) uint8, decoded each time they are asked for."""
 
     photos: Photos
     frame: Frame
@@ -213,7 +223,10 @@ class LazyImages:
         return self.decode_rows(rows, [None] * len(rows))
 
     def decode_rows(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
-        """Return the images of rows (B,) as (B, H, W, C), each through its window."""
+        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each seen through its window.
+
+        Raises OSError if a photo cannot be decoded any more.
+        """
         found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, windows)
         for row, photo in zip(rows, found, strict=True):
             if isinstance(photo, str):
@@ -222,14 +235,15 @@ class LazyImages:
 
 
 class RandomCrops(LazyImages):
-    """`LazyImages`, through windows drawn at random where training asks for them."""
+    """`LazyImages`, randomly cropped during training."""
 
     def draw_crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return a random crop of each of the images `rows` (B,), as (B, H, W, C) uint8."""
         return self.decode_rows(rows, [draw_window(random) for _ in rows])
 
 
 def explain_broken_photo(error: Exception) -> str:
-    """Why a file could not be decoded, in a few words."""
+    """Return in a few words why a photo could not be decoded."""
     if isinstance(error, UnidentifiedImageError):
         return "no image of a known format"
     if isinstance(error, OSError) and error.strerror:
@@ -238,5 +252,6 @@ def explain_broken_photo(error: Exception) -> str:
 
 
 def iterate_row_ranges(count: int) -> Iterator[range]:
+    """Yield ranges of at most PHOTOS_AT_ONCE rows that together cover 0 to `count`."""
     for start in range(0, count, PHOTOS_AT_ONCE):
         yield range(start, min(start + PHOTOS_AT_ONCE, count))

@@ -1,7 +1,6 @@
-"""What people should know of their photos: which are broken, transparent, of one colour, too dark.
+"""What people should know of their photos: broken, transparent, of one colour, or too dark.
 
-Found while photos are decoded, kept beside decoded photos, said by `data verify`, by every run and
-where a run is used.
+Decoding collects these findings, the cache keeps them, `data verify` and every run report them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,16 +10,18 @@ from typing import Any
 from cnntrain.data.photos.modes import SIXTEEN_BITS, Span, ValueRange
 from cnntrain.data.photos.photo import DecodedPhoto
 
-NARROW_SHARE = 1 / 4  # of a range of values: what leaves less than 64 of 256 shades
-UNIFORM_SHARE = 0.01  # of all photos: fewer of one colour are not worth a word
+NARROW_SHARE = 1 / 4  # of the range: a photo that uses less has fewer than 64 of 256 shades
+UNIFORM_SHARE = 0.01  # of all photos: fewer photos of one colour are not reported
 
 
 @dataclass
 class Findings:
-    """Rows of photos: the `broken` ones, each with the reason, those through which white shows,
-    those of one colour, and the least and greatest value of those with more than 8 bits.
+    """What decoding has shown about photos, by their rows.
 
-    `value_range` is what of these becomes black and white, with `auto` settled.
+    `broken` gives the reason for each photo that cannot be decoded, `transparent` lists those laid
+    on white, `uniform` those of one colour, and `spans` gives the least and the greatest value of
+    those of more than 8 bits. `value_range` says which values became black and white, with `auto`
+    settled.
     """
 
     broken: dict[int, str] = field(default_factory=dict)
@@ -30,7 +31,7 @@ class Findings:
     value_range: Span | None = None
 
     def add_photo(self, row: int, photo: DecodedPhoto | str) -> None:
-        """Note what is to be known of a photo, or why there is none."""
+        """Note what is special about the photo `row`; a text says why it is broken."""
         if isinstance(photo, str):
             self.broken[row] = photo
             return
@@ -45,15 +46,18 @@ class Findings:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "Findings":
-        """Return what `as_json` has made, once it was written and read."""
-        broken, spans = ({int(row): value for row, value in found[key].items()}
+    def from_json(cls, values: Mapping[str, Any]) -> "Findings":
+        """Return the findings that `as_json` gave, after they were written and read."""
+        broken, spans = ({int(row): value for row, value in values[key].items()}
                          for key in ("broken", "spans"))  # fmt: skip
-        settled = found["value_range"] and tuple(found["value_range"])
-        return cls(broken, found["transparent"], found["uniform"], spans, settled)
+        settled = values["value_range"] and tuple(values["value_range"])
+        return cls(broken, values["transparent"], values["uniform"], spans, settled)
 
-    def list_notes(self, count: int, asked: ValueRange) -> Iterator[str]:
-        """Yield what is to be said of `count` photos; `asked` is their range as the spec has it."""
+    def list_notes(self, count: int, value_range: ValueRange) -> Iterator[str]:
+        """Yield what a user should read about `count` photos, a sentence each.
+
+        `value_range` is the setting as the spec has it, before `auto` is settled.
+        """
         if self.transparent:
             transparent = format_photo_count(len(self.transparent), count)
             yield f"{transparent} transparent parts, which are laid on white"
@@ -64,8 +68,8 @@ class Findings:
                 "there is nothing to learn from"
             )
         spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
-        if isinstance(asked, tuple):
-            yield from warn_of_clipping(spans, asked, count)
+        if isinstance(value_range, tuple):
+            yield from warn_of_clipping(spans, value_range, count)
             return
         if spans and settled != SIXTEEN_BITS:
             bits = int(settled[1]).bit_length()
@@ -81,7 +85,7 @@ def format_photo_count(part: int, count: int) -> str:
 
 
 def warn_of_narrow_values(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
-    """Say where most photos of more than 8 bits use a small part of the range."""
+    """Warn if most photos of more than 8 bits use only a small part of the range."""
     black, white = settled
     narrow = [(low, high) for low, high in spans if high - low < NARROW_SHARE * (white - black)]
     if not narrow or len(narrow) <= len(spans) / 2:
@@ -96,7 +100,7 @@ def warn_of_narrow_values(spans: list[Span], settled: Span, count: int) -> Itera
 
 
 def warn_of_clipping(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
-    """Say what a range does not hold, and where there is nothing that it changes."""
+    """Report values outside the range, and warn if the range applies to no photo."""
     low, high = value_range
     if not spans:
         yield "Warning: dataset.value_range changes nothing: no photo has more than 8 bits"

@@ -1,4 +1,4 @@
-"""Images of any mode as 8-bit RGB or grey: 16 and 32 bits a value, palettes, inks, transparency."""
+"""Convert images of any mode to 8-bit RGB or grey: deep values, palettes, inks, transparency."""
 
 import io
 from typing import Literal, NamedTuple
@@ -11,21 +11,22 @@ from PIL.TiffImagePlugin import TiffImageFile
 Span = tuple[float, float]  # the least and the greatest value
 ValueRange = Span | Literal["auto"] | None  # what becomes black and white; None: SIXTEEN_BITS
 SIXTEEN_BITS: Span = (0, 65535)
-# Pillow keeps the upper byte of 16-bit colour. Read in the other byte order it is the lower one;
-# of grey with alpha there is no other order, but all four bytes of a pixel can be read as RGBA.
+# Pillow keeps the upper byte of a 16-bit colour value. Read in the other byte order, it keeps the
+# lower byte. Grey with alpha has no other order, but the four bytes of a pixel can be read as RGBA.
 OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}
 GREY_ALPHA = "LA;16B"
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = (
     258,
     262,
     339,
-)  # tags of a TIFF; a MEANING of 0: 0 is white
+)  # tags of a TIFF; with a PHOTOMETRIC of 0 the value 0 is white
 
 
 class PlainImage(NamedTuple):
-    """An 8-bit image in RGB or grey, and what was lost on the way.
+    """An 8-bit image in RGB or grey, and what its conversion lost.
 
-    `transparent` says whether white shows through, `span` the values of more than 8 bits.
+    `transparent` says whether white shows through. `span` is the least and the greatest value of an
+    image of more than 8 bits, or None.
     """
 
     image: Image.Image
@@ -36,12 +37,12 @@ class PlainImage(NamedTuple):
 def convert_mode(
     content: bytes, image: Image.Image, raw_mode: str, mode: str, value_range: Span | None
 ) -> PlainImage:
-    """Return an opened `image` in `mode`, "RGB" or "L", on white where it is transparent.
+    """Return an opened `image` in `mode`, "RGB" or "L", laid on white where it is transparent.
 
-    `content` is its file and `raw_mode` how the bytes there are laid out, which Pillow forgets as
-    it reads them. Values of more than 8 bits become (value - low) / (high - low) * 255, rounded
-    down, with `value_range`, (low, high), or else (0, 65535). Raises ValueError for values beyond
-    16 bits where there is no `value_range`, and for nan.
+    `content` is the file of the image, and `raw_mode` names the layout of its bytes, which Pillow
+    forgets once it has read them. A value of more than 8 bits becomes
+    (value - low) / (high - low) * 255, rounded down; (low, high) is `value_range`, or (0, 65535) if
+    that is None. Raises ValueError for nan, and without `value_range` for values beyond 16 bits.
     """
     values, span = read_deep_values(content, image, raw_mode), None
     if values is not None:
@@ -50,7 +51,7 @@ def convert_mode(
         if alpha is not None:
             image = image.convert("RGBA")
             image.putalpha(alpha)
-    if image.mode == "LAB":  # which Pillow does not make grey
+    if image.mode == "LAB":  # Pillow cannot convert it to grey directly
         image = image.convert("RGB")
     transparent = image.has_transparency_data
     if transparent:
@@ -59,20 +60,24 @@ def convert_mode(
 
 
 def is_deep(image: Image.Image, raw_mode: str) -> bool:
-    """Whether an image has values of more than 8 bits; of inks the upper 8 bits will do."""
+    """Return whether an image has values of more than 8 bits that matter.
+
+    Of CMYK inks the upper 8 bits are enough.
+    """
     return image.mode[0] in "IF" or (";16" in raw_mode and image.mode != "CMYK")
 
 
 def read_sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
-    """Return the least and greatest value of an image that is not read yet.
+    """Return the least and the greatest value of an image whose pixels Pillow has not read yet.
 
-    None where these are not whole numbers of 16 bits.
+    Returns None unless the values are whole numbers of 16 bits.
     """
     values = read_deep_values(content, image, read_raw_mode(image))
     return find_span(values) if values is not None and has_sixteen_bits(values) else None
 
 
 def has_sixteen_bits(values: np.ndarray) -> bool:
+    """Return whether values are whole numbers from 0 to 65535."""
     low, high = SIXTEEN_BITS
     return bool(
         np.issubdtype(values.dtype, np.integer) and values.min() >= low and values.max() <= high
@@ -80,12 +85,12 @@ def has_sixteen_bits(values: np.ndarray) -> bool:
 
 
 def choose_bit_range(greatest: float) -> Span:
-    """Return the range of as many bits, at least 8, as the greatest of many values needs."""
+    """Return (0, 2**bits - 1) with the bits that `greatest` needs, which are at least 8."""
     return 0, 2.0 ** max(8, int(greatest).bit_length()) - 1
 
 
 def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:
-    """Return an RGBA image as RGB on a white ground, and whether any of that shows through."""
+    """Return an RGBA image as RGB on white, and whether the white shows anywhere."""
     if image.getchannel("A").getextrema()[0] == 255:
         return image.convert("RGB"), False
     white = Image.new("RGBA", image.size, "white")
@@ -108,9 +113,9 @@ def read_deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.nd
 
 
 def check_samples(image: Image.Image, raw_mode: str) -> None:
-    """Refuse TIFFs that Pillow reads without a word as other values than they have.
+    """Raise ValueError for TIFFs whose values Pillow silently misreads.
 
-    These are signed bytes, and 16 bits where each channel lies in a plane of its own.
+    These have signed bytes, or 16 bits with each channel in a plane of its own.
     """
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     bits, kinds = max(tags.get(BITS_PER_SAMPLE, (1,))), tags.get(SAMPLE_FORMAT, (1,))
@@ -121,9 +126,9 @@ def check_samples(image: Image.Image, raw_mode: str) -> None:
 
 
 def read_brightness(image: Image.Image) -> np.ndarray:
-    """Return the values of a grey image of more than 8 bits, more where it is lighter.
+    """Return the values (H, W) of a grey image of more than 8 bits, greater where it is lighter.
 
-    Pillow leaves those of a TIFF as they are of which 0 is white, as X-rays have it.
+    Pillow does not invert a TIFF in which 0 is white, as X-rays have it; this function does.
     """
     values = np.asarray(image)
     tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
@@ -131,7 +136,10 @@ def read_brightness(image: Image.Image) -> np.ndarray:
 
 
 def read_alpha(image: Image.Image, values: np.ndarray) -> Image.Image | None:
-    """Return the opacity of an image of more than 8 bits; a value may stand for transparency."""
+    """Return the opacity of an image of more than 8 bits, or None if it is opaque.
+
+    A PNG may name one of its `values` as transparent instead of having an alpha channel.
+    """
     if image.mode == "RGBA":
         return image.getchannel("A")
     if (clear := image.info.get("transparency")) is None:
@@ -143,7 +151,7 @@ def read_alpha(image: Image.Image, values: np.ndarray) -> Image.Image | None:
 
 
 def decode_raw(content: bytes, raw_mode: str) -> np.ndarray:
-    """Return the pixels of a file whose bytes are taken for `raw_mode`."""
+    """Return the pixels (H, W, C) uint8 of a file whose bytes are read as `raw_mode`."""
     with Image.open(io.BytesIO(content)) as image:
         assert isinstance(image, ImageFile)
         image.tile = [
@@ -155,13 +163,14 @@ def decode_raw(content: bytes, raw_mode: str) -> np.ndarray:
 
 
 def read_raw_mode(image: Image.Image) -> str:
-    """Return how the bytes of an image that is not read yet are laid out, as Pillow names it."""
+    """Return Pillow's name for the byte layout of an image whose pixels are not read yet."""
     args = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
 
 
 def find_span(values: np.ndarray) -> Span:
+    """Return the least and the greatest value; raise ValueError if one is not finite."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise ValueError("some of its values are no numbers")
@@ -169,7 +178,11 @@ def find_span(values: np.ndarray) -> Span:
 
 
 def scale_to_bytes(values: np.ndarray, span: Span, value_range: Span | None) -> np.ndarray:
-    """Return values as uint8: black at the low end of the range and below, white at the high."""
+    """Return values as uint8, so that the range's low end becomes 0 and its high end 255.
+
+    Values outside the range become 0 or 255. Raises ValueError if `value_range` is None and the
+    values do not fit into 16 bits.
+    """
     if value_range is None and not has_sixteen_bits(values):
         raise ValueError(
             f"its pixels have 32 bits, from {span[0]:,g} to {span[1]:,g}; "

@@ -1,5 +1,6 @@
-"""Photos: encoded images of any size and format, what they say of themselves, and their pixels."""
+"""Decode one photo, of any size and format, into the pixels of a frame."""
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,12 +15,12 @@ from cnntrain.spec.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-Window = Callable[[int, int], Box]  # from a width and a height, the part that is shown
+Window = Callable[[int, int], Box]  # takes a width and a height, returns the box to show
 MODES = {1: "L", 3: "RGB"}
 JPEG_START = b"\xff\xd8"  # how every JPEG begins
-LARGEST_JPEG = 2**28  # pixels that are decoded; of other formats Pillow has a limit
+LARGEST_JPEG = 2**28  # pixels to decode at most; Pillow has its own limit for other formats
 SCALES = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
-SPARE = 2  # times the wanted size that is decoded at least, for the filter to choose from
+SPARE = 2  # times the final size that is decoded at least, so that the filter can average
 ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
 # What makes each orientation upright: swap the axes, then mirror up-down, then left-right.
 TURNS = {
@@ -29,14 +30,10 @@ TURNS = {
     7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
 
-# Pillow warns of damaged metadata, which no pixel depends on, and of images of half the size that
-# it refuses.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 
 @dataclass(frozen=True)
 class Photos:
-    """Encoded images that are read when asked for, each with a name that people know it by."""
+    """Encoded images, each read by its row when needed, with the names that people know them by."""
 
     names: Sequence[str]
     read: Callable[[int], bytes]
@@ -47,13 +44,13 @@ class Photos:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a photo becomes: `size`, (height, width), `channels`, and how it is made to fit.
+    """The image that every photo becomes: its `size` (height, width) and `channels`.
 
-    `value_range` says which values of 16 and 32 bits become black and white: see `modes.convert`;
-    `auto` is settled by all photos of a data set before the first is decoded.
-    `stretch` changes the aspect; `crop` takes the largest central window of the right aspect;
-    `pad` shows all, between black bars; `random_crop` takes a drawn window, the central one where
-    nothing is drawn.
+    `resize` says how a photo of another aspect is made to fit: `stretch` changes its aspect; `crop`
+    takes the largest central window of the right aspect; `pad` shows all of it, between black bars;
+    `random_crop` takes a random window in training, elsewhere the central one. `value_range` says
+    which values of 16 and 32 bits become black and white (see `convert_mode`); `auto` is settled
+    from all photos of a data set before the first is decoded.
     """
 
     size: tuple[Count, Count]
@@ -67,7 +64,7 @@ class Frame:
 
 
 class Header(NamedTuple):
-    """The size of a photo as it is stored, and its orientation."""
+    """The size of a photo as it is stored, and its EXIF orientation."""
 
     width: int
     height: int
@@ -75,20 +72,20 @@ class Header(NamedTuple):
 
 
 class PhotoView(NamedTuple):
-    """The part of a photo that is shown, as it is stored, and the (width, height) it gets."""
+    """The part of a stored photo that is shown, and the (width, height) it is resized to."""
 
     box: Box
     inner: tuple[int, int]
 
     @property
     def scale(self) -> int:
-        """The largest of SCALES that leaves SPARE times the pixels that are wanted."""
+        """The largest of SCALES that still leaves SPARE times the pixels that are needed."""
         left, top, right, bottom = self.box
         shrunk = min((right - left) / self.inner[0], (bottom - top) / self.inner[1])
         return next((scale for scale in SCALES if shrunk >= SPARE * scale), 1)
 
     def scale_box(self, scale: int, size: tuple[int, int]) -> Box:
-        """The box in the photo decoded at a `scale`, which has made it of that size."""
+        """Return the box within the photo decoded at `scale`, which has that `size`."""
         left, top, right, bottom = (edge / scale for edge in self.box)
         return left, top, min(right, size[0]), min(bottom, size[1])  # rounding may exceed it
 
@@ -96,8 +93,8 @@ class PhotoView(NamedTuple):
 class DecodedPhoto(NamedTuple):
     """A photo as pixels (H, W, C) uint8, and what people should know of it.
 
-    `transparent` says whether white shows through it, `uniform` whether it is of one colour, and
-    `span` which values it has, if these have more than 8 bits.
+    `transparent` says whether white shows through it, and `uniform` whether it has only one colour.
+    `span` is the least and the greatest value if they have more than 8 bits, else None.
     """
 
     pixels: np.ndarray
@@ -107,38 +104,40 @@ class DecodedPhoto(NamedTuple):
 
 
 def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto:
-    """Return a photo as `frame` wants it, upright as its EXIF says, laid on white.
+    """Return a photo decoded into `frame`, turned upright as its EXIF says and laid on white.
 
-    A JPEG is decoded straight to the eighth, quarter or half that is still twice as large as what
-    is wanted, and everything is resized from there by Pillow's antialiased bilinear filter: the
-    same picture has the same pixels in every format. `window` chooses from a width and a height
-    the box that is shown; without it `frame` does. Of an animation it is the first picture.
-    Raises ValueError and whatever Pillow raises for a file that is no whole image.
+    A JPEG is decoded straight to an eighth, a quarter or a half of its size if that is at least
+    twice as large as needed. Pillow's antialiased bilinear filter resizes from there, so that the
+    same picture has the same pixels in every format. `window` returns the box to show for a width
+    and a height; without it `frame` decides. An animation shows its first picture.
+    Raises ValueError, or whatever Pillow raises, for a file that is not a whole image.
     """
     assert frame.value_range != "auto"
     with open_image(content) as image:
         raw_mode = read_raw_mode(image)
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
-        known = read_header(image)
-        shown = find_view(known, frame, window)
-        smaller = known.width // shown.scale, known.height // shown.scale
-        scale = shown.scale if image.draft(None, smaller) else 1
-        check_pixels(image, known)
+        header = read_header(image)
+        view = find_view(header, frame, window)
+        smaller = header.width // view.scale, header.height // view.scale
+        scale = view.scale if image.draft(None, smaller) else 1
+        check_pixels(image, header)
         plain = convert_mode(content, image, raw_mode, MODES[frame.channels], frame.value_range)
-        box = shown.scale_box(scale, plain.image.size)
-        small = plain.image.resize(shown.inner, Image.Resampling.BILINEAR, box)
-    found = read_pixels(small, frame.channels)
-    placed = center_in_frame(turn_upright(found, known.orientation), frame)
-    return DecodedPhoto(placed, plain.transparent, is_uniform(found), plain.span)
+        box = view.scale_box(scale, plain.image.size)
+        small = plain.image.resize(view.inner, Image.Resampling.BILINEAR, box)
+    pixels = read_pixels(small, frame.channels)
+    placed = center_in_frame(turn_upright(pixels, header.orientation), frame)
+    return DecodedPhoto(placed, plain.transparent, is_uniform(pixels), plain.span)
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Return an image of which only the header is read.
+    """Return an image of which only the header has been read.
 
-    Raises what Pillow raises for no image, and for one so large that it may be a bomb; a JPEG may
-    be as large as it likes, because it is decoded reduced: see `check_pixels`.
+    Raises ValueError for an empty file, and what Pillow raises for a file that is no image or is so
+    large that it may be a decompression bomb. A JPEG may have any size, because it is decoded
+    reduced (see `check_pixels`).
     """
+    silence_pillow()
     if not content:
         raise ValueError("it is empty")
     try:
@@ -149,13 +148,24 @@ def open_image(content: bytes) -> Image.Image:
         return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
 
 
-def check_pixels(image: Image.Image, known: Header) -> None:
-    """Refuse a JPEG of more pixels than are decoded at once.
+@functools.cache
+def silence_pillow() -> None:
+    """Ignore Pillow's warnings, from the first photo of a process on.
 
-    A progressive one is held whole in memory, however small it is wanted.
+    It warns of damaged metadata, which no pixel depends on, and of images of half the size that it
+    refuses. `warnings.catch_warnings` would be no use: photos are decoded by many threads, and it
+    is not safe with threads.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def check_pixels(image: Image.Image, header: Header) -> None:
+    """Raise ValueError for a JPEG of which more than LARGEST_JPEG pixels would be decoded at once.
+
+    A progressive JPEG is always held whole in memory, however small the result is.
     """
     is_whole = bool(image.info.get("progressive"))
-    count = known.width * known.height if is_whole else image.width * image.height
+    count = header.width * header.height if is_whole else image.width * image.height
     if count > LARGEST_JPEG:
         raise ValueError(
             f"{count / 1e6:,.0f} megapixels would be decoded, more than the limit of "
@@ -164,22 +174,22 @@ def check_pixels(image: Image.Image, known: Header) -> None:
 
 
 def read_header(image: Image.Image) -> Header:
-    """Return the size and the orientation of an image; damaged metadata has none."""
+    """Return the size and orientation of an image; damaged metadata counts as upright."""
     try:
         orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # the pixels may be whole
+    except Exception:  # the pixels may be whole even so
         orientation = None
     return Header(*image.size, orientation if orientation in TURNS else 1)
 
 
-def find_upright_size(known: Header) -> tuple[int, int]:
-    """Return the height and width of a photo as the camera saw it."""
-    swapped = TURNS[known.orientation][0]
-    return (known.width, known.height) if swapped else (known.height, known.width)
+def find_upright_size(header: Header) -> tuple[int, int]:
+    """Return the (height, width) of a photo as the camera saw it."""
+    swapped = TURNS[header.orientation][0]
+    return (header.width, header.height) if swapped else (header.height, header.width)
 
 
 def reframe_image(image: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return pixels (h, w, c) uint8 as `frame` wants them."""
+    """Return pixels (h, w, c) uint8 resized into `frame`, as (H, W, C) uint8."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     box, inner = fit_to_frame(*photo.size, frame)
     photo = photo.convert(MODES[frame.channels])
@@ -187,10 +197,13 @@ def reframe_image(image: np.ndarray, frame: Frame) -> np.ndarray:
     return center_in_frame(read_pixels(small, frame.channels), frame)
 
 
-def find_view(known: Header, frame: Frame, window: Window | None = None) -> PhotoView:
-    """Return which part of a stored photo `frame` or `window` shows once it is upright."""
-    swapped, upside_down, mirrored = TURNS[known.orientation]
-    height, width = find_upright_size(known)
+def find_view(header: Header, frame: Frame, window: Window | None = None) -> PhotoView:
+    """Return the part of a stored photo to show, and the size to resize it to.
+
+    `window`, or without it `frame`, chooses the part from the photo once it is upright.
+    """
+    swapped, upside_down, mirrored = TURNS[header.orientation]
+    height, width = find_upright_size(header)
     if window is not None:
         (left, top, right, bottom), inner = window(width, height), frame.size[::-1]
     else:
@@ -205,7 +218,7 @@ def find_view(known: Header, frame: Frame, window: Window | None = None) -> Phot
 
 
 def fit_to_frame(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]:
-    """The box of an upright photo that is shown, and the (width, height) that it gets."""
+    """Return the box of an upright photo to show, and the (width, height) to resize it to."""
     tall, wide = frame.size
     if frame.resize == "pad":
         scale = min(wide / width, tall / height)
@@ -226,7 +239,7 @@ def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def center_in_frame(image: np.ndarray, frame: Frame) -> np.ndarray:
-    """The pixels of a photo in the middle of its frame."""
+    """Return pixels (h, w, C) placed in the middle of a black frame (H, W, C)."""
     if image.shape == frame.shape:
         return image
     result = np.zeros(frame.shape, np.uint8)
@@ -236,20 +249,23 @@ def center_in_frame(image: np.ndarray, frame: Frame) -> np.ndarray:
 
 
 def is_uniform(image: np.ndarray) -> bool:
-    """Whether pixels (h, w, c) are all of one colour; of nearly every photo a row says no."""
+    """Return whether pixels (h, w, c) all have one colour.
+
+    The first row is compared first, because it settles the question for nearly every photo.
+    """
     return bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())
 
 
 def read_pixels(image: Image.Image, channels: int) -> np.ndarray:
-    """Return an image in grey or RGB as (H, W, C) uint8."""
+    """Return the pixels of a grey or RGB image as (H, W, C) uint8."""
     return np.asarray(image).reshape(image.size[1], image.size[0], channels)
 
 
 def draw_window(random: np.random.Generator) -> Window:
-    """Return the choice of a window: 8 to 100 % of the area, aspect 3/4 to 4/3.
+    """Return a random window: 8 to 100 % of the area, its aspect from 3/4 to 4/3.
 
-    Szegedy et al. (2014, section 6). The numbers are drawn now, applied to a size later; a window
-    that does not fit is made as large as does.
+    Szegedy et al. (2014, section 6). The numbers are drawn now and applied to a photo's size later;
+    a window that does not fit is cut to the photo's width or height.
     """
     area = random.uniform(0.08, 1)
     aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))

@@ -1,1 +1,1 @@
-"""Parts that several networks are built of; none is a network."""
+"""Parts that several networks share; none of them is a network."""

@@ -1,6 +1,6 @@
-"""Operations that several families share and Keras has no layer for; built from `keras.ops`.
+"""Operations that several families share and for which Keras has no layer.
 
-So a saved network needs none of our code to load.
+They are built from `keras.ops`, so that a saved network loads without our code.
 """
 
 import keras
@@ -14,11 +14,11 @@ def local_response_norm(
     alpha: float = 1e-4,
     beta: float = 0.75,
 ) -> keras.KerasTensor:
-    """Divide every value of x (B, H, W, C) by (k + alpha * s) ** beta, the shape stays.
+    """Divide every value of x (B, H, W, C) by (k + alpha * s) ** beta; keep its shape and dtype.
 
-    s is the sum of the squares at the same place in the `size` channels around it, those beyond
-    the ends counting as zero (Krizhevsky et al. 2012, section 3.3; they do not divide by `size`,
-    Caffe does). Computed in float32: squares leave the range of float16 early.
+    s is the sum of the squares at the same place in the `size` channels around it; channels beyond
+    the ends count as zero (Krizhevsky et al. 2012, section 3.3; unlike Caffe, they do not divide by
+    `size`). It is computed in float32, because squares soon leave the range of float16.
     """
     dtype = keras.backend.standardize_dtype(x.dtype)
     wide = x if dtype == "float32" else ops.cast(x, "float32")

@@ -1,6 +1,6 @@
-"""What the Inception networks are made of: chains of convolutions side by side.
+"""The modules of the Inception networks: chains of convolutions side by side.
 
-A chain is a list of (filters, kernel); a list within it is a fork, whose ends are concatenated.
+A chain is a list of (filters, kernel). A list within it is a fork, whose ends are concatenated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ def conv(
     strides: int = 1,
     padding: str = "same",
 ) -> keras.KerasTensor:
-    """Convolution, its bias or batch normalisation, ReLU."""
+    """Apply a convolution with its bias or batch normalisation, then ReLU."""
     use_bias = norm == "bias"
     x = layers.Conv2D(filters, kernel, strides, padding=padding, use_bias=use_bias)(x)
     if not use_bias:
@@ -52,7 +52,7 @@ def conv(
 def chain(
     x: keras.KerasTensor, convs: Chain, norm: Norm, *, strides: int = 1, padding: str = "same"
 ) -> keras.KerasTensor:
-    """One convolution after the other; strides and padding are the last one's."""
+    """Apply convolutions one after another; `strides` and `padding` are those of the last."""
     for convolution in convs[:-1]:
         x = conv_or_fork(x, convolution, norm)
     return conv_or_fork(x, convs[-1], norm, strides=strides, padding=padding)
@@ -66,7 +66,7 @@ def conv_or_fork(
     strides: int = 1,
     padding: str = "same",
 ) -> keras.KerasTensor:
-    """A convolution, or a fork into several."""
+    """Apply a convolution, or concatenate the results of several."""
     if isinstance(convolution, tuple):
         return conv(x, *convolution, norm, strides=strides, padding=padding)
     return layers.Concatenate()([conv(x, *end, norm) for end in convolution])
@@ -79,7 +79,7 @@ def inception_module(
     norm: Norm,
     pool: Pool = "average",
 ) -> keras.KerasTensor:
-    """An inception module: chains and a 3x3 pool with a 1x1 projection, concatenated."""
+    """Concatenate the chains, and a 3x3 pool with a 1x1 projection."""
     ends = [chain(x, convs, norm) for convs in chains]
     pooling = layers.MaxPooling2D if pool == "max" else layers.AveragePooling2D
     pooled = pooling(3, 1, padding="same")(x)
@@ -89,7 +89,7 @@ def inception_module(
 def reduction_module(
     x: keras.KerasTensor, chains: Iterable[Chain], norm: Norm, padding: str = "valid"
 ) -> keras.KerasTensor:
-    """An inception module that halves the grid: chains and a 3x3 max pool, both of stride 2."""
+    """Halve the grid: concatenate the chains and a 3x3 max pool, all of stride 2."""
     ends = [chain(x, convs, norm, strides=2, padding=padding) for convs in chains]
     pooled = layers.MaxPooling2D(3, 2, padding=padding)(x)
     return layers.Concatenate()([*ends, pooled])
@@ -98,7 +98,7 @@ def reduction_module(
 def check_inception_images(
     name: str, image_shape: tuple[int, int, int], smallest: int, auxiliary: int | None = None
 ) -> None:
-    """Refuse images below `smallest`, and below `auxiliary` where there are auxiliary heads."""
+    """Raise SpecError for images below `smallest`, or below `auxiliary` if it is given."""
     height, width, _ = image_shape
     given = f"model={name} got {height}x{width} images"
     if min(height, width) < smallest:

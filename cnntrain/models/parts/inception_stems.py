@@ -1,4 +1,4 @@
-"""The stems of Inception v3, v4 and the Inception-ResNets: 299x299 images to grids of 35x35."""
+"""Stems of Inception v3, v4 and the Inception-ResNets: from 299x299 images to 35x35 grids."""
 
 import keras
 from keras import layers
@@ -7,13 +7,13 @@ from cnntrain.models.parts.inception_parts import Norm, chain, conv
 
 
 def stem_v3(x: keras.KerasTensor, norm: Norm) -> keras.KerasTensor:
-    """Inception-v3 and the released Inception-ResNet-v2: (299, 299, C) to (35, 35, 192)."""
+    """Apply the stem of Inception-v3 and of the released Inception-ResNet-v2."""
     x = first_convs(x, norm)  # (71, 71, 192)
     return layers.MaxPooling2D(3, 2)(x)  # (35, 35, 192)
 
 
 def stem_resnet_v1(x: keras.KerasTensor, norm: Norm) -> keras.KerasTensor:
-    """Inception-ResNet-v1 (Szegedy et al. 2016, Fig. 14): (299, 299, C) to (35, 35, 256)."""
+    """Apply the stem of Inception-ResNet-v1 (Szegedy et al. 2016, Fig. 14)."""
     x = first_convs(x, norm)  # (71, 71, 192)
     return conv(x, 256, 3, norm, strides=2, padding="valid")  # (35, 35, 256)
 
@@ -28,7 +28,7 @@ def first_convs(x: keras.KerasTensor, norm: Norm) -> keras.KerasTensor:
 
 
 def stem_v4(x: keras.KerasTensor, norm: Norm) -> keras.KerasTensor:
-    """Inception-v4 and Inception-ResNet-v2 (Szegedy et al. 2016, Fig. 3): to (35, 35, 384)."""
+    """Apply the stem of Inception-v4 and Inception-ResNet-v2 (Szegedy et al. 2016, Fig. 3)."""
     x = conv(x, 32, 3, norm, strides=2, padding="valid")  # (149, 149, 32)
     x = conv(x, 32, 3, norm, padding="valid")  # (147, 147, 32)
     x = conv(x, 64, 3, norm)  # (147, 147, 64)

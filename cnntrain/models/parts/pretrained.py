@@ -1,21 +1,19 @@
-"""Weights that Keras publishes: where their files lie, and what to say where they do not fit.
+"""Load the weights that Keras publishes: find or download their files, and check that they fit.
 
-No component, but what `application` needs: it loads through the function of `keras.applications`,
-so that nothing is known here of which file belongs to which network.
+`application` loads them through the function of `keras.applications`, so that this module need
+not know which file belongs to which network.
 """
 
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import requests
 
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.keras_settings import find_keras_folder
+from cnntrain.models.parts.keras_private import intercept_get_file
 
 FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
@@ -27,18 +25,18 @@ def load_pretrained(
     weights_dir: str | None,
     part: str = "without its top",
 ) -> keras.Model:
-    """Return what `build` makes, a network of Keras that asks for its ImageNet weights.
+    """Return the network that `build` makes with the ImageNet weights of Keras.
 
-    It is given the file that `weights` names, or for `imagenet` the one of the official name;
-    `part` says of which part of the network these are.
-    Raises SpecError for weights that are not there or are not of this network.
+    `weights` is `imagenet`, for the file of the official name, or the path of a file to use in its
+    place. `described` and `part` name the network, and the part of it that the weights are for, in
+    errors. Raises SpecError for weights that are missing or belong to another network.
     """
-    given = None if weights == "imagenet" else resolve_weights_file(weights)
+    user_file = None if weights == "imagenet" else resolve_weights_file(weights)
     files: list[Path] = []
 
     def find(name: str, url: str, fetch: Callable[[], str]) -> str:
         files.append(
-            given
+            user_file
             or find_official_file(name, weights_dir)
             or download_weights_file(name, url, weights_dir, fetch)
         )
@@ -47,41 +45,17 @@ def load_pretrained(
     try:
         with intercept_get_file(find):
             network = build()
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # of h5py and Keras
         if not files:
             raise
-        raise make_misfit_error(files[-1], described, part, error, given is not None) from error
-    assert files, "Keras did not ask for a file of weights"
+        raise make_misfit_error(files[-1], described, part, error, user_file is not None) from error
+    if not files:
+        raise RuntimeError("Keras asked for no file of weights: see models/parts/keras_private.py")
     return network
 
 
-@contextmanager
-def intercept_get_file(find: Callable[[str, str, Callable[[], str]], str]) -> Iterator[None]:
-    """Within it, `keras.applications` gets its files from `find(name, url, fetch)`.
-
-    Only the body of each of its functions knows the name and the URL of its file, and all of them
-    call `get_file` of one module with both: standing in there is less brittle than a list of
-    thirty names of our own. Should Keras go another way one day, `load` notices.
-    """
-    module: Any = sys.modules[keras.utils.get_file.__module__]
-    original = module.get_file
-
-    def get_file(fname: str, origin: str, **options: Any) -> str:
-        return find(
-            fname,
-            origin,
-            lambda: original(fname, origin, cache_dir=str(find_keras_folder()), **options),
-        )
-
-    module.get_file = get_file
-    try:
-        yield
-    finally:
-        module.get_file = original
-
-
 def resolve_weights_file(text: str) -> Path:
-    """The file of a path that the user gave."""
+    """Return the path of the user's .h5 file; raise SpecError if it is none."""
     path = expand_weights_path(text, "model.weights")
     if path.is_file() and path.suffix == ".h5":
         return path
@@ -98,7 +72,7 @@ def resolve_weights_file(text: str) -> Path:
 
 
 def expand_weights_path(text: str, setting: str) -> Path:
-    """A path with `~` for the home of its user."""
+    """Return a path with `~` expanded; raise SpecError if that is impossible."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -106,7 +80,7 @@ def expand_weights_path(text: str, setting: str) -> Path:
 
 
 def find_official_file(name: str, weights_dir: str | None) -> Path | None:
-    """The official file in `weights_dir` or in Keras' cache, in either format; None if nowhere."""
+    """Return the file in `weights_dir` or in Keras' cache, in either format, or None."""
     folders = [expand_weights_path(weights_dir, "weights_dir")] if weights_dir else []
     for folder in [*folders, get_cache_folder()]:
         for file in (folder / name, folder / name.replace(".h5", ".weights.h5")):
@@ -126,7 +100,7 @@ def download_weights_file(
     fetch: Callable[[], str],
     otherwise: str = "model.weights=PATH, or model.weights=null",
 ) -> Path:
-    """Download the file into Keras' cache; SpecError where that cannot be."""
+    """Download the file into Keras' cache; raise SpecError if that fails."""
     try:
         requests.head(url, timeout=10)  # Keras itself waits for minutes where packets are dropped
         return Path(fetch())
@@ -147,20 +121,23 @@ def download_weights_file(
 
 
 def make_misfit_error(
-    file: Path, described: str, part: str, error: Exception, given: bool
+    file: Path, described: str, part: str, error: Exception, from_user: bool
 ) -> SpecError:
-    """A file that is damaged or of another network."""
+    """Return the SpecError for a file that is damaged or belongs to another network."""
     return SpecError(
         f"{file} does not hold the weights of {described}: {summarize_mismatch(error)}",
         f"weights of exactly this network, {part}: {FORMATS}",
         "model.weights=PATH of another file, or model.weights=imagenet"
-        if given
+        if from_user
         else f"remove or replace {file}",
     )
 
 
 def summarize_mismatch(error: Exception) -> str:
-    """What does not fit, in a line: Keras appends whole arrays and lists of layers."""
+    """Return in one line what does not fit.
+
+    Keras' own messages append whole arrays and lists of layers.
+    """
     text = str(error)
     shapes = re.search(r"variable\.shape=(\(.*?\)).*?value\.shape=(\(.*?\)).*?path=(\S+),", text)
     if shapes:

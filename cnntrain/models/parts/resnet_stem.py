@@ -1,4 +1,4 @@
-"""What the ResNets for ImageNet share, of both versions: stem, convolution, normalisation."""
+"""What both versions of the ResNets for ImageNet share: stem, convolution, normalisation."""
 
 import keras
 from keras import layers, ops
@@ -6,11 +6,11 @@ from keras import layers, ops
 from cnntrain.errors import SpecError
 
 EPSILON = 1.001e-5  # of every batch norm, as in keras.applications
-SMALLEST = {"imagenet": 32, "cifar": 8}  # so that the last map has a pixel
+SMALLEST = {"imagenet": 32, "cifar": 8}  # then the last feature map has one pixel
 
 
 def check_resnet_images(image_shape: tuple[int, int, int], stem: str, variant: str) -> None:
-    """Refuse images that are a pixel before the last stage."""
+    """Raise SpecError for images of which less than a pixel reaches the last stage."""
     needed = SMALLEST[stem]
     if min(image_shape[:2]) < needed:
         small = "model.stem=cifar or " if stem == "imagenet" else ""
@@ -22,9 +22,9 @@ def check_resnet_images(image_shape: tuple[int, int, int], stem: str, variant: s
 
 
 def stem_layers(x: keras.KerasTensor, stem: str, bias: bool, normed: bool) -> keras.KerasTensor:
-    """The first convolution of 64 maps: 7x7 and a max pool, or 3x3 for small images.
+    """Apply the first convolution, of 64 filters: 7x7 and a max pool, or 3x3 for small images.
 
-    `normed` ones go through batch norm and ReLU; with pre-activation the first block does that.
+    With `normed` batch norm and ReLU follow it; with pre-activation the first block does that.
     """
     if stem == "imagenet":
         x = conv(x, 64, 7, 2, bias, "conv1_conv")  # (H/2, W/2, 64)
@@ -33,7 +33,7 @@ def stem_layers(x: keras.KerasTensor, stem: str, bias: bool, normed: bool) -> ke
     if normed:
         x = layers.ReLU(name="conv1_relu")(norm(x, "conv1_bn"))
     if stem == "imagenet":
-        # Zeros round the maps are below everything after a ReLU; without one Keras has them, too.
+        # After a ReLU no value is below these zeros; without a ReLU, Keras pads with zeros as well.
         x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
         x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)  # (H/4, W/4, 64)
     return x
@@ -48,10 +48,11 @@ def conv(
     name: str,
     groups: int = 1,
 ) -> keras.KerasTensor:
-    """A convolution whose window, with a stride too, has the same padding on all sides.
+    """Apply a convolution that pads all sides equally, also with a stride.
 
-    (Keras' own `same` padding pads even sizes only behind, which shifts the maps.) Each group is
-    a layer: Keras' own groups are compiled on a CPU, and 128 maps in 32 groups train for minutes.
+    Keras' own `same` padding pads even sizes only at the end, which shifts the feature maps. Each
+    group is a layer of its own: on a CPU, Keras' grouped convolutions are compiled, which takes
+    minutes to train for 128 channels in 32 groups.
     """
     padding = "same"
     if strides > 1 and kernel > 1:

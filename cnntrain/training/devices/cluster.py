@@ -202,7 +202,10 @@ def read_workers_from_slurm(
 
 
 def expand_node_list(nodes: str) -> list[str]:
-    """The names in SLURM's short form: gpu[01-03,07],login is gpu01, gpu02, gpu03, gpu07, login."""
+    """The names in SLURM's short form: gpu[01-03,07],login is gpu01, gpu02, gpu03, gpu07, login.
+
+    By hand, because python-hostlist is under the GPL and TensorFlow's parser loads TensorFlow.
+    """
     names = []
     for prefix, numbers in PART.findall(nodes):
         for part in numbers.split(",") if numbers else [""]:

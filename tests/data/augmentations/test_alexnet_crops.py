@@ -1,4 +1,4 @@
-"""`alexnet`: crops against Pillow's enlarged images, light against the formula, its draws."""
+"""`alexnet`: crops against Pillow's enlarged images, light against the formula, and draws."""
 
 import numpy as np
 import pytest

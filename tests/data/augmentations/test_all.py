@@ -1,4 +1,4 @@
-"""What every augmentation promises, of each option with the knobs of its YAML."""
+"""Promises that every augmentation keeps, for each option with the knobs of its YAML."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from cnntrain.spec.signatures import build_component
 OPTIONS = sorted(file.stem for file in (CONF / "augmentation").glob("*.yaml"))
 SHAPES = [(32, 32, 3), (28, 28, 1), (20, 12, 3)]
 CLASSES, COUNT = 7, 48
-# (option, image shape) that an option refuses, and rightly so.
+# (option, image shape) that the option rightly refuses.
 REFUSED = {
     ("cutout", (20, 12, 3)),  # a square of 16 pixels
 }
-# (option, image shape) that an option leaves as they are.
+# (option, image shape) of images that the option does not change.
 UNTOUCHED = {("none", shape) for shape in SHAPES}
 EVERYWHERE = [
     pytest.param(option, shape, id=f"{option}-{'x'.join(map(str, shape))}")
@@ -31,7 +31,7 @@ def augmentation(option):
 
 
 def images_of(shape, count=COUNT):
-    """Noise of less than full contrast, so that whatever is done shows."""
+    """Return noise of less than full contrast, so that every change shows."""
     return np.random.default_rng(0).integers(30, 220, (count, *shape), np.uint8)
 
 
@@ -40,7 +40,7 @@ def labels_of(count=COUNT):
 
 
 def batches(option, shape, seed=3, count=COUNT, labels=None, times=1):
-    """What an option makes of a batch, several times, from one generator."""
+    """Return the results of an option for one batch, several times from one generator."""
     random, augment = np.random.default_rng(seed), augmentation(option)
     labels = labels_of(count) if labels is None else labels
     return [augment(images_of(shape, count), labels, CLASSES, random) for _ in range(times)]
@@ -55,7 +55,7 @@ def test_images_keep_their_shape_and_type(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_what_is_given_is_never_written_to(option, shape):
+def test_arguments_are_never_written_to(option, shape):
     images, labels, shares = images_of(shape), labels_of(), np.eye(CLASSES, dtype=np.float32)
     shares = shares[labels]
     for array in (images, labels, shares):
@@ -66,7 +66,7 @@ def test_what_is_given_is_never_written_to(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_same_generator_gives_the_same_batch_and_another_another(option, shape):
+def test_batch_depends_only_on_its_generator(option, shape):
     first, again, other = (batches(option, shape, seed, times=4) for seed in (3, 3, 4))
     for ours, theirs in zip(first, again, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -82,7 +82,7 @@ def test_next_batch_of_a_generator_is_drawn_anew(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_labels_stay_or_become_shares_that_sum_to_one(option, shape):
+def test_labels_stay_or_become_soft_labels_that_sum_to_one(option, shape):
     for _, labels in batches(option, shape, times=3):
         if labels.dtype == np.int32:
             assert np.array_equal(labels, labels_of())
@@ -91,7 +91,7 @@ def test_labels_stay_or_become_shares_that_sum_to_one(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
-def test_shares_are_taken_as_labels_and_treated_like_class_numbers(option, shape):
+def test_soft_labels_are_treated_like_class_numbers(option, shape):
     whole = np.eye(CLASSES, dtype=np.float32)[labels_of()]
     (images, labels), (same, shares) = (
         batches(option, shape, labels=given)[0] for given in (labels_of(), whole)
@@ -105,7 +105,7 @@ def test_shares_are_taken_as_labels_and_treated_like_class_numbers(option, shape
 
 @pytest.mark.parametrize(("option", "shape"), EVERYWHERE)
 def test_kind_of_labels_is_the_same_in_every_batch(option, shape):
-    """The pipeline is told once what it will get."""
+    """The pipeline fixes the types of its batches once."""
     kinds = {(labels.dtype, labels.shape) for _, labels in batches(option, shape, times=8)}
     assert len(kinds) == 1
 
@@ -118,7 +118,7 @@ def test_batch_of_one_image_works(option, shape):
 
 
 @pytest.mark.parametrize(("option", "shape"), sorted(REFUSED))
-def test_shape_that_cannot_be_is_refused(option, shape):
+def test_impossible_shape_is_refused(option, shape):
     with pytest.raises(SpecError):
         batches(option, shape)
 

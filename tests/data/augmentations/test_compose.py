@@ -1,4 +1,4 @@
-"""compose: in order, each with knobs and random numbers of its own."""
+"""compose applies augmentations in order, each with its own knobs and random numbers."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def composed(*ops):
 
 
 def recorded(numbers):
-    """An augmentation that only notes what its generator draws."""
+    """Return an augmentation that only records what its generator draws."""
 
     def augment(images, labels, num_classes, random):
         numbers.append(random.random(4).tolist())
@@ -36,7 +36,7 @@ def recorded(numbers):
     return augment
 
 
-def test_each_is_applied_to_what_the_one_before_made():
+def test_each_is_applied_to_the_result_of_the_one_before():
     images, labels = IMAGES, LABELS
     ops = (CROP, CUT, MIX, PASTE)
     for op, own in zip(ops, spawn_generators(4, random()), strict=True):
@@ -46,14 +46,14 @@ def test_each_is_applied_to_what_the_one_before_made():
     assert np.array_equal(shares, labels)
 
 
-def test_nothing_draws_the_numbers_of_another():
+def test_augmentations_draw_different_numbers():
     first, second, third = [], [], []
     compose(IMAGES, LABELS, 5, random(), ops=[recorded(n) for n in (first, second, third)])
     drawn = [number for numbers in (first, second, third) for number in numbers[0]]
     assert len(set(drawn)) == 12
 
 
-def test_what_one_draws_changes_nothing_for_those_behind_it_or_before():
+def test_draws_of_one_do_not_change_those_of_others():
     alone, crowded = [], []
     greedy = build_component("augmentation", ERASE)
     ours = [recorded(alone), recorded([]), recorded(alone)]

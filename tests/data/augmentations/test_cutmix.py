@@ -1,4 +1,4 @@
-"""CutMix against a loop over pixels, whose count is the share of the label."""
+"""CutMix against a loop over pixels; the share of a label is the share of the pixels."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from cnntrain.data.augmentations.cutmix import cutmix, draw
 
 HEIGHT, WIDTH = 11, 8
-# Image k has the grey k: what comes from where can be read off the pixels.
+# Image k has the grey level k, so that pixels show which image they come from.
 IMAGES = np.arange(24, dtype=np.uint8)[:, None, None, None].repeat(HEIGHT, 1).repeat(WIDTH, 2)
 LABELS = np.arange(24, dtype=np.int32)
 
@@ -20,7 +20,7 @@ def mixed(seed, probability=1.0, alpha=1.0):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_label_has_the_share_of_the_pixels_that_each_image_gave(seed):
+def test_soft_label_is_the_share_of_pixels_from_each_image(seed):
     images, labels = mixed(seed)
     for image, shares in zip(images, labels, strict=True):
         counts = np.bincount(image.ravel(), minlength=24)
@@ -55,7 +55,7 @@ def test_rectangle_is_clipped_to_the_image_and_reaches_every_edge():
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0])
 def test_heights_are_distributed_as_in_the_paper(alpha):
-    """Against draws of our own: the sides are sqrt(1 - lambda) of the image's, then clipped."""
+    """The reference draws sides of sqrt(1 - lambda) of the image's, then clips them."""
     ours, generator = boxes(shape=(400, 400), alpha=alpha), random(7)
     length = 400 * np.sqrt(1 - generator.beta(alpha, alpha, 6000))
     middle = generator.uniform(0, 400, 6000)
@@ -77,7 +77,7 @@ def test_batches_are_mixed_as_often_as_asked(probability):
     assert (tops[:, 1] > 0).mean() == pytest.approx(probability, abs=0.03)
 
 
-def test_batch_that_is_not_mixed_keeps_its_images_and_has_whole_shares():
+def test_batch_that_is_not_mixed_keeps_its_images_and_classes():
     images, labels = mixed(3, probability=0)
     assert np.array_equal(images, IMAGES)
     assert np.array_equal(labels, np.eye(24, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""cutout: one square in each image, its centre anywhere."""
+"""cutout covers one square in each image, whose centre may be anywhere."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_square_is_cut_round_the_centre_as_far_as_it_lies_in_the_image(size):
         assert np.array_equal(result, np.where(inside[..., None], 0, image))
 
 
-def test_square_has_the_size_that_is_asked_also_if_that_is_odd():
+def test_square_has_the_size_asked_for_even_if_it_is_odd():
     middle = np.array([4]), np.array([3])
     for size in (3, 4, 5):
         assert (cut_squares(IMAGES[:1], *middle, size, 0) == 0).all(axis=-1).sum() == size**2

@@ -1,4 +1,4 @@
-"""`geometric` against Keras' formula, written out and given to SciPy in float64; its draws."""
+"""`geometric` against Keras' formula, computed with SciPy in float64; and its draws."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def draw(count, seed=3, **knobs):
 
 
 def keras(image, drawn, mode):
-    """ImageDataGenerator.apply_transform; places are (x, y, 1), as in Keras."""
+    """Transform as Keras' ImageDataGenerator does; positions are (x, y, 1), as there."""
     height, width, _ = image.shape
     cos, sin = np.cos(np.deg2rad(drawn.degrees)), np.sin(np.deg2rad(drawn.degrees))
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
@@ -35,13 +35,13 @@ def keras(image, drawn, mode):
 
 
 @pytest.mark.parametrize("fill", ["nearest", "reflect", "constant"])
-def test_it_is_what_keras_does(fill):
+def test_images_equal_those_of_keras(fill):
     batch = np.random.default_rng(0).integers(1, 256, (40, 11, 14, 3), np.uint8)
     drawn, random = draw(40), np.random.default_rng(3)
     out, _ = geometric.geometric(batch, np.zeros(40), 10, random, **KNOBS, fill=fill)
     for i, image in enumerate(batch):
         expected = keras(image, AffineParameters(*(values[i] for values in drawn)), fill)
-        # SciPy's constant begins at once beyond the outermost pixels' centres; ours blends in.
+        # SciPy's constant begins right beyond the centres of the outermost pixels; ours blends in.
         inside = expected > 0 if fill == "constant" else np.ones(image.shape, bool)
         assert inside.mean() > 0.3
         assert np.abs(out[i] - expected)[inside].max() < 0.51
@@ -59,7 +59,7 @@ def test_draws_fill_their_ranges_evenly_and_apart():
     assert 0.47 < drawn.flips.mean() < 0.53
 
 
-def test_with_every_knob_off_images_stay():
+def test_images_stay_with_every_knob_off():
     batch = np.random.default_rng(0).integers(0, 256, (9, 7, 10, 1), np.uint8)
     off = dict.fromkeys(KNOBS, 0.0)
     random = np.random.default_rng(0)

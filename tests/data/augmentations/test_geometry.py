@@ -1,4 +1,4 @@
-"""Affine maps against SciPy in float64, and each kind of map against what it is named after."""
+"""Affine maps against SciPy in float64, and each kind of map against its name."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ def images(shape, count=12):
 
 
 def far(count, seed=1):
-    """Maps of every kind at once, many of which look far beyond the edges."""
+    """Return maps of every kind combined, many of which look far beyond the edges."""
     draw = np.random.default_rng(seed).uniform
     turned = make_rotation(draw(-180, 180, count)) @ make_shift(*draw(-15, 15, (2, count)))
     return turned @ make_shear(*draw(-0.8, 0.8, (2, count))) @ make_zoom(*draw(0.2, 3, (2, count)))
 
 
 def reference(batch, matrices, mode, grey, order):
-    """SciPy's result, one channel at a time, (B, H, W, C) float64."""
+    """Return SciPy's result, one channel at a time, (B, H, W, C) float64."""
     centre = (np.array(batch.shape[1:3]) - 1) / 2
     result = np.empty(batch.shape)
     for image, matrix, out in zip(batch, matrices, result, strict=True):
@@ -58,7 +58,7 @@ def test_bilinear_is_scipys_to_one_grey_level(fill, shape):
 def test_nearest_is_scipys(fill, shape):
     batch, matrices = images(shape), far(12)
     expected = reference(batch, matrices, MODES[fill], 77, order=0)
-    # In single precision a place in the middle between two pixels may fall to the other.
+    # In single precision, a position halfway between two pixels may round to the other one.
     assert (warp_images(batch, matrices, fill, 77, "nearest") != expected).mean() < 1e-4
 
 
@@ -106,7 +106,7 @@ def test_zoom_magnifies_by_its_factors():
     assert np.array_equal(zoomed[:, :, [0, 5]], np.repeat(inner, 3, axis=1)[:, :, [0, 3]])
 
 
-def test_products_happen_from_left_to_right():
+def test_products_of_maps_apply_from_left_to_right():
     batch = images((9, 9, 1), 1)
     turn, move = make_rotation([90.0]), make_shift([2], [0])
     one_by_one = warp_images(warp_images(batch, turn, "constant", 5), move, "constant", 5)

@@ -1,4 +1,4 @@
-"""`inception_crop`: crops against a resampling in numpy, its draws, and each part turned off."""
+"""`inception_crop`: crops against a resampling in numpy, draws, and each part turned off."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def images(count, *shape):
 
 
 def cubic(x):
-    """Keys' kernel with a = -0.5."""
+    """Return Keys' cubic kernel with a = -0.5."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -42,7 +42,7 @@ KERNELS = {
 
 
 def along(values, first, last, kernel):
-    """Resample the first axis of `values`, from `first` to `last`, into as many as there are."""
+    """Resample the first axis of `values` from `first` to `last` into the same number of values."""
     length = len(values)
     places = first + (np.arange(length) + 0.5) * (last - first) / length - 0.5
     weights = kernel(np.arange(length) - places[:, None])
@@ -67,7 +67,7 @@ def test_crops_are_resized_by_the_named_interpolation(method, shape):
     out = augmented(batch, interpolations=[method])
     for image, result, box, flip in zip(batch, out, boxes, flips, strict=True):
         seen = result[:, ::-1] if flip else result
-        # In the middle between two pixels either is the nearest.
+        # Halfway between two pixels, either is the nearest.
         either = [resampled(image, box + 1e-6 * np.array(d), method) for d in DIAGONALS]
         # Pillow rounds twice; the weights of its second pass sum to 1.25 in absolute value.
         assert np.abs(seen - np.stack(either)).min(axis=0).max() < 1.2
@@ -84,7 +84,7 @@ def test_areas_are_even_and_aspects_within_their_limits():
     counts = np.histogram(share, 6, (0.08, 0.74))[0]
     assert counts.min() > 0.88 * counts.mean()
     assert share.max() > 0.95
-    # Those that do not fit are drawn again, not cut.
+    # Crops that do not fit are drawn again, not cut.
     assert ((width == 200) | (height == 200)).mean() < 0.02
 
 

@@ -30,7 +30,7 @@ def test_blend_of_equal_pixels_is_that_pixel(share):
 
 
 def test_blend_darkens_no_batch():
-    """Cutting off instead of rounding would take half a grey level away, at each mixing."""
+    """Truncating instead of rounding would take half a grey level away at each mixing."""
     partners, _ = draw(32, random(), 1.0)
     means = [blend_images(IMAGES, partners, share).mean() for share in (0.13, 0.37, 0.71)]
     assert np.allclose(means, IMAGES.mean(), atol=0.05)
@@ -52,7 +52,7 @@ def test_partners_are_a_permutation_and_all_are_as_likely():
         assert abs(np.bincount(drawn[:, place]) / 4000 - 0.25).max() < 0.03
 
 
-def test_shares_are_mixed_further():
+def test_soft_labels_can_be_mixed_again():
     once = mixup(IMAGES, LABELS, 5, random(3), alpha=1.0)
     partners, share = draw(32, random(4), 1.0)
     _, twice = mixup(*once, 5, random(4), alpha=1.0)

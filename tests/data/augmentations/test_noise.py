@@ -1,4 +1,4 @@
-"""Noise: how strong, of which shape, and that grey levels end at black and white."""
+"""Noise has the right strength and shape, and grey levels end at black and white."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def test_each_image_has_noise_of_its_own_drawn_strength():
     assert 0.03 < tail < 0.06  # of a normal distribution 4.6 %
 
 
-def test_strengths_are_even_from_none_to_the_most():
+def test_strengths_are_uniform_from_zero_to_std():
     stds, _ = noise.draw((5000, 1, 1, 1), np.random.default_rng(0), 20.0)
     counts = np.histogram(stds, 10, (0, 20))[0]
     assert counts.sum() == 5000

@@ -1,4 +1,4 @@
-"""Each operation of the policies against Pillow, which their papers' code calls image by image."""
+"""Each operation of the policies against Pillow, which the papers' code calls image by image."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def turned(image, degrees, how):
     return image.rotate(degrees, how, fillcolor=(FILL,) * len(image.getbands()))
 
 
-# name -> how Pillow does it to one image; the magnitudes that policies use, and beyond
+# Operation -> Pillow's version for one image, and magnitudes that policies use, and beyond.
 PILLOW = {
     "autocontrast": (lambda image, _: ImageOps.autocontrast(image), (0, 0)),
     "equalize": (lambda image, _: ImageOps.equalize(image), (0, 0)),
@@ -42,7 +42,7 @@ AFFINE = {
 
 
 def photos(count, height, width, channels):
-    """Noise of several contrasts: over all levels, over few, and a single level."""
+    """Return noise of several contrasts: over all levels, over few levels, and of one level."""
     random = np.random.default_rng(5)
     low = random.integers(0, 200, (count, 1, 1, channels))
     high = low + random.choice([1, 8, 56], (count, 1, 1, channels))
@@ -79,7 +79,7 @@ def test_every_operation_is_compared():
 @pytest.mark.parametrize("name", PILLOW)
 def test_operation_is_pillows(name, shape):
     operation, among = PILLOW[name]
-    # Round factors make whole levels, which float32 may miss by a bit, and cutting by one.
+    # Round factors give whole levels, which float32 may just miss; truncation then loses one level.
     images, magnitudes = photos(60, *shape), strengths(among, 60).round(2)
     expected = by_pillow(images, operation, magnitudes)
     assert np.array_equal(by_us(images, name, magnitudes), expected)
@@ -92,7 +92,7 @@ def test_warp_is_pillows(name, shape):
     images, magnitudes = photos(60, *shape), strengths(among, 60)
     expected = by_pillow(images, lambda image, m: operation(image, m, NEAREST), magnitudes)
     wrong = by_us(images, name, magnitudes) != expected
-    # Of places right between two pixels, either may be taken.
+    # At a position halfway between two pixels, either may be taken.
     assert wrong.mean() < 0.001
     assert not wrong.any() or name == "rotate"
 
@@ -122,7 +122,7 @@ def test_images_of_a_batch_do_not_mix():
     assert np.array_equal(together[-1], images[-1])
 
 
-def test_operations_happen_in_turn():
+def test_operations_are_applied_in_order():
     images = photos(2, 6, 7, 3)
     names = np.array([["invert", "solarize"], ["solarize", "invert"]])
     magnitudes = np.array([[0, 100], [100, 0]])
@@ -137,7 +137,7 @@ def test_color_leaves_grey_images():
     assert np.array_equal(by_us(images, "color", np.full(8, 1.7)), images)
 
 
-def test_what_is_given_is_not_written_to():
+def test_arguments_are_not_written_to():
     images = photos(16, 8, 8, 3)
     before = images.copy()
     for name in ("identity", *TONES, *MAPS, *FILTERS):

@@ -1,4 +1,4 @@
-"""Maps of colours against Pillow, against a loop in float64, and by what they must keep."""
+"""Maps of colours against Pillow, against a loop in float64, and by what they preserve."""
 
 import colorsys
 
@@ -14,12 +14,12 @@ ENHANCE = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]
 
 
 def images(count=8, shape=(6, 9, 3)):
-    """Colours neither dark nor bright, so that little is clipped."""
+    """Return colours neither dark nor bright, so that little is clipped."""
     return np.random.default_rng(0).integers(60, 190, (count, *shape), np.uint8)
 
 
 def one(batch, step, change):
-    """The batch with one of the STEPS changed, all others left."""
+    """Return the batch with one of the STEPS changed and all others left."""
     changes = np.zeros((len(batch), len(STEPS)))
     changes[:, STEPS.index(step)] = change
     return distort_colours(batch, changes, np.tile(np.arange(4), (len(batch), 1)))
@@ -30,12 +30,12 @@ def one(batch, step, change):
 def test_brightness_contrast_and_saturation_are_pillows(step, enhance, change):
     batch = images()
     expected = [np.asarray(enhance(Image.fromarray(i)).enhance(1 + change)) for i in batch]
-    # Pillow rounds greys, and cuts results off instead of rounding them.
+    # Pillow rounds greys, and truncates results instead of rounding them.
     assert np.abs(one(batch, step, change).astype(int) - np.stack(expected)).max() <= 1
 
 
 def test_hue_is_a_turn_in_yiq():
-    """Python's own YIQ has other digits of the same axes."""
+    """Python's own YIQ has the same axes with other digits."""
     batch = images(2)
     turned = one(batch, "hue", 0.1)
     for before, after in zip(batch.reshape(-1, 3), turned.reshape(-1, 3), strict=True):
@@ -59,7 +59,7 @@ def test_a_third_of_a_turn_takes_red_towards_green():
 
 
 def loop(image, changes, order):
-    """The steps one after another on one image of colours in float64, clipped at the end."""
+    """Apply the steps one after another to one image in float64, and clip at the end."""
     colours = image.astype(float)
     for step in order:
         factor = 1 + changes[step]

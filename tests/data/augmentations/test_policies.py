@@ -1,4 +1,4 @@
-"""What the learnt and the random policies draw: which operations, how often and how strong."""
+"""Draws of the learnt and random policies: which operations, how often and how strong."""
 
 import numpy as np
 import pytest
@@ -21,14 +21,14 @@ def random(seed=3):
 
 
 def drawn(names, magnitudes, name):
-    """The magnitudes with which an operation was drawn."""
+    """Return the magnitudes with which an operation was drawn."""
     found = magnitudes[names == name]
     assert len(found) > 100
     return found
 
 
 def even(values, choices):
-    """Whether these values, and no others, are about equally frequent."""
+    """Return whether these values, and no others, are about equally frequent."""
     found, counts = np.unique(values, return_counts=True)
     assert np.allclose(found, sorted(choices))
     expected = len(values) / len(choices)
@@ -56,7 +56,7 @@ def test_randaugment_draws_its_operations_independently():
     assert (np.sign(magnitudes[0, both]) == np.sign(magnitudes[1, both])).mean() < 0.7
 
 
-# operation -> its magnitude, or the two of either sign, at m = 10 and at m = 30
+# Operation -> its magnitude, or its two magnitudes of either sign, at m = 10 and at m = 30.
 @pytest.mark.parametrize(
     ("name", "third", "full"),
     [
@@ -139,11 +139,11 @@ def test_trivialaugment_posterizes_to_8_to_2_bits():
 
 @pytest.fixture(scope="module")
 def cifar():
-    """Names and magnitudes (2, B) of many draws of AutoAugment's policy."""
+    """Return names and magnitudes (2, B) of many draws of AutoAugment's policy."""
     return autoaugment_cifar.draw((10 * COUNT, 32, 32, 3), random())
 
 
-# Table 7 read downwards: of the first and of the second operations, tenths of the probabilities.
+# Table 7 read downwards: the probabilities of the first and the second operations, in tenths.
 TENTHS = "1785524366734952298149987", "2397936756542206662797819"
 LEVELS_OF_TABLE_7 = "7218873957773620894359289", "6939277915886830468039331"
 
@@ -158,7 +158,10 @@ def test_autoaugment_is_table_7():
 
 
 def test_autoaugment_draws_pairs_with_their_probabilities(cifar):
-    """Of each sub-policy that alone has these two names: how often both, one or none is done."""
+    """Count how often both operations of a sub-policy, one or none are done.
+
+    Only sub-policies whose two names no other has can be counted.
+    """
     names, _ = cifar
     pairs = [(first, second) for (first, *_), (second, *_) in autoaugment_cifar.POLICY]
     for (first, p, _), (second, q, _) in autoaugment_cifar.POLICY:

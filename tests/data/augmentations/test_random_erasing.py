@@ -1,4 +1,4 @@
-"""Random erasing: how often, how large, how long, where, and what is painted."""
+"""Random erasing: how often, how large, of which aspect, where, and what is painted."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_as_many_images_are_erased_as_asked(probability):
 
 
 def test_area_and_aspect_are_even_between_their_ends():
-    """Where every rectangle fits; at the paper's ends the long ones are drawn again."""
+    """Every rectangle fits here; with the paper's ranges long ones are drawn again."""
     _, _, tall, wide = drawn(shape=(400, 400), probability=1, area=(0.1, 0.3), aspect=(0.5, 2))
     for values, low, high in ((tall * wide / 400**2, 0.1, 0.3), (tall / wide, 0.5, 2)):
         assert values.min() == pytest.approx(low, rel=0.02)
@@ -84,7 +84,7 @@ def test_noise_is_drawn_for_every_pixel_and_a_color_for_every_rectangle():
 
 
 @pytest.mark.parametrize("fill", ["constant", "noise", "color"])
-def test_same_rectangles_are_erased_whatever_they_show(fill):
+def test_erased_rectangles_do_not_depend_on_their_fill(fill):
     boxes = draw((200, 20, 16), random(), **PAPER)
     inside = erase_rectangles(np.zeros_like(IMAGES), *boxes, np.ones((1, 1, 1, 1), np.uint8)) == 1
     out = erased(fill)

@@ -1,4 +1,4 @@
-"""Augmentations against a loop in numpy, and their properties."""
+"""`flip_crop` and `shift_flip` against a loop in numpy, and their properties."""
 
 import numpy as np
 import pytest

@@ -1,1 +1,1 @@
-"""What augmentations are made of: whole batches of images in numpy."""
+"""Building blocks of the augmentations: numpy functions on whole batches of images."""

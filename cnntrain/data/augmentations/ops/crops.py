@@ -1,4 +1,4 @@
-"""Moving and mirroring a batch by whole pixels: no interpolation, no loop over images."""
+"""Crop, pad and mirror a batch by whole pixels: no interpolation, no loop over images."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ def crop_windows(
 def pad_images(
     images: np.ndarray, tall: int, wide: int, fill: Literal["black", "edge"]
 ) -> np.ndarray:
-    """Return images with `tall` rows more above and below, `wide` columns more on both sides."""
+    """Return images with `tall` more rows above and below, `wide` more columns on both sides."""
     mode: Literal["constant", "edge"] = "constant" if fill == "black" else "edge"
     return np.pad(images, [(0, 0), (tall, tall), (wide, wide), (0, 0)], mode)
 

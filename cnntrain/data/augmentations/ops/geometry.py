@@ -1,8 +1,9 @@
-"""Affine maps of whole batches: turned, moved, sheared, zoomed, mirrored, any of them in one go.
+"""Affine maps of whole batches: rotate, shift, shear, zoom and mirror in one interpolation.
 
-A map is a matrix (3, 3) that sends the place (down, right, 1) of a pixel of the result, counted in
-pixels from the centre of the image, to the place in the given image that it shows. So products of
-maps read in the order in which they happen: `rotation(a) @ shift(b, c)` turns, then moves.
+A map is a matrix (3, 3). It sends the position (down, right, 1) of a pixel of the result, counted
+in pixels from the centre of the image, to the position in the given image that this pixel shows.
+So a product of maps reads in the order in which they happen: `make_rotation(a) @ make_shift(b, c)`
+rotates, then shifts.
 """
 
 from typing import Literal
@@ -19,37 +20,37 @@ PIXELS = 2**13
 
 
 def make_rotation(degrees: ArrayLike) -> np.ndarray:
-    """The maps (B, 3, 3) that turn images counter-clockwise by `degrees` (B,)."""
+    """Return the maps (B, 3, 3) that rotate images counter-clockwise by `degrees` (B,)."""
     sin, cos = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
     return stack_matrices((cos, sin, 0), (-sin, cos, 0))
 
 
 def make_shift(down: ArrayLike, right: ArrayLike) -> np.ndarray:
-    """The maps (B, 3, 3) that move images down and right by so many pixels, each (B,)."""
+    """Return the maps (B, 3, 3) that move images down and right by numbers of pixels (B,)."""
     return stack_matrices((1, 0, -np.asarray(down)), (0, 1, -np.asarray(right)))
 
 
 def make_shear(down: ArrayLike, right: ArrayLike) -> np.ndarray:
-    """The maps (B, 3, 3) that shear images by so many pixels a pixel, each (B,).
+    """Return the maps (B, 3, 3) that shear images by pixels per pixel, each (B,).
 
-    A column moves down by `down` for each pixel that it lies right of the centre, a row moves
-    right by `right` for each pixel that it lies below.
+    A column moves down by `down` for each pixel that it lies right of the centre; a row moves right
+    by `right` for each pixel that it lies below the centre.
     """
     return stack_matrices((1, -np.asarray(down), 0), (-np.asarray(right), 1, 0))
 
 
 def make_zoom(down: ArrayLike, right: ArrayLike) -> np.ndarray:
-    """The maps (B, 3, 3) that make what images show so many times as tall and wide, each (B,)."""
+    """Return the maps (B, 3, 3) that enlarge images by factors (B,) in height and width."""
     return stack_matrices((1 / np.asarray(down), 0, 0), (0, 1 / np.asarray(right), 0))
 
 
 def make_flip(flips: ArrayLike) -> np.ndarray:
-    """The maps (B, 3, 3) that mirror images left to right where `flips` (B,) is true."""
+    """Return the maps (B, 3, 3) that mirror images left to right where `flips` (B,) is true."""
     return stack_matrices((1, 0, 0), (0, np.where(flips, -1, 1), 0))
 
 
 def stack_matrices(down: tuple[ArrayLike, ...], right: tuple[ArrayLike, ...]) -> np.ndarray:
-    """The matrices (B, 3, 3) of these two rows, whose elements are numbers or arrays (B,)."""
+    """Return the matrices (B, 3, 3) of two rows, whose elements are numbers or arrays (B,)."""
     elements = np.broadcast_arrays(*down, *right, 0.0, 0.0, 1.0)
     return np.stack(elements, axis=-1).reshape(-1, 3, 3)
 
@@ -63,8 +64,9 @@ def warp_images(
 ) -> np.ndarray:
     """Return images (B, H, W, C) uint8 seen through the maps `matrices` (B, 3, 3).
 
-    Beyond the edges lies the nearest pixel, or the image mirrored, edge pixels twice, again and
-    again, or a constant `grey`, into which edges blend within a pixel.
+    `fill` says what lies beyond the edges: `nearest` repeats the edge pixel, `reflect` mirrors the
+    image again and again (with edge pixels twice), and `constant` is the grey level `grey`, into
+    which edges blend within a pixel.
     """
     size = height, width = images.shape[1:3]
     count, rows = max(1, PIXELS // (height * width)), max(1, PIXELS // width)
@@ -85,7 +87,10 @@ def warp_images(
 
 
 def pad_for_sampling(images: np.ndarray, fill: Fill, grey: int) -> np.ndarray:
-    """The images with a pixel before and two behind, so that every place has four neighbours."""
+    """Return images with one pixel more before and two behind, along both axes.
+
+    Every position at which images are sampled then has four neighbours.
+    """
     borders = [(0, 0), (1, 2), (1, 2), (0, 0)]
     if fill == "constant":
         return np.pad(images, borders, constant_values=grey)
@@ -95,7 +100,10 @@ def pad_for_sampling(images: np.ndarray, fill: Fill, grey: int) -> np.ndarray:
 def compute_coordinates(
     matrices: np.ndarray, axis: int, size: tuple[int, int], band: slice, fill: Fill
 ) -> np.ndarray:
-    """Where along `axis` of bordered images a band of rows looks, (B, rows, W) float32."""
+    """Return the positions (B, rows, W) float32 along `axis` at which a band of rows samples.
+
+    They count in the padded images of `pad_for_sampling`; `size` is (H, W) without the padding.
+    """
     by_row, by_column, moved = matrices[:, axis, :, None].astype(np.float32).swapaxes(0, 1)
     rows, columns = (np.arange(n, dtype=np.float32) - np.float32((n - 1) / 2) for n in size)
     length = size[axis]
@@ -108,7 +116,7 @@ def compute_coordinates(
 
 
 def sample_nearest(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """What images (B, h, w, C) show at places (B, rows, W): the nearest pixels."""
+    """Return the pixels (B, rows, W, C) of images (B, h, w, C) nearest to positions."""
     indices = index_pixels(
         (down + 0.5).astype(np.int32), (right + 0.5).astype(np.int32), pixels.shape
     )
@@ -116,9 +124,10 @@ def sample_nearest(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> n
 
 
 def sample_bilinear(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """What images (B, h, w, C) float32 show at places (B, rows, W): means of four pixels.
+    """Return the bilinear means (B, rows, W, C) of images (B, h, w, C) at positions (B, rows, W).
 
-    Sums with weights are the product of a sparse matrix, in a third of the time of indexing.
+    The weighted sums are the product with a sparse matrix, which takes a third of the time of
+    indexing.
     """
     top, left = down.astype(np.int32), right.astype(np.int32)
     first, width = index_pixels(top, left, pixels.shape), pixels.shape[2]
@@ -133,6 +142,6 @@ def sample_bilinear(pixels: np.ndarray, down: np.ndarray, right: np.ndarray) -> 
 
 
 def index_pixels(down: np.ndarray, right: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The numbers of pixels at (down, right), all pixels of a batch of this shape counted."""
+    """Return the indices of pixels (down, right) into the flattened batch of that shape."""
     image = np.arange(shape[0], dtype=np.int32)[:, None, None]
     return (image * shape[1] + down) * shape[2] + right

@@ -1,8 +1,8 @@
 """The operations of learnt and random policies on whole batches, with the results of Pillow.
 
-AutoAugment, RandAugment and TrivialAugment draw for each image which operations are done to it, and
-how strongly. Each operation takes the images (B, H, W, C) that it was drawn for, with a magnitude
-for each (B,); pointwise ones return tables of levels, geometric ones affine maps, and those are
+AutoAugment, RandAugment and TrivialAugment draw for each image which operations to apply and how
+strongly. Each operation takes the images (B, H, W, C) for which it was drawn and their magnitudes
+(B,). Pointwise operations return tables of levels, and geometric ones affine maps; these are then
 applied to all images of their kind at once.
 """
 
@@ -30,7 +30,7 @@ def perform_operations(
     fill: int,
     interpolation: Interpolation,
 ) -> np.ndarray:
-    """Return images after the operations of these names and magnitudes, each (steps, B), in turn.
+    """Return images after the operations `names` of `magnitudes`, each (steps, B), one by one.
 
     `fill` is the grey level that geometric operations bring in from beyond the edges.
     """
@@ -46,7 +46,7 @@ def perform_one_operation(
     fill: int,
     interpolation: Interpolation,
 ) -> np.ndarray:
-    """Return images after one operation each, of these names and magnitudes (B,)."""
+    """Return each image after one operation, given by its name and magnitude, each (B,)."""
     count, _, _, channels = images.shape
     result = images.copy()
 
@@ -69,7 +69,10 @@ def apply_by_name(
     magnitudes: np.ndarray,
     results: np.ndarray,
 ) -> np.ndarray:
-    """Put into `results` what these operations make of their images; return which have one."""
+    """Write into `results` what these operations return for their images.
+
+    Returns for each image (B,) whether its name is one of the operations.
+    """
     for name in set(names.tolist()) & operations.keys():
         group = np.flatnonzero(names == name)
         results[group] = operations[name](images[group], magnitudes[group])
@@ -77,42 +80,48 @@ def apply_by_name(
 
 
 def make_rotate_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Maps that turn by degrees, counter-clockwise."""
+    """Return maps that rotate counter-clockwise by degrees."""
     return make_rotation(magnitudes)
 
 
 def make_shear_x_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Maps that move each row left by so many pixels for each pixel that it lies below the top."""
+    """Return maps that move each row left, by the magnitude for each pixel below the top edge."""
     return make_shear(0, -magnitudes) @ make_shift(0, -magnitudes * images.shape[1] / 2)
 
 
 def make_shear_y_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Maps that move each column up by so many pixels for each pixel right of the left edge."""
+    """Return maps that move each column up, by the magnitude for each pixel from the left edge."""
     return make_shear(-magnitudes, 0) @ make_shift(-magnitudes * images.shape[2] / 2, 0)
 
 
 def make_translate_x_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Maps that move left by pixels."""
+    """Return maps that move images left by pixels."""
     return make_shift(0, -magnitudes)
 
 
 def make_translate_y_maps(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Maps that move up by pixels."""
+    """Return maps that move images up by pixels."""
     return make_shift(-magnitudes, 0)
 
 
 def adjust_color(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Away from the grey image by a factor: 0 is grey, 1 the image. Grey images stay."""
+    """Move colours away from the grey image by a factor: 0 is grey, 1 is the image.
+
+    Grey images stay as they are.
+    """
     return blend_levels(compute_luma(images)[..., None], images, magnitudes[:, None, None, None])
 
 
 def adjust_sharpness(images: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-    """Away from the smoothed image by a factor: 0 is smooth, 1 the image."""
+    """Move images away from their smoothed version by a factor: 0 is smooth, 1 is the image."""
     return blend_levels(smooth_images(images), images, magnitudes[:, None, None, None])
 
 
 def smooth_images(images: np.ndarray) -> np.ndarray:
-    """The mean of the 3x3 pixels around each, itself counted five times; the edges stay."""
+    """Return the mean of the 3x3 pixels around each pixel, which counts five times itself.
+
+    Pixels on the edges stay as they are.
+    """
     wide = images.astype(np.uint16)
     rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
     total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * wide[:, 1:-1, 1:-1]

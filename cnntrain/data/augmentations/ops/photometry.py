@@ -1,14 +1,15 @@
 """Affine maps of colours: brightness, contrast, saturation and hue in any order, applied at once.
 
-A map is a matrix (C + 1, C + 1) that takes a colour as a row, (red, green, blue, 1), so that
+A map is a matrix (C + 1, C + 1) that acts on a colour as a row, (red, green, blue, 1), so that
 products of maps read in the order in which they happen. Nothing is rounded or clipped in between:
-what one step drives beyond black or white another may bring back. Hues turn in YIQ, which is such
-a map and keeps the luma; in HSV it would be none, and would keep the largest of the three instead.
+one step may bring back what another has driven beyond black or white. Hues turn in YIQ, where
+the turn is such a map and keeps the luma; in HSV it would not be affine, and would keep the
+largest of the three colours instead.
 """
 
 import numpy as np
 
-# What red, green and blue add to the luma (ITU-R BT.601, as in Pillow and Keras).
+# The weights of red, green and blue in the luma (ITU-R BT.601, as in Pillow and Keras).
 LUMA = np.array([0.299, 0.587, 0.114])
 # From RGB to the luma and the two axes of colour of the YIQ space of NTSC.
 YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -18,17 +19,18 @@ STEPS = ("brightness", "contrast", "saturation", "hue")
 def draw(
     count: int, random: np.random.Generator, ranges: tuple[float, float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The change of each of the STEPS, (B, 4), evenly from its range, and their order, (B, 4)."""
+    """Draw the change of each of the STEPS (B, 4), uniform in its range, and their order (B, 4)."""
     changes = random.uniform(-1, 1, (count, len(STEPS))) * ranges
     order = random.permuted(np.tile(np.arange(len(STEPS)), (count, 1)), axis=1)
     return changes, order
 
 
 def distort_colours(images: np.ndarray, changes: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return images (B, H, W, C) uint8 with their STEPS changed in that order, both (B, 4).
+    """Return images (B, H, W, C) uint8 after their STEPS, in the given order.
 
-    Brightness, contrast and saturation are multiplied by 1 + change; the hue turns by so much of
-    a full turn. Images of one channel have neither saturation nor hue.
+    `changes` and `order` are (B, 4). Brightness, contrast and saturation are multiplied by
+    1 + change; the hue turns by a share of the full turn. Images of one channel have neither
+    saturation nor hue.
     """
     count, height, width, channels = images.shape
     luma = LUMA if channels == 3 else np.ones(1)
@@ -42,7 +44,7 @@ def distort_colours(images: np.ndarray, changes: np.ndarray, order: np.ndarray) 
 
 
 def make_colour_maps(changes: np.ndarray, greys: np.ndarray, luma: np.ndarray) -> np.ndarray:
-    """The maps of each of the STEPS, (4, B, C + 1, C + 1), for images of this mean luma (B,)."""
+    """Return the maps (4, B, C + 1, C + 1) of the STEPS, for images of mean luma `greys` (B,)."""
     brightness, contrast, saturation = 1 + changes.T[:3, :, None, None]  # (B, 1, 1)
     same = np.eye(len(luma))
     result = np.tile(np.eye(len(luma) + 1), (len(STEPS), len(changes), 1, 1))
@@ -56,7 +58,10 @@ def make_colour_maps(changes: np.ndarray, greys: np.ndarray, luma: np.ndarray) -
 
 
 def make_hue_rotations(turns: np.ndarray) -> np.ndarray:
-    """The matrices (B, 3, 3) that turn hues, from red over yellow to green, and keep the luma."""
+    """Return the matrices (B, 3, 3) that turn hues by shares of a full turn (B,) and keep the luma.
+
+    Hues turn from red over yellow to green.
+    """
     angles = 2 * np.pi * turns
     turned = np.tile(np.eye(3), (len(turns), 1, 1))
     turned[:, 1, 1] = turned[:, 2, 2] = np.cos(angles)
@@ -66,7 +71,7 @@ def make_hue_rotations(turns: np.ndarray) -> np.ndarray:
 
 
 def recolour_images(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Return images (B, H, W, C) uint8 whose colours went through matrices (B, C + 1, C + 1)."""
+    """Return images (B, H, W, C) uint8 with colours mapped by matrices (B, C + 1, C + 1)."""
     result = np.empty_like(images)
     linear = matrices[:, :-1, :-1].astype(np.float32)
     added = matrices[:, -1, :-1].astype(np.float32) + np.float32(0.5)  # to round

@@ -1,0 +1,124 @@
+"""What memory there is: of each GPU, of the machine, and what a container leaves of it.
+
+What a run holds in memory is refused by `check_memory` before it is made, where it would not fit.
+"""
+
+import csv
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cnntrain.errors import SpecError
+from cnntrain.terminal.units import format_size
+
+MIB = 2**20
+# The files in which a container's limit, its use, and what of that is only cached stand.
+CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat"),  # version 2
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+NVIDIA_SMI = "nvidia-smi"
+PATIENCE = 10  # seconds for the driver to answer
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """The memory of a device in bytes: all, and what is free now."""
+
+    name: str
+    total: int
+    free: int
+    is_gpu: bool
+
+
+def detect_devices() -> list[DeviceMemory]:
+    """The GPUs, of which training uses the first, or else the machine."""
+    return query_gpus() or [read_machine_memory()]
+
+
+def query_gpus() -> list[DeviceMemory]:
+    """The GPUs that the driver knows of, whether TensorFlow can use them or not."""
+    return [
+        DeviceMemory(name, int(total) * MIB, int(free) * MIB, True)
+        for name, total, free in run_nvidia_smi("name", "memory.total", "memory.free")
+        if total.isdigit() and free.isdigit()
+    ]
+
+
+def run_nvidia_smi(*fields: str) -> list[list[str]]:
+    """Return these fields of each GPU as NVIDIA's driver tells them; no GPU where it does not.
+
+    The driver's own program is run, and nvidia-ml-py is not used, for two reasons: the program can
+    be given up when the driver hangs, which would take this process with it, and a machine without
+    a GPU needs no package.
+    """
+    if shutil.which(NVIDIA_SMI) is None:
+        return []
+    command = [NVIDIA_SMI, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=True
+        ).stdout
+    except (subprocess.SubprocessError, OSError):
+        return []
+    rows = csv.reader(answer.splitlines(), skipinitialspace=True)
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def read_machine_memory(groups: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:
+    """The machine's memory, or what its container may have of it."""
+    found = psutil.virtual_memory()
+    total, free = found.total, found.available
+    for names in CGROUP_FILES:
+        limit, used, stat = (groups / name for name in names)
+        try:
+            allowed = int(limit.read_text())
+            left = allowed - int(used.read_text()) + parse_cached_bytes(stat.read_text())
+        except (OSError, ValueError):  # no such version, or no limit: "max"
+            continue
+        if allowed < total:
+            return DeviceMemory("container", allowed, min(free, max(0, left)), False)
+    return DeviceMemory("machine", total, free, False)
+
+
+def parse_cached_bytes(stat: str) -> int:
+    """What the system would give back: pages of files that are read no more."""
+    facts = dict(line.split() for line in stat.splitlines() if len(line.split()) == 2)
+    return int(facts.get("inactive_file", facts.get("total_inactive_file", 0)))
+
+
+@dataclass(frozen=True)
+class MemoryShare:
+    """The part of the free memory, or of all that the machine has, that one thing may take."""
+
+    part: float
+    of_all: bool = False
+
+
+# What is left over is for what is made of each.
+ENCODED_SHARE = MemoryShare(0.6)  # photos as they are encoded: they are decoded batch by batch
+IMAGES_SHARE = MemoryShare(0.4)  # decoded images: cutting and feeding them takes copies
+FEATURES_SHARE = MemoryShare(0.3)  # features of frozen layers: they are copied once made
+WEIGHTS_SHARE = MemoryShare(1.0, of_all=True)  # more than that no other program's end would free
+
+
+def check_memory(
+    what: str, needed: int, share: MemoryShare, expected: str, remedy: str | None = None
+) -> None:
+    """Refuse `what`, which takes so many bytes of the machine's memory, beyond its share.
+
+    Raises SpecError with what is needed, what there is, and the remedy.
+    """
+    machine = read_machine_memory()
+    room = machine.total if share.of_all else machine.free
+    if needed > share.part * room:
+        where = "that this machine has" if share.of_all else "that are free"
+        raise SpecError(
+            f"{what} take {format_size(needed)}, and {format_size(share.part * room)} of the "
+            f"{format_size(room)} {where} are for them",
+            expected,
+            remedy,
+        )

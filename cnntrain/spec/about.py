@@ -1,0 +1,111 @@
+"""The `about` record of an option: facts for people and programs, of which no spec knows.
+
+A file may leave out the record, or any of its keys. What is there is checked like a knob.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from cnntrain.errors import SpecError
+from cnntrain.spec.knobs import ByteCount, Count, ModelOverride, Year, convert_all, format_value
+from cnntrain.spec.option_files import load_option_file
+from cnntrain.spec.signatures import collect_vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What an option of any group may say; None is what it does not say."""
+
+    year: Year | None = None
+    citation: str | None = None  # as it stands in brackets in the file's first line
+
+    def remove_citation(self, summary: str) -> str:
+        """The first line of the option's file without the citation in brackets."""
+        return summary.replace(f" ({self.citation})", "") if self.citation else summary
+
+
+@dataclass(frozen=True)
+class PaperNetwork:
+    """What a paper's network takes and tells apart, and what makes an option that network."""
+
+    image_shape: tuple[int, int, int]  # (H, W, C)
+    num_classes: int
+    overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shape, overrides = "x".join(map(str, self.image_shape)), " ".join(self.overrides)
+        text = f"{shape}, {self.num_classes} classes"
+        return f"{text}: {overrides}" if overrides else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelAbout(About):
+    """What a model says of the network in its paper."""
+
+    image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C)
+    num_classes: Count | None = None
+    overrides: list[ModelOverride] | None = None
+
+    @property
+    def paper_network(self) -> PaperNetwork | None:
+        """The paper's network, or None where the images or the classes are not said."""
+        if self.image_shape is None or self.num_classes is None:
+            return None
+        return PaperNetwork(self.image_shape, self.num_classes, tuple(self.overrides or ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetAbout(About):
+    """What a data set holds, the bytes to download for it, and its archives, by name or pattern."""
+
+    images: dict[Literal["train", "valid", "test"], Count] | None = None
+    num_classes: Count | None = None
+    image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C); None: photos of many sizes
+    bytes: ByteCount | None = None
+    archives: list[str] | None = None
+
+
+RECORDS = collect_vocabulary(Path(__file__))
+KINDS: dict[str, type[About]] = {"model": ModelAbout, "dataset": DatasetAbout}
+AnyAbout = TypeVar("AnyAbout", bound=About)
+
+
+def read_option(file: Path, kind: type[AnyAbout]) -> tuple[dict[str, Any], AnyAbout]:
+    """Return the knobs of an option's file, its name among them, and what it says of itself.
+
+    Raises SpecError, which names the file, for what cannot be read, a wrong key or a wrong value.
+    """
+    option = load_option_file(file)
+    return option, convert_about(option.pop("about", None), kind, file)
+
+
+def convert_about(values: Any, kind: type[AnyAbout], file: Path | str) -> AnyAbout:
+    """Return the record that the mapping `values` stands for, None for an empty one.
+
+    Raises SpecError, which names `file` and the key, for a wrong key or value.
+    """
+    fields = {**RECORDS["About"].fields, **RECORDS[kind.__name__].fields}
+    given = {} if values is None else values
+    if not isinstance(given, Mapping):
+        raise SpecError(f"{file}: about is {format_value(given)}", f"the keys {', '.join(fields)}")
+    try:
+        known = convert_all(dict.fromkeys(fields) | dict(given), fields, "about")
+    except SpecError as error:
+        raise SpecError(f"{file}: {error.given}", error.expected) from None
+    if known.get("images") is not None and "train" not in known["images"]:
+        raise SpecError(f"{file}: about.images has no train", "images: {train: 60000, test: 10000}")
+    return kind(**known)
+
+
+def read_paper_network(file: Path) -> PaperNetwork:
+    """The paper's network of a model's file; SpecError where the file does not say it."""
+    network = read_option(file, ModelAbout)[1].paper_network
+    if network is None:
+        raise SpecError(
+            f"{file} does not say which network of which paper this is",
+            "about: {image_shape: [224, 224, 3], num_classes: 1000} and, where it takes any, "
+            "overrides: [model.hidden=4096]",
+        )
+    return network
