@@ -159,13 +159,6 @@ class Sweep:
         """The jobs that are not done: not begun, interrupted, or failed in a way that may pass."""
         return [job for job in self.jobs if job.status not in DONE_STATUSES]
 
-    def list_failed_jobs(self) -> list[Job]:
-        return [
-            job
-            for job in self.jobs
-            if job.status in ENDED_STATUSES and job.status not in GOOD_STATUSES
-        ]
-
     def write_jobs_file(self) -> None:
         """Write jobs.json: how each job stands, and why."""
         rows = [
