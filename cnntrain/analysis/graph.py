@@ -95,7 +95,7 @@ class GraphWalk:
             made = [GraphTensor(t, field if has_positions(t, sources) else None) for t in tensors]
         new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
         parameters = sum(size for key, size in new.items() if key not in self.counted)
-        cost = count_multiply_adds(node, sources, made)
+        cost = count_multiply_adds(node, made)
         kind = type(node.operation).__name__
         if window or new or cost != 0 or "Pooling" in kind:
             seen = made[0].field if window else None
@@ -141,9 +141,7 @@ def describe_window(seen: SlidingWindow, operation: Any) -> str:
 # Multiply-adds.
 
 
-def count_multiply_adds(
-    node: Any, sources: list[GraphTensor], made: list[GraphTensor]
-) -> int | None:
+def count_multiply_adds(node: Any, made: list[GraphTensor]) -> int | None:
     """Those of one call for one image; None where this module cannot tell."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS) or kind in OPS_CONVOLUTIONS:

@@ -55,7 +55,6 @@ class LayerCall:
 
     layer: str
     saved_buffers: tuple[Buffer, ...]
-    output_buffers: tuple[Buffer, ...]
     workspace_bytes: int
 
 
@@ -134,7 +133,7 @@ class ActivationWalk(GraphWalk):
             work = WORKSPACE_TENSORS.get(kind, DEFAULT_WORKSPACE_TENSORS) * max(
                 b.bytes for b in [*into, *out]
             )
-            self.calls.append(LayerCall(name, reads, tuple(out), work))
+            self.calls.append(LayerCall(name, reads, work))
         return made
 
     def get_buffer(self, signal: GraphTensor) -> Buffer:
@@ -181,7 +180,7 @@ def find_saved_buffers(
         return [Buffer(math.prod(signal.shape), True) for signal in made]  # who stays, as bools
     reads = [] if kind in READS_NEITHER or kind in READS_OUTPUT else list(into)
     if kind.startswith("SeparableConv"):  # between its two convolutions
-        reads.append(make_depthwise_buffer(operation, into[0], made[0]))
+        reads.append(make_depthwise_buffer(operation, made[0]))
     if kind not in READS_NEITHER and kind not in READS_INPUT:
         reads += out
     return reads + find_activation_buffers(inner, out)
@@ -212,7 +211,7 @@ def copy_buffer(buffer: Buffer) -> Buffer:
     return Buffer(buffer.bytes, True)
 
 
-def make_depthwise_buffer(operation: Any, into: Buffer, made: GraphTensor) -> Buffer:
+def make_depthwise_buffer(operation: Any, made: GraphTensor) -> Buffer:
     """What the depthwise part of a separable convolution makes."""
     positions, channels = math.prod(made.shape[:-1]), operation.depthwise_kernel.shape[-2:]
     return Buffer(positions * math.prod(channels) * count_dtype_bytes(made.tensor.dtype), True)

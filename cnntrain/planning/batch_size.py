@@ -66,7 +66,7 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     configure_backend(checked)
     known = outline_dataset(checked, config_dir)
     needed = estimate_memory(checked, known, draft_network(checked, known))
-    room = get_device_memory(checked)
+    room = get_device_memory()
     pieces, count = checked.accumulate, len(known.splits.train)
     fits = needed.find_largest_batch(
         MEMORY_MARGIN * compute_step_memory(room, needed.graph + needed.dataset)
@@ -93,7 +93,7 @@ def compute_step_memory(room: "DeviceMemory", on_the_host: int) -> int:
     return room.free if room.is_gpu else max(0, room.free - on_the_host)
 
 
-def get_device_memory(checked: Spec) -> "DeviceMemory":
+def get_device_memory() -> "DeviceMemory":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 

@@ -38,7 +38,6 @@ class StepTimer:
 
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
-        self.began_at = self.times[0]
 
     def note(self, line: str) -> None: ...
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...

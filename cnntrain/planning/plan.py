@@ -66,7 +66,7 @@ def plan_run(spec: Spec, config_dir: str | None) -> Plan:
     rows = describe_layers(drop_auxiliary_heads(model))
     kept = remove_body_prefix(estimate_activations(drafted.network).bytes_by_layer, model.name)
     made = Plan(
-        spec, model.name, known, count_totals(model), rows, kept, needed, get_device_memory(spec),
+        spec, model.name, known, count_totals(model), rows, kept, needed, get_device_memory(),
         base, steps_per_epoch, total_steps, lengths, rates, [],
     )  # fmt: skip
     found = [note] if note is not None else []

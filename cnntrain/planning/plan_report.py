@@ -70,7 +70,7 @@ def print_plan(
         console.print(make_layer_table(plan.layers))
     print_text(console, f"\nlearning rate  {format_learning_rate_range(plan)}")
     print_text(console, draw_text_chart(plan.learning_rates, plan.total_steps))
-    print_memory(console, plan, measured)
+    print_memory(console, plan)
     if measured:
         print_text(console, "\n" + "\n".join(format_measured_times(plan, measured)))
     for warning in plan.warnings:
@@ -112,7 +112,7 @@ def format_learning_rate_range(plan: Plan) -> str:
     return f"{rates[0]:.3g} at first, {max(rates):.3g} at most, {rates[-1]:.3g} at the end"
 
 
-def print_memory(console: Console, plan: Plan, measured: StepMeasurement | None) -> None:
+def print_memory(console: Console, plan: Plan) -> None:
     """The parts of the memory, what there is, and what would fit elsewhere."""
     batch = plan.spec.batch_size
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -165,14 +165,6 @@ class Sweep:
         """Return the jobs to run: not begun, interrupted, or failed in a way that may not recur."""
         return [job for job in self.jobs if job.status not in DONE_STATUSES]
 
-    def list_failed_jobs(self) -> list[Job]:
-        """Return the jobs that have ended in failure."""
-        return [
-            job
-            for job in self.jobs
-            if job.status in ENDED_STATUSES and job.status not in GOOD_STATUSES
-        ]
-
     def write_jobs_file(self) -> None:
         """Write jobs.json: the status of each job, and the reason of a failure."""
         rows = [

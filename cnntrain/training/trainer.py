@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+import traceback
 from typing import Any
 
 import keras
@@ -256,7 +257,8 @@ def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[
         fitting.progress.note(line)
     try:
         artifacts.write_gallery(run, spec, splits, fitting.body, guesses)
-    except Exception as error:  # of a page; the run has its results
+    except Exception as error:  # any: the run has its results, and train.log what went wrong
+        run.log_line(traceback.format_exc())
         fitting.progress.note(f"The pictures of the report are missing: {error!r}")
     return report | {
         "parameters": count_parameters(network),

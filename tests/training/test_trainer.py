@@ -383,3 +383,14 @@ def test_grey_images_in_a_network_for_colour_are_said(train):
     progress = []
     train(*SHORT, "model=mobilenet", "model.alpha=0.25", "max_steps=1", said=progress)
     assert "mobilenet is made for colour: grey images go in as three equal channels" in progress
+
+
+def test_pictures_that_fail_leave_the_results_and_their_traceback(train, monkeypatch):
+    from cnntrain.training import artifacts
+
+    monkeypatch.setattr(artifacts, "find_best_guesses", None)
+    progress = []
+    run, report = train(*SHORT, "max_steps=1", said=progress)
+    assert "final" in report["test"]
+    assert any("pictures of the report are missing: TypeError" in line for line in progress)
+    assert "in write_gallery" in run.log.read_text()
