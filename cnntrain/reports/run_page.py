@@ -1,6 +1,6 @@
-"""report.html: a run on one page, made of what lies in its directory; with figures/ as PNG.
+"""Write report.html, a run on one page, and its figures as PNG, from the files in its directory.
 
-What a run has not left yet, or an old one never did, is left out of the page.
+A section whose files a run has not written, yet or ever, is left out.
 """
 
 import io
@@ -32,32 +32,35 @@ from cnntrain.runs.strangers import (
 )
 from cnntrain.training.metrics import ABSENT, score_saved_predictions
 
-MAX_PIXELATED_SIDE = 64  # images with a side no longer are shown with square pixels, and losslessly
+MAX_PIXELATED_SIDE = 64  # images up to this side are shown with square pixels, and without losses
 TIMED_PARTS = {
     "data": "reading the data", "build": "building the network", "train": "training",
     "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
 }  # fmt: skip
-MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
+MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is not drawn
 
 
 def write_run_report(folder: Path, output: Path | None = None) -> Path:
-    """Write report.html and figures/ of a run; return the page's path.
+    """Write report.html and figures/ of a run into its folder or `output`; return the page's path.
 
-    Raises SpecError if the directory holds no run, a damaged or a newer one.
+    Raises SpecError if the folder holds no run, or one that is damaged or of a newer cnntrain.
     """
-    result, run, out = read_run(folder), Run(folder), output or folder
+    result, run, target = read_run(folder), Run(folder), output or folder
     left = RunFiles(run)
-    page = out / "report.html"
-    shown = build_run_context(result, run, left)
-    webpage.write_page(page, "run.html.j2", shown)
+    page = target / "report.html"
+    context = build_run_context(result, run, left)
+    webpage.write_page(page, "run.html.j2", context)
     figures.write_figures(
-        out / "figures", result, left.phases, shown["scores"], left.pictures, shown
+        target / "figures", result, left.phases, context["scores"], left.pictures, context
     )
     return page
 
 
 class RunFiles:
-    """The files of a run beside its history."""
+    """The contents of a run's files, but for its history. Damaged pictures are left out.
+
+    `notes` are warnings about what was left out, and `phases` the epochs at which phases began.
+    """
 
     def __init__(self, run: Run):
         self.record, self.report = read_record(run), read_report(run)
@@ -65,22 +68,22 @@ class RunFiles:
         self.steps = read_table(run.folder / "steps.csv", STEPS_COLUMNS)
         self.names: list[str] = self.record.get("class_names", [])
         files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
-        (self.predictions, why), (self.pictures, too) = map(read_arrays, files)
-        why = why or explain_odd_predictions(self.predictions, len(self.names))
-        too = too or explain_odd_pictures(self.pictures, self.predictions, len(self.names))
-        self.predictions = {} if why else self.predictions
-        self.pictures = {} if too else self.pictures
+        (predictions, odd_predictions), (pictures, odd_pictures) = map(read_arrays, files)
+        odd_predictions = odd_predictions or explain_odd_predictions(predictions, len(self.names))
+        odd_pictures = odd_pictures or explain_odd_pictures(pictures, predictions, len(self.names))
+        self.predictions = {} if odd_predictions else predictions
+        self.pictures = {} if odd_pictures else pictures
         self.notes = [
             f"Warning: {file.name} is damaged and left out: {reason}"
-            for file, reason in zip(files, (why, too), strict=True)
+            for file, reason in zip(files, (odd_predictions, odd_pictures), strict=True)
             if reason
         ]
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
 
 
 def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, Any]:
-    """What the template shows."""
-    marked = (
+    """Return the variables of the template run.html.j2."""
+    scores = (
         score_saved_predictions(left.predictions, len(left.names)) if left.predictions else None
     )
     return {
@@ -94,9 +97,9 @@ def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, 
         "weights": build_weight_rows(left.report),
         "warnings": [*read_warnings(run), *left.notes],
         "curves": plot_training_curves(result, left),
-        "scores": marked,
-        "confusion": charts.plot_confusion(marked.confusion, left.names) if marked else None,
-        "classes": marked.list_rows(left.names) if marked else [],
+        "scores": scores,
+        "confusion": charts.plot_confusion(scores.confusion, left.names) if scores else None,
+        "classes": scores.list_rows(left.names) if scores else [],
         "mistakes": build_image_tiles(left, "mistakes", "mistake"),
         "sample": build_image_tiles(left, "sample", "sample"),
         "draws": build_augmentation_draws(left),
@@ -111,35 +114,36 @@ def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, 
 
 
 def format_run_eyebrow(result: RunResult, left: RunFiles) -> str:
+    """Return the line above the title: the name of the folder, and when the run began."""
     began = left.record.get("started", "")[:16].replace("T", " ")
     return " · ".join(part for part in (result.folder.resolve().name, began) if part)
 
 
 def format_run_command(record: Mapping[str, Any]) -> str:
-    """The command that makes the run again, wherever that one lies."""
+    """Return the command that trains the run again, without the folder that it was written to."""
     words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
     return shlex.join(["cnntrain", *words])
 
 
 def format_run_lead(result: RunResult, left: RunFiles) -> str:
-    """What was trained on what, how far, and how it ended, in two sentences."""
+    """Return two sentences: how far a run has trained, how it ended, its classes and its images."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
-    ends = planned == epochs or not isinstance(planned, int)
-    far = f"{epochs:,}" if ends else f"{epochs:,} of {planned:,}"
-    far += " epoch" if planned == 1 else " epochs"
-    took = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
+    is_complete = planned == epochs or not isinstance(planned, int)
+    count = f"{epochs:,}" if is_complete else f"{epochs:,} of {planned:,}"
+    count += " epoch" if planned == 1 else " epochs"
+    duration = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
     device = left.record.get("device", {}).get("kind")
-    where = f" on a {device}" if device else ""
-    lines = [f"{far}{took}{where}; the run {describe_status(result.status)}."]
+    place = f" on a {device}" if device else ""
+    sentences = [f"{count}{duration}{place}; the run {describe_status(result.status)}."]
     if sizes := left.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
-        lines.append(f"{len(left.names)} classes; {counts} images.")
-    return " ".join(lines)
+        sentences.append(f"{len(left.names)} classes; {counts} images.")
+    return " ".join(sentences)
 
 
 def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, str]]:
-    """The numbers at the top."""
+    """Return the numbers at the top of the page: accuracies, parameters, multiply-adds, speed."""
     numbers, report = result.numbers, left.report
     found = []
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
@@ -172,6 +176,7 @@ def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, st
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
+    """Return a number at the top of the page with its name and the small text under it."""
     return {"name": name, "value": value, "small": small}
 
 
@@ -184,14 +189,14 @@ def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
 
 
 def format_feature_note(left: RunFiles) -> str:
-    """What a rate of training leaves out, where it is not the whole network's."""
+    """Return a note on the training speed if only a part of the network was trained, else ""."""
     if not left.report.get("features_once"):
         return ""
     return ", above features of frozen layers that were computed once"
 
 
 def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each weights that were evaluated."""
+    """Return a row for each of the weights that were evaluated: best, final, EMA and refit."""
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "last average", "refit": "refit on train + valid"}
     rows = []
@@ -205,7 +210,7 @@ def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def read_warnings(run: Run) -> list[str]:
-    """What the run was warned of."""
+    """Return the distinct warnings in the log of a run."""
     if not run.log.is_file():
         return []
     with run.log.open(encoding="utf-8", errors="replace") as log:
@@ -214,18 +219,21 @@ def read_warnings(run: Run) -> list[str]:
 
 
 def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figure]:
-    """Loss, accuracy and rate over the epochs, as far as the run is."""
+    """Return charts of loss, accuracy and learning rate over the epochs; none before the first.
+
+    The objective is drawn if it is not the same as the loss.
+    """
     rows = result.history
     if not rows:
         return []
-    objective = any(
+    has_objective = any(
         abs(row.get("train.objective", row["train.loss"]) - row["train.loss"])
         > MIN_OBJECTIVE_SHARE * abs(row["train.loss"])
         for row in rows
     )
-    keys = ["train.loss", "valid.loss", *(["train.objective"] if objective else [])]
+    keys = ["train.loss", "valid.loss", *(["train.objective"] if has_objective else [])]
     best = result.best.get("epoch")
-    rate = [
+    rates = [
         {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}
         for row in left.steps
         if rows[-1]["step"]
@@ -236,23 +244,27 @@ def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figur
             "accuracy", rows, ["train.accuracy", "valid.accuracy"], left.phases, best
         ),
         charts.plot_over_epochs(
-            "learning rate", rate or rows, ["learning_rate"], left.phases, None
+            "learning rate", rates or rows, ["learning_rate"], left.phases, None
         ),
     ]
 
 
 def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
-    """Test images, each with its class, what the network took it for, and its file, if any."""
-    found: list[dict[str, Any]] = []
+    """Return test images with their class, their predicted class, and their file if they have one.
+
+    `rows` names the array of their numbers in pictures.npz, and `stem` begins the names of the
+    arrays of their pixels and files.
+    """
+    tiles: list[dict[str, Any]] = []
     if not left.predictions:
-        return found
+        return tiles
     images, numbers = left.pictures.get(f"{stem}_images", ()), left.pictures.get(rows, ())
     files = [str(name) for name in left.pictures.get(f"{stem}_files", ())]
     files += [""] * (len(images) - len(files))
     for image, row, file in zip(images, numbers, files, strict=False):
         label = int(left.predictions["labels"][row])
         guess = int(left.predictions["classes"][row, 0])
-        found.append(
+        tiles.append(
             {
                 "image": encode_data_uri(image),
                 "pixelated": max(image.shape[:2]) <= MAX_PIXELATED_SIDE,
@@ -265,11 +277,11 @@ def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, An
                 "array": image,
             }
         )
-    return found
+    return tiles
 
 
 def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
-    """Training images, each with what augmentation makes of it."""
+    """Return training images for the page, each with what augmentation has made of it."""
     pictures = left.pictures
     return [
         {
@@ -289,22 +301,26 @@ def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
 
 
 def encode_filters(kernels: np.ndarray | None) -> list[str]:
-    """Each filter as an image, its largest weight, of either sign, at full contrast."""
+    """Return the kernels (n, h, w, 1 or 3) of the first convolution as images in data URIs."""
     if kernels is None:
         return []
     return [encode_data_uri(image) for image in figures.convert_kernels_to_images(kernels)]
 
 
 def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
-    """An image (H, W, C) uint8 within the page; large ones lose what no eye sees, unless told."""
+    """Return an image (H, W, 1 or 3) uint8 as a data URI.
+
+    It is a PNG if it is small or must be `exact`, and otherwise a JPEG of high quality.
+    """
     photo = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-    small, out = exact or max(image.shape[:2]) <= MAX_PIXELATED_SIDE, io.BytesIO()
-    photo.save(out, "png") if small else photo.save(out, "jpeg", quality=85)
-    return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(out.getvalue()).decode()}"
+    is_png = exact or max(image.shape[:2]) <= MAX_PIXELATED_SIDE
+    content, kind = io.BytesIO(), "png" if is_png else "jpeg"
+    photo.save(content, "png") if is_png else photo.save(content, "jpeg", quality=85)
+    return f"data:image/{kind};base64,{b64encode(content.getvalue()).decode()}"
 
 
 def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the numbers depend on beside the spec."""
+    """Return names and values of what the numbers of a run depend on besides its spec."""
     device, git = record.get("device", {}), record.get("git", {})
     changed = ", with changes" if git.get("dirty") else ""
     rows = [
@@ -323,7 +339,7 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def list_throughput(result: RunResult, left: RunFiles) -> list[tuple[str, str]]:
-    """Milliseconds an image, and the seconds of the parts of the run."""
+    """Return names and values of the times: milliseconds an image, and the parts of the run."""
     rows = []
     if rate := get_training_speed(result, left):
         step = f"a training step: forward, backward, update{format_feature_note(left)}"
@@ -332,7 +348,7 @@ def list_throughput(result: RunResult, left: RunFiles) -> list[tuple[str, str]]:
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
     seconds = left.report.get("seconds", {})
     return rows + [
-        (what, format_duration(seconds[name]))
-        for name, what in TIMED_PARTS.items()
+        (label, format_duration(seconds[name]))
+        for name, label in TIMED_PARTS.items()
         if name in seconds
     ]
