@@ -137,7 +137,7 @@ def format_run_count(group: RunGroup) -> str:
 
 
 def format_mean_and_deviation(group: RunGroup, number: str) -> str:
-    """0.9375, or 0.9375 ± 0.0120 over seeds."""
+    """Return a group's mean of a number, such as 0.9375, or 0.9375 ± 0.0120 over seeds."""
     mean, deviation = group.compute_mean(number), group.compute_deviation(number)
     if mean is None:
         return ABSENT

@@ -83,6 +83,7 @@ def choose_tile_size(image: np.ndarray) -> tuple[int, int]:
 
 
 def resize_tile(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """Return an image (H, W, 1 or 3) uint8 at a size (width, height), smoothed only if reduced."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     grows = size[0] >= photo.size[0]
     return photo.resize(size, Image.Resampling.NEAREST if grows else Image.Resampling.BOX)

@@ -46,12 +46,12 @@ def write_run_report(folder: Path, output: Path | None = None) -> Path:
     Raises SpecError if the folder holds no run, or one that is damaged or of a newer cnntrain.
     """
     result, run, target = read_run(folder), Run(folder), output or folder
-    left = RunFiles(run)
+    run_files = RunFiles(run)
     page = target / "report.html"
-    context = build_run_context(result, run, left)
+    context = build_run_context(result, run, run_files)
     webpage.write_page(page, "run.html.j2", context)
     figures.write_figures(
-        target / "figures", result, left.phases, context["scores"], left.pictures, context
+        target / "figures", result, run_files.phases, context["scores"], run_files.pictures, context
     )
     return page
 
@@ -81,41 +81,43 @@ class RunFiles:
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
 
 
-def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, Any]:
+def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[str, Any]:
     """Return the variables of the template run.html.j2."""
     scores = (
-        score_saved_predictions(left.predictions, len(left.names)) if left.predictions else None
+        score_saved_predictions(run_files.predictions, len(run_files.names))
+        if run_files.predictions
+        else None
     )
     return {
         "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
         "result": result,
-        "eyebrow": format_run_eyebrow(result, left),
-        "lead": format_run_lead(result, left),
-        "command": format_run_command(left.record),
-        "numbers": build_headline_tiles(result, left),
-        "weights": build_weight_rows(left.report),
-        "warnings": [*read_warnings(run), *left.notes],
-        "curves": plot_training_curves(result, left),
+        "eyebrow": format_run_eyebrow(result, run_files),
+        "lead": format_run_lead(result, run_files),
+        "command": format_run_command(run_files.record),
+        "numbers": build_headline_tiles(result, run_files),
+        "weights": build_weight_rows(run_files.report),
+        "warnings": [*read_warnings(run), *run_files.notes],
+        "curves": plot_training_curves(result, run_files),
         "scores": scores,
-        "confusion": charts.plot_confusion(scores.confusion, left.names) if scores else None,
-        "classes": scores.list_rows(left.names) if scores else [],
-        "mistakes": build_image_tiles(left, "mistakes", "mistake"),
-        "sample": build_image_tiles(left, "sample", "sample"),
-        "draws": build_augmentation_draws(left),
+        "confusion": charts.plot_confusion(scores.confusion, run_files.names) if scores else None,
+        "classes": scores.list_rows(run_files.names) if scores else [],
+        "mistakes": build_image_tiles(run_files, "mistakes", "mistake"),
+        "sample": build_image_tiles(run_files, "sample", "sample"),
+        "draws": build_augmentation_draws(run_files),
         "augmentation": result.settings.get("augmentation"),
-        "filters": encode_filters(left.pictures.get("filters")),
-        "network": left.network,
-        "diagram": build_diagram(left.network["layers"]) if left.network else None,
+        "filters": encode_filters(run_files.pictures.get("filters")),
+        "network": run_files.network,
+        "diagram": build_diagram(run_files.network["layers"]) if run_files.network else None,
         "spec": read_text(run.spec, SMALL_BYTES),
-        "environment": list_environment(left.record),
-        "throughput": list_throughput(result, left),
+        "environment": list_environment(run_files.record),
+        "throughput": list_throughput(result, run_files),
     }
 
 
-def format_run_eyebrow(result: RunResult, left: RunFiles) -> str:
+def format_run_eyebrow(result: RunResult, run_files: RunFiles) -> str:
     """Return the line above the title: the name of the folder, and when the run began."""
-    began = left.record.get("started", "")[:16].replace("T", " ")
+    began = run_files.record.get("started", "")[:16].replace("T", " ")
     return " · ".join(part for part in (result.folder.resolve().name, began) if part)
 
 
@@ -125,7 +127,7 @@ def format_run_command(record: Mapping[str, Any]) -> str:
     return shlex.join(["cnntrain", *words])
 
 
-def format_run_lead(result: RunResult, left: RunFiles) -> str:
+def format_run_lead(result: RunResult, run_files: RunFiles) -> str:
     """Return two sentences: how far a run has trained, how it ended, its classes and its images."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
@@ -133,24 +135,24 @@ def format_run_lead(result: RunResult, left: RunFiles) -> str:
     count = f"{epochs:,}" if is_complete else f"{epochs:,} of {planned:,}"
     count += " epoch" if planned == 1 else " epochs"
     duration = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
-    device = left.record.get("device", {}).get("kind")
+    device = run_files.record.get("device", {}).get("kind")
     place = f" on a {device}" if device else ""
     sentences = [f"{count}{duration}{place}; the run {describe_status(result.status)}."]
-    if sizes := left.record.get("data", {}).get("sizes"):
+    if sizes := run_files.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
-        sentences.append(f"{len(left.names)} classes; {counts} images.")
+        sentences.append(f"{len(run_files.names)} classes; {counts} images.")
     return " ".join(sentences)
 
 
-def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, str]]:
+def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[str, str]]:
     """Return the numbers at the top of the page: accuracies, parameters, multiply-adds, speed."""
-    numbers, report = result.numbers, left.report
-    found = []
+    numbers, report = result.numbers, run_files.report
+    tiles = []
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', ABSENT)}")):
         if f"{part}.accuracy" in numbers:
             loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
-            found.append(
+            tiles.append(
                 make_headline_tile(
                     f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), loss
                 )
@@ -159,20 +161,20 @@ def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, st
     if {"total", "trainable"} <= counts.keys():
         trained = counts["trainable"]
         small = "" if trained == counts["total"] else f"{trained:,} trainable"
-        found.append(make_headline_tile("parameters", f"{counts['total']:,}", small))
-    if left.network:
-        found.append(
+        tiles.append(make_headline_tile("parameters", f"{counts['total']:,}", small))
+    if run_files.network:
+        tiles.append(
             make_headline_tile(
-                "multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"
+                "multiply-adds", f"{run_files.network['multiply_adds']:,}", "for one image"
             )
         )
-    if rate := get_training_speed(result, left):
-        found.append(
+    if rate := get_training_speed(result, run_files):
+        tiles.append(
             make_headline_tile(
-                "training", f"{rate:,.0f}", f"images per second{format_feature_note(left)}"
+                "training", f"{rate:,.0f}", f"images per second{format_feature_note(run_files)}"
             )
         )
-    return found
+    return tiles
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
@@ -188,9 +190,9 @@ def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
 
 
-def format_feature_note(left: RunFiles) -> str:
+def format_feature_note(run_files: RunFiles) -> str:
     """Return a note on the training speed if only a part of the network was trained, else ""."""
-    if not left.report.get("features_once"):
+    if not run_files.report.get("features_once"):
         return ""
     return ", above features of frozen layers that were computed once"
 
@@ -218,7 +220,7 @@ def read_warnings(run: Run) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line.startswith("Warning: ")))
 
 
-def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figure]:
+def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.Figure]:
     """Return charts of loss, accuracy and learning rate over the epochs; none before the first.
 
     The objective is drawn if it is not the same as the loss.
@@ -235,43 +237,43 @@ def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figur
     best = result.best.get("epoch")
     rates = [
         {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}
-        for row in left.steps
+        for row in run_files.steps
         if rows[-1]["step"]
     ]
     return [
-        charts.plot_over_epochs("loss", rows, keys, left.phases, best),
+        charts.plot_over_epochs("loss", rows, keys, run_files.phases, best),
         charts.plot_over_epochs(
-            "accuracy", rows, ["train.accuracy", "valid.accuracy"], left.phases, best
+            "accuracy", rows, ["train.accuracy", "valid.accuracy"], run_files.phases, best
         ),
         charts.plot_over_epochs(
-            "learning rate", rates or rows, ["learning_rate"], left.phases, None
+            "learning rate", rates or rows, ["learning_rate"], run_files.phases, None
         ),
     ]
 
 
-def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
+def build_image_tiles(run_files: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
     """Return test images with their class, their predicted class, and their file if they have one.
 
     `rows` names the array of their numbers in pictures.npz, and `stem` begins the names of the
     arrays of their pixels and files.
     """
     tiles: list[dict[str, Any]] = []
-    if not left.predictions:
+    if not run_files.predictions:
         return tiles
-    images, numbers = left.pictures.get(f"{stem}_images", ()), left.pictures.get(rows, ())
-    files = [str(name) for name in left.pictures.get(f"{stem}_files", ())]
+    images, numbers = run_files.pictures.get(f"{stem}_images", ()), run_files.pictures.get(rows, ())
+    files = [str(name) for name in run_files.pictures.get(f"{stem}_files", ())]
     files += [""] * (len(images) - len(files))
     for image, row, file in zip(images, numbers, files, strict=False):
-        label = int(left.predictions["labels"][row])
-        guess = int(left.predictions["classes"][row, 0])
+        label = int(run_files.predictions["labels"][row])
+        guess = int(run_files.predictions["classes"][row, 0])
         tiles.append(
             {
                 "image": encode_data_uri(image),
                 "pixelated": max(image.shape[:2]) <= MAX_PIXELATED_SIDE,
-                "label": left.names[label],
-                "guess": left.names[guess],
+                "label": run_files.names[label],
+                "guess": run_files.names[guess],
                 "right": guess == label,
-                "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
+                "probability": f"{run_files.predictions['probabilities'][row, 0]:.0%}",
                 "number": int(row),
                 "file": file,
                 "array": image,
@@ -280,14 +282,14 @@ def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, An
     return tiles
 
 
-def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
+def build_augmentation_draws(run_files: RunFiles) -> list[dict[str, Any]]:
     """Return training images for the page, each with what augmentation has made of it."""
-    pictures = left.pictures
+    pictures = run_files.pictures
     return [
         {
             "images": [encode_data_uri(image) for image in images],
             "pixelated": max(images.shape[1:3]) <= MAX_PIXELATED_SIDE,
-            "label": left.names[label],
+            "label": run_files.names[label],
             "texts": [str(t) for t in texts],
             "arrays": images,
         }
@@ -338,15 +340,15 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value]
 
 
-def list_throughput(result: RunResult, left: RunFiles) -> list[tuple[str, str]]:
+def list_throughput(result: RunResult, run_files: RunFiles) -> list[tuple[str, str]]:
     """Return names and values of the times: milliseconds an image, and the parts of the run."""
     rows = []
-    if rate := get_training_speed(result, left):
-        step = f"a training step: forward, backward, update{format_feature_note(left)}"
+    if rate := get_training_speed(result, run_files):
+        step = f"a training step: forward, backward, update{format_feature_note(run_files)}"
         rows.append((step, f"{1000 / rate:.3f} ms an image"))
-    if rate := left.report.get("evaluation", {}).get("images_per_second"):
+    if rate := run_files.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
-    seconds = left.report.get("seconds", {})
+    seconds = run_files.report.get("seconds", {})
     return rows + [
         (label, format_duration(seconds[name]))
         for name, label in TIMED_PARTS.items()

@@ -21,19 +21,21 @@ def write_photos(folder):
 @pytest.mark.parametrize("resize", ["crop", "random_crop"])
 def test_the_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
     write_photos(tmp_path / "photos")
-    asked = spec(
+    run_spec = spec(
         "dataset=image_folder", "dataset.folder=photos", "dataset.image_size=[16,16]",
         f"dataset.resize={resize}", f"data_dir={tmp_path}", "augmentation=flip_crop",
         "batch_size=8",
     )  # fmt: skip
-    splits = asked.load_splits()
-    rows = find_first_batch(asked, splits.train)
-    images, labels = augment_preview(asked, splits, 0, rows)
-    batches = pipeline.make_training_batches(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
+    splits = run_spec.load_splits()
+    rows = find_first_batch(run_spec, splits.train)
+    images, labels = augment_preview(run_spec, splits, 0, rows)
+    batches = pipeline.make_training_batches(
+        splits.train, 2, 8, 2, run_spec.augmentation, run_spec.seed
+    )
     first = next(batches.take(1).as_numpy_iterator())
     assert np.array_equal(first[0], images)
     assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, augment_preview(asked, splits, 1, rows)[0])
+    assert not np.array_equal(images, augment_preview(run_spec, splits, 1, rows)[0])
 
 
 def test_soft_labels_are_written_with_their_shares():

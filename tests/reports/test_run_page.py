@@ -264,9 +264,9 @@ def test_a_diagram_has_a_box_for_each_layer_and_labels_that_do_not_touch():
          "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
-    drawn = build_diagram(layers)
-    assert len(drawn["boxes"]) == 40
-    heights = [box["height"] for box in drawn["boxes"]]
+    diagram = build_diagram(layers)
+    assert len(diagram["boxes"]) == 40
+    heights = [box["height"] for box in diagram["boxes"]]
     assert heights == sorted(heights, reverse=True)
-    places = [label["x"] for label in drawn["labels"]]
+    places = [label["x"] for label in diagram["labels"]]
     assert min(np.diff(places)) >= 57.9
