@@ -24,7 +24,7 @@ NUMBERS = (
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
 IMAGES_KEY = "images"  # a setting for the table, if runs were evaluated on different images
-# Settings that decide how images look, but not which there are; and those of training images alone.
+# Settings that decide how images look but not which there are, and settings of training images.
 LOOK_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
 TRAIN_SETTINGS = ("dataset.fraction", "dataset.label_noise")
 

@@ -33,9 +33,10 @@ def make_table_console() -> Console:
 
 
 def render_comparison(comparison: Comparison, width: int, differences: bool) -> Stack:
-    """Return the table of groups, the reasons of failures and, with `differences`, a table of them.
+    """Return what to print: the table of groups, and the reasons of failures.
 
-    `width` is that of the terminal in characters.
+    With `differences`, a table of the settings that differ follows. `width` is that of the terminal
+    in characters.
     """
     parts: list[Table | Text] = [
         build_group_table(comparison, width),
