@@ -121,8 +121,8 @@ class Sweep:
             job = sweep.add_job(words).folder
             if job.exists() and not job.is_dir():
                 raise explain_damage(job, "it is no folder")
-        for left in (folder, *(job.folder for job in sweep.jobs)):
-            clear_unfinished(left)
+        for place in (folder, *(job.folder for job in sweep.jobs)):
+            clear_unfinished(place)
         sweep.stop_file.unlink(missing_ok=True)
         return sweep
 

@@ -162,6 +162,7 @@ class Trials:
         return [*self.sweep.plan["fixed"], *(f"{key}={params[key]}" for key in self.space)]
 
     def build_distribution(self, axis: Axis) -> Any:
+        """Return Optuna's distribution of an axis."""
         kinds = self.optuna.distributions
         if axis.choices:
             return kinds.CategoricalDistribution(axis.choices)
