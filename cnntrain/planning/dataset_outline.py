@@ -120,7 +120,7 @@ def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> Da
 
 
 def read_option_facts(file: Path, dataset: Component) -> DatasetFacts | None:
-    """What an option's file says of this data set; None where it does not, or is of another."""
+    """Return what an option's file states of this data set; None if nothing, or if of another."""
     option, about = read_option(file, DatasetAbout)
     same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
     if option.get("name") != dataset.name or not same:
