@@ -101,7 +101,7 @@ class GraphWalk:
             ]
         new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
         parameters = sum(size for key, size in new.items() if key not in self.counted)
-        cost = count_multiply_adds(node, sources, outputs)
+        cost = count_multiply_adds(node, outputs)
         kind = type(node.operation).__name__
         if window or new or cost != 0 or "Pooling" in kind:
             last_field = outputs[0].field if window else None
@@ -147,9 +147,7 @@ def describe_window(window: SlidingWindow, operation: Any) -> str:
     return f"{window} in {groups} groups" if groups > 1 else str(window)
 
 
-def count_multiply_adds(
-    node: Any, sources: list[GraphTensor], outputs: list[GraphTensor]
-) -> int | None:
+def count_multiply_adds(node: Any, outputs: list[GraphTensor]) -> int | None:
     """Return the multiply-adds of one call for one image, or None where they are unknown."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS) or kind in OPS_CONVOLUTIONS:

@@ -53,11 +53,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a layer: the buffers that its derivative reads, its outputs, its workspace."""
+    """One call of a layer: the buffers that its derivative reads, and its workspace."""
 
     layer: str
     saved_buffers: tuple[Buffer, ...]
-    output_buffers: tuple[Buffer, ...]
     workspace_bytes: int
 
 
@@ -143,7 +142,7 @@ class ActivationWalk(GraphWalk):
             work = WORKSPACE_TENSORS.get(kind, DEFAULT_WORKSPACE_TENSORS) * max(
                 b.bytes for b in [*into, *out]
             )
-            self.calls.append(LayerCall(name, reads, tuple(out), work))
+            self.calls.append(LayerCall(name, reads, work))
         return outputs
 
     def get_buffer(self, signal: GraphTensor) -> Buffer:
