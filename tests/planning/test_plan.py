@@ -32,7 +32,7 @@ MEASURED = {
 PITFALLS = {
     "batch_norm_momentum=0.99 model=resnet20_v1 epochs=5": "still the initial ones",
     "optimizer=sgd optimizer.weight_decay=5e-4": "optimizer.l2",
-    "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "loss of guessing",
+    "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "chance loss",
     "finetune=head": "random weights",
     "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",
     "precision=mixed_bfloat16": "slower than float32",
@@ -44,7 +44,7 @@ CARD = "NVIDIA H200, 143771, 143167"
 
 @pytest.fixture
 def plan(capsys):
-    """What `cnntrain plan … --json` answers."""
+    """Return a function that runs `cnntrain plan … --json` and returns its answer."""
 
     def ask(*words):
         with pytest.raises(SystemExit) as ended:
@@ -160,7 +160,7 @@ def test_a_folder_is_counted_as_it_is(plan, tmp_path):
     assert found["image_shape"] == [64, 64, 3]
 
 
-def test_what_nobody_knows_is_answered(capsys):
+def test_a_data_set_of_unknown_size_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", "dataset=tfds", "dataset.tfds=food101", "dataset.image_size=[64,64]"])
     assert ended.value.code == 2
@@ -180,7 +180,7 @@ def test_memory_is_within_20_percent_of_a_real_step(command, cifar10_dir, name):
     assert found["measured"]["growth"] == pytest.approx(found["memory"]["step"], rel=0.2)
 
 
-def test_what_will_not_fit_where(plan):
+def test_batches_that_do_not_fit_are_said_for_each_gpu(plan):
     found = plan(
         "model=resnet50", "dataset=cifar10", "dataset.image_size=[256,256]", "batch_size=64"
     )
@@ -189,7 +189,7 @@ def test_what_will_not_fit_where(plan):
     assert found["memory"]["activations_per_image"] > 100 * 2**20
 
 
-def test_pieces_and_half_precision_need_less_and_the_average_more(plan):
+def test_micro_batches_and_half_precision_need_less_and_ema_more(plan):
     def step(*words):
         return plan("model=resnet20_v1", "dataset=cifar10", *words)["memory"]["step"]
 
@@ -233,7 +233,7 @@ def test_a_container_has_what_its_limit_leaves(tmp_path):
 
 
 def nvidia_smi(folder, answer):
-    """A driver's program that answers so."""
+    """Put an nvidia-smi into the folder that prints the given answer."""
     program = folder / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(program.stat().st_mode | stat.S_IEXEC)

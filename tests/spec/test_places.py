@@ -1,9 +1,9 @@
 """Data that has moved, relative paths, and paths of odd letters: a run finds its way, or says."""
 
+import builtins
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -168,7 +168,14 @@ def test_missing_data_is_answered_before_tensorflow_is_loaded(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    monkeypatch.setitem(sys.modules, "tensorflow", None)  # whoever imports it now fails
+    plain = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        assert name.split(".")[0] not in ("tensorflow", "keras"), "TensorFlow is loaded"
+        assert not name.startswith("cnntrain.training.trainer"), "TensorFlow is loaded"
+        return plain(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(SystemExit) as ended:
         main(words.split())
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Fine-tuning: what trains, what stays, and that features computed once change nothing."""
+"""Fine-tuning: which layers train, which stay, and that features computed once change nothing."""
 
 import csv
 
@@ -25,7 +25,7 @@ def phases(spec, *words):
 
 
 def trained_weights(run, name="final.keras"):
-    """Arrays by the path below the body."""
+    """Return the arrays of a network by their paths below its model."""
     network = keras.models.load_model(run.folder / name).layers[-1]
     return {v.path: v.numpy() for v in network.variables if "seed" not in v.path}
 
@@ -88,14 +88,14 @@ def test_rates_fall_with_each_kernel_below_the_head(spec):
         (("model=resnet20_v1", "model.depth=8"), "global_average_pooling2d"),
     ],
 )
-def test_cut_is_right_below_what_trains(spec, words, expected):
+def test_freeze_boundary_is_right_below_what_trains(spec, words, expected):
     network, (phase,) = phases(spec, "finetune=head", *words)
     freeze_layers_except(network, phase.layers)
     below = {"flatten": network.layers[-2].name}.get(expected, expected)
     assert find_freeze_boundary(network) is network.get_layer(below).output
 
 
-def test_no_cut_where_several_ways_lead_up_or_nothing_is_frozen(spec):
+def test_no_freeze_boundary_if_branches_cross_it_or_nothing_is_frozen(spec):
     network = body(spec, "model=resnet20_v1", "model.depth=8")
     assert find_freeze_boundary(network) is None
     names = [layer.name for layer in network.layers]

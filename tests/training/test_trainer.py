@@ -184,7 +184,7 @@ def test_batch_norm_evaluates_well_after_a_short_run(train):
         ("dataset.image_size=[8,8]",),
     ],
 )
-def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words):
+def test_settings_that_the_data_contradicts_are_refused_before_the_first_step(train, words):
     with pytest.raises(SpecError):
         train(*SHORT[:2], *words)
 
@@ -221,10 +221,10 @@ def test_average_of_batch_norm_statistics_evaluates_as_well_as_the_weights(train
     assert report["valid"]["ema"]["accuracy"] > 0.8
 
 
-def test_pieces_change_no_numbers_beyond_rounding(train):
+def test_micro_batches_change_no_numbers_beyond_rounding(train):
     whole, _ = train(*SHORT, name="whole")
-    pieces, _ = train(*SHORT, "accumulate=4")
-    pairs = zip(weights(whole.final), weights(pieces.final), strict=True)
+    accumulated, _ = train(*SHORT, "accumulate=4")
+    pairs = zip(weights(whole.final), weights(accumulated.final), strict=True)
     assert all(np.allclose(a, b, atol=1e-4) for a, b in pairs)
 
 
@@ -236,7 +236,7 @@ def test_pieces_change_no_numbers_beyond_rounding(train):
         "finetune=head finetune.cache=false",
     ],
 )
-def test_whole_shares_train_like_class_numbers(train, words):
+def test_one_hot_labels_train_like_class_numbers(train, words):
     shares = ("augmentation=cutmix", "augmentation.probability=0")  # no image is mixed
     (numbered, _), (shared, _) = (
         train("epochs=1", *SHORT[1:], *words.split(), *more, name=name)
@@ -301,7 +301,7 @@ def test_network_of_one_unit_learns_odd_and_even(train):
     ],
 )
 def test_network_that_only_guesses_is_warned_of(train, initializer, augmentation, said):
-    """Whatever is mixed: the mean loss of guessing by class frequency is the same."""
+    """The chance loss is the same for augmentations that mix images."""
     from cnntrain.training.loop import LEARNT_BY
 
     progress = []

@@ -1,4 +1,4 @@
-"""Beginning with weights that exist: every format of Keras, by name and shape, and said aloud."""
+"""Warm start: weights from every format of Keras, matched by name and shape, and reported."""
 
 import contextlib
 import json
@@ -70,7 +70,7 @@ def test_legacy_file_of_weights_is_read(archives):
     assert len(found["conv1_bn"]) == 4
 
 
-def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
+def test_layers_that_do_not_fit_stay_new_and_are_reported(tmp_path):
     small(units=5, seed=1).save(tmp_path / "x.keras")
     ours = small()
     before = ours.get_layer("head").get_weights()
@@ -84,7 +84,7 @@ def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
     assert len(report["sha256"]) == 64
 
 
-def test_nothing_that_fits_is_refused(tmp_path):
+def test_source_without_a_layer_that_fits_is_refused(tmp_path):
     small().save(tmp_path / "x.keras")
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(2, name="other")(inputs), name="other")
@@ -102,7 +102,7 @@ def test_nothing_that_fits_is_refused(tmp_path):
         ("x.h5", b"x"),
     ],
 )
-def test_what_holds_no_weights_is_answered(tmp_path, given, content):
+def test_source_without_weights_is_refused(tmp_path, given, content):
     path = tmp_path / given
     if content:
         path.write_bytes(content)
@@ -205,7 +205,7 @@ def test_mean_image_of_another_size_is_refused(train):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_damaged_file_is_answered_or_read(tmp_path, suffix):
+def test_damaged_file_is_refused_or_read(tmp_path, suffix):
     random = np.random.default_rng(0)
     path = tmp_path / f"x{suffix}"
     (small().save if suffix == ".keras" else small().save_weights)(path)
