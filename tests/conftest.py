@@ -142,7 +142,10 @@ def answer(tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(list(words))
-        return subprocess.CompletedProcess(words, ended.value.code, *capsys.readouterr())
+        code = ended.value.code
+        del ended
+        gc.collect()  # what it held is free, as at the end of a process: the lock of a run
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
 
     return run
 

@@ -3,6 +3,7 @@
 import pytest
 
 from cnntrain.errors import SpecError
+from helpers.run_files import SHORT, are_equal
 
 HUGE = {
     "model=lenet5": "model.filters=[2147483647,2147483647]",
