@@ -54,19 +54,29 @@ def spec():
     return lambda *overrides: check(compose_config(overrides).config)
 
 
-@pytest.fixture
-def train(tmp_path, spec):
-    """Train in this process: train("epochs=1") -> (Run, report)."""
+@pytest.fixture(scope="session")
+def train_in():
+    """Train in this process, below a folder: train_in(folder)("epochs=1") -> (Run, report)."""
     from cnntrain.runs.directory import Run
+    from cnntrain.spec.build import build_spec
     from cnntrain.spec.compose import compose_config
-    from cnntrain.training.trainer import train_run as train_spec
+    from cnntrain.training.trainer import train_run
 
-    def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
-        composed = compose_config(overrides)
-        run = Run.claim(tmp_path / name, composed.config, overrides, composed.choices)
-        return run, train_spec(spec(*overrides), run, Silent(said))
+    def below(folder: Path):
+        def run_one(*overrides: str, name: str = "run", said: list[str] | None = None):
+            config = compose_config(overrides).config
+            run = Run.claim(folder / name, config, overrides)
+            return run, train_run(build_spec(config), run, Silent(said))
 
-    return run_one
+        return run_one
+
+    return below
+
+
+@pytest.fixture
+def train(tmp_path, train_in):
+    """Train in this process, below `tmp_path`: train("epochs=1") -> (Run, report)."""
+    return train_in(tmp_path)
 
 
 @pytest.fixture
@@ -120,6 +130,24 @@ class Silent:
 
     def epoch(self, row):
         self.rows.append(row)
+
+
+@pytest.fixture
+def answer(tmp_path, monkeypatch, capsys):
+    """Do as the command line does, in this process: answer("epochs=0") -> CompletedProcess."""
+    from cnntrain.cli.main import main
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        code = ended.value.code
+        del ended
+        gc.collect()  # what it held is free, as at the end of a process: the lock of a run
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

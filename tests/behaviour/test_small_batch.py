@@ -49,9 +49,8 @@ def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
     assert "batch_size is 128 and there are 50 training images: 50 a batch" in said
     exact, _ = train(*FEW, "batch_size=50", name="exact")
     assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(exact), strict=True))
-    assert (
-        run.read_run_json()["spec_hash"] != exact.read_run_json()["spec_hash"]
-    )  # of what was asked for
+    hashes = [one.read_run_json()["spec_hash"] for one in (run, exact)]  # of what was asked for
+    assert hashes[0] != hashes[1]
 
 
 def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):

@@ -114,9 +114,9 @@ def test_step_on_two_devices_is_the_step_of_one(command, train, tmp_path):
     ],
 )
 def test_devices_that_cannot_share_a_batch_are_refused_and_nothing_is_left(
-    command, tmp_path, words, said
+    answer, tmp_path, words, said
 ):
-    done = command(*words)
+    done = answer(*words)
     assert done.returncode == 2
     assert said in done.stderr
     assert not any(tmp_path.iterdir())

@@ -1,7 +1,5 @@
 """Fine-tuning: which layers train, which stay, and that features computed once change nothing."""
 
-import csv
-
 import keras
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ import pytest
 from cnntrain.errors import SpecError
 from cnntrain.training.fitting import in_steps
 from cnntrain.training.network import find_freeze_boundary, freeze_layers_except
+from helpers.run_files import read_rows
 
 SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")
 NET = ("model=cnn_cifar", "model.filters=[4,8]", "model.hidden=16", "model.batch_norm=true")
@@ -30,9 +29,22 @@ def trained_weights(run, name="final.keras"):
     return {v.path: v.numpy() for v in network.variables if "seed" not in v.path}
 
 
-def rows(run):
-    with (run.folder / "history.csv").open() as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+@pytest.fixture(scope="module")
+def train_here(train_in, tmp_path_factory):
+    return train_in(tmp_path_factory.mktemp("finetune"))
+
+
+@pytest.fixture(scope="module")
+def base(train_here):
+    """The run whose weights the others begin with."""
+    return train_here(*NET, *SHORT, name="base")[0]
+
+
+@pytest.fixture(scope="module")
+def headed(train_here, base):
+    """A new head, trained above features that were computed once: (Run, report)."""
+    words = ("finetune=head", f"init_from={base.folder}")
+    return train_here(*NET, *SHORT, *words, name="headed")
 
 
 def test_head_is_the_last_layer_or_what_follows_the_features(spec):
@@ -109,48 +121,37 @@ def test_phases_share_the_steps(spec):
     assert in_steps(two, 7, 20) == [20, 0]
 
 
-@pytest.mark.parametrize(
-    "augmentation", ["none", pytest.param("shift_flip", marks=pytest.mark.slow)]
-)
-def test_frozen_layers_stay_bit_for_bit_and_in_inference(train, augmentation):
-    base, _ = train(*NET, *SHORT, name="base")
-    run, report = train(
-        *NET, *SHORT, "finetune=head", f"init_from={base.folder}", "seed=1",
-        f"augmentation={augmentation}",
-    )  # fmt: skip
+def moved_layers(base, run):
+    """The layers any weight of which is no longer what it was in the best network of `base`."""
     before, after = trained_weights(base, "best.keras"), trained_weights(run)
     moved = {path for path in before if not np.array_equal(before[path], after[path])}
-    assert {path.partition("/")[0] for path in moved} == {"dense_1"}
+    return {path.partition("/")[0] for path in moved}
+
+
+def test_frozen_layers_stay_bit_for_bit_and_in_inference(base, headed):
+    run, report = headed
+    assert moved_layers(base, run) == {"dense_1"}
     assert report["parameters"]["trainable"] == 16 * 10 + 10
 
 
-def test_features_computed_once_give_the_same_training(train):
-    base, _ = train(*NET, *SHORT, name="base")
-    words = (*NET, *SHORT, "finetune=head", f"init_from={base.folder}")
-    once, report = train(*words, name="once")
-    each, again = train(*words, "finetune.cache=false", name="each")
+@pytest.mark.slow
+def test_frozen_layers_stay_where_images_are_moved(train, base):
+    words = ("finetune=head", f"init_from={base.folder}", "augmentation=shift_flip")
+    assert moved_layers(base, train(*NET, *SHORT, *words)[0]) == {"dense_1"}
+
+
+def test_features_computed_once_give_the_same_training(train, base, headed):
+    once, report = headed
+    words = ("finetune=head", f"init_from={base.folder}", "finetune.cache=false")
+    each, again = train(*NET, *SHORT, *words)
     ours, theirs = trained_weights(once), trained_weights(each)
     assert all(np.allclose(ours[path], theirs[path], atol=1e-5) for path in ours)
     assert report["valid"]["final"]["loss"] == pytest.approx(again["valid"]["final"]["loss"], 1e-4)
 
 
-def test_batchnorm_trains_norms_and_head_only(train):
-    base, _ = train(*NET, *SHORT, name="base")
+def test_batchnorm_trains_norms_and_head_only(train, base):
     run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"init_from={base.folder}")
-    before, after = trained_weights(base, "best.keras"), trained_weights(run)
-    moved = {p.partition("/")[0] for p in before if not np.array_equal(before[p], after[p])}
-    assert moved == {"batch_normalization", "batch_normalization_1", "dense_1"}
-
-
-def test_two_phases_are_one_history_with_a_rate_each(train):
-    run, report = train(
-        *NET, *SHORT, "schedule=constant", "finetune=two_phase", "finetune.head_epochs=1",
-        "finetune.learning_rate=1e-4",
-    )  # fmt: skip
-    history = rows(run)
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
-    assert [row["learning_rate"] for row in history] == pytest.approx([1e-3] + [1e-4] * 3)
-    assert (report["epochs"], report["steps"]) == (4, 16)
+    assert moved_layers(base, run) == {"batch_normalization", "batch_normalization_1", "dense_1"}
 
 
 @pytest.mark.slow
@@ -164,10 +165,15 @@ def test_batch_norms_of_the_base_train_in_the_second_phase_only_if_asked(train, 
     assert not np.array_equal(kernels["conv2d/kernel"], trained_weights(first)["conv2d/kernel"])
 
 
-def test_patience_ends_a_phase_and_the_next_begins(train):
+def test_two_phases_are_one_history_with_a_rate_and_patience_each(train):
+    said = []
     run, report = train(
         *NET, "epochs=9", *SHORT[1:], "schedule=constant", "finetune=two_phase",
-        "finetune.head_epochs=5", "finetune.learning_rate=1e-9", "optimizer.learning_rate=1e-9",
-        "early_stopping.patience=1",
+        "finetune.head_epochs=5", "finetune.learning_rate=1e-10", "optimizer.learning_rate=1e-9",
+        "early_stopping.patience=1", said=said,
     )  # fmt: skip
-    assert len(rows(run)) == report["epochs"] == 4  # two epochs of each phase
+    history = read_rows(run)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]  # two epochs of each phase
+    assert [row["learning_rate"] for row in history] == pytest.approx([1e-9] * 2 + [1e-10] * 2)
+    assert (report["epochs"], report["steps"]) == (4, 16)
+    assert any("freezes layers with random weights" in line for line in said)

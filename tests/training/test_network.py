@@ -3,6 +3,7 @@
 import pytest
 
 from cnntrain.errors import SpecError
+from helpers.run_files import SHORT, are_equal
 
 HUGE = {
     "model=lenet5": "model.filters=[2147483647,2147483647]",
@@ -28,3 +29,30 @@ def test_network_of_an_ordinary_size_is_not_refused(spec):
     body = build_empty_network(spec("model=lenet5"), (32, 32, 1), 10)
     check_network_memory(body)
     assert body.count_params() == 61_706
+
+
+def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
+    import random
+
+    from cnntrain.training.network import build_network
+
+    checked = spec("model=cnn_cifar", *SHORT)
+    splits = checked.dataset(tmp_path, None)
+    first = [v.numpy() for v in build_network(checked, splits, 10).variables]
+    random.random()  # preparing a data set draws numbers too
+    second = [v.numpy() for v in build_network(checked, splits, 10).variables]
+    assert are_equal(first, second)
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(10, 0.5), (100, 0.9), (10_000, 0.99)])
+def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
+    import keras
+
+    from cnntrain.training.network import set_batch_norm_momentum
+
+    model = spec("model=mlp_bn").model((8, 8, 1), 10)
+    set_batch_norm_momentum(model, "auto", steps)
+    norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
+    assert [norm.momentum for norm in norms] == [pytest.approx(momentum)] * 3
+    set_batch_norm_momentum(model, 0.7, steps)
+    assert norms[0].momentum == 0.7

@@ -1,7 +1,7 @@
 """Warm start: weights from every format of Keras, matched by name and shape, and reported."""
 
 import contextlib
-import json
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
+from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.training.warm_start import read_source_weights, warm_start_model
+from helpers.run_files import SHORT, read_rows
 
-SHORT = ("epochs=2", "dataset.limit=128", "batch_size=32")
 DIGITS = tuple("0123456789")
 
 
@@ -115,45 +116,40 @@ def test_folder_without_weights_is_no_run(tmp_path):
         find_trained_weights(str(tmp_path))
 
 
-def test_run_goes_on_where_another_ended(train):
-    base, _ = train(*SHORT, name="base")
+@pytest.fixture(scope="module")
+def base(train_in, tmp_path_factory):
+    """The run whose weights others begin with."""
+    return train_in(tmp_path_factory.mktemp("base"))(*SHORT, "normalisation=rescale")[0]
+
+
+def normalisation_scale(run):
+    return keras.models.load_model(run.final).get_layer("normalisation").scale
+
+
+def test_run_goes_on_where_another_ended_with_its_normalisation(train, base):
     run, report = train(*SHORT, f"init_from={base.folder}", "seed=1")
     assert report["init"]["new"] == []
     assert report["init"]["from"] == str(base.folder)
-    first = [float(f.open().read().split("\n")[1].split(",")[2]) for f in histories(base, run)]
-    assert first[1] < first[0]
+    assert read_rows(run)[0]["train.loss"] < read_rows(base)[0]["train.loss"]
+    assert normalisation_scale(run) == normalisation_scale(base)
 
 
-def histories(*runs):
-    return [run.folder / "history.csv" for run in runs]
-
-
-def test_head_of_other_classes_is_new_though_its_shape_fits(tmp_path, train):
-    base, _ = train(*SHORT, name="base")
-    record = json.loads(base.record.read_text())
-    base.record.write_text(json.dumps(record | {"class_names": [*"abcdefghij"]}))
-    _, report = train(*SHORT, f"init_from={base.folder}")
+def test_head_of_other_classes_is_new_though_its_shape_fits(tmp_path, train, base):
+    """So is a normalisation that is asked for."""
+    renamed = Run(shutil.copytree(base.folder, tmp_path / "renamed"))
+    renamed.update_run_json(class_names=[*"abcdefghij"])
+    words = (f"init_from={renamed.folder}", "normalisation=standardise")
+    run, report = train(*SHORT, *words)
     assert report["init"]["new"] == ["dense_2"]
+    assert normalisation_scale(run) != normalisation_scale(base)
 
 
-def test_pixels_are_normalised_as_in_the_run_that_the_weights_come_from(train):
-    base, _ = train(*SHORT, "normalisation=rescale", name="base")
-    run, _ = train(*SHORT, f"init_from={base.folder}")
-    own, _ = train(*SHORT, f"init_from={base.folder}", "normalisation=standardise", name="own")
-    scales = [
-        keras.models.load_model(r.final).get_layer("normalisation").scale for r in (base, run, own)
-    ]
-    assert scales[0] == scales[1] != scales[2]
-
-
-def test_digits_to_odd_and_even_train_only_the_new_head(train):
-    base, _ = train("model=mlp_300_100", *SHORT, name="base")
-    _, report = train(
-        "model=mlp_300_100", *SHORT, "dataset.label_map=odd_even", "finetune=head",
-        f"init_from={base.folder}",
-    )  # fmt: skip
-    assert report["parameters"]["trainable"] == 202
-    assert (report["init"]["loaded"], report["init"]["new"]) == (["dense", "dense_1"], ["dense_2"])
+def test_digits_to_odd_and_even_train_only_the_new_head(train, base):
+    words = ("dataset.label_map=odd_even", "finetune=head", f"init_from={base.folder}")
+    _, report = train(*SHORT, *words)
+    assert report["parameters"]["trainable"] == 84 * 2 + 2
+    assert report["init"]["loaded"] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    assert report["init"]["new"] == ["dense_2"]
 
 
 def test_deeper_vgg_takes_from_vgg11_what_the_paper_says(spec, tmp_path):
