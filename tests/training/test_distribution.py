@@ -107,7 +107,7 @@ def test_step_on_two_devices_is_the_step_of_one(command, train, tmp_path):
     ("words", "said"),
     [
         ((*MIRRORED, "batch_size=127"), "2 devices share each batch"),
-        ((*MIRRORED, "batch_size=126", "accumulate=2"), "in 2 pieces each"),
+        ((*MIRRORED, "batch_size=126", "accumulate=2"), "in 2 micro-batches each"),
         ((*MIRRORED, "distribution.devices=[0]"), "both set"),
         (("distribution=multi_worker",), "distribution.workers is null"),
         (("distribution=mirored",), "distribution=mirrored"),
