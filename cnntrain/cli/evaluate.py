@@ -89,7 +89,10 @@ def check_output_file(text: str) -> Path:
 
 
 def parse_epsilons(text: str, paths: Sequence[str]) -> list[float]:
-    """Return the epsilons of `--fgsm`, in 1/255 of the range of a pixel; raise SpecError."""
+    """Return the epsilons of `--fgsm`, in 1/255 of the range of a pixel.
+
+    Raises SpecError for several runs, and for anything but numbers from 0 to 255.
+    """
     if len(paths) > 1:
         raise SpecError("--fgsm and several runs are given", "one run: the attack is on a network")
     try:
