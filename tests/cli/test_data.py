@@ -267,21 +267,16 @@ def test_images_of_an_array_are_compared_by_their_pixels(tmp_path):
 # preview
 
 
-def test_preview_draws_a_new_picture_each_time(command, tmp_path):
-    done = command("data", "preview", "digits", "augmentation=shift_flip")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("pixels in preview_digits.png\n")
+def test_preview_draws_a_new_picture_each_time(data, tmp_path):
+    words = "preview digits dataset.limit=40 augmentation=shift_flip"  # fewer than a batch
+    code, out, err = data(words)
+    assert (code, err) == (0, "")
+    assert out.endswith("pixels in preview_digits.png\n")
     with Image.open(tmp_path / "preview_digits.png") as sheet:
         assert sheet.format == "PNG"
-        assert 1000 < sheet.size[0] < 2000
+        assert 500 < sheet.size[0] < 2000
     assert [path.name for path in tmp_path.iterdir()] == ["preview_digits.png"]
-
-
-def test_later_previews_have_numbers(data, tmp_path):
-    words = "preview digits dataset.limit=40"  # fewer than a batch
-    assert [data(words)[1].split()[-1] for _ in range(2)] == [
-        "preview_digits.png", "preview_digits_2.png",
-    ]  # fmt: skip
+    assert data(words)[1].split()[-1] == "preview_digits_2.png"
     assert data(f"{words} --output mine.png")[1].endswith(" mine.png\n")
 
 
