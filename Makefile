@@ -29,10 +29,11 @@ test: $(READY) ## the tests that take minutes
 test-all: $(READY) ## all tests, also those that take long
 	$(BIN)/pytest -n 2
 
-lint: $(READY) ## style and types
+lint: $(READY) ## style, types, and the names of functions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/names.py
 
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py

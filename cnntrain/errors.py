@@ -44,12 +44,12 @@ class Diverged(Failure):
 class OutOfMemory(Failure):
     """The device has no room for a batch."""
 
-    def __init__(self, batch_size: int, pieces: int, bytes_per_image: int):
-        batch = batch_size * bytes_per_image / pieces
+    def __init__(self, batch_size: int, micro_batches: int, bytes_per_image: int):
+        activations = batch_size * bytes_per_image / micro_batches
         super().__init__(
-            f"out of memory: a batch of {batch_size // pieces} images makes "
-            f"{batch / 2**30:,.2f} GiB of activations, which training keeps\n"
-            f"  try       accumulate={2 * pieces} (the same steps, in pieces), "
+            f"out of memory: a batch of {batch_size // micro_batches} images makes "
+            f"{activations / 2**30:,.2f} GiB of activations, which training keeps\n"
+            f"  try       accumulate={2 * micro_batches} (the same steps, in micro-batches), "
             f"batch_size={max(1, batch_size // 2)}, smaller images, or precision=mixed_bfloat16 "
             "on a GPU"
         )

@@ -41,7 +41,7 @@ from cnntrain.training.network import build_network
 from cnntrain.training.trainer import configure_backend
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
-TIMED_EPOCHS = 3  # of a run in a process of its own
+TIMED_EPOCHS = 3  # epochs of a run in a process of its own
 Epoch = Callable[[], Any]
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def table(rows: list[dict[str, Any]], names: tuple[str, str], meaning: str) -> str:
-    """The rows as people read them."""
+    """Return the rows as a table for people."""
     first, second = names
     lines = [f"{'model':<12}{first:>14}{second:>14}{'ratio':>8}   (images/s, {meaning})"]
     for row in rows:
@@ -96,7 +96,7 @@ def determinism(model: str, rounds: int) -> dict[str, Any]:
 
 
 def in_a_process(model: str, deterministic: str) -> float:
-    """`steps_of`; what TensorFlow says meanwhile is shown only if it fails."""
+    """Return what `steps_of` measures in a new process, whose output is shown only if it fails."""
     line = [sys.executable, __file__, "--steps-of", model, deterministic]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -105,7 +105,7 @@ def in_a_process(model: str, deterministic: str) -> float:
 
 
 def steps_of(model: str, deterministic: str) -> float:
-    """Images per second of a run's training steps; the first epoch, which compiles, left out."""
+    """Return images per second of a run's training steps, without the epoch that compiles."""
     checked = checked_spec(model, f"deterministic={deterministic}")
     configure_backend(checked)
     with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +146,7 @@ def measure(model: str, rounds: int, stack: ExitStack) -> dict[str, Any]:
 
 
 def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
-    """Random pixels: the time of a step does not depend on what they show."""
+    """Return splits of random pixels: the time of a step does not depend on what they show."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, *image_shape), np.uint8)
     examples = Examples(images, random.integers(0, 10, count).astype(np.int32))
@@ -155,7 +155,7 @@ def made_up(image_shape: tuple[int, int, int], count: int) -> Splits:
 
 
 def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
-    """An epoch as the trainer runs it: our pipeline, rates and callback, a file saved, rows.
+    """Return a function that trains an epoch as a run does, with its pipeline, callback and files.
 
     `Fitting.fit` trains all epochs at once; to time one, this does what it does for a phase.
     """
@@ -178,7 +178,7 @@ def ours(checked: Spec, splits: Splits, run: Run) -> Epoch:
 
 
 def theirs(checked: Spec, splits: Splits) -> Epoch:
-    """An epoch as a notebook runs it: `fit` on the arrays, shuffled."""
+    """Return a function that trains an epoch as a notebook does: `fit` on the shuffled arrays."""
     model = keras.Sequential(
         [
             keras.Input(splits.image_shape),

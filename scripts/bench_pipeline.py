@@ -1,4 +1,4 @@
-"""Images per second of processor time, of our pipeline and beside it of what people write.
+"""Compare our pipeline with common ones, in images per second of processor time.
 
 `make bench-pipeline`: batches of small images, gathered and augmented in every way of
 `conf/augmentation`, beside the map over single images that tutorials have, and Keras' layers; then
@@ -35,7 +35,7 @@ from cnntrain.spec.signatures import build_component
 
 COUNT, BATCH_SIZE, SIDE, CLASSES = 50_000, 128, 32, 10  # as CIFAR-10
 PHOTOS, PHOTO_BATCH_SIZE = 256, 32
-SETTLE = 0.2  # seconds in which another pipeline's last batches are made
+SETTLE = 0.2  # seconds in which another pipeline finishes its last batches
 MAP, KERAS = "a map over images: flip, pad, crop", "Keras' layers: flip, translate"
 BARE = "a bare map: decode_jpeg, resize"
 
@@ -59,7 +59,7 @@ def main() -> None:
 def measured(
     ways: Mapping[str, tf.data.Dataset], batch_size: int, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    """The median rate of each way, in images per second of processor time."""
+    """Return the median rate of each way, in images per second of processor time."""
     running = {name: iter(way) for name, way in ways.items()}
     for batches in running.values():
         next(batches)
@@ -90,7 +90,7 @@ def show(title: str, rates: Mapping[str, float], peer: str) -> None:
 
 
 def small_images() -> dict[str, tf.data.Dataset]:
-    """Our pipeline with every augmentation, and what tutorials have instead."""
+    """Return our pipeline with every augmentation, and those of tutorials, by name."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
     labels = random.integers(0, CLASSES, COUNT).astype(np.int32)
@@ -125,7 +125,7 @@ def layered(shuffled: tf.data.Dataset, layer: keras.Layer) -> tf.data.Dataset:
 
 
 def photos(files: list[Path], size: int, folder: Path) -> dict[str, tf.data.Dataset]:
-    """Ours, of each way to make photos fit, beside the fastest that TensorFlow has."""
+    """Return our pipeline with each way to resize photos, and the fastest of TensorFlow."""
     found = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
 
     def ours(resize: str) -> tf.data.Dataset:
@@ -152,7 +152,7 @@ def decoded(name: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def made_up(folder: Path) -> Path:
-    """Photos of 500x375, as smooth and as noisy as real ones are."""
+    """Write photos of 500x375, as smooth and noisy as real ones, into a folder; return it."""
     random = np.random.default_rng(0)
     for number in range(PHOTOS):
         coarse = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""Photos per second of `cnntrain predict`, beside the bare calls that it is made of.
+"""Compare `cnntrain predict` with the bare calls that it is made of, in photos per second.
 
 `make bench-predict`: MobileNet at 224x224, on 1,000 photos (ARGUMENTS="--photos FOLDER"; fewer are
 repeated, none are made up). Bare is TensorFlow's decode_jpeg and resize in a parallel map of
@@ -65,7 +65,7 @@ def ours(network: keras.Model, files: Sequence[Path]) -> np.ndarray:
 
 
 def mapped(files: Sequence[Path]) -> tf.data.Dataset:
-    """Batches of photos, decoded in parallel, without a thought for EXIF, grey or broken files."""
+    """Return batches of photos, decoded in parallel, without care for EXIF or broken files."""
 
     def decoded(name: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_jpeg(tf.io.read_file(name), channels=3)
@@ -81,7 +81,7 @@ def decoded_first(network: keras.Model, files: Sequence[Path]) -> np.ndarray:
 
 
 def measured(ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> dict[str, float]:
-    """Photos per second, the median of all rounds but the first, in which graphs are made."""
+    """Return photos per second: the median of all rounds but the first, which builds graphs."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():
@@ -93,7 +93,7 @@ def measured(ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> dict[str
 
 
 def made_up(folder: Path) -> Path:
-    """A few JPEGs of 500x375 pixels, as smooth as photos are."""
+    """Write JPEGs of 500x375 pixels, as smooth as photos, into a folder; return it."""
     for number in range(50):
         corners = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
         photo = Image.fromarray(corners).resize((500, 375), Image.Resampling.BICUBIC)

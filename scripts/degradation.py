@@ -4,9 +4,9 @@ As in He et al. (2015, arXiv:1512.03385, Fig. 6): plain networks of 20 and 56 la
 the same depths, on some of CIFAR-10. Plain, the deeper one trains worse; with shortcuts, better.
 With `--depth N` it is one network of N convolutions (`cnn_depth`), with shortcuts and without.
 
-Every curve is a run of the command line in a directory of its own, whose `steps.csv` is drawn; with
-`--output` a folder of before, the runs that have ended there are not made again. A loss that is not
-finite ends its run, and its curve; no other failure is tolerated.
+Every curve is a run of the command line in a directory of its own, whose `steps.csv` is drawn. With
+`--output` an existing folder, runs that have ended there are not repeated. A loss that is not
+finite ends its run and its curve; any other failure ends the script.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Curve:
     line: str
 
 
-# Plain is red, with shortcuts blue; the deeper one is drawn through.
+# Plain networks are red, those with shortcuts blue; the deeper ones have solid lines.
 OF_THE_PAPER = (
     Curve("plain, 20 layers", ("model=plain20",), "tab:red", "--"),
     Curve("plain, 56 layers", ("model=plain56",), "tab:red", "-"),
@@ -146,7 +146,7 @@ def draw(losses: dict[Curve, np.ndarray], steps: int, title: str, path: Path) ->
         axes.plot(done, means, curve.line, color=curve.color, label=curve.label + note)
         if diverged:
             axes.plot(done[-1:], means[-1:], "o", color=curve.color)
-    axes.axhline(math.log(10), color="gray", linewidth=0.8, linestyle=":", label="guessing")
+    axes.axhline(math.log(10), color="gray", linewidth=0.8, linestyle=":", label="chance loss")
     axes.set(title=title, xlabel="step", ylabel="training loss (nats), smoothed")
     axes.set_ylim(0, 1.5 * math.log(10))
     axes.set_xlim(0, steps)

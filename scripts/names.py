@@ -32,7 +32,7 @@ FINE = ("speed", "seed", "feed", "need", "embed", "read", "put", "split", "cut",
 
 
 def functions() -> list[tuple[Path, str, bool]]:
-    """Every function and method of the package: file, name, and whether it is a method."""
+    """Return every function and method of the package: file, name, and whether it is a method."""
     listed = []
     for file in sorted(PACKAGE.rglob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -45,7 +45,7 @@ def functions() -> list[tuple[Path, str, bool]]:
 
 
 def complaints() -> list[str]:
-    """What is to be mended, a line each."""
+    """Return a line for each name that says too little."""
     places: dict[str, list[str]] = collections.defaultdict(list)
     found = []
     for file, name, is_method in functions():

@@ -10,7 +10,7 @@ LOCK = Path(__file__).parent.parent / "requirements.lock"
 
 
 def main(wheel: Path) -> None:
-    """Raise CalledProcessError where the installed wheel does not work as it should."""
+    """Install a wheel and use it; raise CalledProcessError if a command fails."""
     with tempfile.TemporaryDirectory() as folder:
         environment, empty = Path(folder, "venv"), Path(folder, "empty")
         empty.mkdir()

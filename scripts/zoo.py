@@ -37,7 +37,7 @@ are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers
 
 
 def main(only: Sequence[str]) -> int:
-    """Count, write, and return 1 if options were left out, because they cannot be built."""
+    """Count the options and write the tables; return 1 if some cannot be built, else 0."""
     files = option_files.find_option_files("model")
     counted = json.loads(COUNTS_FILE.read_text(encoding="utf-8")) if COUNTS_FILE.is_file() else {}
     counted = {option: row for option, row in counted.items() if only and option in files}
@@ -62,7 +62,7 @@ def main(only: Sequence[str]) -> int:
 
 
 def count(option: str) -> dict[str, int]:
-    """Parameters and multiply-adds of an option as its paper has it."""
+    """Return parameters and multiply-adds of the paper's network of an option."""
     network = build_unfilled_network(option)
 
     from cnntrain.analysis.layer_table import count_totals
@@ -71,10 +71,10 @@ def count(option: str) -> dict[str, int]:
 
 
 def markdown(entries: Sequence[ZooEntry]) -> str:
-    """The page: a table for each family."""
+    """Return docs/models.md: a table for each family."""
     parts = [INTRODUCTION]
-    for family, members in groupby(entries, lambda known: known.family):
-        rows = [row(known) for known in members]
+    for family, members in groupby(entries, lambda entry: entry.family):
+        rows = [row(entry) for entry in members]
         heading = "| option | what it is | parameters | of these fixed | multiply-adds | made for |"
         table = "\n".join([heading, "|---|---|--:|--:|--:|---|", *rows])
         parts.append(f"## `{family}`\n{describe_family(family)}\n\n{table}\n")

@@ -1,1 +1,1 @@
-"""What is read off a network's graph: layers and their cost, receptive fields, memory."""
+"""Read off a network's graph what its layers cost, see of the image, and keep in memory."""

@@ -1,4 +1,4 @@
-"""A walk over the functional graph of a network, call by call, without data and without values."""
+"""Walk through the functional graph of a network call by call, without data or weight values."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ from cnntrain.analysis.receptive_field import (
 )
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 
-# Layers whose weights of several axes are no matrices: one multiplication a number at most.
+# The weights of these layers may have several axes, but are no matrices: they cost at most one
+# multiplication for each number, which is not counted.
 ELEMENTWISE = (layers.PReLU, layers.LayerNormalization, layers.Embedding)
 UNCOUNTED = (
     *("Einsum", "Dot", "Tensordot", "Inner", "Outer", "Vdot", "ConvTranspose"),
@@ -34,7 +35,7 @@ UNCOUNTED = (
 
 @dataclass(frozen=True)
 class LayerRow:
-    """A layer, or one call of it."""
+    """What one call of a layer, or of an operation, has and costs."""
 
     layer: str
     kind: str
@@ -48,112 +49,118 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """A tensor of the graph, of known size, and what each position of it sees of the image."""
+    """A tensor of known size in the graph, with the receptive field of its positions."""
 
     tensor: keras.KerasTensor
-    field: ReceptiveField | None  # None where there are no positions any more
+    field: ReceptiveField | None  # None where no spatial positions are left
 
     @property
     def shape(self) -> Shape:
-        """Without the batch."""
+        """The shape of the tensor for one image, without the batch axis."""
         return tuple(self.tensor.shape[1:])
 
 
 class GraphWalk:
-    """A walk through a graph, and through the graphs within it, that leaves rows behind."""
+    """Visits a graph, and the graphs nested in it, and collects a `LayerRow` for each call."""
 
     def __init__(self) -> None:
         self.rows: list[LayerRow] = []
-        self.counted: set[int] = set()  # variables that a row has already
+        self.counted: set[int] = set()  # ids of the variables that a row has counted already
 
     def __call__(
         self, network: Any, inputs: Sequence[GraphTensor], prefix: str
     ) -> list[GraphTensor]:
-        """Visit a network on these inputs; return what comes out."""
+        """Visit a network that is called on `inputs`; return its outputs.
+
+        `prefix` stands before the names of its layers: `outer/` for those of a nested model.
+        """
         graph = get_graph(network)
-        known = {id(ref): signal for ref, signal in zip(graph.inputs, inputs, strict=True)}
+        signals = {id(ref): signal for ref, signal in zip(graph.inputs, inputs, strict=True)}
         for node in iterate_nodes(graph):
-            operation, sources = node.operation, [known[id(x)] for x in node.input_tensors]
+            operation, sources = node.operation, [signals[id(x)] for x in node.input_tensors]
             if get_graph(operation) is not None:
-                # Keras flattens the inputs of a model in the order of its own.
-                made = self(operation, sources, f"{prefix}{operation.name}/")
+                # Keras lists the inputs of a call in the order of the nested model's own.
+                outputs = self(operation, sources, f"{prefix}{operation.name}/")
             else:
-                made = self.visit_node(node, sources, f"{prefix}{operation.name}")
-            known |= {id(ref): signal for ref, signal in zip(node.outputs, made, strict=True)}
-        return [known[id(ref)] for ref in graph.outputs]
+                outputs = self.visit_node(node, sources, f"{prefix}{operation.name}")
+            signals |= {id(ref): signal for ref, signal in zip(node.outputs, outputs, strict=True)}
+        return [signals[id(ref)] for ref in graph.outputs]
 
     def visit_node(self, node: Any, sources: list[GraphTensor], name: str) -> list[GraphTensor]:
-        """One call of one layer or operation."""
+        """Add the row of one call of a layer or operation; return its outputs."""
         tensors = compute_outputs(node, sources)
         window = find_window(node)
         field = merge_fields([source.field for source in sources])
         if window:
             padding = compute_front_padding(node, window, sources[0].shape)
-            made = [GraphTensor(tensor, window(field, padding)) for tensor in tensors]
+            outputs = [GraphTensor(tensor, window(field, padding)) for tensor in tensors]
         else:
             field = shift_field(field, node.operation)
-            made = [GraphTensor(t, field if has_positions(t, sources) else None) for t in tensors]
+            outputs = [
+                GraphTensor(t, field if has_positions(t, sources) else None) for t in tensors
+            ]
         new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
         parameters = sum(size for key, size in new.items() if key not in self.counted)
-        cost = count_multiply_adds(node, sources, made)
+        cost = count_multiply_adds(node, outputs)
         kind = type(node.operation).__name__
         if window or new or cost != 0 or "Pooling" in kind:
-            seen = made[0].field if window else None
+            last_field = outputs[0].field if window else None
             self.rows.append(
                 LayerRow(
                     layer=name,
                     kind=kind if parameters or not new else f"{kind} (again)",
                     window=describe_window(window, node.operation) if window else None,
-                    output=made[0].shape,
+                    output=outputs[0].shape,
                     parameters=parameters,
                     multiply_adds=cost,
-                    receptive_field=seen.size if seen else None,
-                    stride=seen.stride if seen else None,
+                    receptive_field=last_field.size if last_field else None,
+                    stride=last_field.stride if last_field else None,
                 )
             )
         self.counted |= set(new)
-        return made
+        return outputs
 
 
 def compute_outputs(node: Any, sources: list[GraphTensor]) -> list[keras.KerasTensor]:
-    """What a call puts out; computed where the graph was drawn for images of any size."""
+    """Return the outputs of a call, of known size even if the graph takes images of any size."""
     if not any(None in tensor.shape[1:] for tensor in node.outputs):
         return node.outputs
     pairs = zip(node.input_tensors, sources, strict=True)
-    given = {id(ref): signal.tensor for ref, signal in pairs}
-    arguments, keywords = node.arguments.fill_in(given)
+    tensors = {id(ref): signal.tensor for ref, signal in pairs}
+    arguments, keywords = node.arguments.fill_in(tensors)
     return keras.tree.flatten(node.operation.compute_output_spec(*arguments, **keywords))
 
 
 def has_positions(tensor: keras.KerasTensor, sources: list[GraphTensor]) -> bool:
-    """Whether there are still positions in what came of these: not behind a global pool."""
+    """Return whether `tensor`, computed from `sources`, still has spatial positions.
+
+    A global pool leaves none.
+    """
     spatial = tuple(tensor.shape[1:-1])
     if math.prod(spatial) > 1:
         return True
     return bool(spatial) and any(math.prod(s.shape[:-1]) == 1 and s.field for s in sources)
 
 
-def describe_window(seen: SlidingWindow, operation: Any) -> str:
+def describe_window(window: SlidingWindow, operation: Any) -> str:
     groups = getattr(operation, "groups", 1)
-    return f"{seen} in {groups} groups" if groups > 1 else str(seen)
+    return f"{window} in {groups} groups" if groups > 1 else str(window)
 
 
 # Multiply-adds.
 
 
-def count_multiply_adds(
-    node: Any, sources: list[GraphTensor], made: list[GraphTensor]
-) -> int | None:
-    """Those of one call for one image; None where this module cannot tell."""
+def count_multiply_adds(node: Any, outputs: list[GraphTensor]) -> int | None:
+    """Return the multiply-adds of one call for one image, or None where they are unknown."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS) or kind in OPS_CONVOLUTIONS:
-        positions = math.prod(made[0].shape[:-1])
+        positions = math.prod(outputs[0].shape[:-1])
         return positions * sum(math.prod(kernel) for kernel in list_kernel_shapes(node))
     if isinstance(operation, layers.Dense):
-        return math.prod(made[0].shape[:-1]) * math.prod(operation.kernel.shape)
+        return math.prod(outputs[0].shape[:-1]) * math.prod(operation.kernel.shape)
     if kind == "Matmul":
-        # Of two tensors, or of a tensor and an array: (…, m, k) x (k, n) costs k a number.
-        return math.prod(made[0].shape) * get_argument(node, 0, "x1").shape[-1]
+        # (…, m, k) x (k, n) costs k multiply-adds for each number of the product.
+        return math.prod(outputs[0].shape) * get_argument(node, 0, "x1").shape[-1]
     if kind in UNCOUNTED:
         return None
     weights = getattr(operation, "weights", [])

@@ -1,9 +1,10 @@
-"""What training keeps of a network's activations for the backward pass, read off its graph.
+"""Estimate the activations that training keeps for the backward pass, from the network's graph.
 
 TensorFlow keeps a tensor until the last gradient that reads it is computed. Which these are
 follows from the derivative of each layer: a convolution's needs what went in, ReLU's what came
 out, that of an addition neither. So a convolution, its batch norm and its ReLU keep two tensors,
-not three. `tests/test_activations.py` holds these rules to TensorFlow's own gradients.
+not three. `tests/analysis/test_kept_activations.py` compares these rules with the gradients of
+TensorFlow.
 """
 
 import math
@@ -16,7 +17,8 @@ import keras
 from cnntrain.analysis.graph import GraphTensor, GraphWalk
 from cnntrain.analysis.receptive_field import make_image_field
 
-# What the derivative of a layer or an operation reads; of what is not listed, both.
+# What the derivative of a layer or an operation reads: its input, its output, or neither. The
+# derivative of a kind that is not listed is taken to read both.
 READS_INPUT = (
     *("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv", "DepthwiseConv"),
     *("SeparableConv1D", "SeparableConv2D", "Dense", "Matmul", "BatchNormalization"),
@@ -29,21 +31,21 @@ READS_NEITHER = (
     *("AveragePooling2D", "GlobalAveragePooling2D", "AveragePool", "UpSampling2D"),
     *("ZeroPadding2D", "Pad", "Cropping2D", "Split", "GetItem", "Take", "Repeat", "Flip"),
 )
-# The same numbers under another shape: no memory of their own.
+# These layers return the numbers of their input in another shape and take no memory of their own.
 VIEW_LAYERS = ("Flatten", "Reshape", "Identity", "Squeeze", "ExpandDims", "InputLayer")
-NORM_LAYERS = ("BatchNormalization", "LayerNormalization")  # computed in float32, whatever goes in
-# Tensors of the size of what goes in that the backward pass of a layer has at once, besides those
-# that are kept: batch norm is not one operation in Keras 3, but a dozen.
+NORM_LAYERS = ("BatchNormalization", "LayerNormalization")  # computed in float32 for any input
+# How many tensors of the input's size the backward pass of a layer has at once, besides those that
+# are kept: batch norm is not one operation in Keras 3, but a dozen.
 WORKSPACE_TENSORS = {"BatchNormalization": 4, "LayerNormalization": 4}
-DEFAULT_WORKSPACE_TENSORS = 2  # the gradients of what came out and of what went in
-# Activations within a layer (`activation="relu"`) by what their derivatives read.
-GELU_TENSORS = 3  # tensors that TensorFlow keeps of it: x / 2, x / sqrt(2) and 1 + erf
+DEFAULT_WORKSPACE_TENSORS = 2  # the gradients of the output and of the input
+GELU_TENSORS = 3  # tensors that TensorFlow keeps of a GELU: x / 2, x / sqrt(2) and 1 + erf
+# Activations within a layer (`activation="relu"`) whose derivatives read their output.
 OUTPUT_ACTIVATIONS = ("relu", "tanh", "sigmoid", "softmax", "linear")
 
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """A tensor in memory: bytes for one image, and whether a gradient goes through it."""
+    """A tensor in memory: its bytes for one image, and whether a gradient passes through it."""
 
     bytes: int
     has_gradient: bool
@@ -51,19 +53,20 @@ class Buffer:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a layer: the buffers that its derivative reads, and its bytes at work."""
+    """One call of a layer: the buffers that its derivative reads, and its workspace."""
 
     layer: str
     saved_buffers: tuple[Buffer, ...]
-    output_buffers: tuple[Buffer, ...]
     workspace_bytes: int
 
 
 @dataclass(frozen=True)
 class ActivationMemory:
-    """Bytes for one image: `kept` for the backward pass, `peak` at once, `of` each layer.
+    """Bytes of activations for one image.
 
-    `of` has what each layer is the first to need: the sum is `kept`.
+    `kept_bytes` are kept for the backward pass; at most `peak_bytes` are alive at once, workspace
+    included. `bytes_by_layer` counts a buffer for the first layer whose derivative reads it, so
+    that it adds up to `kept_bytes`.
     """
 
     kept_bytes: int
@@ -72,9 +75,9 @@ class ActivationMemory:
 
 
 def estimate_activations(network: keras.Model) -> ActivationMemory:
-    """Return what a training step of the network keeps and needs for each image of a batch.
+    """Return the memory that the activations of a training step take for each image of a batch.
 
-    Layers that do not train, and below which none does, keep nothing.
+    A layer keeps nothing if neither it nor any layer below it trains.
     """
     walk = ActivationWalk()
     walk(
@@ -82,63 +85,68 @@ def estimate_activations(network: keras.Model) -> ActivationMemory:
         [GraphTensor(tensor, make_image_field(tensor.shape[1:])) for tensor in network.inputs],
         "",
     )
-    first = dict[Buffer, int]()  # the first call that reads a buffer is the last one backward
+    # The backward pass goes through the calls in reverse: the first reader frees the buffer.
+    first = dict[Buffer, int]()
     for number, call in enumerate(walk.calls):
         for buffer in call.saved_buffers:
             first.setdefault(buffer, number)
-    of = dict[str, int]()
+    bytes_by_layer = dict[str, int]()
     for buffer, number in first.items():
         layer = walk.calls[number].layer
-        of[layer] = of.get(layer, 0) + buffer.bytes
+        bytes_by_layer[layer] = bytes_by_layer.get(layer, 0) + buffer.bytes
     kept = sum(buffer.bytes for buffer in first)
-    return ActivationMemory(kept, max(compute_peak_bytes(walk.calls, first), kept), of)
+    peak = max(compute_peak_bytes(walk.calls, first), kept)
+    return ActivationMemory(kept, peak, bytes_by_layer)
 
 
 def compute_peak_bytes(calls: Sequence[LayerCall], first: dict[Buffer, int]) -> int:
-    """The most bytes at once, going through the calls backward."""
-    done = [0] * (len(calls) + 1)  # bytes that the calls from a number on were the first to read
+    """Return the most bytes that are alive at once while the calls are gone through backward.
+
+    `first` maps each buffer to the number of the first call whose derivative reads it.
+    """
+    freed = [0] * (len(calls) + 1)  # by call: the bytes that its backward step lets go
     for buffer, number in first.items():
-        done[number] += buffer.bytes
-    live, most = sum(done), 0
+        freed[number] += buffer.bytes
+    live, most = sum(freed), 0
     for number in reversed(range(len(calls))):
         most = max(most, live + calls[number].workspace_bytes)
-        live -= done[number]
+        live -= freed[number]
     return most
 
 
 class ActivationWalk(GraphWalk):
-    """A walk through a graph that notes what each derivative reads."""
+    """A `GraphWalk` that also collects, for each call, the buffers that its derivative reads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[LayerCall] = []
         self.buffers: dict[int, Buffer] = {}
-        self.seen: list[GraphTensor] = []  # kept, so that their ids stay theirs
+        self.seen: list[GraphTensor] = []  # held, so that no other object gets their ids
 
     def visit_node(self, node: Any, sources: list[GraphTensor], name: str) -> list[GraphTensor]:
-        """One call of one layer or operation."""
-        made = super().visit_node(node, sources, name)
+        """Add the `LayerCall` of one call of a layer or operation; return its outputs."""
+        outputs = super().visit_node(node, sources, name)
         operation, kind = node.operation, type(node.operation).__name__
         into = [self.get_buffer(source) for source in sources]
         trains = bool(getattr(operation, "trainable_weights", ()))
         learns = trains or any(buffer.has_gradient for buffer in into)
         if kind in VIEW_LAYERS and len(into) == 1:
-            out = into * len(made)
+            out = into * len(outputs)
         else:
-            out = [Buffer(count_signal_bytes(signal), learns) for signal in made]
-        for signal, buffer in zip(made, out, strict=True):
+            out = [Buffer(count_signal_bytes(signal), learns) for signal in outputs]
+        for signal, buffer in zip(outputs, out, strict=True):
             self.buffers[id(signal)] = buffer
-        self.seen += made
+        self.seen += outputs
         if learns and kind not in VIEW_LAYERS:
-            reads = tuple(find_saved_buffers(node, into, out, made))
+            reads = tuple(find_saved_buffers(node, into, out, outputs))
             work = WORKSPACE_TENSORS.get(kind, DEFAULT_WORKSPACE_TENSORS) * max(
                 b.bytes for b in [*into, *out]
             )
-            self.calls.append(LayerCall(name, reads, tuple(out), work))
-        return made
+            self.calls.append(LayerCall(name, reads, work))
+        return outputs
 
     def get_buffer(self, signal: GraphTensor) -> Buffer:
-        """The buffer of a signal; one that no call made is the network's input."""
+        """Return the buffer of a tensor; an input of the network gets one without gradient."""
         if id(signal) not in self.buffers:
             self.buffers[id(signal)] = Buffer(count_signal_bytes(signal), False)
             self.seen.append(signal)
@@ -146,20 +154,20 @@ class ActivationWalk(GraphWalk):
 
 
 def count_signal_bytes(signal: GraphTensor) -> int:
-    """The bytes of a tensor for one image."""
+    """Return the bytes of a tensor for one image."""
     return math.prod(signal.shape) * count_dtype_bytes(signal.tensor.dtype)
 
 
 def count_dtype_bytes(dtype: str) -> int:
-    """The bytes of a number: 2 of bfloat16, 4 of float32."""
+    """Return the bytes of one number of `dtype`: 2 for bfloat16, 4 for float32, 1 for bool."""
     bits = "".join(letter for letter in dtype if letter.isdigit())
     return int(bits) // 8 if bits else 1
 
 
 def find_saved_buffers(
-    node: Any, into: list[Buffer], out: list[Buffer], made: list[GraphTensor]
+    node: Any, into: list[Buffer], out: list[Buffer], outputs: list[GraphTensor]
 ) -> list[Buffer]:
-    """The buffers that the derivative of a call reads."""
+    """Return the buffers that the derivative of a call reads, given its input and output ones."""
     operation, kind = node.operation, type(node.operation).__name__
     inner = get_activation_name(operation)
     if getattr(operation, "weights", ()) and not operation.trainable_weights:
@@ -176,24 +184,28 @@ def find_saved_buffers(
             else find_activation_buffers(inner, out)
         )
     if kind in ("Multiply", "TrueDivide") and len(into) == 1:
-        return []  # times a number
+        return []  # by a constant, which is all that the derivative reads
     if "Dropout" in kind:
-        return [Buffer(math.prod(signal.shape), True) for signal in made]  # who stays, as bools
+        # The mask of the units that stay: one byte each.
+        return [Buffer(math.prod(signal.shape), True) for signal in outputs]
     reads = [] if kind in READS_NEITHER or kind in READS_OUTPUT else list(into)
     if kind.startswith("SeparableConv"):  # between its two convolutions
-        reads.append(make_depthwise_buffer(operation, into[0], made[0]))
+        reads.append(make_depthwise_buffer(operation, outputs[0]))
     if kind not in READS_NEITHER and kind not in READS_INPUT:
         reads += out
     return reads + find_activation_buffers(inner, out)
 
 
 def get_activation_name(operation: Any) -> str:
-    """The name of the activation within a layer."""
+    """Return the name of the activation within a layer, `linear` if it has none."""
     return getattr(getattr(operation, "activation", None), "__name__", "linear")
 
 
 def find_activation_buffers(name: str, out: list[Buffer]) -> list[Buffer]:
-    """What the derivative of an activation within a layer reads: what came out, or went in."""
+    """Return the buffers that the derivative of the activation within a layer reads.
+
+    Those are the layer's outputs `out`, or tensors of their size that the layer does not return.
+    """
     if name == "linear":
         return []
     if name in OUTPUT_ACTIVATIONS:
@@ -203,16 +215,19 @@ def find_activation_buffers(name: str, out: list[Buffer]) -> list[Buffer]:
 
 
 def widen_buffer(buffer: Buffer, dtype: str) -> Buffer:
-    """What goes into a norm as float32: a copy where it is not that already."""
+    """Return the buffer of a norm's input in float32: a copy, unless it is float32 already."""
     return buffer if count_dtype_bytes(dtype) >= 4 else Buffer(2 * buffer.bytes, True)
 
 
 def copy_buffer(buffer: Buffer) -> Buffer:
-    """Another tensor of the same size: Keras multiplies a layer norm's two scales first."""
+    """Return the buffer of a second tensor of the same size.
+
+    A layer norm keeps one more, because Keras multiplies its two scales before it applies them.
+    """
     return Buffer(buffer.bytes, True)
 
 
-def make_depthwise_buffer(operation: Any, into: Buffer, made: GraphTensor) -> Buffer:
-    """What the depthwise part of a separable convolution makes."""
-    positions, channels = math.prod(made.shape[:-1]), operation.depthwise_kernel.shape[-2:]
-    return Buffer(positions * math.prod(channels) * count_dtype_bytes(made.tensor.dtype), True)
+def make_depthwise_buffer(operation: Any, output: GraphTensor) -> Buffer:
+    """Return the buffer between the two convolutions of a separable one."""
+    positions, channels = math.prod(output.shape[:-1]), operation.depthwise_kernel.shape[-2:]
+    return Buffer(positions * math.prod(channels) * count_dtype_bytes(output.tensor.dtype), True)

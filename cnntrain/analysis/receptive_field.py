@@ -1,4 +1,4 @@
-"""How much of the image a position of a feature map sees, layer by layer (Araujo et al. 2019)."""
+"""Receptive fields: how much of the image a position of a feature map sees (Araujo et al. 2019)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ POOLS = (
     *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
     *(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
 )
-# Operations of keras.ops between layers, which have no public classes: by their names.
+# The operations of keras.ops have no public classes, so that they are recognised by their names.
 OPS_CONVOLUTIONS = ("Conv", "DepthwiseConv", "SeparableConv")
 OPS_POOLS = ("MaxPool", "AveragePool")
 
@@ -25,9 +25,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much of the image a position sees, how far the next one is, and where the first begins.
+    """The part of the image that one position of a feature map sees, in pixels along each axis.
 
-    In pixels; the first begins before the image where there is padding (Araujo et al. 2019).
+    `stride` is the distance to the field of the next position. `start` is where the field of the
+    first position begins, which is before the image where there is padding.
     """
 
     size: Axes
@@ -37,14 +38,18 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """What an operation looks at for one position of its output, in positions of its input."""
+    """The positions of its input that an operation reads for one position of its output."""
 
     size: Axes
     strides: Axes
     dilation: Axes
 
     def __call__(self, field: ReceptiveField | None, padding: Axes) -> ReceptiveField | None:
-        """The receptive field behind the operation, with so many positions of padding in front."""
+        """Return the receptive field of the output, given that of the input.
+
+        `padding` is the number of positions before the first along each axis. None goes in where
+        the input has no positions, and comes out there.
+        """
         if field is None or len(field.size) != len(self.size):
             return None
         taps = [(k - 1) * d for k, d in zip(self.size, self.dilation, strict=True)]
@@ -62,22 +67,19 @@ class SlidingWindow:
         return text
 
 
-# The receptive field.
-
-
 def make_image_field(shape: Shape) -> ReceptiveField | None:
-    """The field of the image's own pixels; None for what is no image."""
+    """Return the field of one pixel of an image (…, C); None for an input without positions."""
     axes = len(shape) - 1
     return ReceptiveField((1,) * axes, (1,) * axes, (0,) * axes) if axes > 0 else None
 
 
 def merge_fields(fields: list[ReceptiveField | None]) -> ReceptiveField | None:
-    """The field where branches meet."""
-    found = [field for field in fields if field is not None]
-    if not found:
+    """Return the field where branches meet: the largest, from the earliest start."""
+    known = [field for field in fields if field is not None]
+    if not known:
         return None
-    sizes, strides = zip(*[(field.size, field.stride) for field in found], strict=True)
-    starts = [field.start for field in found]
+    sizes, strides = zip(*[(field.size, field.stride) for field in known], strict=True)
+    starts = [field.start for field in known]
     return ReceptiveField(
         tuple(max(axis) for axis in zip(*sizes, strict=False)),
         tuple(max(axis) for axis in zip(*strides, strict=False)),
@@ -86,18 +88,18 @@ def merge_fields(fields: list[ReceptiveField | None]) -> ReceptiveField | None:
 
 
 def compute_front_padding(node: Any, window: SlidingWindow, shape: Shape) -> Axes:
-    """The positions of padding before the first of an input of this shape, along each axis."""
+    """Return how many positions of padding stand before an input of `shape`, along each axis."""
     if getattr(node.operation, "padding", "valid") != "same":
         return (0,) * len(window.size)
-    found = []
+    front = []
     for n, k, s, d in zip(shape, window.size, window.strides, window.dilation, strict=False):
         needed = (math.ceil(n / s) - 1) * s + (k - 1) * d + 1 - n
-        found.append(max(0, needed) // 2)  # TensorFlow puts the odd one behind
-    return tuple(found)
+        front.append(max(0, needed) // 2)  # TensorFlow puts an odd one behind the input
+    return tuple(front)
 
 
 def shift_field(field: ReceptiveField | None, operation: Any) -> ReceptiveField | None:
-    """The field behind a layer of padding, whose first position is before that of its input."""
+    """Return the field after `operation`; a padding layer moves its start before the input's."""
     if field is None or not isinstance(operation, layers.ZeroPadding2D):
         return field
     pairs = zip(field.start, operation.padding, field.stride, strict=True)
@@ -105,7 +107,7 @@ def shift_field(field: ReceptiveField | None, operation: Any) -> ReceptiveField 
 
 
 def find_window(node: Any) -> SlidingWindow | None:
-    """The window of a convolution, a pool, a strided slice or an enlargement; None for others."""
+    """Return the window of a convolution, pool, upsampling or strided slice; None for others."""
     operation, kind = node.operation, type(node.operation).__name__
     if isinstance(operation, CONVOLUTIONS):
         return SlidingWindow(operation.kernel_size, operation.strides, operation.dilation_rate)
@@ -126,7 +128,7 @@ def find_window(node: Any) -> SlidingWindow | None:
 
 
 def make_window(size: Any, strides: Any, dilation: Any, rank: int) -> SlidingWindow:
-    """A window of numbers that may stand for all axes; without strides, its own size."""
+    """Return a window over `rank` axes; an int stands for all axes, strides None for the size."""
     size, strides, dilation = (
         (value,) * rank if isinstance(value, int) else tuple(value)
         for value in (size, size if strides is None else strides, dilation)
@@ -135,11 +137,11 @@ def make_window(size: Any, strides: Any, dilation: Any, rank: int) -> SlidingWin
 
 
 def find_slice_window(key: Any, rank: int) -> SlidingWindow | None:
-    """The window of `x[:, ::2, ::2]`: every second position of each axis; None for other keys."""
+    """Return the window of a strided slice such as `x[:, ::2, ::2]`; None for other keys."""
     parts = list(key) if isinstance(key, (list, tuple)) else [key]
     if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (rank + 3 - len(parts))
+        place = parts.index(Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (rank + 3 - len(parts))
     if not all(isinstance(part, slice) for part in parts):
         return None
     steps = [abs(part.step or 1) for part in parts]
@@ -148,7 +150,7 @@ def find_slice_window(key: Any, rank: int) -> SlidingWindow | None:
 
 
 def list_kernel_shapes(node: Any) -> list[Shape]:
-    """The shapes of a convolution's kernels, of a separable one both; with groups, of one group."""
+    """Return the kernel shapes of a convolution: two of a separable one, those of one group."""
     operation = node.operation
     if hasattr(operation, "depthwise_kernel"):
         return [tuple(operation.depthwise_kernel.shape), tuple(operation.pointwise_kernel.shape)]
@@ -163,12 +165,12 @@ def list_kernel_shapes(node: Any) -> list[Shape]:
 
 
 def get_argument(node: Any, number: int, name: str) -> Any:
-    """What an operation was called with."""
-    given = node.arguments
-    return given.args[number] if len(given.args) > number else given.kwargs[name]
+    """Return what a call passed for the argument `name`, which is the positional one `number`."""
+    arguments = node.arguments
+    return arguments.args[number] if len(arguments.args) > number else arguments.kwargs[name]
 
 
 def format_axes(numbers: Axes) -> str:
-    """A number for each axis as text: 2 where they are all 2, else 1x2."""
+    """Return the numbers of all axes as text: `2` where all are 2, else `1x2`."""
     parts = [f"{number:g}" for number in numbers]
     return parts[0] if len(set(parts)) == 1 else "x".join(parts)

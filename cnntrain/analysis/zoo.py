@@ -1,7 +1,7 @@
-"""The zoo: every option of the group `model` as its paper has it, what it is and what it costs.
+"""The zoo: every option of the group `model`, described and with the costs of its paper's network.
 
-What it costs was counted on built networks and lies in zoo.json (`make zoo`): listing needs no
-TensorFlow. Options of a user's own are not counted there.
+The costs were counted on built networks and are stored in zoo.json (`make zoo`), so that listing
+needs no TensorFlow. Options of a user's own have no costs there.
 """
 
 import ast
@@ -17,12 +17,12 @@ from cnntrain.spec.about import ModelAbout, PaperNetwork, read_option, read_pape
 from cnntrain.spec.signatures import PACKAGE, list_components, locate_component, parse_source
 
 COUNTS_FILE = PACKAGE / "analysis" / "zoo.json"
-NO_YEAR = 9999  # what has none comes last
+NO_YEAR = 9999  # options without a year come last
 
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """An option of the group `model`; None is what nobody said or counted."""
+    """An option of the group `model`; None stands for facts that no file says or counted."""
 
     option: str
     what: str
@@ -42,17 +42,18 @@ class ZooEntry:
 
     @property
     def input(self) -> str | None:
+        """The shape of the images, as `32x32x3`."""
         return "x".join(map(str, self.made_for.image_shape)) if self.made_for else None
 
     def as_json(self) -> dict[str, Any]:
-        made = self.made_for
+        paper = self.made_for
         return {
             "what": self.what,
             "family": self.family,
             "year": self.year,
-            "image_shape": list(made.image_shape) if made else None,
-            "num_classes": made.num_classes if made else None,
-            "overrides": list(made.overrides) if made else None,
+            "image_shape": list(paper.image_shape) if paper else None,
+            "num_classes": paper.num_classes if paper else None,
+            "overrides": list(paper.overrides) if paper else None,
             "parameters": self.parameters,
             "trainable": self.trainable,
             "multiply_adds": self.multiply_adds,
@@ -60,27 +61,30 @@ class ZooEntry:
 
 
 def list_zoo(config_dir: str | None = None) -> list[ZooEntry]:
-    """Every option: families in order of their first year, and so the options of each."""
+    """Return every option: families by their first year, and the options of each by theirs."""
     counted = json.loads(COUNTS_FILE.read_text(encoding="utf-8")) if COUNTS_FILE.is_file() else {}
     files = option_files.find_option_files("model", config_dir)
     entries = [read_zoo_entry(option, file, counted) for option, file in files.items()]
     first: dict[str | None, int] = {}
-    for known in entries:
-        if known.year:
-            first[known.family] = min(known.year, first.get(known.family, known.year))
+    for entry in entries:
+        if entry.year:
+            first[entry.family] = min(entry.year, first.get(entry.family, entry.year))
 
-    def order(known: ZooEntry) -> tuple[Any, ...]:
-        family = (first.get(known.family, NO_YEAR), known.family is None, known.family or "")
-        return *family, known.year or NO_YEAR, known.parameters or 0, known.option
+    def order(entry: ZooEntry) -> tuple[Any, ...]:
+        family = (first.get(entry.family, NO_YEAR), entry.family is None, entry.family or "")
+        return *family, entry.year or NO_YEAR, entry.parameters or 0, entry.option
 
     return sorted(entries, key=order)
 
 
 def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry:
-    """One option; what was counted for another input, or under this name, is not shown."""
+    """Return the entry of one option.
+
+    An option of the user's own has no counts, nor has one that was counted for another input.
+    """
     try:
         knobs, about = read_option(file, ModelAbout)
-    except SpecError:  # it is answered when it is used
+    except SpecError:  # whoever builds the option gets it
         knobs, about = {}, ModelAbout()
     row = counted.get(option, {}) if file.is_relative_to(option_files.CONF) else {}
     if row.get("made_for") != str(about.paper_network):
@@ -97,7 +101,7 @@ def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry
 
 
 def describe_family(family: str | None) -> str:
-    """The first line of a family's module."""
+    """Return the first line of the docstring of a family's module; empty for no family."""
     if family is None:
         return ""
     return (ast.get_docstring(parse_source(locate_component("model", family)[0])) or "").partition(
@@ -108,10 +112,10 @@ def describe_family(family: str | None) -> str:
 def build_unfilled_network(
     option: str, overrides: Sequence[str] = (), config_dir: str | None = None
 ) -> Any:
-    """Return the network of an option, as its paper has it but for `overrides`, unfilled.
+    """Return the paper's network of an option, with `overrides` such as `model.depth=18`.
 
-    It has shapes but no values in its weights, which takes a fraction of the time and no memory;
-    auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
+    Its weights have shapes but no values, which takes a fraction of the time and no memory.
+    Auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
     say what it is made for, and for overrides of anything but the model.
     """
     files = option_files.find_option_files("model", config_dir)
@@ -129,14 +133,14 @@ def build_unfilled_network(
                 f"model.KNOB=VALUE, with {format_choices(knobs)}",
                 f"model.{close}={value or 'VALUE'}" if close else None,
             )
-    made = read_paper_network(files[option])
-    # Learnt weights would be looked for, and fetched, for nothing.
+    paper = read_paper_network(files[option])
+    # Pretrained weights would be looked up and downloaded, and then thrown away.
     fresh = ["model.weights=null"] if option_files.load_option(files[option]).get("weights") else []
 
     from cnntrain.spec.build import build_spec
     from cnntrain.spec.compose import compose_config
 
-    chosen = [f"model={option}", *fresh, *made.overrides, *overrides]
+    chosen = [f"model={option}", *fresh, *paper.overrides, *overrides]
     model = build_spec(compose_config(chosen, config_dir).config).model
 
     from cnntrain.terminal.stderr import silence_stderr
@@ -146,6 +150,6 @@ def build_unfilled_network(
 
         from cnntrain.analysis.layer_table import drop_auxiliary_heads
 
-    keras.utils.clear_session()  # names of layers begin from the same numbers
+    keras.utils.clear_session()  # layers are numbered from the start again
     with keras.StatelessScope(initialize_variables=False):
-        return drop_auxiliary_heads(model(made.image_shape, made.num_classes))
+        return drop_auxiliary_heads(model(paper.image_shape, paper.num_classes))

@@ -35,8 +35,9 @@ def main(words: Sequence[str]) -> int:
 def show_plan(given: Namespace) -> None:
     """Compose, plan, measure if asked, and print."""
     composed = compose_config(given.overrides, given.config_dir)
-    check_machine(build_provisional_spec(composed.config))
-    config, checked, note = resolve_batch_size(composed.config, given.config_dir)
+    checked = build_provisional_spec(composed.config)
+    check_machine(checked)
+    config, checked, note = resolve_batch_size(composed.config, checked, given.config_dir)
     with silence_stderr():
         from cnntrain.planning import benchmark, plan_report
         from cnntrain.planning.plan import plan_run

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_user_path
-from cnntrain.running.resume import has_more_to_train, prepare_worker_spec, reopen_run
+from cnntrain.running.resume import is_other_worker, read_resumed_run, reopen_run
 from cnntrain.running.run import train_and_record_end, train_as_worker
-from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import find_run_folder as find_run
 from cnntrain.sweeps.directory import Sweep
 
 
@@ -20,7 +18,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args(words)
     if given.help:
-        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [schedule.stretch=true]")
+        print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [replan=true]")
         print("       cnntrain resume SWEEP [sweep.jobs=N] [hydra.sweeper.n_trials=N]")
         return 0
     if given.run is None:
@@ -33,21 +31,20 @@ def main(words: Sequence[str]) -> int:
         from cnntrain.sweeps.sweep import resume_sweep
 
         return resume_sweep(folder, given.overrides)
-    folder = find_run(given.run)
-    if (checked := prepare_worker_spec(folder, given.overrides)) is not None:
-        if Run(folder).read_run_json().get("status") == "finished" and not has_more_to_train(
-            given.overrides
-        ):
-            print(f"{folder} is finished; epochs=N goes on beyond")
+    resumed = read_resumed_run(given.run, given.overrides)
+    if is_other_worker(resumed):
+        record = resumed.run.read_run_json()
+        if record.get("status") == "finished" and not resumed.has_more_to_train:
+            print(f"{resumed.run.folder} is finished; epochs=N goes on beyond")
             return 0
-        return train_as_worker(checked, folder)
-    checked, run, notes = reopen_run(folder, given.overrides)
+        return train_as_worker(resumed.spec, resumed.run.folder)
+    run, notes = reopen_run(resumed)
     for note in notes:
         print(note)
     if run.read_run_json()["status"] == "finished":
         return 0
     try:
-        return train_and_record_end(checked, run)
+        return train_and_record_end(resumed.spec, run)
     except SpecError:
         run.restore_files()
         raise

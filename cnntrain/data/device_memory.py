@@ -34,11 +34,6 @@ class DeviceMemory:
     is_gpu: bool
 
 
-def detect_devices() -> list[DeviceMemory]:
-    """The GPUs, of which training uses the first, or else the machine."""
-    return query_gpus() or [read_machine_memory()]
-
-
 def query_gpus() -> list[DeviceMemory]:
     """The GPUs that the driver knows of, whether TensorFlow can use them or not."""
     return [

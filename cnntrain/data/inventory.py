@@ -44,7 +44,7 @@ class DatasetEntry:
 
     @property
     def image_count(self) -> int | None:
-        """The images of all parts together."""
+        """How many images all parts hold together."""
         return sum(self.about.images.values()) if self.about.images else None
 
     def as_json(self) -> dict[str, Any]:

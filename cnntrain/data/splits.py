@@ -1,24 +1,40 @@
 """A source cut into train, valid and test: official parts, else stratified and seeded ones."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from cnntrain.data.labels import add_label_noise, group_classes, select_classes
 from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
 from cnntrain.data.photos.photo_cache import CachedPhotos
-from cnntrain.data.source import Images, Source, allocate_images
+from cnntrain.data.source import Examples, Images, Source, Splits, allocate_images
 from cnntrain.errors import SpecError
+from cnntrain.spec.knobs import Name, normalise_unicode
 
 DEFAULT_SIDE = (
     64  # the side of photos that nobody has said a size for, unless all are as small already,
 )
 SMALLEST_SIDE = 16  # and large enough for LeNet-5
+# The knobs of a data set that decide which of its images each split gets, and their labels.
+ROW_KNOBS = (
+    "classes", "label_map", "label_noise", "valid", "test", "split_seed", "fraction", "limit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Which rows of a source each split has, their labels, and where each split comes from."""
+
+    rows: Mapping[str, np.ndarray]
+    labels: Mapping[str, np.ndarray]
+    class_names: tuple[str, ...]
+    origin: dict[str, str]
 
 
 def choose_frame(
@@ -85,6 +101,58 @@ def check_decodable_classes(source: Source, whole: np.ndarray, broken: Mapping[s
                     f"is an image, for example {name} ({broken[name]})",
                     "files that can be decoded",
                 )
+
+
+def choose_rows(
+    source: Source,
+    *,
+    classes: Sequence[Name] | None,
+    label_map: str | Mapping[Name, Sequence[Name]],
+    label_noise: float,
+    valid: float,
+    test: float,
+    split_seed: int,
+    fraction: float | None,
+    limit: int | None,
+) -> SplitRows:
+    """Return the rows of each split, a function of a source's labels and parts and of `ROW_KNOBS`.
+
+    No image is looked at: there may be none yet. Raises SpecError for classes that do not exist,
+    and for splits that would lack one.
+    """
+    names = tuple(map(normalise_unicode, source.class_names))
+    source = select_classes(replace(source, class_names=names), classes)
+    groups, class_names = group_classes(source.class_names, label_map)
+    rows, origin = split_source(source, valid, test, split_seed)
+    if fraction is not None:
+        count = round(fraction * len(rows["train"]))
+        rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
+    if limit is not None:
+        for name, part in rows.items():
+            rows[name] = sample_rows(part, source.labels, limit, split_seed, "limit")
+    labels = {name: groups[source.labels[part]] for name, part in rows.items()}
+    if label_noise:
+        labels["train"] = add_label_noise(
+            labels["train"], len(class_names), label_noise, split_seed
+        )
+    return SplitRows(rows, labels, class_names, origin)
+
+
+def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
+    """Return the splits of a source whose chosen rows are those of `images`."""
+    parts = {
+        name: Examples(images, chosen.labels[name], rows) for name, rows in chosen.rows.items()
+    }
+    return Splits(
+        **parts,
+        class_names=chosen.class_names,
+        origin=chosen.origin,
+        skipped=source.skipped,
+        digests=source.digests,
+        notes=source.notes,
+        names=source.names,
+        value_range=source.value_range,
+    )
 
 
 def split_source(
@@ -225,11 +293,11 @@ def sample_rows(
 
 def reframe_images(
     images: Images,
-    rows: dict[str, np.ndarray],
+    rows: Mapping[str, np.ndarray],
     size: tuple[int, int] | None,
     channels: Literal[1, 3] | None,
     resize: Resize,
-) -> tuple[Images, dict[str, np.ndarray]]:
+) -> tuple[Images, Mapping[str, np.ndarray]]:
     """Return images of the size and channels asked for, only those of `rows`, and their rows."""
     height, width, depth = images.shape[1:]
     frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]

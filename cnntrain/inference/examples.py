@@ -11,9 +11,9 @@ from cnntrain.data.load import load_splits
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.inference.classifier import Classifier
 from cnntrain.spec.build import build_spec
-from cnntrain.spec.compose import compose_config
+from cnntrain.spec.compose import compose_parsed
 from cnntrain.spec.nested import set_dotted_value
-from cnntrain.spec.overrides import parse_single_override
+from cnntrain.spec.overrides import parse_overrides, parse_single_override
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
@@ -40,9 +40,9 @@ def build_evaluation_spec(
     divides it, all of it is in every split. Raises SpecError for overrides of other settings.
     """
     config = dict(classifier.config)
-    parsed = [(parse_single_override(word), word) for word in overrides]
-    for override, word in parsed:
-        key = override.key_or_group
+    parsed = [parse_single_override(word) for word in overrides]
+    for override in parsed:
+        key, word = override.key_or_group, override.text
         if key not in DATA_SETTINGS and not key.startswith("dataset."):
             close = find_nearest(key, DATA_SETTINGS)
             raise SpecError(
@@ -50,20 +50,22 @@ def build_evaluation_spec(
                 f"{format_choices(DATA_SETTINGS)}, or dataset.KNOB",
                 word.replace(key, close, 1) if close else None,
             )
-    keys = [override.key_or_group for override, _ in parsed]
+    keys = [override.key_or_group for override in parsed]
     height, width, channels = classifier.image_shape
     own = dict(config["dataset"])
     if "dataset" in keys:
-        words = [word for key, (_, word) in zip(keys, parsed, strict=True) if is_dataset_key(key)]
         frame = [f"dataset.image_size=[{height},{width}]", f"dataset.channels={channels}"]
-        other = compose_config([*frame, *words], config_dir).config["dataset"]
+        data_overrides = [override for override in parsed if is_dataset_key(override.key_or_group)]
+        other = compose_parsed([*parse_overrides(frame), *data_overrides], config_dir).config[
+            "dataset"
+        ]
         carried = {
             key: own[key] for key in CARRIED_KEYS if key in own and f"dataset.{key}" not in keys
         }
         config["dataset"] = other | carried
     else:
         config["dataset"] = own
-    for (override, _), key in zip(parsed, keys, strict=True):
+    for override, key in zip(parsed, keys, strict=True):
         if not (is_dataset_key(key) and "dataset" in keys):
             set_dotted_value(config, key, override.value())
     spec = build_spec(config)

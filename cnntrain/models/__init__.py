@@ -6,21 +6,3 @@ Keras only, never TensorFlow. The trainer reads three things off a network: a la
 says that its head begins behind this layer (else the head is the last layer); and the attribute
 `pretrained` names the layers that already have weights.
 """
-
-from collections.abc import Callable
-
-import keras
-
-
-def model(
-    component: Callable[[tuple[int, int, int], int], keras.Model],
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    init_from: str | None,
-) -> keras.Model:
-    """Return the network that `component` builds.
-
-    `init_from` is for the trainer, which loads those weights after initialization.
-    """
-    return component(image_shape, num_classes)

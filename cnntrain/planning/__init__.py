@@ -1,1 +1,1 @@
-"""Before a run: what it would take, and whether the machine is fit."""
+"""Before a run: plan the memory and time that it would take, and check the machine."""

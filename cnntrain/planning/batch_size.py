@@ -24,7 +24,8 @@ MEMORY_MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
 
-    Its batch is then of as many images as there are pieces: `settled` says how many it will be.
+    Its batch is then of as many images as there are pieces; `resolve_batch_size` says how many it
+    will be.
     """
     if config.get("batch_size") != "auto":
         return build_spec(config)
@@ -40,13 +41,13 @@ def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
 
 
 def resolve_batch_size(
-    config: Mapping[str, Any], config_dir: str | None
+    config: Mapping[str, Any], checked: Spec, config_dir: str | None
 ) -> tuple[dict[str, Any], Spec, str | None]:
     """Return the configuration and its spec with a number for `batch_size: auto`, and what to say.
 
-    Loads TensorFlow where it is `auto`. Raises SpecError where nothing fits.
+    `checked` is the provisional spec. It is the spec unless the size is `auto`; only then is
+    TensorFlow loaded. Raises SpecError where nothing fits.
     """
-    checked = build_provisional_spec(config)
     if config.get("batch_size") != "auto":
         return dict(config), checked, None
     number, why = find_largest_batch_size(checked, config_dir)
@@ -65,7 +66,7 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     configure_backend(checked)
     known = outline_dataset(checked, config_dir)
     needed = estimate_memory(checked, known, draft_network(checked, known))
-    room = get_device_memory(checked)
+    room = get_device_memory()
     pieces, count = checked.accumulate, len(known.splits.train)
     fits = needed.find_largest_batch(
         MEMORY_MARGIN * compute_step_memory(room, needed.graph + needed.dataset)
@@ -92,7 +93,7 @@ def compute_step_memory(room: "DeviceMemory", on_the_host: int) -> int:
     return room.free if room.is_gpu else max(0, room.free - on_the_host)
 
 
-def get_device_memory(checked: Spec) -> "DeviceMemory":
+def get_device_memory() -> "DeviceMemory":
     """The memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 

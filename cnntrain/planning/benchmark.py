@@ -1,4 +1,4 @@
-"""A few real training steps of a plan, on stand-ins for its images: how long, how much memory."""
+"""Measure the time and the memory of a few real training steps, on stand-ins for the images."""
 
 import contextlib
 import dataclasses
@@ -16,29 +16,28 @@ from cnntrain.runs.directory import Run
 from cnntrain.training.fitting import Fitting
 from cnntrain.training.loop import Script
 
-WARM_UP_STEPS = 2  # steps that are not counted: they trace, and find their memory
-MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # after these many, or so long, it is known
+WARM_UP_STEPS = 2  # not counted: they trace the graph and allocate memory
+MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever comes first
 
 
 @dataclass(frozen=True)
 class StepMeasurement:
-    """Of so many steps: the median seconds of one, and the bytes that the process grew by."""
+    """The median `seconds` of a step, of so many, and by how many bytes the process grew."""
 
     steps: int
     seconds: float
-    growth: int | None  # None where the system does not say
+    growth: int | None  # None where the operating system does not tell
 
 
 class EnoughSteps(Exception):
-    """Enough steps were made."""
+    """Raised to end the training once enough steps were measured."""
 
 
 class StepTimer:
-    """A `Progress` that takes the time of steps, and ends the training when it knows."""
+    """A `Progress` that times the steps, and raises EnoughSteps when it has measured enough."""
 
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
-        self.began_at = self.times[0]
 
     def note(self, line: str) -> None: ...
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
@@ -47,6 +46,7 @@ class StepTimer:
     def step(
         self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
     ) -> None:
+        """Take the time of a step; raise EnoughSteps if it was the last one needed."""
         now = time.perf_counter()
         self.times.append(now)
         warm = self.times[WARM_UP_STEPS:]
@@ -55,44 +55,45 @@ class StepTimer:
 
     @property
     def step_seconds(self) -> list[float]:
-        """The seconds of each step that counts."""
+        """The seconds of each step after the warm-up."""
         warm = self.times[WARM_UP_STEPS:]
         return [after - before for before, after in itertools.pairwise(warm)]
 
 
 def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
-    """Return how long a step of the first phase takes; its run is thrown away."""
+    """Return what a step of the plan's first phase takes, from a short run that is thrown away."""
     splits = plan.outline.splits
     spec = plan.spec
-    few = min(len(splits.train), (WARM_UP_STEPS + MEASURED_STEPS + 1) * spec.batch_size)
+    count = min(len(splits.train), (WARM_UP_STEPS + MEASURED_STEPS + 1) * spec.batch_size)
     train = dataclasses.replace(
         splits.train,
-        labels=splits.train.labels[:few],
-        rows=None if splits.train.rows is None else splits.train.rows[:few],
+        labels=splits.train.labels[:count],
+        rows=None if splits.train.rows is None else splits.train.rows[:count],
     )
-    once = dataclasses.replace(
+    short_spec = dataclasses.replace(
         spec,
         max_steps=None,
         steps_per_epoch=None,
         epochs=WARM_UP_STEPS + MEASURED_STEPS + 1,
         refit=False,
     )
-    watch, before = StepTimer(), read_peak_memory(peak_from_now=True)
+    timer, before = StepTimer(), read_peak_memory(peak_from_now=True)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.claim(Path(folder) / "run", config, [])
-        script = Script(once.epochs, once.epochs)
-        fitting = Fitting(once, run, dataclasses.replace(splits, train=train), watch, None, script)
+        script = Script(short_spec.epochs, short_spec.epochs)
+        few_images = dataclasses.replace(splits, train=train)
+        fitting = Fitting(short_spec, run, few_images, timer, None, script)
         with contextlib.suppress(EnoughSteps):
             fitting.fit()
-    grown = read_peak_memory()
-    growth = grown - before if grown is not None and before is not None else None
-    return StepMeasurement(len(watch.step_seconds), statistics.median(watch.step_seconds), growth)
+    after = read_peak_memory()
+    growth = after - before if after is not None and before is not None else None
+    return StepMeasurement(len(timer.step_seconds), statistics.median(timer.step_seconds), growth)
 
 
 def read_peak_memory(peak_from_now: bool = False) -> int | None:
-    """The most memory that this process has had, in bytes; or what it has, to begin from.
+    """Return the peak memory of this process in bytes, or None where the system is not Linux.
 
-    Linux counts it, and lets a process begin anew.
+    With `peak_from_now` the peak is first set back to what the process has now.
     """
     try:
         if peak_from_now:

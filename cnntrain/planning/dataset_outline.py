@@ -1,13 +1,13 @@
 """A data set before it is prepared: how many images of which shape, in which splits.
 
 What is here is asked (a folder is listed, what TFDS has prepared describes itself); else `about` in
-the option's file says it. The splits are cut as for training, of stand-ins for the images.
+the option's file says it. Its rows are divided as for training, and noise stands for the images.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cnntrain.data.fetch.layouts import PARTS
 from cnntrain.data.inventory import find_prepared_folder
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, Splits
-from cnntrain.data.splits import choose_frame
+from cnntrain.data.splits import ROW_KNOBS, build_splits, choose_frame, choose_rows
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec import option_files
@@ -66,21 +66,17 @@ def outline_dataset(spec: Spec, config_dir: str | None) -> DatasetOutline:
     Raises SpecError where nothing is known of it, and for what its settings refuse.
     """
     data_dir = expand_folder(spec.data_dir, "data_dir")
+    own: Photos | tuple[int, ...] | None
     if spec.dataset.name in SELF_DESCRIBING:
         source, known = spec.dataset.bound_function(data_dir, None), "as it is here"
+        own = source.images if isinstance(source.images, Photos) else source.images.shape[1:]
     else:
         facts = find_dataset_facts(spec, data_dir, config_dir)
-        source, known = make_stand_in_source(facts, spec.dataset), facts.provenance
-    photos = isinstance(source.images, Photos)
-    here = source.images if spec.dataset.name in SELF_DESCRIBING else None
-    shape = compute_image_shape(spec.dataset, here if photos else source.images.shape[1:])
-    count = max(int(rows.max()) + 1 for rows in source.parts.values())
-    blank = replace(source, images=NoiseImages((count, *shape)))
-    fitting = replace(
-        spec.dataset, shared={**spec.dataset.shared, "resize": "stretch", "value_range": None}
-    )
-    splits = fitting.call_through_group(lambda *_: blank, data_dir, None)
-    return DatasetOutline(splits, known, photos)
+        source, known, own = make_stand_in_source(facts), facts.provenance, facts.shape
+    shape = compute_image_shape(spec.dataset, own)
+    chosen = choose_rows(source, **{knob: spec.dataset[knob] for knob in ROW_KNOBS})
+    splits = build_splits(source, NoiseImages((len(source.labels), *shape)), chosen)
+    return DatasetOutline(splits, known, not isinstance(own, tuple))
 
 
 def compute_image_shape(
@@ -93,8 +89,8 @@ def compute_image_shape(
     return choose_frame(own, size, channels, dataset["resize"], dataset["value_range"])[0].shape
 
 
-def make_stand_in_source(facts: DatasetFacts, dataset: Component) -> Source:
-    """A source of as many images as are known of, its classes in equal parts."""
+def make_stand_in_source(facts: DatasetFacts) -> Source:
+    """A source of as many images, without pixels, as are known of, its classes in equal parts."""
     ends = np.cumsum([*facts.parts.values()])
     starts = [0, *ends[:-1]]
     parts = {
@@ -103,12 +99,7 @@ def make_stand_in_source(facts: DatasetFacts, dataset: Component) -> Source:
     }
     total = int(ends[-1])
     labels = np.arange(total, dtype=np.int32) % len(facts.class_names)
-    images: Photos | NoiseImages
-    if facts.shape is None:
-        images = Photos(range(total), bytes)  # type: ignore[arg-type]
-    else:
-        images = NoiseImages((total, *facts.shape))
-    return Source(images, labels, tuple(facts.class_names), parts)
+    return Source(np.empty((total, 0, 0, 0), np.uint8), labels, tuple(facts.class_names), parts)
 
 
 def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> DatasetFacts:
@@ -129,7 +120,7 @@ def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> Da
 
 
 def read_option_facts(file: Path, dataset: Component) -> DatasetFacts | None:
-    """What an option's file says of this data set; None where it does not, or is of another."""
+    """Return what an option's file states of this data set; None if nothing, or if of another."""
     option, about = read_option(file, DatasetAbout)
     same = all(option.get(knob) == dataset.knobs.get(knob) for knob in ("tfds", "label_key"))
     if option.get("name") != dataset.name or not same:

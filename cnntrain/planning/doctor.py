@@ -1,4 +1,4 @@
-"""What `cnntrain doctor` looks at, a function each; a finding with a `fix` is something wrong."""
+"""The checks of `cnntrain doctor`, a function each; a finding with a `fix` is something wrong."""
 
 import ctypes
 import importlib.metadata
@@ -27,40 +27,42 @@ from cnntrain.terminal.units import format_duration, format_size
 
 GIB = 2**30
 MIN_FREE_MEMORY, MIN_FREE_DISK = 2 * GIB, GIB  # TensorFlow alone takes 0.8 GiB
-# What TensorFlow loads to use a GPU; the driver brings the first one, cnntrain[gpu] the others.
+# The libraries that TensorFlow loads to use a GPU. NVIDIA's driver brings DRIVER, and the extra
+# cnntrain[gpu] the others.
 DRIVER = "libcuda.so.1"
 LIBRARIES = {
     "cuda_version": ("libcudart.so.{}", "libcublas.so.{}", "libcublasLt.so.{}"),
     "cudnn_version": ("libcudnn.so.{}",),
 }
-OTHER_LIBRARIES = ("libcufft.so", "libcusparse.so", "libcusolver.so")  # in versions of their own
+# These have version numbers of their own, so that any version counts.
+OTHER_LIBRARIES = ("libcufft.so", "libcusparse.so", "libcusolver.so")
 TRIAL_OVERRIDES = ["epochs=1", "batch_size=32", "max_steps=40", "log_every=20"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, what was found, and how to put it right (None: it is)."""
+    """What was checked, what it showed, and how to put it right (None where all is well)."""
 
     what: str
     said: str
     fix: str | None = None
 
 
-def run_checks(asked: Spec, config_dir: str | None) -> Iterator[Finding]:
-    """Look at one thing after the other; a look that fails is a finding, not the end."""
-    looks: dict[str, Callable[[], Finding]] = {
+def run_checks(spec: Spec, config_dir: str | None) -> Iterator[Finding]:
+    """Yield the finding of each check; a check that raises is a finding, too, and not the end."""
+    checks: dict[str, Callable[[], Finding]] = {
         "python": check_python,
         "packages": check_packages,
         "tensorflow": check_tensorflow,
         "gpu": check_gpu,
         "memory": check_memory,
         "disk": check_disk,
-        "data": lambda: check_data_sets(asked, config_dir),
+        "data": lambda: check_data_sets(spec, config_dir),
         "training": check_training,
     }
-    for what, look in looks.items():
+    for what, check in checks.items():
         try:
-            yield look()
+            yield check()
         except Exception as error:
             yield Finding(what, f"{type(error).__name__}: {error}", "see above")
 
@@ -71,15 +73,15 @@ def check_python() -> Finding:
 
 
 def check_packages() -> Finding:
-    """All packages that a run needs, with their versions."""
-    found, lacking = list[str](), list[str]()
+    """Report the versions of the packages that a run needs, and those that are not installed."""
+    installed, missing = list[str](), list[str]()
     for name in PACKAGES:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            installed.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            lacking.append(name)
-    fix = f"pip install {' '.join(lacking)}" if lacking else None
-    return Finding("packages", ", ".join(found), fix)
+            missing.append(name)
+    fix = f"pip install {' '.join(missing)}" if missing else None
+    return Finding("packages", ", ".join(installed), fix)
 
 
 def check_tensorflow() -> Finding:
@@ -91,43 +93,43 @@ def check_tensorflow() -> Finding:
 
 
 def check_gpu() -> Finding:
-    """The GPUs that the driver has, and whether TensorFlow sees them."""
+    """Report the GPUs that the driver lists, and whether TensorFlow sees them."""
     import tensorflow as tf
 
-    there, seen = query_gpus(), tf.config.list_physical_devices("GPU")
-    names = ", ".join(f"{one.name} with {format_size(one.total)}" for one in there)
+    gpus, seen = query_gpus(), tf.config.list_physical_devices("GPU")
+    names = ", ".join(f"{gpu.name} with {format_size(gpu.total)}" for gpu in gpus)
     if seen:
         return Finding("gpu", f"TensorFlow sees {len(seen)}: {names or 'of no known name'}")
-    if not there:
+    if not gpus:
         why = "no nvidia-smi" if shutil.which("nvidia-smi") is None else "nvidia-smi lists none"
         return Finding("gpu", f"none here ({why}): training is on the CPU")
     return explain_unseen_gpu(names, tf.sysconfig.get_build_info())
 
 
 def explain_unseen_gpu(names: str, build: Mapping[str, object]) -> Finding:
-    """Why TensorFlow does not see the GPUs of a machine that has some."""
+    """Return the finding that says why TensorFlow, as built, does not see the GPUs `names`."""
     said = f"{names}, which TensorFlow does not see"
     if not build.get("is_cuda_build"):
         return Finding("gpu", f"{said}: it was built without CUDA", "pip install 'cnntrain[gpu]'")
     if not is_library_loadable(DRIVER):
         fix = "install NVIDIA's driver; in a container, start it with --gpus all"
         return Finding("gpu", f"{said}: {DRIVER} is missing", fix)
-    if lacking := [name for name in list_cuda_libraries(build) if not is_library_loadable(name)]:
+    if missing := [name for name in list_cuda_libraries(build) if not is_library_loadable(name)]:
         fix = "pip install 'cnntrain[gpu]'"
-        return Finding("gpu", f"{said}: {', '.join(lacking)} missing", fix)
+        return Finding("gpu", f"{said}: {', '.join(missing)} missing", fix)
     fix = "is CUDA_VISIBLE_DEVICES empty? Is the driver older than TensorFlow's CUDA?"
     return Finding("gpu", f"{said}, though all libraries are there", fix)
 
 
 def list_cuda_libraries(build: Mapping[str, object]) -> list[str]:
-    """The libraries that this TensorFlow was built for: libcudart.so.12."""
+    """Return the libraries that this TensorFlow was built for, such as libcudart.so.12."""
     major = {key: str(build.get(key, "")).split(".")[0] for key in LIBRARIES}
     exact = [name.format(major[key]) for key, names in LIBRARIES.items() for name in names]
     return [*exact, *OTHER_LIBRARIES]
 
 
 def is_library_loadable(name: str) -> bool:
-    """Whether a library is where the system looks, or in the packages that pip installs."""
+    """Return whether the system finds a library, or a package from pip contains it."""
     try:
         ctypes.CDLL(name)
     except OSError:
@@ -137,14 +139,14 @@ def is_library_loadable(name: str) -> bool:
 
 
 def check_memory() -> Finding:
-    found = read_machine_memory()
-    said = f"{format_size(found.free)} of {format_size(found.total)} are free ({found.name})"
-    little = found.free < MIN_FREE_MEMORY
+    memory = read_machine_memory()
+    said = f"{format_size(memory.free)} of {format_size(memory.total)} are free ({memory.name})"
+    little = memory.free < MIN_FREE_MEMORY
     return Finding("memory", said, "end other programs, or train elsewhere" if little else None)
 
 
 def check_disk() -> Finding:
-    """Room where runs go, and for temporary files."""
+    """Report the free disk space in the working directory and for temporary files."""
     places = {"here": Path.cwd(), "temporary files": Path(tempfile.gettempdir())}
     free = {what: shutil.disk_usage(path).free for what, path in places.items()}
     said = ", ".join(f"{format_size(size)} free for {what}" for what, size in free.items())
@@ -152,16 +154,16 @@ def check_disk() -> Finding:
     return Finding("disk", said.replace("for here", "here"), "make room" if little else None)
 
 
-def check_data_sets(asked: Spec, config_dir: str | None) -> Finding:
-    """The data sets that are here; none is no fault: digits always are."""
-    manual_dir = expand_folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    entries = list_datasets(expand_folder(asked.data_dir, "data_dir"), manual_dir, config_dir)
+def check_data_sets(spec: Spec, config_dir: str | None) -> Finding:
+    """Report the data sets that are here, the digits at least; a missing one is no fault."""
+    manual_dir = expand_folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
+    entries = list_datasets(expand_folder(spec.data_dir, "data_dir"), manual_dir, config_dir)
     here = [f"{e.option} ({HERE_WORDS[e.here]})" for e in entries if e.here not in ("no", "needs")]
-    return Finding("data", f"{', '.join(here)}; data_dir={asked.data_dir}")
+    return Finding("data", f"{', '.join(here)}; data_dir={spec.data_dir}")
 
 
 def check_training() -> Finding:
-    """LeNet-5 on the digits for a few steps: it must learn, be saved, and be read back."""
+    """Train LeNet-5 on the digits for a few steps: it must learn, be saved, and be read back."""
     began = time.perf_counter()
     with silence_stderr():
         import keras
@@ -183,7 +185,7 @@ def check_training() -> Finding:
 
 
 class SilentProgress:
-    """A `Progress` that tells no one."""
+    """A `Progress` that shows nothing."""
 
     def note(self, line: str) -> None: ...
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...

@@ -1,6 +1,5 @@
-"""What a run would be: counted from its spec, without training and without preparing data."""
+"""Plan a run: count its costs from its spec, without training and without preparing data."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,64 +26,62 @@ from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fitting import in_steps
 
-CURVE_POINTS = 240  # of the learning-rate curve
+CURVE_POINTS = 240  # points of the learning-rate curve, all phases together
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it begins; bytes, steps, and multiply-adds of one image forward."""
+    """What is known of a run before it begins. Sizes are in bytes, durations in steps."""
 
     spec: Spec
-    network_name: str  # of the network
+    network_name: str
     outline: DatasetOutline
-    totals: dict[str, int]
+    totals: dict[str, int]  # `count_totals` of the network
     layers: Sequence[LayerRow]
-    kept_bytes_by_layer: dict[
-        str, int
-    ]  # bytes for one image that each layer needs for its derivative
+    kept_bytes_by_layer: dict[str, int]  # of one image, kept for the layer's derivative
     memory: MemoryEstimate
     device_memory: DeviceMemory
-    process_bytes: int  # bytes of this process, with TensorFlow loaded
+    process_bytes: int  # memory of this process, with TensorFlow loaded
     steps_per_epoch: int
     total_steps: int
-    phases: Sequence[int]  # steps of each
+    phases: Sequence[int]  # the steps of each phase
     learning_rates: Sequence[tuple[int, float]]  # (step, learning rate)
     warnings: Sequence[str]
 
 
 def plan_run(spec: Spec, config_dir: str | None) -> Plan:
-    """Return the plan of a run; SpecError for what the run would refuse before its first step."""
-    base = psutil.Process(os.getpid()).memory_info().rss
-    known = outline_dataset(spec, config_dir)
-    spec, note = shrink_batch_size(spec, len(known.splits.train), count_known_replicas(spec))
-    steps_per_epoch, total_steps = plan_steps(spec, known.splits.train)
-    drafted = draft_network(spec, known)
-    lengths = in_steps(drafted.phases, steps_per_epoch, total_steps)
-    rates = sample_learning_rates(spec, drafted, lengths, steps_per_epoch)
-    needed = estimate_memory(spec, known, drafted)
-    model = drafted.model
+    """Return the plan of a run; raise SpecError for what the run would refuse before step 1."""
+    process_bytes = psutil.Process(os.getpid()).memory_info().rss
+    outline = outline_dataset(spec, config_dir)
+    spec, note = shrink_batch_size(spec, len(outline.splits.train), count_known_replicas(spec))
+    steps_per_epoch, total_steps = plan_steps(spec, outline.splits.train)
+    draft = draft_network(spec, outline)
+    lengths = in_steps(draft.phases, steps_per_epoch, total_steps)
+    rates = sample_learning_rates(spec, draft, lengths, steps_per_epoch)
+    memory = estimate_memory(spec, outline, draft)
+    model = draft.model
     rows = describe_layers(drop_auxiliary_heads(model))
-    kept = remove_body_prefix(estimate_activations(drafted.network).bytes_by_layer, model.name)
-    made = Plan(
-        spec, model.name, known, count_totals(model), rows, kept, needed, get_device_memory(spec),
-        base, steps_per_epoch, total_steps, lengths, rates, [],
+    kept = remove_body_prefix(estimate_activations(draft.network).bytes_by_layer, model.name)
+    device_memory = get_device_memory()
+    warnings = [note] if note is not None else []
+    warnings += collect_warnings(spec, outline, draft, total_steps, memory, device_memory)
+    return Plan(
+        spec, model.name, outline, count_totals(model), rows, kept, memory, device_memory,
+        process_bytes, steps_per_epoch, total_steps, lengths, rates, warnings,
     )  # fmt: skip
-    found = [note] if note is not None else []
-    found += collect_warnings(spec, known, drafted, total_steps, needed, made.device_memory)
-    return dataclasses.replace(made, warnings=found)
 
 
-def remove_body_prefix(keeps: dict[str, int], body: str) -> dict[str, int]:
-    """By the names of the body's own layers, as the other tables have them."""
-    return {name.removeprefix(f"{body}/"): size for name, size in keeps.items()}
+def remove_body_prefix(sizes: dict[str, int], model: str) -> dict[str, int]:
+    """Return the sizes by the names of the model's own layers, as the other tables have them."""
+    return {name.removeprefix(f"{model}/"): size for name, size in sizes.items()}
 
 
 def sample_learning_rates(
-    spec: Spec, drafted: NetworkDraft, lengths: Sequence[int], steps_per_epoch: int
+    spec: Spec, draft: NetworkDraft, lengths: Sequence[int], steps_per_epoch: int
 ) -> list[tuple[int, float]]:
-    """Points (step, rate) of the learning rate through all phases."""
+    """Return points (step, learning rate) through all phases, of `lengths` steps each."""
     points, began = list[tuple[int, float]](), 0
-    for phase, length in zip(drafted.phases, lengths, strict=True):
+    for phase, length in zip(draft.phases, lengths, strict=True):
         if not length:
             continue
         rate = spec.schedule(steps_per_epoch, length)

@@ -1,4 +1,4 @@
-"""A plan as people read it, and as JSON."""
+"""Print a plan for people, or return it as JSON."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +15,8 @@ from cnntrain.planning.text_chart import draw_text_chart
 from cnntrain.terminal.tables import make_console, make_layer_table
 from cnntrain.terminal.units import abbreviate_number, format_duration, format_mib
 
-GPU_SIZES = (8, 11, 16, 24, 40, 80)  # GiB of memory, as cards have it
-MAX_NAMED_LAYERS = 4  # layers that are named
+GPU_SIZES = (8, 11, 16, 24, 40, 80)  # GiB of memory of common cards
+MAX_NAMED_LAYERS = 4
 PART_LABELS = {
     "weights": "weights",
     "half_copies": "their copies in 16 bits",
@@ -32,7 +32,7 @@ PART_LABELS = {
 
 
 def list_memory_parts(plan: Plan) -> dict[str, int]:
-    """The bytes that a run needs, by what they are for; on a GPU without what the host has."""
+    """Return the bytes that a run needs by what they are for; for a GPU, only those on the GPU."""
     parts = plan.memory.list_parts(plan.spec.batch_size)
     if plan.device_memory.is_gpu:
         return {kind: size for kind, size in parts.items() if kind not in ("graph", "dataset")}
@@ -40,7 +40,7 @@ def list_memory_parts(plan: Plan) -> dict[str, int]:
 
 
 def count_available_bytes(plan: Plan) -> int:
-    """The bytes that a run may have: what is free and, on the host, what this process has."""
+    """Return the bytes that a run may take: what is free and, on a CPU, what this process has."""
     return plan.device_memory.free + (0 if plan.device_memory.is_gpu else plan.process_bytes)
 
 
@@ -50,7 +50,7 @@ def find_largest_batch_here(plan: Plan) -> int:
 
 
 def find_largest_batch_by_gpu(plan: Plan) -> dict[int, int]:
-    """GiB of a GPU -> the most images in a batch that fit there."""
+    """Return the most images of a batch that fit on a GPU, by its GiB of memory."""
     return {
         size: plan.memory.find_largest_batch(compute_usable_memory(size * 2**30))
         for size in GPU_SIZES
@@ -60,7 +60,7 @@ def find_largest_batch_by_gpu(plan: Plan) -> dict[int, int]:
 def print_plan(
     plan: Plan, measured: StepMeasurement | None, note: str | None, layers: bool
 ) -> None:
-    """Print a plan."""
+    """Print a plan, with the layers and the measured steps if wanted, and warnings at the end."""
     console = make_console()
     print_text(console, format_plan_headline(plan), style="bold")
     if note:
@@ -70,7 +70,7 @@ def print_plan(
         console.print(make_layer_table(plan.layers))
     print_text(console, f"\nlearning rate  {format_learning_rate_range(plan)}")
     print_text(console, draw_text_chart(plan.learning_rates, plan.total_steps))
-    print_memory(console, plan, measured)
+    print_memory(console, plan)
     if measured:
         print_text(console, "\n" + "\n".join(format_measured_times(plan, measured)))
     for warning in plan.warnings:
@@ -112,8 +112,8 @@ def format_learning_rate_range(plan: Plan) -> str:
     return f"{rates[0]:.3g} at first, {max(rates):.3g} at most, {rates[-1]:.3g} at the end"
 
 
-def print_memory(console: Console, plan: Plan, measured: StepMeasurement | None) -> None:
-    """The parts of the memory, what there is, and what would fit elsewhere."""
+def print_memory(console: Console, plan: Plan) -> None:
+    """Print what the memory is needed for, whether the batch fits here, and on which GPUs."""
     batch = plan.spec.batch_size
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("memory")
@@ -144,12 +144,13 @@ def print_memory(console: Console, plan: Plan, measured: StepMeasurement | None)
 def format_memory_remark(plan: Plan, kind: str) -> str:
     if kind != "activations":
         return ""
-    pieces = f", in {plan.memory.micro_batches} pieces" if plan.memory.micro_batches > 1 else ""
-    return f"{format_mib(plan.memory.activations_per_image)} an image{pieces}"
+    count = plan.memory.micro_batches
+    cut = f", in {count} micro-batches" if count > 1 else ""
+    return f"{format_mib(plan.memory.activations_per_image)} an image{cut}"
 
 
 def format_heaviest_layers(plan: Plan) -> str:
-    """The layers whose derivatives keep most."""
+    """Return the line that names the layers whose derivatives keep most."""
     heavy = sorted(plan.kept_bytes_by_layer.items(), key=lambda item: -item[1])[:MAX_NAMED_LAYERS]
     named = ", ".join(f"{name} {format_mib(size)}" for name, size in heavy)
     return f"Most of what an image keeps, in MiB: {named}.\n"
@@ -157,18 +158,18 @@ def format_heaviest_layers(plan: Plan) -> str:
 
 def build_gpu_table(plan: Plan) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    found = find_largest_batch_by_gpu(plan)
+    batches = find_largest_batch_by_gpu(plan)
     table.add_column("GPU memory")
-    for size in found:
+    for size in batches:
         table.add_column(f"{size} GiB", justify="right")
     batch = plan.spec.batch_size
-    table.add_row(f"batch {batch}", *("fits" if most >= batch else "no" for most in found.values()))
-    table.add_row("largest batch", *(f"{most:,}" if most else "none" for most in found.values()))
+    table.add_row(f"batch {batch}", *("fits" if n >= batch else "no" for n in batches.values()))
+    table.add_row("largest batch", *(f"{n:,}" if n else "none" for n in batches.values()))
     return table
 
 
 def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
-    """How long an epoch and the run take, by the steps that were made."""
+    """Return the lines that say how long an epoch and the run take, from the measured steps."""
     each, batch = measured.seconds, plan.spec.batch_size
     lines = [
         f"measured over {measured.steps} steps: {1000 * each:,.0f} ms a step, "
@@ -186,7 +187,7 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
 
 
 def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, Any]:
-    """A plan for scripts; sizes in bytes, multiply-adds and kept bytes of one image."""
+    """Return a plan as JSON: sizes in bytes; multiply-adds and kept bytes of one image."""
     splits, batch = plan.outline.splits, plan.spec.batch_size
     parts = list_memory_parts(plan)
     return {

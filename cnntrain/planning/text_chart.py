@@ -1,6 +1,6 @@
-"""A curve as a few lines of text, for a terminal.
+"""Draw a curve as a few lines of text, for a terminal.
 
-By hand: one filled curve is all that is drawn, and plotext would be one more compiled package.
+This needs only one filled curve, for which a package such as plotext would be one dependency more.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,10 @@ WIDTH, HEIGHT = 60, 5  # characters
 
 
 def draw_text_chart(points: Sequence[tuple[int, float]], end: int) -> str:
-    """Return the curve through points (step, value from 0 up), filled below, with its scales."""
+    """Return the curve through points (step, value) up to the step `end`, filled, with its scales.
+
+    Values are 0 or more.
+    """
     top = max(value for _, value in points)
     columns = [value / top if top else 0.0 for value in sample_columns(points, end)]
     lines = []
@@ -23,11 +26,11 @@ def draw_text_chart(points: Sequence[tuple[int, float]], end: int) -> str:
 
 
 def sample_columns(points: Sequence[tuple[int, float]], end: int) -> list[float]:
-    """The value at the middle of each column: that of the last point before it."""
-    values, at = [], 0
+    """Return the value at the middle of each column: that of the last point before it."""
+    values, last = [], 0
     for column in range(WIDTH):
         step = (column + 0.5) * end / WIDTH
-        while at + 1 < len(points) and points[at + 1][0] <= step:
-            at += 1
-        values.append(points[at][1])
+        while last + 1 < len(points) and points[last + 1][0] <= step:
+            last += 1
+        values.append(points[last][1])
     return values

@@ -1,4 +1,7 @@
-"""Warnings before training: what went wrong in tutorials, and is allowed here but rarely meant."""
+"""Warnings of a plan: settings that are allowed, but that went wrong in many tutorials.
+
+Each function returns a sentence, or None where there is nothing to warn about.
+"""
 
 import keras
 
@@ -13,50 +16,50 @@ from cnntrain.terminal.units import format_size
 from cnntrain.training.network import iterate_leaf_layers
 from cnntrain.training.warnings import warn_about_frozen_random_weights, warn_about_slow_precision
 
-MAX_INITIAL_SHARE = 0.05  # of the initial statistics, at the end: more is worth a warning
-MAX_PLAIN_LAYERS = 10  # layers with kernels: more need batch norm, shortcuts, or care
+MAX_INITIAL_SHARE = 0.05  # weight of batch norm's initial statistics at the end of the run
+MAX_PLAIN_LAYERS = 10  # layers with kernels; deeper networks need batch norm or shortcuts
 FEW_STEPS = 200
 
 
 def collect_warnings(
     spec: Spec,
     outline: DatasetOutline,
-    drafted: NetworkDraft,
+    draft: NetworkDraft,
     total_steps: int,
     needed: MemoryEstimate,
-    room: DeviceMemory,
+    device: DeviceMemory,
 ) -> list[str]:
-    """Return what to think of before this run, a sentence or two each."""
-    found = [
-        warn_about_memory(spec, needed, room),
+    """Return the warnings of a run, a sentence or two each."""
+    warnings = [
+        warn_about_memory(spec, needed, device),
         warn_about_dataset_memory(outline, needed),
-        warn_about_batch_norm_momentum(spec, drafted, total_steps),
+        warn_about_batch_norm_momentum(spec, draft, total_steps),
         warn_about_decoupled_decay(spec),
-        warn_about_deep_plain_network(spec, drafted),
-        warn_about_frozen_random_weights(spec.finetune.name, has_learnt_below(spec, drafted)),
-        warn_about_image_scale(spec, drafted),
-        warn_about_slow_precision(spec.precision, room.is_gpu),
+        warn_about_deep_plain_network(spec, draft),
+        warn_about_frozen_random_weights(spec.finetune.name, has_learnt_below(spec, draft)),
+        warn_about_image_scale(spec, draft),
+        warn_about_slow_precision(spec.precision, device.is_gpu),
         warn_about_few_steps(spec, total_steps),
     ]
-    return [sentence for sentence in found if sentence]
+    return [warning for warning in warnings if warning]
 
 
-def warn_about_memory(spec: Spec, needed: MemoryEstimate, room: DeviceMemory) -> str | None:
-    host = 0 if room.is_gpu else needed.graph + needed.dataset
-    if needed.compute_device_bytes(spec.batch_size) + host <= room.free:
+def warn_about_memory(spec: Spec, needed: MemoryEstimate, device: DeviceMemory) -> str | None:
+    """Warn if a step takes more memory than the device has free."""
+    host = 0 if device.is_gpu else needed.graph + needed.dataset
+    if needed.compute_device_bytes(spec.batch_size) + host <= device.free:
         return None
-    most = needed.find_largest_batch(compute_step_memory(room, host))
+    most = needed.find_largest_batch(compute_step_memory(device, host))
     fits = f"at most batch_size={most} fits" if most else "not even one image fits"
     return (
         f"a step takes {format_size(needed.compute_device_bytes(spec.batch_size) + host)} and "
-        f"{format_size(room.free)} are free: "
-        f"{fits}; or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on "
-        "a GPU"
+        f"{format_size(device.free)} are free: {fits}; "
+        f"or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on a GPU"
     )
 
 
 def warn_about_dataset_memory(outline: DatasetOutline, needed: MemoryEstimate) -> str | None:
-    """What training will refuse when it has prepared the data."""
+    """Warn if training will refuse to keep so many images in memory."""
     height, width, channels = outline.splits.image_shape
     count = needed.dataset // (height * width * channels)
     try:
@@ -71,11 +74,9 @@ def warn_about_dataset_memory(outline: DatasetOutline, needed: MemoryEstimate) -
     return None
 
 
-def warn_about_batch_norm_momentum(
-    spec: Spec, drafted: NetworkDraft, total_steps: int
-) -> str | None:
-    """Batch norm that still remembers its first statistics."""
-    if spec.batch_norm_momentum == "auto" or not find_batch_norms(drafted.model):
+def warn_about_batch_norm_momentum(spec: Spec, draft: NetworkDraft, total_steps: int) -> str | None:
+    """Warn if batch norm still remembers its initial statistics when the run ends."""
+    if spec.batch_norm_momentum == "auto" or not find_batch_norms(draft.model):
         return None
     share = float(spec.batch_norm_momentum) ** total_steps
     if share < MAX_INITIAL_SHARE:
@@ -88,7 +89,7 @@ def warn_about_batch_norm_momentum(
 
 
 def warn_about_decoupled_decay(spec: Spec) -> str | None:
-    """Decoupled decay with plain SGD, taken for the papers' L2."""
+    """Warn if SGD has decoupled weight decay, because papers that train by SGD mean L2."""
     momentum = spec.optimizer.knobs.get("momentum", 0)
     if spec.optimizer.name != "sgd" or not spec.optimizer["weight_decay"] or spec.optimizer["l2"]:
         return None
@@ -100,33 +101,36 @@ def warn_about_decoupled_decay(spec: Spec) -> str | None:
 
 
 def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | None:
-    """VGG-16 without batch norm by Adam at 1e-3: the loss stays that of guessing."""
+    """Warn of a deep network without batch norm or shortcuts, trained too fast to learn.
+
+    VGG-16 without batch norm, trained by Adam at 1e-3, stays at the chance loss.
+    """
     kernels = [la for la in iterate_leaf_layers(drafted.model) if hasattr(la, "kernel")]
     joins = (keras.layers.Add, keras.layers.Concatenate)
     plain = not find_batch_norms(drafted.model) and not any(
         isinstance(la, joins) for la in iterate_leaf_layers(drafted.model)
     )
     fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
-    fresh = not spec.model.knobs.get("weights") and spec.model["init_from"] is None
+    fresh = not spec.model.knobs.get("weights") and spec.init_from is None
     if not (plain and fast and fresh and len(kernels) > MAX_PLAIN_LAYERS):
         return None
     return (
         f"{len(kernels)} layers without batch norm, trained by {spec.optimizer.name} at "
-        f"{spec.optimizer['learning_rate']:g}, often stay at the loss of guessing; try "
+        f"{spec.optimizer['learning_rate']:g}, often stay at the chance loss; try "
         "model.batch_norm=true or a tenth of the rate"
     )
 
 
 def has_learnt_below(spec: Spec, drafted: NetworkDraft) -> bool:
-    """Whether the layers that are frozen at first, if any, will have learnt weights."""
+    """Return whether the layers that are frozen at first, if any, will have learnt weights."""
     frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
-    learnt = spec.model.knobs.get("weights") or spec.model["init_from"] is not None
+    learnt = spec.model.knobs.get("weights") or spec.init_from is not None
     return bool(learnt) or not frozen or spec.finetune.name == "none"
 
 
-def warn_about_image_scale(spec: Spec, drafted: NetworkDraft) -> str | None:
-    """Learnt weights that see much smaller or larger things than they learnt."""
-    side = min(drafted.model.input_shape[1:3])
+def warn_about_image_scale(spec: Spec, draft: NetworkDraft) -> str | None:
+    """Warn if pretrained weights get images of another scale than those that they learnt from."""
+    side = min(draft.model.input_shape[1:3])
     if spec.model.knobs.get("weights") != "imagenet" or 96 <= side <= 384:
         return None
     return (
@@ -136,12 +140,13 @@ def warn_about_image_scale(spec: Spec, drafted: NetworkDraft) -> str | None:
 
 
 def warn_about_few_steps(spec: Spec, total_steps: int) -> str | None:
+    """Warn of a run of very few steps, unless `max_steps` asks for it."""
     if total_steps >= FEW_STEPS or spec.max_steps is not None:
         return None
     return f"{total_steps} steps in all are few to learn from; more epochs or a smaller batch"
 
 
-def find_batch_norms(body: keras.Model) -> list[keras.layers.Layer]:
+def find_batch_norms(model: keras.Model) -> list[keras.layers.Layer]:
     return [
-        la for la in iterate_leaf_layers(body) if isinstance(la, keras.layers.BatchNormalization)
+        la for la in iterate_leaf_layers(model) if isinstance(la, keras.layers.BatchNormalization)
     ]

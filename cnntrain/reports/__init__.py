@@ -1,1 +1,1 @@
-"""What came out: runs read back, compared, and drawn."""
+"""Reports: pages, tables, charts and pictures of runs, of their comparison and of sweeps."""

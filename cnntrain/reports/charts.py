@@ -1,7 +1,7 @@
-"""Charts as plotly's figures in plain dictionaries, which a page draws in the browser.
+"""Build charts as plotly figures in plain dictionaries, which a page draws in the browser.
 
-A colour is a word with a dollar sign, `$accent`: the page puts in what its style sheet says, so
-that one figure serves light and dark.
+A colour is a word with a dollar sign, such as `$accent`. The page replaces it by the colour in its
+style sheet, so that a figure fits light and dark pages.
 """
 
 import math
@@ -25,45 +25,42 @@ from cnntrain.reports.comparison import (
 from cnntrain.spec.metrics import higher_is_better
 
 Figure = dict[str, Any]
-COLOUR_COUNT = 8  # how many `$c0` … the style sheet has
-DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next, …
+COLOUR_COUNT = 8  # the style sheet has $c0 to $c7
+DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next eight, and so on
 HEIGHT = 320  # pixels
-MAX_TICKS = 12  # more values of a setting are not named on an axis
-MAX_MATRIX_CLASSES = 200  # classes; a larger confusion matrix is not drawn
-NAMED_COLUMNS, ROW_HEIGHT = (
-    40,
-    13,
-)  # of a large one: so many columns are named, and a row is so high
+MAX_TICKS = 12  # more values are not all named on an axis
+MAX_MATRIX_CLASSES = 200  # a larger confusion matrix is not drawn
+NAMED_COLUMNS, ROW_HEIGHT = 40, 13  # of a large matrix: named columns, and pixels for each row
 
 
 def make_figure(traces: Sequence[Mapping[str, Any]], **layout: Any) -> Figure:
-    """A figure in the style of the pages."""
+    """Return a figure of plotly traces in the style of the pages; `layout` adds to its layout."""
     margin = {"l": 56, "r": 16, "t": 12, "b": 48}
     layout = {"height": HEIGHT, "margin": margin} | layout
     return {"data": [*traces], "layout": layout}
 
 
 def make_axis(title: str, **more: Any) -> dict[str, Any]:
+    """Return a plotly axis with a title; `more` are other settings of it."""
     return {"title": {"text": title}} | more
 
 
 def make_epoch_axis(last: float) -> dict[str, Any]:
-    """An axis of epochs, of which few are named one by one: none is half."""
+    """Return an axis of epochs up to `last`. Few epochs are all named, so that none is a half."""
     return make_axis("epoch", **({"dtick": 1} if last <= MAX_TICKS else {}))
 
 
 def make_line(
     name: str, rows: Sequence[Mapping[str, float]], key: str, color: str, **more: Any
 ) -> dict[str, Any]:
-    """A number over the epochs."""
-    known = [row for row in rows if key in row]
-    few = len(known) < 2
+    """Return a plotly trace of the number `key` over the epochs in rows of a history."""
+    points = [row for row in rows if key in row]
     return {
         "type": "scatter",
-        "mode": "markers" if few else "lines",
+        "mode": "markers" if len(points) < 2 else "lines",
         "name": name,
-        "x": [row["epoch"] for row in known],
-        "y": [drop_non_finite(row[key]) for row in known],
+        "x": [row["epoch"] for row in points],
+        "y": [drop_non_finite(row[key]) for row in points],
         "line": {"color": color, "width": 2},
         "marker": {"color": color},
         "hovertemplate": f"{name}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
@@ -71,11 +68,15 @@ def make_line(
 
 
 def drop_non_finite(number: float) -> float | None:
+    """Return a number, or None, which leaves a gap in a line, for one that is not finite."""
     return number if math.isfinite(number) else None
 
 
 def plot_curves(comparison: Comparison, key: str) -> Figure:
-    """A number of all runs over their epochs; runs of a group have one colour and dash."""
+    """Return a chart of the number `key` of all runs over the epochs.
+
+    The runs of a group have the same colour and dash.
+    """
     traces = []
     for place, group in enumerate(comparison.groups):
         for number, result in enumerate(group.results):
@@ -83,10 +84,10 @@ def plot_curves(comparison: Comparison, key: str) -> Figure:
                 shorten_name(name_group(group, comparison), 3 * MAX_NAME_LENGTH)
             )
             seed = f"{escape_for_plotly(str(group))}<br>seed {result.settings.get('seed')}"
-            made = make_line(label, result.history, key, f"$c{place % COLOUR_COUNT}")
-            made["line"]["dash"] = DASHES[place // COLOUR_COUNT % len(DASHES)]
+            line = make_line(label, result.history, key, f"$c{place % COLOUR_COUNT}")
+            line["line"]["dash"] = DASHES[place // COLOUR_COUNT % len(DASHES)]
             traces.append(
-                made
+                line
                 | {
                     "legendgroup": str(place),
                     "showlegend": number == 0,
@@ -95,14 +96,14 @@ def plot_curves(comparison: Comparison, key: str) -> Figure:
                 }
             )
     count = sum(any(result.history for result in group.results) for group in comparison.groups)
-    several = 1 < count <= MAX_TICKS  # more names than that say less than hovering does
-    room = 20 * count if several else 0  # for the legend, on a phone
+    has_legend = 1 < count <= MAX_TICKS  # a longer one says less than the names at hovering
+    room = 20 * count if has_legend else 0  # on a phone each name has a line of its own
     last = max((result.last.get("epoch", 0) for result in comparison.results), default=0)
     return make_figure(
         traces,
         xaxis=make_epoch_axis(last),
         yaxis=make_axis(key.replace(".", " "), exponentformat="e", automargin=True),
-        showlegend=several,
+        showlegend=has_legend,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         height=HEIGHT + room,
         margin={"l": 56, "r": 16, "t": 12 + room, "b": 48},
@@ -111,28 +112,31 @@ def plot_curves(comparison: Comparison, key: str) -> Figure:
 
 
 def name_group(group: RunGroup, comparison: Comparison) -> str:
-    """A group in a legend: the values of what is varied."""
+    """Return a group's name for a legend: the values of its varied settings."""
     values = [format_setting_value(value) for value in group.settings.values()]
     return " · ".join(values) if comparison.varied_settings else group.results[0].name
 
 
 def plot_dots(comparison: Comparison) -> Figure:
-    """One setting: the number of each run over its values, with the means."""
+    """Return a chart for one varied setting: each run's number and the mean at each value."""
     key, number = comparison.varied_settings[0], comparison.sorted_by
     names = make_axis_names(
         [format_setting_value(group.settings[key]) for group in comparison.groups]
     )
     runs = [
-        (n, v)
-        for n, g in zip(names, comparison.groups, strict=True)
-        for v in g.collect_values(number)
+        (name, value)
+        for name, group in zip(names, comparison.groups, strict=True)
+        for value in group.collect_values(number)
     ]
-    known = [(n, g.compute_mean(number)) for n, g in zip(names, comparison.groups, strict=True)]
+    means = [
+        (name, group.compute_mean(number))
+        for name, group in zip(names, comparison.groups, strict=True)
+    ]
     hover = f"{escape_for_plotly(key)}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
     traces = [
         make_scatter(runs, hover, {"color": "$accent", "size": 9, "opacity": 0.55}),
         make_scatter(
-            known, f"mean of {hover}", {"color": "$ink", "size": 16, "symbol": "line-ns-open"}
+            means, f"mean of {hover}", {"color": "$ink", "size": 16, "symbol": "line-ns-open"}
         ),
     ]
     height = 110 + 34 * len(names)
@@ -146,6 +150,7 @@ def plot_dots(comparison: Comparison) -> Figure:
 
 
 def make_scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]) -> Figure:
+    """Return a plotly trace of markers for pairs of a name (y) and a value (x)."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -157,7 +162,7 @@ def make_scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[s
 
 
 def plot_heat_map(comparison: Comparison) -> Figure:
-    """Two settings: the mean over seeds at each pair of their values."""
+    """Return a chart for two varied settings: the mean number at each pair of their values."""
     across, down = comparison.varied_settings
     columns = list_distinct(group.settings[across] for group in comparison.groups)
     rows = list_distinct(group.settings[down] for group in comparison.groups)
@@ -193,13 +198,13 @@ def plot_heat_map(comparison: Comparison) -> Figure:
 
 
 def make_color_scale(number: str, weakest: str = "$low") -> list[list[Any]]:
-    """From paper to accent, the best value the strongest."""
+    """Return a colour scale in which the best value of a number has the strongest colour."""
     ends = [weakest, "$accent"] if higher_is_better(number) else ["$accent", weakest]
     return [[0, ends[0]], [1, ends[1]]]
 
 
 def plot_parallel_coordinates(comparison: Comparison) -> Figure:
-    """More settings: a line for each group through its values, coloured by the number."""
+    """Return a chart for more settings: each group is a line, coloured by its mean number."""
     number = comparison.sorted_by
     groups = [group for group in comparison.groups if group.compute_mean(number) is not None]
     means = [group.compute_mean(number) for group in groups]
@@ -212,8 +217,9 @@ def plot_parallel_coordinates(comparison: Comparison) -> Figure:
                 "dimensions": dimensions,
                 "line": {"color": means, "colorscale": make_color_scale(number, "$rule")},
                 "labelfont": {"size": 12},
-                "labelangle": -20,  # beside each other on a phone, too
-                "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},  # both ends, over the labels
+                "labelangle": -20,  # level labels would overlap on a phone
+                # plotly writes the ends of each axis over its label: they are hidden.
+                "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},
             }
         ],
         margin={"l": 110, "r": 56, "t": 76, "b": 24},
@@ -222,12 +228,12 @@ def plot_parallel_coordinates(comparison: Comparison) -> Figure:
 
 
 def make_short_label(key: str) -> str:
-    """A short label: `learning rate` of optimizer.learning_rate, but `valid accuracy`."""
+    """Return "learning rate" for optimizer.learning_rate, but "valid accuracy" for a number."""
     return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
-    """One axis: a number's own scale, or the values as names in a row."""
+    """Return one axis of parallel coordinates: a numeric scale, or equally spaced names."""
     values = [group.settings[key] for group in groups]
     if all(is_number(value) for value in values) and len({*values}) > MAX_TICKS:
         return {"label": make_short_label(key), "values": values}
@@ -241,13 +247,17 @@ def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
 
 
 def plot_landscape(comparison: Comparison) -> Figure | None:
-    """How the number depends on what was varied: by how many settings were."""
+    """Return a chart of how the number depends on the varied settings.
+
+    The kind of chart depends on how many settings are varied. Returns None if none is, or no run
+    has the number.
+    """
     if not any(group.collect_values(comparison.sorted_by) for group in comparison.groups):
         return None
-    drawn = {0: None, 1: plot_dots, 2: plot_heat_map}.get(
+    plot = {0: None, 1: plot_dots, 2: plot_heat_map}.get(
         len(comparison.varied_settings), plot_parallel_coordinates
     )
-    return drawn(comparison) if drawn else None
+    return plot(comparison) if plot else None
 
 
 def plot_over_epochs(
@@ -257,18 +267,22 @@ def plot_over_epochs(
     phases: Sequence[int],
     best: float | None,
 ) -> Figure:
-    """Numbers of one run over its epochs; dotted lines where a phase began, a solid one at best."""
+    """Return a chart of numbers of one run over its epochs.
+
+    `rows` are its history and `keys` the numbers. Dotted lines mark the epochs in `phases`, where a
+    phase of training began, and a solid line marks the epoch `best`.
+    """
     colors = {"train": "$c1", "valid": "$accent"}
     traces = []
     for key in keys:
         part, _, name = key.rpartition(".")
         dash = {"dash": "dot"} if name == "objective" else {}
         label = "objective" if dash else part or name.replace("_", " ")
-        made = make_line(label, rows, key, colors.get(part, "$accent"))
-        traces.append(made | {"line": made["line"] | dash})
+        line = make_line(label, rows, key, colors.get(part, "$accent"))
+        traces.append(line | {"line": line["line"] | dash})
         if not part:
             traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
-    falls = not title.startswith("accuracy")  # then there is room at the top
+    falls = not title.startswith("accuracy")  # falling curves leave room for words at the top
     marks = [mark_epoch(epoch, "dot", "phase", falls) for epoch in phases]
     if best is not None:
         marks.append(mark_epoch(best, "solid", "best", falls))
@@ -290,11 +304,11 @@ def plot_over_epochs(
 def mark_epoch(
     epoch: float, dash: str, word: str, top: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A line down a chart at an epoch, and what it says."""
-    dashed = {"color": "$muted", "width": 1, "dash": dash}
+    """Return a plotly shape, a vertical line at an epoch, and the annotation `word` beside it."""
+    line = {"color": "$muted", "width": 1, "dash": dash}
     shape = {
         "type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper",
-        "line": dashed, "opacity": 0.5,
+        "line": line, "opacity": 0.5,
     }  # fmt: skip
     note = {
         "x": epoch, "y": int(top), "yref": "paper", "text": word, "showarrow": False,
@@ -305,9 +319,10 @@ def mark_epoch(
 
 
 def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
-    """Counts by true and predicted class, coloured by the share of the true class.
+    """Return a chart of a confusion matrix (classes, classes), with the counts of each cell.
 
-    Every row is named, however many there are; of many columns some are, and all at hovering.
+    Colours show the share of the true class. All rows are named. Of many columns only some are, and
+    the others at hovering. Returns None for more than 200 classes.
     """
     count = len(names)
     if count > MAX_MATRIX_CLASSES:
@@ -317,15 +332,15 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
         [round(int(n) / total, 4) for n in row] for row, total in zip(matrix, totals, strict=True)
     ]
     counts = [[int(n) for n in row] for row in matrix]
-    shown, few = make_axis_names(names), count <= 2 * MAX_TICKS
+    labels, few = make_axis_names(names), count <= 2 * MAX_TICKS
     small: dict[str, Any] = {} if few else {"tickfont": {"size": 9}}
     columns = {"dtick": math.ceil(count / NAMED_COLUMNS)} | small
     return make_figure(
         [
             {
                 "type": "heatmap",
-                "x": shown,
-                "y": shown,
+                "x": labels,
+                "y": labels,
                 "z": shares,
                 "text": [[str(n) if n else "" for n in row] for row in counts],
                 "customdata": counts,

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs between them, and their numbers over seeds, sorted."""
+"""Compare runs: the settings that differ, and the numbers of runs grouped over seeds and sorted."""
 
 import csv
 import io
@@ -23,29 +23,30 @@ NUMBERS = (
     "test.loss", "test.balanced_accuracy", "test.macro_f1", "train.accuracy", "train.loss",
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
-IMAGES_KEY = "images"  # stands among the settings where runs were judged by different ones
-# How images look, not which they are, and what touches training images alone.
+IMAGES_KEY = "images"  # a setting for the table, if runs were evaluated on different images
+# Settings that decide how images look but not which there are, and settings of training images.
 LOOK_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
 TRAIN_SETTINGS = ("dataset.fraction", "dataset.label_noise")
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs that differ in nothing but their seed."""
+    """Runs that differ in nothing but their seed, or in settings without an effect."""
 
-    settings: Mapping[str, Any]  # those that differ between groups
+    settings: Mapping[str, Any]  # only those that differ between groups
     results: Sequence[RunResult]
 
     def collect_values(self, number: str) -> list[float]:
-        """What its runs have of a number, each where it is known."""
+        """Return the values of a number, such as valid.accuracy, of the runs that have it."""
         return [r.numbers[number] for r in self.results if number in r.numbers]
 
     def compute_mean(self, number: str) -> float | None:
+        """Return the mean of a number over the runs; None if no run has it."""
         values = self.collect_values(number)
         return statistics.fmean(values) if values else None
 
     def compute_deviation(self, number: str) -> float | None:
-        """The sample standard deviation over seeds; None for less than two runs."""
+        """Return the sample standard deviation of a number; None for fewer than two runs."""
         values = self.collect_values(number)
         return statistics.stdev(values) if len(values) > 1 else None
 
@@ -60,14 +61,14 @@ class RunGroup:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, and the number that they are sorted by."""
+    """Runs, and the name of the number that they are sorted by."""
 
     results: Sequence[RunResult]
     sorted_by: str
 
     @cached_property
     def differences(self) -> dict[str, list[Any]]:
-        """Each setting that is not the same in all runs, with the value of each run."""
+        """The settings that are not the same in all runs, with the value of each run."""
         keys = sorted(
             {key for result in self.results for key in result.settings}, key=compute_setting_order
         )
@@ -79,15 +80,15 @@ class Comparison:
         }
 
     def collect_known_values(self, values: Sequence[Any]) -> set[str]:
-        """The values, as texts, of the runs whose settings are known."""
+        """Return the distinct values of a setting, as texts, over runs whose settings are known."""
         pairs = zip(values, self.results, strict=True)
         return {format_setting_value(value) for value, result in pairs if result.settings}
 
     @cached_property
     def varied_settings(self) -> list[str]:
-        """The settings that tell the groups apart: not the seed, nor what an option brings along.
+        """The settings that differ between groups, without those that follow from an option.
 
-        A knob is left out if every run of the same option has the same value of it.
+        A knob follows from an option if all runs with the same option have the same value of it.
         """
         return [
             key
@@ -96,21 +97,22 @@ class Comparison:
         ]
 
     def is_implied_by_option(self, key: str, values: Sequence[Any]) -> bool:
+        """Return whether a setting is a knob whose value follows from the option of its group."""
         group, _, knob = key.partition(".")
         if not knob or group not in GROUPS or group not in self.differences:
             return False
         pairs = [
-            (chosen, format_setting_value(value))
-            for chosen, value, result in zip(
+            (option, format_setting_value(value))
+            for option, value, result in zip(
                 self.differences[group], values, self.results, strict=True
             )
             if result.has_spec
         ]
-        return len(set(pairs)) == len({chosen for chosen, _ in pairs})
+        return len(set(pairs)) == len({option for option, _ in pairs})
 
     @cached_property
     def groups(self) -> list[RunGroup]:
-        """The groups, the best first; those without the number last."""
+        """The groups, the best first, and those without the number to sort by last."""
         members: dict[tuple[object, ...], list[RunResult]] = {}
         for result in self.results:
             values = [
@@ -127,15 +129,16 @@ class Comparison:
 
     @cached_property
     def judging_image_sets(self) -> list[str]:
-        """The images that runs were judged by, where these are not the same for all."""
+        """Labels of the image sets that runs were evaluated on; empty if all had the same one."""
         return list_distinct(
             r.settings[IMAGES_KEY] for r in self.results if IMAGES_KEY in r.settings
         )
 
     def compute_sort_key(self, group: RunGroup) -> tuple[int, bool, float, float]:
-        """The mean, the loss where means are the same, as `best.keras` is chosen; none is last.
+        """Return a key that sorts groups the best first, by their mean, and then by their loss.
 
-        Only runs that were judged by the same images are ranked together.
+        It is the order in which `best.keras` is chosen; groups without the number are last. Only
+        runs that were evaluated on the same images are ranked together.
         """
         images = group.settings.get(IMAGES_KEY)
         place = (
@@ -150,7 +153,7 @@ class Comparison:
         return place, False, *rank_by(self.sorted_by, means)
 
     def list_rows(self) -> list[dict[str, Any]]:
-        """A row a run, in the order of the groups: how it ended, what is varied, its numbers."""
+        """Return a row for each run, in the order of the groups: status, settings and numbers."""
         keys = [*self.varied_settings, "seed"]
         return [
             {"run": str(result.folder), "status": result.status, "reason": result.reason}
@@ -161,7 +164,7 @@ class Comparison:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it for scripts."""
+        """Return the whole comparison for JSON."""
         return {
             "sorted_by": self.sorted_by,
             "varied": self.varied_settings,
@@ -171,16 +174,19 @@ class Comparison:
         }
 
     def to_csv(self) -> str:
-        """The rows of the runs as CSV."""
-        rows, out = self.list_rows(), io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
+        """Return the rows of the runs as the text of a CSV file."""
+        rows, text = self.list_rows(), io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(map(escape_formula, rows[0]))
         writer.writerows([format_csv_cell(value) for value in row.values()] for row in rows)
-        return out.getvalue()
+        return text.getvalue()
 
 
 def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
-    """Return a comparison, sorted by a number or by what most runs monitor."""
+    """Return a comparison sorted by the number `sort`, or else by what most runs monitor.
+
+    Raises SpecError for an unknown number.
+    """
     if sort is not None and sort not in NUMBERS:
         close = find_nearest(sort, NUMBERS)
         raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
@@ -197,10 +203,10 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
 
 
 def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
-    """For each run a name of the images of `part`, "" if it has told none: a fingerprint.
+    """Return for each run the fingerprint of its images of `part`, or "" if it has recorded none.
 
-    Where runs of a set that is known by its name differ in nothing but how its images look, they
-    are the same images. Runs of before told of all their images together.
+    Runs on a named data set whose settings differ only in how images look have the same images,
+    and get the same fingerprint. Older runs recorded one fingerprint for all images together.
     """
     if not all(
         part in result.image_fingerprints for result in results if result.image_fingerprints
@@ -209,29 +215,31 @@ def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
     names, first = list[str](), dict[str, tuple[str, str]]()
     for result in results:
         name = result.image_fingerprints.get(part, "")
-        of_data = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
-        looks = format_setting_value({key: of_data.get(key) for key in LOOK_SETTINGS})
-        which = format_setting_value(
-            {k: v for k, v in of_data.items() if k not in (*LOOK_SETTINGS, *TRAIN_SETTINGS)}
+        knobs = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
+        looks = format_setting_value({key: knobs.get(key) for key in LOOK_SETTINGS})
+        identity = format_setting_value(
+            {k: v for k, v in knobs.items() if k not in (*LOOK_SETTINGS, *TRAIN_SETTINGS)}
         )
-        before, shown = first.setdefault(which, (looks, name))
-        names.append(shown if name and looks != before and not has_folder(result) else name)
+        first_looks, first_name = first.setdefault(identity, (looks, name))
+        only_looks_differ = looks != first_looks and not has_folder(result)
+        names.append(first_name if name and only_looks_differ else name)
     return names
 
 
 def has_folder(result: RunResult) -> bool:
-    """Whether a run's images are a user's own."""
+    """Return whether a run's images are in a folder of the user's."""
     return result.settings.get("dataset.folder") is not None
 
 
 def label_images(result: RunResult, name: str) -> str:
-    """What people know images by, and how their fingerprint begins."""
+    """Return a label of a run's images: its folder or data set, and the start of a fingerprint."""
     settings = result.settings
-    known = settings.get("dataset.folder") or settings.get("dataset", "images")
-    return f"{known} ({name[:8]})"
+    place = settings.get("dataset.folder") or settings.get("dataset", "images")
+    return f"{place} ({name[:8]})"
 
 
 def describe_group(group: RunGroup) -> dict[str, Any]:
+    """Return a group for JSON: its settings and runs, with mean and deviation of each number."""
     numbers = {
         number: {
             "mean": group.compute_mean(number),
@@ -246,18 +254,19 @@ def describe_group(group: RunGroup) -> dict[str, Any]:
 
 
 def is_without_effect(key: str) -> bool:
+    """Return whether a setting, such as log_every, has no effect on the weights of a run."""
     return any(key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
 
 
 def compute_setting_order(key: str) -> tuple[int, str]:
-    """Groups and their knobs first, in their order, then the other settings."""
+    """Return a sort key: groups with their knobs in the order of GROUPS, then other settings."""
     groups = [*GROUPS]
     group = key.partition(".")[0]
     return (groups.index(group) if group in groups else len(groups), key)
 
 
 def format_setting_value(value: Any) -> str:
-    """A setting as the command line has it."""
+    """Return the value of a setting as it is written on the command line."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):
@@ -268,17 +277,17 @@ def format_setting_value(value: Any) -> str:
 
 
 def format_csv_cell(value: Any) -> Any:
-    """A value as a cell of CSV, which no spreadsheet runs."""
-    shown = format_setting_value(value) if isinstance(value, list | dict) else value
-    return "" if value is None else escape_formula(shown)
+    """Return a value for a cell of CSV, escaped so that no spreadsheet runs it."""
+    cell = format_setting_value(value) if isinstance(value, list | dict) else value
+    return "" if value is None else escape_formula(cell)
 
 
 def list_distinct(values: Iterable[Any]) -> list[str]:
-    """Values as texts, each once; numbers in their order, others as they came."""
-    found = {format_setting_value(value): value for value in values}
-    if all(is_number(value) for value in found.values()):
-        return sorted(found, key=lambda shown: found[shown])
-    return [*found]
+    """Return distinct values as texts: numbers sorted, others in their order."""
+    by_text = {format_setting_value(value): value for value in values}
+    if all(is_number(value) for value in by_text.values()):
+        return sorted(by_text, key=lambda text: by_text[text])
+    return [*by_text]
 
 
 def is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A comparison as a page, and as files for scripts: sweep.html, sweep.csv, sweep.json."""
+"""Write a comparison as a page for people, and as CSV and JSON for scripts."""
 
 import os
 from pathlib import Path
@@ -17,17 +17,20 @@ from cnntrain.terminal.units import NO_VALUE, format_duration
 def write_comparison(
     comparison: Comparison, folder: Path, stem: str, title: str, again: str
 ) -> None:
-    """Write STEM.csv, STEM.json and STEM.html into a folder."""
+    """Write STEM.csv, STEM.json and STEM.html into a folder.
+
+    `again` is the command, without the program's name, that writes the page again.
+    """
     write_whole(folder / f"{stem}.csv", comparison.to_csv())
     write_json(folder / f"{stem}.json", comparison.to_json())
-    shown = build_comparison_context(comparison, folder, title, again)
-    webpage.write_page(folder / f"{stem}.html", "comparison.html.j2", shown)
+    context = build_comparison_context(comparison, folder, title, again)
+    webpage.write_page(folder / f"{stem}.html", "comparison.html.j2", context)
 
 
 def build_comparison_context(
     comparison: Comparison, folder: Path, title: str, again: str
 ) -> dict[str, Any]:
-    """What the template shows."""
+    """Return the variables of the template comparison.html.j2."""
     headings, rows = tables.build_group_cells(comparison)
     names, differences = tables.build_difference_cells(comparison)
     keys = headings[: len(comparison.varied_settings or ["run"])]
@@ -53,7 +56,7 @@ def build_comparison_context(
 
 
 def format_comparison_eyebrow(comparison: Comparison) -> str:
-    """How many runs there are, and in how many groups."""
+    """Return a line that says how many runs and groups there are."""
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
     if len(groups) < len(results):
@@ -62,23 +65,24 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
 
 
 def format_comparison_lead(comparison: Comparison) -> str:
-    """The result in a sentence."""
+    """Return the result of a comparison in one sentence."""
     if len(comparison.judging_image_sets) > 1:
-        return "The runs were judged by different images, so that none is in front of all."
+        return "The runs were evaluated on different images, so that none is the best of all."
     best = comparison.groups[0]
     mean = best.compute_mean(comparison.sorted_by)
     if mean is None:
-        return "No run has a number to show yet."
+        return f"No run has a {comparison.sorted_by} yet."
     number = (
         f"{comparison.sorted_by} {tables.format_mean_and_deviation(best, comparison.sorted_by)}"
     )
     if not comparison.varied_settings and len(best.results) > 1:
         return f"{number}, over {len(best.collect_values(comparison.sorted_by))} runs of one spec."
     name = str(best) if comparison.varied_settings else best.results[0].name
-    return f"{name} is in front: {number}."
+    return f"{name} is the best: {number}."
 
 
 def format_landscape_caption(comparison: Comparison) -> str:
+    """Return the caption of the chart that `plot_landscape` draws."""
     number = comparison.sorted_by
     match len(comparison.varied_settings):
         case 1:
@@ -92,15 +96,15 @@ def format_landscape_caption(comparison: Comparison) -> str:
 
 
 def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
-    """The curves that the runs have, what they are sorted by first."""
+    """Return curves over the epochs for at most two numbers, beginning with the one sorted by."""
     wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
-    known = {key for result in comparison.results for row in result.history[:1] for key in row}
-    shown = [key for key in dict.fromkeys(wanted) if key in known][:2]
-    return [charts.plot_curves(comparison, key) for key in shown]
+    available = {key for result in comparison.results for row in result.history[:1] for key in row}
+    keys = [key for key in dict.fromkeys(wanted) if key in available][:2]
+    return [charts.plot_curves(comparison, key) for key in keys]
 
 
 def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:
-    """A run's row, with a link to its own page where that is there."""
+    """Return the table row of a run, with a link from `folder` to its own page if it has one."""
     page, numbers = result.folder / "report.html", result.numbers
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
     accuracies = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]

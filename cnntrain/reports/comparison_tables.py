@@ -1,4 +1,4 @@
-"""A comparison as people read it in a terminal: a table of groups, reasons, differences."""
+"""Render a comparison for a terminal: groups in a table, reasons of failures, and differences."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,24 @@ from cnntrain.reports.comparison import Comparison, RunGroup, format_setting_val
 from cnntrain.runs.results import RunResult
 from cnntrain.terminal.units import NO_VALUE, format_duration
 
-HUGE_LOSS = 1e5  # a loss from which on only its magnitude says anything
-MAX_RUN_COLUMNS = 5  # beside each other in the table of differences
+HUGE_LOSS = 1e5  # larger losses are shown by their magnitude
+MAX_RUN_COLUMNS = 5  # more runs have no columns of their own in the table of differences
 SHOWN_NUMBERS = {
     "valid.accuracy": "valid accuracy",
     "valid.loss": "valid loss",
     "test.accuracy": "test accuracy",
 }
-GOOD_ENDS = ("finished", "pruned")  # ends that need no reason
-# What a narrow terminal is not shown, the first first.
+GOOD_ENDS = ("finished", "pruned")  # statuses that need no reason
+# Columns that are left out of a narrow terminal, in this order.
 OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs")
 
 
 def render_comparison(comparison: Comparison, width: int, differences: bool) -> Stack:
-    """All there is to print; `differences` adds where the specs differ."""
+    """Return what to print: the table of groups, and the reasons of failures.
+
+    With `differences`, a table of the settings that differ follows. `width` is that of the terminal
+    in characters.
+    """
     parts: list[Table | Text] = [
         build_group_table(comparison, width),
         Text(describe_order(comparison)),
@@ -40,13 +44,14 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
 
 
 def choose_numbers(comparison: Comparison) -> dict[str, str]:
-    """The accuracies and losses in the table, with their headings: what it is sorted by first."""
+    """Return the numbers to show with their headings, the one that is sorted by first."""
     number = comparison.sorted_by
     first = {number: number.replace(".", " ").replace("_", " ")} if "." in number else {}
     return {**first, **SHOWN_NUMBERS} if number not in SHOWN_NUMBERS else SHOWN_NUMBERS
 
 
 def describe_order(comparison: Comparison) -> str:
+    """Return a sentence on how the groups are sorted."""
     several = any(len(group.results) > 1 for group in comparison.groups)
     line = f"The best first, by {comparison.sorted_by} of the best epoch"
     if not comparison.sorted_by.startswith("valid."):
@@ -54,26 +59,29 @@ def describe_order(comparison: Comparison) -> str:
     line += "; mean ± standard deviation over seeds." if several else "."
     if len(comparison.judging_image_sets) > 1:
         count = len(comparison.judging_image_sets)
-        line += f" The runs were judged by {count} different sets of images: only those with the "
-        line += "same images are ranked together."
+        line += f" The runs were evaluated on {count} different sets of images: only those with "
+        line += "the same images are ranked together."
     return line
 
 
 def format_unfinished_run(result: RunResult) -> str:
+    """Return a line with a run's name, its status, and the reason of a failure."""
     return f"{result.name}: {result.status}" + (f": {result.reason}" if result.reason else "")
 
 
 def build_group_table(comparison: Comparison, width: int) -> Table:
-    """A row a group: what tells it apart, and the numbers that `width` columns have room for."""
+    """Return a table with a row for each group: its varied settings and its numbers.
+
+    Columns that do not fit into `width` characters are left out.
+    """
     headings, rows = build_group_cells(comparison)
     names = len(comparison.varied_settings or ["run"])
     for heading in OPTIONAL_COLUMNS:
         if compute_table_width(headings, rows) > width:
             place = headings.index(heading)
             headings, *rows = ([*row[:place], *row[place + 1 :]] for row in (headings, *rows))
-    if (
-        compute_table_width(headings, rows) > width
-    ):  # so many settings that one column must fold them
+    if compute_table_width(headings, rows) > width:
+        # There are too many settings for columns of their own: they share one, in which they fold.
         rows = [[str(g), *row[names:]] for g, row in zip(comparison.groups, rows, strict=True)]
         headings, names = ["settings", *headings[names:]], 1
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -86,12 +94,12 @@ def build_group_table(comparison: Comparison, width: int) -> Table:
 
 
 def compute_table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """The columns of a terminal that a table takes."""
+    """Return the width of a table in characters."""
     return sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
 
 
 def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: what is varied, then the numbers; runs are named where nothing is."""
+    """Return headings and rows: the varied settings, or the name of the run, then the numbers."""
     numbers = choose_numbers(comparison)
     rows = [
         [
@@ -111,18 +119,18 @@ def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]
 
 
 def name_only_group(group: RunGroup) -> str:
-    """The name of a group that nothing but seeds is varied in."""
+    """Return the name of the only group, or of a group of one run: the run's name or "all"."""
     return group.results[0].name if len(group.results) == 1 else "all"
 
 
 def format_run_count(group: RunGroup) -> str:
-    """How many runs a group has, and how many of them finished, if not all did."""
+    """Return how many runs a group has, such as "3", or "2 of 3" if not all have finished."""
     done = sum(result.status == "finished" for result in group.results)
     return str(done) if done == len(group.results) else f"{done} of {len(group.results)}"
 
 
 def format_mean_and_deviation(group: RunGroup, number: str) -> str:
-    """0.9375, or 0.9375 ± 0.0120 over seeds."""
+    """Return a group's mean of a number, such as 0.9375, or 0.9375 ± 0.0120 over seeds."""
     mean, deviation = group.compute_mean(number), group.compute_deviation(number)
     if mean is None:
         return NO_VALUE
@@ -132,7 +140,7 @@ def format_mean_and_deviation(group: RunGroup, number: str) -> str:
 
 
 def format_decimals(number: float) -> str:
-    """Four decimals, or four digits of a loss that has run away."""
+    """Return a number with four decimals, or with four digits if it is a huge loss."""
     return f"{number:.4f}" if abs(number) < HUGE_LOSS else f"{number:.3e}"
 
 
@@ -141,7 +149,7 @@ def format_whole_number(number: float | None) -> str:
 
 
 def build_difference_table(comparison: Comparison) -> Table:
-    """Where the specs differ, as a table."""
+    """Return a table of the settings that differ between runs."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("setting", no_wrap=True)
     headings, rows = build_difference_cells(comparison)
@@ -153,22 +161,25 @@ def build_difference_table(comparison: Comparison) -> Table:
 
 
 def build_difference_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows: a column a run, or for many runs one with the values that there are."""
+    """Return headings and rows of the differences: a column for each run.
+
+    Many runs share one column, with all values that a setting has.
+    """
     side_by_side = len(comparison.results) <= MAX_RUN_COLUMNS
     headings = name_runs(comparison.results) if side_by_side else ["values"]
     rows = []
     for key, values in comparison.differences.items():
-        shown = (
+        cells = (
             [format_setting_value(value) for value in values]
             if side_by_side
             else [", ".join(list_distinct(values))]
         )
-        rows.append([key, *shown])
+        rows.append([key, *cells])
     return headings, rows
 
 
 def name_runs(results: Sequence[RunResult]) -> list[str]:
-    """The names of runs, with their parent where that is needed to tell them apart."""
+    """Return the names of runs, with their parent folders if two names are the same."""
     short = [result.name for result in results]
     if len(set(short)) == len(short):
         return short

@@ -1,4 +1,4 @@
-"""Images in rows with a line or two under each, as one picture, in a new file."""
+"""Contact sheets: many images with a line or two under each, as one picture in a new file."""
 
 import contextlib
 import io
@@ -14,15 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_folder
 
-ENLARGED_SIDE, REDUCED_SIDE = (
-    112,
-    256,
-)  # pixels: images are enlarged to about the one, reduced to the other
+# All lengths are in pixels. Small images are enlarged to about 112, and large ones reduced to 256.
+ENLARGED_SIDE, REDUCED_SIDE = 112, 256
 MARGIN, GAP, BETWEEN = 16, 4, 24  # around the sheet, between the tiles of a block, between blocks
-APART = 8  # more, between the first tile of a block and the others
-PAPER, INK = (238, 238, 238), (20, 20, 20)  # neither black nor white, as the edges of images are
-TEXT_SIZE, LINE_HEIGHT = 13, 17  # the size of the letters, and from one line to the next
-# Looked for where Pillow's own font lacks letters: it has those of ASCII.
+APART = 8  # added to GAP between the first tile of a block and the others
+PAPER, INK = (238, 238, 238), (20, 20, 20)  # not white and black, which edges of images often are
+TEXT_SIZE, LINE_HEIGHT = 13, 17
+# Fonts to look for if a text is not ASCII: Pillow's own font has no other letters.
 FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf", "arial.ttf")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -39,9 +37,10 @@ class CaptionedImage:
 def draw_contact_sheet(
     title: Sequence[str], blocks: Sequence[Sequence[CaptionedImage]], across: int
 ) -> Image.Image:
-    """Return a picture of blocks, each a row of tiles, so many beside each other.
+    """Return a picture of blocks, each a row of tiles, with `across` blocks beside each other.
 
-    All images have one size. Small ones are enlarged by a whole number, without smoothing.
+    All images must have the same size. Small ones are enlarged by a whole factor, without
+    smoothing. The lines of `title` stand on top.
     """
     font = choose_font([*title, *(line for b in blocks for tile in b for line in tile.lines)])
     wide, tall = size = choose_tile_size(blocks[0][0].image)
@@ -66,7 +65,7 @@ def draw_contact_sheet(
 
 
 def choose_font(texts: Sequence[str]) -> Font:
-    """The same font everywhere, unless it lacks letters and the machine has one that may not."""
+    """Return Pillow's own font, or for texts that are not ASCII one of FONTS if it is installed."""
     for name in () if all(text.isascii() for text in texts) else FONTS:
         with contextlib.suppress(OSError):
             return ImageFont.truetype(name, TEXT_SIZE)
@@ -74,7 +73,7 @@ def choose_font(texts: Sequence[str]) -> Font:
 
 
 def choose_tile_size(image: np.ndarray) -> tuple[int, int]:
-    """The (width, height) that images of this shape are shown at."""
+    """Return the (width, height) in pixels at which images of this shape are shown."""
     height, width = image.shape[:2]
     longer = max(height, width)
     scale = (
@@ -84,6 +83,7 @@ def choose_tile_size(image: np.ndarray) -> tuple[int, int]:
 
 
 def resize_tile(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """Return an image (H, W, 1 or 3) uint8 at a size (width, height), smoothed only if reduced."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     grows = size[0] >= photo.size[0]
     return photo.resize(size, Image.Resampling.NEAREST if grows else Image.Resampling.BOX)
@@ -96,7 +96,7 @@ def write_lines(
     font: Font,
     width: int,
 ) -> None:
-    """Write lines from a corner down, each cut where it would be wider than `width`."""
+    """Draw lines below each other from a corner (x, y), each cut to `width` pixels."""
     for number, line in enumerate(lines):
         shown = line
         while shown and font.getlength(shown) > width:
@@ -105,21 +105,21 @@ def write_lines(
 
 
 def wrap_line(line: str, font: Font, width: int) -> Sequence[str]:
-    """A line in pieces that are no wider than `width`, broken between words."""
-    pieces = [""]
+    """Return a line as lines that are no wider than `width` pixels, broken between words."""
+    lines = [""]
     for word in line.split(" "):
-        longer = f"{pieces[-1]} {word}".lstrip()
-        if font.getlength(longer) <= width or not pieces[-1]:
-            pieces[-1] = longer
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
         else:
-            pieces.append(word)
-    return pieces
+            lines.append(word)
+    return lines
 
 
 def choose_picture_file(stem: str, output: str | None) -> Path:
-    """The PNG to make: `output`, or the first of STEM.png, STEM_2.png, … that is not there.
+    """Return the PNG file to write: `output`, or the first of STEM.png, STEM_2.png, … that is free.
 
-    Raises SpecError where it cannot be made, or is there: no picture replaces another.
+    Raises SpecError if it cannot be written or exists: no picture replaces another.
     """
     names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
     free = next(name for name in names if not Path(f"{name}.png").exists())
@@ -135,16 +135,16 @@ def choose_picture_file(stem: str, output: str | None) -> Path:
 
 
 def save_picture(sheet: Image.Image, file: Path) -> None:
-    """Write a picture into a new file: whole, or not at all."""
+    """Write a picture to a new file, whole or not at all; raise SpecError if it cannot be made."""
     content = io.BytesIO()
     sheet.save(content, "png")
     try:
-        opened = file.open("xb")  # not write_whole: what came there meanwhile is not replaced
+        stream = file.open("xb")  # not write_whole: what came there meanwhile is not replaced
     except OSError as error:
         raise SpecError(f"{file} cannot be made: {error.strerror}", "a new file") from error
-    with opened:
+    with stream:
         try:
-            opened.write(content.getbuffer())
+            stream.write(content.getbuffer())
         except BaseException:
             file.unlink()
             raise

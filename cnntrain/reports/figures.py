@@ -1,4 +1,4 @@
-"""The figures of a run as PNG files, for slides and papers: curves and confusion by matplotlib."""
+"""Write the figures of a run as PNG files for slides and papers, drawn by matplotlib or Pillow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
 from cnntrain.runs.results import RunResult
 from cnntrain.training.metrics import Scores
 
-MAX_NAMED_CLASSES = 30  # classes; of more only the rows of a matrix are named, in small letters
+MAX_NAMED_CLASSES = 30  # of more classes, only the rows of a matrix are named, in small letters
 SMALL_FONT = 5  # points
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
@@ -42,7 +42,11 @@ def write_figures(
     pictures: Mapping[str, np.ndarray],
     shown: Mapping[str, Any],
 ) -> None:
-    """Write into a folder what there is: curves, confusion, predictions, mistakes, …"""
+    """Write the figures that a run has data for: curves, confusion matrix, predictions and so on.
+
+    `phases` are the epochs at which phases began, `pictures` the arrays of pictures.npz, and
+    `shown` the variables of the run's page.
+    """
     folder.mkdir(exist_ok=True)
     if result.history:
         save_figure(draw_training_curves(result, phases), folder / "curves.png")
@@ -51,14 +55,14 @@ def write_figures(
         save_figure(draw_confusion_matrix(scores.confusion, names), folder / "confusion.png")
     for name, stem in (("sample", "predictions"), ("mistakes", "mistakes")):
         if tiles := shown[name]:
-            save_contact_sheet([[make_sheet_tile(t)] for t in tiles], stem, folder)
+            save_contact_sheet([[make_sheet_tile(tile)] for tile in tiles], stem, folder)
     if shown["draws"]:
         blocks = [
             [
                 CaptionedImage(image, [line])
-                for image, line in zip(d["arrays"], [d["label"], *d["texts"]], strict=True)
+                for image, line in zip(draw["arrays"], [draw["label"], *draw["texts"]], strict=True)
             ]
-            for d in shown["draws"]
+            for draw in shown["draws"]
         ]
         save_contact_sheet(blocks, "augmentation", folder, 2)
     if "filters" in pictures:
@@ -75,29 +79,35 @@ def write_figures(
 def save_contact_sheet(
     blocks: Sequence[Sequence[CaptionedImage]], stem: str, folder: Path, across: int = TILES_ACROSS
 ) -> None:
-    with replace_by_file(folder / f"{stem}.png") as out:
-        draw_contact_sheet([stem], blocks, across).save(out, "png")
+    """Write a contact sheet to STEM.png, with the stem for a title."""
+    with replace_by_file(folder / f"{stem}.png") as file:
+        draw_contact_sheet([stem], blocks, across).save(file, "png")
 
 
-def make_sheet_tile(shown: Mapping[str, Any]) -> CaptionedImage:
-    mark = "" if shown["right"] else f"taken for {shown['guess']}"
-    return CaptionedImage(shown["array"], [shown["label"], mark])
+def make_sheet_tile(tile: Mapping[str, Any]) -> CaptionedImage:
+    """Return a test image of the page with its class, and its prediction if that is wrong."""
+    mark = "" if tile["right"] else f"taken for {tile['guess']}"
+    return CaptionedImage(tile["array"], [tile["label"], mark])
 
 
 def convert_kernels_to_images(kernels: np.ndarray) -> list[np.ndarray]:
-    """Kernels (n, h, w, 1 or 3) as images uint8: 0 is grey, the largest of each white or black."""
+    """Return kernels (n, h, w, 1 or 3) as images (h, w, 1 or 3) uint8.
+
+    Grey is 0. The weight of a kernel with the largest absolute value is white or black.
+    """
     largest = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
-    shares = kernels / np.where(largest > 0, largest, 1)
-    return [*np.round(127.5 + 127.5 * shares).astype(np.uint8)]
+    scaled = kernels / np.where(largest > 0, largest, 1)
+    return [*np.round(127.5 + 127.5 * scaled).astype(np.uint8)]
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    with replace_by_file(file) as out:
-        figure.savefig(out, format="png", dpi=DPI, facecolor="white")
+    """Write a figure to a PNG file, whole or not at all."""
+    with replace_by_file(file) as stream:
+        figure.savefig(stream, format="png", dpi=DPI, facecolor="white")
 
 
 def draw_training_curves(result: RunResult, phases: Sequence[int]) -> Figure:
-    """Loss, accuracy and rate over the epochs."""
+    """Return a figure of loss, accuracy and learning rate over the epochs of a run."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     parts = {"loss": ("train.loss", "valid.loss"), "accuracy": ("train.accuracy", "valid.accuracy")}
     epochs = [row["epoch"] for row in result.history]
@@ -119,7 +129,10 @@ def draw_training_curves(result: RunResult, phases: Sequence[int]) -> Figure:
 
 
 def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """Shares of each true class, with the counts where there is room."""
+    """Return a figure of a confusion matrix (classes, classes).
+
+    Colours show the share of the true class. The counts are written into the cells if they fit.
+    """
     count = len(names)
     side = min(12, 3 + 0.35 * count)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -128,11 +141,11 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    shown = [shorten_name(name) for name in names]
+    labels = [shorten_name(name) for name in names]
     size = "medium" if count <= MAX_NAMED_CLASSES else SMALL_FONT
-    axes.set_yticks(range(count), shown, parse_math=False, fontsize=size)
+    axes.set_yticks(range(count), labels, parse_math=False, fontsize=size)
     if count <= MAX_NAMED_CLASSES:
-        axes.set_xticks(range(count), shown, rotation=90, parse_math=False)
+        axes.set_xticks(range(count), labels, rotation=90, parse_math=False)
         for (row, column), number in np.ndenumerate(matrix):
             if number:
                 dark = shares[row, column] > 0.5

@@ -1,19 +1,20 @@
-"""A network as a picture: its layers from left to right, as high as their maps are wide."""
+"""A diagram of a network: its layers from left to right, as high as their feature maps are wide."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WIDTH, HEIGHT, BASE, GAP = 1040, 250, 200, 2  # units of the picture; where the layers stand
+WIDTH, HEIGHT, BASE, GAP = 1040, 250, 200, 2  # units of the SVG; BASE is the y of the boxes' feet
 TALLEST, LOWEST = 170, 14
-LABEL_SPACING = 58  # between two labels at least
+LABEL_SPACING = 58  # the least distance between two labels
 KINDS = (("Conv", "conv"), ("Dense", "dense"), ("Pool", "pool"), ("Norm", "norm"))
 
 
 def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Boxes and labels: a box a layer, its height the logarithm of its map's side or its units.
+    """Return the boxes and labels of a diagram, for the template of the page.
 
-    A label says what comes out where that changes.
+    Each layer is a box. On a logarithmic scale, its height is the side of its feature maps, or the
+    square root of its units. A label says the shape of an output where that changes.
     """
     sizes = [compute_layer_side(layer["output"]) for layer in layers]
     largest = max(sizes, default=1)
@@ -44,9 +45,10 @@ def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def compute_layer_side(output: Sequence[int]) -> float:
-    """The side of a map, or the square root of so many units."""
+    """Return the side of a layer's feature maps, or the square root of the number of its units."""
     return math.sqrt(math.prod(output[:-1]) if len(output) > 1 else output[0])
 
 
 def classify_layer(name: str) -> str:
+    """Return the class of a layer's kind in the style sheet, such as "conv" for Conv2D."""
     return next((kind for part, kind in KINDS if part in name), "other")

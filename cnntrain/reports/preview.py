@@ -1,4 +1,4 @@
-"""The first training batch as pictures: as it is, and beside each image what augmentation draws."""
+"""Draw the images of the first training batch, and beside each what augmentation makes of it."""
 
 from PIL import Image
 
@@ -7,33 +7,34 @@ from cnntrain.data.source import Splits
 from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
 from cnntrain.spec.spec import Spec
 
-EXAMPLES, DRAWS, ACROSS = 16, 4, 2  # augmented images, draws beside each, examples side by side
-PLAIN, PLAIN_ACROSS = 48, 8  # the same where nothing is drawn
+EXAMPLES, DRAWS, ACROSS = 16, 4, 2  # images shown, draws beside each, images beside each other
+PLAIN, PLAIN_ACROSS = 48, 8  # images shown and beside each other if there is no augmentation
 
 
-def draw_preview(asked: Spec, splits: Splits, command: str) -> Image.Image:
+def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
     """Return a contact sheet of images of the first training step.
 
-    The first draw beside an image is what that step trains on, pixel for pixel; the next ones are
-    what the steps after it would make of the same images.
+    The first draw beside an image is what that step trains on, pixel for pixel. The others are
+    what the following steps would make of the same image. `command` is written on top.
     """
-    chosen = find_first_batch(asked, splits.train)
-    raw = splits.train.gather_images(chosen)
-    labels = splits.train.labels[chosen]
-    varied = asked.augmentation.name != "none" or hasattr(splits.train.store, "draw_crops")
-    count = min(EXAMPLES if varied else PLAIN, len(chosen))
+    rows = find_first_batch(spec, splits.train)
+    raw = splits.train.gather_images(rows)
+    labels = splits.train.labels[rows]
+    is_augmented = spec.augmentation.name != "none" or hasattr(splits.train.store, "draw_crops")
+    count = min(EXAMPLES if is_augmented else PLAIN, len(rows))
     blocks = [
         [CaptionedImage(image, [splits.class_names[label]])]
         for image, label in zip(raw[:count], labels[:count], strict=True)
     ]
-    for step in range(DRAWS if varied else 0):
-        images, targets = augment_preview(asked, splits, step, chosen)
+    for step in range(DRAWS if is_augmented else 0):
+        images, targets = augment_preview(spec, splits, step, rows)
         for block, image, target in zip(blocks, images, targets, strict=False):
             block.append(CaptionedImage(image, format_soft_label(target, splits.class_names)))
-    shown = f"{count} of the {len(chosen)} images of the first training step"
+    counts = f"{count} of the {len(rows)} images of the first training step"
     legend = (
-        f"{shown}: as they are, then {DRAWS} draws of the augmentation, the first that of the step."
-        if varied
-        else f"{shown}, which are not augmented."
+        f"{counts}: each as it is, then {DRAWS} draws of the augmentation. The step trains on the "
+        "first."
+        if is_augmented
+        else f"{counts}, which are not augmented."
     )
-    return draw_contact_sheet([command, legend], blocks, ACROSS if varied else PLAIN_ACROSS)
+    return draw_contact_sheet([command, legend], blocks, ACROSS if is_augmented else PLAIN_ACROSS)

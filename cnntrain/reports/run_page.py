@@ -1,6 +1,6 @@
-"""report.html: a run on one page, made of what lies in its directory; with figures/ as PNG.
+"""Write report.html, a run on one page, and its figures as PNG, from the files in its directory.
 
-What a run has not left yet, or an old one never did, is left out of the page.
+A section whose files a run has not written, yet or ever, is left out.
 """
 
 import io
@@ -31,32 +31,35 @@ from cnntrain.runs.strangers import (
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 from cnntrain.training.metrics import score_saved_predictions
 
-MAX_PIXELATED_SIDE = 64  # images with a side no longer are shown with square pixels, and losslessly
+MAX_PIXELATED_SIDE = 64  # images up to this side are shown with square pixels, and without losses
 TIMED_PARTS = {
     "data": "reading the data", "build": "building the network", "train": "training",
     "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
 }  # fmt: skip
-MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is the same
+MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is not drawn
 
 
 def write_run_report(folder: Path, output: Path | None = None) -> Path:
-    """Write report.html and figures/ of a run; return the page's path.
+    """Write report.html and figures/ of a run into its folder or `output`; return the page's path.
 
-    Raises SpecError if the directory holds no run, a damaged or a newer one.
+    Raises SpecError if the folder holds no run, or one that is damaged or of a newer cnntrain.
     """
-    result, run, out = read_run(folder), Run(folder), output or folder
-    left = RunFiles(run)
-    page = out / "report.html"
-    shown = build_run_context(result, run, left)
-    webpage.write_page(page, "run.html.j2", shown)
+    result, run, target = read_run(folder), Run(folder), output or folder
+    run_files = RunFiles(run)
+    page = target / "report.html"
+    context = build_run_context(result, run, run_files)
+    webpage.write_page(page, "run.html.j2", context)
     figures.write_figures(
-        out / "figures", result, left.phases, shown["scores"], left.pictures, shown
+        target / "figures", result, run_files.phases, context["scores"], run_files.pictures, context
     )
     return page
 
 
 class RunFiles:
-    """The files of a run beside its history."""
+    """The contents of a run's files, but for its history. Damaged pictures are left out.
+
+    `notes` are warnings about what was left out, and `phases` the epochs at which phases began.
+    """
 
     def __init__(self, run: Run):
         self.record, self.report = read_record(run), read_report(run)
@@ -64,88 +67,91 @@ class RunFiles:
         self.steps = read_steps(run)
         self.names: list[str] = self.record.get("class_names", [])
         files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
-        (self.predictions, why), (self.pictures, too) = map(read_arrays, files)
-        why = why or explain_odd_predictions(self.predictions, len(self.names))
-        too = too or explain_odd_pictures(self.pictures, self.predictions, len(self.names))
-        self.predictions = {} if why else self.predictions
-        self.pictures = {} if too else self.pictures
+        (predictions, odd_predictions), (pictures, odd_pictures) = map(read_arrays, files)
+        odd_predictions = odd_predictions or explain_odd_predictions(predictions, len(self.names))
+        odd_pictures = odd_pictures or explain_odd_pictures(pictures, predictions, len(self.names))
+        self.predictions = {} if odd_predictions else predictions
+        self.pictures = {} if odd_pictures else pictures
         self.notes = [
             f"Warning: {file.name} is damaged and left out: {reason}"
-            for file, reason in zip(files, (why, too), strict=True)
+            for file, reason in zip(files, (odd_predictions, odd_pictures), strict=True)
             if reason
         ]
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
 
 
-def build_run_context(result: RunResult, run: Run, left: RunFiles) -> dict[str, Any]:
-    """What the template shows."""
-    marked = (
-        score_saved_predictions(left.predictions, len(left.names)) if left.predictions else None
+def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[str, Any]:
+    """Return the variables of the template run.html.j2."""
+    scores = (
+        score_saved_predictions(run_files.predictions, len(run_files.names))
+        if run_files.predictions
+        else None
     )
     return {
         "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
         "result": result,
-        "eyebrow": format_run_eyebrow(result, left),
-        "lead": format_run_lead(result, left),
-        "command": format_run_command(left.record),
-        "numbers": build_headline_tiles(result, left),
-        "weights": build_weight_rows(left.report),
-        "warnings": [*read_warnings(run), *left.notes],
-        "curves": plot_training_curves(result, left),
-        "scores": marked,
-        "confusion": charts.plot_confusion(marked.confusion, left.names) if marked else None,
-        "classes": marked.list_rows(left.names) if marked else [],
-        "mistakes": build_image_tiles(left, "mistakes", "mistake"),
-        "sample": build_image_tiles(left, "sample", "sample"),
-        "draws": build_augmentation_draws(left),
+        "eyebrow": format_run_eyebrow(result, run_files),
+        "lead": format_run_lead(result, run_files),
+        "command": format_run_command(run_files.record),
+        "numbers": build_headline_tiles(result, run_files),
+        "weights": build_weight_rows(run_files.report),
+        "warnings": [*read_warnings(run), *run_files.notes],
+        "curves": plot_training_curves(result, run_files),
+        "scores": scores,
+        "confusion": charts.plot_confusion(scores.confusion, run_files.names) if scores else None,
+        "classes": scores.list_rows(run_files.names) if scores else [],
+        "mistakes": build_image_tiles(run_files, "mistakes", "mistake"),
+        "sample": build_image_tiles(run_files, "sample", "sample"),
+        "draws": build_augmentation_draws(run_files),
         "augmentation": result.settings.get("augmentation"),
-        "filters": encode_filters(left.pictures.get("filters")),
-        "network": left.network,
-        "diagram": build_diagram(left.network["layers"]) if left.network else None,
+        "filters": encode_filters(run_files.pictures.get("filters")),
+        "network": run_files.network,
+        "diagram": build_diagram(run_files.network["layers"]) if run_files.network else None,
         "spec": read_text(run.spec, SMALL_BYTES),
-        "environment": list_environment(left.record),
-        "throughput": list_throughput(result, left),
+        "environment": list_environment(run_files.record),
+        "throughput": list_throughput(result, run_files),
     }
 
 
-def format_run_eyebrow(result: RunResult, left: RunFiles) -> str:
-    began = left.record.get("started", "")[:16].replace("T", " ")
+def format_run_eyebrow(result: RunResult, run_files: RunFiles) -> str:
+    """Return the line above the title: the name of the folder, and when the run began."""
+    began = run_files.record.get("started", "")[:16].replace("T", " ")
     return " · ".join(part for part in (result.folder.resolve().name, began) if part)
 
 
 def format_run_command(record: Mapping[str, Any]) -> str:
-    """The command that makes the run again, wherever that one lies."""
+    """Return the command that trains the run again, without the folder that it was written to."""
     words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
     return shlex.join(["cnntrain", *words])
 
 
-def format_run_lead(result: RunResult, left: RunFiles) -> str:
-    """What was trained on what, how far, and how it ended, in two sentences."""
+def format_run_lead(result: RunResult, run_files: RunFiles) -> str:
+    """Return two sentences: how far a run has trained, how it ended, its classes and its images."""
     epochs = int(result.last.get("epoch", 0))
     planned = result.settings.get("epochs")
-    ends = planned == epochs or not isinstance(planned, int)
-    far = f"{epochs:,}" if ends else f"{epochs:,} of {planned:,}"
-    far += " epoch" if planned == 1 else " epochs"
-    took = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
-    device = left.record.get("device", {}).get("kind")
-    where = f" on a {device}" if device else ""
-    lines = [f"{far}{took}{where}; the run {describe_status(result.status)}."]
-    if sizes := left.record.get("data", {}).get("sizes"):
+    is_complete = planned == epochs or not isinstance(planned, int)
+    count = f"{epochs:,}" if is_complete else f"{epochs:,} of {planned:,}"
+    count += " epoch" if planned == 1 else " epochs"
+    duration = "" if result.seconds is None else f" in {format_duration(result.seconds)}"
+    device = run_files.record.get("device", {}).get("kind")
+    place = f" on a {device}" if device else ""
+    sentences = [f"{count}{duration}{place}; the run {describe_status(result.status)}."]
+    if sizes := run_files.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
-        lines.append(f"{len(left.names)} classes; {counts} images.")
-    return " ".join(lines)
+        sentences.append(f"{len(run_files.names)} classes; {counts} images.")
+    return " ".join(sentences)
 
 
-def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, str]]:
-    """The numbers at the top."""
-    numbers, report = result.numbers, left.report
-    found = []
+def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[str, str]]:
+    """Return the numbers at the top of the page: accuracies, parameters, multiply-adds, speed."""
+    numbers, report = result.numbers, run_files.report
+    tiles = []
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', NO_VALUE)}")):
         if f"{part}.accuracy" in numbers:
             loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
-            found.append(
+            tiles.append(
                 make_headline_tile(
                     f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), loss
                 )
@@ -154,23 +160,24 @@ def build_headline_tiles(result: RunResult, left: RunFiles) -> list[dict[str, st
     if {"total", "trainable"} <= counts.keys():
         trained = counts["trainable"]
         small = "" if trained == counts["total"] else f"{trained:,} trainable"
-        found.append(make_headline_tile("parameters", f"{counts['total']:,}", small))
-    if left.network:
-        found.append(
+        tiles.append(make_headline_tile("parameters", f"{counts['total']:,}", small))
+    if run_files.network:
+        tiles.append(
             make_headline_tile(
-                "multiply-adds", f"{left.network['multiply_adds']:,}", "for one image"
+                "multiply-adds", f"{run_files.network['multiply_adds']:,}", "for one image"
             )
         )
-    if rate := get_training_speed(result, left):
-        found.append(
+    if rate := get_training_speed(result, run_files):
+        tiles.append(
             make_headline_tile(
-                "training", f"{rate:,.0f}", f"images per second{format_feature_note(left)}"
+                "training", f"{rate:,.0f}", f"images per second{format_feature_note(run_files)}"
             )
         )
-    return found
+    return tiles
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
+    """Return a number at the top of the page with its name and the small text under it."""
     return {"name": name, "value": value, "small": small}
 
 
@@ -178,15 +185,15 @@ def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
     return left.report.get("images_per_second") or result.last.get("images_per_second")
 
 
-def format_feature_note(left: RunFiles) -> str:
-    """What a rate of training leaves out, where it is not the whole network's."""
-    if not left.report.get("features_once"):
+def format_feature_note(run_files: RunFiles) -> str:
+    """Return a note on the training speed if only a part of the network was trained, else ""."""
+    if not run_files.report.get("features_once"):
         return ""
     return ", above features of frozen layers that were computed once"
 
 
 def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """A row for each weights that were evaluated."""
+    """Return a row for each of the weights that were evaluated: best, final, EMA and refit."""
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "last average", "refit": "refit on train + valid"}
     rows = []
@@ -200,7 +207,7 @@ def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def read_warnings(run: Run) -> list[str]:
-    """What the run was warned of."""
+    """Return the distinct warnings in the log of a run."""
     if not run.log.is_file():
         return []
     with run.log.open(encoding="utf-8", errors="replace") as log:
@@ -208,69 +215,76 @@ def read_warnings(run: Run) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line.startswith("Warning: ")))
 
 
-def plot_training_curves(result: RunResult, left: RunFiles) -> list[charts.Figure]:
-    """Loss, accuracy and rate over the epochs, as far as the run is."""
+def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.Figure]:
+    """Return charts of loss, accuracy and learning rate over the epochs; none before the first.
+
+    The objective is drawn if it is not the same as the loss.
+    """
     rows = result.history
     if not rows:
         return []
-    objective = any(
+    has_objective = any(
         abs(row.get("train.objective", row["train.loss"]) - row["train.loss"])
         > MIN_OBJECTIVE_SHARE * abs(row["train.loss"])
         for row in rows
     )
-    keys = ["train.loss", "valid.loss", *(["train.objective"] if objective else [])]
+    keys = ["train.loss", "valid.loss", *(["train.objective"] if has_objective else [])]
     best = result.best.get("epoch")
-    rate = [
+    rates = [
         {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}
-        for row in left.steps
+        for row in run_files.steps
         if rows[-1]["step"]
     ]
     return [
-        charts.plot_over_epochs("loss", rows, keys, left.phases, best),
+        charts.plot_over_epochs("loss", rows, keys, run_files.phases, best),
         charts.plot_over_epochs(
-            "accuracy", rows, ["train.accuracy", "valid.accuracy"], left.phases, best
+            "accuracy", rows, ["train.accuracy", "valid.accuracy"], run_files.phases, best
         ),
         charts.plot_over_epochs(
-            "learning rate", rate or rows, ["learning_rate"], left.phases, None
+            "learning rate", rates or rows, ["learning_rate"], run_files.phases, None
         ),
     ]
 
 
-def build_image_tiles(left: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
-    """Test images, each with its class, what the network took it for, and its file, if any."""
-    found: list[dict[str, Any]] = []
-    if not left.predictions:
-        return found
-    images, numbers = left.pictures.get(f"{stem}_images", ()), left.pictures.get(rows, ())
-    files = [str(name) for name in left.pictures.get(f"{stem}_files", ())]
+def build_image_tiles(run_files: RunFiles, rows: str, stem: str) -> list[dict[str, Any]]:
+    """Return test images with their class, their predicted class, and their file if they have one.
+
+    `rows` names the array of their numbers in pictures.npz, and `stem` begins the names of the
+    arrays of their pixels and files.
+    """
+    tiles: list[dict[str, Any]] = []
+    if not run_files.predictions:
+        return tiles
+    images, numbers = run_files.pictures.get(f"{stem}_images", ()), run_files.pictures.get(rows, ())
+    files = [str(name) for name in run_files.pictures.get(f"{stem}_files", ())]
     files += [""] * (len(images) - len(files))
     for image, row, file in zip(images, numbers, files, strict=False):
-        label = int(left.predictions["labels"][row])
-        guess = int(left.predictions["classes"][row, 0])
-        found.append(
+        label = int(run_files.predictions["labels"][row])
+        guess = int(run_files.predictions["classes"][row, 0])
+        tiles.append(
             {
                 "image": encode_data_uri(image),
                 "pixelated": max(image.shape[:2]) <= MAX_PIXELATED_SIDE,
-                "label": left.names[label],
-                "guess": left.names[guess],
+                "label": run_files.names[label],
+                "guess": run_files.names[guess],
                 "right": guess == label,
-                "probability": f"{left.predictions['probabilities'][row, 0]:.0%}",
+                "probability": f"{run_files.predictions['probabilities'][row, 0]:.0%}",
                 "number": int(row),
                 "file": file,
                 "array": image,
             }
         )
-    return found
+    return tiles
 
 
-def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
-    """Training images, each with what augmentation makes of it."""
-    pictures = left.pictures
+def build_augmentation_draws(run_files: RunFiles) -> list[dict[str, Any]]:
+    """Return training images for the page, each with what augmentation has made of it."""
+    pictures = run_files.pictures
     return [
         {
             "images": [encode_data_uri(image) for image in images],
             "pixelated": max(images.shape[1:3]) <= MAX_PIXELATED_SIDE,
-            "label": left.names[label],
+            "label": run_files.names[label],
             "texts": [str(t) for t in texts],
             "arrays": images,
         }
@@ -284,22 +298,26 @@ def build_augmentation_draws(left: RunFiles) -> list[dict[str, Any]]:
 
 
 def encode_filters(kernels: np.ndarray | None) -> list[str]:
-    """Each filter as an image, its largest weight, of either sign, at full contrast."""
+    """Return the kernels (n, h, w, 1 or 3) of the first convolution as images in data URIs."""
     if kernels is None:
         return []
     return [encode_data_uri(image) for image in figures.convert_kernels_to_images(kernels)]
 
 
 def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
-    """An image (H, W, C) uint8 within the page; large ones lose what no eye sees, unless told."""
+    """Return an image (H, W, 1 or 3) uint8 as a data URI.
+
+    It is a PNG if it is small or must be `exact`, and otherwise a JPEG of high quality.
+    """
     photo = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-    small, out = exact or max(image.shape[:2]) <= MAX_PIXELATED_SIDE, io.BytesIO()
-    photo.save(out, "png") if small else photo.save(out, "jpeg", quality=85)
-    return f"data:image/{'png' if small else 'jpeg'};base64,{b64encode(out.getvalue()).decode()}"
+    is_png = exact or max(image.shape[:2]) <= MAX_PIXELATED_SIDE
+    content, kind = io.BytesIO(), "png" if is_png else "jpeg"
+    photo.save(content, "png") if is_png else photo.save(content, "jpeg", quality=85)
+    return f"data:image/{kind};base64,{b64encode(content.getvalue()).decode()}"
 
 
 def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the numbers depend on beside the spec."""
+    """Return names and values of what the numbers of a run depend on besides its spec."""
     device, git = record.get("device", {}), record.get("git", {})
     changed = ", with changes" if git.get("dirty") else ""
     rows = [
@@ -317,17 +335,17 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value]
 
 
-def list_throughput(result: RunResult, left: RunFiles) -> list[tuple[str, str]]:
-    """Milliseconds an image, and the seconds of the parts of the run."""
+def list_throughput(result: RunResult, run_files: RunFiles) -> list[tuple[str, str]]:
+    """Return names and values of the times: milliseconds an image, and the parts of the run."""
     rows = []
-    if rate := get_training_speed(result, left):
-        step = f"a training step: forward, backward, update{format_feature_note(left)}"
+    if rate := get_training_speed(result, run_files):
+        step = f"a training step: forward, backward, update{format_feature_note(run_files)}"
         rows.append((step, f"{1000 / rate:.3f} ms an image"))
-    if rate := left.report.get("evaluation", {}).get("images_per_second"):
+    if rate := run_files.report.get("evaluation", {}).get("images_per_second"):
         rows.append(("forward alone, in evaluation", f"{1000 / rate:.3f} ms an image"))
-    seconds = left.report.get("seconds", {})
+    seconds = run_files.report.get("seconds", {})
     return rows + [
-        (what, format_duration(seconds[name]))
-        for name, what in TIMED_PARTS.items()
+        (label, format_duration(seconds[name]))
+        for name, label in TIMED_PARTS.items()
         if name in seconds
     ]

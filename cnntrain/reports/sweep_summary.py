@@ -1,4 +1,4 @@
-"""What came out of a sweep: its table, its files and its page."""
+"""Write the summary of a sweep: its comparison as CSV, JSON and a page."""
 
 import shlex
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ def write_sweep_summary(
 ) -> Comparison:
     """Write sweep.csv, sweep.json and sweep.html of a sweep's jobs; return the comparison.
 
-    They go into the sweep's directory, or into `output`. A job without numbers is a row too.
+    The files go into the sweep's directory, or into `output`. Jobs are sorted by the number `sort`.
+    A job without numbers has a row, too.
     """
     comparison = compare_runs(gather_results([sweep]), sort)
     title = sweep.resolve().name
@@ -26,7 +27,7 @@ def write_sweep_summary(
 def format_report_command(
     verb: str, paths: Sequence[str], sort: str | None, output: str | Path | None
 ) -> str:
-    """The command, without the program's name, that writes the same page again."""
+    """Return the command, without the program's name, that writes the same page again."""
     flags = {"--sort": sort, "--output": output}
-    given = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    return shlex.join([verb, *paths, *given])
+    words = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    return shlex.join([verb, *paths, *words])

@@ -1,6 +1,6 @@
-"""Pages that are whole in themselves: templates, style and plotly in one file, nothing fetched.
+"""Write pages that need no other file: template, style and plotly are in one, nothing is fetched.
 
-plotly's script is 4.8 MB. It lies in the page packed, 2.0 MB, and the browser unpacks it.
+plotly's script is 4.8 MB. The page contains it compressed to 2.0 MB, and the browser unpacks it.
 """
 
 import base64
@@ -21,7 +21,7 @@ PAGES = files("cnntrain.reports") / "pages"
 
 
 def write_page(file: Path, template: str, context: dict[str, Any]) -> None:
-    """Fill a template of `pages/` and write it whole."""
+    """Fill a template of `pages/` with the variables in `context`, and write it whole."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cnntrain.reports", "pages"),
         autoescape=True,
@@ -34,7 +34,7 @@ def write_page(file: Path, template: str, context: dict[str, Any]) -> None:
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         style=(PAGES / "style.css").read_text(encoding="utf-8"),
         script=(PAGES / "charts.js").read_text(encoding="utf-8"),
-        plotly=pack_plotly,  # called by pages with charts
+        plotly=pack_plotly,  # a function, so that pages without charts do not compress it
         **context,
     )
     write_whole(file, page)
@@ -42,4 +42,5 @@ def write_page(file: Path, template: str, context: dict[str, Any]) -> None:
 
 @functools.cache
 def pack_plotly() -> str:
+    """Return plotly's script, compressed with gzip, as base64 text."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

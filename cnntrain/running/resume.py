@@ -1,8 +1,8 @@
 """`cnntrain resume`: a run is opened again, its spec as it was but for what may be changed."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cnntrain.errors import SpecError
@@ -12,6 +12,7 @@ from cnntrain.runs.strangers import (
     HISTORY_COLUMNS,
     STEPS_COLUMNS,
     check_columns,
+    find_run_folder,
     get_recorded_paths,
     read_config,
     read_record,
@@ -25,6 +26,7 @@ from cnntrain.spec.places import (
     replace_paths,
     resolve_relative_paths,
 )
+from cnntrain.spec.renames import rename_overrides
 from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training.devices.backend import check_backend_support, check_resumed_backend
 from cnntrain.training.devices.cluster import find_cluster
@@ -33,44 +35,76 @@ from cnntrain.training.devices.cluster import find_cluster
 ENVIRONMENT_KEYS = ("versions", "platform", "cpu_count")
 
 
-def prepare_worker_spec(folder: Path, overrides: Sequence[str]) -> Spec | None:
-    """The spec of a run of several workers, if this process is to be another than its chief.
+@dataclass(frozen=True)
+class ResumedRun:
+    """A run with what is to change: its directory is read, and neither locked nor written to."""
 
-    It reads the run's directory, which it must see, and leaves it to the chief.
+    run: Run
+    overrides: Sequence[str]
+    changed_keys: Collection[str]
+    config: Mapping[str, Any]
+    spec: Spec  # with its relative paths as they were where it began, which are `paths`
+    paths: Mapping[str, str]
+
+    @property
+    def has_more_to_train(self) -> bool:
+        """Whether there is anything but who trains it, and on data from where, to go on with."""
+        return any(
+            key not in PATH_SETTINGS and not key.startswith("distribution.")
+            for key in self.changed_keys
+        )
+
+
+def read_resumed_run(path: str, overrides: Sequence[str]) -> ResumedRun:
+    """Read the run in the directory `path`, with what `overrides` change.
+
+    Raises SpecError where there is no run, or an override would make it another one.
     """
-    run = Run(folder)
-    changes = [parse_change(override) for override in overrides]
-    checked, _ = build_located_spec(apply_changes(run, changes), changes, read_record(run))
-    workers = find_cluster(checked.distribution)
+    run = Run(find_run_folder(path))
+    changes = [parse_change(override) for override in rename_overrides(overrides)]
+    config, record = read_config(run), read_record(run)
+    for key, value in changes:
+        set_dotted_value(config, key, value)
+    keys = {key for key, _ in changes}
+    before = {key: path for key, path in get_recorded_paths(record).items() if key not in keys}
+    paths = resolve_relative_paths(replace_paths(config, before)) | before
+    spec = build_spec(replace_paths(config, paths))
+    return ResumedRun(run, overrides, keys, config, spec, paths)
+
+
+def is_other_worker(resumed: ResumedRun) -> bool:
+    """Whether this process is a worker of a run of several, but not its chief.
+
+    Such a worker reads the run's directory, which it must see, and leaves it to the chief.
+    """
+    workers = find_cluster(resumed.spec.distribution)
     if workers is None or workers.is_chief:
-        return None
-    check_resumed_backend(read_record(run).get("backend", "tensorflow"))
-    check_backend_support(checked)
-    check_moved_data(checked, folder, overrides)
-    return checked
+        return False
+    check_resumed_backend(read_record(resumed.run).get("backend", "tensorflow"))
+    check_backend_support(resumed.spec)
+    check_moved_data(resumed)
+    return True
 
 
-def reopen_run(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[str]]:
-    """Return a run's spec, the run, and what to tell; the run's status is `finished` if it is.
+def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
+    """Return the run, locked, and what to tell; the run's status is `finished` if it is.
 
-    Raises SpecError for no run, a run that is being trained, or an override that would make it
-    another run.
+    Raises SpecError for a run that another process is training.
     """
-    changes = [parse_change(override) for override in overrides]
-    check_checkpoint_exists(Run(folder), overrides)
+    check_checkpoint_exists(resumed)
+    checked, folder = resumed.spec, resumed.run.folder
     run = Run.reopen(folder)
-    record, config = read_record(run), apply_changes(run, changes)
-    checked, paths = build_located_spec(config, changes, record)
+    record = read_record(run)
     check_resumed_backend(record.get("backend", "tensorflow"))
     check_backend_support(checked)
     if record.get("status") == "finished":
         planned = record.get("planned", {}).get("steps")
-        if not has_more_to_train(overrides):
-            return checked, run, [f"{folder} is finished; epochs=N goes on beyond"]
+        if not resumed.has_more_to_train:
+            return run, [f"{folder} is finished; epochs=N goes on beyond"]
         if planned is not None and planned == checked.max_steps:
             ended = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
-            return checked, run, [f"{ended}; max_steps=N goes on beyond"]
-    check_moved_data(checked, folder, overrides)
+            return run, [f"{ended}; max_steps=N goes on beyond"]
+    check_moved_data(resumed)
     check_columns(run.history, HISTORY_COLUMNS)
     check_columns(run.steps, STEPS_COLUMNS)
     here = describe_environment()
@@ -79,58 +113,34 @@ def reopen_run(folder: Path, overrides: Sequence[str]) -> tuple[Spec, Run, list[
         for key in ENVIRONMENT_KEYS
         if record.get(key) != here[key]
     ]
-    run.record_resume(config, overrides)
-    run.update_run_json(paths=paths)
-    return checked, run, notes
+    run.record_resume(resumed.config, resumed.overrides)
+    run.update_run_json(paths=resumed.paths)
+    return run, notes
 
 
-def check_checkpoint_exists(run: Run, overrides: Sequence[str]) -> None:
+def check_checkpoint_exists(resumed: ResumedRun) -> None:
     """Refuse to go on beyond the end of a run whose state is gone: it would be made anew."""
-    if not (run.record.is_file() and has_more_to_train(overrides)) or any(
-        run.state.glob("*.state")
-    ):
+    run = resumed.run
+    if not resumed.has_more_to_train or any(run.state.glob("*.state")):
         return
     if read_record(run).get("status") == "finished":
         raise SpecError(
             f"{run.folder} is finished and has no state to go on from",
             f"{run.state / 'last.state'}, as training left it",
-            f"a new run that begins with its weights: cnntrain … model.init_from={run.folder}",
+            f"a new run that begins with its weights: cnntrain … init_from={run.folder}",
         )
 
 
-def has_more_to_train(overrides: Sequence[str]) -> bool:
-    """Whether there is anything but who trains it, and on data from where, to go on with."""
-    keys = [parse_change(override)[0] for override in overrides]
-    return any(key not in PATH_SETTINGS and not key.startswith("distribution.") for key in keys)
-
-
-def build_located_spec(
-    config: Mapping[str, Any], changes: Sequence[tuple[str, Any]], record: Mapping[str, Any]
-) -> tuple[Spec, dict[str, str]]:
-    """The spec of a run with its relative paths as they were where it began, and these paths."""
-    new = {key for key, _ in changes}
-    before = {key: path for key, path in get_recorded_paths(record).items() if key not in new}
-    paths = resolve_relative_paths(replace_paths(config, before)) | before
-    return build_spec(replace_paths(config, paths)), paths
-
-
-def check_moved_data(checked: Spec, run: Path, overrides: Sequence[str]) -> None:
+def check_moved_data(resumed: ResumedRun) -> None:
     """Refuse data that is not where it was, and say what to type when it is found."""
     try:
-        check_data_paths(checked.config)
+        check_data_paths(resumed.spec.config)
     except SpecError as error:
         place = error.given.partition(" is ")[0]
-        kept = [word for word in overrides if not word.startswith(f"{place}=")]
-        words = ["cnntrain", "resume", str(run), *kept, f"{place}=/where/it/is/now"]
+        kept = [word for word in resumed.overrides if not word.startswith(f"{place}=")]
+        run = str(resumed.run.folder)
+        words = ["cnntrain", "resume", run, *kept, f"{place}=/where/it/is/now"]
         raise SpecError(error.given, error.expected, shlex.join(words)) from None
-
-
-def apply_changes(run: Run, changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A run's configuration with what is to change."""
-    config = read_config(run)
-    for key, value in changes:
-        set_dotted_value(config, key, value)
-    return config
 
 
 def parse_change(override: str) -> tuple[str, Any]:

@@ -46,7 +46,7 @@ def train_from_overrides(
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
     check_machine(checked)
-    config, checked, note = resolve_batch_size(composed.config, config_dir)
+    config, checked, note = resolve_batch_size(composed.config, checked, config_dir)
     workers = find_cluster(checked.distribution)
     if workers is not None:
         check_replica_batches(checked, len(workers.workers))
@@ -65,8 +65,8 @@ def train_from_overrides(
 
 def check_machine(checked: Spec) -> None:
     """Refuse what a spec needs and this machine lacks: weights, a backend, a tracker's package."""
-    if (init_from := checked.model["init_from"]) is not None:
-        find_trained_weights(init_from)
+    if checked.init_from is not None:
+        find_trained_weights(checked.init_from)
     check_data_paths(checked.config)
     check_backend_support(checked)
     check_tracker(checked)

@@ -33,6 +33,7 @@ from cnntrain.runs.strangers import (
 from cnntrain.spec import option_files
 from cnntrain.spec.metrics import rank_by
 from cnntrain.spec.nested import flatten_mapping
+from cnntrain.spec.renames import rename_keys
 from cnntrain.spec.signatures import GROUPS
 
 
@@ -248,7 +249,7 @@ def read_job_result(folder: Path, job: Mapping[str, Any]) -> RunResult:
     try:
         result = read_run(folder)
     except (SpecError, OSError) as error:
-        given = dict(map(split_override, job.get("overrides", [])))
+        given = rename_keys(dict(map(split_override, job.get("overrides", []))))
         if not status or has_begun(folder):
             status, reason = "unreadable", getattr(error, "given", str(error))
         return RunResult(folder, status, reason, given, has_spec=False)

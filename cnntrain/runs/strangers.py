@@ -20,6 +20,7 @@ from cnntrain.files.paths import expand_user_path
 from cnntrain.files.writing import check_entry, check_links_inside
 from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
 from cnntrain.spec.knobs import Count, Natural, convert_value
+from cnntrain.spec.renames import rename_keys, rename_settings
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.terminal.units import format_size
 
@@ -103,12 +104,12 @@ def read_config(run: Run) -> dict[str, Any]:
     config = read_mapping(run.spec, SMALL_BYTES)
     if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
         raise explain_damage(run.spec, f"{odd[0]} is no option with its settings")
-    return config
+    return rename_settings(config)
 
 
 def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:
     """The absolute paths that run.json has for relative ones; older runs have none."""
-    return dict(record.get("paths", {}))
+    return rename_keys(record.get("paths", {}))
 
 
 def read_report(run: Run) -> dict[str, Any]:
@@ -338,7 +339,7 @@ def find_trained_weights(path: str) -> tuple[Path, dict[str, Any]]:
         )
     if not given.is_file() or given.suffix not in (".keras", ".h5"):
         raise SpecError(
-            f"model.init_from is {path}, which is "
+            f"init_from is {path}, which is "
             + ("no run with weights" if given.is_dir() else "no .keras or .h5 file"),
             "the directory of a run, or a .keras or .h5 file of weights",
         )

@@ -16,19 +16,19 @@ from cnntrain.spec.signatures import collect_vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What an option of any group may say; None is what it does not say."""
+    """The facts that an option of any group may state; None stands for one that it leaves out."""
 
     year: Year | None = None
     citation: str | None = None  # as it stands in brackets in the file's first line
 
     def remove_citation(self, summary: str) -> str:
-        """The first line of the option's file without the citation in brackets."""
+        """Return the first line of the option's file without its citation in brackets."""
         return summary.replace(f" ({self.citation})", "") if self.citation else summary
 
 
 @dataclass(frozen=True)
 class PaperNetwork:
-    """What a paper's network takes and tells apart, and what makes an option that network."""
+    """A paper's network: its images, its classes, and the overrides that make an option of it."""
 
     image_shape: tuple[int, int, int]  # (H, W, C)
     num_classes: int
@@ -42,7 +42,7 @@ class PaperNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAbout(About):
-    """What a model says of the network in its paper."""
+    """The facts of a model: the network of its paper, and the overrides that build it."""
 
     image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C)
     num_classes: Count | None = None
@@ -58,13 +58,13 @@ class ModelAbout(About):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetAbout(About):
-    """What a data set holds, the bytes to download for it, and its archives, by name or pattern."""
+    """The facts of a data set: what it holds, what is to be downloaded, which archives."""
 
     images: dict[Literal["train", "valid", "test"], Count] | None = None
     num_classes: Count | None = None
     image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C); None: photos of many sizes
-    bytes: ByteCount | None = None
-    archives: list[str] | None = None
+    bytes: ByteCount | None = None  # to download
+    archives: list[str] | None = None  # their names, or patterns of these
 
 
 RECORDS = collect_vocabulary(Path(__file__))
@@ -100,7 +100,7 @@ def convert_about(values: Any, kind: type[AnyAbout], file: Path | str) -> AnyAbo
 
 
 def read_paper_network(file: Path) -> PaperNetwork:
-    """The paper's network of a model's file; SpecError where the file does not say it."""
+    """Return the paper's network of a model's file; SpecError where the file does not state it."""
     network = read_option(file, ModelAbout)[1].paper_network
     if network is None:
         raise SpecError(

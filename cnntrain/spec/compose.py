@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
@@ -36,7 +36,13 @@ from cnntrain.spec.option_files import (
     find_option_files,
     load_option,
 )
-from cnntrain.spec.overrides import TEXT_SETTINGS, parse_override, quote_literal, quote_texts
+from cnntrain.spec.overrides import (
+    TEXT_SETTINGS,
+    ParsedOverride,
+    parse_override,
+    quote_literal,
+)
+from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
 # The keys that say how a sweep runs; no job's spec knows of them.
@@ -67,10 +73,19 @@ LIST_SETTINGS = (
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> ComposedConfig:
     """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
-    for override in map(parse_override, overrides):
-        if SWEEP_KEYS.fullmatch(override.key_or_group):
-            text = override.input_line
-            raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+    return compose_parsed([parse_run_override(w) for w in rename_overrides(overrides)], config_dir)
+
+
+def parse_run_override(text: str) -> ParsedOverride:
+    """Parse an override of a run, or raise SpecError for a setting of a sweep."""
+    override = parse_override(text)
+    if SWEEP_KEYS.fullmatch(override.key_or_group):
+        raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+    return override
+
+
+def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) -> ComposedConfig:
+    """Compose `conf/` with the overrides of a run."""
     whole = compose_whole_config(overrides, config_dir)
     config, hydra = whole, whole.pop("hydra")
     run_dir, choices = hydra["run"]["dir"], hydra["choices"]
@@ -85,16 +100,18 @@ def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> C
             )
             name_first = sorted(knobs, key=lambda key: key != "name")
             config[group] = {key: fill_in_knobs(knobs[key], known) for key in name_first}
-    return ComposedConfig(config, Path(run_dir), choices)
+    keys = {override.key_or_group for override in overrides}
+    return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
 
 
-def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+def compose_whole_config(
+    overrides: Sequence[ParsedOverride], config_dir: str | None
+) -> dict[str, Any]:
     """Everything, as plain values: of Hydra's own only what is used."""
-    parsed = [parse_override(text) for text in overrides]
-    for override in parsed:
+    for override in overrides:
         check_override(override, config_dir)
     try:
-        whole = load_hydra_config([quote_texts(text) for text in overrides], config_dir)
+        whole = load_hydra_config([o.input_line or o.text for o in overrides], config_dir)
         ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         plain = OmegaConf.to_container(ours, resolve=True)
         assert isinstance(plain, dict)
@@ -103,7 +120,7 @@ def compose_whole_config(overrides: Sequence[str], config_dir: str | None) -> di
         chosen = whole.hydra.runtime.choices
         own["choices"] = {group: str(chosen[group]) for group in CHOICES if chosen.get(group)}
     except (HydraException, OmegaConfBaseException) as error:
-        raise explain_hydra_error(error, parsed, config_dir) from None
+        raise explain_hydra_error(error, overrides, config_dir) from None
     return {str(key): value for key, value in plain.items()} | {"hydra": own}
 
 
@@ -136,9 +153,9 @@ def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfi
     return whole
 
 
-def check_override(override: Override, config_dir: str | None) -> None:
+def check_override(override: ParsedOverride, config_dir: str | None) -> None:
     """Refuse an override that names several values, no option of a group, or a bare name."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     if HYDRA_KEYS.fullmatch(key):
         check_hydra_setting(override)
     if override.is_sweep_override():
@@ -160,9 +177,9 @@ def check_override(override: Override, config_dir: str | None) -> None:
         check_choice(override, group, config_dir)
 
 
-def check_hydra_setting(override: Override) -> None:
+def check_hydra_setting(override: ParsedOverride) -> None:
     """Refuse settings of Hydra's own that would do nothing here."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     known = key == RUN_DIR or SWEEP_KEYS.fullmatch(key)
     added = override.type is OverrideType.ADD and not key.startswith(
         ("hydra.launcher.", "hydra.sweeper.")
@@ -175,9 +192,9 @@ def check_hydra_setting(override: Override) -> None:
         )
 
 
-def check_choice(override: Override, group: str, config_dir: str | None) -> None:
+def check_choice(override: ParsedOverride, group: str, config_dir: str | None) -> None:
     """Refuse what is no option of a group, or would leave the group without one."""
-    key, text = override.key_or_group, override.input_line or ""
+    key, text = override.key_or_group, override.text
     known = find_option_files(group, config_dir)
     if override.is_delete():
         raise SpecError(
@@ -220,7 +237,7 @@ def check_option(group: str, file: Path, config_dir: str | None) -> None:
 
 
 def explain_hydra_error(
-    error: Exception, overrides: list[Override], config_dir: str | None
+    error: Exception, overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> SpecError:
     """A refusal by Hydra or OmegaConf, in our words."""
     if isinstance(error, OmegaConfBaseException):
@@ -229,7 +246,7 @@ def explain_hydra_error(
             where + shorten_error(error), "settings, or oc.env variables, that exist", None
         )
     chosen = [
-        quote_texts(override.input_line or "")
+        override.input_line or override.text
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
@@ -240,24 +257,24 @@ def explain_hydra_error(
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
             return explain_unknown_key(override, keys)
         if shorten_error(error) == f"Could not override '{key}'":  # of a list that was given anew
-            text = override.input_line
+            text = override.text
             return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
         if key in TEXT_SETTINGS and key in shorten_error(error):
-            return SpecError(f"{override.input_line} names nothing", "a path or a name")
+            return SpecError(f"{override.text} names nothing", "a path or a name")
     if isinstance(error.__cause__, ConfigTypeError):
         kind = "a list" if error.__cause__.object_type is list else "settings, each by its name"
         return SpecError(shorten_error(error).removeprefix("Error merging override "), kind)
     return SpecError(shorten_error(error), "options and settings that fit together")
 
 
-def explain_unknown_key(override: Override, keys: list[str]) -> SpecError:
+def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
     """Say which keys there are beside the one that is not."""
     key, hint = override.key_or_group, None
     parent, _, last = key.rpartition(".")
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
     beside = [k for k in beside if k != "hydra"]
     if not override.is_delete() and "/" not in key:
-        value = (override.input_line or "").partition("=")[2]
+        value = override.text.partition("=")[2]
         if not parent:
             hint = suggest_override(key, value, keys)
         elif close := find_nearest(

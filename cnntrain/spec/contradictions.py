@@ -60,7 +60,7 @@ def check_micro_batches(spec: Spec) -> None:
     if spec.batch_size % spec.accumulate:
         raise SpecError(
             f"accumulate is {spec.accumulate} and batch_size is {spec.batch_size}",
-            "pieces of one size",
+            "micro-batches of one size",
             f"accumulate={math.gcd(spec.accumulate, spec.batch_size)}",
         )
 
@@ -102,12 +102,12 @@ def count_known_replicas(spec: Spec) -> int:
 
 
 def check_replica_batches(spec: Spec, replicas: int) -> None:
-    """Refuse a batch that so many devices cannot share, in equal parts, and in equal pieces."""
+    """Raise SpecError if so many devices cannot share a batch in equal parts and micro-batches."""
     if spec.batch_size % (replicas * spec.accumulate):
-        pieces = f", in {spec.accumulate} pieces each" if spec.accumulate > 1 else ""
+        cut = f", in {spec.accumulate} micro-batches each" if spec.accumulate > 1 else ""
         whole = replicas * spec.accumulate
         raise SpecError(
-            f"batch_size is {spec.batch_size} and {replicas} devices share each batch{pieces}",
+            f"batch_size is {spec.batch_size} and {replicas} devices share each batch{cut}",
             f"a multiple of {whole}",
             f"batch_size={max(1, round(spec.batch_size / whole)) * whole}",
         )

@@ -24,7 +24,8 @@ SETTING_WORDS = {
     "dataset.image_size": "size image_size img_size imgsz input_size resolution",
     "dataset.folder": "folder data_path root",
     "model.weights": "weights",
-    "model.init_from": "pretrained_from checkpoint_path",
+    "init_from": "pretrained_from checkpoint_path",
+    "replan": "stretch",
     "hydra.run.dir": "out output output_dir logdir run_dir save_dir",
 }
 GROUP_WORDS = {

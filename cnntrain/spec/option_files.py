@@ -64,7 +64,7 @@ def check_option_files(folder: Path) -> None:
 
 
 def load_option(file: Path) -> dict[str, Any]:
-    """The name of an option's component, and the knobs that its file states."""
+    """Return the name of an option's component and the knobs that its file states."""
     return {key: value for key, value in load_option_file(file).items() if key != "about"}
 
 
@@ -101,7 +101,7 @@ def read_summary(file: Path) -> str:
 
 
 def load_shared_knobs(group: str) -> dict[str, Any]:
-    """The values of the knobs that all options of a group have, where an option states no other."""
+    """Return the knobs that all options of a group have, with their values in conf/config.yaml."""
     return dict(documents.read_yaml(CONF / "config.yaml").get(group, {}))
 
 

@@ -5,6 +5,8 @@ one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt t
 """
 
 import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString, ValueType
@@ -12,11 +14,12 @@ from hydra.errors import HydraException
 
 from cnntrain.errors import SpecError
 from cnntrain.spec.option_files import CHOICES
+from cnntrain.spec.renames import rename_key
 
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
 TEXT_SETTINGS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
-    "dataset.tfds", "dataset.image_key", "dataset.label_key", "model.init_from", "model.weights",
+    "dataset.tfds", "dataset.image_key", "dataset.label_key", "init_from", "model.weights",
     "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
     "finetune.from_layer",
 ))  # fmt: skip
@@ -27,7 +30,18 @@ SWEEP_TYPES = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
 ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
 
 
-def parse_override(text: str) -> Override:
+@dataclass
+class ParsedOverride(Override):
+    """An override by Hydra's grammar: `text` as it was typed, `input_line` as Hydra is to read it.
+
+    Whoever takes one off a command line hands this on, so that it is parsed once; Hydra itself
+    takes nothing but texts.
+    """
+
+    text: str = ""
+
+
+def parse_override(text: str) -> ParsedOverride:
     """Parse one override, or say what an override looks like."""
     key = text.partition("=")[0]
     if measure_nesting(text) > MAX_NESTING:
@@ -35,6 +49,8 @@ def parse_override(text: str) -> Override:
             f"{key} is nested {measure_nesting(text)} deep", f"at most {MAX_NESTING} brackets deep"
         )
     override = parse_with_hydra(quote_texts(text))
+    if override is None:  # an option may have a name that Hydra cannot read
+        override = parse_with_hydra(quote_texts(text, CHOICES))
     if override is None or not override.key_or_group:
         raise SpecError(
             f"{text!r} cannot be read",
@@ -47,11 +63,15 @@ def parse_override(text: str) -> Override:
     if override.package is not None:
         meant = f"{override.key_or_group}={text.partition('=')[2]}"
         raise SpecError(f"{text} names a package", "key=value", meant)
-    override.input_line = text
-    return override
+    return ParsedOverride(**vars(override), text=text)
 
 
-def parse_single_override(text: str) -> Override:
+def parse_overrides(texts: Sequence[str]) -> list[ParsedOverride]:
+    """Parse the overrides of a command line."""
+    return [parse_override(text) for text in texts]
+
+
+def parse_single_override(text: str) -> ParsedOverride:
     """Parse an override of a run that exists, which has one value."""
     override = parse_override(text)
     if override.is_sweep_override():
@@ -76,10 +96,10 @@ def measure_nesting(text: str) -> int:
     return deepest
 
 
-def quote_texts(text: str) -> str:
-    """An override in Hydra's grammar, with a value that is a path or a name in quotes."""
+def quote_texts(text: str, texts: Collection[str] = TEXT_SETTINGS) -> str:
+    """An override in Hydra's grammar; the value of one of `texts`, a path or a name, in quotes."""
     key, equals, value = text.partition("=")
-    name = key.lstrip("+")
+    name = rename_key(key.lstrip("+"))
     if (
         not equals
         or value[:1] in ("'", '"')
@@ -87,7 +107,7 @@ def quote_texts(text: str) -> str:
         or measure_nesting(text) > MAX_NESTING
     ):
         return text
-    if name in TEXT_SETTINGS or (name in CHOICES and parse_with_hydra(text) is None):
+    if name in texts:
         return f"{key}={quote_value(value)}"
     if name in NAME_LIST_SETTINGS and re.fullmatch(r"\[[^][(){}'\"]*\]", value):
         items = [item.strip() for item in value[1:-1].split(",") if value[1:-1].strip()]

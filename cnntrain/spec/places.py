@@ -13,9 +13,7 @@ from cnntrain.spec.knobs import format_value
 
 # The settings that are paths and decide no number.
 PATH_SETTINGS = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
-ORIGIN_SETTING = (
-    "model.init_from"  # as text a part of the spec; a run has its own copy of the weights
-)
+ORIGIN_SETTING = "init_from"  # as text a part of the spec; a run has its own copy of the weights
 
 
 def resolve_relative_paths(config: Mapping[str, Any]) -> dict[str, str]:

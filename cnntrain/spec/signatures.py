@@ -51,20 +51,17 @@ class Component:
 
     def __call__(self, *run_values: Any) -> Any:
         """Import the function and call it; a group's own function is called with it first."""
-        return self.call_through_group(self.bound_function, *run_values)
+        group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
+        if not hasattr(group, self.group):
+            return self.bound_function(*run_values)
+        shared = build_records(self.shared, group)
+        return getattr(group, self.group)(self.bound_function, *run_values, **shared)
 
     @property
     def bound_function(self) -> Any:
         """The function itself, imported, with its own knobs given."""
         module = importlib.import_module(f"cnntrain.{locate_component(self.group, self.name)[1]}")
         return functools.partial(getattr(module, self.name), **build_records(self.knobs, module))
-
-    def call_through_group(self, bare: Any, *run_values: Any) -> Any:
-        """Call the group's own function, if it has one, with `bare` as the component."""
-        group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
-        if not hasattr(group, self.group):
-            return bare(*run_values)
-        return getattr(group, self.group)(bare, *run_values, **build_records(self.shared, group))
 
     def __getitem__(self, knob: str) -> Any:
         return self.knobs[knob] if knob in self.knobs else self.shared[knob]

@@ -19,6 +19,7 @@ from cnntrain.spec.knobs import (
     Workers,
 )
 from cnntrain.spec.nested import flatten_mapping
+from cnntrain.spec.renames import RENAMED
 from cnntrain.spec.signatures import GROUPS, Component, collect_vocabulary, convert_to_plain
 
 
@@ -59,6 +60,8 @@ class RunSettings:
     batch_size: Count
     accumulate: Count
     refit: bool
+    init_from: str | None
+    replan: bool
     loss: LossSettings
     ema_decay: Factor | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -106,8 +109,10 @@ class Spec(RunSettings):
 
     @property
     def hash(self) -> str:
-        """The sha256 of all that decides the numbers."""
-        return hashlib.sha256(json.dumps(self.deciding_values, sort_keys=True).encode()).hexdigest()
+        """The sha256 of all that decides the numbers, under the names that settings had first."""
+        first_names = {now: before for before, now in RENAMED.items()}
+        decides = {first_names.get(key, key): v for key, v in self.deciding_values.items()}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def load_splits(self) -> Any:
         """Return the `Splits` of the data set, from where this spec says that its data lies."""
@@ -122,8 +127,8 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 # What a resumed run may have otherwise.
 MAY_CHANGE = (
-    "epochs", "max_steps", "schedule.stretch", "data_dir", "manual_dir", "dataset.folder",
-    "dataset.cache", "model.weights_dir", "log_every", "checkpoint.every_steps",
+    "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
+    "model.weights_dir", "log_every", "checkpoint.every_steps",
     "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
     "distribution.timeout",
 )  # fmt: skip

@@ -178,7 +178,7 @@ def read_job_progress(job: Job, monitor: str) -> JobProgress:
 
 
 def read_planned_steps(run: Run) -> dict[str, int] | None:
-    """The steps of a run and of its epochs, as run.json has them; None before it knows."""
+    """Return the steps of a run and of an epoch from run.json; None before they are known."""
     try:
         planned = read_record(run).get("planned", {}) if run.record.is_file() else {}
     except SpecError:

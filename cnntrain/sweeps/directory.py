@@ -121,8 +121,8 @@ class Sweep:
             job = sweep.add_job(words).folder
             if job.exists() and not job.is_dir():
                 raise explain_damage(job, "it is no folder")
-        for left in (folder, *(job.folder for job in sweep.jobs)):
-            clear_unfinished(left)
+        for place in (folder, *(job.folder for job in sweep.jobs)):
+            clear_unfinished(place)
         sweep.stop_file.unlink(missing_ok=True)
         return sweep
 
@@ -164,14 +164,6 @@ class Sweep:
     def list_unfinished_jobs(self) -> list[Job]:
         """Return the jobs to run: not begun, interrupted, or failed in a way that may not recur."""
         return [job for job in self.jobs if job.status not in DONE_STATUSES]
-
-    def list_failed_jobs(self) -> list[Job]:
-        """Return the jobs that have ended in failure."""
-        return [
-            job
-            for job in self.jobs
-            if job.status in ENDED_STATUSES and job.status not in GOOD_STATUSES
-        ]
 
     def write_jobs_file(self) -> None:
         """Write jobs.json: the status of each job, and the reason of a failure."""

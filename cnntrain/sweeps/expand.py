@@ -7,13 +7,12 @@ Its sweepers and launchers are not used: see docs/design.md.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from hydra.errors import HydraException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
@@ -28,7 +27,7 @@ from cnntrain.spec.compose import (
 from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.option_files import CONF, find_config_folder, find_option_files, load_option
-from cnntrain.spec.overrides import parse_override, quote_texts
+from cnntrain.spec.overrides import ParsedOverride
 
 MAX_JOBS = 10_000
 OVERRIDE_EXAMPLES = "seed=1,2,3 or initializer=glob(*)"
@@ -61,14 +60,16 @@ class Axis:
         return list(self.choices) or [str(self.low), str(self.high)]
 
 
-def is_sweep_setting(text: str) -> bool:
+def is_sweep_setting(override: ParsedOverride) -> bool:
     """Return whether an override says how a sweep runs, and not what its jobs are."""
-    return SWEEP_KEYS.fullmatch(parse_override(text).key_or_group) is not None
+    return SWEEP_KEYS.fullmatch(override.key_or_group) is not None
 
 
-def compose_sweep_setup(overrides: Sequence[str], config_dir: str | None = None) -> SweepSetup:
+def compose_sweep_setup(
+    overrides: Sequence[ParsedOverride], config_dir: str | None = None
+) -> SweepSetup:
     """Compose the overrides for which `is_sweep_setting` holds; raise SpecError if one is wrong."""
-    for override in map(parse_override, overrides):
+    for override in overrides:
         check_sweep_setting(override, config_dir)
     config = compose_whole_config(overrides, config_dir)
     section = config["hydra"]
@@ -80,9 +81,9 @@ def compose_sweep_setup(overrides: Sequence[str], config_dir: str | None = None)
     return SweepSetup(config["sweep"], section["sweeper"], section["launcher"], Path(folder))
 
 
-def check_sweep_setting(override: Override, config_dir: str | None) -> None:
+def check_sweep_setting(override: ParsedOverride, config_dir: str | None) -> None:
     """Raise SpecError for an unknown setting or option of a sweep, and for several values."""
-    key, text = override.key_or_group, override.input_line
+    key, text = override.key_or_group, override.text
     if key == "sweep":
         raise SpecError(f"{text} is no setting", "its settings, each by its name", "sweep.jobs=2")
     if key in ("hydra.sweeper.name", "hydra.launcher.name"):
@@ -118,9 +119,9 @@ def check_group_settings(group: str, values: Mapping[str, Any]) -> None:
             raise SpecError(f"{section}.{key} is not a setting", expected)
 
 
-def check_job_override(text: str) -> None:
+def check_job_override(override: ParsedOverride) -> None:
     """Raise SpecError for an override of Hydra's own settings, which no job may have."""
-    override = parse_override(text)
+    text = override.text
     if override.key_or_group == RUN_DIR:
         hint = text.replace(RUN_DIR, "hydra.sweep.dir", 1)
         raise SpecError(f"{text} is for a run", "a directory for all jobs of the sweep", hint)
@@ -128,19 +129,21 @@ def check_job_override(text: str) -> None:
         check_hydra_setting(override)
 
 
-def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list[list[str]]:
+def expand_jobs(
+    overrides: Sequence[ParsedOverride], config_dir: str | None = None
+) -> list[list[str]]:
     """Return the overrides of each job of a sweep, for every combination of values.
 
     The last key varies fastest. Raises SpecError for an interval, for no job and for too many jobs.
     """
-    for override in map(parse_override, overrides):
+    for override in overrides:
         if override.is_interval_sweep():
             raise SpecError(
-                f"{override.input_line} is no list of values",
+                f"{override.text} is no list of values",
                 "values to combine, or a search",
-                f"cnntrain -m hydra/sweeper=optuna {override.input_line}",
+                f"cnntrain -m hydra/sweeper=optuna {override.text}",
             )
-    read = parse_sweep_words(overrides, config_dir)
+    read = locate_globs(overrides, config_dir)
     if math.prod(map(count_values, read)) > MAX_JOBS:
         raise SpecError(f"more than {MAX_JOBS:,} jobs are asked for", "fewer in one sweep")
     try:
@@ -149,12 +152,12 @@ def expand_jobs(overrides: Sequence[str], config_dir: str | None = None) -> list
         raise SpecError(shorten_error(error), OVERRIDE_EXAMPLES) from None
     planned = [list(job) for job in itertools.product(*values.values())]
     if not planned:
-        empty = ", ".join(text for text in overrides if parse_override(text).is_sweep_override())
+        empty = ", ".join(one.text for one in overrides if one.is_sweep_override())
         raise SpecError(f"{empty} is no job", "at least one value for each key", OVERRIDE_EXAMPLES)
     return planned
 
 
-def list_job_overrides(override: Override) -> list[str]:
+def list_job_overrides(override: ParsedOverride) -> list[str]:
     """Return an override of a sweep as the overrides of single jobs, one for each of its values."""
     key = override.get_key_element()
     if not override.is_sweep_override():
@@ -162,7 +165,7 @@ def list_job_overrides(override: Override) -> list[str]:
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def count_values(override: Override) -> int:
+def count_values(override: ParsedOverride) -> int:
     """Return how many values an override has, without listing them.
 
     Raises SpecError for a range without an end.
@@ -174,16 +177,16 @@ def count_values(override: Override) -> int:
         Decimal(str(number)) for number in (values.start, values.stop, values.step)
     )
     if step == 0 or not (start.is_finite() and stop.is_finite() and step.is_finite()):
-        raise SpecError(f"{override.input_line} has no end", "a step other than 0, and numbers")
+        raise SpecError(f"{override.text} has no end", "a step other than 0, and numbers")
     return max(0, math.ceil(min((stop - start) / step, Decimal(MAX_JOBS + 1))))
 
 
-def parse_axes(overrides: Sequence[str], config_dir: str | None = None) -> list[Axis]:
+def parse_axes(overrides: Sequence[ParsedOverride], config_dir: str | None = None) -> list[Axis]:
     """Return the axes of a search from overrides with several values each."""
-    return [parse_axis(override) for override in parse_sweep_words(overrides, config_dir)]
+    return [parse_axis(override) for override in locate_globs(overrides, config_dir)]
 
 
-def parse_axis(override: Override) -> Axis:
+def parse_axis(override: ParsedOverride) -> Axis:
     """Return the axis of an override; raise SpecError if it has one value or none."""
     key, sweep = override.get_key_element(), override.value()
     if isinstance(sweep, IntervalSweep):
@@ -192,12 +195,12 @@ def parse_axis(override: Override) -> Axis:
         low, high = sweep.start, sweep.end
         whole, log = isinstance(low, int) and isinstance(high, int), "log" in sweep.tags
         if low >= high or (log and low <= 0):
-            raise SpecError(f"{override.input_line} is not an interval",
+            raise SpecError(f"{override.text} is not an interval",
                             "two numbers, the lower first"
                             + (", above 0 for a logarithm" if log else ""))  # fmt: skip
         return Axis(key, low=low, high=high, log=log, is_integer=whole)
     if override.is_sweep_override() and count_values(override) > MAX_JOBS:
-        raise SpecError(f"{override.input_line} has too many values", f"at most {MAX_JOBS:,}",
+        raise SpecError(f"{override.text} has too many values", f"at most {MAX_JOBS:,}",
                         f"{key}=interval(LOW,HIGH)")  # fmt: skip
     if isinstance(sweep, RangeSweep) and not sweep.shuffle:
         numbers = list(sweep.range())
@@ -209,27 +212,16 @@ def parse_axis(override: Override) -> Axis:
     choices = tuple(override.sweep_string_iterator()) if override.is_sweep_override() else ()
     if not choices:
         raise SpecError(
-            f"{override.input_line} has only one value, and a search needs several",
+            f"{override.text} has only one value, and a search needs several",
             "several values",
             f"{key}=interval(0,1), or tag(log, interval(1e-4, 1e-1)), or choice(a,b)",
         )
     return Axis(key, choices)
 
 
-def parse_sweep_words(overrides: Sequence[str], config_dir: str | None) -> list[Override]:
-    """Return overrides parsed by Hydra's grammar; glob() finds options here and in `config_dir`."""
-    for text in overrides:
-        parse_override(text)
+def locate_globs(
+    overrides: Sequence[ParsedOverride], config_dir: str | None
+) -> list[ParsedOverride]:
+    """Return overrides that know where glob() finds options: in ours and the user's folder."""
     loader = start_hydra(CONF, find_config_folder(config_dir))
-    parser = OverridesParser.create(config_loader=loader)
-    return parser.parse_overrides([quote_texts(text) for text in overrides])
-
-
-def has_several_values(text: str) -> bool:
-    """Return whether an override takes more than one value."""
-    return parse_override(text).is_sweep_override()
-
-
-def get_override_key(text: str) -> str:
-    """Return the key of an override, with the + or ~ before it."""
-    return parse_override(text).get_key_element()
+    return [replace(override, config_loader=loader) for override in overrides]

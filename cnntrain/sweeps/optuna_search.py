@@ -162,6 +162,7 @@ class Trials:
         return [*self.sweep.plan["fixed"], *(f"{key}={params[key]}" for key in self.space)]
 
     def build_distribution(self, axis: Axis) -> Any:
+        """Return Optuna's distribution of an axis."""
         kinds = self.optuna.distributions
         if axis.choices:
             return kinds.CategoricalDistribution(axis.choices)
@@ -219,15 +220,13 @@ def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
     return [[f"{key}={value}" for key, value in values.items()] for values in variants]
 
 
-def choose_search_space(
-    given: Sequence[str], fixed: Sequence[str], ready: Mapping[str, str]
-) -> list[str]:
-    """Return the overrides to search: those of the command line, or else the option's own ones.
+def choose_search_space(fixed: Sequence[str], ready: Mapping[str, str]) -> list[str]:
+    """Return the overrides that an option of search brings along, by their keys in `ready`.
 
-    `given` and `fixed` are overrides with several values and with one. `ready` are the option's
-    own by their keys; a fixed key is not searched. Raises SpecError if none is left.
+    They are searched if the command line names no space; a key that is `fixed` there is not
+    searched. Raises SpecError if none is left.
     """
-    space = list(given) or [
+    space = [
         f"{key}={value}"
         for key, value in ready.items()
         if key not in [text.partition("=")[0] for text in fixed]

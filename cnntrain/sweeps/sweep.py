@@ -28,7 +28,7 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Natural, Workers, convert_all
 from cnntrain.spec.option_files import find_config_folder
-from cnntrain.spec.overrides import parse_single_override
+from cnntrain.spec.overrides import parse_overrides, parse_single_override
 from cnntrain.spec.signatures import collect_vocabulary
 from cnntrain.spec.spec import Spec
 from cnntrain.sweeps.dashboard import Dashboard
@@ -37,8 +37,6 @@ from cnntrain.sweeps.expand import (
     check_job_override,
     compose_sweep_setup,
     expand_jobs,
-    get_override_key,
-    has_several_values,
     is_sweep_setting,
     parse_axes,
 )
@@ -77,12 +75,13 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     It is 0, 1 if a job failed, or 130 or 143 after a signal. Raises SpecError for a mistake in any
     job before the first begins.
     """
-    setup = compose_sweep_setup([text for text in overrides if is_sweep_setting(text)], config_dir)
-    job_overrides = [text for text in overrides if not is_sweep_setting(text)]
-    for text in job_overrides:
-        check_job_override(text)
-    fixed = [text for text in job_overrides if not has_several_values(text)]
-    varied = [text for text in job_overrides if has_several_values(text)]
+    parsed = parse_overrides(overrides)
+    setup = compose_sweep_setup([o for o in parsed if is_sweep_setting(o)], config_dir)
+    job_overrides = [override for override in parsed if not is_sweep_setting(override)]
+    for override in job_overrides:
+        check_job_override(override)
+    fixed = [override.text for override in job_overrides if not override.is_sweep_override()]
+    varied = [override for override in job_overrides if override.is_sweep_override()]
     parse_sweep_settings(setup.settings)
     plan: dict[str, Any] = {
         "overrides": list(overrides),
@@ -93,17 +92,18 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         "sweeper": setup.sweeper,
     }
     if setup.sweeper["name"] == "optuna":
-        varied = choose_search_space(varied, fixed, parse_search_settings(setup.sweeper).params)
-        jobs = []  # the search adds them, one after another
+        ready = parse_search_settings(setup.sweeper).params
+        varied = varied or parse_overrides(choose_search_space(fixed, ready))
+        jobs = list[list[str]]()  # the search adds them, one after another
         probes = [fixed + words for words in build_probe_jobs(parse_axes(varied, config_dir))]
-        plan |= {"fixed": fixed, "space": varied}
+        plan |= {"fixed": fixed, "space": [override.text for override in varied]}
     else:
         probes = jobs = expand_jobs(job_overrides, config_dir)
     specs = [build_provisional_spec(compose_config(words, config_dir).config) for words in probes]
     for spec in specs:
         check_machine(spec)
     plan |= {
-        "varied": [get_override_key(text) for text in varied],
+        "varied": [override.get_key_element() for override in varied],
         "monitor": find_common_monitor(specs),
     }
     # A launcher or a search that cannot work here must fail before anything is written.
@@ -172,7 +172,7 @@ def complete_launcher(sweep: Sweep, said: Collection[str]) -> dict[str, Any]:
     settings = {key: value for key, value in launcher if "name" not in said or key in said}
     check_launcher(sweep.plan_file, settings, said)
     words = [f"hydra/launcher={settings['name']}", f"sweep.jobs={sweep.plan['sweep']['jobs']}"]
-    defaults = compose_sweep_setup(words, None).launcher
+    defaults = compose_sweep_setup(parse_overrides(words), None).launcher
     unknown = [key for key in settings if key not in defaults]
     if unknown and "cluster" not in defaults:  # submitit has more settings than its option file
         raise SpecError(f"hydra.launcher.{unknown[0]} is not a setting", defaults)
@@ -210,7 +210,8 @@ def run_unfinished_jobs(sweep: Sweep) -> int:
     settings, monitor = parse_sweep_settings(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: JobSupply = GridJobs(sweep)
     if is_search(sweep):
-        axes = parse_axes(sweep.plan["space"], (sweep.plan["flags"] or [None])[-1])
+        space = parse_overrides(sweep.plan["space"])
+        axes = parse_axes(space, (sweep.plan["flags"] or [None])[-1])
         supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
     for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)

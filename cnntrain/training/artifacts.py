@@ -1,12 +1,12 @@
-"""What a run keeps so that its page needs neither TensorFlow nor the data: predictions, pictures.
+"""Write what the page of a run shows, so that it needs neither TensorFlow nor the data.
 
-predictions.csv  for each image of the valid and the test split its file, its class, what it was
-                 called and how probable that was, for people and spreadsheets
+predictions.csv  for each image of the valid and the test split its file, its class, the predicted
+                 class and its probability, for people and spreadsheets
 predictions.npz  for each image of the test split its label, the most probable classes, and how
                  probable these are
-pictures.npz     some of these images, those most confidently mistaken, what augmentation draws,
+pictures.npz     a sample of test images, the most confident mistakes, augmented training images,
                  and the filters of the first layer
-network.json     the layers and what they cost
+network.json     the layers, their parameters and their multiply-adds
 """
 
 import csv
@@ -29,21 +29,21 @@ from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.network import iterate_leaf_layers
 
-TOP_CLASSES = 5  # classes for each image
-SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64
-MAX_SIDE = 96  # pixels: larger images are made smaller
+TOP_CLASSES = 5  # classes in predictions.npz for each image
+SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64  # how many of each are kept
+MAX_SIDE = 96  # pixels: larger images are shrunk
 
 
 def write_gallery(
     run: Run,
     spec: Spec,
     splits: Splits,
-    body: keras.Model,
+    model: keras.Model,
     log_probabilities: Mapping[str, np.ndarray],
 ) -> None:
     """Write the four files of a finished run.
 
-    `log_probabilities` (N, classes) are those of the `valid` and of the `test` split.
+    `log_probabilities` holds float64 arrays (N, classes) of the splits `valid` and `test`.
     """
     write_whole(run.folder / "predictions.csv", format_predictions_csv(splits, log_probabilities))
     predictions = find_best_guesses(log_probabilities["test"], splits.test.labels)
@@ -51,18 +51,18 @@ def write_gallery(
     parts: list[Callable[[], dict[str, Any]]] = [
         lambda: choose_test_images(splits, predictions),
         lambda: collect_augmented_images(spec, splits),
-        lambda: extract_filters(body, splits.image_shape),
+        lambda: extract_filters(model, splits.image_shape),
     ]
     save_arrays(run.folder / "pictures.npz", {k: v for part in parts for k, v in part().items()})
-    network = drop_auxiliary_heads(body)
+    network = drop_auxiliary_heads(model)
     layers = [asdict(row) for row in describe_layers(network)]
-    penalty = float(sum(float(loss) for loss in body.losses))  # L1 and L2, of these weights
+    penalty = float(sum(float(loss) for loss in model.losses))  # L1 and L2
     facts = {"name": network.name, **count_totals(network), "penalty": penalty, "layers": layers}
     write_json(run.folder / "network.json", facts)
 
 
 def format_predictions_csv(splits: Splits, log_probabilities: Mapping[str, np.ndarray]) -> str:
-    """Return predictions.csv: a row for each image of the splits that were predicted."""
+    """Return the text of predictions.csv: a row for each image of the predicted splits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["file", "split", "true class", "called", "probability"])
@@ -70,16 +70,16 @@ def format_predictions_csv(splits: Splits, log_probabilities: Mapping[str, np.nd
         if split not in log_probabilities:
             continue
         guesses = log_probabilities[split].argmax(axis=1)
-        shares = np.exp(log_probabilities[split].max(axis=1))
-        rows = zip(list_file_names(splits, part), part.labels, guesses, shares, strict=True)
-        for file, label, guess, share in rows:
+        probabilities = np.exp(log_probabilities[split].max(axis=1))
+        rows = zip(list_file_names(splits, part), part.labels, guesses, probabilities, strict=True)
+        for file, label, guess, probability in rows:
             texts = (file, split, splits.class_names[label], splits.class_names[guess])
-            writer.writerow([*map(escape_formula, texts), f"{share:.6f}"])
+            writer.writerow([*map(escape_formula, texts), f"{probability:.6f}"])
     return out.getvalue()
 
 
 def list_file_names(splits: Splits, part: Examples) -> list[str]:
-    """The name of the file of each example of a split; of images in no files, its number there."""
+    """Return the file name of each example of a split, or its number if images are not in files."""
     if splits.names is None:
         return [str(number) for number in range(len(part))]
     names = (splits.names[row] for row in part.locate_rows(np.arange(len(part))))
@@ -87,7 +87,10 @@ def list_file_names(splits: Splits, part: Examples) -> list[str]:
 
 
 def find_best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """The labels (N,), the most probable classes (N, 5) and their probabilities (N, 5)."""
+    """Return the arrays of predictions.npz.
+
+    These are the `labels` (N,), and the `classes` (N, 5) with the largest `probabilities` (N, 5).
+    """
     top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP_CLASSES]
     probable = np.exp(np.take_along_axis(log_probabilities, top, axis=1))
     return {
@@ -98,7 +101,7 @@ def find_best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict
 
 
 def choose_test_images(splits: Splits, predictions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Test images spread evenly over the split, and those most confidently mistaken."""
+    """Return a sample spread evenly over the test split, and the most confident mistakes."""
     test, count = splits.test, len(splits.test)
     sample = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int))
     wrong = np.flatnonzero(predictions["classes"][:, 0] != test.labels)
@@ -121,9 +124,10 @@ def choose_test_images(splits: Splits, predictions: dict[str, np.ndarray]) -> di
 
 
 def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
-    """Training images, each as it is and as the first steps draw it; nothing without augmentation.
+    """Return training images, each as it is and as the first four steps augment it.
 
-    The first draw is what the first step trained on.
+    The first augmented one is what the first step trained on. Nothing is returned for a run
+    without augmentation.
     """
     if spec.augmentation.name == "none" and not hasattr(splits.train.store, "draw_crops"):
         return {}
@@ -143,9 +147,9 @@ def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
     }
 
 
-def extract_filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """The kernels of the first layer, if they can be seen as images: (n, h, w, 1 or 3) float32."""
-    first = next((layer for layer in iterate_leaf_layers(body) if hasattr(layer, "kernel")), None)
+def extract_filters(model: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    """Return the first layer's kernels as float32 images (n, h, w, 1 or 3), if they are any."""
+    first = next((layer for layer in iterate_leaf_layers(model) if hasattr(layer, "kernel")), None)
     if first is None:
         return {}
     kernel = np.asarray(first.kernel)
@@ -157,7 +161,7 @@ def extract_filters(body: keras.Model, image_shape: tuple[int, int, int]) -> dic
 
 
 def shrink_images(images: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, C), no side longer than 96 pixels."""
+    """Return images (N, H, W, C), shrunk so that no side is longer than 96 pixels."""
     height, width = images.shape[1:3]
     scale = MAX_SIDE / max(height, width)
     if scale >= 1:
@@ -175,6 +179,9 @@ def shrink_images(images: np.ndarray) -> np.ndarray:
 
 
 def save_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an .npz file whole; it holds no objects, so that reading it runs nothing."""
+    """Write an .npz file in one piece.
+
+    It holds no Python objects, so that reading it cannot run code.
+    """
     with replace_by_file(file) as out:
         np.savez_compressed(out, **arrays)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How good a network is on a split: every example once, in float64."""
+"""Evaluate a network on a split: every example once, in float64."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
 def evaluate_network(network: keras.Model, examples: Examples, batch_size: int) -> dict[str, float]:
-    """Return the numbers of `headline` for `examples`."""
+    """Return the `METRICS` of a network for `examples`."""
     return compute_headline_metrics(
         predict_log_probabilities(network, examples, batch_size), examples.labels
     )
@@ -22,15 +22,15 @@ def evaluate_network(network: keras.Model, examples: Examples, batch_size: int) 
 def predict_log_probabilities(
     network: keras.Model, examples: Examples, batch_size: int
 ) -> np.ndarray:
-    """Return the logarithms of the probabilities of all classes (N, classes), float64."""
+    """Return the float64 logarithms (N, classes) of the probabilities of all classes."""
     return compute_log_probabilities(predict_outputs(network, examples, batch_size))
 
 
 def predict_outputs(network: keras.Model, examples: Examples, batch_size: int) -> np.ndarray:
-    """Return what a network puts out for each of `examples`, in their order."""
-    shared = keras.distribution.distribution()  # on JAX, over so many devices
+    """Return the outputs of a network for `examples`, in their order."""
+    distribution = keras.distribution.distribution()  # only on JAX with several devices
     batches = pipeline.make_evaluation_batches(
-        examples, batch_size, shared.num_model_replicas if shared else 1
+        examples, batch_size, distribution.num_model_replicas if distribution else 1
     )
     return network.predict(batches, verbose=0)[: len(examples)]
 
@@ -41,10 +41,10 @@ def compute_log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def compute_headline_metrics(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the `NUMBERS` of predictions (N, classes) for labels (N,).
+    """Return the `METRICS` of predictions (N, classes) for labels (N,).
 
-    The loss is the mean cross-entropy in nats, `accuracy` top-1. `balanced_accuracy` and `macro_f1`
-    are means over the classes that have images, of their recall and F1.
+    `loss` is the mean cross-entropy in nats, `accuracy` the top-1 accuracy. `balanced_accuracy` is
+    the mean recall, `macro_f1` the mean F1, both over the classes that have images.
     """
     chosen = np.take_along_axis(log_probabilities, labels[:, np.newaxis], axis=-1)
     guesses = log_probabilities.argmax(axis=-1)

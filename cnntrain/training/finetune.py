@@ -1,7 +1,8 @@
 """Fine-tuning: which layers train, at which rate, in which phases of a run.
 
-A component takes the network's body and returns the phases. A layer that does not train in a phase
-keeps its weights, and its batch norm uses and keeps its statistics (inference mode).
+A component takes the builder's model and returns the phases. A layer that does not train in a phase
+keeps its weights; a batch norm that does not train also keeps its statistics, and normalises by
+them (inference mode).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +18,9 @@ from cnntrain.spec.knobs import Count, Factor, Positive
 class Phase:
     """A part of a run: the names of the layers that train in it, and how.
 
-    `epochs` None is all that are left, `learning_rate` None the optimizer's own; `rates` are
-    factors of it for single layers. `cache` wants the features of frozen layers computed once.
+    `epochs` None stands for all that are left, `learning_rate` None for the optimizer's own;
+    `rates` are factors of it for single layers. With `cache` the features that frozen layers
+    compute are computed once, where that is possible.
     """
 
     layers: frozenset[str]
@@ -28,46 +30,49 @@ class Phase:
     cache: bool = False
 
 
-def finetune(component: Callable[[keras.Model], list[Phase]], body: keras.Model) -> list[Phase]:
-    """Return the phases of a run; SpecError for one in which nothing would train."""
-    phases = component(body)
-    weighted = {layer.name for layer in body.layers if layer.trainable_weights}
+def finetune(component: Callable[[keras.Model], list[Phase]], model: keras.Model) -> list[Phase]:
+    """Return the phases of a run; raise SpecError if nothing would train in one of them."""
+    phases = component(model)
+    weighted = {layer.name for layer in model.layers if layer.trainable_weights}
     for phase in phases:
         if not phase.layers & weighted:
             raise SpecError(
-                f"no layer of {body.name} that trains has weights",
-                f"finetune.from_layer at or below {body.output_names[0]}",
+                f"no layer of {model.name} that trains has weights",
+                f"finetune.from_layer at or below {model.output_names[0]}",
             )
     return phases
 
 
-def none(body: keras.Model) -> list[Phase]:
-    """One phase, all layers."""
-    return [Phase(_find_trainable_layers(body))]
+def none(model: keras.Model) -> list[Phase]:
+    """Return one phase, in which all layers train."""
+    return [Phase(_find_trainable_layers(model))]
 
 
-def head(body: keras.Model, *, from_layer: str | None, cache: bool) -> list[Phase]:
-    """Only the head trains, or all from `from_layer` on."""
+def head(model: keras.Model, *, from_layer: str | None, cache: bool) -> list[Phase]:
+    """Return one phase, in which only the head trains, or all layers from `from_layer` on."""
     return [
         Phase(
-            _find_layers_from(body, from_layer) if from_layer else _find_head_layers(body),
+            _find_layers_from(model, from_layer) if from_layer else _find_head_layers(model),
             cache=cache,
         )
     ]
 
 
-def batchnorm(body: keras.Model) -> list[Phase]:
-    """Only the batch norms and the head train (Frankle et al. 2020, arXiv:2003.00152)."""
-    norms = _find_batch_norms(body)
+def batchnorm(model: keras.Model) -> list[Phase]:
+    """Return one phase, in which only batch norms and head train.
+
+    See Frankle et al. 2020, arXiv:2003.00152. Raises SpecError for a model without batch norm.
+    """
+    norms = _find_batch_norms(model)
     if not norms:
         raise SpecError(
-            f"finetune=batchnorm and {body.name} has no batch norm", "a network that has", None
+            f"finetune=batchnorm and {model.name} has no batch norm", "a network that has", None
         )
-    return [Phase(_find_head_layers(body) | norms)]
+    return [Phase(_find_head_layers(model) | norms)]
 
 
 def two_phase(
-    body: keras.Model,
+    model: keras.Model,
     *,
     head_epochs: Count,
     from_layer: str | None,
@@ -75,66 +80,74 @@ def two_phase(
     batch_norm: bool,
     cache: bool,
 ) -> list[Phase]:
-    """First the head for `head_epochs`, then all layers, or all from `from_layer` on.
+    """Return two phases: the head alone for `head_epochs`, then all layers from `from_layer` on.
 
-    The second phase has its own `learning_rate`, curve and optimizer state. Without `batch_norm`
-    the batch norms below the head stay frozen in it: statistics of small batches would wreck them.
+    `from_layer` None stands for all layers. The second phase has its own `learning_rate`, curve and
+    optimizer state. Without `batch_norm` the batch norms below the head stay frozen in it, because
+    statistics of small batches would spoil what they have learnt.
     """
-    later = _find_layers_from(body, from_layer) if from_layer else _find_trainable_layers(body)
+    later = _find_layers_from(model, from_layer) if from_layer else _find_trainable_layers(model)
     if not batch_norm:
-        later = later - (_find_batch_norms(body) - _find_head_layers(body))
+        later = later - (_find_batch_norms(model) - _find_head_layers(model))
     return [
-        Phase(_find_head_layers(body), epochs=head_epochs, cache=cache),
-        Phase(later | _find_head_layers(body), learning_rate=learning_rate, cache=cache),
+        Phase(_find_head_layers(model), epochs=head_epochs, cache=cache),
+        Phase(later | _find_head_layers(model), learning_rate=learning_rate, cache=cache),
     ]
 
 
-def layer_wise(body: keras.Model, *, decay: Factor) -> list[Phase]:
-    """All layers; the rate falls by `decay` with each layer below the head (ULMFiT, 2018).
+def layer_wise(model: keras.Model, *, decay: Factor) -> list[Phase]:
+    """Return one phase of all layers, with slower rates for lower layers (ULMFiT, 2018).
 
-    A layer without a kernel, such as a batch norm, has the rate of the kernel before it.
+    The rate is multiplied by `decay` for each layer below the head. A layer without a kernel, such
+    as a batch norm, has the rate of the kernel before it.
     """
-    names = [layer.name for layer in body.layers if layer.trainable_weights]
-    kernels = {la.name for la in body.layers if any(len(w.shape) > 1 for w in la.trainable_weights)}
+    names = [layer.name for layer in model.layers if layer.trainable_weights]
+    kernels = {
+        layer.name
+        for layer in model.layers
+        if any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+    }
     rates, depth = {}, 0
     for name in reversed(names):
         rates[name] = decay**depth
         depth += name in kernels
-    return [Phase(_find_trainable_layers(body), rates=rates)]
+    return [Phase(_find_trainable_layers(model), rates=rates)]
 
 
-def _find_trainable_layers(body: keras.Model) -> frozenset[str]:
-    """All layers but those whose weights the architecture fixes."""
-    return frozenset(layer.name for layer in body.layers if layer.trainable)
+def _find_trainable_layers(model: keras.Model) -> frozenset[str]:
+    """Return all layers but those whose weights the architecture fixes."""
+    return frozenset(layer.name for layer in model.layers if layer.trainable)
 
 
-def _find_batch_norms(body: keras.Model) -> frozenset[str]:
-    """The batch norms among the layers; not those inside nested models, as of a 1,000-layer net."""
-    norms = (la for la in body.layers if isinstance(la, keras.layers.BatchNormalization))
+def _find_batch_norms(model: keras.Model) -> frozenset[str]:
+    """Return the batch norms of the model, without those inside nested models."""
+    norms = (la for la in model.layers if isinstance(la, keras.layers.BatchNormalization))
     return frozenset(norm.name for norm in norms)
 
 
-def _find_layers_from(body: keras.Model, name: str) -> frozenset[str]:
-    """The layers from the named one on, in the order of the network."""
-    names = [layer.name for layer in body.layers]
+def _find_layers_from(model: keras.Model, name: str) -> frozenset[str]:
+    """Return the trainable layers from the named one on, in the order of the model."""
+    names = [layer.name for layer in model.layers]
     if name not in names:
         close = find_nearest(name, names)
-        weighted = [layer.name for layer in body.layers if layer.weights]
+        weighted = [layer.name for layer in model.layers if layer.weights]
         raise SpecError(
-            f"finetune.from_layer is {name}, and {body.name} has no such layer",
+            f"finetune.from_layer is {name}, and {model.name} has no such layer",
             weighted if len(weighted) < 40 else [*weighted[:3], "…", *weighted[-30:]],
             f"finetune.from_layer={close}" if close else None,
         )
-    return frozenset(names[names.index(name) :]) & _find_trainable_layers(body)
+    return frozenset(names[names.index(name) :]) & _find_trainable_layers(model)
 
 
-def _find_head_layers(body: keras.Model) -> frozenset[str]:
-    """The layers behind the one named `features`; without it, those that put out the logits, or
-    the last one that has weights to train.
+def _find_head_layers(model: keras.Model) -> frozenset[str]:
+    """Return the layers behind the one named `features`.
+
+    A model without such a layer has as its head the layers of its outputs, or, where these have no
+    weights to train, the last layer that has some.
     """
-    names = [layer.name for layer in body.layers]
+    names = [layer.name for layer in model.layers]
     if "features" in names:
-        return frozenset(names[names.index("features") + 1 :]) & _find_trainable_layers(body)
-    outputs = {name for name in body.output_names if body.get_layer(name).trainable_weights}
-    weighted = [layer.name for layer in body.layers if layer.trainable_weights]
+        return frozenset(names[names.index("features") + 1 :]) & _find_trainable_layers(model)
+    outputs = {name for name in model.output_names if model.get_layer(name).trainable_weights}
+    weighted = [layer.name for layer in model.layers if layer.trainable_weights]
     return frozenset(outputs or weighted[-1:])

@@ -20,6 +20,7 @@ from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import check_required_keys, check_types, read_record
 from cnntrain.spec.knobs import Count, Natural, round_number_to_float32
+from cnntrain.spec.renames import rename_keys
 from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training import losses
 from cnntrain.training.devices.parallel import Parallel
@@ -152,12 +153,12 @@ class Fitting:
         return in_steps(self.phases, self.steps_per_epoch, self.total_steps)
 
     def rate(self, number: int) -> Rate:
-        """The rate of a phase, planned when the run began, or anew if `stretch` wants it.
+        """The rate of a phase, planned when the run began, or anew if `replan` wants it.
 
         A phase that the run had no steps for when it began is planned now.
         """
         planned = in_steps(self.phases, self.steps_per_epoch, self.planned_steps)[number]
-        if self.spec.schedule["stretch"] or not planned:
+        if self.spec.replan or not planned:
             planned = self.lengths()[number]
         return self.spec.schedule(self.steps_per_epoch, planned)
 
@@ -250,7 +251,7 @@ def check_resumable(
     check_required_keys(run.state, facts, [key for key in FACTS if "." not in key])
     check_required_keys(run.state, facts["loop"], ("step", "planned_steps"))
     check_required_keys(run.state, resumed.arrays, ("normalisation/scale", "normalisation/offset"))
-    before, now = facts["decides"], spec.deciding_values
+    before, now = rename_keys(facts["decides"]), spec.deciding_values
     differ = [
         key
         for key in sorted(before.keys() | now.keys())

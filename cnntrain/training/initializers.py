@@ -1,9 +1,10 @@
-"""How weights begin. `initializer` sets every kernel of a built network; biases keep their zeros.
+"""Initial weights: `initializer` sets every kernel of a built network; biases stay zero.
 
-What a network has learnt before, it keeps: the layers that its attribute `pretrained` names.
+Layers that the network's attribute `pretrained` names keep the weights that they have learnt.
 
 The seed of each kernel is derived from the run's seed and the kernel's path, so that a layer
-added to a network leaves the weights of the others as they were.
+added to a network leaves the weights of the others as they were. A component takes the seed of a
+kernel and returns its initializer.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ def initializer(
     *,
     head_gain: NonNegative,
 ) -> None:
-    """Set every fresh kernel of `network` by the initializer, each with its own seed.
+    """Set every kernel of `network` that has learnt nothing yet, each with a seed of its own.
 
     The kernels of the layers that put out the logits are multiplied by `head_gain`: no ReLU
     follows them, so with He's gain the first predictions would be confident and wrong.
@@ -35,7 +36,7 @@ def initializer(
 
 
 def _find_fresh_kernels(network: keras.Model) -> list[keras.Variable]:
-    """The kernels that have learnt nothing yet: not those of the layers in `pretrained`."""
+    """Return the kernels that have learnt nothing yet: none of the layers in `pretrained`."""
     pretrained = {
         variable.path
         for name in getattr(network, "pretrained", ())
@@ -49,60 +50,60 @@ def _find_fresh_kernels(network: keras.Model) -> list[keras.Variable]:
 
 
 def _derive_seed(seed: int, path: str) -> int:
-    """A seed of 31 bits that depends on the run's seed and the variable's path."""
+    """Return a seed of 31 bits that depends on the run's seed and the variable's path."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{path}".encode()).digest()[:4]) >> 1
 
 
 def zeros(seed: int) -> initializers.Initializer:
-    """All zeros: every unit of a layer learns the same, to show that it fails."""
+    """Return zeros, from which every unit of a layer learns the same: a lesson that fails."""
     return initializers.Zeros()
 
 
 def random_normal(seed: int, *, stddev: Positive) -> initializers.Initializer:
-    """Normal with mean 0."""
+    """Return normal weights of mean 0."""
     return initializers.RandomNormal(stddev=stddev, seed=seed)
 
 
 def random_uniform(seed: int, *, limit: Positive) -> initializers.Initializer:
-    """Uniform from -limit to limit."""
+    """Return uniform weights from -limit to limit."""
     return initializers.RandomUniform(-limit, limit, seed=seed)
 
 
 def truncated_normal(seed: int, *, stddev: Positive) -> initializers.Initializer:
-    """Normal with mean 0, drawn again beyond two standard deviations."""
+    """Return normal weights of mean 0, drawn again beyond two standard deviations."""
     return initializers.TruncatedNormal(stddev=stddev, seed=seed)
 
 
 def glorot_uniform(seed: int) -> initializers.Initializer:
-    """Variance 1 / fan_avg (Glorot & Bengio 2010)."""
+    """Return uniform weights of variance 1 / fan_avg (Glorot & Bengio 2010)."""
     return initializers.GlorotUniform(seed=seed)
 
 
 def glorot_normal(seed: int) -> initializers.Initializer:
-    """Variance 1 / fan_avg (Glorot & Bengio 2010)."""
+    """Return normal weights of variance 1 / fan_avg (Glorot & Bengio 2010)."""
     return initializers.GlorotNormal(seed=seed)
 
 
 def he_uniform(seed: int) -> initializers.Initializer:
-    """Variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    """Return uniform weights of variance 2 / fan_in, for ReLU (He et al. 2015)."""
     return initializers.HeUniform(seed=seed)
 
 
 def he_normal(seed: int) -> initializers.Initializer:
-    """Variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    """Return normal weights of variance 2 / fan_in, for ReLU (He et al. 2015)."""
     return initializers.HeNormal(seed=seed)
 
 
 def lecun_uniform(seed: int) -> initializers.Initializer:
-    """Variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    """Return uniform weights of variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
     return initializers.LecunUniform(seed=seed)
 
 
 def lecun_normal(seed: int) -> initializers.Initializer:
-    """Variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    """Return normal weights of variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
     return initializers.LecunNormal(seed=seed)
 
 
 def orthogonal(seed: int, *, gain: Positive) -> initializers.Initializer:
-    """Orthogonal rows or columns, times `gain` (Saxe et al. 2013)."""
+    """Return weights with orthogonal rows or columns, times `gain` (Saxe et al. 2013)."""
     return initializers.Orthogonal(gain=gain, seed=seed)

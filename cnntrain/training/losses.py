@@ -1,8 +1,9 @@
 """The loss and the metrics of training.
 
-Logits are (B, classes); those of a head of one unit, (B, 1), stand for two classes of which the
-first has the logit 0, so that binary cross-entropy is the cross-entropy of these. Labels are class
-numbers (B,), or shares of each class (B, classes), as augmentations that mix images make them.
+Logits are (B, classes). A head of one unit has logits (B, 1), which stand for two classes: the
+first has the logit 0, so that their cross-entropy is the binary cross-entropy. Labels are class
+numbers (B,), or soft labels (B, classes): the share of each class, as augmentations that mix images
+make them.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +24,16 @@ def build_loss(
     class_weights: Sequence[float] | None,
     rejection: float | None = None,
 ) -> LossFunction:
-    """Return the loss (B,) that is minimised, in nats: cross-entropy, and what is asked beside it.
+    """Return the function of labels and logits whose values (B,), in nats, training minimises.
+
+    It is the cross-entropy, changed by the settings that are not 0 or None:
 
     `label_smoothing` spreads that much of each target over all classes (Szegedy et al. 2015,
     section 7); `focal_gamma` multiplies each term by (1 - p)^gamma (Lin et al. 2017,
-    arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class. `rejection` is
-    the constant j of LeCun et al. (1998, equation 9): one class more, that nothing belongs to, with
-    the logit -j. Of shares it is the mean over the classes, as in mixup: sum of share * loss.
+    arXiv:1708.02002, equation 4); `class_weights` weigh an example by its class; `rejection` is
+    the constant j of LeCun et al. (1998, equation 9), which adds a class with the logit -j to which
+    no image belongs. For soft labels the loss is the sum of share * loss over the classes, as in
+    mixup.
     """
     if not (label_smoothing or focal_gamma or class_weights) and rejection is None:
         return compute_cross_entropy
@@ -47,7 +51,7 @@ def build_loss(
             total = ops.logaddexp(total, -rejection)
         log_p = logits - total
         terms = -smooth * log_p
-        if focal_gamma:  # bounded, because the power has no slope at 0
+        if focal_gamma:  # at 0 the gradient of the power would not be finite
             terms = terms * ops.maximum(-ops.expm1(log_p), 1e-7) ** focal_gamma
         return ops.sum(terms, axis=-1)
 
@@ -55,32 +59,33 @@ def build_loss(
 
 
 def compute_class_weights(
-    wanted: str | Sequence[float], labels: np.ndarray, classes: int
+    setting: str | Sequence[float], labels: np.ndarray, classes: int
 ) -> list[float]:
-    """Return a weight for each class, or none: `balanced` gives n / (classes * n_class).
+    """Return the weight of each class, or an empty list for the setting `none`.
 
-    Raises SpecError for another number of weights than there are classes, or only zeros.
+    `balanced` gives n / (classes * n_class); a list of numbers is taken as it is. Raises SpecError
+    if it has not one number for each class, or only zeros.
     """
-    if wanted == "none":
+    if setting == "none":
         return []
-    if wanted == "balanced":
+    if setting == "balanced":
         counts = np.bincount(labels, minlength=classes)
         return (len(labels) / (classes * np.maximum(counts, 1))).tolist()
-    if len(wanted) != classes:
+    if len(setting) != classes:
         raise SpecError(
-            f"loss.class_weights has {len(wanted)} numbers and there are {classes} classes",
+            f"loss.class_weights has {len(setting)} numbers and there are {classes} classes",
             "a weight for each class, or balanced",
             "loss.class_weights=balanced",
         )
-    if not any(wanted):
+    if not any(setting):
         raise SpecError("loss.class_weights are all 0", "at least one class that counts")
-    return [float(weight) for weight in wanted]
+    return [float(weight) for weight in setting]
 
 
 def compute_cross_entropy(
     labels: keras.KerasTensor, logits: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Return the softmax cross-entropy (B,), in nats."""
+    """Return the softmax cross-entropy (B,), in nats, of labels of either kind."""
     logits = expand_single_logit(logits)
     if are_soft_labels(labels, logits.shape[-1]):
         return keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
@@ -88,15 +93,18 @@ def compute_cross_entropy(
 
 
 def compute_accuracy(labels: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
-    """Return 1 where the largest logit is the label's (of shares, the largest's), else 0 (B,)."""
+    """Return (B,) 1 where the largest logit is that of the label, else 0.
+
+    The class of a soft label is the one with the largest share.
+    """
     logits = expand_single_logit(logits)
     soft = are_soft_labels(labels, logits.shape[-1])
-    wanted = ops.argmax(labels, axis=-1) if soft else ops.reshape(labels, (-1,))
-    return ops.cast(ops.argmax(logits, axis=-1) == ops.cast(wanted, "int32"), "float32")
+    targets = ops.argmax(labels, axis=-1) if soft else ops.reshape(labels, (-1,))
+    return ops.cast(ops.argmax(logits, axis=-1) == ops.cast(targets, "int32"), "float32")
 
 
 def build_metrics() -> list[keras.metrics.Metric]:
-    """The means over an epoch: plain cross-entropy, whatever else is minimised, and accuracy."""
+    """Return the epoch's means of the accuracy and, whatever the loss, of the cross-entropy."""
     return [
         keras.metrics.MeanMetricWrapper(compute_cross_entropy, name="cross_entropy"),
         keras.metrics.MeanMetricWrapper(compute_accuracy, name="accuracy"),
@@ -104,9 +112,9 @@ def build_metrics() -> list[keras.metrics.Metric]:
 
 
 def expand_single_logit(logits: Any, library: Any = ops) -> Any:
-    """Return logits with a column for each class: (B, 2) for those of one unit, (B, 1).
+    """Return logits with a column for each class: (B, 2) for logits (B, 1) of one unit.
 
-    They are tensors, or arrays with numpy as the `library`.
+    Logits are tensors, or arrays if numpy is the `library`.
     """
     if logits.shape[-1] != 1:
         return logits
@@ -114,12 +122,12 @@ def expand_single_logit(logits: Any, library: Any = ops) -> Any:
 
 
 def are_soft_labels(labels: keras.KerasTensor, classes: int) -> bool:
-    """Whether labels are (B, classes); Keras may hand on class numbers as (B, 1)."""
+    """Return whether labels are (B, classes); Keras may pass on class numbers as (B, 1)."""
     return len(labels.shape) == 2 and labels.shape[-1] == classes
 
 
 def make_soft_labels(labels: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Labels of either kind as float32 shares (B, classes)."""
+    """Return labels of either kind as float32 soft labels (B, classes)."""
     if are_soft_labels(labels, classes):
         return ops.cast(labels, "float32")
     return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)

@@ -1,6 +1,6 @@
-"""What predictions of a split say about each class: scikit-learn's numbers, where it has any.
+"""Score the predictions of a split class by class, as scikit-learn does where it is defined.
 
-A class without images has no recall and no F1, and is in no mean over classes.
+A class without images has neither recall nor F1, and counts in no mean over classes.
 """
 
 import math
@@ -12,21 +12,21 @@ import numpy as np
 
 from cnntrain.terminal.units import NO_VALUE
 
-UNBALANCED_RATIO = 1.1  # times the share that the commonest class would have if all had the same
-ROUNDING_IMAGES = 1  # images by which the test parts of classes of one size may differ
-MAX_MISSED_CLASSES = 5
+UNBALANCED_RATIO = 1.1  # of the largest class over the mean class: less counts as balanced
+ROUNDING_IMAGES = 1  # a cut of equal classes may differ by as many images
+MAX_MISSED_CLASSES = 5  # classes that a warning names
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the most probable classes: (classes, classes) counts, and (classes,) each."""
+    """The scores of a split by its most probable classes; arrays are (classes,) but `confusion`."""
 
-    confusion: np.ndarray  # true class by predicted class
+    confusion: np.ndarray  # (classes, classes) counts: true class by predicted class
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
-    support: np.ndarray
-    top5: float | None  # the share of images with their class among five; None for few classes
+    support: np.ndarray  # images of each class
+    top5: float | None  # share of images with their class among five; None for few classes
 
     @property
     def balanced_accuracy(self) -> float:
@@ -39,7 +39,7 @@ class Scores:
         return float(np.nanmean(self.f1))
 
     def list_rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """A row a class, in their order."""
+        """Return a row for each class, in their order, with texts for a table."""
         columns = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
         return [
             {"name": name, "cells": [format_score(n, 3) for n in (p, r, f)], "count": int(count)}
@@ -48,7 +48,7 @@ class Scores:
 
 
 def score_saved_predictions(predictions: Mapping[str, np.ndarray], num_classes: int) -> Scores:
-    """Return the scores of predictions.npz."""
+    """Return the scores of the arrays of predictions.npz."""
     labels, classes = predictions["labels"], predictions["classes"]
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
     top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
@@ -57,10 +57,10 @@ def score_saved_predictions(predictions: Mapping[str, np.ndarray], num_classes: 
 
 
 def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) -> list[np.ndarray]:
-    """Return the confusion (classes, classes), and (classes,) of precision, recall, F1, images.
+    """Return the confusion (classes, classes), then precision, recall, F1 and support (classes,).
 
-    What is not defined is nan: the precision of a class that nothing was called, the recall and
-    the F1 of a class without images.
+    A score that is not defined is nan: the precision of a class that was never predicted, the
+    recall and the F1 of a class without images.
     """
     places = num_classes * labels.astype(np.int64) + guesses
     matrix = np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
@@ -73,9 +73,10 @@ def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) ->
 def warn_about_majority_class(
     labels: np.ndarray, guesses: np.ndarray, class_names: Sequence[str], weighted: bool
 ) -> str | None:
-    """Say where guesses (N,) are no better than always saying the commonest class, or miss classes.
+    """Return a warning if predictions (N,) miss classes or are no better than the commonest class.
 
-    It is said of unbalanced labels (N,) only; `weighted` tells whether the loss weighs classes.
+    Only unbalanced labels (N,) are warned of. `weighted` says whether the loss weighs classes,
+    which would be the first remedy.
     """
     matrix, *_, support = score_by_class(labels, guesses, len(class_names))
     common, total = int(support.argmax()), len(labels)
@@ -108,11 +109,11 @@ def warn_about_majority_class(
 
 
 def divide_or_nan(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Parts of wholes, nan where a whole is 0."""
-    unknown = np.full(wholes.shape, np.nan)
-    return np.divide(parts, wholes, out=unknown, where=wholes > 0)
+    """Return parts / wholes, nan where a whole is 0."""
+    undefined = np.full(wholes.shape, np.nan)
+    return np.divide(parts, wholes, out=undefined, where=wholes > 0)
 
 
 def format_score(number: float, places: int) -> str:
-    """A figure of a class, or a dash where it is not defined."""
+    """Return a score as text with so many decimal places, or a dash where it is nan."""
     return NO_VALUE if math.isnan(number) else f"{number:.{places}f}"

@@ -1,4 +1,4 @@
-"""Watching one number of an epoch: is it the best so far, and for how long has it not been?"""
+"""Watch one metric over the epochs: its best value, and the epochs since it was reached."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from cnntrain.spec.metrics import compute_cost
 
 @dataclass
 class Monitor:
-    """The best value of `name` so far, and the epochs since.
+    """The best value of the metric `name` so far, and the epochs since.
 
-    With `tie`, the name of a loss, the lower one decides between equal values: a small validation
-    split has few accuracies, and the first epoch that reaches one is not the best.
+    `tie` names a loss whose lower value decides between equal values: a small validation split has
+    few different accuracies, and the first epoch that reaches one is not the best.
     """
 
     name: str
@@ -19,12 +19,12 @@ class Monitor:
     tie: str | None = None
     best: float | None = None
     best_tie: float = math.inf
-    waited: int = 0
+    waited: int = 0  # epochs since the best
 
     def update_best(self, row: dict[str, float]) -> bool:
-        """Take in an epoch's row; return whether it is better than all before by min_delta.
+        """Take in the metrics of an epoch; return whether it is better than all before it.
 
-        A nan is never better.
+        Better is by more than `min_delta`. A nan is never better.
         """
         value, tie = row[self.name], row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (
@@ -40,15 +40,15 @@ class Monitor:
 
 @dataclass
 class PlateauWatch:
-    """ReduceLROnPlateau: whether the rate should fall after this epoch (Keras' rules)."""
+    """Decides when a plateau lowers the learning rate, by the rules of Keras' ReduceLROnPlateau."""
 
     monitor: Monitor
     patience: int | None
     cooldown: int
-    cooling: int = 0
+    cooling: int = 0  # epochs of the cooldown that are left
 
     def should_reduce(self, row: dict[str, float]) -> bool:
-        """Take in an epoch's row; return whether the rate should fall now."""
+        """Take in the metrics of an epoch; return whether to lower the learning rate now."""
         if self.cooling:
             self.cooling -= 1
             self.monitor.waited = 0

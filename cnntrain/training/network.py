@@ -1,4 +1,4 @@
-"""The network: built from the spec, given its first weights, cut where it is frozen."""
+"""Build the network of a spec, with its first weights, and split it where it is frozen."""
 
 import functools
 import gc
@@ -21,11 +21,12 @@ from cnntrain.training.warm_start import SourceWeights, warm_start_model
 
 @dataclass(frozen=True)
 class BuiltNetwork:
-    """A network and what it is made of.
+    """A network and the model that it is made of.
 
-    `network` takes uint8 images (B, H, W, C) and gives float32 logits (B, classes): it is evaluated
-    and saved. `body` is the builder's own network behind the normalisation, with the auxiliary
-    heads that are there for the training loss only. `loaded` says what came from where.
+    `network` takes uint8 images (B, H, W, C) and returns float32 logits (B, classes); it is what is
+    evaluated and saved. `model` is the builder's own, behind the normalisation, with the auxiliary
+    heads that only the training loss reads. `warm_start_report` says which layers got weights from
+    where, None without a warm start.
     """
 
     network: keras.Model
@@ -34,43 +35,44 @@ class BuiltNetwork:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """All variables: the network's, then those of auxiliary heads."""
-        own = self.network.variables
-        return own + [v for v in self.model.variables if all(v is not other for other in own)]
+        """All variables: those of the network, then those of auxiliary heads."""
+        variables = self.network.variables
+        heads = [v for v in self.model.variables if all(v is not other for other in variables)]
+        return variables + heads
 
 
 @functools.cache
 def freeze_imported_objects() -> None:
-    """Tell the garbage collector, once per process, that what exists by now is no garbage.
+    """Tell the garbage collector, once per process, to skip the objects that exist by now.
 
-    Imports have made half a million objects. Every `clear_session` collects garbage, which takes a
-    quarter of a second longer if they are searched, too.
+    Imports have created half a million objects. Every `clear_session` collects garbage, which takes
+    a quarter of a second longer if they are searched, too.
     """
     gc.freeze()
 
 
 def reset_keras(precision: str) -> None:
-    """Let Keras forget the networks made so far, and compute in `precision` from now on."""
+    """Let Keras forget the networks built so far, and compute in `precision` from now on."""
     freeze_imported_objects()
     keras.utils.clear_session()
-    keras.config.set_dtype_policy(precision)  # which clearing has reset
+    keras.config.set_dtype_policy(precision)  # clear_session has reset it
 
 
 def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """Return the builder's network with shapes but no values in its weights: it takes no memory."""
+    """Return the model of a spec with shapes but no values in its weights: it takes no memory."""
     model = spec.model
-    if model.knobs.get("weights"):  # they would be looked for, and fetched
+    if model.knobs.get("weights"):  # or they would be looked up and downloaded
         model = replace(model, knobs={**model.knobs, "weights": None})
     reset_keras(spec.precision)
     with keras.StatelessScope(initialize_variables=False):
         return model(image_shape, num_classes)
 
 
-def check_network_memory(body: keras.Model) -> None:
-    """Refuse a network whose weights alone are more than the memory of this machine."""
-    count = count_parameters(body)["total"]
-    fitting = "a network that fits: cnntrain plan says what each part takes"
-    check_memory(f"the network's {count:,} parameters", 4 * count, WEIGHTS_SHARE, fitting)
+def check_network_memory(model: keras.Model) -> None:
+    """Raise SpecError if the weights alone do not fit into the memory of this machine."""
+    count = count_parameters(model)["total"]
+    expected = "a network that fits: cnntrain plan says what each part takes"
+    check_memory(f"the network's {count:,} parameters", 4 * count, WEIGHTS_SHARE, expected)
 
 
 def build_network(
@@ -80,36 +82,38 @@ def build_network(
     source: SourceWeights | None = None,
     constants: dict[str, Any] | None = None,
 ) -> BuiltNetwork:
-    """Return the network, with its first weights.
+    """Return the network of a spec with its first weights.
 
-    Twice the same, whatever was done before: names of layers, and so of variables, begin from the
-    same numbers, and so do the seeds of dropout. `source` has weights to begin with; `constants`
-    are those of the normalisation of a run that is resumed, whose weights are in its state.
+    The result does not depend on what the process has built before: names of layers, and so of
+    variables, begin from the same numbers, and so do the seeds of dropout. `source` has the weights
+    of a warm start. `constants` are those of the normalisation of a resumed run, whose weights the
+    checkpoint restores later. Raises SpecError for a network that does not fit into memory, weights
+    that do not fit the network, and pixels that would be normalised twice.
     """
-    shared = keras.distribution.distribution()
+    distribution = keras.distribution.distribution()
     check_network_memory(build_empty_network(spec, splits.image_shape, len(splits.class_names)))
     reset_keras(spec.precision)
-    if shared is not None:  # it was reset, too
-        keras.distribution.set_distribution(shared)
+    if distribution is not None:  # reset_keras has removed it
+        keras.distribution.set_distribution(distribution)
     keras.utils.set_random_seed(spec.seed)
-    body = spec.model(splits.image_shape, len(splits.class_names))
-    spec.initializer(body, spec.seed)
-    set_batch_norm_momentum(body, spec.batch_norm_momentum, total_steps)
-    loaded = warm_start_model(body, source, splits.class_names) if source else None
+    model = spec.model(splits.image_shape, len(splits.class_names))
+    spec.initializer(model, spec.seed)
+    set_batch_norm_momentum(model, spec.batch_norm_momentum, total_steps)
+    report = warm_start_model(model, source, splits.class_names) if source else None
     images = keras.Input(splits.image_shape, dtype="uint8", name="images")
     first = (
         keras.layers.Rescaling(**constants, dtype="float32", name="normalisation")
         if constants
-        else choose_normalisation(spec, splits, body, source)
+        else choose_normalisation(spec, splits, model, source)
     )
-    main = body
-    if len(body.outputs) > 1:
-        main = keras.Model(body.inputs, body.outputs[0], name=body.name)
-    return BuiltNetwork(keras.Model(images, main(first(images)), name=body.name), body, loaded)
+    main = model
+    if len(model.outputs) > 1:
+        main = keras.Model(model.inputs, model.outputs[0], name=model.name)
+    return BuiltNetwork(keras.Model(images, main(first(images)), name=model.name), model, report)
 
 
 def attach_auxiliary_heads(built: BuiltNetwork) -> keras.Model:
-    """The network with its auxiliary heads, if it has any: what is trained."""
+    """Return the network that is trained: with its auxiliary heads, if it has any."""
     if len(built.model.outputs) == 1:
         return built.network
     images = keras.Input(built.network.input_shape[1:], dtype="uint8")
@@ -117,17 +121,17 @@ def attach_auxiliary_heads(built: BuiltNetwork) -> keras.Model:
 
 
 def choose_normalisation(
-    spec: Spec, splits: Splits, body: keras.Model, source: SourceWeights | None
+    spec: Spec, splits: Splits, model: keras.Model, source: SourceWeights | None
 ) -> keras.layers.Layer:
-    """Return the normalisation; `auto` is what the network or its weights are used to.
+    """Return the normalisation layer; `auto` is the one that the network or its weights expect.
 
-    Raises SpecError for pixels that would be normalised twice.
+    Raises SpecError if pixels would be normalised twice.
     """
     kind = spec.normalisation
-    own = any(layer.name == "preprocessing" for layer in body.layers)
+    own = any(layer.name == "preprocessing" for layer in model.layers)
     if own and kind != "auto":
         raise SpecError(
-            f"normalisation is {kind} and {body.name} brings its own preprocessing",
+            f"normalisation is {kind} and {model.name} brings its own preprocessing",
             "pixels that are scaled once",
             "normalisation=auto",
         )
@@ -139,7 +143,7 @@ def choose_normalisation(
 
 
 def check_normalisation_constants(source: SourceWeights, image_shape: tuple[int, int, int]) -> None:
-    """Refuse a mean image, or channels, of another shape than these images."""
+    """Raise SpecError if the source's mean image, or its channels, do not fit the images."""
     for value in (source.normalisation or {}).values():
         shape = np.shape(value)
         if any(a not in (1, b) for a, b in zip(shape[::-1], image_shape[::-1], strict=False)):
@@ -152,34 +156,34 @@ def check_normalisation_constants(source: SourceWeights, image_shape: tuple[int,
 
 
 def get_normalisation_constants(network: keras.Model) -> dict[str, Any]:
-    """The constants of the normalisation, for the state."""
+    """Return `scale` and `offset` of the network's normalisation, which checkpoints hold."""
     layer = network.get_layer("normalisation")
     return {"scale": layer.scale, "offset": layer.offset}
 
 
-def set_batch_norm_momentum(body: keras.Model, momentum: float | str, total_steps: int) -> None:
-    """Give every batch norm a memory that fits the run.
+def set_batch_norm_momentum(model: keras.Model, momentum: float | str, total_steps: int) -> None:
+    """Set the momentum of every batch norm, with `auto` to one that fits the length of the run.
 
     With `auto` the weight of the initial statistics after the run is at most exp(-10); with
-    Keras' 0.99 it is still 43 % after 85 steps, and evaluation sees statistics of no data.
+    Keras' 0.99 it is still 43 % after 85 steps, so that evaluation uses statistics of no data.
     """
     if momentum == "auto":
         momentum = min(0.99, max(0.5, 1 - 10 / total_steps))
-    for layer in iterate_leaf_layers(body):
+    for layer in iterate_leaf_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum
 
 
-def repeats_grey_channel(body: keras.Model) -> bool:
-    """Whether a network repeats grey images as three channels, which its weights are made for."""
-    grey = body.inputs[0].shape[-1] == 1
+def repeats_grey_channel(model: keras.Model) -> bool:
+    """Return whether a model repeats grey images as three channels, which its weights expect."""
+    grey = model.inputs[0].shape[-1] == 1
     return grey and any(
-        layer.name == "preprocessing" and layer.output.shape[-1] == 3 for layer in body.layers
+        layer.name == "preprocessing" and layer.output.shape[-1] == 3 for layer in model.layers
     )
 
 
 def iterate_leaf_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a network, those of nested models instead of these."""
+    """Yield the layers of a network; nested models are replaced by their layers."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from iterate_leaf_layers(layer)
@@ -187,26 +191,28 @@ def iterate_leaf_layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
             yield layer
 
 
-def freeze_layers_except(body: keras.Model, training: frozenset[str]) -> None:
-    """Let the named layers train and no others."""
-    for layer in body.layers:
+def freeze_layers_except(model: keras.Model, training: frozenset[str]) -> None:
+    """Make the named layers trainable, and no others."""
+    for layer in model.layers:
         layer.trainable = layer.name in training
 
 
-def find_freeze_boundary(body: keras.Model) -> keras.KerasTensor | None:
-    """The tensor below which all is frozen, where one tensor divides the network; else None.
+def find_freeze_boundary(model: keras.Model) -> keras.KerasTensor | None:
+    """Return the tensor below which all layers are frozen, or None.
 
-    Dropouts right below the first layer that trains stay above it: they belong to training.
+    There is none if several tensors lead from frozen layers to layers that train, or if nothing is
+    frozen. Dropouts right below the first layer that trains count as above it, because their units
+    are drawn anew in each step.
     """
-    calls = {id(out): node for node in iterate_nodes(get_graph(body)) for out in node.outputs}
-    tensor, chain = body.outputs[0], []  # from the logits back, as far as there is one way
+    calls = {id(out): node for node in iterate_nodes(get_graph(model)) for out in node.outputs}
+    tensor, chain = model.outputs[0], []  # from the logits back, to where branches meet
     while (call := calls.get(id(tensor))) is not None and len(call.input_tensors) == 1:
         tensor = call.input_tensors[0]
         chain.append((call.operation, tensor))
     train = [
         number for number, (op, _) in enumerate(chain) if list_weights(op, "trainable_weights")
     ]
-    weighted = [layer for layer in body.layers if layer.weights]
+    weighted = [layer for layer in model.layers if layer.weights]
     if len(train) != sum(bool(layer.trainable_weights) for layer in weighted):
         return None
     last = train[-1]
@@ -217,14 +223,14 @@ def find_freeze_boundary(body: keras.Model) -> keras.KerasTensor | None:
 
 
 def list_weights(operation: keras.Operation, kind: str) -> list[keras.Variable]:
-    """The weights of what may be a layer or a bare operation, which has none."""
+    """Return the `kind` of weights of a layer, or none for a bare operation."""
     return getattr(operation, kind, [])
 
 
 def split_network(
     built: BuiltNetwork, tensor: keras.KerasTensor
 ) -> tuple[keras.Model, keras.Model]:
-    """Return the network below and above a tensor of its body: images to features to logits."""
+    """Return the networks below and above a tensor: images to features, and features to logits."""
     images = keras.Input(built.network.input_shape[1:], dtype="uint8")
     below = keras.Model(built.model.inputs, tensor)
     first = built.network.get_layer("normalisation")
@@ -233,13 +239,14 @@ def split_network(
 
 
 def count_parameters(network: keras.Model) -> dict[str, int]:
+    """Return the number of parameters, `total` and `trainable`."""
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
     fixed = sum(math.prod(v.shape) for v in network.non_trainable_weights)
     return {"total": trainable + fixed, "trainable": trainable}
 
 
 def count_activations(network: keras.Model) -> int:
-    """The numbers that all layers put out for one image; training keeps most of them."""
+    """Return how many numbers all layers output for one image; training keeps most of them."""
     outputs = [
         output for layer in iterate_leaf_layers(network) for output in ensure_list(layer.output)
     ]

@@ -1,7 +1,7 @@
-"""The first layer of every trained network: raw pixels (0-255) to what a network likes.
+"""Normalisation: the first layer of every trained network, which takes raw pixels (0-255).
 
-A float32 `Rescaling` with its statistics as constants, so that it is saved and exported with the
-network and nobody can normalise twice.
+It is a float32 `Rescaling` with its statistics as constants, so that it is saved and exported with
+the network and nobody can normalise twice.
 """
 
 import keras
@@ -27,7 +27,7 @@ def build_normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
 
 
 def compute_standardisation(train: Examples) -> tuple[list[float], list[float]]:
-    """Scale and offset (C,) each, from exact counts of the 256 values."""
+    """Return scale and offset (C,) from exact counts of the 256 values of each channel."""
     values, channels = np.arange(256), train.store.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
     for images in train.iterate_images():
@@ -41,6 +41,6 @@ def compute_standardisation(train: Examples) -> tuple[list[float], list[float]]:
 
 
 def compute_pixel_mean(train: Examples) -> tuple[float, list[list[list[float]]]]:
-    """The scale to 0..1, and minus the mean image (H, W, C)."""
+    """Return the scale to 0..1, and the negated mean image (H, W, C) as the offset."""
     total = sum(images.sum(axis=0, dtype=np.int64) for images in train.iterate_images())
     return 1 / 255, (-(total / len(train)) / 255).tolist()

@@ -1,4 +1,4 @@
-"""The optimizers, each with L1, L2, decoupled weight decay and three ways to clip.
+"""The optimizers, each with L1, L2, decoupled weight decay and three ways to clip gradients.
 
 `l1` and `l2` are terms of the loss, as in Keras: l1 * sum|w| + l2 * sum(w^2). `weight_decay`
 is decoupled: w shrinks by rate * weight_decay each step (Loshchilov & Hutter 2017,
@@ -17,7 +17,7 @@ def optimizer(
     component: Callable[[Rate], keras.optimizers.Optimizer],
     network: keras.Model,
     rate: Rate,
-    instead: float | None = None,
+    phase_rate: float | None = None,
     *,
     learning_rate: Positive,
     l1: NonNegative,
@@ -27,12 +27,13 @@ def optimizer(
     clip_norm: Positive | None,
     global_clip_norm: Positive | None,
 ) -> keras.optimizers.Optimizer:
-    """Return the optimizer, built for `network`, at `rate` times `learning_rate` (or `instead`).
+    """Return the optimizer, built for the trainable weights of `network`.
 
-    Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm, or all
-    together to the norm global_clip_norm.
+    Its learning rate is `rate`, with `learning_rate` as the base or, if a phase has its own, with
+    `phase_rate`. Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm,
+    or all together to the norm global_clip_norm.
     """
-    rate.base = learning_rate if instead is None else instead
+    rate.base = learning_rate if phase_rate is None else phase_rate
     built = component(rate)
     built.weight_decay = weight_decay or None
     built.clipvalue, built.clipnorm, built.global_clipnorm = clip_value, clip_norm, global_clip_norm
@@ -46,19 +47,19 @@ def optimizer(
 
 
 def _is_kernel(variable: keras.Variable) -> bool:
-    """Kernels do; biases and the scale and shift of norms are vectors, and do not."""
+    """Return whether a variable is a kernel: biases, and scale and shift of norms, are vectors."""
     return len(variable.shape) > 1
 
 
 def sgd(rate: Rate, *, momentum: Probability, nesterov: bool) -> keras.optimizers.Optimizer:
-    """Stochastic gradient descent with momentum, classical or Nesterov's."""
+    """Return stochastic gradient descent with classical or Nesterov momentum."""
     return keras.optimizers.SGD(rate, momentum=momentum, nesterov=nesterov)
 
 
 def adam(
     rate: Rate, *, beta_1: Probability, beta_2: Probability, epsilon: Positive, amsgrad: bool
 ) -> keras.optimizers.Optimizer:
-    """Adam (Kingma & Ba 2014, arXiv:1412.6980); with `weight_decay` it is AdamW."""
+    """Return Adam (Kingma & Ba 2014, arXiv:1412.6980); with `weight_decay` it is AdamW."""
     return keras.optimizers.Adam(
         rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, amsgrad=amsgrad
     )
@@ -67,7 +68,7 @@ def adam(
 def rmsprop(
     rate: Rate, *, rho: Probability, momentum: Probability, epsilon: Positive, centered: bool
 ) -> keras.optimizers.Optimizer:
-    """RMSprop (Hinton 2012, lecture 6e)."""
+    """Return RMSprop (Hinton 2012, lecture 6e)."""
     return keras.optimizers.RMSprop(
         rate, rho=rho, momentum=momentum, epsilon=epsilon, centered=centered
     )
@@ -76,12 +77,12 @@ def rmsprop(
 def adagrad(
     rate: Rate, *, initial_accumulator_value: NonNegative, epsilon: Positive
 ) -> keras.optimizers.Optimizer:
-    """Adagrad (Duchi et al. 2011)."""
+    """Return Adagrad (Duchi et al. 2011)."""
     return keras.optimizers.Adagrad(
         rate, initial_accumulator_value=initial_accumulator_value, epsilon=epsilon
     )
 
 
 def adadelta(rate: Rate, *, rho: Probability, epsilon: Positive) -> keras.optimizers.Optimizer:
-    """Adadelta (Zeiler 2012, arXiv:1212.5701)."""
+    """Return Adadelta (Zeiler 2012, arXiv:1212.5701)."""
     return keras.optimizers.Adadelta(rate, rho=rho, epsilon=epsilon)

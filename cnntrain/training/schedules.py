@@ -1,7 +1,8 @@
 """Learning rates: rate = base x curve(step) x warm-up x plateau factor.
 
-A curve is a function of the step; every option has warm-up and ReduceLROnPlateau beside it, which
-compose instead of overwriting each other.
+A component is a curve: it takes a step, counted from 0, and returns the factor of that step as a
+scalar. Every option has warm-up and ReduceLROnPlateau beside it, which multiply the curve instead
+of replacing it.
 """
 
 import math
@@ -27,7 +28,8 @@ from cnntrain.spec.knobs import (
 @dataclass(frozen=True, kw_only=True)
 class Plateau:
     """ReduceLROnPlateau: multiply the rate by `factor` after `patience` epochs without a better
-    validation loss (null: never), then wait for `cooldown` epochs; the product stays at `min_lr`.
+    validation loss (null: never), then wait for `cooldown` epochs. It does not lower a rate
+    below `min_lr`.
     """
 
     patience: Count | None
@@ -40,7 +42,8 @@ class Plateau:
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
     """The rate of each step, computed inside the training step's graph.
 
-    `base` is the optimizer's learning rate, set by it; `factor` is what the plateau has made of it.
+    `base` is the learning rate of the optimizer, which sets it; `factor` is the product of all
+    reductions by the plateau.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
         """Return the rate (a float32 scalar) of `step`, counted from 0.
 
-        Beyond the steps that the curve was planned for, the last rate stays.
+        After the last step that the curve was planned for, its rate stays.
         """
         step = ops.minimum(step, self.total_steps - 1)
         planned = self.base * ops.cast(self.curve(step), "float32")
@@ -69,7 +72,7 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         return ops.maximum(planned * self.factor, lowest)
 
     def reduce(self) -> None:
-        """Let the rate fall: the plateau's doing."""
+        """Multiply the rate by the plateau's factor from now on."""
         self.factor.assign(self.factor * self.plateau.factor)
 
 
@@ -80,11 +83,9 @@ def schedule(
     *,
     warmup: Duration,
     plateau: Plateau,
-    stretch: bool,
 ) -> Rate:
     """Return the rate of a run, its base still 1; `warmup` rises linearly to the curve.
 
-    `stretch` is for the trainer: whether a resumed run of more epochs plans its curve anew.
     Raises SpecError for a warm-up that is longer than the run, and for what the curve refuses.
     """
     warmup_steps = count_steps(warmup, steps_per_epoch, total_steps)
@@ -100,12 +101,12 @@ def schedule(
         warmup_steps,
         plateau,
     )
-    rate(0)  # what the curve refuses, it refuses now and not inside the graph
+    rate(0)  # a curve that refuses its settings must do so here, and not inside the graph
     return rate
 
 
 def constant(step: keras.KerasTensor, steps_per_epoch: int, total_steps: int) -> keras.KerasTensor:
-    """1 throughout."""
+    """Return 1 for every step."""
     return ops.ones((), "float32")
 
 
@@ -117,9 +118,9 @@ def step(
     milestones: list[Duration],
     factor: Factor,
 ) -> keras.KerasTensor:
-    """Times `factor` at each milestone."""
-    at = [count_steps(milestone, steps_per_epoch, total_steps) for milestone in milestones]
-    passed = sum((ops.cast(step >= milestone, "float32") for milestone in at), 0.0)
+    """Return 1 until the first milestone, multiplied by `factor` at each milestone."""
+    starts = [count_steps(milestone, steps_per_epoch, total_steps) for milestone in milestones]
+    passed = sum((ops.cast(step >= start, "float32") for start in starts), 0.0)
     return ops.power(factor, passed)
 
 
@@ -131,7 +132,10 @@ def resnet_step(
     after_epochs: list[Count],
     factors: list[Positive],
 ) -> keras.KerasTensor:
-    """`factors[i]` in epochs, counted from 0, above `after_epochs[i]` (Keras' ResNet example)."""
+    """Return `factors[i]` in the epochs, counted from 0, after `after_epochs[i]`, and 1 before.
+
+    This is the schedule of Keras' ResNet example.
+    """
     epoch = step // steps_per_epoch
     value = ops.ones((), "float32")
     for boundary, factor in zip(after_epochs, factors, strict=True):
@@ -148,7 +152,10 @@ def exponential(
     every: Duration,
     staircase: bool,
 ) -> keras.KerasTensor:
-    """Times `factor` once `every` so often: at once (`staircase`) or little by little."""
+    """Return `factor` to the power of the periods of `every` that have passed.
+
+    With `staircase` only whole periods count, otherwise also parts of them.
+    """
     every_steps = _count_period_steps(every, steps_per_epoch, total_steps)
     return ops.power(factor, _count_periods(step, every_steps, staircase))
 
@@ -162,7 +169,10 @@ def inverse_time(
     every: Duration,
     staircase: bool,
 ) -> keras.KerasTensor:
-    """1 / (1 + decay x periods), a period being `every`; whole periods only with `staircase`."""
+    """Return 1 / (1 + decay x periods) for the periods of `every` that have passed.
+
+    With `staircase` only whole periods count, otherwise also parts of them.
+    """
     every_steps = _count_period_steps(every, steps_per_epoch, total_steps)
     return 1 / (1 + decay * _count_periods(step, every_steps, staircase))
 
@@ -175,14 +185,14 @@ def polynomial(
     power: Positive,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """From 1 to `final` with the `power` of what is left of the run."""
+    """Return a value that falls from 1 to `final` with the `power` of what is left of the run."""
     return final + (1 - final) * ops.power(1 - _compute_progress(step, 0, total_steps), power)
 
 
 def cosine(
     step: keras.KerasTensor, steps_per_epoch: int, total_steps: int, *, final: Fraction
 ) -> keras.KerasTensor:
-    """Half a cosine from 1 down to `final` (Loshchilov & Hutter 2016, arXiv:1608.03983)."""
+    """Return half a cosine from 1 down to `final` (Loshchilov & Hutter 2016, arXiv:1608.03983)."""
     return _anneal_by_cosine(1, final, _compute_progress(step, 0, total_steps))
 
 
@@ -195,7 +205,7 @@ def one_cycle(
     peak: Duration,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """Half a cosine from `start` up to 1 at `peak`, another down to `final` at the run's end."""
+    """Return half a cosine from `start` up to 1 at `peak`, and another one down to `final`."""
     top = _find_peak_step(peak, steps_per_epoch, total_steps)
     rise = _anneal_by_cosine(start, 1, _compute_progress(step, 0, top))
     fall = _anneal_by_cosine(1, final, _compute_progress(step, top, total_steps))
@@ -211,7 +221,7 @@ def triangular(
     peak: Duration,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """A line from `start` up to 1 at `peak`, another down to `final` at the run's end."""
+    """Return a line from `start` up to 1 at `peak`, and another one down to `final`."""
     top = _find_peak_step(peak, steps_per_epoch, total_steps)
     rise = start + (1 - start) * _compute_progress(step, 0, top)
     fall = 1 + (final - 1) * _compute_progress(step, top, total_steps)
@@ -219,7 +229,7 @@ def triangular(
 
 
 def _compute_progress(step: keras.KerasTensor, begin: int, end: int) -> keras.KerasTensor:
-    """0 until the step `begin`, 1 from the step `end`, linear between."""
+    """Return 0 until the step `begin`, 1 from the step `end`, and a line between them."""
     return ops.clip(ops.cast(step - begin, "float32") / (end - begin), 0.0, 1.0)
 
 
@@ -228,14 +238,14 @@ def _anneal_by_cosine(begin: float, end: float, progress: keras.KerasTensor) -> 
 
 
 def _count_periods(step: keras.KerasTensor, every_steps: int, staircase: bool) -> keras.KerasTensor:
-    """How many periods have passed; whole ones are counted in integers, which round nothing."""
+    """Return the periods that have passed; whole ones are counted in integers, to be exact."""
     if staircase:
         return ops.cast(step // every_steps, "float32")
     return ops.cast(step, "float32") / every_steps
 
 
 def _count_period_steps(every: Duration, steps_per_epoch: int, total_steps: int) -> int:
-    """The steps of a period, at least one."""
+    """Return the steps of a period; raise SpecError if it is shorter than one step."""
     every_steps = count_steps(every, steps_per_epoch, total_steps)
     if every_steps < 1:
         raise SpecError(
@@ -247,7 +257,7 @@ def _count_period_steps(every: Duration, steps_per_epoch: int, total_steps: int)
 
 
 def _find_peak_step(peak: Duration, steps_per_epoch: int, total_steps: int) -> int:
-    """The step of the peak, with steps on both sides of it."""
+    """Return the step of the peak; raise SpecError if it leaves no steps on one side."""
     top = count_steps(peak, steps_per_epoch, total_steps)
     if not 0 < top < total_steps:
         raise SpecError(

@@ -1,8 +1,9 @@
-"""Trackers: programs that show many runs beside each other. history.csv is written whatever is
-chosen here, and nothing here decides a run's numbers.
+"""Trackers: programs that show many runs beside each other.
+
+They show what a run writes to history.csv and steps.csv in any case, and change no numbers of it.
 
 A component takes the run's directory and its settings by dotted key, and returns a `Tracker` or,
-for `none`, None. It is imported, and its package with it, where a run begins.
+for `none`, None. The package of a tracker is imported only when a run that uses it begins.
 """
 
 import os
@@ -20,35 +21,41 @@ _MLFLOW_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FA
 
 
 class Tracker(Protocol):
-    """Who takes in the numbers of a run; `last` is the last step that it has already."""
+    """A program that stores the numbers of a run; `last` is the last step that it has already."""
 
     last: int
 
     def log(self, step: int, values: Values) -> None:
-        """Take in the numbers of a step; steps only rise."""
+        """Store the numbers of a step; each call is of a later step than the one before."""
 
     def finish(self, status: str, results: Values, files: Sequence[Path]) -> None:
-        """The run is `finished`, `interrupted` or `failed`; `files` are to be kept with it."""
+        """Store the results, the files and the status: `finished`, `interrupted` or `failed`."""
 
 
 def auto(folder: Path, settings: Mapping[str, Any]) -> Tracker | None:
-    """TensorBoard where it is installed, else no tracker."""
+    """Return TensorBoard where it is installed, else no tracker."""
     return tensorboard(folder, settings) if find_spec("tensorboard") else None
 
 
 def none(folder: Path, settings: Mapping[str, Any]) -> None:
-    """No tracker."""
+    """Return no tracker."""
 
 
 def tensorboard(folder: Path, settings: Mapping[str, Any]) -> Tracker:
-    """Event files in `tensorboard/` of the run, written anew by each of its lives."""
+    """Return a tracker that writes event files in `tensorboard/` of the run.
+
+    A resumed run writes them anew from its tables.
+    """
     return _TensorBoard(folder / "tensorboard", settings)
 
 
 def mlflow(
     folder: Path, settings: Mapping[str, Any], *, uri: str | None, experiment: str
 ) -> Tracker:
-    """A run of an `experiment` in MLflow's store at `uri`; a resumed run goes on in it."""
+    """Return a tracker that writes a run of an `experiment` to MLflow's store at `uri`.
+
+    A resumed run continues its run there.
+    """
     return _MLflow(folder, settings, uri, experiment)
 
 
@@ -59,12 +66,15 @@ def wandb(
     project: str,
     mode: Literal["offline", "online"],
 ) -> Tracker:
-    """A run of a `project` of Weights & Biases; offline, its files are in `wandb/` of the run."""
+    """Return a tracker that writes a run of a `project` of Weights & Biases.
+
+    With `offline` its files are in `wandb/` of the run.
+    """
     return _Wandb(folder, settings, project, mode)
 
 
 class _TensorBoard:
-    last = 0  # the events are written anew: what a killed life wrote too much is gone
+    last = 0  # all events are written anew, because a killed process may have written too many
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         import tensorflow as tf
@@ -94,38 +104,39 @@ class _TensorBoard:
 
 
 def _convert_setting(value: Any) -> Any:
-    """What TensorBoard takes for a setting: lists and null as text."""
+    """Return a setting as TensorBoard takes it: lists and null as text."""
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
 class _MLflow:
     def __init__(self, folder: Path, settings: Mapping[str, Any], uri: str | None, experiment: str):
-        # A server that is gone is to cost seconds, not the usual minutes.
+        # A server that does not answer should cost seconds, and not MLflow's default of minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         import mlflow
 
         self.entities = mlflow.entities
         self.client = mlflow.MlflowClient(uri)
-        known = folder / "state" / "mlflow"  # the name of the run in the store
-        self.id = known.read_text(encoding="utf-8") if known.is_file() else None
+        id_file = folder / "state" / "mlflow"  # holds the name of the run in the store
+        self.id = id_file.read_text(encoding="utf-8") if id_file.is_file() else None
         if self.id is None:
-            found = self.client.get_experiment_by_name(experiment)
-            home = found.experiment_id if found else self.client.create_experiment(experiment)
-            self.id = self.client.create_run(home, run_name=folder.name).info.run_id
-            write_whole(known, self.id)
+            existing = self.client.get_experiment_by_name(experiment)
+            create = self.client.create_experiment
+            parent = existing.experiment_id if existing else create(experiment)
+            self.id = self.client.create_run(parent, run_name=folder.name).info.run_id
+            write_whole(id_file, self.id)
             pairs = [self.entities.Param(key, str(value)) for key, value in settings.items()]
-            for start in range(0, len(pairs), 100):  # as many as it takes at once
+            for start in range(0, len(pairs), 100):  # MLflow's limit for a batch
                 self.client.log_batch(self.id, params=pairs[start : start + 100])
         else:
             self.client.update_run(self.id, "RUNNING")
         self.last = self.find_last_step()
 
     def find_last_step(self) -> int:
-        """The last step of any metric in the store."""
+        """Return the last step of any metric in the store."""
         metrics = self.client.get_run(self.id).data.metrics
         series = [self.client.get_metric_history(self.id, name) for name in metrics]
-        return max((metric.step for one in series for metric in one), default=0)
+        return max((metric.step for history in series for metric in history), default=0)
 
     def log(self, step: int, values: Values) -> None:
         now = int(1000 * time.time())
@@ -150,20 +161,25 @@ class _Wandb:
     ):
         import wandb
 
-        self.sent = folder / "state" / "wandb"  # offline, nobody else knows what was sent
+        # Offline, only this file tells which step was the last one sent.
+        self.sent = folder / "state" / "wandb"
         self.last = int(self.sent.read_text(encoding="utf-8")) if self.sent.is_file() else 0
-        wandb.setup(wandb.Settings(silent=mode == "offline", quiet=True))  # or forty lines a run
+        # Otherwise wandb prints forty lines a run.
+        wandb.setup(wandb.Settings(silent=mode == "offline", quiet=True))
         self.run = wandb.init(
             project=project, name=folder.name, id=self.read_or_create_id(folder), dir=str(folder),
             mode=mode, config=dict(settings), resume="allow",
         )  # fmt: skip
 
     def read_or_create_id(self, folder: Path) -> str:
-        """The name of the run in its project: not its directory's, which jobs of sweeps share."""
-        known = folder / "state" / "wandb_id"
-        if not known.is_file():
-            write_whole(known, uuid.uuid4().hex[:12])
-        return known.read_text(encoding="utf-8")
+        """Return the id of the run in its project, a random one.
+
+        The name of its directory would not do: jobs of several sweeps have the same.
+        """
+        id_file = folder / "state" / "wandb_id"
+        if not id_file.is_file():
+            write_whole(id_file, uuid.uuid4().hex[:12])
+        return id_file.read_text(encoding="utf-8")
 
     def log(self, step: int, values: Values) -> None:
         self.run.log(dict(values), step=step)

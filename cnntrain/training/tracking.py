@@ -1,7 +1,7 @@
-"""A run that is tracked: its tables are handed on to a tracker, which can do it no harm.
+"""Pass the tables of a run on to a tracker, whose failures cannot harm the run.
 
-A tracker is told what history.csv and steps.csv hold, after each epoch, and not what happens: so a
-resumed run, whose tables are cut to its state, tells nothing twice.
+After each epoch a tracker gets the new rows of history.csv and steps.csv. A resumed run, whose
+tables are cut to its checkpoint, therefore sends nothing twice.
 """
 
 import math
@@ -16,16 +16,14 @@ from cnntrain.spec.spec import Spec
 from cnntrain.training.loop import Progress, Row
 from cnntrain.training.trackers import Tracker
 
-TRACKED_FILES = (
-    "spec.yaml",
-    "report.json",
-)  # and the figures: files that a tracker keeps with the run
+# A tracker keeps these files with the run, and its figures.
+TRACKED_FILES = ("spec.yaml", "report.json")
 
 
 class TrackedProgress:
-    """A `Progress` that tells another one everything, and a tracker the tables.
+    """A `Progress` that passes everything on to another one, and the tables to a tracker.
 
-    Whatever goes wrong in the tracker is said once, and the run goes on without it.
+    When the tracker fails, a note says so once, and the run goes on without it.
     """
 
     def __init__(self, progress: Progress, run: Run, spec: Spec):
@@ -44,7 +42,10 @@ class TrackedProgress:
         self.begin_tracking()
 
     def begin_tracking(self) -> None:
-        """Open the tracker once: nothing is refused any more, and the tables are cut."""
+        """Open the tracker and send the rows so far, once.
+
+        Before the first step the run may still be refused, and its tables are not yet cut.
+        """
         if not self.has_begun:
             self.has_begun = True
             self.call_safely(self.open_tracker)
@@ -55,24 +56,24 @@ class TrackedProgress:
         self.call_safely(self.send_rows)
 
     def end_tracking(self, status: str, report: Mapping[str, Any] | None = None) -> None:
-        """Tell how the run ended; a resumed one may have had no step left to make."""
-        if status == "finished":
+        """Send the tracker the last rows, the results and files, and how the run ended."""
+        if status == "finished":  # a resumed run may have had no step left that opens the tracker
             self.begin_tracking()
 
-        def tell() -> None:
+        def finish() -> None:
             if self.tracker is not None:
                 self.send_rows()
                 self.tracker.finish(
                     status, flatten_results(report or {}), list_tracked_files(self.run.folder)
                 )
 
-        self.call_safely(tell)
+        self.call_safely(finish)
 
     def open_tracker(self) -> None:
         self.tracker = self.spec.tracking(self.run.folder, self.spec.deciding_values)
 
     def send_rows(self) -> None:
-        """Hand on the rows that the tracker does not have."""
+        """Send the rows that the tracker does not have."""
         if self.tracker is None:
             return
         for step, values in read_metrics_by_step(self.run):
@@ -80,10 +81,11 @@ class TrackedProgress:
                 self.tracker.log(step, values)
                 self.tracker.last = step
 
-    def call_safely(self, act: Callable[[], None]) -> None:
+    def call_safely(self, call: Callable[[], None]) -> None:
+        """Make a call of the tracker; if it fails, say so and drop the tracker."""
         try:
-            act()
-        except Exception as error:  # any: servers and packages that are not ours
+            call()
+        except Exception as error:  # any: the servers and packages of others may raise anything
             self.tracker = None
             reason = (str(error) or type(error).__name__).strip().splitlines()[0]
             self.note(
@@ -102,17 +104,17 @@ def read_metrics_by_step(run: Run) -> list[tuple[int, dict[str, float]]]:
 
 
 def flatten_results(report: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a report: `results/test/best/accuracy`."""
-    found = {}
+    """Return the finite numbers of a report by names such as `results/test/best/accuracy`."""
+    results = {}
     for part in ("valid", "test"):
         for weights, numbers in report.get(part, {}).items():
             for name, value in numbers.items():
                 if isinstance(value, int | float) and math.isfinite(value):
-                    found[f"results/{part}/{weights}/{name}"] = float(value)
-    return found
+                    results[f"results/{part}/{weights}/{name}"] = float(value)
+    return results
 
 
 def list_tracked_files(folder: Path) -> Sequence[Path]:
-    """The files that a tracker keeps with the run: a few, small, and what people look at."""
-    named = [folder / name for name in TRACKED_FILES]
-    return [path for path in (*named, *sorted(folder.glob("figures/*.png"))) if path.is_file()]
+    """Return the files that a tracker keeps with the run: few and small ones for people."""
+    texts = [folder / name for name in TRACKED_FILES]
+    return [path for path in (*texts, *sorted(folder.glob("figures/*.png"))) if path.is_file()]

@@ -1,8 +1,9 @@
-"""train(spec, run): the story of a run, from the spec to the report."""
+"""Train a run, from the spec to the report."""
 
 import contextlib
 import os
 import time
+import traceback
 from typing import Any
 
 import keras
@@ -38,28 +39,28 @@ from cnntrain.training.warm_start import SourceWeights, read_source_weights
 def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
     """Train what `spec` describes into the directory of `run`; return the report.
 
-    Of several workers only the chief writes into `run` what is kept, and the others have no report.
-    Raises SpecError, before the first step, for what only the data can show to be wrong.
+    Of several workers only the chief writes what is kept into `run`; the others return None. Raises
+    SpecError, before the first step, for settings that the data or the network show to be wrong.
     """
-    clock = Stopwatch()
+    stopwatch = Stopwatch()
     configure_backend(spec)
     parallel = set_up_devices(spec)
     if parallel is None:
-        return train_on(spec, run, progress, clock, None)
+        return train_on(spec, run, progress, stopwatch, None)
     with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
-        return train_on(spec, run, progress, clock, parallel)
+        return train_on(spec, run, progress, stopwatch, parallel)
 
 
 def train_on(
-    spec: Spec, run: Run, progress: Progress, clock: "Stopwatch", parallel: Parallel | None
+    spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch", parallel: Parallel | None
 ) -> dict[str, Any] | None:
-    """The story itself, on the devices that there are."""
+    """Do what `train_run` does, on one device or on those of `parallel`."""
     splits = spec.load_splits()
-    clock.record_lap("data")
+    stopwatch.record_lap("data")
 
     source = load_initial_weights(spec, run)
-    fitted, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
-    fitting = Fitting(fitted, run, splits, progress, source, parallel=parallel)
+    shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
+    fitting = Fitting(shrunk_spec, run, splits, progress, source, parallel=parallel)
     announce_run(spec, run, splits, fitting, progress)
     if note is not None:
         progress.note(note)
@@ -67,35 +68,36 @@ def train_on(
         parallel.agree(
             {"spec": spec.deciding_values, "data": run.read_run_json()["data"]["fingerprint"]}
         )
-    clock.record_lap("build")
+    stopwatch.record_lap("build")
     fitting.fit()
-    clock.record_lap("train")
+    stopwatch.record_lap("train")
 
     writes = parallel is None or parallel.is_chief
     report = make_report(spec, run, splits, fitting) if writes else {"test": {}}
-    clock.record_lap("test")
+    stopwatch.record_lap("test")
     if spec.refit:
         report["test"]["refit"] = refit_network(spec, run, splits, fitting, progress, source)
-        clock.record_lap("refit")
+        stopwatch.record_lap("refit")
     if parallel is not None:
-        parallel.from_chief([])  # nobody leaves before all have done
+        parallel.from_chief([])  # waits until all workers are here
     if not writes:
         return None
     seconds, steps = fitting.loop.seconds, fitting.loop.step
-    report["seconds"] = clock.seconds | {"steps": seconds}
-    report["images_per_second"] = round(steps * fitted.batch_size / seconds, 1)
+    report["seconds"] = stopwatch.seconds | {"steps": seconds}
+    report["images_per_second"] = round(steps * shrunk_spec.batch_size / seconds, 1)
     write_json(run.report, report)
     return report
 
 
 class Stopwatch:
-    """The seconds of the parts of a run."""
+    """Takes the seconds of each part of a run, and of all parts together."""
 
     def __init__(self) -> None:
         self.began = self.last = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
     def record_lap(self, name: str) -> None:
+        """Record the seconds since the last lap, rounded to milliseconds, under `name`."""
         now = time.perf_counter()
         self.seconds[name] = round(now - self.last, 3)
         self.seconds["total"] = round(now - self.began, 3)
@@ -103,8 +105,8 @@ class Stopwatch:
 
 
 def configure_backend(spec: Spec) -> None:
-    """Set what TensorFlow, or JAX, reads once: determinism and threads."""
-    tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch has its own size
+    """Set determinism and threads, which TensorFlow and JAX read once per process."""
+    tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch is smaller
     if keras.backend.backend() == "jax":
         configure_jax(spec)
     if spec.deterministic:
@@ -114,9 +116,10 @@ def configure_backend(spec: Spec) -> None:
 
 
 def set_up_devices(spec: Spec) -> Parallel | None:
-    """The devices that train together, or None for one; of workers, when all are there.
+    """Return the devices that train together, or None for one device; wait for all workers.
 
-    Raises SpecError for a batch that the devices cannot share, or devices that are not there.
+    Raises SpecError if devices are missing or cannot share a batch in equal parts, and WorkerLost
+    if a worker does not come.
     """
     strategy = spec.distribution()
     if strategy is None:
@@ -127,7 +130,7 @@ def set_up_devices(spec: Spec) -> Parallel | None:
 
 
 def configure_jax(spec: Spec) -> None:
-    """Leave the GPU to JAX, and make it deterministic there; on a CPU it is."""
+    """Leave the GPU to JAX, and make it deterministic there, as it always is on a CPU."""
     tf.config.set_visible_devices([], "GPU")
     if spec.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -136,43 +139,44 @@ def configure_jax(spec: Spec) -> None:
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
     """The weights to begin with, from the run's own copy of them."""
-    init_from = spec.model["init_from"]
-    if init_from is None:
+    if spec.init_from is None:
         return None
-    kept = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
-    where = get_recorded_paths(run.read_run_json()).get(ORIGIN_SETTING, init_from)
-    return read_source_weights(kept or run.keep_origin(find_trained_weights(where)[0]), init_from)
+    file = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
+    if file is None:
+        where = get_recorded_paths(run.read_run_json()).get(ORIGIN_SETTING, spec.init_from)
+        file = run.keep_origin(find_trained_weights(where)[0])
+    return read_source_weights(file, spec.init_from)
 
 
 def announce_run(
     spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
 ) -> None:
-    """Put what is going to be trained into run.json, and say it, with what to think of before."""
-    begun, facts = run.read_run_json(), collect_run_facts(spec, splits, fitting)
+    """Write what is going to be trained into run.json, and note it with the run's warnings."""
+    before, facts = run.read_run_json(), collect_run_facts(spec, splits, fitting)
     run.update_run_json(**facts)
-    data, pixels = begun.get("data"), facts["data"]["pixels"]
-    resumed = [
+    data, pixels = before.get("data"), facts["data"]["pixels"]
+    changes = [
         warnings.warn_about_other_devices(
-            begun.get("replicas", facts["replicas"]), facts["replicas"]
+            before.get("replicas", facts["replicas"]), facts["replicas"]
         ),
         warnings.warn_about_other_pixels(data.get("pixels") if data else pixels, pixels),
     ]
     has_learnt = fitting.starts_learnt() or any(run.state.glob("*.state"))
-    more = [
+    others = [
         warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
         warnings.warn_about_frozen_random_weights(spec.finetune.name, has_learnt),
         warnings.warn_about_slow_precision(spec.precision, facts["device"]["kind"] != "CPU"),
     ]
     for line in (
-        *(f"Warning: {warning}" for warning in resumed if warning),
+        *(f"Warning: {warning}" for warning in changes if warning),
         *introduce_run(spec, splits, fitting),
-        *(f"Warning: {warning}" for warning in more if warning),
+        *(f"Warning: {warning}" for warning in others if warning),
     ):
         progress.note(line)
 
 
 def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str, Any]:
-    """Return what run.json says of a run beside how it stands."""
+    """Return the entries of run.json that describe the data, the device and the plan of a run."""
     init = fitting.built.warm_start_report
     return {
         "seed": spec.seed,
@@ -195,7 +199,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
 
 
 def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
-    """Return the lines that say what is trained on what."""
+    """Return the lines that introduce the network, the data and the warm start of a run."""
     lines = [format_introduction(spec, splits, fitting.network), *splits.notes]
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
     unbalanced = warn_of_imbalance(counts, splits.class_names)
@@ -216,54 +220,56 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
 
 
 def count_replicas(parallel: Parallel | None) -> int:
-    """How many devices share a batch, as TensorFlow or, on JAX, Keras shares it out."""
-    shared = keras.distribution.distribution()
-    on_jax = shared.num_model_replicas if shared is not None else 1
+    """Return how many devices share a batch: those of TensorFlow or, on JAX, of Keras."""
+    distribution = keras.distribution.distribution()
+    on_jax = distribution.num_model_replicas if distribution is not None else 1
     return parallel.replicas if parallel is not None else on_jax
 
 
 def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
-    """Save the last weights, evaluate them and the best, and return the report."""
+    """Save the last weights, evaluate them, the EMA and the best ones, and return the report."""
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
-    def add(name: str) -> dict[str, np.ndarray]:
+    def evaluate(name: str) -> dict[str, np.ndarray]:
         assert splits.valid is not None
-        found = {"valid": predict_log_probabilities(network, splits.valid, spec.batch_size)}
-        began = time.perf_counter()  # Keras has made the graph of a prediction by now
-        found["test"] = predict_log_probabilities(network, splits.test, spec.batch_size)
+        predictions = {"valid": predict_log_probabilities(network, splits.valid, spec.batch_size)}
+        began = time.perf_counter()  # after the first prediction, which builds the graph
+        predictions["test"] = predict_log_probabilities(network, splits.test, spec.batch_size)
         rate = len(splits.test) / (time.perf_counter() - began)
         report["evaluation"] = {"images_per_second": round(rate, 1)}
         for part, examples in (("valid", splits.valid), ("test", splits.test)):
-            report[part][name] = compute_headline_metrics(found[part], examples.labels)
-        return found
+            report[part][name] = compute_headline_metrics(predictions[part], examples.labels)
+        return predictions
 
     run.save_network(network, run.final)
-    guesses = add("final")
+    guesses = evaluate("final")
     if fitting.average is not None:
         with fitting.average.in_place():
             run.save_network(network, run.ema)
-            add("ema")
+            evaluate("ema")
     if loop.best_row is not None:
         network.load_weights(run.best)
-        guesses = add("best")
+        guesses = evaluate("best")
         report["best_epoch"] = int(loop.best_row["epoch"])
     if init := run.read_run_json().get("init"):
         report["init"] = init
-    calls, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
-    if line := warn_about_majority_class(splits.test.labels, calls, splits.class_names, weighted):
-        fitting.progress.note(line)
+    predicted, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
+    warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, weighted)
+    if warning:
+        fitting.progress.note(warning)
     try:
         artifacts.write_gallery(run, spec, splits, fitting.body, guesses)
-    except Exception as error:  # of a page; the run has its results
+    except Exception as error:  # any: the run has its results, and train.log what went wrong
+        run.log_line(traceback.format_exc())
         fitting.progress.note(f"The pictures of the report are missing: {error!r}")
     return report | {
         "parameters": count_parameters(network),
         "monitor": {"name": spec.monitor, "best": loop.best.best},
         "epochs": loop.epochs,
-        "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each
+        "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each phase
         "steps": loop.step,
-        "features_once": loop.features_once,  # then images_per_second is of the layers above
+        "features_once": loop.features_once,  # if so, images_per_second is of the layers above
     }
 
 
@@ -271,25 +277,26 @@ def refit_network(
     spec: Spec,
     run: Run,
     splits: Splits,
-    chosen: Fitting,
+    first: Fitting,
     progress: Progress,
     source: SourceWeights | None,
 ) -> dict[str, float]:
-    """Train once more on train + valid, as long as validation chose; return the test's numbers.
+    """Train once more on train + valid, for as many epochs as `first` found best.
 
-    It has a state of its own below the run, and repeats what validation decided: the number of
-    epochs, when a phase ended, when the plateau lowered the rate.
+    Returns the metrics on the test split; empty for a worker that is not the chief. The refit has
+    checkpoints of its own below the run, and repeats what validation decided in the first fit: the
+    number of epochs, when each phase ended, and when the plateau lowered the rate.
     """
-    loop = chosen.loop
+    loop = first.loop
     epochs = int(loop.best_row["epoch"]) if loop.best_row else loop.epochs
-    again = Run(run.folder / "refit")
-    again.folder.mkdir(exist_ok=True)
+    refit_run = Run(run.folder / "refit")
+    refit_run.folder.mkdir(exist_ok=True)
     progress.note(f"refit: {epochs} epochs on train + valid")
-    planned = chosen.planned_steps // chosen.steps_per_epoch
+    planned = first.planned_steps // first.steps_per_epoch
     script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
     merged = splits.merge_valid()
-    fitted, _ = shrink_batch_size(spec, len(merged.train), count_replicas(chosen.parallel))
-    fitting = Fitting(fitted, again, merged, progress, source, script, chosen.parallel)
+    shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), count_replicas(first.parallel))
+    fitting = Fitting(shrunk_spec, refit_run, merged, progress, source, script, first.parallel)
     fitting.fit()
     if not fitting.loop.writes:
         return {}
@@ -303,7 +310,7 @@ def count_examples(splits: Splits) -> dict[str, int]:
 
 
 def describe_device() -> dict[str, Any]:
-    """What computes: the kind of device, the names of GPUs, the threads of a CPU."""
+    """Return the `kind` of device (CPU or GPU), the names of `gpus`, and the CPU's `threads`."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -320,20 +327,20 @@ def describe_device() -> dict[str, Any]:
 
 
 def count_cores() -> int:
-    """How many processors this process may use; TensorFlow takes them all unless told."""
+    """Return how many processors this process may use; by default TensorFlow uses them all."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def format_introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
+    """Return the line that says which network is trained on how many images."""
     counts = ", ".join(f"{count:,} {name}" for name, count in count_examples(splits).items())
     cut = [name for name in ("valid", "test") if splits.origin[name].startswith("cut")]
     shape = "x".join(str(size) for size in splits.image_shape)
-    known = count_parameters(network)
-    trainable = (
-        "" if spec.finetune.name == "none" else f" ({known['trainable']:,} trainable at the end)"
-    )
+    parameters = count_parameters(network)
+    remark = f" ({parameters['trainable']:,} trainable at the end)"
+    trainable = "" if spec.finetune.name == "none" else remark
     return (
-        f"{network.name}: {known['total']:,} parameters{trainable}; "
+        f"{network.name}: {parameters['total']:,} parameters{trainable}; "
         f"{len(splits.class_names)} classes of {shape} images: {counts}"
         + (f" ({' and '.join(cut)} cut from train)" if cut else "")
     )

@@ -88,6 +88,7 @@ def list_layer_outputs(network: keras.Model) -> list[LayerOutput]:
 
 
 def is_convolution(operation: Any) -> bool:
+    """Return whether a layer, or an operation of keras.ops, is a convolution."""
     return isinstance(operation, CONVOLUTIONS) or type(operation).__name__ in OPS_CONVOLUTIONS
 
 

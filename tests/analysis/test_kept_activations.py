@@ -1,4 +1,4 @@
-"""What training keeps: held to the arithmetic of a course, and to TensorFlow's own gradients."""
+"""Kept activations against the arithmetic of a course and against TensorFlow's own gradients."""
 
 import math
 
@@ -40,7 +40,7 @@ def network(*stack):
 
 
 def test_the_worked_example_of_the_course():
-    """A 5x5 convolution with 200 maps on 150x100 colour pixels, as Géron has it."""
+    """Géron computes a 5x5 convolution with 200 feature maps on 150x100 colour pixels."""
     net = network(layers.Conv2D(200, 5, padding="same"), layers.ReLU())
     assert count_totals(net)["parameters"] == 15_200
     assert count_totals(net)["multiply_adds"] == 225_000_000
@@ -98,7 +98,7 @@ def test_the_rules_say_what_tensorflow_keeps(spec, name):
 
 
 def kept_by_tensorflow(net, size):
-    """The bytes of what the forward pass makes and the gradient reads."""
+    """Return the bytes of the tensors that the forward pass computes and the gradient reads."""
     trainable, others = net.trainable_variables, net.non_trainable_variables
     forward = set()
 

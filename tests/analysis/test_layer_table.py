@@ -1,4 +1,4 @@
-"""The counter of multiply-adds and receptive fields: by hand, and against published figures."""
+"""Multiply-adds and receptive fields against counts by hand and published figures."""
 
 import math
 
@@ -52,7 +52,7 @@ QUICK = ("vgg16", "VGG16", "MobileNet")
 
 
 def timed(keys):
-    """Parametrise; what is not quick only where there is time."""
+    """Parametrise a test; cases that are not quick run only with the slow tests."""
     for key in keys:
         name = key if isinstance(key, str) else key[0]
         yield pytest.param(key, marks=() if name in QUICK else pytest.mark.slow)
@@ -64,7 +64,7 @@ def network(outputs_of, *shape):
 
 
 def last(*operations, shape=(32, 32, 8)):
-    """The last row of a chain."""
+    """Return the row of the last layer of a chain."""
 
     def chain(x):
         for operation in operations:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.directory import Run
 from cnntrain.spec.compose import compose_config
 from cnntrain.training.trainer import train_run
@@ -26,7 +26,7 @@ def test_run_at_work_is_not_resumed_by_another(spec, tmp_path, silent):
         def epoch(self, row):
             super().epoch(row)
             with pytest.raises(SpecError, match="another process"):
-                reopen_run(run.folder, [])
+                reopen_run(read_resumed_run(str(run.folder), []))
 
     progress = Intruding()
     train_run(spec(*SHORT), run, progress)
@@ -38,7 +38,7 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, answer):
     assert "finished" in answer("resume", "kept").stdout
     shutil.copytree(tmp_path / "kept", tmp_path / "stretched")
     rates = {}
-    for name, extra in [("kept", ()), ("stretched", ("schedule.stretch=true",))]:
+    for name, extra in [("kept", ()), ("stretched", ("replan=true",))]:
         assert answer("resume", name, "epochs=4", *extra).returncode == 0
         assert len(read_rows(Run(tmp_path / name))) == 4
         rows = read_rows(Run(tmp_path / name), "steps.csv")
@@ -64,7 +64,7 @@ def test_two_phases_that_are_extended_are_as_long_as_planned(tmp_path, answer, e
 @pytest.mark.slow
 def test_weights_to_begin_with_may_go_once_the_run_has_begun(tmp_path, answer):
     assert answer(*SHORT, "hydra.run.dir=base").returncode == 0
-    words = (*SHORT, "model.init_from=base", "finetune=head", "refit=true")
+    words = (*SHORT, "init_from=base", "finetune=head", "refit=true")
     assert answer(*words, "hydra.run.dir=run").returncode == 0
     (tmp_path / "base").rename(tmp_path / "gone")
     done = answer("resume", "run", "epochs=4")
@@ -130,6 +130,6 @@ def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
     folder = left_behind("a", "max_steps=20", planned=planned)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "state" / "last.state").touch()
-    _, run, notes = reopen_run(folder, ["epochs=99"])
+    run, notes = reopen_run(read_resumed_run(str(folder), ["epochs=99"]))
     assert run.read_run_json()["status"] == "finished"
     assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]

@@ -20,7 +20,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files import locks
 from cnntrain.reports import run_page
 from cnntrain.reports.comparison import compare_runs
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.running.run import train_and_record_end
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import gather_results, read_run
@@ -107,7 +107,7 @@ def test_table_of_another_header_is_refused_before_rows_are_added(left_behind, c
     folder = left_behind("a", status="interrupted")
     (folder / "history.csv").write_bytes(content)
     with pytest.raises(SpecError, match=r"history\.csv cannot be used: it has no column epoch"):
-        reopen_run(folder, [])
+        reopen_run(read_resumed_run(str(folder), []))
 
 
 def test_table_that_a_spreadsheet_saved_is_read_and_gets_whole_rows(left_behind):
@@ -219,7 +219,7 @@ def test_link_out_of_a_run_is_refused_and_nothing_is_written_through_it(left_beh
     for use in (
         run_page.write_run_report,
         read_run,
-        lambda run: reopen_run(run, []),
+        lambda run: reopen_run(read_resumed_run(str(run), [])),
         lambda run: find_trained_weights(str(run)),
     ):
         with pytest.raises(SpecError, match="is a link to"):
@@ -233,7 +233,7 @@ def test_folder_of_a_run_that_leads_elsewhere_is_refused(left_behind, tmp_path, 
     elsewhere.mkdir()
     shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).symlink_to(elsewhere)
-    for use in (run_page.write_run_report, lambda run: reopen_run(run, [])):
+    for use in (run_page.write_run_report, lambda run: reopen_run(read_resumed_run(str(run), []))):
         with pytest.raises(SpecError, match="is a link to"):
             use(folder)
     assert list(elsewhere.iterdir()) == []
@@ -403,7 +403,7 @@ def test_bomb_among_the_users_options_is_refused_at_once(tmp_path, place):
 def test_bomb_in_a_run_is_refused_at_once(left_behind):
     folder = left_behind("a", status="interrupted")
     (folder / "spec.yaml").write_text(BOMB)
-    for use in (read_run, lambda run: reopen_run(run, [])):
+    for use in (read_run, lambda run: reopen_run(read_resumed_run(str(run), []))):
         with pytest.raises(SpecError, match=r"spec\.yaml cannot be used: .*aliases stand for"):
             use(folder)
 
@@ -424,7 +424,7 @@ def test_finished_run_without_a_state_is_not_made_anew(left_behind):
     shutil.rmtree(folder / "state")
     before = {file: file.read_bytes() for file in folder.iterdir()}
     with pytest.raises(SpecError, match="is finished and has no state to go on from"):
-        reopen_run(folder, ["epochs=4"])
+        reopen_run(read_resumed_run(str(folder), ["epochs=4"]))
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 
 
@@ -532,4 +532,4 @@ def test_key_that_is_no_text_is_refused(left_behind, key, place):
     indent = "  " if place else ""
     (folder / "spec.yaml").write_text(text.replace(place, f"{place}{indent}{key}: 1\n", 1))
     with pytest.raises(SpecError, match="is not a setting"):
-        reopen_run(folder, [])
+        reopen_run(read_resumed_run(str(folder), []))

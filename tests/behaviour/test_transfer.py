@@ -21,7 +21,7 @@ def report(done, run):
 def test_ten_digits_teach_odd_and_even(command, tmp_path, archives):
     places = (f"manual_dir={archives}", f"data_dir={tmp_path / 'data'}")
     assert command(*PARITY, *places, "hydra.run.dir=base").returncode == 0
-    words = (*PARITY, *places, "dataset.label_map=odd_even", "model.init_from=base")
+    words = (*PARITY, *places, "dataset.label_map=odd_even", "init_from=base")
     head = report(command(*words, "finetune=head", "hydra.run.dir=head"), tmp_path / "head")
     assert head["parameters"]["trainable"] == 202
     assert head["valid"]["final"]["accuracy"] == pytest.approx(0.893, abs=0.02)

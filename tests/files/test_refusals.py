@@ -14,9 +14,9 @@ LONG = "a" * 300
 # Verbs that take a path: {path} is one that cannot be used.
 VERBS = [
     "resume {path}", "report {path}", "compare {path}", "evaluate {path}", "predict {path} x.png",
-    "look {path} x.png", "export {path} --format keras", "model.init_from={path}",
-    "plan model.init_from={path}", "--config-dir {path} --cfg job", "list --config-dir {path}",
-    "data list --config-dir {path}", "-m seed=1,2 model.init_from={path}",
+    "look {path} x.png", "export {path} --format keras", "init_from={path}",
+    "plan init_from={path}", "--config-dir {path} --cfg job", "list --config-dir {path}",
+    "data list --config-dir {path}", "-m seed=1,2 init_from={path}",
 ]  # fmt: skip
 
 

@@ -27,10 +27,10 @@ def evaluate(verb, *words):
 @pytest.mark.parametrize("weights", ["best", "final"])
 @pytest.mark.parametrize("split", ["test", "valid"])
 def test_metrics_are_those_of_the_runs_report(verb, digits, weights, split):
-    found = evaluate(verb, digits.folder, "--weights", weights, "--split", split)
+    result = evaluate(verb, digits.folder, "--weights", weights, "--split", split)
     reported = digits.report[split][weights]
     assert {"loss", "accuracy", "balanced_accuracy", "macro_f1"} == set(reported)
-    assert {key: found[key] for key in reported} == reported
+    assert {key: result[key] for key in reported} == reported
 
 
 def test_nothing_is_written_but_the_output_file(verb, digits, tmp_path):
@@ -38,8 +38,8 @@ def test_nothing_is_written_but_the_output_file(verb, digits, tmp_path):
     code, out, _ = verb("evaluate", digits.folder, "--output", tmp_path / "found.json")
     assert code == 0
     assert sorted((path, path.stat().st_mtime_ns) for path in digits.folder.rglob("*")) == before
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert f"accuracy {found['accuracy']:.4f}" in out
+    result = json.loads((tmp_path / "found.json").read_text())
+    assert f"accuracy {result['accuracy']:.4f}" in out
     assert max(map(len, out.splitlines()[1:])) <= 100
     assert "\x1b" not in out
 
@@ -49,24 +49,24 @@ def test_metrics_are_those_of_scikit_learn():
     p = random.dirichlet(np.ones(7), 400)
     labels = np.array([random.choice(7, p=row) for row in p], np.int32)
     labels[labels == 5] = 4  # a class without images
-    found = score_predictions(np.log(p), labels, list("abcdefg"))
+    result = score_predictions(np.log(p), labels, list("abcdefg"))
     guesses = p.argmax(axis=1)
     table = metrics.classification_report(
         labels, guesses, labels=range(7), output_dict=True, zero_division=0
     )
-    assert found["loss"] == pytest.approx(metrics.log_loss(labels, p, labels=range(7)))
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guesses))
+    assert result["loss"] == pytest.approx(metrics.log_loss(labels, p, labels=range(7)))
+    assert result["accuracy"] == pytest.approx(metrics.accuracy_score(labels, guesses))
     top5 = metrics.top_k_accuracy_score(labels, p, k=5, labels=range(7))
-    assert found["top5"] == pytest.approx(top5)
+    assert result["top5"] == pytest.approx(top5)
     expected = metrics.confusion_matrix(labels, guesses, labels=range(7))
-    assert found["confusion"] == expected.tolist()
-    assert found["macro_f1"] == pytest.approx(
+    assert result["confusion"] == expected.tolist()
+    assert result["macro_f1"] == pytest.approx(
         metrics.f1_score(labels, guesses, labels=np.unique(labels), average="macro")
     )
     with pytest.warns(UserWarning, match="classes not in y_true"):
         balanced = metrics.balanced_accuracy_score(labels, guesses)
-    assert found["balanced_accuracy"] == pytest.approx(balanced)
-    for number, row in enumerate(found["classes"]):
+    assert result["balanced_accuracy"] == pytest.approx(balanced)
+    for number, row in enumerate(result["classes"]):
         expected = table[str(number)]
         assert row["precision"] == pytest.approx(expected["precision"])
         if number == 5:
@@ -100,12 +100,12 @@ def test_interval_is_that_of_wilson(hits, count):
 
 
 def test_flips_average_the_probabilities_of_an_image_and_its_mirror_image(verb, digits):
-    found = evaluate(verb, digits.folder, "--flips")
+    result = evaluate(verb, digits.folder, "--flips")
     mirrored = digits.probabilities(images=digits.images[:, :, ::-1])
     mean = (digits.probabilities().astype(float) + mirrored) / 2
     chosen = mean[range(len(mean)), digits.labels]
-    assert found["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
-    assert found["accuracy"] == (mean.argmax(axis=1) == digits.labels).mean()
+    assert result["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+    assert result["accuracy"] == (mean.argmax(axis=1) == digits.labels).mean()
 
 
 @pytest.mark.slow
@@ -126,20 +126,20 @@ def test_an_ensemble_with_flips_averages_all_probabilities(verb, digits, trainin
 
 
 def test_a_run_is_evaluated_on_other_data_with_the_same_classes(verb, digits, pngs):
-    found = evaluate(
+    result = evaluate(
         verb, digits.folder, "dataset=image_folder", f"dataset.folder={pngs}",
         "dataset.valid=10", "dataset.test=200", f"data_dir={pngs.parent}", "--split", "test",
     )  # fmt: skip
-    assert found["images"] == 200
-    assert found["accuracy"] == pytest.approx(digits.report["test"]["best"]["accuracy"], abs=0.06)
+    assert result["images"] == 200
+    assert result["accuracy"] == pytest.approx(digits.report["test"]["best"]["accuracy"], abs=0.06)
 
 
 def test_another_folder_without_parts_is_evaluated_whole_with_a_note(verb, digits, pngs):
     words = ("dataset=image_folder", f"dataset.folder={pngs}", f"data_dir={pngs.parent}")
-    found = evaluate(verb, digits.folder, *words)
-    assert found["images"] == 300
-    assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
-    assert found["notes"] == ["300 images; test: not divided into parts: all of it"]
+    result = evaluate(verb, digits.folder, *words)
+    assert result["images"] == 300
+    assert result["accuracy"] == digits.report["test"]["best"]["accuracy"]
+    assert result["notes"] == ["300 images; test: not divided into parts: all of it"]
 
 
 def test_another_folder_with_a_test_part_is_evaluated_on_that_part(verb, refusal, digits, pngs):
@@ -151,11 +151,11 @@ def test_another_folder_with_a_test_part_is_evaluated_on_that_part(verb, refusal
         Image.new("L", (32, 32)).save(whole / "training_set" / str(label) / "black.png")
     Image.new("L", (32, 32)).save(whole / "stray.png")
     words = ("dataset=image_folder", f"dataset.folder={whole}", f"data_dir={whole}")
-    found = evaluate(verb, digits.folder, *words)
-    assert found["images"] == 300
-    assert found["accuracy"] == digits.report["test"]["best"]["accuracy"]
-    assert found["notes"][0] == "300 images; test: official"
-    assert "files in no class folder have no label and are left out: 1 in ." in found["notes"][1]
+    result = evaluate(verb, digits.folder, *words)
+    assert result["images"] == 300
+    assert result["accuracy"] == digits.report["test"]["best"]["accuracy"]
+    assert result["notes"][0] == "300 images; test: official"
+    assert "files in no class folder have no label and are left out: 1 in ." in result["notes"][1]
     answer = refusal("evaluate", digits.folder, *words, "--split", "valid")
     assert "has no valid part, only train and test" in str(answer)
 
@@ -173,10 +173,10 @@ def test_photos_that_have_moved_are_divided_as_in_training(digits, pngs, monkeyp
     record = {"data": {"fingerprint": compute_fingerprint(splits), "sizes": sizes}}
     run = replace(open_classifier(str(digits.folder)), record=record, spec=own, config=own.config)
     moved = pngs.rename(pngs.parent / "moved")
-    asked = examples.build_evaluation_spec(run, [f"dataset.folder={moved}"])
-    assert len(examples.load_evaluation_splits(run, asked).test) == sizes["test"] == 60
+    moved_spec = examples.build_evaluation_spec(run, [f"dataset.folder={moved}"])
+    assert len(examples.load_evaluation_splits(run, moved_spec).test) == sizes["test"] == 60
     (moved / "0" / "more.png").write_bytes(next(moved.rglob("*.png")).read_bytes())
-    assert len(examples.load_evaluation_splits(run, asked).test) == 301
+    assert len(examples.load_evaluation_splits(run, moved_spec).test) == 301
 
 
 def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):
@@ -190,9 +190,9 @@ def test_other_data_is_labelled_by_the_names_of_its_classes(verb, digits, pngs):
 
 
 def test_a_larger_fgsm_epsilon_lowers_the_accuracy(verb, digits):
-    found = evaluate(verb, digits.folder, "--fgsm", "0,1,4,8,16")
-    accuracies = [row["accuracy"] for row in found["fgsm"]]
-    assert accuracies[0] == found["accuracy"]
+    result = evaluate(verb, digits.folder, "--fgsm", "0,1,4,8,16")
+    accuracies = [row["accuracy"] for row in result["fgsm"]]
+    assert accuracies[0] == result["accuracy"]
     assert all(after <= max(before, 0.15) for before, after in pairwise(accuracies)), accuracies
     assert accuracies[-1] < accuracies[0] - 0.1
 
@@ -202,11 +202,11 @@ def test_a_larger_fgsm_epsilon_lowers_the_accuracy(verb, digits):
 def test_trained_networks_score_as_in_training_and_lose_accuracy_to_fgsm(verb, request, name):
     """Accuracy falls up to epsilon 8; beyond, a step overshoots and may misread fewer images."""
     run = request.getfixturevalue(name)
-    found = evaluate(verb, run.folder, "--fgsm", "0,1,2,4,8")
+    result = evaluate(verb, run.folder, "--fgsm", "0,1,2,4,8")
     reported = run.report["test"]["best"]
-    assert {key: found[key] for key in reported} == reported
-    accuracies = [row["accuracy"] for row in found["fgsm"]]
-    assert accuracies[0] == found["accuracy"]
+    assert {key: result[key] for key in reported} == reported
+    accuracies = [row["accuracy"] for row in result["fgsm"]]
+    assert accuracies[0] == result["accuracy"]
     assert accuracies == sorted(accuracies, reverse=True)
 
 
@@ -223,10 +223,10 @@ def test_the_fgsm_gradient_is_that_of_the_loss_at_the_pixels():
     labels = np.array([0, 1, 2, 0, 1], np.int32)
     p = keras.ops.softmax(network(shown)).numpy()
     expected = 0.02 * (p - np.eye(3)[labels]) @ kernel.T
-    found = build_gradient_function(rebuild_with_float_input(network))(
+    result = build_gradient_function(rebuild_with_float_input(network))(
         shown.astype(np.float32), labels
     )
-    np.testing.assert_allclose(found.reshape(5, 16), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(result.reshape(5, 16), expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -273,9 +273,9 @@ def test_of_many_classes_only_those_with_the_lowest_f1_are_printed(capsys):
     p = random.dirichlet(np.ones(100), 2000)
     names = [f"class number {n}" for n in range(100)]
     labels = random.integers(0, 100, 2000).astype(np.int32)
-    found = score_predictions(np.log(p), labels, names)
+    result = score_predictions(np.log(p), labels, names)
     about = {"runs": ["r"], "weights": ["best"], "dataset": "d", "split": "test", "notes": []}
-    print_evaluation(found | about | {"flips": False})
+    print_evaluation(result | about | {"flips": False})
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 60
     assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out

@@ -51,7 +51,7 @@ def test_little_memory_is_wrong(monkeypatch):
     assert doctor.check_memory().fix
 
 
-def test_a_look_that_fails_is_a_finding_and_not_the_end(monkeypatch, spec, capsys):
+def test_a_check_that_raises_is_a_finding_and_not_the_end(monkeypatch, spec, capsys):
     def broken():
         raise OSError("gone")
 

@@ -11,7 +11,12 @@ import yaml
 from cnntrain.cli.main import main
 from cnntrain.data import device_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE, resolve_batch_size
+from cnntrain.planning import batch_size
+from cnntrain.planning.batch_size import (
+    MAX_AUTO_BATCH_SIZE,
+    build_provisional_spec,
+    resolve_batch_size,
+)
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
 from cnntrain.spec import option_files
 from cnntrain.spec.compose import compose_config
@@ -27,7 +32,7 @@ MEASURED = {
 PITFALLS = {
     "batch_norm_momentum=0.99 model=resnet20_v1 epochs=5": "still the initial ones",
     "optimizer=sgd optimizer.weight_decay=5e-4": "optimizer.l2",
-    "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "loss of guessing",
+    "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "chance loss",
     "finetune=head": "random weights",
     "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",
     "precision=mixed_bfloat16": "slower than float32",
@@ -39,7 +44,7 @@ CARD = "NVIDIA H200, 143771, 143167"
 
 @pytest.fixture
 def plan(capsys):
-    """What `cnntrain plan … --json` answers."""
+    """Return a function that runs `cnntrain plan … --json` and returns its answer."""
 
     def ask(*words):
         with pytest.raises(SystemExit) as ended:
@@ -155,7 +160,7 @@ def test_a_folder_is_counted_as_it_is(plan, tmp_path):
     assert found["image_shape"] == [64, 64, 3]
 
 
-def test_what_nobody_knows_is_answered(capsys):
+def test_a_data_set_of_unknown_size_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["plan", "dataset=tfds", "dataset.tfds=food101", "dataset.image_size=[64,64]"])
     assert ended.value.code == 2
@@ -175,7 +180,7 @@ def test_memory_is_within_20_percent_of_a_real_step(command, cifar10_dir, name):
     assert found["measured"]["growth"] == pytest.approx(found["memory"]["step"], rel=0.2)
 
 
-def test_what_will_not_fit_where(plan):
+def test_batches_that_do_not_fit_are_said_for_each_gpu(plan):
     found = plan(
         "model=resnet50", "dataset=cifar10", "dataset.image_size=[256,256]", "batch_size=64"
     )
@@ -184,7 +189,7 @@ def test_what_will_not_fit_where(plan):
     assert found["memory"]["activations_per_image"] > 100 * 2**20
 
 
-def test_pieces_and_half_precision_need_less_and_the_average_more(plan):
+def test_micro_batches_and_half_precision_need_less_and_ema_more(plan):
     def step(*words):
         return plan("model=resnet20_v1", "dataset=cifar10", *words)["memory"]["step"]
 
@@ -228,7 +233,7 @@ def test_a_container_has_what_its_limit_leaves(tmp_path):
 
 
 def nvidia_smi(folder, answer):
-    """A driver's program that answers so."""
+    """Put an nvidia-smi into the folder that prints the given answer."""
     program = folder / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(program.stat().st_mode | stat.S_IEXEC)
@@ -247,13 +252,25 @@ def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
 # batch_size: auto.
 
 
+def resolved(*overrides):
+    config = compose_config(overrides).config
+    return resolve_batch_size(config, build_provisional_spec(config), None)
+
+
+@pytest.mark.parametrize(("words", "specs"), [("seed=1", 1), ("batch_size=auto", 2)])
+def test_spec_is_built_once_and_for_auto_once_more(monkeypatch, words, specs):
+    build, built = batch_size.build_spec, []
+    monkeypatch.setattr(batch_size, "build_spec", lambda config: built.append(1) or build(config))
+    resolved(words)
+    assert len(built) == specs
+
+
 def test_auto_is_a_number_in_the_spec():
-    config = compose_config(["batch_size=auto"]).config
-    number, checked, note = resolve_batch_size(config, None)
+    number, checked, note = resolved("batch_size=auto")
     assert number["batch_size"] == checked.batch_size == MAX_AUTO_BATCH_SIZE
     assert "auto" in note
     assert "512" in note
-    assert resolve_batch_size(compose_config(["batch_size=48"]).config, None)[2] is None
+    assert resolved("batch_size=48")[2] is None
 
 
 @pytest.mark.parametrize(
@@ -261,20 +278,18 @@ def test_auto_is_a_number_in_the_spec():
     [("dataset.limit=100 epochs=2", 64), ("accumulate=3", 384), ("steps_per_epoch=5", 256)],
 )
 def test_auto_goes_with_the_other_settings(words, number):
-    _, checked, _ = resolve_batch_size(
-        compose_config(["batch_size=auto", *words.split()]).config, None
-    )
+    _, checked, _ = resolved("batch_size=auto", *words.split())
     assert checked.batch_size == number
 
 
 def test_auto_follows_the_memory(no_memory):
-    asked = compose_config(["batch_size=auto", "model=resnet20_v1", "dataset=cifar10"]).config
+    words = ("batch_size=auto", "model=resnet20_v1", "dataset=cifar10")
     no_memory(GIB)
-    _, checked, _ = resolve_batch_size(asked, None)
+    _, checked, _ = resolved(*words)
     assert checked.batch_size == 256
     no_memory(GIB // 8)
     with pytest.raises(SpecError, match="no room"):
-        resolve_batch_size(asked, None)
+        resolved(*words)
 
 
 @pytest.mark.slow

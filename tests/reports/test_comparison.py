@@ -1,3 +1,5 @@
+"""Comparisons of runs: groups, order, tables, files and charts."""
+
 import csv
 import dataclasses
 import functools
@@ -27,13 +29,14 @@ from cnntrain.spec.signatures import GROUPS
 
 
 @functools.cache
-def chosen(*options):
-    """The settings of a run that chose these options."""
+def build_settings(*options):
+    """Return the settings of a run with these options."""
     composed = compose_config(options)
     return collect_settings(composed.config, {"choices": composed.choices})
 
 
-def history(*accuracies):
+def build_history(*accuracies):
+    """Return the rows of history.csv for a run with these accuracies."""
     parts = ("train", "valid")
     return [
         {"epoch": epoch, "seconds": 1.5}
@@ -43,24 +46,26 @@ def history(*accuracies):
     ]
 
 
-def comparison(*varied, sort=None):
-    """Jobs that vary so: comparison("seed=1,2", "initializer=zeros,he_normal")."""
+def build_comparison(*varied, sort=None):
+    """Return a comparison of all jobs of a sweep, such as "seed=1,2", "epochs=1,2"."""
     keys = [[f"{k}={v}" for v in vs.split(",")] for k, vs in (w.split("=") for w in varied)]
     results = []
     for number, words in enumerate(itertools.product(*keys)):
         options = [word for word in words if word.partition("=")[0] in GROUPS]
         values = dict(word.split("=") for word in words if word not in options)
-        given = chosen(*options) | {key: yaml.safe_load(value) for key, value in values.items()}
-        rows, test = history(0.3, 0.5 + number / 100), {"accuracy": 0.4, "loss": 1.1}
+        settings = build_settings(*options) | {
+            key: yaml.safe_load(value) for key, value in values.items()
+        }
+        rows, test = build_history(0.3, 0.5 + number / 100), {"accuracy": 0.4, "loss": 1.1}
         folder = Path(f"sweep/{number}_job")
-        results.append(RunResult(folder, "finished", "", given, rows, test, seconds=10 + number))
+        results.append(RunResult(folder, "finished", "", settings, rows, test, seconds=10 + number))
     return compare_runs(results, sort)
 
 
-def test_only_what_differs_is_a_column_and_seeds_are_averaged():
-    made = comparison("initializer=zeros,he_normal", "seed=1,2,3")
-    assert made.varied_settings == ["initializer"]
-    best, worst = made.groups
+def test_only_settings_that_differ_are_columns_and_seeds_are_averaged():
+    comparison = build_comparison("initializer=zeros,he_normal", "seed=1,2,3")
+    assert comparison.varied_settings == ["initializer"]
+    best, worst = comparison.groups
     assert best.settings == {"initializer": "he_normal"}
     values = [0.53, 0.54, 0.55]
     assert best.compute_mean("valid.accuracy") == pytest.approx(statistics.fmean(values))
@@ -68,65 +73,67 @@ def test_only_what_differs_is_a_column_and_seeds_are_averaged():
     assert len(worst.results) == 3
 
 
-def test_knob_that_an_option_brings_along_is_no_column():
-    made = comparison("initializer=orthogonal,he_normal")  # the first has a gain of its own
-    assert "initializer.gain" in made.differences
-    assert made.varied_settings == ["initializer"]
+def test_a_knob_that_follows_from_an_option_is_not_a_column():
+    comparison = build_comparison(
+        "initializer=orthogonal,he_normal"
+    )  # the first has a gain of its own
+    assert "initializer.gain" in comparison.differences
+    assert comparison.varied_settings == ["initializer"]
 
 
-def test_knob_that_varies_within_an_option_is_a_column():
-    made = comparison("initializer=zeros,he_normal", "initializer.head_gain=0.1,0.5")
-    assert made.varied_settings == ["initializer", "initializer.head_gain"]
-    assert len(made.groups) == 4
+def test_a_knob_that_varies_within_an_option_is_a_column():
+    comparison = build_comparison("initializer=zeros,he_normal", "initializer.head_gain=0.1,0.5")
+    assert comparison.varied_settings == ["initializer", "initializer.head_gain"]
+    assert len(comparison.groups) == 4
 
 
-def test_where_files_lie_is_no_difference():
-    assert comparison("log_every=1,10", "seed=1,2").varied_settings == []
+def test_settings_without_an_effect_are_no_difference():
+    assert build_comparison("log_every=1,10", "seed=1,2").varied_settings == []
 
 
 @pytest.mark.parametrize(
     ("sort", "first"), [(None, 0.53), ("valid.loss", 0.53), ("train.loss", 0.53), ("seconds", 0.5)]
 )
-def test_best_is_first_whether_the_number_rises_or_falls(sort, first):
-    made = comparison("epochs=1,2,3,4", sort=sort)
-    assert made.groups[0].compute_mean("valid.accuracy") == pytest.approx(first)
+def test_the_best_group_is_first_whether_more_or_less_is_better(sort, first):
+    comparison = build_comparison("epochs=1,2,3,4", sort=sort)
+    assert comparison.groups[0].compute_mean("valid.accuracy") == pytest.approx(first)
 
 
 def test_jobs_without_numbers_come_last_with_their_reason(left_behind, tmp_path):
     left_behind("sweep/0_a", "epochs=1", accuracies=[], status="failed", error="not finite")
     left_behind("sweep/1_b", "epochs=2")
-    made = compare_runs(gather_results([tmp_path / "sweep"]), None)
-    assert [group.settings["epochs"] for group in made.groups] == [2, 1]
-    assert made.list_rows()[1]["reason"] == "not finite"
+    comparison = compare_runs(gather_results([tmp_path / "sweep"]), None)
+    assert [group.settings["epochs"] for group in comparison.groups] == [2, 1]
+    assert comparison.list_rows()[1]["reason"] == "not finite"
     assert [
         part
-        for part in render_comparison(made, 100, False).renderables
+        for part in render_comparison(comparison, 100, False).renderables
         if "not finite" in str(part)
     ]
 
 
 def test_unknown_number_to_sort_by_is_refused():
     with pytest.raises(SpecError, match=r"--sort is valid\.acuracy") as refused:
-        comparison("seed=1,2", sort="valid.acuracy")
+        build_comparison("seed=1,2", sort="valid.acuracy")
     assert refused.value.hint == "--sort valid.accuracy"
 
 
 def test_csv_and_json_hold_every_run():
-    made = comparison("initializer=zeros,he_normal", "seed=1,2")
-    rows = list(csv.DictReader(io.StringIO(made.to_csv())))
+    comparison = build_comparison("initializer=zeros,he_normal", "seed=1,2")
+    rows = list(csv.DictReader(io.StringIO(comparison.to_csv())))
     assert [row["initializer"] for row in rows] == ["he_normal", "he_normal", "zeros", "zeros"]
     assert {row["seed"] for row in rows} == {"1", "2"}
-    listed = json.loads(json.dumps(made.to_json()))
+    listed = json.loads(json.dumps(comparison.to_json()))
     assert listed["groups"][0]["valid.accuracy"]["runs"] == 2
     assert len(listed["runs"]) == 4
 
 
-def test_table_fits_the_terminal_however_much_is_varied():
-    made = comparison(
+def test_a_table_fits_the_terminal_however_many_settings_vary():
+    comparison = build_comparison(
         "initializer=truncated_normal,glorot_uniform", "optimizer.learning_rate=0.001,0.0001",
         "batch_size=32,64", "schedule=cosine,constant", "seed=1,2",
     )  # fmt: skip
-    table = build_group_table(made, 100)
+    table = build_group_table(comparison, 100)
     columns = [[*column.cells] for column in table.columns]
     headings = [str(column.header) for column in table.columns]
     assert (
@@ -146,47 +153,47 @@ def test_table_fits_the_terminal_however_much_is_varied():
 )
 def test_figures_are_valid_plotly(varied, kind):
     graph_objects = pytest.importorskip("plotly.graph_objects")
-    made = comparison(*varied, "seed=1,2")
-    landscape = charts.plot_landscape(made)
+    comparison = build_comparison(*varied, "seed=1,2")
+    landscape = charts.plot_landscape(comparison)
     assert landscape["data"][0]["type"] == kind
-    for figure in (landscape, charts.plot_curves(made, "valid.loss")):
-        graph_objects.Figure(painted(figure))  # raises for anything that plotly does not know
+    for figure in (landscape, charts.plot_curves(comparison, "valid.loss")):
+        graph_objects.Figure(paint_figure(figure))  # raises for anything that plotly does not know
 
 
 def test_heat_map_has_the_mean_of_each_pair():
-    made = comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
-    heat = charts.plot_heat_map(made)["data"][0]
-    across, down = made.varied_settings
+    comparison = build_comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
+    heat = charts.plot_heat_map(comparison)["data"][0]
+    across, down = comparison.varied_settings
     assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
     assert (across, down) == ("batch_size", "epochs")
     assert heat["z"][0][1] == pytest.approx(0.505)  # epochs 1, batch 64: jobs 0 and 1
 
 
-def test_number_that_runs_are_sorted_by_is_in_the_table():
-    made = comparison("initializer=zeros,he_normal", sort="train.loss")
-    headings, rows = build_group_cells(made)
+def test_the_number_to_sort_by_is_in_the_table():
+    comparison = build_comparison("initializer=zeros,he_normal", sort="train.loss")
+    headings, rows = build_group_cells(comparison)
     assert headings[1:5] == ["runs", "train loss", "valid accuracy", "valid loss"]
     assert [row[2] for row in rows] == ["0.4900", "0.5000"]
 
 
-def test_a_loss_that_has_run_away_takes_no_room_from_the_other_columns():
-    made = comparison("batch_size=32,64")
-    lost = [{**row, "valid.loss": 2.12e18} for row in history(0.1, 0.1)]
-    worst = dataclasses.replace(made.results[0], history=lost)
-    rows = build_group_cells(compare_runs([worst, made.results[1]], None))[1]
+def test_a_huge_loss_is_shown_by_its_magnitude():
+    comparison = build_comparison("batch_size=32,64")
+    rows = [{**row, "valid.loss": 2.12e18} for row in build_history(0.1, 0.1)]
+    worst = dataclasses.replace(comparison.results[0], history=rows)
+    rows = build_group_cells(compare_runs([worst, comparison.results[1]], None))[1]
     assert [row[3] for row in rows] == ["0.4900", "2.120e+18"]
 
 
 @pytest.mark.parametrize(("epochs", "named_one_by_one"), [(2, True), (40, False)])
 def test_no_axis_names_half_an_epoch(epochs, named_one_by_one):
-    made = compare_runs(
-        [RunResult(Path("run"), "finished", history=history(*[0.5] * epochs))], None
+    comparison = compare_runs(
+        [RunResult(Path("run"), "finished", history=build_history(*[0.5] * epochs))], None
     )
-    drawn = charts.plot_curves(made, "valid.loss")["layout"]["xaxis"]
+    drawn = charts.plot_curves(comparison, "valid.loss")["layout"]["xaxis"]
     assert (drawn.get("dtick") == 1) == named_one_by_one
 
 
-def test_a_reason_is_shown_to_its_end_in_a_pipe():
+def test_a_reason_is_printed_in_full_to_a_pipe():
     failed = RunResult(Path("sweep/1_job"), "refused", reason="x" * 150)
     out = io.StringIO()
     Console(file=out, width=100).print(
@@ -195,85 +202,97 @@ def test_a_reason_is_shown_to_its_end_in_a_pipe():
     assert out.getvalue().count("x") == 150
 
 
-def test_caption_speaks_of_seeds_only_where_there_are_several():
+def test_a_caption_mentions_seeds_only_if_there_are_several():
     pair = ("batch_size=32,64", "epochs=1,2")
-    assert format_landscape_caption(comparison(*pair)) == "valid.accuracy of each run."
+    assert format_landscape_caption(build_comparison(*pair)) == "valid.accuracy of each run."
     assert (
-        format_landscape_caption(comparison(*pair, "seed=1,2"))
+        format_landscape_caption(build_comparison(*pair, "seed=1,2"))
         == "The mean valid.accuracy over seeds."
     )
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_row_that_is_called_after_none():
-    made = comparison("seed=1,2,3")
-    assert [row[:2] for row in build_group_cells(made)[1]] == [["all", "3"]]
+def test_runs_that_differ_only_in_the_seed_are_one_row():
+    comparison = build_comparison("seed=1,2,3")
+    assert [row[:2] for row in build_group_cells(comparison)[1]] == [["all", "3"]]
     assert (
-        format_comparison_lead(made) == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
+        format_comparison_lead(comparison)
+        == "valid.accuracy 0.5100 ± 0.0100, over 3 runs of one spec."
     )
 
 
-def test_runs_that_differ_in_the_seed_alone_have_nothing_to_depend_on():
-    assert charts.plot_landscape(comparison("seed=1,2")) is None
+def test_runs_that_differ_only_in_the_seed_have_no_landscape():
+    assert charts.plot_landscape(build_comparison("seed=1,2")) is None
 
 
-def painted(value):
-    """A figure with real colours in the place of those of the style sheet."""
+def paint_figure(value):
+    """Return a figure with real colours in place of those of the style sheet."""
     if isinstance(value, str) and value.startswith("$"):
         return "#123456"
     if isinstance(value, dict):
-        return {key: painted(part) for key, part in value.items()}
-    return [painted(part) for part in value] if isinstance(value, list) else value
+        return {key: paint_figure(part) for key, part in value.items()}
+    return [paint_figure(part) for part in value] if isinstance(value, list) else value
 
 
-def judged(name, accuracy, images, **settings):
-    """A run of such settings that was judged by such images."""
-    values = chosen() | {key.replace("__", "."): value for key, value in settings.items()}
-    rows, known = history(accuracy), {"valid": images, "test": images, "all": images}
+def build_run(name, accuracy, images, **settings):
+    """Return a run with these settings that was evaluated on images with this fingerprint."""
+    values = build_settings() | {key.replace("__", "."): value for key, value in settings.items()}
+    rows, known = build_history(accuracy), {"valid": images, "test": images, "all": images}
     return RunResult(Path(name), "finished", "", values, rows, image_fingerprints=known)
 
 
 FOLDERS = {"dataset": "image_folder", "dataset__folder": "/photos"}
 
 
-def test_runs_that_were_judged_by_other_images_are_not_ranked_together():
+def test_runs_on_different_images_are_not_ranked_together():
     other = FOLDERS | {"dataset__folder": "/others"}
     runs = [
-        judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **other),
-        judged("c", 0.8, "1" * 64, **FOLDERS, epochs=9),
+        build_run("a", 0.7, "1" * 64, **FOLDERS), build_run("b", 0.9, "2" * 64, **other),
+        build_run("c", 0.8, "1" * 64, **FOLDERS, epochs=9),
     ]  # fmt: skip
-    made = compare_runs(runs, None)
-    assert [group.results[0].name for group in made.groups] == ["c", "a", "b"]
-    assert made.groups[0].settings["images"] == "/photos (11111111)"
-    assert made.list_rows()[2]["images"] == "/others (22222222)"
+    comparison = compare_runs(runs, None)
+    assert [group.results[0].name for group in comparison.groups] == ["c", "a", "b"]
+    assert comparison.groups[0].settings["images"] == "/photos (11111111)"
+    assert comparison.list_rows()[2]["images"] == "/others (22222222)"
     out = io.StringIO()
-    Console(file=out, width=100).print(render_comparison(made, 100, differences=True))
-    said = " ".join(out.getvalue().split())
-    assert "judged by 2 different sets of images" in said
-    assert "/others (22222222)" in said
-    assert "none is in front" in format_comparison_lead(made)
+    Console(file=out, width=100).print(render_comparison(comparison, 100, differences=True))
+    text = " ".join(out.getvalue().split())
+    assert "evaluated on 2 different sets of images" in text
+    assert "/others (22222222)" in text
+    assert "none is the best of all" in format_comparison_lead(comparison)
 
 
-def test_runs_of_other_images_are_not_seeds_of_one_group():
-    runs = [judged("a", 0.7, "1" * 64, **FOLDERS), judged("b", 0.9, "2" * 64, **FOLDERS, seed=1)]
+def test_runs_on_different_images_are_not_seeds_of_one_group():
+    runs = [
+        build_run("a", 0.7, "1" * 64, **FOLDERS),
+        build_run("b", 0.9, "2" * 64, **FOLDERS, seed=1),
+    ]
     assert [len(group.results) for group in compare_runs(runs, None).groups] == [1, 1]
 
 
-def test_images_of_a_known_set_are_the_same_ones_at_another_size():
-    runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64, dataset__image_size=[16, 16])]
-    made = compare_runs(runs, None)
-    assert made.varied_settings == ["dataset.image_size"]
-    assert [group.results[0].name for group in made.groups] == ["b", "a"]
-    apart = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "2" * 64)]  # as two versions of a set
-    assert compare_runs(apart, None).varied_settings == ["images"]
+def test_images_of_a_named_data_set_are_the_same_at_another_size():
+    runs = [
+        build_run("a", 0.7, "1" * 64),
+        build_run("b", 0.9, "2" * 64, dataset__image_size=[16, 16]),
+    ]
+    comparison = compare_runs(runs, None)
+    assert comparison.varied_settings == ["dataset.image_size"]
+    assert [group.results[0].name for group in comparison.groups] == ["b", "a"]
+    # The settings are the same and the images are not: these are two versions of a data set.
+    versions = [build_run("a", 0.7, "1" * 64), build_run("b", 0.9, "2" * 64)]
+    assert compare_runs(versions, None).varied_settings == ["images"]
 
 
-def test_run_that_has_told_of_no_images_stands_beside_the_others():
-    failed = dataclasses.replace(judged("b", 0.9, "2" * 64), image_fingerprints={}, history=())
-    assert compare_runs([judged("a", 0.7, "1" * 64), failed], None).varied_settings == []
+def test_a_run_without_a_fingerprint_is_ranked_with_the_others():
+    failed = dataclasses.replace(build_run("b", 0.9, "2" * 64), image_fingerprints={}, history=())
+    assert compare_runs([build_run("a", 0.7, "1" * 64), failed], None).varied_settings == []
 
 
-def test_runs_of_before_are_told_apart_by_all_their_images():
-    runs = [judged("a", 0.7, "1" * 64), judged("b", 0.9, "1" * 64), judged("c", 0.9, "2" * 64)]
+def test_older_runs_are_compared_by_the_fingerprint_of_all_their_images():
+    runs = [
+        build_run("a", 0.7, "1" * 64),
+        build_run("b", 0.9, "1" * 64),
+        build_run("c", 0.9, "2" * 64),
+    ]
     old = [
         dataclasses.replace(run, image_fingerprints={"all": run.image_fingerprints["all"]})
         for run in runs[:2]

@@ -1,4 +1,4 @@
-"""Pictures of many images: every pixel of them is shown."""
+"""Contact sheets: small images are enlarged without smoothing, and large ones reduced."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a preview shows is what training sees."""
+"""A preview shows the same pixels and labels as training sees."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from cnntrain.data import pipeline
 from cnntrain.data.first_batch import augment_preview, find_first_batch
 
 
-def photos(folder):
-    """Twelve images of each of two classes."""
+def write_photos(folder):
+    """Write twelve images of each of two classes."""
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (folder / name).mkdir(parents=True)
@@ -19,24 +19,26 @@ def photos(folder):
 
 
 @pytest.mark.parametrize("resize", ["crop", "random_crop"])
-def test_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
-    photos(tmp_path / "photos")
-    asked = spec(
+def test_the_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize):
+    write_photos(tmp_path / "photos")
+    run_spec = spec(
         "dataset=image_folder", "dataset.folder=photos", "dataset.image_size=[16,16]",
         f"dataset.resize={resize}", f"data_dir={tmp_path}", "augmentation=flip_crop",
         "batch_size=8",
     )  # fmt: skip
-    splits = asked.load_splits()
-    chosen = find_first_batch(asked, splits.train)
-    images, labels = augment_preview(asked, splits, 0, chosen)
-    batches = pipeline.make_training_batches(splits.train, 2, 8, 2, asked.augmentation, asked.seed)
+    splits = run_spec.load_splits()
+    rows = find_first_batch(run_spec, splits.train)
+    images, labels = augment_preview(run_spec, splits, 0, rows)
+    batches = pipeline.make_training_batches(
+        splits.train, 2, 8, 2, run_spec.augmentation, run_spec.seed
+    )
     first = next(batches.take(1).as_numpy_iterator())
     assert np.array_equal(first[0], images)
     assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, augment_preview(asked, splits, 1, chosen)[0])
+    assert not np.array_equal(images, augment_preview(run_spec, splits, 1, rows)[0])
 
 
-def test_mixed_labels_are_written_as_shares():
+def test_soft_labels_are_written_with_their_shares():
     from cnntrain.data.first_batch import format_soft_label
 
     shares = np.array([0.3, 0.0, 0.7], np.float32)

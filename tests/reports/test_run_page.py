@@ -1,3 +1,5 @@
+"""The page of a run and its figures, of finished, running, failed and damaged runs."""
+
 import html
 import json
 import re
@@ -19,7 +21,7 @@ FIGURES = {"augmentation", "confusion", "curves", "filters", "mistakes", "predic
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of the command line that has finished; tests leave it as it is."""
+    """Return the folder of a finished run of the command line, which tests do not change."""
     import sys
 
     folder = tmp_path_factory.mktemp("page")
@@ -29,7 +31,7 @@ def finished(tmp_path_factory):
     return folder / "run"
 
 
-def test_run_ends_with_a_page_and_figures(finished):
+def test_a_run_ends_with_a_page_and_figures(finished):
     page = (finished / "report.html").read_text()
     for part in (
         "lenet5 on digits", "How it learnt", "Class by class", "The most confident mistakes",
@@ -41,7 +43,7 @@ def test_run_ends_with_a_page_and_figures(finished):
     assert (finished / "report.html").stat().st_size < 5_000_000
 
 
-def test_page_fetches_nothing(finished):
+def test_a_page_fetches_nothing(finished):
     page = (finished / "report.html").read_text()
     assert re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?!data:)[\w/.:]""", page) == []
     assert re.findall(r"@import|url\(", page) == []
@@ -50,7 +52,7 @@ def test_page_fetches_nothing(finished):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 @pytest.mark.parametrize("size", ["1280,4000", "500,8000"])
-def test_browser_draws_every_chart_without_an_error_or_a_request(finished, tmp_path, size):
+def test_a_browser_draws_every_chart_without_an_error_or_a_request(finished, tmp_path, size):
     log = tmp_path / "net.json"
     words = [
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
@@ -62,20 +64,21 @@ def test_browser_draws_every_chart_without_an_error_or_a_request(finished, tmp_p
     assert done.stdout.count("js-plotly-plot") >= 4
     assert "The chart is drawn by JavaScript" not in done.stdout
     origin = f"file://{finished}"
-    asked = re.findall(r'"url":"((?:https?|file):[^"]*)"', log.read_text())
-    theirs = ("google", "gvt1", "chrome")  # of the browser itself
-    assert [u for u in asked if not u.startswith(origin) and not any(t in u for t in theirs)] == []
+    urls = re.findall(r'"url":"((?:https?|file):[^"]*)"', log.read_text())
+    own_hosts = ("google", "gvt1", "chrome")  # the browser itself asks these
+    foreign = [url for url in urls if not url.startswith(origin)]
+    assert [url for url in foreign if not any(host in url for host in own_hosts)] == []
 
 
-def test_kept_predictions_give_the_reported_accuracy(finished):
-    with np.load(finished / "predictions.npz", allow_pickle=False) as kept:
-        hits = kept["classes"][:, 0] == kept["labels"]
-        assert (np.diff(kept["probabilities"], axis=1) <= 0).all()
+def test_saved_predictions_have_the_reported_accuracy(finished):
+    with np.load(finished / "predictions.npz", allow_pickle=False) as predictions:
+        hits = predictions["classes"][:, 0] == predictions["labels"]
+        assert (np.diff(predictions["probabilities"], axis=1) <= 0).all()
     report = json.loads((finished / "report.json").read_text())
     assert hits.mean() == pytest.approx(report["test"]["best"]["accuracy"])
 
 
-def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
+def test_a_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "report.html").unlink()
     code = (
@@ -88,7 +91,7 @@ def test_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):
     assert "Class by class" in (copy / "report.html").read_text()
 
 
-def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
+def test_the_page_of_a_running_run_shows_its_progress(left_behind):
     folder = left_behind("a", "epochs=9", status="running")
     page = write_run_report(folder).read_text()
     assert "2 of 9 epochs" in page
@@ -97,12 +100,12 @@ def test_page_of_a_run_that_goes_on_shows_how_far_it_is(left_behind):
     assert "Class by class" not in page
 
 
-def test_page_of_a_run_that_has_just_begun_says_so(left_behind):
+def test_the_page_of_a_run_without_an_epoch_says_so(left_behind):
     page = write_run_report(left_behind("a", accuracies=[], status="running")).read_text()
     assert "No epoch is over yet." in page
 
 
-def test_failed_run_has_a_page_with_the_reason(left_behind):
+def test_the_page_of_a_failed_run_has_the_reason(left_behind):
     page = write_run_report(
         left_behind("a", status="failed", error="the loss is not finite")
     ).read_text()
@@ -110,7 +113,7 @@ def test_failed_run_has_a_page_with_the_reason(left_behind):
     assert "the run has failed." in page
 
 
-def test_run_that_failed_in_its_first_epoch_does_not_wait_for_it(left_behind):
+def test_the_page_of_a_run_that_failed_in_its_first_epoch_says_so(left_behind):
     page = write_run_report(
         left_behind("a", "epochs=3000", accuracies=[], status="failed")
     ).read_text()
@@ -118,7 +121,7 @@ def test_run_that_failed_in_its_first_epoch_does_not_wait_for_it(left_behind):
     assert "No epoch was finished." in page
 
 
-def test_names_of_classes_cannot_write_the_page(left_behind):
+def test_names_of_classes_are_escaped_in_the_page(left_behind):
     evil = "</script><script>alert(1)</script>"
     folder = left_behind("a", class_names=[evil, "b"], error=evil)
     predictions = {
@@ -139,7 +142,7 @@ def test_damaged_pictures_are_left_out(finished, tmp_path, name):
     assert "How it learnt" in write_run_report(copy).read_text()
 
 
-def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monkeypatch):
+def test_a_page_that_cannot_be_written_does_not_fail_the_run(finished, capsys, monkeypatch):
     from cnntrain.reports import run_page
     from cnntrain.running import run
     from cnntrain.runs.directory import Run
@@ -149,24 +152,24 @@ def test_page_that_cannot_be_drawn_does_not_fail_the_run(finished, capsys, monke
 
     monkeypatch.setattr(run_page, "write_run_report", fail)
     run.write_run_page(Run(finished))
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 1
-    assert "no space left on device" in said[0]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "no space left on device" in lines[0]
 
 
 def test_scores_agree_with_scikit_learn():
     random = np.random.default_rng(0)
     labels, guesses = random.integers(0, 3, 200), random.integers(0, 3, 200)
     predictions = {"labels": labels, "classes": guesses[:, np.newaxis]}
-    found = score_saved_predictions(predictions, 3)
-    theirs = classification_report(labels, guesses, output_dict=True)
-    for name, f1, recall in zip("012", found.f1, found.recall, strict=True):
-        assert f1 == pytest.approx(theirs[name]["f1-score"])
-        assert recall == pytest.approx(theirs[name]["recall"])
-    assert found.confusion.sum() == 200
+    scores = score_saved_predictions(predictions, 3)
+    expected = classification_report(labels, guesses, output_dict=True)
+    for name, f1, recall in zip("012", scores.f1, scores.recall, strict=True):
+        assert f1 == pytest.approx(expected[name]["f1-score"])
+        assert recall == pytest.approx(expected[name]["recall"])
+    assert scores.confusion.sum() == 200
 
 
-def test_class_that_is_not_in_the_split_has_a_row():
+def test_a_class_without_images_has_a_row():
     predictions = {"labels": np.array([0, 0]), "classes": np.array([[0], [2]])}
     rows = score_saved_predictions(predictions, 4).list_rows(["a", "b", "c", "d"])
     assert [row["count"] for row in rows] == [2, 0, 0, 0]
@@ -191,17 +194,17 @@ ODD = [
 ]  # fmt: skip
 
 
-def shown_by_plotly(label):
-    """What plotly draws: entities are decoded, tags are read, a template's fields are filled in."""
+def decode_as_plotly(label):
+    """Return the text that plotly draws for a label, which has no tags or template fields."""
     assert not re.search(r"<|%\{|^\$", label)
     return html.unescape(label)
 
 
-def test_names_of_classes_keep_their_place_in_a_chart():
+def test_names_of_classes_stay_different_and_short_in_a_chart():
     axis = charts.plot_confusion(np.eye(len(ODD), dtype=int), ODD)["data"][0]["y"]
     assert len(set(axis)) == len(ODD)
     for name, label in zip(ODD, axis, strict=True):
-        drawn = shown_by_plotly(label)
+        drawn = decode_as_plotly(label)
         assert drawn == name if len(name) <= 24 else drawn.startswith(name[:15])
         assert len(drawn) < 30  # letters of 120 would leave no room for the numbers
 
@@ -215,7 +218,7 @@ def test_every_row_of_a_large_matrix_is_named():
     assert layout["yaxis"]["tickfont"]["size"] <= 10
 
 
-def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
+def test_names_that_look_like_formulas_are_not_parsed(tmp_path):
     from cnntrain.reports import figures
 
     for names in (["a$\\frac$b", "$x$"], [f"${n}\\frac$" for n in range(60)]):
@@ -225,7 +228,7 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
         )  # matplotlib raises for such a formula
 
 
-def test_files_stand_under_the_mistakes(left_behind):
+def test_the_page_names_the_files_of_mistakes(left_behind):
     folder = left_behind("a", class_names=["cat", "dog"])
     np.savez(
         folder / "predictions.npz",
@@ -235,17 +238,17 @@ def test_files_stand_under_the_mistakes(left_behind):
     images = {"mistake_images": np.zeros((1, 4, 4, 3), np.uint8), "mistakes": np.array([0])}
     np.savez(folder / "pictures.npz", **images, mistake_files=np.array(["cat/<odd> 7.jpg"]))
     assert "cat/&lt;odd&gt; 7.jpg</small>" in write_run_report(folder).read_text()
-    np.savez(folder / "pictures.npz", **images)  # as before there were any
+    np.savez(folder / "pictures.npz", **images)  # as older runs, which recorded no files
     assert "The most confident mistakes" in write_run_report(folder).read_text()
 
 
-def test_page_says_by_which_number_the_best_epoch_was_chosen(left_behind):
+def test_the_page_names_the_number_that_chose_the_best_epoch(left_behind):
     assert "Validation chose the best epoch;" in write_run_report(left_behind("a")).read_text()
     page = write_run_report(left_behind("b", "monitor=valid.loss")).read_text()
     assert "Validation chose the best epoch, by a valid.loss of 0.2500;" in page
 
 
-def test_page_says_what_the_speed_of_cached_features_is(left_behind):
+def test_the_page_explains_the_speed_of_cached_features(left_behind):
     folder = left_behind("a")
     assert "computed once" not in write_run_report(folder).read_text()
     report = {"features_once": True, "images_per_second": 9000, "test": {}, "valid": {}}
@@ -255,15 +258,15 @@ def test_page_says_what_the_speed_of_cached_features_is(left_behind):
     )
 
 
-def test_diagram_has_a_bar_a_layer_and_labels_that_do_not_touch():
+def test_a_diagram_has_a_box_for_each_layer_and_labels_that_do_not_touch():
     layers = [
         {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "parameters": 9,
          "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
-    drawn = build_diagram(layers)
-    assert len(drawn["boxes"]) == 40
-    heights = [box["height"] for box in drawn["boxes"]]
+    diagram = build_diagram(layers)
+    assert len(diagram["boxes"]) == 40
+    heights = [box["height"] for box in diagram["boxes"]]
     assert heights == sorted(heights, reverse=True)
-    places = [label["x"] for label in drawn["labels"]]
+    places = [label["x"] for label in diagram["labels"]]
     assert min(np.diff(places)) >= 57.9

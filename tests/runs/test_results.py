@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.running.resume import reopen_run
+from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.results import collect_settings, find_nearest_option, gather_results, read_run
 from cnntrain.spec.signatures import GROUPS
 
@@ -135,7 +135,7 @@ def test_run_from_before_choices_is_read(left_behind):
 
 def test_choices_outlive_a_resume(left_behind):
     folder = left_behind("a", "model=mlp_bn", status="interrupted")
-    _, run, _ = reopen_run(folder, ["epochs=30"])
+    run, _ = reopen_run(read_resumed_run(str(folder), ["epochs=30"]))
     assert run.read_run_json()["choices"]["model"] == "mlp_bn"
     run.lock.release()
 

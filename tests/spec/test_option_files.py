@@ -1,12 +1,17 @@
 """Every option in conf/ composes, is valid and counts: a new file cannot be forgotten."""
 
+import ast
+
 import pytest
 
 from cnntrain.spec import option_files
 from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.signatures import (
     GROUPS,
+    find_functions,
     list_components,
+    locate_component,
+    path_of_group,
     read_component_knobs,
     read_shared_knobs,
 )
@@ -71,6 +76,18 @@ def test_knobs_of_a_group_have_their_values_in_one_place(group):
     for file in option_files.find_option_files(group).values():
         stated = flatten_mapping(option_files.load_option(file))
         assert not [key for key in stated if stated[key] == shared.get(key, ...)], file
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_knob_is_read_by_its_function(group):
+    """What only the trainer reads is a setting of the run."""
+    root = path_of_group(group)
+    files = {root / "__init__.py" if root.is_dir() else root.with_suffix(".py")}
+    files |= {locate_component(group, name)[0] for name in list_components(group)}
+    for function in (function for file in files for function in find_functions(file).values()):
+        nodes = [node for statement in function.body for node in ast.walk(statement)]
+        read = {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert {argument.arg for argument in function.args.kwonlyargs} <= read, function.name
 
 
 def test_every_model_is_counted():

@@ -4,9 +4,16 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.running.resume import parse_change
+from cnntrain.spec import overrides
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
-from cnntrain.spec.overrides import TEXT_SETTINGS, parse_override, quote_literal, quote_texts
+from cnntrain.spec.overrides import (
+    TEXT_SETTINGS,
+    parse_override,
+    parse_overrides,
+    quote_literal,
+    quote_texts,
+)
 from cnntrain.spec.signatures import (
     GROUPS,
     list_components,
@@ -34,16 +41,20 @@ def test_path_is_taken_as_it_is(path):
 @pytest.mark.parametrize("path", PATHS)
 def test_path_of_a_job_and_of_a_resumed_run_is_the_same(path):
     assert parse_override(f"data_dir={path}").value() == path
-    [job] = expand_jobs([f"data_dir={path}", "seed=1"])
+    [job] = expand_jobs(parse_overrides([f"data_dir={path}", "seed=1"]))
     assert compose_config(job).config["data_dir"] == path
     assert quote_texts(job[0]) == job[0], "what is quoted stays as it is"
 
 
 def test_several_paths_are_the_jobs_of_a_sweep():
-    planned = expand_jobs(["dataset=image_folder", "dataset.folder=2023,~/größe,My Photos (2)"])
+    planned = expand_jobs(
+        parse_overrides(["dataset=image_folder", "dataset.folder=2023,~/größe,My Photos (2)"])
+    )
     folders = [compose_config(job).config["dataset"]["folder"] for job in planned]
     assert folders == ["2023", "~/größe", "My Photos (2)"]
-    choice = expand_jobs(["dataset=image_folder", "dataset.folder=choice(2023,größe)"])
+    choice = expand_jobs(
+        parse_overrides(["dataset=image_folder", "dataset.folder=choice(2023,größe)"])
+    )
     assert [compose_config(job).config["dataset"]["folder"] for job in choice] == ["2023", "größe"]
 
 
@@ -104,7 +115,7 @@ def test_folder_of_options_may_have_any_name(name, tmp_path, monkeypatch):
     (folder / "tiny.yaml").write_text("name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n")
     for given in (name, str(tmp_path / name)):
         assert compose_config(["model=tiny"], given).config["model"]["filters"] == [2, 3]
-        assert ["model=tiny"] in expand_jobs(["model=glob(t*)"], given)
+        assert ["model=tiny"] in expand_jobs(parse_overrides(["model=glob(t*)"]), given)
 
 
 def test_folder_of_options_may_be_below_the_home(tmp_path, monkeypatch):
@@ -124,11 +135,20 @@ def test_folder_of_options_does_not_hide_ours(tmp_path):
 def test_range_of_a_search_is_bounded_too():
     for text in ("seed=range(0,100000000)", "seed=range(0,9,0)"):
         with pytest.raises(SpecError):
-            parse_axes([text])
-    assert parse_axes(["seed=range(0,9,2)"])[0].high == 8
+            parse_axes(parse_overrides([text]))
+    assert parse_axes(parse_overrides(["seed=range(0,9,2)"]))[0].high == 8
 
 
 def test_text_holds_no_zero_character():
     config = compose_config([]).config
     with pytest.raises(SpecError, match="data_dir"):
         build_spec({**config, "data_dir": "a\0b"})
+
+
+def test_each_override_is_parsed_once(monkeypatch):
+    parse, parsed = overrides.parse_with_hydra, []
+    monkeypatch.setattr(
+        overrides, "parse_with_hydra", lambda text: parsed.append(text) or parse(text)
+    )
+    compose_config(["epochs=1", "model=vgg16", "optimizer.learning_rate=0.1"])
+    assert parsed == ["epochs=1", "model=vgg16", "optimizer.learning_rate=0.1"]

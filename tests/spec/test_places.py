@@ -1,5 +1,6 @@
 """Data that has moved, relative paths, and paths of odd letters: a run finds its way, or says."""
 
+import builtins
 import json
 import os
 import shutil
@@ -43,9 +44,10 @@ def relative(tmp_path, monkeypatch, left_behind):
 
 
 def reopened(folder, *overrides):
-    checked, run, _ = resume.reopen_run(folder, overrides)
+    resumed = resume.read_resumed_run(str(folder), overrides)
+    run, _ = resume.reopen_run(resumed)
     run.lock.release()
-    return checked
+    return resumed.spec
 
 
 def test_relative_paths_are_those_of_where_the_run_began(relative, tmp_path):
@@ -101,16 +103,17 @@ def test_a_folder_that_lies_in_data_dir_is_kept_as_that(tmp_path, monkeypatch):
 
 
 def test_home_and_absolute_paths_stay_and_weights_keep_their_text():
-    config = {"data_dir": "~/data", "manual_dir": "/archives", "model": {"init_from": "runs/a"}}
+    config = {"data_dir": "~/data", "manual_dir": "/archives", "init_from": "runs/a"}
     found = resolve_relative_paths(config)
-    assert found == {"model.init_from": str(Path("runs/a").absolute())}
-    assert replace_paths(config, found)["model"]["init_from"] == "runs/a"  # a part of the spec
+    assert found == {"init_from": str(Path("runs/a").absolute())}
+    assert replace_paths(config, found)["init_from"] == "runs/a"  # a part of the spec
 
 
 def test_finished_run_without_its_data_is_finished(left_behind, tmp_path):
     folder = left_behind("run", *WORDS, f"dataset.folder={photos(tmp_path / 'photos')}")
     shutil.rmtree(tmp_path / "photos")
-    _, run, (note,) = resume.reopen_run(folder, ["dataset.folder=/gone"])
+    resumed = resume.read_resumed_run(str(folder), ["dataset.folder=/gone"])
+    run, (note,) = resume.reopen_run(resumed)
     run.lock.release()
     assert "is finished" in note
 
@@ -165,9 +168,14 @@ def test_missing_data_is_answered_before_tensorflow_is_loaded(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    monkeypatch.setattr(
-        "cnntrain.terminal.stderr.silence_stderr", lambda: pytest.fail("TensorFlow is loaded")
-    )
+    plain = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        assert name.split(".")[0] not in ("tensorflow", "keras"), "TensorFlow is loaded"
+        assert not name.startswith("cnntrain.training.trainer"), "TensorFlow is loaded"
+        return plain(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(SystemExit) as ended:
         main(words.split())
     assert ended.value.code == 2

@@ -53,8 +53,8 @@ def test_without_a_terminal_there_is_a_line_when_a_job_begins_and_when_it_ends(s
         running = sweep.jobs[1]
         (running.folder / "job.json").write_text('{"status": "killed", "reason": "by SIGKILL"}')
         dashboard.drawn_at = -1e9
-    said = capsys.readouterr().out.splitlines()
-    assert said == [
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
         "[2/4] optimizer.learning_rate=0.1 model=lenet5 seed=1 killed, valid.accuracy 0.5000: "
         "by SIGKILL"
     ]
@@ -84,5 +84,5 @@ def test_a_job_that_is_run_again_waits_until_it_begins(sweep, capsys):
             record.write_text(f'{{"status": "{status}", "started": "now"}}')
             dashboard.drawn_at = -1e9
             dashboard.update()
-    said = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
-    assert said == ["begins", "finished"]
+    lines = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["begins", "finished"]

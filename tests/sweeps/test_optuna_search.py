@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from cnntrain.errors import SpecError
+from cnntrain.spec.overrides import parse_overrides
 from cnntrain.sweeps.expand import Axis, parse_axes
 from helpers.processes import begin, finished, mtimes, statuses, wait_until
 
@@ -27,13 +28,13 @@ optuna = pytest.importorskip("optuna", minversion="4.5")
     ],
 )
 def test_space_is_written_in_hydras_grammar(text, expected):
-    assert parse_axes([text]) == [expected]
+    assert parse_axes(parse_overrides([text])) == [expected]
 
 
 @pytest.mark.parametrize("text", ["x=3", "x=interval(3,1)", "x=tag(log,interval(0,1))"])
 def test_an_override_without_a_range_is_refused(text):
     with pytest.raises(SpecError):
-        parse_axes([text])
+        parse_axes(parse_overrides([text]))
 
 
 @pytest.fixture
@@ -53,7 +54,8 @@ def trials(tmp_path):
         path = tmp_path / folder
         sweep = Sweep(path) if path.exists() else Sweep.begin(path, plan, [])
         sweep.plan = plan
-        return Trials(sweep, parse_search_settings(config), parse_axes(space), "valid.accuracy")
+        axes = parse_axes(parse_overrides(space))
+        return Trials(sweep, parse_search_settings(config), axes, "valid.accuracy")
 
     return make
 
@@ -162,11 +164,10 @@ def test_overrides_replace_the_search_space_of_the_option():
     from cnntrain.sweeps.optuna_search import choose_search_space
 
     ready = {"seed": "1,2", "epochs": "3,4"}
-    assert choose_search_space([], [], ready) == ["seed=1,2", "epochs=3,4"]
-    assert choose_search_space([], ["epochs=5"], ready) == ["seed=1,2"]
-    assert choose_search_space(["batch_size=1,2"], [], ready) == ["batch_size=1,2"]
+    assert choose_search_space([], ready) == ["seed=1,2", "epochs=3,4"]
+    assert choose_search_space(["epochs=5"], ready) == ["seed=1,2"]
     with pytest.raises(SpecError):
-        choose_search_space([], ["seed=1", "epochs=2"], ready)
+        choose_search_space(["seed=1", "epochs=2"], ready)
 
 
 def test_the_error_for_a_missing_engine_has_the_install_command():

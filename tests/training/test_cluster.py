@@ -1,4 +1,4 @@
-"""Who trains together, from settings, TF_CONFIG and SLURM; answered before TensorFlow is loaded."""
+"""The cluster from settings, TF_CONFIG and SLURM, which is known before TensorFlow is loaded."""
 
 import json
 import socket
@@ -69,14 +69,14 @@ def test_lists_of_nodes_are_read_as_tensorflow_reads_them(nodes):
         (None, None, slurm("gpu[1-2]", "1", 0), "SLURM"),
     ],
 )
-def test_what_is_no_cluster_is_refused(workers, index, environment, said):
+def test_wrong_or_contradictory_cluster_is_refused(workers, index, environment, said):
     with pytest.raises(SpecError, match=r"distribution|TF_CONFIG|SLURM") as caught:
         build_cluster(workers, index, 1, environment)
     assert said in str(caught.value)
 
 
 def here(count, index):
-    """A cluster on this machine, at ports that nothing listens on."""
+    """Return a cluster on this machine, at ports that nothing listens on."""
     held = [socket.create_server(("", 0)) for _ in range(count)]
     workers = tuple(f"127.0.0.1:{server.getsockname()[1]}" for server in held)
     for server in held:

@@ -33,7 +33,7 @@ def numbers(run, table, column):
 
 
 def assert_same_losses(run, other):
-    """Equal to 1e-5, in every step and in validation."""
+    """Assert that two runs have equal losses to 1e-5, in every step and in validation."""
     for table, column in (("steps.csv", "train.loss"), ("history.csv", "valid.loss")):
         assert np.allclose(
             numbers(run, table, column), numbers(other, table, column), rtol=0, atol=1e-5
@@ -47,7 +47,7 @@ def weights(path):
 
 
 def free_ports(count):
-    """Ports that nothing listens on now."""
+    """Return ports that nothing listens on now."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in held]
     for server in held:
@@ -86,7 +86,7 @@ class Workers:
         return [process.returncode for process in self.processes], said
 
     def wait_for(self, rows):
-        """Until steps.csv has so many rows."""
+        """Wait until steps.csv has so many rows."""
         path, deadline = self.run / "steps.csv", time.monotonic() + 120
         while not (path.exists() and path.read_text().count("\n") > rows):
             assert time.monotonic() < deadline
@@ -107,7 +107,7 @@ def test_step_on_two_devices_is_the_step_of_one(command, train, tmp_path):
     ("words", "said"),
     [
         ((*MIRRORED, "batch_size=127"), "2 devices share each batch"),
-        ((*MIRRORED, "batch_size=126", "accumulate=2"), "in 2 pieces each"),
+        ((*MIRRORED, "batch_size=126", "accumulate=2"), "in 2 micro-batches each"),
         ((*MIRRORED, "distribution.devices=[0]"), "both set"),
         (("distribution=multi_worker",), "distribution.workers is null"),
         (("distribution=mirored",), "distribution=mirrored"),
@@ -147,7 +147,7 @@ def test_auxiliary_heads_and_regularizers_count_once(command, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The run of two workers that nothing happened to."""
+    """Return the run of two workers that was not disturbed."""
     workers = Workers(tmp_path_factory.mktemp("whole")).train(*CONVNET, "epochs=6")
     codes, said = workers.done()
     assert codes == [0, 0], said

@@ -1,4 +1,4 @@
-"""Fine-tuning: what trains, what stays, and that features computed once change nothing."""
+"""Fine-tuning: which layers train, which stay, and that features computed once change nothing."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def phases(spec, *words):
 
 
 def trained_weights(run, name="final.keras"):
-    """Arrays by the path below the body."""
+    """Return the arrays of a network by their paths below its model."""
     network = keras.models.load_model(run.folder / name).layers[-1]
     return {v.path: v.numpy() for v in network.variables if "seed" not in v.path}
 
@@ -43,7 +43,7 @@ def base(train_here):
 @pytest.fixture(scope="module")
 def headed(train_here, base):
     """A new head, trained above features that were computed once: (Run, report)."""
-    words = ("finetune=head", f"model.init_from={base.folder}")
+    words = ("finetune=head", f"init_from={base.folder}")
     return train_here(*NET, *SHORT, *words, name="headed")
 
 
@@ -100,14 +100,14 @@ def test_rates_fall_with_each_kernel_below_the_head(spec):
         (("model=resnet20_v1", "model.depth=8"), "global_average_pooling2d"),
     ],
 )
-def test_cut_is_right_below_what_trains(spec, words, expected):
+def test_freeze_boundary_is_right_below_what_trains(spec, words, expected):
     network, (phase,) = phases(spec, "finetune=head", *words)
     freeze_layers_except(network, phase.layers)
     below = {"flatten": network.layers[-2].name}.get(expected, expected)
     assert find_freeze_boundary(network) is network.get_layer(below).output
 
 
-def test_no_cut_where_several_ways_lead_up_or_nothing_is_frozen(spec):
+def test_no_freeze_boundary_if_branches_cross_it_or_nothing_is_frozen(spec):
     network = body(spec, "model=resnet20_v1", "model.depth=8")
     assert find_freeze_boundary(network) is None
     names = [layer.name for layer in network.layers]
@@ -136,13 +136,13 @@ def test_frozen_layers_stay_bit_for_bit_and_in_inference(base, headed):
 
 @pytest.mark.slow
 def test_frozen_layers_stay_where_images_are_moved(train, base):
-    words = ("finetune=head", f"model.init_from={base.folder}", "augmentation=shift_flip")
+    words = ("finetune=head", f"init_from={base.folder}", "augmentation=shift_flip")
     assert moved_layers(base, train(*NET, *SHORT, *words)[0]) == {"dense_1"}
 
 
 def test_features_computed_once_give_the_same_training(train, base, headed):
     once, report = headed
-    words = ("finetune=head", f"model.init_from={base.folder}", "finetune.cache=false")
+    words = ("finetune=head", f"init_from={base.folder}", "finetune.cache=false")
     each, again = train(*NET, *SHORT, *words)
     ours, theirs = trained_weights(once), trained_weights(each)
     assert all(np.allclose(ours[path], theirs[path], atol=1e-5) for path in ours)
@@ -150,7 +150,7 @@ def test_features_computed_once_give_the_same_training(train, base, headed):
 
 
 def test_batchnorm_trains_norms_and_head_only(train, base):
-    run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"model.init_from={base.folder}")
+    run, _ = train(*NET, *SHORT, "finetune=batchnorm", f"init_from={base.folder}")
     assert moved_layers(base, run) == {"batch_normalization", "batch_normalization_1", "dense_1"}
 
 

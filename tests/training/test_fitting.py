@@ -11,7 +11,7 @@ from cnntrain.training.fitting import answered, check_resumable, entropy, in_ste
 from cnntrain.training.network import count_activations
 
 
-def test_guessing_costs_ln_of_the_classes_where_they_are_balanced():
+def test_chance_loss_of_balanced_classes_is_the_log_of_their_number():
     assert entropy(np.arange(50) % 5) == pytest.approx(np.log(5))
     assert entropy(np.array([1, 1, 1, 4])) == pytest.approx(0.5623351)
 
@@ -45,7 +45,7 @@ def test_activations_are_the_outputs_of_all_layers(spec):
     [{}, {"loop": 5}, {"decides": {}, "loop": {}, "best": {}, "patience": {}, "plateau": {},
                        "tables": {"history.csv": -1}}],
 )  # fmt: skip
-def test_state_that_is_not_of_ours_is_refused(tmp_path, facts):
+def test_checkpoint_without_required_facts_is_refused(tmp_path, facts):
     run = Run(tmp_path)
     with pytest.raises(SpecError, match="state cannot be used"):
         check_resumable(None, run, None, Checkpoint({"a": np.zeros(1)}, facts), 10)

@@ -1,4 +1,4 @@
-"""The losses against numpy and Keras: smoothing, focal, weights, one unit, shares as labels."""
+"""The losses against numpy and Keras: smoothing, focal, weights, one unit, soft labels."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ WEIGHTS = [0.5, 2.0, 1.0, 3.0]
 
 
 def reference(targets, logits, smoothing, gamma, weights):
-    """The same in numpy, one example after another, in float64."""
+    """Return the loss computed by numpy, one example after another, in float64."""
     values = []
     for target, row in zip(targets, logits.astype("float64"), strict=True):
         p = np.exp(row) / np.exp(row).sum()
@@ -38,15 +38,15 @@ def test_objective_is_what_its_papers_say(smoothing, gamma, weights):
 
 
 @pytest.mark.parametrize("options", [(0.1, 2, WEIGHTS), (0.2, 0, None), (0, 0, WEIGHTS, 1.5)])
-def test_loss_of_shares_is_the_mean_over_the_classes(options):
-    """As mixup's authors have it: lambda * loss(a) + (1 - lambda) * loss(b)."""
+def test_loss_of_soft_labels_is_the_mean_over_the_classes(options):
+    """The authors of mixup have lambda * loss(a) + (1 - lambda) * loss(b)."""
     shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
     loss = losses.build_loss(*options)
     each = [np.asarray(loss(np.full(6, label, "int32"), LOGITS)) for label in range(4)]
     assert np.allclose(loss(shares, LOGITS), (shares * np.stack(each, axis=1)).sum(1), rtol=1e-4)
 
 
-def test_metrics_take_shares():
+def test_metrics_take_soft_labels():
     shares = RANDOM.dirichlet([1] * 4, 6).astype("float32")
     plain = -(shares * log_softmax(LOGITS, axis=-1)).sum(axis=-1)
     assert np.allclose(losses.compute_cross_entropy(shares, LOGITS), plain, rtol=1e-4)
@@ -54,7 +54,7 @@ def test_metrics_take_shares():
     assert np.array_equal(losses.compute_accuracy(shares, LOGITS), hits)
 
 
-def test_one_unit_takes_shares_of_both_classes():
+def test_one_unit_takes_soft_labels_of_both_classes():
     shares = RANDOM.dirichlet([1] * 2, 6).astype("float32")
     theirs = keras.losses.binary_crossentropy(shares[:, 1:], ONE_UNIT, from_logits=True)
     assert np.allclose(losses.compute_cross_entropy(shares, ONE_UNIT), theirs, rtol=1e-4)
@@ -63,7 +63,7 @@ def test_one_unit_takes_shares_of_both_classes():
     assert np.array_equal(losses.compute_accuracy(shares, ONE_UNIT), hits)
 
 
-def test_whole_shares_are_the_same_as_class_numbers():
+def test_one_hot_labels_are_the_same_as_class_numbers():
     whole = np.eye(4, dtype="float32")[LABELS]
     for loss in (
         losses.compute_cross_entropy,
@@ -83,7 +83,7 @@ def test_one_unit_has_the_binary_cross_entropy(smoothing):
     assert np.array_equal(losses.compute_accuracy(TWO, ONE_UNIT), (ONE_UNIT[:, 0] > 0) == TWO)
 
 
-def test_nothing_asked_is_plain_cross_entropy():
+def test_default_loss_is_plain_cross_entropy():
     assert losses.build_loss(0, 0, []) is losses.compute_cross_entropy
 
 

@@ -1,4 +1,4 @@
-"""Figures of classes: scikit-learn's where it has any, none where there is none."""
+"""Scores of classes: those of scikit-learn, and none where they are not defined."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def predictions(labels, guesses):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_figures_are_those_of_scikit_learn(seed):
+def test_scores_are_those_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
     labels, guesses = random.integers(0, 4, 30), random.integers(0, 5, 30)
     matrix, *parts = score_by_class(labels.astype(np.int32), guesses, 6)
@@ -82,5 +82,5 @@ def test_class_that_is_never_said_is_named_also_where_accuracy_is_better():
         ([0] * 10, [0] * 10),  # of one class there is nothing to say
     ],
 )
-def test_other_networks_are_not(labels, guesses):
+def test_better_or_balanced_networks_are_not_warned_of(labels, guesses):
     assert warned(labels, guesses) is None

@@ -18,7 +18,7 @@ def test_losses_fall_and_accuracies_rise():
 
 
 @pytest.mark.parametrize("name", SETTINGS["monitor"].__args__)
-def test_of_every_monitor_it_is_known_which_way_is_better(name):
+def test_every_monitor_has_a_better_direction(name):
     assert higher_is_better(name) == (not name.endswith("loss"))
     assert watch(name, [0.5, 0.7])[0] == [True, higher_is_better(name)]
     assert choose_tie_breaker(name) == f"{name.partition('.')[0]}.loss"

@@ -1,4 +1,4 @@
-"""Trackers: what they show is what the tables hold, once; and they can do a run no harm."""
+"""Trackers show each row of the tables once, and cannot harm a run."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "b
 
 
 class Silent:
-    """A `Progress` that keeps the notes."""
+    """A `Progress` that collects the notes."""
 
     def __init__(self, lines):
         self.lines = lines
@@ -39,7 +39,7 @@ class Silent:
 
 
 class Recorder:
-    """A tracker that keeps what it is told."""
+    """A tracker that collects what it gets."""
 
     def __init__(self, last=0, fails=False):
         self.last, self.fails, self.told, self.ends = last, fails, [], []
@@ -55,7 +55,7 @@ class Recorder:
 
 @pytest.fixture
 def tracked(tmp_path, spec):
-    """Train in this process with a tracker: tracked(recorder) -> (run, report, lines)."""
+    """Return a function that trains with a tracker: tracked(recorder) -> (run, report, lines)."""
     from cnntrain.training.trainer import train_run as train_spec
 
     def run_one(recorder):
@@ -71,7 +71,7 @@ def tracked(tmp_path, spec):
 
 
 def series(path):
-    """The scalars of TensorBoard's event files: tag -> [(step, value)]."""
+    """Return the scalars of TensorBoard's event files: tag -> [(step, value)]."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(path), size_guidance={"tensors": 0, "scalars": 0})
@@ -109,7 +109,7 @@ def test_a_tracker_is_told_both_tables_once_and_the_results(tracked):
 
 @pytest.fixture
 def listener(tmp_path, spec):
-    """A `Tracked` of a run of two epochs, whose tables are there already, and what it said."""
+    """Return the `TrackedProgress` of a run whose tables have two epochs, and its notes."""
     run = Run(tmp_path)
     for step in (10, 20):
         run.append_row("history.csv", {"epoch": step // 10, "step": step, "train.loss": 1 / step})
@@ -117,7 +117,7 @@ def listener(tmp_path, spec):
     return TrackedProgress(Silent(said), run, spec()), said
 
 
-def test_what_a_tracker_has_it_is_not_told_again(listener):
+def test_rows_that_a_tracker_has_are_not_sent_again(listener):
     tracked, _ = listener
     tracked.tracker = recorder = Recorder(last=10)
     tracked.epoch({})
@@ -125,7 +125,7 @@ def test_what_a_tracker_has_it_is_not_told_again(listener):
     assert recorder.told == [(20, {"epoch": 2, "train/loss": 1 / 20})]
 
 
-def test_a_tracker_that_fails_is_said_once_and_left_off(listener):
+def test_a_tracker_that_fails_is_reported_once_and_dropped(listener):
     tracked, said = listener
     tracked.tracker = Recorder(fails=True)
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_tensorboard_reads_back_what_the_tables_hold(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_is_once_in_tensorboard(command, tmp_path):
-    """SIGKILL within the run, resumed: each step once, and every number as in the tables."""
+    """After SIGKILL and resume each step is there once, with the numbers of the tables."""
     pytest.importorskip("tensorboard")
     words = [*SMALL, "epochs=150", "tracking=tensorboard", "hydra.run.dir=run"]
     folder = tmp_path / "run"
@@ -200,7 +200,7 @@ def test_a_killed_run_is_once_in_tensorboard(command, tmp_path):
 
 @pytest.mark.slow
 def test_mlflow_has_the_run_in_a_real_store(command, tmp_path):
-    """Interrupted and resumed: one run, each epoch once, settings, results and files."""
+    """An interrupted and resumed run is one run, with each epoch once, results and files."""
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     words = [*SMALL, "epochs=40", "tracking=mlflow", f"tracking.uri={uri}", "hydra.run.dir=run"]

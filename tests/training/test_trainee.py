@@ -1,4 +1,4 @@
-"""A training step against numpy: in pieces, at rates of their own, with averaged weights."""
+"""A training step against numpy: with micro-batches, rates of single layers, and an EMA."""
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ def trained(network, steps=3, pieces=1, rates=None, average=None, auxiliary=(), 
 
 
 def softmax_regression(kernel, bias, steps, clip=None):
-    """The same in numpy, float64."""
+    """Return the weights after steps of SGD computed by numpy, in float64."""
     kernel, bias = kernel.astype("float64"), bias.astype("float64")
     for _ in range(steps):
         logits = IMAGES @ kernel + bias
@@ -45,7 +45,7 @@ def softmax_regression(kernel, bias, steps, clip=None):
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 12])
 @pytest.mark.parametrize("clip", [None, 0.05])
-def test_step_in_pieces_is_the_step_of_the_whole_batch(pieces, clip):
+def test_step_in_micro_batches_is_the_step_of_the_whole_batch(pieces, clip):
     network = linear()
     expected = softmax_regression(*network.get_weights(), steps=3, clip=clip)
     logs = trained(network, pieces=pieces, clipnorm=clip)
@@ -54,7 +54,7 @@ def test_step_in_pieces_is_the_step_of_the_whole_batch(pieces, clip):
     assert logs[0]["loss"] > logs[-1]["loss"]
 
 
-def test_logs_of_pieces_are_those_of_the_batch():
+def test_logs_of_micro_batches_are_those_of_the_batch():
     whole, cut = trained(linear(), steps=1), trained(linear(), steps=1, pieces=4)
     assert whole[0] == pytest.approx(cut[0], rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""Beginning with weights that exist: every format of Keras, by name and shape, and said aloud."""
+"""Warm start: weights from every format of Keras, matched by name and shape, and reported."""
 
 import contextlib
 import shutil
@@ -71,7 +71,7 @@ def test_legacy_file_of_weights_is_read(archives):
     assert len(found["conv1_bn"]) == 4
 
 
-def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
+def test_layers_that_do_not_fit_stay_new_and_are_reported(tmp_path):
     small(units=5, seed=1).save(tmp_path / "x.keras")
     ours = small()
     before = ours.get_layer("head").get_weights()
@@ -85,7 +85,7 @@ def test_what_does_not_fit_stays_new_and_is_said(tmp_path):
     assert len(report["sha256"]) == 64
 
 
-def test_nothing_that_fits_is_refused(tmp_path):
+def test_source_without_a_layer_that_fits_is_refused(tmp_path):
     small().save(tmp_path / "x.keras")
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(2, name="other")(inputs), name="other")
@@ -103,7 +103,7 @@ def test_nothing_that_fits_is_refused(tmp_path):
         ("x.h5", b"x"),
     ],
 )
-def test_what_holds_no_weights_is_answered(tmp_path, given, content):
+def test_source_without_weights_is_refused(tmp_path, given, content):
     path = tmp_path / given
     if content:
         path.write_bytes(content)
@@ -127,7 +127,7 @@ def normalisation_scale(run):
 
 
 def test_run_goes_on_where_another_ended_with_its_normalisation(train, base):
-    run, report = train(*SHORT, f"model.init_from={base.folder}", "seed=1")
+    run, report = train(*SHORT, f"init_from={base.folder}", "seed=1")
     assert report["init"]["new"] == []
     assert report["init"]["from"] == str(base.folder)
     assert read_rows(run)[0]["train.loss"] < read_rows(base)[0]["train.loss"]
@@ -138,14 +138,14 @@ def test_head_of_other_classes_is_new_though_its_shape_fits(tmp_path, train, bas
     """So is a normalisation that is asked for."""
     renamed = Run(shutil.copytree(base.folder, tmp_path / "renamed"))
     renamed.update_run_json(class_names=[*"abcdefghij"])
-    words = (f"model.init_from={renamed.folder}", "normalisation=standardise")
+    words = (f"init_from={renamed.folder}", "normalisation=standardise")
     run, report = train(*SHORT, *words)
     assert report["init"]["new"] == ["dense_2"]
     assert normalisation_scale(run) != normalisation_scale(base)
 
 
 def test_digits_to_odd_and_even_train_only_the_new_head(train, base):
-    words = ("dataset.label_map=odd_even", "finetune=head", f"model.init_from={base.folder}")
+    words = ("dataset.label_map=odd_even", "finetune=head", f"init_from={base.folder}")
     _, report = train(*SHORT, *words)
     assert report["parameters"]["trainable"] == 84 * 2 + 2
     assert report["init"]["loaded"] == ["conv2d", "conv2d_1", "dense", "dense_1"]
@@ -191,7 +191,7 @@ def test_vgg_with_the_weights_of_keras_gives_its_logits(spec, tmp_path, option, 
 def test_mean_image_of_another_size_is_refused(train):
     colour = "dataset.channels=3"
     base, _ = train(*SHORT, "normalisation=pixel_mean", colour, name="base")
-    words = (f"model.init_from={base.folder}", "dataset.image_size=[48,48]")
+    words = (f"init_from={base.folder}", "dataset.image_size=[48,48]")
     with pytest.raises(SpecError, match="subtracts a mean of shape") as refusal:
         train(*SHORT, *words, colour, name="large")
     assert refusal.value.hint == "normalisation=standardise"
@@ -201,7 +201,7 @@ def test_mean_image_of_another_size_is_refused(train):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_damaged_file_is_answered_or_read(tmp_path, suffix):
+def test_damaged_file_is_refused_or_read(tmp_path, suffix):
     random = np.random.default_rng(0)
     path = tmp_path / f"x{suffix}"
     (small().save if suffix == ".keras" else small().save_weights)(path)

@@ -9,20 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from cnntrain.data.labels import add_label_noise, group_classes, select_classes
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.photo_cache import cache_photos
-from cnntrain.data.source import Examples, Source, Splits
+from cnntrain.data.source import Source, Splits
 from cnntrain.data.splits import (
     apply_cached_photos,
+    build_splits,
     choose_frame,
+    choose_rows,
     reframe_images,
-    sample_rows,
-    split_source,
 )
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share, normalise_unicode
+from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share
 
 
 def dataset(
@@ -71,33 +70,11 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
-    source = replace(source, class_names=tuple(map(normalise_unicode, source.class_names)))
-    source = select_classes(source, classes)
-    groups, class_names = group_classes(source.class_names, label_map)
-
-    rows, origin = split_source(source, valid, test, split_seed)
-    if fraction is not None:
-        count = round(fraction * len(rows["train"]))
-        rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
-    if limit is not None:
-        for name, part in rows.items():
-            rows[name] = sample_rows(part, source.labels, limit, split_seed, "limit")
-    labels = {name: groups[source.labels[part]] for name, part in rows.items()}
-    if label_noise:
-        labels["train"] = add_label_noise(
-            labels["train"], len(class_names), label_noise, split_seed
-        )
+    chosen = choose_rows(
+        source, classes=classes, label_map=label_map, label_noise=label_noise, valid=valid,
+        test=test, split_seed=split_seed, fraction=fraction, limit=limit,
+    )  # fmt: skip
     assert not isinstance(source.images, Photos)
     size = None if image_size == "auto" else image_size
-    store, rows = reframe_images(source.images, rows, size, channels, resize)
-    parts = {name: Examples(store, labels[name], rows[name]) for name in rows}
-    return Splits(
-        **parts,
-        class_names=class_names,
-        origin=origin,
-        skipped=source.skipped,
-        digests=source.digests,
-        notes=source.notes,
-        names=source.names,
-        value_range=source.value_range,
-    )
+    images, rows = reframe_images(source.images, chosen.rows, size, channels, resize)
+    return build_splits(source, images, replace(chosen, rows=rows))

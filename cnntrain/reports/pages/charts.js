@@ -1,5 +1,5 @@
-// Draws every figure of the page with plotly, which lies packed in it, in the colours of the style
-// sheet, and draws them anew when light turns to dark.
+// Draws every figure of the page in the colours of its style sheet, and again when the browser
+// turns from light to dark. plotly is in the page itself, compressed.
 (async () => {
   const packed = document.getElementById("plotly").textContent;
   const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));

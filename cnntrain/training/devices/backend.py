@@ -1,6 +1,7 @@
-"""What Keras computes with: TensorFlow, or JAX where KERAS_BACKEND=jax asks for it.
+"""The backend of Keras: TensorFlow, or JAX where KERAS_BACKEND=jax asks for it.
 
-Said before Keras is loaded, by the environment alone; `keras_settings` says why no file has a word.
+It is chosen before Keras is loaded, by the environment alone; `keras_settings` says why Keras' own
+settings file is not read.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ BACKENDS = ("tensorflow", "jax")
 
 
 def resolve_backend() -> str:
-    """The backend of this process; SpecError for one that trains nothing here."""
+    """Return the backend of this process; raise SpecError if it is unknown or not installed."""
     name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if name not in BACKENDS:
         raise SpecError(f"KERAS_BACKEND is {name}", BACKENDS, "KERAS_BACKEND=tensorflow")
@@ -27,7 +28,7 @@ def resolve_backend() -> str:
 
 
 def check_backend_support(spec: Spec) -> None:
-    """Refuse what a spec asks of TensorFlow alone."""
+    """Raise SpecError if a spec asks for something that only the TensorFlow backend can do."""
     if resolve_backend() != "jax":
         return
     if spec.distribution.name == "multi_worker":
@@ -45,10 +46,13 @@ def check_backend_support(spec: Spec) -> None:
 
 
 def check_resumed_backend(began: str) -> None:
-    """Refuse to go on with another backend: its random numbers, and the last bits, are others."""
+    """Raise SpecError if a run would go on with another backend than it began with.
+
+    The random numbers of another backend differ, and so do the last bits of its results.
+    """
     if resolve_backend() != began:
         raise SpecError(
             f"the run began with KERAS_BACKEND={began} and it is now {resolve_backend()}",
             "the backend that it began with",
-            f"KERAS_BACKEND={began} cnntrain resume …, or a new run with model.init_from",
+            f"KERAS_BACKEND={began} cnntrain resume …, or a new run with init_from",
         )

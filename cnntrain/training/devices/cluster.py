@@ -1,6 +1,6 @@
-"""Who trains together: the workers' addresses, and which of them this process is.
+"""The cluster of a run: the addresses of its workers, and which of them this process is.
 
-Known before TensorFlow is loaded, from the settings, else from TF_CONFIG, else from SLURM.
+It is known before TensorFlow is loaded: from the settings, else from TF_CONFIG, else from SLURM.
 """
 
 import json
@@ -17,23 +17,23 @@ from cnntrain.errors import SpecError, WorkerLost
 from cnntrain.spec.signatures import Component
 
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
-PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # of SLURM's list of nodes: gpu[01-03,07]
-TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # of SLURM's tasks of each node: 2(x3),1
-PATIENCE = 3  # seconds of waiting, after which it is said for whom
+PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # a part of SLURM's list of nodes: gpu[01-03,07]
+TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # a part of SLURM's tasks of each node: 2(x3),1
+PATIENCE = 3  # seconds of waiting, after which a line says for whom
 HIGHEST_PORT = 65535
 WORKERS_EXAMPLE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses of all workers, and the number of this one; the first is the chief."""
+    """The addresses of all workers, and the number of this one; worker 0 is the chief."""
 
     workers: tuple[str, ...]
     index: int
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker validates, and writes the run."""
+        """Whether this worker is the one that validates and writes the run."""
         return self.index == 0
 
     @property
@@ -42,38 +42,38 @@ class Cluster:
         return [number for number in range(len(self.workers)) if number != self.index]
 
     def describe_worker(self, number: int) -> str:
-        """A worker in words."""
+        """Return a worker as text: `worker 1 at gpu02:12345`."""
         return f"worker {number} at {self.workers[number]}"
 
     def find_silent_workers(self) -> list[str]:
-        """The other workers at whose addresses nothing listens now."""
+        """Return the other workers, as text, at whose addresses nothing listens now."""
         return [self.describe_worker(n) for n in self.others if not is_listening(self.workers[n])]
 
     def wait_for_workers(self, timeout: float) -> None:
-        """Wait until every other worker has been seen at its address; WorkerLost after `timeout`.
+        """Wait until every other worker has been seen at its address.
 
-        Each listens here until it has seen all, and then leaves the port to TensorFlow, whose own
-        wait can neither be ended by Ctrl-C nor say who is missing. Raises SpecError if the port is
-        taken.
+        Each worker listens at its own until it has seen all others, and then leaves the port to
+        TensorFlow, whose own wait can neither be ended by Ctrl-C nor say who is missing. Raises
+        SpecError if the port is taken, and WorkerLost after `timeout` seconds.
         """
         unseen, began = set(self.others), time.monotonic()
-        ends, said = began + timeout, False
+        deadline, is_announced = began + timeout, False
         with self.open_listener():
             while unseen:
                 unseen = {number for number in unseen if not is_listening(self.workers[number])}
-                if unseen and time.monotonic() > ends:
+                if unseen and time.monotonic() > deadline:
                     raise WorkerLost(
                         [self.describe_worker(number) for number in sorted(unseen)],
                         f"all of them started within distribution.timeout={timeout:g} seconds",
                     )
-                if unseen and not said and time.monotonic() > began + PATIENCE:
+                if unseen and not is_announced and time.monotonic() > began + PATIENCE:
                     names = ", ".join(self.describe_worker(number) for number in sorted(unseen))
                     print(f"waiting for {names}, {timeout:g} s at most", file=sys.stderr)
-                    said = True
+                    is_announced = True
                 time.sleep(0.2)
 
     def open_listener(self) -> socket.socket:
-        """A server at the port of this worker, for those who look whether it is there."""
+        """Return a server at the port of this worker, by which the others see that it is there."""
         address = self.workers[self.index]
         port = int(address.rpartition(":")[2])
         try:
@@ -97,13 +97,13 @@ def is_listening(address: str) -> bool:
 def build_cluster(
     workers: Sequence[str] | None, index: int | None, port: int, environment: Mapping[str, str]
 ) -> Cluster:
-    """Return the cluster; SpecError where nothing, or a contradiction, says what it is.
+    """Return the cluster of the settings, or of the environment where a setting is None.
 
-    Settings that are given go before the environment, each by itself.
+    Raises SpecError where neither says who the workers are, or they contradict each other.
     """
-    known_workers, known_index = read_workers_from_environment(port, environment)
-    workers = known_workers if workers is None else tuple(workers)
-    index = known_index if index is None else index
+    environment_workers, environment_index = read_workers_from_environment(port, environment)
+    workers = environment_workers if workers is None else tuple(workers)
+    index = environment_index if index is None else index
     if workers is None:
         raise SpecError(
             "distribution is multi_worker and distribution.workers is null",
@@ -121,7 +121,7 @@ def build_cluster(
 
 
 def find_cluster(distribution: Component) -> Cluster | None:
-    """The cluster of the `distribution` of a spec, if it has one."""
+    """Return the cluster of the `distribution` of a spec, or None if it is not `multi_worker`."""
     if distribution.name != "multi_worker":
         return None
     knobs = distribution.knobs
@@ -129,7 +129,7 @@ def find_cluster(distribution: Component) -> Cluster | None:
 
 
 def check_workers(workers: tuple[str, ...], index: int) -> None:
-    """Refuse addresses that are none, or twice the same, and a worker that is not there."""
+    """Raise SpecError for a wrong or repeated address, or an index beyond the workers."""
     for address in workers:
         if not ADDRESS.fullmatch(address):
             raise SpecError(
@@ -154,7 +154,7 @@ def check_workers(workers: tuple[str, ...], index: int) -> None:
 def read_workers_from_environment(
     port: int, environment: Mapping[str, str]
 ) -> tuple[tuple[str, ...] | None, int | None]:
-    """The workers and the number of this one, as far as TF_CONFIG or SLURM says."""
+    """Return the workers and the number of this one, or None without TF_CONFIG and SLURM."""
     if environment.get("TF_CONFIG"):
         return read_workers_from_tf_config(environment["TF_CONFIG"])
     if "SLURM_PROCID" in environment:
@@ -163,7 +163,7 @@ def read_workers_from_environment(
 
 
 def read_workers_from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
-    """The workers of TF_CONFIG; one of the kind `chief` is the first of them."""
+    """Return the workers of TF_CONFIG, a task of the type `chief` first, and this one's number."""
     try:
         config: Mapping[str, Any] = json.loads(text)
         chiefs = config["cluster"].get("chief", [])
@@ -182,7 +182,7 @@ def read_workers_from_tf_config(text: str) -> tuple[tuple[str, ...], int]:
 def read_workers_from_slurm(
     port: int, environment: Mapping[str, str]
 ) -> tuple[tuple[str, ...], int]:
-    """A worker for each task of a step (srun), in SLURM's block order."""
+    """Return a worker for each task of a SLURM step, in block order, and this one's number."""
     try:
         nodes = expand_node_list(environment["SLURM_STEP_NODELIST"])
         tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
@@ -202,9 +202,9 @@ def read_workers_from_slurm(
 
 
 def expand_node_list(nodes: str) -> list[str]:
-    """The names in SLURM's short form: gpu[01-03,07],login is gpu01, gpu02, gpu03, gpu07, login.
+    """Return the names of nodes in SLURM's short form: gpu[01-03],login is gpu01 … gpu03, login.
 
-    By hand, because python-hostlist is under the GPL and TensorFlow's parser loads TensorFlow.
+    Other parsers do not serve: python-hostlist is under the GPL, TensorFlow's loads TensorFlow.
     """
     names = []
     for prefix, numbers in PART.findall(nodes):

@@ -1,6 +1,6 @@
-"""How many devices train: each takes its part of the same batch, and the parts make one step.
+"""Which devices train together: each computes its part of a batch, and the parts make one step.
 
-A component returns the strategy of TensorFlow that computes with them, or None for one device.
+A component returns TensorFlow's strategy for its devices, or None for one device.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from cnntrain.training.devices.cluster import build_cluster
 
 
 def single() -> None:
-    """One device."""
+    """Return no strategy: one device trains."""
 
 
 def mirrored(
     *, devices: list[Natural] | None, logical_cpus: Workers | None
 ) -> tf.distribute.Strategy | None:
-    """The GPUs of this machine, or the CPU as `logical_cpus` devices.
+    """Return a strategy for the GPUs of this machine, or for the CPU as `logical_cpus` devices.
 
-    On JAX, Keras shares out the batches by itself, as it has been told. Raises SpecError for GPUs
-    that are not there.
+    On JAX it is None, because Keras itself splits the batches. Raises SpecError for GPUs that are
+    not there.
     """
     if keras.backend.backend() == "jax":
         _share_batches_on_jax(devices, logical_cpus)
@@ -34,26 +34,27 @@ def mirrored(
     if logical_cpus is not None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         if len(tf.config.get_logical_device_configuration(cpu) or [cpu]) != logical_cpus:
-            one = tf.config.LogicalDeviceConfiguration()
-            tf.config.set_logical_device_configuration(cpu, [one] * logical_cpus)
+            device = tf.config.LogicalDeviceConfiguration()
+            tf.config.set_logical_device_configuration(cpu, [device] * logical_cpus)
         return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(logical_cpus)])
-    wanted = _select_gpus(devices, len(tf.config.list_physical_devices("GPU")))
-    return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in wanted])
+    gpus = _select_gpus(devices, len(tf.config.list_physical_devices("GPU")))
+    return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in gpus])
 
 
 def multi_worker(
     *, workers: list[str] | None, index: Natural | None, port: Count, timeout: Positive
 ) -> tf.distribute.Strategy:
-    """The devices of all workers, once they have all started.
+    """Return a strategy for the devices of all workers, once all of them have started.
 
-    Raises WorkerLost if they have not after `timeout` seconds, SpecError for a port that is taken.
+    Raises WorkerLost if one has not started after `timeout` seconds, and SpecError if the workers
+    are not known or the port is taken.
     """
-    group = build_cluster(workers, index, port, os.environ)
-    group.wait_for_workers(timeout)
+    cluster = build_cluster(workers, index, port, os.environ)
+    cluster.wait_for_workers(timeout)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(group.workers)}),
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
         task_type="worker",
-        task_id=group.index,
+        task_id=cluster.index,
         rpc_layer="grpc",
     )
     with _use_default_signal_handlers():
@@ -61,22 +62,22 @@ def multi_worker(
 
 
 def _select_gpus(devices: Sequence[int] | None, count: int) -> Sequence[int]:
-    """The numbers of the GPUs that are wanted, of so many that there are."""
-    wanted = range(count) if devices is None else devices
+    """Return the numbers of the GPUs to use, of `count` GPUs; `devices` None stands for all."""
+    numbers = range(count) if devices is None else devices
     if not count:
         raise SpecError(
             "distribution is mirrored and no GPU is seen", "GPUs", "distribution=single"
         )
-    if not set(wanted) <= set(range(count)):
+    if not set(numbers) <= set(range(count)):
         raise SpecError(
-            f"distribution.devices is {list(wanted)} and there are {count} GPUs",
+            f"distribution.devices is {list(numbers)} and there are {count} GPUs",
             f"numbers from 0 to {count - 1}",
         )
-    return wanted
+    return numbers
 
 
 def _share_batches_on_jax(devices: Sequence[int] | None, logical_cpus: int | None) -> None:
-    """Let Keras put a copy of all variables, and a part of each batch, on every device."""
+    """Let Keras put a replica of all variables, and a part of each batch, on every device."""
     import jax
 
     if logical_cpus is not None:
@@ -90,7 +91,10 @@ def _share_batches_on_jax(devices: Sequence[int] | None, logical_cpus: int | Non
 
 @contextlib.contextmanager
 def _use_default_signal_handlers() -> Iterator[None]:
-    """Let signals end the process: TensorFlow waits for the others without giving Python a turn."""
+    """Let signals end the process within the block.
+
+    There TensorFlow waits for the other workers, and Python's own handlers would not be called.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:

@@ -1,0 +1,152 @@
+"""The names that settings had before: taken wherever a user or an older run gives them."""
+
+import hashlib
+import json
+
+import pytest
+import yaml
+
+from cnntrain.errors import SpecError
+from cnntrain.running.resume import read_resumed_run, reopen_run
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import read_job_result
+from cnntrain.runs.strangers import get_recorded_paths, read_config
+from cnntrain.spec.compose import compose_config
+from cnntrain.spec.overrides import parse_overrides
+from cnntrain.spec.renames import RENAMED, rename_overrides, rename_settings
+from cnntrain.sweeps.expand import expand_jobs
+
+BEFORE = {now: before for before, now in RENAMED.items()}
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("model.init_from=~/runs/a b", "init_from", "~/runs/a b"),
+        ("++model.init_from=2024", "init_from", "2024"),
+        ("schedule.stretch=true", "replan", True),
+    ],
+)
+def test_override_may_have_the_name_before(spec, word, key, value):
+    checked = spec(word)
+    assert getattr(checked, key) == value
+    assert checked.hash == spec(f"{key}={value}").hash
+
+
+def test_settings_that_nobody_sets_are_null_and_false(spec):
+    assert (spec().init_from, spec().replan) == (None, False)
+
+
+def test_both_names_on_the_command_line_are_refused_where_they_differ():
+    with pytest.raises(SpecError, match=r"model\.init_from=a and init_from=b are both given"):
+        rename_overrides(["init_from=b", "model.init_from=a"])
+    assert rename_overrides(["init_from=b", "model.init_from=b"]) == ["init_from=b"] * 2
+    with pytest.raises(SpecError, match="both given"):
+        compose_config(["schedule.stretch=true", "replan=false"])
+
+
+def test_sweep_may_have_the_name_before():
+    words = ["model.init_from=~/größe,2024", "schedule.stretch=true"]
+    jobs = [compose_config(job).config for job in expand_jobs(parse_overrides(words))]
+    assert [job["init_from"] for job in jobs] == ["~/größe", "2024"]
+    assert all(job["replan"] is True for job in jobs)
+
+
+@pytest.fixture
+def config_dir(tmp_path):
+    """A user's folder with a model, a schedule and a recipe from before the names changed."""
+    for group in ("model", "schedule", "experiment"):
+        (tmp_path / "mine" / group).mkdir(parents=True)
+    option = yaml.safe_load(yaml.safe_dump(compose_config([]).config))
+    texts = {
+        "model/mine": yaml.safe_dump(option["model"] | {"init_from": "runs/a"}),
+        "schedule/mine": yaml.safe_dump(option["schedule"] | {"stretch": False}),
+        "experiment/mine": "# @package _global_\nmodel: {init_from: runs/b}\n"
+        "schedule: {stretch: true}\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / "mine" / f"{name}.yaml").write_text(text)
+    return str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "init_from", "replan"),
+    [
+        ("model=mine schedule=mine", "runs/a", False),
+        ("model=mine schedule=mine init_from=runs/c replan=true", "runs/c", True),
+        ("model=mine model.init_from=runs/c", "runs/c", False),
+        ("model=mine init_from=null", None, False),
+        ("experiment=mine", "runs/b", True),
+        ("experiment=mine schedule=mine replan=false", "runs/b", False),
+    ],
+)
+def test_files_may_have_the_name_before_and_the_command_line_beats_them(
+    config_dir, words, init_from, replan
+):
+    config = compose_config(words.split(), config_dir).config
+    assert (config["init_from"], config["replan"]) == (init_from, replan)
+    assert "init_from" not in config["model"]
+    assert "stretch" not in config["schedule"]
+
+
+def test_both_names_in_files_are_refused_where_they_differ():
+    config = {"init_from": "b", "model": {"init_from": "a"}}
+    with pytest.raises(SpecError, match=r"model\.init_from is a and init_from is b"):
+        rename_settings(config)
+    same = rename_settings({"init_from": "a", "model": {"init_from": "a"}})
+    assert same == {"init_from": "a", "model": {}}
+
+
+@pytest.fixture
+def older(left_behind):
+    """A run as versions before left it: its spec.yaml, run.json and what its state says."""
+    folder = left_behind("older", "init_from=weights.h5", "tracking=none", status="interrupted")
+    config = yaml.safe_load((folder / "spec.yaml").read_text())
+    config["model"]["init_from"] = config.pop("init_from")
+    config["schedule"]["stretch"] = config.pop("replan")
+    (folder / "spec.yaml").write_text(yaml.safe_dump(config))
+    record = json.loads((folder / "run.json").read_text())
+    record["paths"] = {BEFORE[key]: path for key, path in record["paths"].items()}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_run_of_before_is_resumed_with_either_name(older, tmp_path):
+    for number, word in enumerate(("schedule.stretch=true", "replan=true")):
+        resumed = read_resumed_run(str(older), [word, f"epochs={30 + number}"])
+        run, _ = reopen_run(resumed)
+        run.lock.release()
+        checked = resumed.spec
+        assert (checked.replan, checked.init_from) == (True, "weights.h5")
+        assert get_recorded_paths(run.read_run_json()) == {
+            "init_from": str(tmp_path.cwd() / "weights.h5")
+        }
+    assert read_config(Run(older))["replan"] is True
+
+
+def test_spec_of_before_keeps_its_hash_and_its_state(older, tmp_path):
+    import numpy as np
+
+    from cnntrain.runs.checkpoint import Checkpoint
+    from cnntrain.spec.build import build_spec
+    from cnntrain.training.fitting import check_resumable
+
+    checked = build_spec(read_config(Run(older)))
+    before = {BEFORE.get(key, key): value for key, value in checked.deciding_values.items()}
+    assert before["model.init_from"] == "weights.h5"
+    text = json.dumps(before, sort_keys=True)
+    assert checked.hash == hashlib.sha256(text.encode()).hexdigest()
+    arrays = {f"normalisation/{key}": np.zeros(1) for key in ("scale", "offset")}
+    facts = {"loop": {"step": 1, "planned_steps": 2}, "best": {}, "patience": {}, "plateau": {}}
+    state = Checkpoint(arrays, {**facts, "tables": {}, "decides": before})
+    check_resumable(checked, Run(tmp_path), None, state, 2)
+    other = {**before, "model.init_from": "others.h5"}
+    with pytest.raises(SpecError, match="of another spec: init_from"):
+        check_resumable(
+            checked, Run(tmp_path), None, Checkpoint(arrays, {**state.facts, "decides": other}), 2
+        )
+
+
+def test_job_of_before_that_left_no_run_has_its_setting_under_the_name_of_now(tmp_path):
+    job = {"overrides": ["model.init_from=a"], "status": "failed"}
+    assert read_job_result(tmp_path, job).settings == {"init_from": "a"}
