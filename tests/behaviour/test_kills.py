@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cnntrain.runs import checkpoint
+from helpers.run_files import are_equal, load_weights
 
 # A convnet with dropout, batch norm, images that are moved and mixed, an average of the weights, a
 # plateau that fires and early stopping on.
@@ -85,16 +86,10 @@ def assert_same(run, whole):
     files = sorted(path.name for path in whole.glob("*.keras"))
     assert files == sorted(path.name for path in run.glob("*.keras"))
     for name in files:
-        weights = [load(folder / name) for folder in (run, whole)]
-        assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True)), name
+        ours, theirs = (load_weights(folder / name) for folder in (run, whole))
+        assert are_equal(ours, theirs), name
     if (whole / "refit").exists():
         assert_same(run / "refit", whole / "refit")
-
-
-def load(path):
-    import keras
-
-    return [w.numpy() for w in keras.models.load_model(path).weights]
 
 
 def rows_of(run, name):
@@ -158,6 +153,8 @@ def test_run_that_is_killed_and_terminated_ends_bit_identical(tmp_path, whole):
     run = tmp_path / "run"
     process = start(tmp_path, *WORDS, "hydra.run.dir=run")
     assert kill_when(process, moments(run, 4)[1][1])
+    assert load_weights(run / "best.keras")
+    assert json.loads((run / "run.json").read_text())["status"] == "running"
     killed_at = step_of(run)
     process = start(tmp_path, "resume", "run", "checkpoint.every_steps=null")
     interrupt(process, run, signal.SIGTERM, 143)

@@ -1,11 +1,10 @@
 """Fewer training images than `batch_size`: the batch shrinks to them, and the run says so."""
 
-import keras
-import numpy as np
 import pytest
 
 from cnntrain.data.steps import shrink_batch_size
 from cnntrain.errors import SpecError
+from helpers.run_files import are_equal, load_weights
 
 FEW = ("model=mlp_300_100", "dataset.limit=50", "epochs=4", "schedule=constant")
 
@@ -38,28 +37,29 @@ def test_fewer_images_than_parts_are_refused_with_what_helps(spec):
     assert refused.value.hint == "accumulate=1"
 
 
-def weights(run):
-    return keras.models.load_model(run.final, compile=False).get_weights()
-
-
-def test_small_data_trains_as_if_its_size_had_been_asked_for(train):
+@pytest.fixture(scope="module")
+def few(train_in, tmp_path_factory):
+    """A run of 50 images, and what it said: (Run, report, lines)."""
     said: list[str] = []
-    run, report = train(*FEW, name="asked", said=said)
+    return *train_in(tmp_path_factory.mktemp("few"))(*FEW, said=said), said
+
+
+def test_small_data_trains_as_if_its_size_had_been_asked_for(train, few):
+    run, report, said = few
     assert report["steps"] == 4
     assert "batch_size is 128 and there are 50 training images: 50 a batch" in said
-    exact, _ = train(*FEW, "batch_size=50", name="exact")
-    assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(exact), strict=True))
+    exact, _ = train(*FEW, "batch_size=50")
+    assert are_equal(load_weights(run.final), load_weights(exact.final))
     hashes = [one.read_run_json()["spec_hash"] for one in (run, exact)]  # of what was asked for
     assert hashes[0] != hashes[1]
 
 
-def test_resumed_it_ends_as_if_it_had_never_stopped(train, spec, silent):
-    from cnntrain.training.trainer import train_run as train_spec
+def test_resumed_it_ends_as_if_it_had_never_stopped(train, few, spec, silent):
+    from cnntrain.training.trainer import train_run
 
-    whole, _ = train(*FEW, name="whole")
-    run, _ = train(*FEW, "max_steps=2", name="stopped")
-    train_spec(spec(*FEW, "max_steps=4"), run, silent())
-    assert all(np.array_equal(a, b) for a, b in zip(weights(run), weights(whole), strict=True))
+    run, _ = train(*FEW, "max_steps=2")
+    train_run(spec(*FEW, "max_steps=4"), run, silent())
+    assert are_equal(load_weights(run.final), load_weights(few[0].final))
 
 
 def test_refit_has_a_batch_of_its_own_images(train):

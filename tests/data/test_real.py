@@ -34,6 +34,7 @@ def mnist_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("tfds")
 
 
+@pytest.mark.slow
 def test_mnist_is_prepared_from_its_archives_without_a_network(spec, archives, mnist_dir):
     splits = spec("dataset=mnist").dataset(mnist_dir, archives)
     assert [len(part) for _, part in splits.items()] == [55_000, 5_000, 10_000]

@@ -6,6 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+# What a sweep of one job writes of itself.
+PLAN = {
+    "overrides": ["seed=1"], "flags": [], "varied": ["seed"], "monitor": "valid.accuracy",
+    "sweep": {"jobs": 1, "gpus": None, "on_error": "continue", "retry_oom": False},
+    "launcher": {"name": "local"}, "sweeper": {"name": "basic"}, "jobs": [["seed=1"]],
+}  # fmt: skip
 SHORT = ["model=mlp_256_128", "epochs=1", "max_steps=2"]
 
 

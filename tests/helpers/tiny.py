@@ -14,6 +14,17 @@ def photo(seed, size=(12, 10)):
     return file.getvalue()
 
 
+def write_photos(folder, count=12):
+    """A folder of images, each of its own, for each of two classes."""
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (20, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+    return folder
+
+
 def written(data_dir, name, version, features, splits, config=None):
     """Write a data set into `data_dir` as TFDS does: splits of lists of examples."""
     import tensorflow_datasets as library

@@ -99,8 +99,8 @@ def test_l2_is_in_the_objective_and_not_in_the_reported_losses(train, short_run)
 
 
 def test_micro_batches_change_no_numbers_beyond_rounding(train, short_run):
-    pieces, _ = train(*SHORT, "accumulate=4")
-    pairs = zip(load_weights(short_run[0].final), load_weights(pieces.final), strict=True)
+    accumulated, _ = train(*SHORT, "accumulate=4")
+    pairs = zip(load_weights(short_run[0].final), load_weights(accumulated.final), strict=True)
     assert all(np.allclose(a, b, atol=1e-4) for a, b in pairs)
 
 
@@ -173,7 +173,7 @@ def test_class_weights_shift_what_the_network_prefers(train):
         ("dataset.image_size=[8,8]",),
     ],
 )
-def test_what_only_the_data_shows_is_refused_before_the_first_step(train, words):
+def test_settings_that_the_data_contradicts_are_refused_before_the_first_step(train, words):
     with pytest.raises(SpecError):
         train(*SHORT[:2], *words)
 
@@ -183,3 +183,14 @@ def test_refusal_of_the_second_phase_comes_before_the_first(train, tmp_path):
     with pytest.raises(SpecError, match="warmup"):
         train(*words, *SHORT[1:])
     assert not (tmp_path / "run" / "history.csv").exists()
+
+
+def test_pictures_that_fail_leave_the_results_and_their_traceback(train, monkeypatch):
+    from cnntrain.training import artifacts
+
+    monkeypatch.setattr(artifacts, "find_best_guesses", None)
+    progress = []
+    run, report = train(*SHORT, "max_steps=1", said=progress)
+    assert "final" in report["test"]
+    assert any("pictures of the report are missing: TypeError" in line for line in progress)
+    assert "in write_gallery" in run.log.read_text()
