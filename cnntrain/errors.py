@@ -1,16 +1,17 @@
-"""The one exception for a user's mistake: what was given, what was expected, what to try."""
+"""The exception for a user's mistake (given, expected, try), and those for a run that fails."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-# Of an enumeration in an answer: characters, and the names that a longer one keeps.
+# Most characters of an enumeration in a message, and the number of names kept of a longer one.
 MAX_CHOICES_LENGTH, FEW_CHOICES = 170, 9
 
 
 class SpecError(Exception):
-    """A mistake in what the user asked for; `cli.py` prints it once and exits with 2.
+    """A mistake of the user; `cli/main.py` prints it once and exits with 2.
 
-    `expected` is a sentence, or the names that would have been right.
+    `given` is a sentence about the mistake. `expected` is a text, or the names that would be right.
+    `hint` is what to type instead.
     """
 
     def __init__(self, given: str, expected: str | Iterable[str], hint: str | None = None):
@@ -27,7 +28,7 @@ class SpecError(Exception):
 
 
 class Failure(Exception):
-    """A run that cannot go on, for a reason that has an answer; what was saved before is good."""
+    """A run that cannot go on, for a reason that the user can remedy; its checkpoints are good."""
 
 
 class Diverged(Failure):
@@ -56,7 +57,7 @@ class OutOfMemory(Failure):
 
 
 class WorkerLost(Failure):
-    """A worker of a run that is trained by several has gone, or never came."""
+    """A worker of a distributed run does not answer any more, or never did."""
 
     def __init__(self, workers: Sequence[str], hint: str):
         do = "does" if len(workers) == 1 else "do"
@@ -64,7 +65,7 @@ class WorkerLost(Failure):
 
 
 def format_choices(names: Iterable[object], near: object = "") -> str:
-    """`one of A, B, C`, or the one name there is; of very many those that are nearest to `near`."""
+    """Return `one of A, B, C`, or the only name; of very many, those that are nearest to `near`."""
     texts = [str(name) for name in names]
     whole = ", ".join(texts)
     if len(texts) == 1:
@@ -77,9 +78,9 @@ def format_choices(names: Iterable[object], near: object = "") -> str:
 
 
 def find_nearest(name: object, names: Iterable[str]) -> str | None:
-    """The name that `name` was most likely meant to be, whatever its capitals, or None.
+    """Return the one of `names` that `name` was most likely meant to be, or None.
 
-    One that goes on behind the word comes first: resnet20_v1 for resnet20, not resnet200.
+    Capitals do not matter. A longer name comes first: resnet20_v1 for resnet20, not resnet200.
     """
     known = {other.lower(): other for other in names}
     word = str(name).lower()
@@ -91,5 +92,8 @@ def find_nearest(name: object, names: Iterable[str]) -> str | None:
 
 
 def escape_unprintable(text: str, keep: str = "") -> str:
-    """A text of letters, signs, spaces and `keep`: all else, which a terminal may obey, escaped."""
+    """Return a text with unprintable characters escaped, except those of `keep`.
+
+    A terminal obeys some of them.
+    """
     return "".join(s if s.isprintable() or s in keep else ascii(s)[1:-1] for s in text)

@@ -1,9 +1,9 @@
-"""Keras' own settings: those in `keras_home/keras.json`, whatever a person's machine has beside it.
+"""Keras' own settings come from `keras_home/keras.json`, whatever the user's machine has.
 
-When Keras is loaded it reads ~/.keras/keras.json, or the one in $KERAS_HOME, and variables that cut
-every training and evaluation short. A run is a pure function of its spec, so that importing this
-package, the one door to all of it, shows Keras a folder of ours instead. What is kept in the
-user's folder, downloaded weights, is still found there: see `users_folder`.
+When Keras is loaded, it reads ~/.keras/keras.json, or the one in $KERAS_HOME, and variables that
+cut every training and evaluation short. A run is a pure function of its spec. Therefore importing
+this package makes Keras read our folder instead. Downloaded weights stay in the user's folder,
+which `find_keras_folder` returns.
 """
 
 import os
@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 
 KERAS_FOLDER = Path(__file__).with_name("keras_home")
-USERS_VARIABLE = (
-    "CNNTRAIN_USERS_KERAS_HOME"  # for child processes, which see our folder in KERAS_HOME
-)
+# Keeps the user's KERAS_HOME for child processes, which see our folder there.
+USERS_VARIABLE = "CNNTRAIN_USERS_KERAS_HOME"
 LIMIT_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
 
 def apply_keras_settings() -> None:
-    """Let Keras have our settings, whether it is loaded later or was loaded before."""
+    """Apply our settings to Keras, whether it is loaded later or was loaded before."""
     given = os.environ.get("KERAS_HOME")
     if given != str(KERAS_FOLDER):
         os.environ.pop(USERS_VARIABLE, None)
@@ -31,7 +30,7 @@ def apply_keras_settings() -> None:
 
 
 def reconfigure_loaded_keras() -> None:
-    """Set in a Keras that is loaded what it read elsewhere; its backend it cannot change."""
+    """Apply our settings to a Keras that is loaded; its backend cannot change any more."""
     import json
 
     import keras
@@ -45,7 +44,7 @@ def reconfigure_loaded_keras() -> None:
 
 
 def find_keras_folder() -> Path:
-    """Keras' folder of this user, by the rule by which Keras finds it."""
+    """Return the user's Keras folder: $KERAS_HOME before it became ours, or ~/.keras."""
     given = os.environ.get("KERAS_HOME", "")
     if given in ("", str(KERAS_FOLDER)):
         given = os.environ.get(USERS_VARIABLE, "~/.keras")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, write a state, then leave."""
+"""Ctrl-C and SIGTERM while training: finish the step, save a checkpoint, then leave."""
 
 import math
 import signal
@@ -13,29 +13,29 @@ REPEAT_SECONDS = 1.0  # seconds in which SIGTERM counts once
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived and the state is written; a preempted job ends so."""
+    """SIGTERM arrived and a checkpoint is saved: the end of a preempted job."""
 
 
 def raise_terminated(number: int, frame: FrameType | None) -> None:
-    """SIGTERM outside of training: there is no step to finish."""
+    """Raise Terminated: the handler of SIGTERM outside of training, where no step must finish."""
     raise Terminated
 
 
 class Signals:
-    """Within `with`, remembers the first signal; a second one acts at once.
+    """A context in which the first signal is remembered and a second one acts at once.
 
-    But SIGTERM twice within a second is one wish: `timeout` tells a process, and then its group.
+    Two SIGTERM within a second count as one: `timeout` signals a process, and then its group.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.received_at = -math.inf  # when it was
-        self.is_shared = False  # whether others must be told first, who then leave at the same step
+        self.received_at = -math.inf  # time.monotonic() of the first signal
+        self.is_shared = False  # whether other workers must hear of it, and leave at the same step
         self.agreed_signal: int | None = None
         self.usual_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
-        """Take over from the usual handlers, which only the main thread can set."""
+        """Replace the usual handlers; only the main thread can set handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self.usual_handlers[number] = signal.signal(number, self.remember_signal)
@@ -45,7 +45,7 @@ class Signals:
         self.restore_handlers()
 
     def restore_handlers(self) -> None:
-        """Give back the usual handlers."""
+        """Restore the usual handlers."""
         for number, handler in self.usual_handlers.items():
             signal.signal(number, handler)
         self.usual_handlers = {}
@@ -62,14 +62,14 @@ class Signals:
 
     @property
     def due_signal(self) -> int | None:
-        """The signal with which to leave now, if any."""
+        """The signal for which to leave now, or None."""
         return self.agreed_signal if self.is_shared else self.received
 
     def agree_to_leave(self) -> None:
-        """Leave with the others, one of which has received a signal."""
+        """Agree to leave with the other workers, one of which has received a signal."""
         self.agreed_signal = self.received or signal.SIGTERM
 
     def leave(self) -> None:
-        """Raise KeyboardInterrupt or Terminated if a signal came; a state has been written."""
+        """Raise KeyboardInterrupt or Terminated if a signal is due; a checkpoint has been saved."""
         if self.due_signal is not None:
             raise KeyboardInterrupt if self.due_signal == signal.SIGINT else Terminated

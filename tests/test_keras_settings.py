@@ -31,7 +31,7 @@ FILES = {
 
 
 def seen(home, first="cnntrain", second="keras", **variables):
-    """What Keras has been set to in a process that imports the two, one after the other."""
+    """Return the settings of Keras in a process that imports `first`, then `second`."""
     code = SEEN.format(first=first, second=second)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("KERAS", "CNNTRAIN"))}
     environment |= {"KERAS_HOME": str(home), **variables}
@@ -65,7 +65,7 @@ def test_weights_are_looked_for_where_the_user_keeps_them(tmp_path, monkeypatch)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     assert keras_settings.find_keras_folder() == tmp_path
     keras_settings.apply_keras_settings()
-    keras_settings.apply_keras_settings()  # as a child process does once more
+    keras_settings.apply_keras_settings()  # a child process applies them again
     assert keras_settings.find_keras_folder() == tmp_path
     assert os.environ["KERAS_HOME"] == str(keras_settings.KERAS_FOLDER)
     monkeypatch.delenv("KERAS_HOME")

@@ -1,4 +1,4 @@
-"""Signals while training: the first is remembered, a second acts; SIGTERM twice at once is one."""
+"""While training, the first signal is remembered and a second acts; a double SIGTERM is one."""
 
 import signal
 
@@ -10,14 +10,14 @@ from cnntrain.signals import Signals, Terminated, raise_terminated
 
 @pytest.fixture(autouse=True)
 def usual():
-    """The handlers of a process in which nobody has changed them but `training`."""
+    """Set the SIGTERM handler of a process that is not training, and restore the old one."""
     before = signal.signal(signal.SIGTERM, raise_terminated)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
-def test_sigterm_twice_at_once_is_one_wish():
-    """As `timeout` sends it: to the process, then to its group."""
+def test_sigterm_twice_at_once_counts_once():
+    """`timeout` sends it to the process and then to its group."""
     with Signals() as known:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)

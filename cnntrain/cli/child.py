@@ -1,7 +1,7 @@
-"""The process of a job: the command of a run alone, which ends cleanly when its sweep is gone.
+"""The process of a sweep's job: it trains one run, and ends cleanly when its sweep is gone.
 
-Its standard input is a pipe that the sweep holds open. Where the sweep dies, by whatever signal,
-the pipe ends: the run writes its state and leaves, on every system, without a word from its parent.
+Its standard input is a pipe that the sweep holds open. If the sweep dies, by whatever signal, the
+pipe ends: on every system, the run saves a checkpoint and leaves.
 """
 
 import os
@@ -12,7 +12,7 @@ from cnntrain.cli.main import main
 
 
 def stop_with_sweep() -> None:
-    """Wait for the end of the pipe, to which nobody writes."""
+    """Wait for the end of the pipe, to which nobody writes; then send this process SIGTERM."""
     os.read(0, 1)  # not sys.stdin: Python cannot end while another thread holds its lock
     os.kill(os.getpid(), signal.SIGTERM)
 

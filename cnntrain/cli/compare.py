@@ -1,4 +1,4 @@
-"""`cnntrain compare`: any runs and sweeps side by side, and where their specs differ."""
+"""`cnntrain compare`: show runs and sweeps side by side, and where their specs differ."""
 
 import json
 from collections.abc import Sequence
@@ -21,28 +21,28 @@ USAGE = (
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain compare RUN...`: a table of their numbers, and where their specs differ."""
+    """`cnntrain compare RUN...`: print a table of the numbers of runs, and where specs differ."""
     parser = make_report_parser("compare")
     parser.add_argument("paths", nargs="*")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print("\n".join(USAGE))
         return 0
-    if not given.paths:
+    if not arguments.paths:
         raise SpecError("no run is named", "directories of runs or sweeps", USAGE[0][7:])
-    results = gather_results([Path(path) for path in given.paths])
+    results = gather_results([Path(path) for path in arguments.paths])
     if len(results) < 2:
         raise SpecError(
-            f"{given.paths[0]} is one run",
+            f"{arguments.paths[0]} is one run",
             "two runs or more, or a sweep",
-            f"cnntrain report {given.paths[0]}",
+            f"cnntrain report {arguments.paths[0]}",
         )
-    comparison, output = compare_runs(results, given.sort), make_output_folder(given.output)
+    comparison, output = compare_runs(results, arguments.sort), make_output_folder(arguments.output)
     if output is not None:
-        again = format_report_command("compare", given.paths, given.sort, given.output)
+        again = format_report_command("compare", arguments.paths, arguments.sort, arguments.output)
         with explain_unwritable_folder(output):
             write_comparison(comparison, output, "comparison", "Comparison", again)
-    if given.json:
+    if arguments.json:
         print(json.dumps(replace_nonfinite(comparison.to_json()), indent=2))
         return 0
     console = make_console()

@@ -1,4 +1,4 @@
-"""`cnntrain data`: a data set as training will see it, and `load_photo`, one photo of it."""
+"""`cnntrain data`: list, prepare, verify and preview data sets, and remove decoded photos."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ USAGE = {
     ),
     "verify": (
         "cnntrain data verify NAME [key=value ...] [--json]",
-        "  count it by split and class, decode every image, find images that are there twice;",
+        "  count its images by split and class, decode every image, find duplicates;",
         "  exit code 1 where a file is broken, or an image is in two splits",
     ),
     "preview": (
@@ -60,29 +60,31 @@ USAGE = {
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain data list | prepare NAME | verify NAME | preview NAME | clean`, with overrides."""
+    """`cnntrain data list | prepare NAME | verify NAME | preview NAME | clean`; return 0 or 1."""
     parser = make_parser("data")
     parser.add_argument("verb", nargs="?")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
     parser.add_argument("--keep")
-    given = parser.parse_intermixed_args(words)
-    return run_data_command(given.verb, given.words, given)
+    arguments = parser.parse_intermixed_args(words)
+    return run_data_command(arguments.verb, arguments.words, arguments)
 
 
 def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -> int:
-    """Do what `cnntrain data VERB WORDS` asks, and return the exit code."""
+    """Run `cnntrain data VERB WORDS`, and return the exit code."""
     if flags.help:
         print("\n".join(USAGE.get(verb or "") or itertools.chain(*USAGE.values())))
         return 0
     if verb not in USAGE:
-        close = find_nearest(verb or "list", USAGE)
-        hint = shlex.join(["cnntrain", "data", close, *words]) if close else "cnntrain data --help"
+        nearest = find_nearest(verb or "list", USAGE)
+        hint = (
+            shlex.join(["cnntrain", "data", nearest, *words]) if nearest else "cnntrain data --help"
+        )
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
-    given = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep}
-    for flag, value in given.items():
+    values = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep}
+    for flag, value in values.items():
         if value and flag not in usage:
             raise SpecError(f"{flag} is not for data {verb}", usage)
     if verb == "list":
@@ -103,43 +105,43 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
 
 
 def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -> str:
-    """The one word that is no override, the name of a data set; SpecError for none and for two."""
-    known = option_files.find_option_files("dataset", config_dir)
+    """Return the name of a data set, the only word that is no override; else raise SpecError."""
+    files = option_files.find_option_files("dataset", config_dir)
     bare = [word for word in words if "=" not in word and not word.startswith("~")]
     chosen = [word.partition("=")[2] for word in words if word.startswith("dataset=")]
-    close = find_nearest((bare + chosen)[0], known) if bare + chosen else None
-    hint = f"cnntrain data {verb} {close}" if close else "cnntrain data list"
+    nearest = find_nearest((bare + chosen)[0], files) if bare + chosen else None
+    hint = f"cnntrain data {verb} {nearest}" if nearest else "cnntrain data list"
     if bare and is_folder(bare[0]):
         folder = f"dataset.folder={bare[0]}"
         hint = shlex.join(["cnntrain", "data", verb, "image_folder", folder])
     if not bare:
-        raise SpecError("no data set is named", known, hint)
-    if bare[0] not in known:
-        raise SpecError(f"{bare[0]} is no data set", known, hint)
+        raise SpecError("no data set is named", files, hint)
+    if bare[0] not in files:
+        raise SpecError(f"{bare[0]} is no data set", files, hint)
     if len(bare + chosen) > 1:
         raise SpecError(f"{' and '.join(bare + chosen)} are both given", "one data set", hint)
     return bare[0]
 
 
 def compose_checked_spec(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
-    known = build_spec(compose_config([f"dataset={name}", *overrides], config_dir).config)
-    check_data_paths(known.config)
-    return known
+    spec = build_spec(compose_config([f"dataset={name}", *overrides], config_dir).config)
+    check_data_paths(spec.config)
+    return spec
 
 
 def prepare_dataset(
     name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
 ) -> int:
-    """Make a data set ready for training, and say what it is."""
-    asked = compose_checked_spec(name, overrides, config_dir)
-    splits = load_splits(asked)
+    """Prepare a data set for training, and print what it holds; return the exit code."""
+    spec = compose_checked_spec(name, overrides, config_dir)
+    splits = load_splits(spec)
 
     from cnntrain.cli import data_report
 
     if as_json:
-        print(data_report.format_prepared_json(name, asked, splits))
+        print(data_report.format_prepared_json(name, spec, splits))
         return 0
-    data_report.print_prepared(name, asked, splits)
+    data_report.print_prepared(name, spec, splits)
     data_report.print_unwrapped(
         f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}"
     )
@@ -149,37 +151,37 @@ def prepare_dataset(
 def verify_dataset(
     name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
 ) -> int:
-    """Say what is in the splits of a data set; 1 for broken files, or an image in two splits."""
+    """Print what the splits of a data set hold; return 1 for broken files or shared images."""
     keys = [word.partition("=")[0] for word in overrides]
-    # Photos are decoded to see whether they can be, and need not be kept.
-    sparing = [] if "dataset.cache" in keys else ["dataset.cache=none"]
-    asked = compose_checked_spec(name, [*sparing, *overrides], config_dir)
-    splits = load_splits(asked)
+    # Photos are only decoded to find broken ones, so that they need not be kept.
+    without_cache = [] if "dataset.cache" in keys else ["dataset.cache=none"]
+    spec = compose_checked_spec(name, [*without_cache, *overrides], config_dir)
+    splits = load_splits(spec)
 
     from cnntrain.cli import data_report
     from cnntrain.data.verify import verify_splits
 
-    found = verify_splits(splits)
+    verification = verify_splits(splits)
     if as_json:
-        print(data_report.format_verified_json(name, asked, splits, found))
+        print(data_report.format_verified_json(name, spec, splits, verification))
     else:
-        data_report.print_verified(name, asked, splits, found)
-    return 0 if found.is_well else 1
+        data_report.print_verified(name, spec, splits, verification)
+    return 0 if verification.is_well else 1
 
 
 def preview_dataset(
     name: str, overrides: Sequence[str], config_dir: str | None, output: str | None
 ) -> int:
-    """Draw the first training images, augmented beside each, into a new PNG, and say which."""
+    """Draw the first training images, augmented beside each, into a new PNG; print its name."""
     from cnntrain.reports.contact_sheet import choose_picture_file, save_picture
 
-    asked = compose_checked_spec(name, overrides, config_dir)
+    spec = compose_checked_spec(name, overrides, config_dir)
     file = choose_picture_file(f"preview_{name}", output)
-    splits = load_splits(asked)
+    splits = load_splits(spec)
     with silence_stderr():
         from cnntrain.reports import preview as drawing
     sheet = drawing.draw_preview(
-        asked, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
+        spec, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
     )
     save_picture(sheet, file)
     print(f"{sheet.size[0]}x{sheet.size[1]} pixels in {file}")
@@ -187,27 +189,27 @@ def preview_dataset(
 
 
 def print_datasets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
-    """Print every data set, what it holds, and whether it is where `overrides` have the data."""
-    asked = build_spec(compose_config(overrides, config_dir).config)
-    check_data_paths(asked.config)
-    manual_dir = expand_folder(asked.manual_dir, "manual_dir") if asked.manual_dir else None
-    data_dir = expand_folder(asked.data_dir, "data_dir")
+    """Print every data set, what it holds, and whether it is in data_dir or manual_dir."""
+    spec = build_spec(compose_config(overrides, config_dir).config)
+    check_data_paths(spec.config)
+    manual_dir = expand_folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
+    data_dir = expand_folder(spec.data_dir, "data_dir")
     entries, decoded = list_datasets(data_dir, manual_dir, config_dir), list_caches(data_dir)
     if as_json:
         photos = {"path": str(data_dir / CACHE_FOLDER), **count_caches(decoded)}
         listed = {"dataset": {e.option: e.as_json() for e in entries}, "decoded": photos}
         print(json.dumps(listed, indent=2))
         return
-    console, width = make_console(), max(len(known.option) for known in entries)
+    console, width = make_console(), max(len(entry.option) for entry in entries)
     head = format_dataset_line(
         width, "option", "images", "classes", "download", "here", "what it is"
     )
     print_truncated(console, Text(head, style="bold"))
-    for known in entries:
+    for entry in entries:
         print_truncated(
-            console, Text(format_dataset_line(width, known.option, *format_dataset_cells(known)))
+            console, Text(format_dataset_line(width, entry.option, *format_dataset_cells(entry)))
         )
-    looked = f"data_dir={asked.data_dir} and, archives, in manual_dir={asked.manual_dir or 'null'}"
+    looked = f"data_dir={spec.data_dir} and, archives, in manual_dir={spec.manual_dir or 'null'}"
     foot = f"\nLooked for in {looked};\ncnntrain data prepare OPTION makes one ready."
     if decoded:
         place = data_dir / CACHE_FOLDER
@@ -218,10 +220,10 @@ def print_datasets(overrides: Sequence[str], config_dir: str | None, as_json: bo
 def clean_caches(
     overrides: Sequence[str], config_dir: str | None, keep: int, as_json: bool
 ) -> None:
-    """Remove decoded photos from data_dir, and say what is gone and what is left."""
-    asked = build_spec(compose_config(overrides, config_dir).config)
-    check_data_paths(asked.config)
-    removed, kept, busy = remove_old_caches(expand_folder(asked.data_dir, "data_dir"), keep)
+    """Remove decoded photos from data_dir until `keep` bytes are left, and print the result."""
+    spec = build_spec(compose_config(overrides, config_dir).config)
+    check_data_paths(spec.config)
+    removed, kept, busy = remove_old_caches(expand_folder(spec.data_dir, "data_dir"), keep)
     if as_json:
         groups = {"removed": removed, "kept": kept, "in_use": busy}
         print(json.dumps({name: count_caches(group) for name, group in groups.items()}, indent=2))
@@ -235,9 +237,9 @@ def format_dataset_line(width: int, option: str, *cells: str) -> str:
     return f"{option:<{width}}  {images:>7}  {classes:>7}  {size:>8}  {here:<14}  {what}".rstrip()
 
 
-def format_dataset_cells(known: DatasetEntry) -> tuple[str, ...]:
-    here = f"needs {', '.join(known.needs)}" if known.needs else HERE_WORDS[known.here]
-    size = f"{abbreviate_number(known.about.bytes)}B" if known.about.bytes else NO_VALUE
-    counts = (known.image_count, known.about.num_classes)
+def format_dataset_cells(entry: DatasetEntry) -> tuple[str, ...]:
+    here = f"needs {', '.join(entry.needs)}" if entry.needs else HERE_WORDS[entry.here]
+    size = f"{abbreviate_number(entry.about.bytes)}B" if entry.about.bytes else NO_VALUE
+    counts = (entry.image_count, entry.about.num_classes)
     images, classes = (NO_VALUE if count is None else f"{count:,}" for count in counts)
-    return images, classes, size, here, known.about.remove_citation(known.what)
+    return images, classes, size, here, entry.about.remove_citation(entry.what)

@@ -1,4 +1,4 @@
-"""What `cnntrain data` says of a data set, to people and as JSON."""
+"""The reports of `cnntrain data` on a data set, as lines and as JSON."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,54 +17,54 @@ from cnntrain.files.paths import expand_folder
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.tables import make_console
 
-SHOWN_COPIES = 10  # of the images that are there twice; --json has all
+SHOWN_COPIES = 10  # duplicate images that are printed; --json has all
 
 
-def format_prepared_json(name: str, asked: Spec, splits: Splits) -> str:
+def format_prepared_json(name: str, spec: Spec, splits: Splits) -> str:
     parts = {
         split: {"images": len(part), "origin": splits.origin[split]}
         for split, part in splits.items()
     }
     skipped = [{"file": file, "reason": why} for file, why in splits.skipped]
-    return format_dataset_json(name, asked, splits, {"splits": parts, "skipped": skipped})
+    return format_dataset_json(name, spec, splits, {"splits": parts, "skipped": skipped})
 
 
-def format_verified_json(name: str, asked: Spec, splits: Splits, found: Verification) -> str:
-    more = {"warnings": list_imbalance_warnings(asked, found)}
-    return format_dataset_json(name, asked, splits, found.as_json() | more)
+def format_verified_json(name: str, spec: Spec, splits: Splits, verification: Verification) -> str:
+    more = {"warnings": list_imbalance_warnings(spec, verification)}
+    return format_dataset_json(name, spec, splits, verification.as_json() | more)
 
 
-def list_imbalance_warnings(asked: Spec, found: Verification) -> list[str]:
-    """What training on it should take care of: classes that may never be learnt."""
-    counts = found.classes["train"]
+def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]:
+    """Return a warning if classes are so rare that training may never learn them."""
+    counts = verification.classes["train"]
     warning = warn_of_imbalance([*counts.values()], [*counts])
-    return [warning] if warning and asked.loss.class_weights == "none" else []
+    return [warning] if warning and spec.loss.class_weights == "none" else []
 
 
-def format_dataset_json(name: str, asked: Spec, splits: Splits, more: dict[str, Any]) -> str:
+def format_dataset_json(name: str, spec: Spec, splits: Splits, more: dict[str, Any]) -> str:
     facts = {
         "option": name,
         "image_shape": splits.image_shape,
         "class_names": splits.class_names,
-        "places": find_data_files(asked, splits),
+        "places": find_data_files(spec, splits),
         "notes": splits.notes,
     }
     return json.dumps(facts | more, indent=2)
 
 
-def find_data_files(asked: Spec, splits: Splits) -> dict[str, str]:
-    """The files of ours that hold the data: as TFDS prepares it, and decoded."""
-    found, data_dir = {}, expand_folder(asked.data_dir, "data_dir")
-    if path := find_prepared_folder(asked.dataset.name, asked.dataset.knobs, data_dir):
-        found["prepared"] = str(path)
+def find_data_files(spec: Spec, splits: Splits) -> dict[str, str]:
+    """Return the paths of the prepared data set of TFDS and of decoded photos, where they exist."""
+    paths, data_dir = {}, expand_folder(spec.data_dir, "data_dir")
+    if prepared := find_prepared_folder(spec.dataset.name, spec.dataset.knobs, data_dir):
+        paths["prepared"] = str(prepared)
     if isinstance(splits.train.store, np.memmap):
-        found["decoded"] = str(splits.train.store.filename)
-    return found
+        paths["decoded"] = str(splits.train.store.filename)
+    return paths
 
 
-def print_prepared(name: str, asked: Spec, splits: Splits) -> None:
+def print_prepared(name: str, spec: Spec, splits: Splits) -> None:
     print_unwrapped(format_dataset_size(f"{name} is ready", splits))
-    for what, where in find_data_files(asked, splits).items():
+    for what, where in find_data_files(spec, splits).items():
         print_unwrapped(f"  {what} in {where}")
     for split, part in splits.items():
         print_unwrapped(f"  {split:<5}  {len(part):>9,}  {splits.origin[split]}")
@@ -74,16 +74,16 @@ def print_prepared(name: str, asked: Spec, splits: Splits) -> None:
         print_unwrapped(format_skipped(splits.skipped))
 
 
-def print_verified(name: str, asked: Spec, splits: Splits, found: Verification) -> None:
+def print_verified(name: str, spec: Spec, splits: Splits, verification: Verification) -> None:
     print_unwrapped(format_dataset_size(name, splits))
-    for what, where in find_data_files(asked, splits).items():
+    for what, where in find_data_files(spec, splits).items():
         print_unwrapped(f"  {what} in {where}")
     for note in splits.notes:
         print_unwrapped(note)
-    make_console().print(make_class_table(found))
-    for line in describe_findings(found):
+    make_console().print(make_class_table(verification))
+    for line in describe_findings(verification):
         print_unwrapped(line)
-    for line in list_imbalance_warnings(asked, found):
+    for line in list_imbalance_warnings(spec, verification):
         print_unwrapped(line)
 
 
@@ -93,39 +93,47 @@ def format_dataset_size(beginning: str, splits: Splits) -> str:
     return f"{beginning}: {total:,} images of {shape}, {len(splits.class_names)} classes"
 
 
-def make_class_table(found: Verification) -> Table:
-    """The images of each class in each split."""
+def make_class_table(verification: Verification) -> Table:
+    """Return a table with the number of images of each class in each split."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("class")
-    for split in found.classes:
+    for split in verification.classes:
         table.add_column(split, justify="right")
-    for label in found.classes["train"]:
-        table.add_row(Text(label), *(f"{counts[label]:,}" for counts in found.classes.values()))
+    for label in verification.classes["train"]:
+        table.add_row(
+            Text(label), *(f"{counts[label]:,}" for counts in verification.classes.values())
+        )
     table.add_section()
-    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in found.classes.values()))
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in verification.classes.values()))
     return table
 
 
-def describe_findings(found: Verification) -> Iterator[str]:
-    """What is to be said beside the counts, the worst last."""
-    held_out = [(split, origin) for split, origin in found.origin.items() if split != "train"]
+def describe_findings(verification: Verification) -> Iterator[str]:
+    """Yield the findings beside the counts as lines, the worst last."""
+    held_out = [
+        (split, origin) for split, origin in verification.origin.items() if split != "train"
+    ]
     yield "; ".join(f"{split}: {origin}" for split, origin in held_out)
-    spans = {split: (min(c.values()), max(c.values())) for split, c in found.classes.items()}
+    spans = {split: (min(c.values()), max(c.values())) for split, c in verification.classes.items()}
     yield "images of a class: " + ", ".join(
         f"{least:,} to {most:,} in {split}" if least < most else f"{most:,} in {split}"
         for split, (least, most) in spans.items()
     )
-    yield format_skipped(found.broken) if found.broken else "Every image could be decoded."
-    yield from list_copies("more than once in one split", found.duplicates)
-    yield from list_copies("under more than one class", found.contradictions)
-    if found.leaks:
-        yield from list_copies("in more than one split: LEAK", found.leaks)
+    yield (
+        format_skipped(verification.broken)
+        if verification.broken
+        else "Every image could be decoded."
+    )
+    yield from list_copies("more than once in one split", verification.duplicates)
+    yield from list_copies("under more than one class", verification.contradictions)
+    if verification.leaks:
+        yield from list_copies("in more than one split: LEAK", verification.leaks)
     else:
         yield "No image is in more than one split."
 
 
 def list_copies(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
-    """The first of the images that are in several places, and how many there are."""
+    """Yield lines with the number of images that are in several places, and the first of them."""
     if copies:
         yield f"{len(copies):,} image{'s are' if len(copies) > 1 else ' is'} {where}:"
     for places in copies[:SHOWN_COPIES]:
@@ -135,5 +143,5 @@ def list_copies(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
 
 
 def print_unwrapped(text: str) -> None:
-    """Print lines as they are, however long: names of files are to be copied."""
+    """Print lines without wrapping them, so that names of files can be copied."""
     make_console().print(Text(text), soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""`cnntrain doctor`: whether this machine is fit to train, and what to do where it is not."""
+"""`cnntrain doctor`: check whether this machine can train, and say what to fix."""
 
 import json
 from collections.abc import Sequence
@@ -18,30 +18,30 @@ usage: cnntrain doctor [data_dir=…] [manual_dir=…] [--json]
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain doctor [--json]`: look, print, and return 1 if something is wrong."""
+    """`cnntrain doctor [--json]`: print each finding, and return 1 if something is wrong."""
     parser = make_parser("doctor")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print(USAGE)
         return 0
-    asked = build_spec(compose_config(given.overrides, given.config_dir).config)
+    spec = build_spec(compose_config(arguments.overrides, arguments.config_dir).config)
 
     from cnntrain.planning.doctor import run_checks
 
     console = make_console()
     findings = []
-    for finding in run_checks(asked, given.config_dir):  # shown one by one: some take seconds
+    for finding in run_checks(spec, arguments.config_dir):  # shown one by one: some take seconds
         findings.append(finding)
-        if not given.json:
+        if not arguments.json:
             mark = "ok" if finding.fix is None else "!!"
             lines = f"{mark}  {finding.what:<12}{finding.said}"
             if finding.fix:
                 lines += f"\n{'':<16}fix: {finding.fix}"
             console.print(Text(lines), highlight=False, soft_wrap=True)
     wrong = [finding for finding in findings if finding.fix]
-    if given.json:
+    if arguments.json:
         listed = {finding.what: asdict(finding) for finding in findings}
         print(json.dumps({"well": not wrong, "findings": listed}, indent=2))
     else:

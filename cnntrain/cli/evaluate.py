@@ -1,4 +1,4 @@
-"""`cnntrain evaluate`: how good finished runs are, alone or together, on their data or on other."""
+"""`cnntrain evaluate`: measure finished runs, or their ensemble, on their own or other data."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain evaluate RUN...`: say how good the weights are; exit code 0."""
+    """`cnntrain evaluate RUN...`: print how good the weights are; return the exit code 0."""
     parser = make_parser("evaluate")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--weights", choices=WEIGHTS)
@@ -40,38 +40,39 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--fgsm")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print(USAGE)
         return 0
-    paths, overrides = split_evaluate_words(given.words)
-    output = check_output_file(given.output) if given.output is not None else None
-    epsilons = None if given.fgsm is None else parse_epsilons(given.fgsm, paths)
-    classifiers = [open_classifier(path, given.weights) for path in paths]
+    paths, overrides = split_evaluate_words(arguments.words)
+    output = check_output_file(arguments.output) if arguments.output is not None else None
+    epsilons = None if arguments.fgsm is None else parse_epsilons(arguments.fgsm, paths)
+    classifiers = [open_classifier(path, arguments.weights) for path in paths]
     specs = [
-        build_evaluation_spec(classifier, overrides, given.config_dir) for classifier in classifiers
+        build_evaluation_spec(classifier, overrides, arguments.config_dir)
+        for classifier in classifiers
     ]
     check_same_images(classifiers, specs)
-    for asked in specs:
-        check_data_paths(asked.config)
-    found = evaluate_runs(classifiers, specs, given, epsilons)
+    for spec in specs:
+        check_data_paths(spec.config)
+    evaluation = evaluate_runs(classifiers, specs, arguments, epsilons)
     if output is not None:
         try:
-            write_json(output, found)
+            write_json(output, evaluation)
         except OSError as error:
             what = f"--output is {output}, which cannot be written: {error.strerror or error}"
             raise SpecError(what, "a new file in a folder of yours, with room") from None
-    if given.json:
-        print(json.dumps(replace_nonfinite(found)))
+    if arguments.json:
+        print(json.dumps(replace_nonfinite(evaluation)))
     else:
         from cnntrain.inference.evaluate_report import print_evaluation
 
-        print_evaluation(found)
+        print_evaluation(evaluation)
     return 0
 
 
 def split_evaluate_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The runs and the overrides among the words of a command."""
+    """Return the runs and the overrides among the words of a command."""
     paths = [word for word in words if "=" not in word or Path(word).exists()]
     if not paths:
         raise SpecError("no run is named", "the directory of a run", "cnntrain evaluate outputs/…")
@@ -79,7 +80,7 @@ def split_evaluate_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check_output_file(text: str) -> Path:
-    """A file that is not there yet, in a folder that is."""
+    """Return the path of `--output`; raise SpecError if it exists, or its folder does not."""
     file = expand_folder(text, "--output")
     if file.exists() or not file.parent.is_dir():
         what = "is there" if file.exists() else "has no folder to lie in"
@@ -88,13 +89,16 @@ def check_output_file(text: str) -> Path:
 
 
 def parse_epsilons(text: str, paths: Sequence[str]) -> list[float]:
-    """The epsilons of `--fgsm`, in 1/255 of the range of a pixel."""
+    """Return the epsilons of `--fgsm`, in 1/255 of the range of a pixel.
+
+    Raises SpecError for several runs, and for anything but numbers from 0 to 255.
+    """
     if len(paths) > 1:
         raise SpecError("--fgsm and several runs are given", "one run: the attack is on a network")
     try:
-        found = [float(part) for part in text.split(",")]
+        epsilons = [float(part) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or not all(0 <= epsilon <= 255 for epsilon in found):
+        epsilons = []
+    if not epsilons or not all(0 <= epsilon <= 255 for epsilon in epsilons):
         raise SpecError(f"--fgsm is {text}", "numbers from 0 to 255", "--fgsm 1,2,4,8")
-    return found
+    return epsilons

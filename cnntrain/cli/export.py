@@ -1,4 +1,4 @@
-"""`cnntrain export`: a network for other programs, run there before it gets its name."""
+"""`cnntrain export`: write a network for other runtimes, and check it there before it is kept."""
 
 import importlib.metadata
 import json
@@ -39,7 +39,7 @@ usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain export RUN --format F`: exit code 1 where what was written does not agree."""
+    """`cnntrain export RUN --format F`: return 1 if the exported network does not agree."""
     parser = make_parser("export")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
@@ -48,57 +48,59 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print(USAGE)
         return 0
-    check_export_request(given)
-    classifier = open_classifier(given.run, given.weights)
-    asked = build_evaluation_spec(classifier, given.overrides, given.config_dir)
-    target = choose_export_path(classifier, given)
+    check_export_request(arguments)
+    classifier = open_classifier(arguments.run, arguments.weights)
+    spec = build_evaluation_spec(classifier, arguments.overrides, arguments.config_dir)
+    target = choose_export_path(classifier, arguments)
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        found = export_classifier(classifier, asked, given, target)
+        parity = export_classifier(classifier, spec, arguments, target)
     except Failure as error:
         print(f"Failed: {error}", file=sys.stderr)
         return 1
-    print_export(found, given, classifier, target)
+    print_export(parity, arguments, classifier, target)
     return 0
 
 
-def check_export_request(given: Namespace) -> None:
-    """Refuse what cannot be exported, before anything is opened."""
-    if given.run is None:
+def check_export_request(arguments: Namespace) -> None:
+    """Raise SpecError for arguments that cannot be exported, before anything is opened."""
+    if arguments.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain export outputs/…")
-    if given.format is None:
+    if arguments.format is None:
         raise SpecError("no --format is given", FORMATS, "--format onnx")
-    if given.quantize and given.format != "tflite":
+    if arguments.quantize and arguments.format != "tflite":
         raise SpecError(
-            f"--quantize {given.quantize} and --format {given.format} are both given",
+            f"--quantize {arguments.quantize} and --format {arguments.format} are both given",
             "a format with 8-bit operations",
             "--format tflite",
         )
-    check_installed(given.format)
+    check_installed(arguments.format)
 
 
-def choose_export_path(classifier: Classifier, given: Namespace) -> Path:
-    """The path of what is made, which is not there yet; its folder is."""
+def choose_export_path(classifier: Classifier, arguments: Namespace) -> Path:
+    """Return the path to export to; raise SpecError if it exists, or its folder does not."""
     name = str(read_network_config(classifier.file)["config"].get("name", "network"))
     stem = re.sub(r"[^\w-]+", "-", name)[:100].strip("-") or "network"
-    stem = f"{stem}_{given.quantize}" if given.quantize else stem
-    suffix = FORMATS[given.format].suffix
-    if given.output is None:
+    stem = f"{stem}_{arguments.quantize}" if arguments.quantize else stem
+    suffix = FORMATS[arguments.format].suffix
+    if arguments.output is None:
         target = classifier.folder / "export" / f"{stem}{suffix}"
         home = target.parent
     else:
-        target = expand_folder(given.output, "--output")
+        target = expand_folder(arguments.output, "--output")
         home = target.parent
         if suffix and target.suffix != suffix:
-            raise SpecError(f"--output is {given.output}", f"a file that ends in {suffix}")
+            raise SpecError(f"--output is {arguments.output}", f"a file that ends in {suffix}")
         if not home.is_dir():
-            made = f"mkdir -p {shlex.quote(str(home))}"
-            raise SpecError(f"{home}, where --output goes, is not there", "a folder of yours", made)
-    if given.format == "savedmodel":
+            command = f"mkdir -p {shlex.quote(str(home))}"
+            raise SpecError(
+                f"{home}, where --output goes, is not there", "a folder of yours", command
+            )
+    if arguments.format == "savedmodel":
         target /= str(find_next_version(target))
     elif target.exists():
         raise SpecError(f"{target} is there already", "a new file", "--output=PATH, or remove it")
@@ -106,26 +108,28 @@ def choose_export_path(classifier: Classifier, given: Namespace) -> Path:
 
 
 def find_next_version(home: Path) -> int:
-    """One more than the highest of the numbered folders, of which a server takes the highest."""
+    """Return the number after the highest numbered folder; TensorFlow Serving takes the highest."""
     if home.is_file():
         raise SpecError(f"{home} is a file", "a folder for numbered versions")
     there = [int(path.name) for path in home.glob("*") if path.name.isdecimal()]
     return max(there, default=0) + 1
 
 
-def print_export(found: Parity, given: Namespace, classifier: Classifier, target: Path) -> None:
-    """Print what was written, how large it is, and how near it is to the network."""
+def print_export(
+    parity: Parity, arguments: Namespace, classifier: Classifier, target: Path
+) -> None:
+    """Print the exported file, its size, and how near it is to the network."""
     files = [target] if target.is_file() else [p for p in target.rglob("*") if p.is_file()]
     size = sum(file.stat().st_size for file in files)
-    if given.json:
-        about = {"path": str(target), "format": given.format, "bytes": size, **asdict(found)}
+    if arguments.json:
+        about = {"path": str(target), "format": arguments.format, "bytes": size, **asdict(parity)}
         print(json.dumps(about))
         return
-    runtime = FORMATS[given.format].runtime
+    runtime = FORMATS[arguments.format].runtime
     shape = ", ".join(str(length) for length in classifier.image_shape)
     print(f"{target}: {size / 1e6:.2f} MB")
     print(
         f"images (B, {shape}) uint8 in, probabilities (B, {len(classifier.class_names)}) out, in "
         "the order of its labels"
     )
-    print(f"in {runtime} {importlib.metadata.version(runtime)}, {found}")
+    print(f"in {runtime} {importlib.metadata.version(runtime)}, {parity}")

@@ -1,4 +1,4 @@
-"""`cnntrain list`: options as tables, and the layers of one network as a table."""
+"""`cnntrain list`: print the options of groups, or the layers of one network, as tables."""
 
 import json
 from collections.abc import Sequence
@@ -26,18 +26,20 @@ from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain list [GROUP]`, `cnntrain list model OPTION [model.KNOB=VALUE ...]`."""
+    """`cnntrain list [GROUP]` or `cnntrain list model OPTION [...]`; return the exit code 0."""
     parser = make_parser("list")
     parser.add_argument("group", nargs="?")
     parser.add_argument("option", nargs="?")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
         return 0
-    list_options(given.group, given.option, given.overrides, given.config_dir, given.json)
+    list_options(
+        arguments.group, arguments.option, arguments.overrides, arguments.config_dir, arguments.json
+    )
     return 0
 
 
@@ -48,14 +50,14 @@ def list_options(
     config_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Print all groups, one group, the zoo (the group `model`) or the layers of one of its options.
+    """Print all groups, one group, the zoo (the group `model`), or the layers of a model's option.
 
-    Raises SpecError for what does not exist, and for an option of another group.
+    Raises SpecError for an unknown group or option, and for an option of another group.
     """
     listed = option_files.summarise_options(config_dir)
     if group is not None and group not in listed:
-        close = find_nearest(group, listed)
-        hint = f"cnntrain list {close}" if close else None
+        nearest = find_nearest(group, listed)
+        hint = f"cnntrain list {nearest}" if nearest else None
         if group in listed["model"]:
             hint = f"cnntrain list model {group}"
         raise SpecError(f"{group} is not a group", listed, hint)
@@ -70,19 +72,19 @@ def list_options(
     elif group == "model":
         print_zoo(config_dir, as_json)
     else:
-        chosen = listed if group is None else {group: listed[group]}
+        shown = listed if group is None else {group: listed[group]}
         if as_json:
-            print(json.dumps(chosen, indent=2))
+            print(json.dumps(shown, indent=2))
             return
-        for name, options in chosen.items():
+        for name, options in shown.items():
             Console().print(build_option_table(name, options))
 
 
 def print_zoo(config_dir: str | None, as_json: bool) -> None:
-    """Print the zoo, by families."""
+    """Print the options of the group `model`, by families."""
     entries = list_zoo(config_dir)
     if as_json:
-        listed = {known.option: known.as_json() for known in entries}
+        listed = {entry.option: entry.as_json() for entry in entries}
         print(json.dumps({"model": listed}, indent=2))
         return
     console, default = make_console(), option_files.read_default_options()["model"]
@@ -93,22 +95,22 @@ def print_zoo(config_dir: str | None, as_json: bool) -> None:
     head = format_zoo_line(width, "option", "year", "params", "mult-adds", "input", "what it is")
     print_truncated(console, Text(head, style="bold"))
     family: object = ...
-    for known in entries:
-        if known.family != family:
-            family = known.family
+    for entry in entries:
+        if entry.family != family:
+            family = entry.family
             title = Text(f"\n{family or 'of no family'}", style="bold")
             print_truncated(
-                console, title.append(f"  {describe_family(known.family)}", style="not bold dim")
+                console, title.append(f"  {describe_family(entry.family)}", style="not bold dim")
             )
         cells = (
-            known.year,
-            abbreviate_number(known.parameters),
-            abbreviate_number(known.multiply_adds),
-            known.input,
+            entry.year,
+            abbreviate_number(entry.parameters),
+            abbreviate_number(entry.multiply_adds),
+            entry.input,
         )
-        what = known.about.remove_citation(known.what)  # the year has a column
+        what = entry.about.remove_citation(entry.what)  # the year has a column
         print_truncated(
-            console, Text(format_zoo_line(width, f"  {names[known.option]}", *cells, what))
+            console, Text(format_zoo_line(width, f"  {names[entry.option]}", *cells, what))
         )
     print_truncated(
         console,
@@ -132,9 +134,9 @@ def print_layers(
 
     from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
 
-    made = read_paper_network(option_files.find_option_files("model", config_dir)[option])
+    paper = read_paper_network(option_files.find_option_files("model", config_dir)[option])
     words, rows, total = (
-        [*made.overrides, *overrides],
+        [*paper.overrides, *overrides],
         describe_layers(network),
         count_totals(network),
     )
@@ -142,8 +144,8 @@ def print_layers(
     if as_json:
         described = {
             "option": option,
-            "image_shape": made.image_shape,
-            "num_classes": made.num_classes,
+            "image_shape": paper.image_shape,
+            "num_classes": paper.num_classes,
             "overrides": words,
             **total,
             "receptive_field": find_receptive_field(rows),
@@ -152,7 +154,7 @@ def print_layers(
         }
         print(json.dumps(described, indent=2))
         return
-    image, fixed = "x".join(map(str, made.image_shape)), total["parameters"] - total["trainable"]
+    image, fixed = "x".join(map(str, paper.image_shape)), total["parameters"] - total["trainable"]
     lines = [
         f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
@@ -162,14 +164,14 @@ def print_layers(
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
     console = make_console()
-    title = f"{image} images, {made.num_classes} classes, {' '.join([f'model={option}', *words])}"
+    title = f"{image} images, {paper.num_classes} classes, {' '.join([f'model={option}', *words])}"
     console.print(Text(title, style="bold"), highlight=False)
     console.print(make_layer_table(rows))
     console.print(Text("\n".join(lines)), highlight=False)
 
 
 def build_option_table(group: str, listed: dict[str, str]) -> Table:
-    """The options of a group as a table; the default is marked."""
+    """Return the options of a group as a table; the default is marked."""
     default = read_default_options().get(group)
     shown = Table(title=group, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     shown.add_column("option", no_wrap=True)

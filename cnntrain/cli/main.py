@@ -1,8 +1,8 @@
-"""The command line: the verbs, the answers to mistakes, and the exit codes.
+"""The command line: its verbs, the messages for mistakes, and the exit codes.
 
-0 done; 1 a run failed, or verified data is not well; 2 a mistake in the request; 130 interrupted;
-141 nobody reads the output any more; 143 terminated, as a preempted job is, with a state to resume
-from. Nothing here imports TensorFlow before the request is known to be right.
+0 done; 1 a run failed, or a check found a fault; 2 a mistake in the command; 130 interrupted; 141
+nobody reads the output any more; 143 terminated, as a preempted job is, with a checkpoint. Nothing
+here imports TensorFlow before the command has been checked.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from cnntrain.spec import option_files
 from cnntrain.terminal.streams import discard_output, open_streams
 from cnntrain.training.devices.backend import resolve_backend
 
-OUTPUT_CLOSED = 141  # as a shell says it of a program that SIGPIPE ended
+OUTPUT_CLOSED = 141  # the exit code that a shell gives to a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
     "resume": "cli.resume",
@@ -40,7 +40,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "plan": "cli.plan",
     "doctor": "cli.doctor",
 }
-# A folder may be called data.
+# A word after one of these is its value, although a folder may be called `data`.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
 EXAMPLES = """\
 examples:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     open_streams()
     try:
         check_surroundings(words)
-        resolve_backend()  # said before any verb loads Keras
+        resolve_backend()  # sets the backend before a verb loads Keras
         code = run_verb(words)
         sys.stdout.flush()
         sys.exit(code)
@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(INTERRUPTED)
     except Terminated:
         sys.exit(TERMINATED)
-    except SystemExit as ended:  # rich ends the program where nobody reads, with another code
+    except SystemExit as ended:  # rich raises it, with another code, for a closed pipe
         if isinstance(ended.__context__, BrokenPipeError):
             sys.exit(OUTPUT_CLOSED)
         raise
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at exit
+    except BrokenPipeError:  # of `| head`, say; Python would raise it again at exit
         discard_output()
         sys.exit(OUTPUT_CLOSED)
     except OSError as error:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def check_surroundings(words: Sequence[str]) -> None:
-    """Refuse words that are no text, and a working directory that is gone."""
+    """Raise SpecError for words that are no UTF-8, and a working directory that is gone."""
     for word in words:
         try:
             word.encode("utf-8")
@@ -95,20 +95,23 @@ def check_surroundings(words: Sequence[str]) -> None:
 
 
 def answer_os_error(error: OSError, words: Sequence[str]) -> int:
-    """Answer what the system refuses, if it is an answer, and return the exit code."""
-    known = explain_os_error(error, words)
-    if known is None:
+    """Print an error of the system that the user can remedy, and return the exit code.
+
+    Any other error is a bug of ours, and is raised.
+    """
+    explained = explain_os_error(error, words)
+    if explained is None:
         raise error
     discard_output()  # which may be what is full
-    if isinstance(known, SpecError):
-        print_mistake(known)
+    if isinstance(explained, SpecError):
+        print_mistake(explained)
         return 2
-    print(f"Failed: {known}", file=sys.stderr)
+    print(f"Failed: {explained}", file=sys.stderr)
     return 1
 
 
 def run_verb(words: list[str]) -> int:
-    """Dispatch the first word that is a verb, wherever it stands; without one, train."""
+    """Run the first word that is a verb, wherever it stands, or train; return the exit code."""
     before = ["", *words]
     places = [
         n for n, word in enumerate(words) if word in VERBS and before[n] not in FLAGS_WITH_VALUES
@@ -121,34 +124,34 @@ def run_verb(words: list[str]) -> int:
     parser.add_argument("--version", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job"])
-    given = parser.parse_intermixed_args(words)
-    if given.help:
-        print(format_help_text(given.config_dir))
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
+        print(format_help_text(arguments.config_dir))
         return 0
-    if given.version:
+    if arguments.version:
         print(f"cnntrain {__version__}")
         return 0
-    check_words_are_overrides(given.overrides)
-    if given.multirun and given.cfg:
+    check_words_are_overrides(arguments.overrides)
+    if arguments.multirun and arguments.cfg:
         raise SpecError("--cfg and -m are both given", "one of them", "cnntrain --cfg job …")
-    if given.multirun:
+    if arguments.multirun:
         from cnntrain.sweeps.sweep import run_sweep
 
-        return run_sweep(given.overrides, given.config_dir)
+        return run_sweep(arguments.overrides, arguments.config_dir)
     from cnntrain.running.run import train_from_overrides
 
-    return train_from_overrides(given.overrides, given.config_dir, given.cfg)
+    return train_from_overrides(arguments.overrides, arguments.config_dir, arguments.cfg)
 
 
 def check_words_are_overrides(overrides: Sequence[str]) -> None:
-    """Refuse a word that is no override: most likely a mistyped verb, option or setting."""
+    """Raise SpecError for a word that is no override; it hints at a verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             hint = option_files.qualify_option(word)
             if hint is None and (
-                close := find_nearest(word, [*VERBS, *option_files.list_settings()])
+                nearest := find_nearest(word, [*VERBS, *option_files.list_settings()])
             ):
-                hint = f"cnntrain {close}" if close in VERBS else f"{close}=VALUE"
+                hint = f"cnntrain {nearest}" if nearest in VERBS else f"{nearest}=VALUE"
             raise SpecError(
                 f"{word!r} is neither a command nor an override",
                 f"key=value, or the command {', '.join(VERBS)}",
@@ -199,7 +202,7 @@ def format_help_text(config_dir: str | None) -> str:
 
 
 def wrap_columns(heading: str, words: Iterable[str]) -> list[str]:
-    """A heading, and words that are wrapped beside it."""
+    """Return the lines of a heading with words wrapped beside it."""
     indent = " " * 14
     return textwrap.wrap(
         " ".join(words), 96, initial_indent=f"{heading:<14}", subsequent_indent=indent
@@ -208,8 +211,8 @@ def wrap_columns(heading: str, words: Iterable[str]) -> list[str]:
 
 def print_mistake(error: SpecError) -> None:
     with contextlib.suppress(OSError):
-        said = escape(escape_unprintable(str(error), keep="\n"))
-        RichConsole(stderr=True).print(f"[red]Error:[/red] {said}", soft_wrap=True, highlight=False)
+        text = escape(escape_unprintable(str(error), keep="\n"))
+        RichConsole(stderr=True).print(f"[red]Error:[/red] {text}", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

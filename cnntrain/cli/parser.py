@@ -1,4 +1,4 @@
-"""The arguments of every verb: one parser, whose refusals are like all others."""
+"""The argument parser of every verb: it raises SpecError like everything else."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from cnntrain.spec import option_files
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that answers like everything else."""
+    """An argparse parser that raises SpecError for a mistake."""
 
     def error(self, message: str) -> NoReturn:
         flag, _, value = message.rpartition(" ")[2].partition("=")
@@ -24,16 +24,16 @@ class Parser(argparse.ArgumentParser):
         raise SpecError(message, f"settings as key=value, flags as in {self.prog} --help", hint)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a word that is none of the choices of a flag."""
+        """Raise SpecError for a value that is none of the choices of a flag."""
         if action.choices is None or value in action.choices:
             return
         flag = action.option_strings[-1] if action.option_strings else action.dest
-        close = find_nearest(value, action.choices)
-        raise SpecError(f"{flag} is {value}", action.choices, close and f"{flag} {close}")
+        nearest = find_nearest(value, action.choices)
+        raise SpecError(f"{flag} is {value}", action.choices, nearest and f"{flag} {nearest}")
 
 
 def make_parser(verb: str = "") -> Parser:
-    """Return the parser of a verb, with the flags that all have; it prints no help by itself."""
+    """Return the parser of a verb with the flags that all have; `--help` is only a flag."""
     parser = Parser(prog=f"cnntrain {verb}".strip(), add_help=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--config-dir", "-cd")
@@ -42,7 +42,7 @@ def make_parser(verb: str = "") -> Parser:
 
 @contextlib.contextmanager
 def explain_unwritable_folder(folder: Path) -> Iterator[None]:
-    """Answer for a folder that cannot be written to: someone else's run, or a full disk."""
+    """Raise SpecError if the block cannot write to a folder: someone else's, or a full disk."""
     try:
         yield
     except OSError as error:
@@ -62,7 +62,7 @@ def make_report_parser(verb: str) -> Parser:
 
 
 def make_output_folder(path: str | None) -> Path | None:
-    """A folder to write into, made if need be; SpecError where that cannot be."""
+    """Return the folder of `--output`, created if missing; raise SpecError if it cannot be."""
     if path is None:
         return None
     folder = Path(path)

@@ -1,4 +1,4 @@
-"""`cnntrain plan`: what a run would be, what it would take, and what to think of before it."""
+"""`cnntrain plan`: print what a run would be, what it would cost, and warnings, untrained."""
 
 import json
 from argparse import Namespace
@@ -19,33 +19,33 @@ usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain plan [overrides] [--measure] [--layers] [--json]`."""
+    """`cnntrain plan [overrides] [--measure] [--layers] [--json]`; return the exit code 0."""
     parser = make_parser("plan")
     parser.add_argument("overrides", nargs="*")
     for flag in ("--measure", "--layers", "--json"):
         parser.add_argument(flag, action="store_true")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print(USAGE)
         return 0
-    show_plan(given)
+    show_plan(arguments)
     return 0
 
 
-def show_plan(given: Namespace) -> None:
-    """Compose, plan, measure if asked, and print."""
-    composed = compose_config(given.overrides, given.config_dir)
-    checked = build_provisional_spec(composed.config)
-    check_machine(checked)
-    config, checked, note = resolve_batch_size(composed.config, checked, given.config_dir)
+def show_plan(arguments: Namespace) -> None:
+    """Compose the spec, plan its run, measure steps for `--measure`, and print the plan."""
+    composed = compose_config(arguments.overrides, arguments.config_dir)
+    spec = build_provisional_spec(composed.config)
+    check_machine(spec)
+    config, spec, note = resolve_batch_size(composed.config, spec, arguments.config_dir)
     with silence_stderr():
         from cnntrain.planning import benchmark, plan_report
         from cnntrain.planning.plan import plan_run
         from cnntrain.training.trainer import configure_backend
-    configure_backend(checked)
-    plan = plan_run(checked, given.config_dir)
-    measured = benchmark.measure_steps(plan, config) if given.measure else None
-    if given.json:
+    configure_backend(spec)
+    plan = plan_run(spec, arguments.config_dir)
+    measured = benchmark.measure_steps(plan, config) if arguments.measure else None
+    if arguments.json:
         print(json.dumps(plan_report.build_plan_json(plan, measured), indent=2))
         return
-    plan_report.print_plan(plan, measured, note, given.layers)
+    plan_report.print_plan(plan, measured, note, arguments.layers)

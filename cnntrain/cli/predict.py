@@ -1,4 +1,4 @@
-"""`cnntrain predict`: what a trained network, or one of ImageNet, sees in photos."""
+"""`cnntrain predict`: print the likeliest classes of photos, by a run's network or ImageNet's."""
 
 import sys
 import time
@@ -38,7 +38,7 @@ usage: cnntrain predict RUN IMAGE|FOLDER|- ...
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain predict RUN IMAGE...`: say what is in photos; exit code 1 if none was whole."""
+    """`cnntrain predict RUN IMAGE...`: print classes of photos; return 1 if all are broken."""
     parser = make_parser("predict")
     parser.add_argument("words", nargs="*")
     parser.add_argument("--model")
@@ -46,70 +46,73 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--top", type=int, default=3)
     parser.add_argument("--csv", action="store_true")
     parser.add_argument("--jsonl", action="store_true")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print(USAGE)
         return 0
-    if given.top < 1:
-        raise SpecError(f"--top is {given.top}", "a whole number from 1", "--top 1")
-    if given.csv and given.jsonl:
+    if arguments.top < 1:
+        raise SpecError(f"--top is {arguments.top}", "a whole number from 1", "--top 1")
+    if arguments.csv and arguments.jsonl:
         raise SpecError("--csv and --jsonl are both given", "one of them")
-    if given.model is not None:
-        return predict_with_imagenet(given)
-    return predict_with_run(given)
+    if arguments.model is not None:
+        return predict_with_imagenet(arguments)
+    return predict_with_run(arguments)
 
 
-def predict_with_run(given: Namespace) -> int:
-    """Predict with the network of a run, the first of the words."""
-    if not given.words:
+def predict_with_run(arguments: Namespace) -> int:
+    """Predict with the network of a run, the first of the words; return the exit code."""
+    if not arguments.words:
         raise SpecError(
             "no run is named", "the directory of a run, then images", "cnntrain predict --help"
         )
-    if given.weights not in (None, *WEIGHTS):
-        hint = "--model NAME --weights imagenet" if given.weights == "imagenet" else None
-        raise SpecError(f"--weights is {given.weights}", WEIGHTS, hint)
-    run, *images = given.words
-    classifier = open_classifier(run, given.weights)
+    if arguments.weights not in (None, *WEIGHTS):
+        hint = "--model NAME --weights imagenet" if arguments.weights == "imagenet" else None
+        raise SpecError(f"--weights is {arguments.weights}", WEIGHTS, hint)
+    run, *images = arguments.words
+    classifier = open_classifier(run, arguments.weights)
     image_arguments.check_image_arguments(images)
     network = classifier.load_network()
-    return print_predictions(given, images, network, classifier.class_names, classifier.frame)
+    return print_predictions(arguments, images, network, classifier.class_names, classifier.frame)
 
 
-def predict_with_imagenet(given: Namespace) -> int:
-    """Predict with a network of `keras.applications` and its ImageNet classes."""
-    overrides = [word for word in given.words if "=" in word and not Path(word).exists()]
-    images = [word for word in given.words if word not in overrides]
-    asked, shape = build_imagenet_spec(
-        given.model, given.weights or "imagenet", overrides, given.config_dir
+def predict_with_imagenet(arguments: Namespace) -> int:
+    """Predict with a network of `keras.applications` and ImageNet's classes; return exit code."""
+    overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]
+    images = [word for word in arguments.words if word not in overrides]
+    spec, shape = build_imagenet_spec(
+        arguments.model, arguments.weights or "imagenet", overrides, arguments.config_dir
     )
     image_arguments.check_image_arguments(images)
     with silence_stderr():
         from cnntrain.data.photos.photo import Frame
         from cnntrain.inference.imagenet import build_published_network
     try:
-        found = build_published_network(asked.model, shape)
+        published = build_published_network(spec.model, shape)
     except SpecError as error:
         raise rephrase_for_flags(error) from None
     height, width, channels = shape
     frame = Frame((height, width), channels, "crop", None)  # type: ignore[arg-type]
-    return print_predictions(given, images, found.network, found.class_names, frame)
+    return print_predictions(arguments, images, published.network, published.class_names, frame)
 
 
 def build_imagenet_spec(
     name: str, weights: str, overrides: Sequence[str], config_dir: str | None
 ) -> tuple[Spec, tuple[int, int, int]]:
-    """The spec of an option that has ImageNet weights, and the images that it is made for."""
+    """Return the spec of an option with ImageNet weights, and its image shape (H, W, C).
+
+    Raises SpecError for another option, and for overrides that are not for prediction.
+    """
     from cnntrain.spec.compose import compose_config
 
     files = option_files.find_option_files("model", config_dir)
-    known = [
+    options = [
         key
         for key, file in files.items()
         if option_files.load_option(file)["name"] == "application"
     ]
-    if name not in known:
-        close = find_nearest(name, known)
-        raise SpecError(f"--model is {name}", known, f"--model {close}" if close else None)
+    if name not in options:
+        nearest = find_nearest(name, options)
+        raise SpecError(f"--model is {name}", options, f"--model {nearest}" if nearest else None)
     for word in overrides:
         if word.startswith("model.weights="):
             raise SpecError(
@@ -125,7 +128,7 @@ def build_imagenet_spec(
 
 
 def rephrase_for_flags(error: SpecError) -> SpecError:
-    """An answer of training in the words of prediction: `--weights`, which cannot be null."""
+    """Return an error about `model.weights` as one about `--weights`, which cannot be null."""
     fresh = "model.weights=null"
     hint = (error.hint or "").replace(f", or {fresh}", "").replace(fresh, "")
     given, expected, hint = (
@@ -136,13 +139,13 @@ def rephrase_for_flags(error: SpecError) -> SpecError:
 
 
 def print_predictions(
-    given: Namespace,
+    arguments: Namespace,
     images: Sequence[str],
     network: Any,
     class_names: Sequence[str],
     frame: "Frame",
 ) -> int:
-    """Predict, write it down as asked, and say how fast it was."""
+    """Predict photos, print classes in the format of the flags, and the speed; return exit code."""
     with silence_stderr():
         from cnntrain.data.photos.findings import Findings
         from cnntrain.inference import predict_report
@@ -150,16 +153,16 @@ def print_predictions(
 
     photos = image_arguments.gather_photos(images)
     write = predict_report.print_prediction_table
-    if given.csv or given.jsonl:
+    if arguments.csv or arguments.jsonl:
         write = (
             predict_report.write_prediction_csv
-            if given.csv
+            if arguments.csv
             else predict_report.write_prediction_json_lines
         )
     findings = Findings()
     began = time.perf_counter()
-    found = predict_photos(network, photos, frame, findings)
-    whole = write(found, class_names, min(given.top, len(class_names)))
+    predictions = predict_photos(network, photos, frame, findings)
+    whole = write(predictions, class_names, min(arguments.top, len(class_names)))
     seconds = time.perf_counter() - began
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)

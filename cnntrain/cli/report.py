@@ -1,4 +1,4 @@
-"""`cnntrain report` and `cnntrain compare`: what came out, read from the directories of runs."""
+"""`cnntrain report`: write the page of a run or a sweep again, and print its numbers."""
 
 import json
 from collections.abc import Sequence
@@ -22,25 +22,25 @@ USAGE = (
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain report RUN | SWEEP`: make its page again, and print what it says."""
+    """`cnntrain report RUN | SWEEP`: write its page again, and print its numbers."""
     parser = make_report_parser("report")
     parser.add_argument("path", nargs="?")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print("\n".join(USAGE))
         return 0
-    if given.path is None:
+    if arguments.path is None:
         raise SpecError("no run is named", "the directory of a run or a sweep", USAGE[0][7:])
-    path, output = Path(given.path), make_output_folder(given.output)
+    path, output = Path(arguments.path), make_output_folder(arguments.output)
     if is_sweep(path):
-        return report_sweep(path, given.sort, output, given.json)
-    if given.sort is not None:
+        return report_sweep(path, arguments.sort, output, arguments.json)
+    if arguments.sort is not None:
         raise SpecError("--sort is given for a run", "a sweep, whose jobs are sorted")
-    return report_run(path, output, given.json)
+    return report_run(path, output, arguments.json)
 
 
 def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: bool) -> int:
-    """Write and print what came out of a sweep."""
+    """Write and print the results of a sweep; return the exit code 0."""
     with explain_unwritable_folder(output or path):
         comparison = write_sweep_summary(path, sort, output)
     if as_json:
@@ -53,7 +53,7 @@ def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: boo
 
 
 def report_run(path: Path, output: Path | None, as_json: bool) -> int:
-    """Write the page and the figures of a run, and print its numbers."""
+    """Write the page and the figures of a run, and print its numbers; return the exit code 0."""
     from cnntrain.reports.run_page import write_run_report
 
     result = read_run(path)

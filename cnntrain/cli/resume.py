@@ -1,4 +1,4 @@
-"""`cnntrain resume RUN`: go on exactly where a run, or a sweep, stopped."""
+"""`cnntrain resume RUN`: continue a run or a sweep exactly where it stopped."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ from cnntrain.sweeps.directory import Sweep
 
 
 def main(words: Sequence[str]) -> int:
-    """`cnntrain resume RUN [epochs=N ...]`: go on exactly where a run, or a sweep, stopped."""
+    """`cnntrain resume RUN [epochs=N ...]`: continue a run or a sweep; return the exit code."""
     parser = make_parser("resume")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
-    given = parser.parse_intermixed_args(words)
-    if given.help:
+    arguments = parser.parse_intermixed_args(words)
+    if arguments.help:
         print("usage: cnntrain resume RUN [epochs=N] [max_steps=N] [replan=true]")
         print("       cnntrain resume SWEEP [sweep.jobs=N] [hydra.sweeper.n_trials=N]")
         return 0
-    if given.run is None:
+    if arguments.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain resume outputs/…")
-    if more := [word for word in given.overrides if "=" not in word]:
+    if more := [word for word in arguments.overrides if "=" not in word]:
         again = shlex.join(["cnntrain", "resume", more[0]])
         raise SpecError(f"{more[0]!r} follows a run and is no setting", "key=value", again)
-    folder = expand_user_path(given.run)
+    folder = expand_user_path(arguments.run)
     if Sweep(folder).plan_file.is_file():
         from cnntrain.sweeps.sweep import resume_sweep
 
-        return resume_sweep(folder, given.overrides)
-    resumed = read_resumed_run(given.run, given.overrides)
+        return resume_sweep(folder, arguments.overrides)
+    resumed = read_resumed_run(arguments.run, arguments.overrides)
     if is_other_worker(resumed):
         record = resumed.run.read_run_json()
         if record.get("status") == "finished" and not resumed.has_more_to_train:

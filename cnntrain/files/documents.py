@@ -1,7 +1,7 @@
-"""YAML and JSON that may be anyone's, read as plain data: no bomb, no tag, no surprise.
+"""Read YAML and JSON that a stranger may have written as plain data: no bombs, no tags.
 
-A YAML file of 500 bytes can stand for 10^9 values, by aliases of aliases; it is measured before any
-of them is made. Everything raises ValueError with a reason, or OSError.
+A YAML file of 500 bytes can stand for 10^9 values, by aliases of aliases. Values are counted before
+they are built. Every function raises ValueError with a reason, or OSError.
 """
 
 import json
@@ -16,13 +16,11 @@ from cnntrain.errors import SpecError
 from cnntrain.files.writing import write_whole
 from cnntrain.terminal.units import format_size
 
-SMALL_BYTES, LARGE_BYTES = (
-    2**20,
-    2**26,
-)  # bytes: of an option or a spec; of what lists every job, layer or row
-MAX_NODES = 10**5  # that a small document may stand for, its aliases written out
-MAX_DEPTH = 100  # of brackets in brackets
-MAX_DIGITS = 1000  # of a number, beyond which its conversion takes longer than it is worth
+SMALL_BYTES = 2**20  # largest size of an option or a spec
+LARGE_BYTES = 2**26  # largest size of a file that lists every job, layer or row
+MAX_NODES = 10**5  # values in a small document, with its aliases written out
+MAX_DEPTH = 100  # nested brackets
+MAX_DIGITS = 1000  # of a number; the time to convert it grows with their square
 
 
 class DocumentTooLarge(ValueError):
@@ -30,7 +28,7 @@ class DocumentTooLarge(ValueError):
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, of documents that are trees of a bounded size."""
+    """PyYAML's safe loader, limited to trees of a bounded size."""
 
     def fetch_flow_collection_start(self, kind: Any) -> None:
         if self.flow_level > MAX_DEPTH:  # each level makes PyYAML slower
@@ -44,25 +42,29 @@ class BoundedLoader(yaml.SafeLoader):
         return node
 
 
-def count_nodes(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """Return how many values a node stands for; ValueError for too many, or a part of itself."""
-    if id(node) in known:
-        size = known[id(node)]
+def count_nodes(node: yaml.Node, sizes: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, with aliases written out.
+
+    `sizes` holds the sizes of nodes by id, None for those that are being counted. Raises
+    DocumentTooLarge for too many values, and for a node that contains itself.
+    """
+    if id(node) in sizes:
+        size = sizes[id(node)]
         if size is None:
             raise DocumentTooLarge(f"line {find_line_number(node)}: it contains itself")
         return size
-    known[id(node)] = None
-    size = 1 + sum(count_nodes(child, known) for child in list_children(node))
-    if size > MAX_NODES + 10 * len(known):
+    sizes[id(node)] = None
+    size = 1 + sum(count_nodes(child, sizes) for child in list_children(node))
+    if size > MAX_NODES + 10 * len(sizes):
         raise DocumentTooLarge(
             f"line {find_line_number(node)}: its aliases stand for more than {MAX_NODES:,} values"
         )
-    known[id(node)] = size
+    sizes[id(node)] = size
     return size
 
 
 def list_children(node: yaml.Node) -> list[yaml.Node]:
-    """The parts of a node; ValueError for a key that is there twice, or an endless number."""
+    """Return the parts of a node; raise ValueError for a duplicate key or a very long number."""
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(set(keys)) < len(keys):
@@ -83,7 +85,7 @@ def find_line_number(node: yaml.Node) -> int:
 
 
 def read_text(file: Path, most: int) -> str:
-    """Return a text in UTF-8 of at most so many bytes."""
+    """Return a text in UTF-8; raise DocumentTooLarge if it has more than `most` bytes."""
     with file.open("rb") as content:
         data = content.read(most + 1)
     if len(data) > most:
@@ -92,7 +94,7 @@ def read_text(file: Path, most: int) -> str:
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what a YAML text says, or raise ValueError."""
+    """Return the value of a YAML text, or raise ValueError."""
     try:
         return yaml.load(text, BoundedLoader)
     except RecursionError:
@@ -105,7 +107,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Return what a JSON text says, null for numbers that are not finite; or raise ValueError."""
+    """Return the value of a JSON text, with None for numbers that are not finite.
+
+    Raises ValueError if it cannot be read.
+    """
     try:
         return replace_nonfinite(json.loads(text))
     except RecursionError:
@@ -113,7 +118,7 @@ def parse_json(text: str) -> Any:
 
 
 def replace_nonfinite(value: Any) -> Any:
-    """The same with null for numbers that JSON cannot say or no float can: nan, inf, 10^400."""
+    """Return a nested value with None for numbers that no finite float holds: nan, inf, 10^400."""
     if isinstance(value, Mapping):
         return {key: replace_nonfinite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -131,18 +136,18 @@ def read_json(file: Path, most: int = LARGE_BYTES) -> Any:
 
 
 def read_mapping(file: Path, most: int = LARGE_BYTES) -> dict[str, Any]:
-    """Return the mapping in a JSON or YAML file of a run; SpecError where there is none."""
+    """Return the mapping in a JSON or YAML file of a run; raise SpecError if it has none."""
     try:
-        known = (read_json if file.suffix == ".json" else read_yaml)(file, most)
+        content = (read_json if file.suffix == ".json" else read_yaml)(file, most)
     except (OSError, ValueError) as error:
         raise explain_damage(file, error) from None
-    if not isinstance(known, dict):
+    if not isinstance(content, dict):
         raise explain_damage(file, "it is no mapping")
-    return known
+    return content
 
 
 def explain_damage(file: Path, why: object) -> SpecError:
-    """The answer to a file of a run that cannot be used."""
+    """Return the SpecError for a file of a run that cannot be used."""
     text = " ".join(str(why).split()) or type(why).__name__
     return SpecError(
         f"{file} cannot be used: {text if len(text) <= 200 else text[:200] + '…'}",
@@ -151,5 +156,5 @@ def explain_damage(file: Path, why: object) -> SpecError:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file; what JSON cannot say (nan, inf) becomes null."""
+    """Write a value to a JSON file, in place of an older one; nan and inf become null."""
     write_whole(path, json.dumps(replace_nonfinite(value), indent=2) + "\n")

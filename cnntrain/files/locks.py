@@ -1,7 +1,7 @@
-"""Locks that keep two processes off one directory, where the file system has any.
+"""Locks that keep two processes off one directory, if its file system has locks.
 
-On a network's (NFS without its lock daemon, Lustre without `-o flock`) there may be none. Then the
-process goes on without, and says so.
+A network file system may have none (NFS without its lock daemon, Lustre without `-o flock`). Then
+the process goes on without a lock, and prints a warning.
 """
 
 import contextlib
@@ -21,7 +21,10 @@ _warned: set[Path] = set()
 
 
 def acquire_lock(lock: FileLock, timeout: float) -> None:
-    """Take a lock, waiting so many seconds (-1: for ever); raise filelock's Timeout beyond."""
+    """Acquire a lock within `timeout` seconds (-1: wait for ever).
+
+    Raises filelock's Timeout after that, and SpecError if the lock's folder is a file.
+    """
     file = Path(lock.lock_file)
     if os.path.lexists(file.parent) and not file.parent.is_dir():
         raise SpecError(f"{file.parent} is no folder", "a folder, in which a lock can be")
@@ -46,7 +49,10 @@ def warn_of_no_locks(folder: Path) -> None:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder, made if need be, while `what` is prepared; wait for others."""
+    """Hold the lock of a folder, created if missing, while the block prepares `what`.
+
+    Waits for another process that holds it. Raises SpecError if the folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")

@@ -1,4 +1,4 @@
-"""Paths that people name: `~` and a path that cannot be, answered."""
+"""Paths that people write: `~` is expanded, and an impossible path raises SpecError."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from cnntrain.errors import SpecError
 
 
 def expand_folder(text: str, setting: str) -> Path:
-    """A path of the spec, with `~` for the home of its user."""
+    """Return the path of a setting with `~` expanded; raise SpecError if it cannot be a path."""
     try:
         path = Path(text).expanduser()
         path.exists()
@@ -17,5 +17,5 @@ def expand_folder(text: str, setting: str) -> Path:
 
 
 def expand_user_path(text: str) -> Path:
-    """A path as people write it, with ~ for a home; the ~ of nobody stays, and is not there."""
+    """Return a path with `~` expanded; the `~name` of an unknown user stays as it is."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises

@@ -1,8 +1,8 @@
-"""How files are written: whole or not at all, and never through a link that lies in their place.
+"""Write files whole or not at all, and never through a link in their place.
 
-A file is written under a name that nobody can guess, flushed to disk and renamed; whatever goes
-wrong, a full disk say, leaves what was there. Whoever unpacks a stranger's run finds only files and
-folders in it, or is told (`check_inside`).
+A file is written under a name that nobody can guess, flushed to disk and renamed. If anything goes
+wrong, such as a full disk, the old file stays. `check_links_inside` raises SpecError for links and
+pipes in a stranger's run.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from typing import IO, Any
 from cnntrain.errors import SpecError
 from cnntrain.terminal.units import format_size
 
-UNFINISHED_PREFIX = ".unfinished_"  # how names of files begin that are being written
-MAX_EXPANDED_BYTES = 2**27  # bytes that a member of a zip may become in any case
+UNFINISHED_PREFIX = ".unfinished_"  # begins the names of files that are being written
+MAX_EXPANDED_BYTES = 2**27  # size to which any member of a zip may expand
 DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
-H5_ERRNO = re.compile(r"errno = (\d+)")  # as h5py tells what HDF5 was told
+H5_ERRNO = re.compile(r"errno = (\d+)")  # how h5py passes on an error number of HDF5
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-# How a cell begins, after any white space, that a spreadsheet runs; the last four are Japanese.
+# The first characters, after white space, of cells that a spreadsheet runs; four are full-width.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 
@@ -36,7 +36,7 @@ def make_unfinished_path(path: Path, suffix: str = "") -> Path:
 
 @contextlib.contextmanager
 def replace_by_path(path: Path) -> Iterator[Path]:
-    """Give a name to write to, with the ending of `path`, which it becomes after the block."""
+    """Yield a temporary path with the suffix of `path`; after the block it replaces `path`."""
     temporary = make_unfinished_path(path, path.suffix)
     try:
         yield temporary
@@ -50,10 +50,10 @@ def replace_by_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
-    """Give a binary file, open to read and write, that becomes `path` after the block."""
+    """Yield a temporary binary file, open to read and write; after the block it replaces `path`."""
     temporary = make_unfinished_path(path)
     try:
-        with temporary.open("xb+") as file:  # x: it is made now, and no link is followed
+        with temporary.open("xb+") as file:  # x: fails if anything, also a link, has this name
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -64,22 +64,22 @@ def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole, in place of one or of a link that has its name."""
+    """Write a file whole, in place of an older file or link of this name."""
     with replace_by_file(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def break_hard_links(path: Path) -> None:
-    """Give a file that has other names, hard links, a copy of its own to write to."""
+    """Replace a file that has other names, by hard links, by a copy that may be written to."""
     if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
         with path.open("rb") as content, replace_by_file(path) as copy:
             shutil.copyfileobj(content, copy)
 
 
 def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
-    """Open a file to append to, or to change in its place; SpecError where a link is.
+    """Open a file to append to it or to change it in place; raise SpecError if it is a link.
 
-    What a hard link shares with it, in a stranger's archive or after `cp -l`, stays as it was.
+    Its other names, by hard links of a stranger's archive or of `cp -l`, keep the old content.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -92,7 +92,7 @@ def open_existing(path: Path, mode: str, **how: Any) -> IO[Any]:
 
 
 def overwrite_in_place(path: Path, text: str) -> None:
-    """Write a text over a file, unless that would need more of the disk than the file has."""
+    """Write a text over a file, unless it needs more disk blocks than the file has."""
     content = text.encode("utf-8")
     with open_existing(path, "rb+") as file:
         blocks = getattr(os.fstat(file.fileno()), "st_blocks", 0)
@@ -104,11 +104,11 @@ def overwrite_in_place(path: Path, text: str) -> None:
 
 
 def find_disk_failure(error: BaseException | None) -> str | None:
-    """Why a disk could not be written to, if that is what an error came from; else None."""
+    """Return why a disk could not be written to, if that caused the error, else None."""
     while error is not None:
-        told = H5_ERRNO.search(str(error))
+        match = H5_ERRNO.search(str(error))
         number = error.errno if isinstance(error, OSError) else None
-        number = int(told[1]) if number is None and told else number
+        number = int(match[1]) if number is None and match else number
         if number in DISK_FAILURES:
             return os.strerror(number).lower()
         error = error.__cause__ or error.__context__
@@ -116,14 +116,14 @@ def find_disk_failure(error: BaseException | None) -> str | None:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in a folder."""
-    for left in folder.glob(f"{UNFINISHED_PREFIX}*"):
+    """Remove the unfinished files in a folder, which killed processes have left."""
+    for file in folder.glob(f"{UNFINISHED_PREFIX}*"):
         with contextlib.suppress(OSError):
-            left.unlink()
+            file.unlink()
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power cut, where the system can."""
+    """Flush renames in a folder to disk, so that they survive a power cut, if the system can."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -133,9 +133,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def check_links_inside(folder: Path) -> None:
-    """Refuse a directory in which anything leads out of it, or is neither a file nor a folder.
+    """Raise SpecError if a directory holds a link out of it, or neither files nor folders.
 
-    The directory itself, and those above, may be links: they are the user's own.
+    The directory itself and its parents may be links: the user made them.
     """
     home = folder.resolve()
     for above, folders, names in os.walk(home):
@@ -144,14 +144,14 @@ def check_links_inside(folder: Path) -> None:
 
 
 def check_entry(path: Path, home: Path) -> None:
-    """Refuse a link that leads out of `home`, and what a reader waits on for ever: a pipe, say."""
+    """Raise SpecError for a link out of `home`, and for a pipe, on which readers wait for ever."""
     try:
         target, kind = path.resolve(), path.stat().st_mode
-    except (FileNotFoundError, RuntimeError):  # of a link, or gone meanwhile; or a link to itself
+    except (FileNotFoundError, RuntimeError):  # a broken link or a vanished file; a link to itself
         target, kind = Path(os.path.realpath(path)), stat.S_IFREG
     except OSError as error:
-        what = f"{path} cannot be read: {error.strerror}"
-        raise SpecError(what, "files that you may read") from None
+        problem = f"{path} cannot be read: {error.strerror}"
+        raise SpecError(problem, "files that you may read") from None
     if path.is_symlink() and not target.is_relative_to(home):
         raise SpecError(
             f"{path} is a link to {target}",
@@ -163,16 +163,16 @@ def check_entry(path: Path, home: Path) -> None:
 
 
 def check_zip_sizes(archive: zipfile.ZipFile) -> None:
-    """Refuse a zip of which a member becomes far larger than it lies there: ValueError."""
+    """Raise ValueError if a member of a zip expands to far more bytes than it has there."""
     for member in archive.infolist():
         if member.file_size > MAX_EXPANDED_BYTES + 100 * member.compress_size:
             raise ValueError(f"{member.filename} becomes {format_size(member.file_size)}")
 
 
 def escape_formula(cell: Any) -> Any:
-    """Return a cell of a CSV file that no spreadsheet runs: a text like a formula behind a '.
+    """Return a cell of a CSV file, with a ' before a text that a spreadsheet would run.
 
-    Numbers stay numbers, also where they are texts: -0.5, +1e-4.
+    Numbers stay as they are, also in texts: -0.5, +1e-4.
     """
     if not isinstance(cell, str) or not cell.lstrip().startswith(FORMULA_STARTS):
         return cell

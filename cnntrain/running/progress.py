@@ -1,4 +1,4 @@
-"""What people see while a run goes on: one live line, one line an epoch, a table at the end.
+"""Show a run in the terminal: one live line, one line an epoch, and a table at the end.
 
 Without a terminal (a pipe, CI) there is no live line. Every line also goes to the run's log.
 """
@@ -24,10 +24,10 @@ REDRAW_SECONDS = 0.2
 
 
 class RunConsole:
-    """Shows a run; it is the trainer's `Progress`."""
+    """Shows the progress of a run in a terminal and logs it; the trainer calls its methods."""
 
     def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
-        self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # epochs: until `began`
+        self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # see `begin_phase`
         self.monitor = spec.monitor
         self.live = Progress(
             TextColumn("{task.description}"),
@@ -65,9 +65,12 @@ class RunConsole:
             self.terminal.print(table)
 
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Show the live line, from step `done` on; `max_steps` may have made the epochs fewer."""
+        """Show the live line of a phase from step `done` on.
+
+        Its number of epochs follows from `total_steps`, which `max_steps` may have reduced.
+        """
         self.epochs = math.ceil(total_steps / steps_per_epoch)
-        if self.task is not None:  # of the phase before
+        if self.task is not None:  # the bar of the previous phase
             self.live.remove_task(self.task)
         self.task = self.live.add_task("training", completed=done, total=total_steps, speed="")
 
@@ -103,7 +106,7 @@ class RunConsole:
 
 
 def build_result_table(report: Mapping[str, Any]) -> Table:
-    """The table at the end: the best and the last weights, on both held-out splits."""
+    """Return the table at the end: loss and accuracy of each set of weights on valid and test."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
@@ -115,7 +118,7 @@ def build_result_table(report: Mapping[str, Any]) -> Table:
 
 
 def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
-    """The weights that a report knows, in words."""
+    """Return the weights that a report has test numbers of, key -> what they are in words."""
     names = {
         "best": f"best epoch ({report.get('best_epoch')})",
         "final": "last epoch",

@@ -1,4 +1,4 @@
-"""`cnntrain resume`: a run is opened again, its spec as it was but for what may be changed."""
+"""`cnntrain resume`: reopen a run, with changes of the settings that may change."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -31,24 +31,24 @@ from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training.devices.backend import check_backend_support, check_resumed_backend
 from cnntrain.training.devices.cluster import find_cluster
 
-# What of run.json can change a run's numbers.
+# The keys of run.json whose values can change a run's numbers.
 ENVIRONMENT_KEYS = ("versions", "platform", "cpu_count")
 
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """A run with what is to change: its directory is read, and neither locked nor written to."""
+    """A run that is to be resumed, and its changed settings; its directory is not yet locked."""
 
     run: Run
     overrides: Sequence[str]
     changed_keys: Collection[str]
     config: Mapping[str, Any]
-    spec: Spec  # with its relative paths as they were where it began, which are `paths`
+    spec: Spec  # its relative paths are resolved from where the run began: `paths`
     paths: Mapping[str, str]
 
     @property
     def has_more_to_train(self) -> bool:
-        """Whether there is anything but who trains it, and on data from where, to go on with."""
+        """Whether settings changed other than paths and the distribution."""
         return any(
             key not in PATH_SETTINGS and not key.startswith("distribution.")
             for key in self.changed_keys
@@ -56,9 +56,9 @@ class ResumedRun:
 
 
 def read_resumed_run(path: str, overrides: Sequence[str]) -> ResumedRun:
-    """Read the run in the directory `path`, with what `overrides` change.
+    """Read the run in the directory `path`, with the changes of `overrides`.
 
-    Raises SpecError where there is no run, or an override would make it another one.
+    Raises SpecError if there is no run, or a setting may not change within a run.
     """
     run = Run(find_run_folder(path))
     changes = [parse_change(override) for override in rename_overrides(overrides)]
@@ -73,9 +73,10 @@ def read_resumed_run(path: str, overrides: Sequence[str]) -> ResumedRun:
 
 
 def is_other_worker(resumed: ResumedRun) -> bool:
-    """Whether this process is a worker of a run of several, but not its chief.
+    """Whether this process is a worker, but not the chief, of a run on several machines.
 
-    Such a worker reads the run's directory, which it must see, and leaves it to the chief.
+    Such a worker only reads the run's directory; the chief writes to it. Raises SpecError if it
+    cannot train the run.
     """
     workers = find_cluster(resumed.spec.distribution)
     if workers is None or workers.is_chief:
@@ -87,23 +88,24 @@ def is_other_worker(resumed: ResumedRun) -> bool:
 
 
 def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
-    """Return the run, locked, and what to tell; the run's status is `finished` if it is.
+    """Lock the run, and return it with notes for the user.
 
-    Raises SpecError for a run that another process is training.
+    If its status is still `finished`, nothing is left to train. Raises SpecError if another process
+    is training the run, or it cannot go on.
     """
     check_checkpoint_exists(resumed)
-    checked, folder = resumed.spec, resumed.run.folder
+    spec, folder = resumed.spec, resumed.run.folder
     run = Run.reopen(folder)
     record = read_record(run)
     check_resumed_backend(record.get("backend", "tensorflow"))
-    check_backend_support(checked)
+    check_backend_support(spec)
     if record.get("status") == "finished":
         planned = record.get("planned", {}).get("steps")
         if not resumed.has_more_to_train:
             return run, [f"{folder} is finished; epochs=N goes on beyond"]
-        if planned is not None and planned == checked.max_steps:
-            ended = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
-            return run, [f"{ended}; max_steps=N goes on beyond"]
+        if planned is not None and planned == spec.max_steps:
+            reason = f"{folder} is finished: max_steps={planned} ends it, whatever epochs is"
+            return run, [f"{reason}; max_steps=N goes on beyond"]
     check_moved_data(resumed)
     check_columns(run.history, HISTORY_COLUMNS)
     check_columns(run.steps, STEPS_COLUMNS)
@@ -119,20 +121,20 @@ def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
 
 
 def check_checkpoint_exists(resumed: ResumedRun) -> None:
-    """Refuse to go on beyond the end of a run whose state is gone: it would be made anew."""
+    """Raise SpecError for a finished run whose checkpoint is gone: it would start anew."""
     run = resumed.run
     if not resumed.has_more_to_train or any(run.state.glob("*.state")):
         return
     if read_record(run).get("status") == "finished":
         raise SpecError(
-            f"{run.folder} is finished and has no state to go on from",
+            f"{run.folder} is finished and has no checkpoint to go on from",
             f"{run.state / 'last.state'}, as training left it",
             f"a new run that begins with its weights: cnntrain … init_from={run.folder}",
         )
 
 
 def check_moved_data(resumed: ResumedRun) -> None:
-    """Refuse data that is not where it was, and say what to type when it is found."""
+    """Raise SpecError, with a command to correct, if the data is not where it was."""
     try:
         check_data_paths(resumed.spec.config)
     except SpecError as error:
@@ -144,7 +146,7 @@ def check_moved_data(resumed: ResumedRun) -> None:
 
 
 def parse_change(override: str) -> tuple[str, Any]:
-    """The key and value of an override that a resumed run may have."""
+    """Return the key and value of an override; raise SpecError if a resume may not change it."""
     parsed = parse_single_override(override)
     key = parsed.key_or_group
     if key not in MAY_CHANGE:

@@ -1,4 +1,4 @@
-"""One life of a run: TensorFlow is loaded, the spec trained, and how it ended written down."""
+"""Train a run from its overrides: load TensorFlow, train the spec, and record how it ended."""
 
 import contextlib
 import importlib.util
@@ -39,42 +39,46 @@ NOT_COPIED = shutil.ignore_patterns("lock", f"{UNFINISHED_PREFIX}*")
 def train_from_overrides(
     overrides: Sequence[str], config_dir: str | None, show_only: str | None = None
 ) -> int:
-    """Check the request, claim a directory, train, and say what came out."""
+    """Train a run: check its spec, claim its directory, train, and print results.
+
+    Returns the exit code. With `show_only`, the composed settings are printed instead. Raises
+    SpecError for a mistake, and then leaves no directory.
+    """
     composed = compose_config(overrides, config_dir)
-    checked = build_provisional_spec(composed.config)
+    spec = build_provisional_spec(composed.config)
     if show_only:
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
-    check_machine(checked)
-    config, checked, note = resolve_batch_size(composed.config, checked, config_dir)
-    workers = find_cluster(checked.distribution)
+    check_machine(spec)
+    config, spec, note = resolve_batch_size(composed.config, spec, config_dir)
+    workers = find_cluster(spec.distribution)
     if workers is not None:
-        check_replica_batches(checked, len(workers.workers))
+        check_replica_batches(spec, len(workers.workers))
         if not workers.is_chief:
-            return train_as_worker(checked, None)
+            return train_as_worker(spec, None)
     run = Run.claim(composed.run_dir, config, overrides, composed.choices)
     if note:
         run.log_line(note)
         print(note)
     try:
-        return train_and_record_end(checked, run)
+        return train_and_record_end(spec, run)
     except SpecError:
         run.discard()
         raise
 
 
-def check_machine(checked: Spec) -> None:
-    """Refuse what a spec needs and this machine lacks: weights, a backend, a tracker's package."""
-    if checked.init_from is not None:
-        find_trained_weights(checked.init_from)
-    check_data_paths(checked.config)
-    check_backend_support(checked)
-    check_tracker(checked)
+def check_machine(spec: Spec) -> None:
+    """Raise SpecError if this machine lacks what a spec needs: weights, data, backend, tracker."""
+    if spec.init_from is not None:
+        find_trained_weights(spec.init_from)
+    check_data_paths(spec.config)
+    check_backend_support(spec)
+    check_tracker(spec)
 
 
-def check_tracker(checked: Spec) -> None:
-    """Refuse a tracker whose package, which has its name, is not installed."""
-    name = checked.tracking.name
+def check_tracker(spec: Spec) -> None:
+    """Raise SpecError if the package of the tracker, which has its name, is not installed."""
+    name = spec.tracking.name
     if name not in ("auto", "none") and importlib.util.find_spec(name) is None:
         raise SpecError(
             f"tracking is {name}, which is not installed",
@@ -83,15 +87,15 @@ def check_tracker(checked: Spec) -> None:
         )
 
 
-def train_as_worker(checked: Spec, run: Path | None) -> int:
+def train_as_worker(spec: Spec, run: Path | None) -> int:
     """Train as a worker that is not the chief; return the exit code.
 
-    What it writes goes into a directory that nobody keeps; it goes on from a copy of the last state
-    in `run`, the chief's.
+    It writes into a temporary directory. To resume, it copies the checkpoints of `run`, the
+    directory of the chief.
     """
-    untracked = replace(checked, tracking=build_component("tracking", {"name": "none"}))
+    untracked = replace(spec, tracking=build_component("tracking", {"name": "none"}))
     with tempfile.TemporaryDirectory() as folder:
-        own = Run.claim(Path(folder) / "run", checked.config, [])
+        own = Run.claim(Path(folder) / "run", spec.config, [])
         if run is not None:
             shutil.copytree(run / "state", own.state, dirs_exist_ok=True, ignore=NOT_COPIED)
             for table in run.glob("*.csv"):
@@ -104,16 +108,20 @@ def train_as_worker(checked: Spec, run: Path | None) -> int:
             own.lock.release()
 
 
-def train_and_record_end(checked: Spec, run: Run, shown: str | None = None) -> int:
-    """Train, and record how it ended; return the exit code. `shown` stands for the directory."""
+def train_and_record_end(spec: Spec, run: Run, shown: str | None = None) -> int:
+    """Train, and record how the run ended; return the exit code.
+
+    Messages name the directory `shown` if it is given: that of a worker is temporary. Raises
+    SpecError for a mistake that only training finds.
+    """
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        train_and_show(checked, run)
+        train_and_show(spec, run)
         return 0
     except SpecError:
         raise
     except (KeyboardInterrupt, Terminated) as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # let it be written down
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop the record
         record_run_end(run, "interrupted", "interrupted")
         print(f"Interrupted; {format_resume_command(run, shown)}.", file=sys.stderr)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
@@ -125,13 +133,13 @@ def train_and_record_end(checked: Spec, run: Run, shown: str | None = None) -> i
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     except BaseException as error:
-        if (why := find_disk_failure(error)) is not None:
-            line = f"{why} below {run.folder}"
+        if (reason := find_disk_failure(error)) is not None:
+            line = f"{reason} below {run.folder}"
             record_run_end(run, f"failed: {line}", "failed", error=line)
             print(f"Failed: {line}; {format_resume_command(run, shown)}.", file=sys.stderr)
             return 1
-        said = f"{type(error).__name__}: {error}"
-        record_run_end(run, traceback.format_exc(), "failed", error=said)
+        summary = f"{type(error).__name__}: {error}"
+        record_run_end(run, traceback.format_exc(), "failed", error=summary)
         traceback.print_exc()
         if shown is None:
             print(f"\nFailed; the traceback is also in {run.log}", file=sys.stderr)
@@ -139,7 +147,7 @@ def train_and_record_end(checked: Spec, run: Run, shown: str | None = None) -> i
 
 
 def record_run_end(run: Run, line: str, status: str, **values: Any) -> None:
-    """Record how a run ended, as far as the disk lets it: one that is full may be the reason."""
+    """Record how a run ended in run.json and train.log, as far as a full disk allows."""
     try:
         run.record_end(status, **values)
     except OSError:
@@ -149,14 +157,14 @@ def record_run_end(run: Run, line: str, status: str, **values: Any) -> None:
 
 
 def format_resume_command(run: Run, shown: str | None) -> str:
-    """The command that goes on with a run, and what it will do."""
+    """Return the command that resumes a run, and what it will do, as part of a sentence."""
     on = "goes on" if any(run.state.glob("*.state")) else "begins it again"
     on = "goes on, started for every worker" if shown else on
     return f"{shlex.join(['cnntrain', 'resume', str(shown or run.folder)])} {on}"
 
 
 def write_run_page(run: Run) -> None:
-    """Write the page of a run that has ended; what goes wrong with it is said and logged."""
+    """Write the page of a run that has ended; an error is printed and logged, not raised."""
     try:
         from cnntrain.reports.run_page import write_run_report
 
@@ -167,8 +175,8 @@ def write_run_page(run: Run) -> None:
         print(line, file=sys.stderr)
 
 
-def train_and_show(checked: Spec, run: Run) -> None:
-    """Load TensorFlow, without its chatter, train, and show what came out: a chief does."""
+def train_and_show(spec: Spec, run: Run) -> None:
+    """Load TensorFlow without its chatter, and train; the chief also shows the results."""
     from cnntrain.running.progress import RunConsole
     from cnntrain.terminal.stderr import silence_stderr
 
@@ -177,10 +185,10 @@ def train_and_show(checked: Spec, run: Run) -> None:
         from cnntrain.training.trainer import train_run as train_spec
 
     terminal = RichConsole()
-    with RunConsole(run, checked, terminal) as console:
-        tracked = TrackedProgress(console, run, checked)
+    with RunConsole(run, spec, terminal) as console:
+        tracked = TrackedProgress(console, run, spec)
         try:
-            report = train_spec(checked, run, tracked)
+            report = train_spec(spec, run, tracked)
         except (KeyboardInterrupt, Terminated):
             tracked.end_tracking("interrupted")
             raise

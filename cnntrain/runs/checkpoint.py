@@ -1,8 +1,8 @@
-"""The one state file: everything that the rest of a run depends on, exact, atomic and verified.
+"""The checkpoint file: everything that the rest of a run depends on, exact, atomic and verified.
 
-A file is a line with the sha256 of what follows, then a npz of arrays and a JSON of facts. It is
-written under a temporary name, flushed to disk and renamed; the one before is kept, so that a crash
-at any moment leaves a good one.
+A file begins with the sha256 of the rest, which is an npz of arrays with a JSON text of facts. It
+is written under a temporary name, flushed to disk and renamed. The previous file is kept, so that a
+crash at any moment leaves a whole one.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named arrays, and facts that JSON can say; `damaged` names files that could not be used."""
+    """Named arrays, and facts in JSON's types; `damaged_files` names files that were not whole."""
 
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
@@ -36,9 +36,9 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
 ) -> None:
-    """Make this the last state in `folder` and the last one the previous.
+    """Save the last checkpoint in `folder`; the last one so far becomes the previous one.
 
-    Raises OSError, for a full disk say, with the states as they were.
+    Raises OSError, of a full disk for example, and then leaves both as they were.
     """
     folder.mkdir(exist_ok=True)
     last = folder / LAST
@@ -53,14 +53,17 @@ def save_checkpoint(
         file.seek(0)
         file.write(digest.encode() + b"\n")
         file.flush()
-        os.fsync(file.fileno())  # it is whole: what was the last one may give way
+        os.fsync(file.fileno())  # only a whole file may replace the last one
         if last.exists():
             last.replace(folder / PREVIOUS)
     flush_folder(folder)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the last state that is whole, or None where there is none."""
+    """Return the newest checkpoint in `folder` that is whole, or None if there is no file.
+
+    If none is whole, the checkpoint is empty and names the damaged files.
+    """
     damaged: list[str] = []
     for name in (LAST, PREVIOUS):
         path = folder / name
@@ -68,10 +71,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
             content = path.read_bytes()
             payload = content[DIGEST_LINE:]
             if content[:DIGEST_LINE] == hashlib.sha256(payload).hexdigest().encode() + b"\n":
+                # A file that cnntrain did not write may have a right digest and another content.
                 with contextlib.suppress(ValueError, KeyError, OSError, zipfile.BadZipFile):
-                    return unpack_checkpoint(
-                        payload, tuple(damaged)
-                    )  # unless it was not us who wrote it
+                    return unpack_checkpoint(payload, tuple(damaged))
             damaged.append(name)
     return Checkpoint({}, {}, tuple(damaged)) if damaged else None
 
@@ -84,7 +86,7 @@ def unpack_checkpoint(payload: bytes, damaged: tuple[str, ...]) -> Checkpoint:
 
 
 def compute_digest(file: Any, start: int) -> str:
-    """The sha256, in hexadecimal, of a file from a position on."""
+    """Return the sha256, in hexadecimal, of a file from the byte `start` on."""
     digest = hashlib.sha256()
     file.seek(start)
     while block := file.read(1 << 20):

@@ -1,12 +1,12 @@
 """The run directory: its layout, claiming it, reading and writing it.
 
-spec.yaml    what was asked for, resolved, with the overrides that made it
+spec.yaml    the composed settings, with the overrides of the command in a comment
 run.json     status, options chosen, versions, git commit, device, seed, data fingerprint, timings
 history.csv  a row an epoch          steps.csv    a row every `log_every` steps
 best.keras   final.keras             report.json  the results
-ema.keras    refit.keras             where asked for: averaged weights, a refit on train + valid
+ema.keras    refit.keras             with ema_decay: the EMA; with refit: trained on train + valid
 train.log    the lines of the console, and the traceback of a failure
-state/       what `cnntrain resume` goes on from: the last state and the one before
+state/       the last two checkpoints, from which `cnntrain resume` goes on
 """
 
 import contextlib
@@ -37,10 +37,10 @@ from cnntrain.files.writing import (
 from cnntrain.runs.environment import describe_environment, format_time_now
 from cnntrain.spec.places import resolve_relative_paths
 
-FORMAT = 1  # of a run's directory; a higher one means that files have another meaning
+FORMAT = 1  # the version of the layout; a reader refuses a higher one
 WEIGHTS = ("best", "final", "ema", "refit")  # each in its own .keras file
 
-# What a sweep keeps in the directory of a job before, and after, it is that of a run.
+# The files that a sweep writes into a job's directory, which becomes that of a run.
 JOB_FILES = ("job.json", "console.log")
 
 
@@ -53,12 +53,12 @@ class Run:
         self.ema, self.refit = folder / "ema.keras", folder / "refit.keras"
         self.report, self.log = folder / "report.json", folder / "train.log"
         self.state, self.spec = folder / "state", folder / "spec.yaml"
-        self.origin = self.state / "init_from"  # a copy of the weights that it begins with
+        self.origin = self.state / "init_from"  # a copy of the weights that training begins with
         self.lock = FileLock(folder / "state" / "lock")  # held by the process that trains
         self.record = folder / "run.json"
         self.history, self.steps = folder / "history.csv", folder / "steps.csv"
         self.files_before: dict[Path, str] = {}
-        self.made_folders: list[Path] = []  # the directories that claiming it made, innermost first
+        self.made_folders: list[Path] = []  # the directories that `claim` made, innermost first
 
     @classmethod
     def claim(
@@ -68,9 +68,10 @@ class Run:
         overrides: Sequence[str],
         choices: Mapping[str, str] | None = None,
     ) -> "Run":
-        """Make the directory ours, or raise SpecError if it belongs to another run.
+        """Create a run in `folder`, and lock it.
 
-        `choices` is the option of each group, as far as options were chosen.
+        `choices` has the option of each group that was chosen by name. Raises SpecError if the
+        folder is not empty or cannot be written.
         """
         run = cls(folder)
         begun = {"format": FORMAT, "status": "running", "started": format_time_now()}
@@ -82,7 +83,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             if not all(is_job_file(path) for path in folder.iterdir()):
                 raise FileExistsError
-            run.state.mkdir()  # whoever makes it has the run
+            run.state.mkdir()  # of two processes, the one that makes it has the run
         except FileExistsError:
             raise SpecError(
                 f"{folder} {describe_content(folder)}",
@@ -95,7 +96,7 @@ class Run:
         try:
             run.lock_folder()
             run.write_spec(spec, overrides)
-            write_json(run.record, record)  # where it is, all is there that a resume needs
+            write_json(run.record, record)  # last: a directory with run.json can be resumed
         except OSError as error:
             run.discard()
             raise explain_unwritable(folder, error) from error
@@ -103,7 +104,10 @@ class Run:
 
     @classmethod
     def reopen(cls, folder: Path) -> "Run":
-        """The run in a directory, or SpecError if there is none or a process is at work on it."""
+        """Return the run in `folder`, locked.
+
+        Raises SpecError if there is no run, or another process is training it.
+        """
         run = cls(folder)
         if not (run.record.is_file() and run.spec.is_file()):
             raise SpecError(
@@ -112,12 +116,12 @@ class Run:
             )
         check_links_inside(folder)
         run.lock_folder()
-        for left in (folder, run.state):
-            clear_unfinished(left)
+        for part in (folder, run.state):
+            clear_unfinished(part)
         return run
 
     def lock_folder(self) -> None:
-        """Keep other processes off the run as long as this one lives."""
+        """Lock the run until this process ends; raise SpecError if another one has locked it."""
         try:
             acquire_lock(self.lock, 0)
         except Timeout:
@@ -128,7 +132,7 @@ class Run:
             ) from None
 
     def record_resume(self, spec: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        """Begin another life of the run, with what was changed for it."""
+        """Record that the run is resumed, with the spec and the overrides that changed it."""
         record = self.read_run_json()
         self.files_before = {
             path: path.read_text(encoding="utf-8") for path in (self.record, self.spec)
@@ -138,7 +142,7 @@ class Run:
         self.update_run_json(**describe_environment(), status="running", resumed=resumed)
 
     def restore_files(self) -> None:
-        """Leave the run as it was before a life that was refused."""
+        """Restore run.json and spec.yaml after a resume whose spec was refused."""
         for path, text in self.files_before.items():
             write_whole(path, text)
 
@@ -149,7 +153,7 @@ class Run:
         write_whole(self.spec, header + text)
 
     def discard(self) -> None:
-        """Take a run back whose spec was refused after all, unless something of it was done."""
+        """Remove a run whose spec was refused; one with a checkpoint stays, recorded as failed."""
         if any(self.state.glob("*.state")):
             self.record_end("failed", error="refused after it had begun")
             return
@@ -157,12 +161,11 @@ class Run:
         shutil.rmtree(self.origin, ignore_errors=True)
         for name in ("run.json", "spec.yaml", "train.log", "state/lock"):
             (self.folder / name).unlink(missing_ok=True)
-        remove_empty_folders(
-            [self.state, *self.made_folders]
-        )  # a directory that another run is in stays
+        # A directory that holds another run by now is not empty, and stays.
+        remove_empty_folders([self.state, *self.made_folders])
 
     def read_run_json(self) -> dict[str, Any]:
-        """What run.json says; SpecError if it is damaged."""
+        """Return the content of run.json; raise SpecError if it is damaged."""
         return read_mapping(self.record)
 
     def update_run_json(self, **values: Any) -> None:
@@ -170,19 +173,22 @@ class Run:
         write_json(self.record, self.read_run_json() | values)
 
     def record_end(self, status: str, **values: Any) -> None:
-        """Record how the run ended: finished, interrupted or failed; finished it stays."""
+        """Record that the run is finished, interrupted or failed; a finished run stays finished."""
         if self.read_run_json().get("status") == "finished":
             return
         self.update_run_json(status=status, ended=format_time_now(), **values)
 
     def record_end_in_place(self, status: str, **values: Any) -> None:
-        """Record an end where the disk has no room for a second run.json, if the first has some."""
+        """Record how the run ended by writing over run.json, on a disk without room for another.
+
+        Nothing is written if the file itself is too short.
+        """
         record = self.read_run_json() | {"status": status, "ended": format_time_now(), **values}
         with contextlib.suppress(OSError):
             overwrite_in_place(self.record, json.dumps(replace_nonfinite(record)) + "\n")
 
     def append_row(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add a row to a CSV file of the run; the first row brings the header.
+        """Append a row to a CSV file of the run, after a header if the file is new.
 
         A table that an older version began keeps its columns.
         """
@@ -196,7 +202,7 @@ class Run:
             writer.writerow(row)
 
     def count_table_bytes(self, name: str) -> int:
-        """The bytes of a CSV file of the run, once they are safe on disk."""
+        """Flush a CSV file of the run to disk, and return its length in bytes."""
         path = self.folder / name
         if not path.exists():
             return 0
@@ -205,15 +211,15 @@ class Run:
             return file.tell()
 
     def truncate_table(self, name: str, length: int) -> bool:
-        """Cut from a CSV file what a life that was killed wrote after its last state.
+        """Cut a CSV file to `length` bytes: a killed process wrote more after its last checkpoint.
 
-        Returns whether the rows before are all there; of others only whole ones are kept.
+        Returns whether all of these bytes are there; if not, the whole rows among them are kept.
         """
         path = self.folder / name
         if not path.exists():
             return length == 0
         with open_existing(path, "rb+") as file:
-            content = file.read(length).partition(b"\0")[0]  # as a lost disk cache leaves it
+            content = file.read(length).partition(b"\0")[0]  # a power cut leaves zeros
             kept = content.rfind(b"\n") + 1
             file.truncate(kept)
         return kept == length
@@ -224,9 +230,9 @@ class Run:
             file.write(line.rstrip() + "\n")
 
     def keep_origin(self, file: Path) -> Path:
-        """Return a copy of the weights that the run begins with, and of the run they are from.
+        """Copy the weights that the run begins with, and the run.json beside them; return the copy.
 
-        With it a resume and a refit do not depend on what becomes of the original.
+        A resume and a refit read the copy, so that the original may change.
         """
         copy = self.origin / file.name
         if not copy.exists():
@@ -239,7 +245,7 @@ class Run:
         return copy
 
     def save_network(self, network: Any, path: Path) -> None:
-        """Save a Keras model under its name only once it is whole."""
+        """Save a Keras model; the file gets its name only once it is whole."""
         with replace_by_path(path) as unfinished:
             network.save(unfinished)
 
@@ -251,12 +257,12 @@ def describe_content(folder: Path) -> str:
 
 
 def is_job_file(path: Path) -> bool:
-    """Whether a file is one that a sweep keeps in a job's directory, or is just writing there."""
+    """Whether a sweep keeps this file in a job's directory, or is writing it at the moment."""
     return path.name in JOB_FILES or path.name.startswith(UNFINISHED_PREFIX)
 
 
 def remove_empty_folders(folders: Sequence[Path]) -> None:
-    """Remove directories, innermost first, up to one that is not empty."""
+    """Remove directories, innermost first, until one is not empty."""
     with contextlib.suppress(OSError):
         for folder in folders:
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""What a run's numbers depend on beside its spec: versions, backend, commit, machine."""
+"""The environment that a run's numbers depend on: versions, backend, commit, machine."""
 
 import importlib.metadata
 import os
@@ -22,7 +22,7 @@ def format_time_now() -> str:
 
 
 def describe_environment() -> dict[str, Any]:
-    """What else a run's numbers depend on, as far as it is known without TensorFlow."""
+    """Return the environment for run.json, as far as it is known without loading TensorFlow."""
     return {
         "versions": {"python": platform.python_version()}
         | {
@@ -39,12 +39,12 @@ def describe_environment() -> dict[str, Any]:
 
 
 def list_backend_packages() -> list[str]:
-    """The packages of a backend that is not TensorFlow."""
+    """Return the packages of the Keras backend, if it is not TensorFlow."""
     return ["jax", "jaxlib"] if os.environ.get("KERAS_BACKEND") == "jax" else []
 
 
 def read_git_commit() -> dict[str, Any] | None:
-    """The commit of the checkout that runs, and whether it was changed; None if installed."""
+    """Return the commit of this checkout, and whether files were changed; None if installed."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or shutil.which("git") is None:
         return None

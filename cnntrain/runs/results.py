@@ -1,7 +1,7 @@
-"""What runs left behind: how each ended, its settings, its curves and its numbers.
+"""Read the results of runs: how each ended, its settings, its curves and its numbers.
 
-Nothing here needs TensorFlow or the data. What is named is read strictly (SpecError); what lies in
-a sweep is read as far as it goes, because a damaged job must not hide the others.
+Nothing here needs TensorFlow or the data. A damaged run raises SpecError if the user names it. In a
+sweep it becomes a row that says so, because it must not hide the other jobs.
 """
 
 import functools
@@ -41,9 +41,9 @@ from cnntrain.spec.signatures import GROUPS
 class RunResult:
     """One run, finished or not.
 
-    `settings` are those of its spec by dotted key; a group's own key is the option that was chosen.
-    `test` holds the numbers of the weights that validation chose. `images` names the images of
-    `valid` and of `test`, as far as the run has told, and `all` of its images together.
+    `settings` holds its spec by dotted key; the key of a group has the option that was chosen.
+    `test` holds the test numbers of the weights that validation chose. `image_fingerprints` holds
+    the fingerprints of the splits that run.json names, and under `all` of all its images.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class RunResult:
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     image_fingerprints: Mapping[str, str] = field(default_factory=dict)
-    has_spec: bool = True  # whether its spec is known, not just what was varied
+    has_spec: bool = True  # else only the overrides of a job are known
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class RunResult:
 
     @property
     def best(self) -> NumberRow:
-        """The row of the epoch that the monitor chose, or the last without validation."""
+        """The history row with the best monitor, or the last row without validation."""
         rows = [row for row in self.history if math.isfinite(row.get(self.monitor, math.nan))]
         return min(rows, key=lambda row: rank_by(self.monitor, row), default=self.last)
 
@@ -76,19 +76,22 @@ class RunResult:
 
     @property
     def numbers(self) -> NumberRow:
-        """Its numbers by name: those of the best epoch, of the test split, epochs and seconds."""
-        found = {key: value for key, value in self.best.items() if key.startswith("valid.")}
-        found |= {key: value for key, value in self.last.items() if key.startswith("train.")}
-        found |= {f"test.{key}": value for key, value in self.test.items()}
+        """The finite numbers of the run: of its best and last epoch, its test split, its time."""
+        numbers = {key: value for key, value in self.best.items() if key.startswith("valid.")}
+        numbers |= {key: value for key, value in self.last.items() if key.startswith("train.")}
+        numbers |= {f"test.{key}": value for key, value in self.test.items()}
         if self.history:
-            found |= {"last_epoch": self.last["epoch"], "best_epoch": self.best["epoch"]}
+            numbers |= {"last_epoch": self.last["epoch"], "best_epoch": self.best["epoch"]}
         if self.seconds is not None:
-            found["seconds"] = self.seconds
-        return {key: value for key, value in found.items() if math.isfinite(value)}
+            numbers["seconds"] = self.seconds
+        return {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def read_run(folder: Path) -> RunResult:
-    """Return the run in a directory, or raise SpecError: it is none, is newer, or is damaged."""
+    """Return the result of the run in a directory.
+
+    Raises SpecError if it holds no run, a damaged one, or one of a newer version.
+    """
     run = Run(find_run_folder(str(folder)))
     record, config = read_record(run), read_config(run)
     report = read_report(run)
@@ -108,19 +111,19 @@ def read_run(folder: Path) -> RunResult:
 
 
 def collect_image_fingerprints(data: Mapping[str, Any]) -> dict[str, str]:
-    """The names of the images that run.json tells of."""
+    """Return the fingerprint of each split's images in run.json, and under `all` of all images."""
     whole = {"all": data["fingerprint"]} if "fingerprint" in data else {}
     return {**data.get("images", {}), **whole}
 
 
 def describe_status(status: str) -> str:
-    """How a run stands, as the end of a sentence: `is finished`, `has failed`."""
+    """Return a status as the end of a sentence: `is finished`, `has failed`."""
     verbs = {"failed": "has", "interrupted": "was", "killed": "was"}
     return f"{verbs.get(status, 'is')} {status}"
 
 
 def determine_status(record: Mapping[str, Any]) -> tuple[str, str]:
-    """How a run ended, and why; a process that died without a word was killed."""
+    """Return the status of a run, and the reason; a run whose process is gone was killed."""
     status = escape_unprintable(str(record.get("status", "unreadable")))
     here = record.get("host") == socket.gethostname()
     if status == "running" and here and not is_alive(record.get("pid", 0)):
@@ -129,57 +132,57 @@ def determine_status(record: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process; no system has one of a number of 100 digits."""
+    """Whether a process with this number exists; the file may hold a number of 100 digits."""
     return pid < 2**31 and psutil.pid_exists(pid)
 
 
 def compute_total_seconds(report: Mapping[str, Any], history: Sequence[NumberRow]) -> float | None:
-    """The seconds of the whole run, or of the epochs that it has made."""
+    """Return the seconds of a whole run, or of its epochs so far; None if it has no epoch."""
     total = report.get("seconds", {}).get("total")
     return total if total is not None else sum(row.get("seconds", 0) for row in history) or None
 
 
 def collect_settings(config: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings by dotted key, each group's own key with the option that was chosen.
+    """Return a run's settings by dotted key; the key of each group has the option chosen.
 
-    That is the one in `choices` of run.json. Older runs have none: there it is the one in
-    `overrides`, those that the run was begun with, or else the nearest one.
+    The option comes from `choices` in run.json. Older runs lack it: for them it comes from the
+    first overrides, or else is the option whose knobs are nearest.
     """
-    found = {escape_unprintable(key): value for key, value in flatten_mapping(config).items()}
-    asked = dict(word.partition("=")[::2] for word in record.get("overrides", ()))
-    chosen = asked | record.get("choices", {})
+    settings = {escape_unprintable(key): value for key, value in flatten_mapping(config).items()}
+    overrides = dict(word.partition("=")[::2] for word in record.get("overrides", ()))
+    choices = overrides | record.get("choices", {})
     for group in GROUPS:
         if isinstance(config.get(group), Mapping):
-            found[group] = chosen.get(group) or find_nearest_option(group, config[group])
-            found.pop(f"{group}.name", None)
-    return found
+            settings[group] = choices.get(group) or find_nearest_option(group, config[group])
+            settings.pop(f"{group}.name", None)
+    return settings
 
 
 def find_nearest_option(group: str, knobs: Mapping[str, Any]) -> str:
-    """The option of a group that has most knobs in common with these."""
-    name, given = str(knobs.get("name")), flatten_mapping(knobs)
+    """Return the option of a group that has the most knobs in common with `knobs`."""
+    name, values = str(knobs.get("name")), flatten_mapping(knobs)
     common = {
-        known: sum(given.get(key, ...) == value for key, value in listed.items())
-        for known, listed in load_component_options(group, name).items()
+        option: sum(values.get(key, ...) == value for key, value in option_knobs.items())
+        for option, option_knobs in load_component_options(group, name).items()
     }
-    return max(common, key=lambda known: (common[known], known == name), default=name)
+    return max(common, key=lambda option: (common[option], option == name), default=name)
 
 
 @functools.cache
 def load_component_options(group: str, name: str) -> dict[str, dict[str, Any]]:
-    """The options of a group that are the same component, with their knobs by dotted key."""
+    """Return the options of a group that name a component, with their knobs by dotted key."""
     line = re.compile(rf"^name: {re.escape(name)}\s*(#.*)?$", re.MULTILINE)
     files = option_files.find_option_files(group).items()
     shared = flatten_mapping(option_files.load_shared_knobs(group))
     return {
-        known: shared | flatten_mapping(option_files.load_option(file))
-        for known, file in files
+        option: shared | flatten_mapping(option_files.load_option(file))
+        for option, file in files
         if line.search(file.read_text(encoding="utf-8"))
     }
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a directory holds runs and is none itself."""
+    """Whether a directory holds runs and is not a run itself."""
     plans = (folder / "sweep.yaml", folder / "jobs.json")
     return not Run(folder).record.is_file() and (
         any(plan.is_file() for plan in plans) or any(folder.glob("*/run.json"))
@@ -187,7 +190,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def read_sweep(folder: Path) -> list[RunResult]:
-    """The jobs of a sweep in their order, those that failed, wait or are damaged among them."""
+    """Return the results of a sweep's jobs in order, also of failed, waiting and damaged ones."""
     jobs = [path for path in sorted(folder.iterdir(), key=get_job_order) if is_job(path)]
     results = [read_job_result(path, read_job_or_reason(path)) for path in jobs]
     try:
@@ -204,7 +207,7 @@ def read_sweep(folder: Path) -> list[RunResult]:
 
 
 def read_planned_jobs(folder: Path) -> list[dict[str, Any]]:
-    """What jobs.json says of each job; SpecError if it is damaged, or names other directories."""
+    """Return the jobs in jobs.json; raise SpecError if it is damaged or names other folders."""
     file = folder / "jobs.json"
     if not file.is_file():
         return []
@@ -225,18 +228,18 @@ def read_planned_jobs(folder: Path) -> list[dict[str, Any]]:
 def is_job(folder: Path) -> bool:
     try:
         return any((folder / name).is_file() for name in ("run.json", "job.json"))
-    except OSError:  # one that may not be entered is a row, too
+    except OSError:  # a folder that may not be entered is shown as a row, too
         return True
 
 
 def get_job_order(folder: Path) -> tuple[float, str]:
-    """Where a job stands: its directory begins with its number."""
+    """Return a key that sorts jobs by the number at the beginning of their directory's name."""
     number = folder.name.partition("_")[0]
     return (int(number) if number.isdecimal() else math.inf, folder.name)
 
 
 def read_job_or_reason(folder: Path) -> dict[str, Any]:
-    """What the sweep wrote down of a job: its overrides, how it stands, and why."""
+    """Return the content of a job's job.json, or the reason why it cannot be read."""
     try:
         return read_job(folder)
     except SpecError as error:
@@ -244,15 +247,18 @@ def read_job_or_reason(folder: Path) -> dict[str, Any]:
 
 
 def read_job_result(folder: Path, job: Mapping[str, Any]) -> RunResult:
-    """The run of a job, or why there is none; the sweep knows of ends that a run cannot record."""
+    """Return the result of a job's run, or a row with the reason why there is none.
+
+    The sweep records ends that a run cannot record, such as a kill.
+    """
     status, reason = job.get("status"), job.get("reason", "")
     try:
         result = read_run(folder)
     except (SpecError, OSError) as error:
-        given = rename_keys(dict(map(split_override, job.get("overrides", []))))
+        settings = rename_keys(dict(map(split_override, job.get("overrides", []))))
         if not status or has_begun(folder):
             status, reason = "unreadable", getattr(error, "given", str(error))
-        return RunResult(folder, status, reason, given, has_spec=False)
+        return RunResult(folder, status, reason, settings, has_spec=False)
     if status in (None, "running", "waiting") or result.status == "finished":
         return result
     return replace(result, status=status, reason=reason or result.reason)
@@ -266,7 +272,7 @@ def has_begun(folder: Path) -> bool:
 
 
 def split_override(word: str) -> tuple[str, Any]:
-    """The key and the value of an override of one value."""
+    """Return the key and the value of an override; a value that YAML cannot read stays a text."""
     key, _, value = word.partition("=")
     try:
         return key.lstrip("+"), parse_yaml(value)
@@ -275,16 +281,19 @@ def split_override(word: str) -> tuple[str, Any]:
 
 
 def gather_results(paths: Sequence[Path]) -> list[RunResult]:
-    """The runs in directories of runs and of sweeps, each once; SpecError for any other path."""
-    found: dict[Path, RunResult] = {}
+    """Return the results in directories of runs and sweeps, each run once.
+
+    Raises SpecError for any other path.
+    """
+    results: dict[Path, RunResult] = {}
     for path in paths:
         for result in read_sweep(path) if is_sweep(path) else [read_run(path)]:
-            found.setdefault(result.folder.resolve(), result)
-    return fill_in_settings(list(found.values()))
+            results.setdefault(result.folder.resolve(), result)
+    return fill_in_settings(list(results.values()))
 
 
 def fill_in_settings(results: Sequence[RunResult]) -> list[RunResult]:
-    """Jobs without a spec get the settings that all others share, beside what was varied."""
+    """Return the results, where a job without a spec gets the settings that all others share."""
     whole = [result.settings for result in results if result.has_spec]
     shared = dict(whole[0]) if whole else {}
     for other in whole[1:]:

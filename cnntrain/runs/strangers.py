@@ -1,7 +1,7 @@
-"""Run directories that may be anyone's: found, of a known version, and read as plain data.
+"""Read run directories that a stranger may have made, as plain data of a known version.
 
-What every other module takes for granted of these files (that a list is a list, a number a number)
-is checked here, once, with the vocabulary of knobs. What is null, or not there, is left out.
+Other modules rely on the types in these files (that a list is a list, a number a number). They are
+checked here, once, with the vocabulary of knobs. Keys that are null or missing are left out.
 """
 
 import csv
@@ -26,7 +26,7 @@ from cnntrain.terminal.units import format_size
 
 NumberRow = dict[str, float]
 
-# What each file must have where it has it at all, by dotted key.
+# The type of each value that a file may have, by dotted key.
 RECORD_TYPES = {
     "format": int, "status": str, "started": str, "ended": str, "error": str, "kind": str,
     "host": str, "pid": Natural, "backend": str, "replicas": Count, "overrides": list[str],
@@ -59,7 +59,7 @@ JOB_TYPES = {
 HISTORY_COLUMNS = ("epoch", "step", "train.loss")
 STEPS_COLUMNS = ("step", "train.loss", "learning_rate")
 MAX_TABLE_BYTES, MAX_HEADER_BYTES = 2**30, 2**16
-PICTURE_AXES = {"sample_images": 4, "mistake_images": 4, "augmented_images": 5}  # their axes
+PICTURE_AXES = {"sample_images": 4, "mistake_images": 4, "augmented_images": 5}  # number of axes
 READ_ERRORS = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, SyntaxError, MemoryError,
     KeyError, NotImplementedError, RuntimeError,
@@ -67,7 +67,7 @@ READ_ERRORS = (
 
 
 def find_run_folder(path: str) -> Path:
-    """The directory of a run that a path names."""
+    """Return the run directory that a path names; raise SpecError if it is none."""
     folder = expand_user_path(path)
     if (folder / "run.json").is_file() and (folder / "spec.yaml").is_file():
         check_links_inside(folder)
@@ -87,7 +87,7 @@ def find_run_folder(path: str) -> Path:
 
 
 def read_record(run: Run) -> dict[str, Any]:
-    """What run.json says; SpecError if it is damaged or in a format of a newer version."""
+    """Return the content of run.json; raise SpecError if it is damaged or of a newer version."""
     record = check_types(run.record, read_mapping(run.record), RECORD_TYPES)
     if (written := record.get("format", FORMAT)) != FORMAT:
         version = record.get("versions", {}).get("cnntrain", "a newer version")
@@ -100,7 +100,10 @@ def read_record(run: Run) -> dict[str, Any]:
 
 
 def read_config(run: Run) -> dict[str, Any]:
-    """What spec.yaml says: texts, numbers, lists and mappings, whatever else it may name."""
+    """Return the content of spec.yaml as plain values, under the new names of settings.
+
+    Raises SpecError if it is damaged.
+    """
     config = read_mapping(run.spec, SMALL_BYTES)
     if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
         raise explain_damage(run.spec, f"{odd[0]} is no option with its settings")
@@ -108,29 +111,29 @@ def read_config(run: Run) -> dict[str, Any]:
 
 
 def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:
-    """The absolute paths that run.json has for relative ones; older runs have none."""
+    """Return the absolute paths that run.json holds for relative ones; empty for older runs."""
     return rename_keys(record.get("paths", {}))
 
 
 def read_report(run: Run) -> dict[str, Any]:
-    """What report.json says, empty before there is one: of every test and validation, numbers."""
+    """Return the content of report.json, with only numbers in `test` and `valid`; may be empty."""
     if not run.report.is_file():
         return {}
     report = check_types(run.report, read_mapping(run.report), REPORT_TYPES)
     for part in ("test", "valid"):
         if part in report:
-            report[part] = {key: select_numbers(found) for key, found in report[part].items()}
+            report[part] = {key: select_numbers(values) for key, values in report[part].items()}
     return report
 
 
-def select_numbers(found: Mapping[str, Any]) -> NumberRow:
-    """The numbers of a mapping; null is one that was not finite."""
-    known = {key: float("nan") if value is None else value for key, value in found.items()}
-    return {key: value for key, value in known.items() if type(value) in (int, float)}
+def select_numbers(values: Mapping[str, Any]) -> NumberRow:
+    """Return the numbers of a mapping; null, for a number that was not finite, becomes nan."""
+    numbers = {key: float("nan") if value is None else value for key, value in values.items()}
+    return {key: value for key, value in numbers.items() if type(value) in (int, float)}
 
 
 def read_job(folder: Path) -> dict[str, Any]:
-    """What job.json says of a job of a sweep, empty before it has begun."""
+    """Return the content of a sweep job's job.json; empty before the job has begun."""
     file = folder / "job.json"
     if not file.is_file():
         return {}
@@ -139,11 +142,11 @@ def read_job(folder: Path) -> dict[str, Any]:
     words = {
         key: escape_unprintable(job[key], keep="\n") for key in ("status", "reason") if key in job
     }
-    return job | words  # which are shown while it is at work, too
+    return job | words  # a terminal may show them
 
 
 def read_network(folder: Path) -> dict[str, Any] | None:
-    """What network.json says of the layers; None where a run has left none."""
+    """Return the content of network.json, with all keys of each layer; None if it is missing."""
     file = folder / "network.json"
     if not file.is_file():
         return None
@@ -158,61 +161,65 @@ def read_network(folder: Path) -> dict[str, Any] | None:
     return network | {"layers": [more | layer for layer in layers]}
 
 
-def check_required_keys(file: Path, known: Mapping[str, Any], keys: Sequence[str]) -> None:
-    """Refuse a file that lacks one of the keys."""
-    if missing := [key for key in keys if key not in known]:
+def check_required_keys(file: Path, content: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raise SpecError if the content of `file` lacks one of the keys."""
+    if missing := [key for key in keys if key not in content]:
         raise explain_damage(file, f"it has no {missing[0]}")
 
 
-def check_types(file: Path, known: Mapping[str, Any], shape: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping without its nulls, in which all that `shape` names is of its type; SpecError."""
-    found = {key: value for key, value in known.items() if value is not None}
-    for path, kind in shape.items():
+def check_types(file: Path, content: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `file` without nulls.
+
+    Raises SpecError if a value is not of its type in `types`, which has dotted keys.
+    """
+    checked = {key: value for key, value in content.items() if value is not None}
+    for path, annotation in types.items():
         *above, key = path.split(".")
-        node: Any = found
+        node: Any = checked
         for name in above:
             node = node.get(name, {})
         if above and node:
             node = {name: value for name, value in node.items() if value is not None}
-            found[above[0]] = node
+            checked[above[0]] = node
         if key not in node:
             continue
         try:
-            convert_value(node[key], kind, path)
+            convert_value(node[key], annotation, path)
         except SpecError as error:
             shown = error.given if len(error.given) <= 80 else f"{error.given[:80]}…"
             raise explain_damage(file, f"{shown}, not {error.expected}") from None
-    return found
+    return checked
 
 
 def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
-    """The rows of a CSV file of numbers, none without a file; one that is being written is left.
+    """Return the rows of a CSV file of numbers; none if the file is missing.
 
-    Raises SpecError for a file that lacks a column or has anything else between its rows.
+    A last row that is still being written is left out. Raises SpecError if the file lacks one of
+    `columns`, or another row is not one of numbers.
     """
     if not file.is_file():
         return []
     if file.stat().st_size > MAX_TABLE_BYTES:
         raise explain_damage(file, f"it is larger than {format_size(MAX_TABLE_BYTES)}")
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:  # as Excel writes it
+        with file.open(encoding="utf-8-sig", newline="") as lines:  # Excel writes a byte order mark
             rows = list(csv.DictReader(lines))
             whole = not rows or ends_with_line(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise explain_damage(file, error) from None
     if missing := [column for column in columns if rows and column not in rows[0]]:
         raise explain_damage(file, f"it has no column {missing[0]}")
-    found = []
+    table = []
     for number, row in enumerate(rows):
         try:
             cells = {key: parse_number(value) for key, value in row.items()}
             if not all(isinstance(cells.get(key, 0), int) for key in ("epoch", "step")):
                 raise ValueError
-            found.append(cells)
-        except (ValueError, TypeError, AttributeError):  # a cell less, or more
+            table.append(cells)
+        except (ValueError, TypeError, AttributeError):  # a row may have fewer or more cells
             if whole or number + 1 < len(rows):
                 raise explain_damage(file, f"row {number + 1} is no row of numbers") from None
-    return found
+    return table
 
 
 def read_history(run: Run) -> list[NumberRow]:
@@ -221,7 +228,7 @@ def read_history(run: Run) -> list[NumberRow]:
 
 
 def read_history_so_far(run: Run) -> list[NumberRow]:
-    """Return the rows of history.csv that are whole; none of one that is damaged."""
+    """Return the whole rows of history.csv; none if it is damaged."""
     try:
         return read_table(run.history, ("epoch",))
     except SpecError:
@@ -234,9 +241,9 @@ def read_steps(run: Run) -> list[NumberRow]:
 
 
 def check_columns(file: Path, columns: tuple[str, ...]) -> None:
-    """Refuse a table that rows are to be added to and whose header is not that of a run.
+    """Raise SpecError if a CSV file, to which rows are to be added, lacks one of `columns`.
 
-    What follows may be damaged: training cuts it to the rows that its state knows of.
+    Its rows may be damaged: training cuts the file to the length that its checkpoint holds.
     """
     if file.is_file():
         with file.open("rb") as content:
@@ -254,26 +261,29 @@ def ends_with_line(file: Path) -> bool:
 
 
 def parse_number(written: str) -> float:
-    """A number as it was written: whole ones stay whole."""
+    """Return the number in a text: an int if it is whole, else a float."""
     return int(written) if written.isdecimal() and len(written) < 18 else float(written)
 
 
 def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str | None]:
-    """The arrays of an .npz file, none if it is not there; and why it is not used, if damaged."""
+    """Return the arrays of an .npz file, and why it cannot be used, or None.
+
+    There are no arrays if the file is missing or cannot be used.
+    """
     if not file.is_file():
         return {}, None
     try:
         with zipfile.ZipFile(file) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_TABLE_BYTES:
                 raise ValueError(f"it is larger than {format_size(MAX_TABLE_BYTES)}")
-        with np.load(file, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}, None
-    except READ_ERRORS as error:  # whatever a stranger may have put there
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}, None
+    except READ_ERRORS as error:  # a stranger's file may raise any of them
         return {}, " ".join(str(error).split()) or type(error).__name__
 
 
 def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str | None:
-    """What keeps the arrays of predictions.npz from being drawn, or None."""
+    """Return why the arrays of predictions.npz cannot be drawn, or None if they can."""
     if not arrays:
         return None
     if missing := {"labels", "classes", "probabilities"} - arrays.keys():
@@ -291,7 +301,7 @@ def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) 
 def explain_odd_pictures(
     arrays: Mapping[str, np.ndarray], predictions: Mapping[str, np.ndarray], num_classes: int
 ) -> str | None:
-    """What keeps the arrays of pictures.npz from being drawn, or None."""
+    """Return why the arrays of pictures.npz cannot be drawn, or None if they can."""
     images = {key: arrays[key] for key in PICTURE_AXES if key in arrays and arrays[key].size}
     for key, array in images.items():
         if (
@@ -317,30 +327,30 @@ def explain_odd_pictures(
 
 
 def is_within(numbers: np.ndarray, count: int) -> bool:
-    """Whether all are whole numbers from 0, below `count`."""
+    """Whether an array holds only whole numbers from 0 to `count` - 1."""
     if not numbers.size:
         return True
     return numbers.dtype.kind in "iu" and numbers.min() >= 0 and bool(numbers.max() < count)
 
 
 def find_trained_weights(path: str) -> tuple[Path, dict[str, Any]]:
-    """The file of weights that a run's directory, or a path to a file, stands for; its run.json.
+    """Return the file of weights that `init_from` names, and the content of run.json beside it.
 
-    Raises SpecError for what is neither.
+    The path is that of a file, or of a run's directory. Raises SpecError if it is neither.
     """
-    given = expand_user_path(path)
-    folder = given if given.is_dir() else given.parent
+    file = expand_user_path(path)
+    folder = file if file.is_dir() else file.parent
     run = Run(folder)
     record = read_record(run) if run.record.is_file() else {}
-    if given.is_dir():
+    if file.is_dir():
         check_links_inside(folder)
-        given = next(
-            (f for f in (folder / "best.keras", folder / "final.keras") if f.is_file()), given
+        file = next(
+            (f for f in (folder / "best.keras", folder / "final.keras") if f.is_file()), file
         )
-    if not given.is_file() or given.suffix not in (".keras", ".h5"):
+    if not file.is_file() or file.suffix not in (".keras", ".h5"):
         raise SpecError(
             f"init_from is {path}, which is "
-            + ("no run with weights" if given.is_dir() else "no .keras or .h5 file"),
+            + ("no run with weights" if file.is_dir() else "no .keras or .h5 file"),
             "the directory of a run, or a .keras or .h5 file of weights",
         )
-    return given, record
+    return file, record

@@ -1,6 +1,6 @@
-"""The `about` record of an option: facts for people and programs, of which no spec knows.
+"""The `about` record of an option's file: facts for people and programs, which no spec holds.
 
-A file may leave out the record, or any of its keys. What is there is checked like a knob.
+A file may leave out the record or any of its keys. The values are checked like those of knobs.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from cnntrain.spec.signatures import collect_vocabulary
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """The facts that an option of any group may state; None stands for one that it leaves out."""
+    """The facts that an option of any group may state; None where its file does not."""
 
     year: Year | None = None
     citation: str | None = None  # as it stands in brackets in the file's first line
@@ -42,7 +42,7 @@ class PaperNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAbout(About):
-    """The facts of a model: the network of its paper, and the overrides that build it."""
+    """The facts about a model: the network of its paper."""
 
     image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C)
     num_classes: Count | None = None
@@ -50,7 +50,7 @@ class ModelAbout(About):
 
     @property
     def paper_network(self) -> PaperNetwork | None:
-        """The paper's network, or None where the images or the classes are not said."""
+        """The paper's network, or None if the file does not state its images and its classes."""
         if self.image_shape is None or self.num_classes is None:
             return None
         return PaperNetwork(self.image_shape, self.num_classes, tuple(self.overrides or ()))
@@ -58,7 +58,7 @@ class ModelAbout(About):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetAbout(About):
-    """The facts of a data set: what it holds, what is to be downloaded, which archives."""
+    """The facts about a data set: its images, the bytes to download, its archives by file name."""
 
     images: dict[Literal["train", "valid", "test"], Count] | None = None
     num_classes: Count | None = None
@@ -73,34 +73,34 @@ AnyAbout = TypeVar("AnyAbout", bound=About)
 
 
 def read_option(file: Path, kind: type[AnyAbout]) -> tuple[dict[str, Any], AnyAbout]:
-    """Return the knobs of an option's file, its name among them, and what it says of itself.
+    """Return the knobs that an option's file states, with its `name`, and its `about` record.
 
-    Raises SpecError, which names the file, for what cannot be read, a wrong key or a wrong value.
+    Raises SpecError, which names the file, if it cannot be read or has a wrong key or value.
     """
     option = load_option_file(file)
     return option, convert_about(option.pop("about", None), kind, file)
 
 
 def convert_about(values: Any, kind: type[AnyAbout], file: Path | str) -> AnyAbout:
-    """Return the record that the mapping `values` stands for, None for an empty one.
+    """Return the `about` record with the values of a mapping; it is empty for None.
 
     Raises SpecError, which names `file` and the key, for a wrong key or value.
     """
     fields = {**RECORDS["About"].fields, **RECORDS[kind.__name__].fields}
-    given = {} if values is None else values
-    if not isinstance(given, Mapping):
-        raise SpecError(f"{file}: about is {format_value(given)}", f"the keys {', '.join(fields)}")
+    stated = {} if values is None else values
+    if not isinstance(stated, Mapping):
+        raise SpecError(f"{file}: about is {format_value(stated)}", f"the keys {', '.join(fields)}")
     try:
-        known = convert_all(dict.fromkeys(fields) | dict(given), fields, "about")
+        converted = convert_all(dict.fromkeys(fields) | dict(stated), fields, "about")
     except SpecError as error:
         raise SpecError(f"{file}: {error.given}", error.expected) from None
-    if known.get("images") is not None and "train" not in known["images"]:
+    if converted.get("images") is not None and "train" not in converted["images"]:
         raise SpecError(f"{file}: about.images has no train", "images: {train: 60000, test: 10000}")
-    return kind(**known)
+    return kind(**converted)
 
 
 def read_paper_network(file: Path) -> PaperNetwork:
-    """Return the paper's network of a model's file; SpecError where the file does not state it."""
+    """Return the paper's network of a model's file; raise SpecError if the file states none."""
     network = read_option(file, ModelAbout)[1].paper_network
     if network is None:
         raise SpecError(

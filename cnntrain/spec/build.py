@@ -1,4 +1,4 @@
-"""From a composed configuration, a plain mapping, to a checked spec."""
+"""Build a checked spec from a composed configuration, which is a plain mapping."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,17 @@ from cnntrain.spec.knobs import convert_value, describe_annotation, format_value
 from cnntrain.spec.signatures import GROUPS, build_component
 from cnntrain.spec.spec import RECORDS, SETTINGS, Spec
 
-# Groups that came later, as they are in a spec.yaml from before.
+# Groups that the spec.yaml of an older version lacks, with the option that it trained with.
 LATER_GROUPS: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
-# Knobs that came later, as a run from before had them.
+# Knobs that the spec.yaml of an older version lacks, with the value that it trained with.
 LATER_KNOBS: dict[str, Any] = {"dataset": {"value_range": None}}
 
 
 def build_spec(config: Mapping[str, Any]) -> Spec:
-    """Return the spec of a composed configuration, a plain mapping; or raise SpecError."""
+    """Return the checked spec of a composed configuration.
+
+    Raises SpecError for a wrong setting, and for settings that contradict each other.
+    """
     config = LATER_GROUPS | dict(config)
     check_spec_keys(config)
     config |= {group: {**knobs, **config[group]} for group, knobs in LATER_KNOBS.items()}
@@ -26,20 +29,20 @@ def build_spec(config: Mapping[str, Any]) -> Spec:
     for key, record in RECORDS.items():
         settings[key] = record(**settings[key])
     groups: dict[str, Any] = {group: build_component(group, config[group]) for group in GROUPS}
-    checked = Spec(**settings, **groups, config=config)
-    for contradiction in CONTRADICTIONS:
-        contradiction(checked)
-    return checked
+    spec = Spec(**settings, **groups, config=config)
+    for check_contradiction in CONTRADICTIONS:
+        check_contradiction(spec)
+    return spec
 
 
 def check_spec_keys(config: Mapping[str, Any]) -> None:
-    """Refuse settings that do not exist, are missing, or are no group where one belongs."""
-    known = [*GROUPS, *SETTINGS]
+    """Raise SpecError if a setting does not exist or is missing, or a group is no mapping."""
+    names = [*GROUPS, *SETTINGS]
     for key, value in config.items():
-        if key not in known:
-            close = find_nearest(key, SETTINGS)
-            hint = f"{close}={format_value(value)}" if close else None
-            raise SpecError(f"{key} is not a setting", format_choices(known, key), hint)
+        if key not in names:
+            nearest = find_nearest(key, SETTINGS)
+            hint = f"{nearest}={format_value(value)}" if nearest else None
+            raise SpecError(f"{key} is not a setting", format_choices(names, key), hint)
     for key, kind in SETTINGS.items():
         if key not in config:
             raise SpecError(f"{key} is missing", describe_annotation(kind))

@@ -1,7 +1,7 @@
-"""From overrides to a plain configuration: the only use of Hydra's Compose API.
+"""Compose overrides and `conf/` into a plain configuration: the only use of Hydra's Compose API.
 
-What can be wrong with an override is checked here first; what Hydra still refuses is told again in
-our words: given, expected, try.
+Overrides are checked before Hydra sees them. An error that Hydra still raises becomes a SpecError:
+given, expected, try.
 """
 
 import re
@@ -45,7 +45,7 @@ from cnntrain.spec.overrides import (
 from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
-# The keys that say how a sweep runs; no job's spec knows of them.
+# The keys that say how a sweep runs; they are no part of a job's spec.
 SWEEP_KEYS = re.compile(
     r"sweep(\..+)?|hydra\.sweep\.dir|hydra/(sweeper|launcher)|hydra\.(sweeper|launcher)\..+"
 )
@@ -57,14 +57,14 @@ HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 
 @dataclass(frozen=True)
 class ComposedConfig:
-    """A configuration, where Hydra would put what comes of it, and the option of each group."""
+    """A composed configuration, the directory of its run, and the option chosen of each group."""
 
     config: dict[str, Any]
     run_dir: Path
     choices: dict[str, str]
 
 
-# Settings that are lists: without brackets Hydra takes one for several values.
+# Settings that are lists: without brackets, Hydra reads `1,2` as two values of a sweep.
 LIST_SETTINGS = (
     "distribution.workers", "distribution.devices", "dataset.classes", "dataset.image_size",
     "dataset.value_range",
@@ -72,20 +72,24 @@ LIST_SETTINGS = (
 
 
 def compose_config(overrides: Sequence[str], config_dir: str | None = None) -> ComposedConfig:
-    """Compose `conf/` with command line overrides; options in `config_dir` count as ours."""
+    """Return the configuration of `conf/` with the overrides of a command line.
+
+    The options in the folder `config_dir` can be chosen like those of `conf/`. Raises SpecError for
+    a wrong override.
+    """
     return compose_parsed([parse_run_override(w) for w in rename_overrides(overrides)], config_dir)
 
 
 def parse_run_override(text: str) -> ParsedOverride:
-    """Parse an override of a run, or raise SpecError for a setting of a sweep."""
+    """Parse an override of a run; raise SpecError for a setting of a sweep."""
     override = parse_override(text)
     if SWEEP_KEYS.fullmatch(override.key_or_group):
-        raise SpecError(f"{text} is for a sweep", "what a run knows", f"cnntrain -m {text} …")
+        raise SpecError(f"{text} is for a sweep", "a setting of a run", f"cnntrain -m {text} …")
     return override
 
 
 def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) -> ComposedConfig:
-    """Compose `conf/` with the overrides of a run."""
+    """Return the configuration of `conf/` with the parsed overrides of a run."""
     whole = compose_whole_config(overrides, config_dir)
     config, hydra = whole, whole.pop("hydra")
     run_dir, choices = hydra["run"]["dir"], hydra["choices"]
@@ -94,12 +98,12 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
         raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     for group in GROUPS:
         if isinstance(knobs := config.get(group), dict):
-            known, chosen = find_option_files(group, config_dir), choices.get(group, group)
+            files, option = find_option_files(group, config_dir), choices.get(group, group)
             convert_about(
-                knobs.pop("about", None), KINDS.get(group, About), known.get(chosen, chosen)
+                knobs.pop("about", None), KINDS.get(group, About), files.get(option, option)
             )
             name_first = sorted(knobs, key=lambda key: key != "name")
-            config[group] = {key: fill_in_knobs(knobs[key], known) for key in name_first}
+            config[group] = {key: fill_in_knobs(knobs[key], files) for key in name_first}
     keys = {override.key_or_group for override in overrides}
     return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
 
@@ -107,7 +111,7 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
 def compose_whole_config(
     overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> dict[str, Any]:
-    """Everything, as plain values: of Hydra's own only what is used."""
+    """Return all settings as plain values; `hydra` holds the few of Hydra's own that are used."""
     for override in overrides:
         check_override(override, config_dir)
     try:
@@ -115,38 +119,41 @@ def compose_whole_config(
         ours = OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"])
         plain = OmegaConf.to_container(ours, resolve=True)
         assert isinstance(plain, dict)
-        own = {key: resolve_node(whole.hydra[key]) for key in ("sweeper", "launcher")}
-        own |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
-        chosen = whole.hydra.runtime.choices
-        own["choices"] = {group: str(chosen[group]) for group in CHOICES if chosen.get(group)}
+        hydra = {key: resolve_node(whole.hydra[key]) for key in ("sweeper", "launcher")}
+        hydra |= {key: {"dir": whole.hydra[key].dir} for key in ("run", "sweep")}
+        choices = whole.hydra.runtime.choices
+        hydra["choices"] = {group: str(choices[group]) for group in CHOICES if choices.get(group)}
     except (HydraException, OmegaConfBaseException) as error:
         raise explain_hydra_error(error, overrides, config_dir) from None
-    return {str(key): value for key, value in plain.items()} | {"hydra": own}
+    return {str(key): value for key, value in plain.items()} | {"hydra": hydra}
 
 
 def resolve_node(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
-def fill_in_knobs(value: Any, known: Mapping[str, Path]) -> Any:
-    """A list of components, such as `augmentation.ops`, with the knobs that they leave out.
+def fill_in_knobs(value: Any, files: Mapping[str, Path]) -> Any:
+    """Return a list of components, such as `augmentation.ops`, with the knobs that they leave out.
 
-    They are those in the file of the option that a component names. Other values stay.
+    The values come from the file of the option that a component names; `files` has the file of each
+    option. Any other value is returned as it is.
     """
     if not isinstance(value, list):
         return value
-    parts = []
-    for part in value:
-        if isinstance(part, dict) and (name := str(part.get("name"))) in known:
-            given = {key: fill_in_knobs(knob, known) for key, knob in part.items() if key != "name"}
-            parts.append(load_option(known[name]) | given)
+    components = []
+    for component in value:
+        if isinstance(component, dict) and (name := str(component.get("name"))) in files:
+            stated = {
+                key: fill_in_knobs(knob, files) for key, knob in component.items() if key != "name"
+            }
+            components.append(load_option(files[name]) | stated)
         else:
-            parts.append(part)
-    return parts
+            components.append(component)
+    return components
 
 
 def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfig:
-    """Hydra's whole configuration, its own settings included."""
+    """Return Hydra's whole configuration, its own settings included."""
     start_hydra(CONF, find_config_folder(config_dir))
     whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(whole)
@@ -154,7 +161,7 @@ def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfi
 
 
 def check_override(override: ParsedOverride, config_dir: str | None) -> None:
-    """Refuse an override that names several values, no option of a group, or a bare name."""
+    """Raise SpecError for an override with several values, no setting, or no option of a group."""
     key, text = override.key_or_group, override.text
     if HYDRA_KEYS.fullmatch(key):
         check_hydra_setting(override)
@@ -171,14 +178,14 @@ def check_override(override: ParsedOverride, config_dir: str | None) -> None:
         raise SpecError(f"{text} names several values", expected, hint)
     group, _, knob = key.partition(".")
     if group in GROUPS and knob.partition(".")[0] == "about":
-        raise SpecError(f"{key} is not a setting", "a knob: about is what an option says of itself")
+        raise SpecError(f"{key} is not a setting", "a knob; about holds facts about an option")
     group = key.removesuffix(".name")
     if group in CHOICES:
         check_choice(override, group, config_dir)
 
 
 def check_hydra_setting(override: ParsedOverride) -> None:
-    """Refuse settings of Hydra's own that would do nothing here."""
+    """Raise SpecError for a setting of Hydra's own that would have no effect here."""
     key, text = override.key_or_group, override.text
     known = key == RUN_DIR or SWEEP_KEYS.fullmatch(key)
     added = override.type is OverrideType.ADD and not key.startswith(
@@ -193,38 +200,42 @@ def check_hydra_setting(override: ParsedOverride) -> None:
 
 
 def check_choice(override: ParsedOverride, group: str, config_dir: str | None) -> None:
-    """Refuse what is no option of a group, or would leave the group without one."""
+    """Raise SpecError for an override that names no option of a group, or deletes the group."""
     key, text = override.key_or_group, override.text
-    known = find_option_files(group, config_dir)
+    files = find_option_files(group, config_dir)
     if override.is_delete():
         raise SpecError(
-            f"{group} is taken out", f"an option of it: {format_options(known, '', group)}"
+            f"{group} is deleted", f"an option of it: {format_options(files, '', group)}"
         )
-    value = "" if (meant := override.value()) is None else str(meant)
-    hint = choose_option(group, value, known) if value else None
-    expected = format_options(known, value, group)
+    value = "" if (chosen := override.value()) is None else str(chosen)
+    hint = choose_option(group, value, files) if value else None
+    expected = format_options(files, value, group)
     if key != group:
-        raise SpecError(f"{text} would keep another's knobs", f"an option: {expected}", hint)
+        raise SpecError(
+            f"{text} would keep the knobs of another option", f"an option: {expected}", hint
+        )
     if override.is_add():
         raise SpecError(f"{text} adds a second option to the group", "one option", hint)
-    if value not in known:
-        raise SpecError(f"{group} is {value or format_value(meant)}", expected, hint)
-    check_option(group, known[value], config_dir)
+    if value not in files:
+        raise SpecError(f"{group} is {value or format_value(chosen)}", expected, hint)
+    check_option(group, files[value], config_dir)
 
 
-def format_options(known: Iterable[str], value: str, group: str) -> str:
-    """The options of a group, or those nearest to `value` and the command that lists all."""
-    text = format_choices(known, Path(value).stem)
+def format_options(options: Iterable[str], value: str, group: str) -> str:
+    """Return the options of a group, or those nearest to `value` and the command that lists all."""
+    text = format_choices(options, Path(value).stem)
     return f"{text}: cnntrain list {group}" if "…" in text else text
 
 
 def check_option(group: str, file: Path, config_dir: str | None) -> None:
-    """Refuse an option's file that cannot be read, or sets what no option may."""
+    """Raise SpecError if an option's file cannot be read, or sets what no option may set."""
     option = load_option(file)
     if file.is_relative_to(CONF):
         return
-    if not_its := [key for key in ("hydra", "sweep") if key in option]:
-        raise SpecError(f"{file} sets {not_its[0]}", "what a run is, not where and how it is run")
+    if foreign_keys := [key for key in ("hydra", "sweep") if key in option]:
+        raise SpecError(
+            f"{file} sets {foreign_keys[0]}", "settings of a run, not of where and how it is run"
+        )
     if PACKAGE_LINE.match(file.read_text(encoding="utf-8")) and group != "experiment":
         raise SpecError(f"{file} begins with # @package", "that line in a recipe only")
     try:
@@ -239,25 +250,25 @@ def check_option(group: str, file: Path, config_dir: str | None) -> None:
 def explain_hydra_error(
     error: Exception, overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> SpecError:
-    """A refusal by Hydra or OmegaConf, in our words."""
+    """Return the SpecError that explains an error of Hydra or OmegaConf."""
     if isinstance(error, OmegaConfBaseException):
         where = f"{error.full_key}: " if error.full_key else ""
         return SpecError(
             where + shorten_error(error), "settings, or oc.env variables, that exist", None
         )
-    chosen = [
+    choices = [
         override.input_line or override.text
         for override in overrides
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
-    whole = list_dotted_keys(OmegaConf.to_container(load_hydra_config(chosen, config_dir)))
-    keys = [key for key in whole if key.split(".")[1:2] != ["about"]]
+    all_keys = list_dotted_keys(OmegaConf.to_container(load_hydra_config(choices, config_dir)))
+    keys = [key for key in all_keys if key.split(".")[1:2] != ["about"]]
     for override in overrides:
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
             return explain_unknown_key(override, keys)
-        if shorten_error(error) == f"Could not override '{key}'":  # of a list that was given anew
-            text = override.text
+        if shorten_error(error) == f"Could not override '{key}'":
+            text = override.text  # of an item of a list that another override replaces
             return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
         if key in TEXT_SETTINGS and key in shorten_error(error):
             return SpecError(f"{override.text} names nothing", "a path or a name")
@@ -268,7 +279,7 @@ def explain_hydra_error(
 
 
 def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
-    """Say which keys there are beside the one that is not."""
+    """Return the SpecError for a key that does not exist, with the keys that stand beside it."""
     key, hint = override.key_or_group, None
     parent, _, last = key.rpartition(".")
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
@@ -277,19 +288,19 @@ def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
         value = override.text.partition("=")[2]
         if not parent:
             hint = suggest_override(key, value, keys)
-        elif close := find_nearest(
+        elif nearest := find_nearest(
             last, [k.rpartition(".")[2] for k in beside if k not in CHOICES]
         ):
-            hint = shlex.quote(f"{parent}.{close}={value}")
+            hint = shlex.quote(f"{parent}.{nearest}={value}")
         elif (group := parent.replace("hydra.", "hydra/")) in (*CHOICES, *HYDRA_GROUPS):
             hint = choose_option_with_knob(group, last, value)
     expected = format_choices(beside, last) if beside else "a setting or a group …"
-    help = ": cnntrain --help" if "…" in expected else ""
-    return SpecError(f"{key} is not a setting", f"{expected}{help}", hint)
+    more = ": cnntrain --help" if "…" in expected else ""
+    return SpecError(f"{key} is not a setting", f"{expected}{more}", hint)
 
 
 def list_dotted_keys(node: Any, prefix: str = "") -> list[str]:
-    """The keys of a nested mapping, dotted, its inner nodes included; a list's are its numbers."""
+    """Return the dotted keys of a nested mapping, inner nodes included; list items have numbers."""
     if isinstance(node, list):
         node = dict(enumerate(node))
     if not isinstance(node, dict):

@@ -7,13 +7,17 @@ from cnntrain.spec.spec import Spec
 
 
 def check_clipping(spec: Spec) -> None:
+    """Raise SpecError if gradients are clipped in more than one way."""
     clips = ("clip_value", "clip_norm", "global_clip_norm")
-    given = [f"optimizer.{clip}" for clip in clips if spec.optimizer[clip] is not None]
-    if len(given) > 1:
-        raise SpecError(f"{' and '.join(given)} are both set", "one of them", f"{given[1]}=null")
+    clippings = [f"optimizer.{clip}" for clip in clips if spec.optimizer[clip] is not None]
+    if len(clippings) > 1:
+        raise SpecError(
+            f"{' and '.join(clippings)} are both set", "one of them", f"{clippings[1]}=null"
+        )
 
 
 def check_nesterov(spec: Spec) -> None:
+    """Raise SpecError for Nesterov momentum whose momentum is 0."""
     knobs = spec.optimizer.knobs
     if knobs.get("nesterov") and knobs["momentum"] == 0:
         raise SpecError(
@@ -24,6 +28,7 @@ def check_nesterov(spec: Spec) -> None:
 
 
 def check_schedule_boundaries(spec: Spec) -> None:
+    """Raise SpecError if a step schedule's boundaries do not rise, or its factors are too few."""
     boundaries = spec.schedule.knobs.get("after_epochs")
     if boundaries is None:
         return
@@ -38,6 +43,7 @@ def check_schedule_boundaries(spec: Spec) -> None:
 
 
 def check_label_map(spec: Spec) -> None:
+    """Raise SpecError if labels of what is no digit are to become odd and even."""
     if spec.dataset["label_map"] == "odd_even" and spec.dataset.knobs.get("tfds") in NOT_DIGITS:
         raise SpecError(
             f"dataset.label_map is odd_even and the data set is {spec.dataset['tfds']}",
@@ -47,16 +53,18 @@ def check_label_map(spec: Spec) -> None:
 
 
 def check_value_range(spec: Spec) -> None:
-    given = spec.dataset["value_range"]
-    if isinstance(given, tuple) and given[0] >= given[1]:
+    """Raise SpecError if white is not a greater pixel value than black."""
+    value_range = spec.dataset["value_range"]
+    if isinstance(value_range, tuple) and value_range[0] >= value_range[1]:
         raise SpecError(
-            f"dataset.value_range is [{given[0]:g},{given[1]:g}]",
+            f"dataset.value_range is [{value_range[0]:g},{value_range[1]:g}]",
             "the value that is black, and a greater one that is white",
-            f"'dataset.value_range=[0,{max(given) if max(given) > 0 else 65535:g}]'",
+            f"'dataset.value_range=[0,{max(value_range) if max(value_range) > 0 else 65535:g}]'",
         )
 
 
 def check_micro_batches(spec: Spec) -> None:
+    """Raise SpecError if the micro-batches of a batch would differ in size."""
     if spec.batch_size % spec.accumulate:
         raise SpecError(
             f"accumulate is {spec.accumulate} and batch_size is {spec.batch_size}",
@@ -66,6 +74,7 @@ def check_micro_batches(spec: Spec) -> None:
 
 
 def check_head_epochs(spec: Spec) -> None:
+    """Raise SpecError if training the head leaves no epoch for the second phase."""
     first = spec.finetune.knobs.get("head_epochs", 0)
     if first >= spec.epochs:
         raise SpecError(
@@ -76,6 +85,7 @@ def check_head_epochs(spec: Spec) -> None:
 
 
 def check_refit(spec: Spec) -> None:
+    """Raise SpecError for a refit after `max_steps`: it repeats a number of whole epochs."""
     if spec.refit and spec.max_steps is not None:
         raise SpecError(
             f"refit is true and max_steps is {spec.max_steps}",
@@ -85,6 +95,7 @@ def check_refit(spec: Spec) -> None:
 
 
 def check_known_replicas(spec: Spec) -> None:
+    """Raise SpecError if the replicas that the settings name cannot share a batch."""
     devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
     if devices is not None and cpus is not None:
         raise SpecError(
@@ -96,18 +107,19 @@ def check_known_replicas(spec: Spec) -> None:
 
 
 def count_known_replicas(spec: Spec) -> int:
-    """How many devices the settings say, one where they leave it to the machine."""
-    named, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
-    return len(named.get("devices") or named.get("workers") or ()) or cpus or 1
+    """Return the number of replicas that the settings name; 1 if the machine decides it."""
+    knobs, cpus = spec.distribution.knobs, spec.distribution.knobs.get("logical_cpus")
+    return len(knobs.get("devices") or knobs.get("workers") or ()) or cpus or 1
 
 
 def check_replica_batches(spec: Spec, replicas: int) -> None:
-    """Raise SpecError if so many devices cannot share a batch in equal parts and micro-batches."""
+    """Raise SpecError if `replicas` devices cannot share a batch in equal micro-batches."""
     if spec.batch_size % (replicas * spec.accumulate):
-        cut = f", in {spec.accumulate} micro-batches each" if spec.accumulate > 1 else ""
+        micro_batches = f", in {spec.accumulate} micro-batches each" if spec.accumulate > 1 else ""
         whole = replicas * spec.accumulate
         raise SpecError(
-            f"batch_size is {spec.batch_size} and {replicas} devices share each batch{cut}",
+            f"batch_size is {spec.batch_size} and {replicas} devices share each batch"
+            f"{micro_batches}",
             f"a multiple of {whole}",
             f"batch_size={max(1, round(spec.batch_size / whole)) * whole}",
         )

@@ -1,4 +1,4 @@
-"""What a word that is no setting was most likely meant to be, as something that works."""
+"""Suggest an override that works for a word that is no setting."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from cnntrain.errors import find_nearest
 from cnntrain.spec.option_files import CHOICES, find_option_files, load_option, qualify_option
 from cnntrain.spec.signatures import GROUPS
 
-# Our settings and groups, and the words of other programs for them.
+# Our settings and groups, with the words that other programs use for them.
 SETTING_WORDS = {
     "optimizer.learning_rate": "lr",
     "optimizer.weight_decay": "wd",
@@ -45,7 +45,7 @@ DEVICE_WORDS = ("device", "devices", "gpu", "gpus")
 
 
 def suggest_override(key: str, value: str, keys: Sequence[str]) -> str | None:
-    """What `key=value` stands for, if `key` is a bare word and none of the settings `keys`."""
+    """Return an override that `key=value` may mean; `key` has no dot and is none of `keys`."""
     if key in DEVICE_WORDS:
         return choose_devices(value)
     if key in GROUP_OF:
@@ -62,19 +62,22 @@ def suggest_override(key: str, value: str, keys: Sequence[str]) -> str | None:
 
 
 def suggest_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
-    """`KEY=value`, with an option that has this knob where the chosen one lacks it."""
+    """Return `KEY=value`, with an option that has this knob if the chosen one lacks it."""
     group, _, knob = key.partition(".")
     if group in CHOICES and key not in keys:
         return choose_option_with_knob(group, knob, value)
     inner = [known for known in keys if known.startswith(f"{key}.") and not known[-1].isdecimal()]
-    key = inner[0] if inner else key  # of a record, its first setting
+    key = inner[0] if inner else key  # the first setting of a record
     if key == "dataset.image_size" and (size := re.fullmatch(r"(\d+)(?:[x,](\d+))?", value)):
         value = f"[{size[1]},{size[2] or size[1]}]"
     return shlex.quote(f"{key}={value}")
 
 
 def choose_option_with_knob(group: str, knob: str, value: str) -> str | None:
-    """`optimizer=sgd optimizer.momentum=0.9`: the first option of a group that has the knob."""
+    """Return an override of a knob, with the first option of the group that has it.
+
+    For example `optimizer=sgd optimizer.momentum=0.9`.
+    """
     chosen = next(
         (option for option, file in find_option_files(group).items() if knob in load_option(file)),
         None,
@@ -85,21 +88,23 @@ def choose_option_with_knob(group: str, knob: str, value: str) -> str | None:
     return shlex.join([f"{group}={chosen}", knob])
 
 
-def choose_option(group: str, value: str, known: Iterable[str] | None = None) -> str | None:
-    """`model=vgg16` for `arch=vgg`, and for a data set that is a path a folder of images."""
+def choose_option(group: str, value: str, options: Iterable[str] | None = None) -> str | None:
+    """Return `model=vgg16` for `arch=vgg`; a data set that is a path becomes a folder of images."""
     if group == "dataset" and is_folder(value):
         return shlex.join(["dataset=image_folder", f"dataset.folder={value}"])
-    close = find_nearest(Path(value).stem, find_option_files(group) if known is None else known)
-    return f"{group}={close}" if close else None
+    nearest = find_nearest(
+        Path(value).stem, find_option_files(group) if options is None else options
+    )
+    return f"{group}={nearest}" if nearest else None
 
 
 def is_folder(text: str) -> bool:
-    """Whether a word that should name a data set is the path of one."""
+    """Whether a word in place of a data set's name is a path."""
     return text.startswith(("./", "../", "~", "/")) or "/" in text or Path(text).exists()
 
 
 def choose_devices(value: str) -> str:
-    """The distribution that people mean by `gpus=2`, `gpu=0,1` and `device=cuda`."""
+    """Return the distribution that people mean by `gpus=2`, `gpu=0,1` and `device=cuda`."""
     numbers = re.findall(r"\d+", value)
     if len(numbers) > 1 or numbers == ["0"]:
         return f"distribution=mirrored 'distribution.devices=[{','.join(numbers)}]'"

@@ -1,4 +1,4 @@
-"""The private functions of Hydra that we call. If a new version of Hydra breaks, look here.
+"""The private functions of Hydra that we call. Look here if a new version of Hydra breaks them.
 
 Written against hydra-core 1.3.8; pyproject.toml admits no 1.4. The public way would be
 `initialize_config_dir` for our folder, and `hydra.searchpath` for the user's. The latter is an
@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 
 def start_hydra(folder: Path, users_folder: Path | None) -> ConfigLoader:
-    """Start Hydra anew on a folder of options, and return what loads them.
+    """Start Hydra anew on a folder of options, and return its configuration loader.
 
     Options in `users_folder`, if there is one, are found first.
     """
@@ -27,6 +27,7 @@ def start_hydra(folder: Path, users_folder: Path | None) -> ConfigLoader:
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     Hydra.create_main_hydra2("cnntrain", places)
-    for group in ("launcher", "sweeper"):  # plugins' own, as which Hydra would read ours
+    # Plugins register options of the same names, which Hydra would read in place of ours.
+    for group in ("launcher", "sweeper"):
         ConfigStore.instance().repo["hydra"].get(group, {}).clear()
     return GlobalHydra.instance().config_loader()

@@ -2,9 +2,9 @@
 
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
 `list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
-is understood. OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and
-tuples of any length. Nor is pydantic's strict one, which can be as exact: to retell its refusals
-as given, expected and try would take more lines than to convert.
+is understood. OmegaConf's own conversion is not used: it accepts nan for a float, 2 for a bool and
+tuples of any length. Pydantic's strict one is exact enough, but it would take more lines to restate
+its errors as given, expected and try than to convert.
 """
 
 import math
@@ -23,7 +23,7 @@ from cnntrain.files.documents import parse_yaml
 
 @dataclass(frozen=True)
 class Range:
-    """What a value of an annotated type must satisfy, and how to say so."""
+    """A condition on a value of an annotated type, and its words in an error message."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -41,7 +41,7 @@ class Record:
 class NestedComponent:
     """A knob that is a component itself, such as one of `augmentation.ops`: a name and its knobs.
 
-    `component` makes it of its group, the mapping and where this stands.
+    `make_component` returns it for its group, its mapping and the dotted key of that mapping.
     """
 
     group: str
@@ -51,7 +51,7 @@ class NestedComponent:
 DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
 
 
-LARGEST_INTEGER = 2**31 - 1  # number that TensorFlow counts steps, sizes and seeds to
+LARGEST_INTEGER = 2**31 - 1  # the largest step, size or seed that TensorFlow can count
 
 
 def is_duration(value: Any) -> bool:
@@ -69,16 +69,16 @@ def is_model_override(text: str) -> bool:
 
 
 def make_integer_range(low: int, high: int) -> Range:
-    """The range of whole numbers from `low` to `high`, both included."""
+    """Return the range of whole numbers from `low` to `high`, both included."""
     return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
 
 
 Seed = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
 Count = Annotated[int, make_integer_range(1, LARGEST_INTEGER)]
 Natural = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
-# What takes a thread, a process or a device of the machine for each.
+# A number of threads, processes or devices.
 Workers = Annotated[int, make_integer_range(1, 1024)]
-# Layers, or parts of one, that are built one after another: the deepest published net has 1,202.
+# A number of layers, or of parts of one; the deepest published network has 1,202.
 Depth = Annotated[int, make_integer_range(1, 2000)]
 Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
 NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
@@ -86,9 +86,9 @@ Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)
 Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
 Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
 Pixel = Annotated[int, make_integer_range(0, 255)]
-# A part of the examples: how many, or a share of them.
+# A part of the examples: their number, or a fraction of all.
 Share = Count | Factor
-# A stretch of a run: a number of epochs, or a text with its unit.
+# A stretch of a run: a number of epochs, or a text with a unit.
 Duration = Annotated[
     float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
 ]
@@ -118,11 +118,11 @@ TYPE_NAMES = {
 
 
 def count_steps(duration: float | str, steps_per_epoch: int, total_steps: int) -> int:
-    """The length of a `Duration` in steps, rounded to the nearest."""
+    """Return the length of a `Duration` in steps, rounded to the nearest."""
     if not isinstance(duration, str):
         return round(duration * steps_per_epoch)
     match = DURATION_PATTERN.fullmatch(duration)
-    assert match is not None, duration  # `convert` let it through
+    assert match is not None, duration  # `convert_value` has checked it
     number, unit = float(match[1]), match[2]
     if unit == "%":
         return round(number / 100 * total_steps)
@@ -130,7 +130,10 @@ def count_steps(duration: float | str, steps_per_epoch: int, total_steps: int) -
 
 
 def describe_annotation(annotation: Any, near: str = "") -> str:
-    """What a value must be, in words: `a number above 0, or null`; `near` is what was given."""
+    """Return in words what a value must be, such as `a number above 0, or null`.
+
+    `near` is the wrong value; of many choices, those nearest to it are named.
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "null"
@@ -154,7 +157,7 @@ def describe_annotation(annotation: Any, near: str = "") -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value as YAML and the command line write it."""
+    """Return a value as YAML and the command line write it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if not isinstance(value, str):
@@ -167,12 +170,15 @@ def format_value(value: Any) -> str:
 
 
 def normalise_unicode(name: object) -> str:
-    """A name with its letters composed: macOS writes é as two signs, others as one."""
+    """Return a name in Unicode's form NFC: macOS writes é as two characters, others as one."""
     return unicodedata.normalize("NFC", str(name))
 
 
 def convert_value(value: Any, annotation: Any, where: str) -> Any:
-    """Return `value` as `annotation` wants it (lists become tuples), or raise SpecError."""
+    """Return `value` converted to `annotation`; lists become tuples.
+
+    `where` is its dotted key. Raises SpecError if the value does not fit.
+    """
     origin, args = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, Record):
         return convert_record(value, annotation, where)
@@ -215,7 +221,7 @@ def convert_value(value: Any, annotation: Any, where: str) -> Any:
 def has_plain_type(value: Any, annotation: Any) -> bool:
     """Whether `value` has a plain type: no bool for an int, no nan or inf for a float.
 
-    Nor a float that is 0 or inf only in float32: networks compute with that.
+    A float that float32, with which networks compute, rounds to 0 or inf is refused, too.
     """
     if get_origin(annotation) in (types.UnionType, Union):
         return any(has_plain_type(value, arg) for arg in get_args(annotation))
@@ -228,15 +234,15 @@ def has_plain_type(value: Any, annotation: Any) -> bool:
 
 
 def round_to_float32(value: Any) -> Any:
-    """A float as float32 has it; any other value as it is."""
+    """Return a float rounded to float32; any other value is returned as it is."""
     return round_number_to_float32(value) if type(value) is float else value
 
 
 def round_number_to_float32(value: float) -> float:
-    """A number as float32 has it: below 2^-126 processors take it for 0, and huge ones are inf."""
+    """Return a number rounded to float32: 0 below 2^-126, as in processors; inf if too large."""
     try:
         [rounded] = struct.unpack("f", struct.pack("f", value))
-    except (OverflowError, struct.error):  # of a float, and of an int that no float holds
+    except (OverflowError, struct.error):  # the latter for an int that is too large for a float
         return math.inf if value > 0 else -math.inf
     return 0.0 if abs(rounded) < SMALLEST_FLOAT32 else rounded
 
@@ -258,7 +264,7 @@ def convert_union(value: Any, annotation: Any, where: str) -> Any:
 
 
 def suggest_equal_parts(value: Any, annotation: Any, where: str) -> str | None:
-    """`'dataset.image_size=[32,32]'` for 32, where a list of equal parts is wanted."""
+    """Return `'dataset.image_size=[32,32]'` for 32, if a list of equal parts would be right."""
     parts = get_args(annotation) if get_origin(annotation) is tuple else ()
     try:
         values = [convert_value(value, part, where) for part in parts]
@@ -284,7 +290,10 @@ def convert_nested(value: Any, nested: NestedComponent, where: str) -> Any:
 def convert_all(
     values: Mapping[str, Any], fields: Mapping[str, Any], where: str
 ) -> Mapping[str, Any]:
-    """Convert a mapping that must have exactly the keys of `fields`."""
+    """Convert each value of a mapping to its annotation in `fields`.
+
+    Raises SpecError if it does not have exactly the keys of `fields`, or a value does not fit.
+    """
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in fields:
@@ -296,7 +305,7 @@ def convert_all(
             )
     for key, annotation in fields.items():
         if values.get(key, MISSING) == MISSING:
-            plus = "" if key in values else "+"  # a key that the option's file lacks is added
+            plus = "" if key in values else "+"  # Hydra's, for a key that the file lacks
             raise SpecError(
                 f"{prefix}{key} is not given",
                 describe_annotation(annotation),
@@ -311,7 +320,7 @@ def convert_all(
 
 
 def format_setting(where: str, value: str) -> str:
-    """What to write: `model.dropout=0.5`, or within a list of mappings, as YAML, `size: 8`."""
+    """Return `model.dropout=0.5`, or within a list of mappings, as YAML, `size: 8`."""
     before, _, key = where.rpartition(".")
     return f"{key}: {value}" if "[" in before else f"{where}={value}"
 

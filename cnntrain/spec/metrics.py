@@ -1,25 +1,25 @@
-"""The numbers of a run that people choose by: which way each is better, and what breaks a tie."""
+"""The metrics that runs and epochs are ranked by: which way is better, and what breaks a tie."""
 
 from collections.abc import Mapping
 
-HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1")  # of these more is better
+HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def higher_is_better(number: str) -> bool:
-    """Whether more is better of a number such as `valid.macro_f1`."""
+    """Whether a higher value of a metric such as `valid.macro_f1` is better."""
     return number.rpartition(".")[2] in HIGHER_IS_BETTER
 
 
 def choose_tie_breaker(number: str) -> str:
-    """The number that decides where two are equal: the loss of the same split, or itself."""
+    """Return the metric that breaks a tie: the loss of the same split, or `number` itself."""
     return f"{number.partition('.')[0]}.loss" if higher_is_better(number) else number
 
 
 def compute_cost(number: str, value: float) -> float:
-    """Return a value of a number with the sign by which less of it is better."""
+    """Return `value`, negated if a higher one is better, so that a lower cost always is."""
     return -value if higher_is_better(number) else value
 
 
 def rank_by(number: str, values: Mapping[str, float]) -> tuple[float, float]:
-    """Return a key that sorts rows of numbers the best first: by `number`, then its tie-breaker."""
+    """Return a key that sorts rows of metrics, best first: by `number`, then its tie-breaker."""
     return compute_cost(number, values[number]), values.get(choose_tie_breaker(number), 0)

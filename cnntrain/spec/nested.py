@@ -1,7 +1,7 @@
 """Nested mappings by dotted keys.
 
-`OmegaConf.update` is not used to set one: it wants a DictConfig, makes parents that are not there
-where we refuse the key, and reads a text such as `${x}` for more than a text.
+`OmegaConf.update` is not used to set a value: it needs a DictConfig, creates missing parents where
+we raise SpecError, and interpolates a text such as `${x}`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from cnntrain.errors import SpecError, format_choices
 
 
 def flatten_mapping(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested mapping with dotted keys."""
+    """Return a nested mapping as a flat one with dotted keys."""
     flattened: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -22,7 +22,7 @@ def flatten_mapping(config: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
 
 def set_dotted_value(config: Mapping[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in a nested mapping."""
+    """Set a dotted key in a nested mapping; raise SpecError if a parent of it is no mapping."""
     *path, last = key.split(".")
     node: Any = config
     for name in path:

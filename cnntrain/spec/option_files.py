@@ -1,4 +1,4 @@
-"""What there is to choose from: the options of each group, with the first line of each file."""
+"""The options of each group: their files, the knobs they state, and their first lines."""
 
 import contextlib
 import functools
@@ -13,12 +13,15 @@ from cnntrain.spec.signatures import GROUPS, PACKAGE
 # The wheel carries conf/ inside the package; in a checkout it stands at the top.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
-# What can be chosen by name: the groups, and recipes, which choose an option of every group.
+# The groups from which an option is chosen by name; an experiment chooses one of every group.
 CHOICES = (*GROUPS, "experiment")
 
 
 def find_option_files(group: str, config_dir: str | None = None) -> dict[str, Path]:
-    """The options of a group: name -> YAML file; a file in `config_dir` adds one."""
+    """Return the options of a group, name -> YAML file; a file in `config_dir` adds one.
+
+    Raises SpecError for a file with the name of an option of ours.
+    """
     own = find_config_folder(config_dir)
     folders = [CONF / group] + ([own / group] if own else [])
     files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
@@ -36,7 +39,7 @@ def find_option_files(group: str, config_dir: str | None = None) -> dict[str, Pa
 
 
 def find_config_folder(config_dir: str | None) -> Path | None:
-    """The user's own folder of options, or None; SpecError if it is not there."""
+    """Return the user's own folder of options, or None; raise SpecError if it is not there."""
     if config_dir is None:
         return None
     expected = "a folder with folders such as model/ and dataset/"
@@ -48,13 +51,13 @@ def find_config_folder(config_dir: str | None) -> Path | None:
 
 @functools.cache
 def check_option_files(folder: Path) -> None:
-    """Refuse a folder with a file of aliases of aliases, which Hydra would write out.
+    """Raise SpecError if aliases in an option's file stand for more values than memory holds.
 
-    One option may name others in its `defaults`, so that all are looked at.
+    Hydra would write them out. All files are read, because options may name others in `defaults`.
     """
     files = [file for depth in ("*", "*/*", "*/*/*") for file in folder.glob(f"{depth}.yaml")]
     for file in files:
-        with contextlib.suppress(OSError, ValueError):  # what is wrong with it is said if chosen
+        with contextlib.suppress(OSError, ValueError):  # reported once the option is chosen
             text = documents.read_text(file, documents.LARGE_BYTES) if file.is_file() else ""
             if "*" in text:
                 try:
@@ -69,7 +72,7 @@ def load_option(file: Path) -> dict[str, Any]:
 
 
 def load_option_file(file: Path) -> dict[str, Any]:
-    """Read an option's file, or say what is wrong with it and where."""
+    """Return the mapping in an option's file; raise SpecError, with the line, if there is none."""
     expected = "a mapping in YAML: name, and a value for every knob"
     try:
         option = documents.read_yaml(file)
@@ -84,7 +87,7 @@ def load_option_file(file: Path) -> dict[str, Any]:
 
 
 def summarise_options(config_dir: str | None = None) -> dict[str, dict[str, str]]:
-    """Group -> option -> what it is."""
+    """Return group -> option -> the first line of its file, which says what it is."""
     return {
         group: {
             name: read_summary(file) for name, file in find_option_files(group, config_dir).items()
@@ -94,19 +97,22 @@ def summarise_options(config_dir: str | None = None) -> dict[str, dict[str, str]
 
 
 def read_summary(file: Path) -> str:
-    """The first line of an option's file, a comment; before it a recipe tells Hydra its place."""
+    """Return the comment in the first line of an option's file, or in the second of a recipe.
+
+    The first line of a recipe is one for Hydra, `# @package _global_`.
+    """
     text = file.read_text(encoding="utf-8", errors="replace").removeprefix("# @package _global_\n")
     first = text.partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def load_shared_knobs(group: str) -> dict[str, Any]:
-    """Return the knobs that all options of a group have, with their values in conf/config.yaml."""
+    """Return the default values of the knobs that all options of a group have."""
     return dict(documents.read_yaml(CONF / "config.yaml").get(group, {}))
 
 
 def read_default_options() -> dict[str, str]:
-    """The option that each group has when nothing is said."""
+    """Return the default option of each group."""
     listed = documents.read_yaml(CONF / "config.yaml")["defaults"]
     chosen = {
         key: value for item in listed if isinstance(item, dict) for key, value in item.items()
@@ -115,13 +121,13 @@ def read_default_options() -> dict[str, str]:
 
 
 def list_settings() -> list[str]:
-    """The settings of a run outside the groups."""
+    """Return the names of the settings of a run that belong to no group."""
     config = documents.read_yaml(CONF / "config.yaml")
     return [key for key in config if key not in ("defaults", "hydra", "sweep", *GROUPS)]
 
 
 def qualify_option(option: str) -> str | None:
-    """`model=vgg16` for `vgg16`, or None."""
+    """Return `model=vgg16` for `vgg16`, or None if no group has such an option."""
     return next(
         (f"{group}={option}" for group in GROUPS if option in find_option_files(group)), None
     )

@@ -1,7 +1,7 @@
-"""One override as its author means it: Hydra's grammar, but for paths and names.
+"""Parse overrides by Hydra's grammar, except for paths and names, which may have any characters.
 
-Hydra takes `2024` for a number and cannot read `~/photos`, `größe` or `My Photos (2)`. A value of
-one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt that it is one text.
+Hydra reads `2024` as a number and cannot read `~/photos`, `größe` or `My Photos (2)`. The value of
+a setting in `TEXT_SETTINGS` is therefore quoted wherever it can only be one text.
 """
 
 import re
@@ -27,22 +27,21 @@ TEXT_SETTINGS = frozenset((
 NAME_LIST_SETTINGS = ("dataset.classes",)
 MAX_NESTING = 30  # brackets within brackets; Hydra's parser and OmegaConf are recursive
 SWEEP_TYPES = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
-ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # what a backslash means something before
+ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # characters that a backslash escapes
 
 
 @dataclass
 class ParsedOverride(Override):
-    """An override by Hydra's grammar: `text` as it was typed, `input_line` as Hydra is to read it.
+    """A parsed override: `text` is what was typed, `input_line` what Hydra reads, with quotes.
 
-    Whoever takes one off a command line hands this on, so that it is parsed once; Hydra itself
-    takes nothing but texts.
+    It is parsed once and then handed on, although Hydra itself takes only texts.
     """
 
     text: str = ""
 
 
 def parse_override(text: str) -> ParsedOverride:
-    """Parse one override, or say what an override looks like."""
+    """Parse one override; raise SpecError if it cannot be read."""
     key = text.partition("=")[0]
     if measure_nesting(text) > MAX_NESTING:
         raise SpecError(
@@ -72,7 +71,7 @@ def parse_overrides(texts: Sequence[str]) -> list[ParsedOverride]:
 
 
 def parse_single_override(text: str) -> ParsedOverride:
-    """Parse an override of a run that exists, which has one value."""
+    """Parse an override of a run that exists; raise SpecError if it has several values."""
     override = parse_override(text)
     if override.is_sweep_override():
         raise SpecError(f"{text} names several values", "one value")
@@ -80,7 +79,7 @@ def parse_single_override(text: str) -> ParsedOverride:
 
 
 def parse_with_hydra(text: str) -> Override | None:
-    """An override as Hydra reads it, or None where it cannot."""
+    """Return an override as Hydra reads it, or None if Hydra cannot."""
     try:
         return OverridesParser.create().parse_override(text)
     except (HydraException, ValueError):  # the latter for a number of more digits than Python reads
@@ -88,7 +87,7 @@ def parse_with_hydra(text: str) -> Override | None:
 
 
 def measure_nesting(text: str) -> int:
-    """How deep the brackets of a text are within each other."""
+    """Return how deep the brackets of a text are nested."""
     depth = deepest = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -97,7 +96,7 @@ def measure_nesting(text: str) -> int:
 
 
 def quote_texts(text: str, texts: Collection[str] = TEXT_SETTINGS) -> str:
-    """An override in Hydra's grammar; the value of one of `texts`, a path or a name, in quotes."""
+    """Return an override in Hydra's grammar, quoted if it sets one of `texts`, paths or names."""
     key, equals, value = text.partition("=")
     name = rename_key(key.lstrip("+"))
     if (
@@ -117,7 +116,7 @@ def quote_texts(text: str, texts: Collection[str] = TEXT_SETTINGS) -> str:
 
 
 def quote_value(value: str) -> str:
-    """A path or a name, or several between commas, in quotes if Hydra would read it otherwise."""
+    """Return a path or a name, or several between commas, quoted if Hydra would misread it."""
     override = parse_with_hydra(f"key={value}")
     if override is None or override.value_type in SWEEP_TYPES:
         if "," not in value or any(quote in value for quote in "'\""):
@@ -134,7 +133,7 @@ def quote_value(value: str) -> str:
 
 
 def quote_literal(text: str) -> str:
-    """A text as a value of an override, whatever characters it has."""
+    """Return a text, whatever characters it has, as a quoted value of an override."""
     text = text.replace("${", "\\${")  # no interpolation
     inside = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), text)
     return f"'{inside}'"

@@ -1,6 +1,6 @@
-"""Where the files of a spec lie: looked for before anything expensive, and found from anywhere.
+"""The paths of a spec: checked before anything expensive, and resolved for a later resume.
 
-A run keeps relative paths absolute in run.json, beside a spec.yaml that stays as it was asked for.
+run.json holds the absolute form of relative paths; spec.yaml keeps them as they were typed.
 """
 
 import os
@@ -13,30 +13,30 @@ from cnntrain.spec.knobs import format_value
 
 # The settings that are paths and decide no number.
 PATH_SETTINGS = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
-ORIGIN_SETTING = "init_from"  # as text a part of the spec; a run has its own copy of the weights
+ORIGIN_SETTING = "init_from"  # its text is part of the spec; a run has its own copy of the weights
 
 
 def resolve_relative_paths(config: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of a configuration that are relative paths, as they are from here: key -> path.
+    """Return the absolute form of each relative path of a configuration: dotted key -> path.
 
-    `~/photos` is none: it is the home of whoever reads it.
+    `~/photos` is left out: it is in the home of whoever resumes the run.
     """
-    found = {key: get_dotted_value(config, key) for key in (*PATH_SETTINGS, ORIGIN_SETTING)}
-    texts = {key: Path(text) for key, text in found.items() if isinstance(text, str) and text}
+    values = {key: get_dotted_value(config, key) for key in (*PATH_SETTINGS, ORIGIN_SETTING)}
+    paths = {key: Path(text) for key, text in values.items() if isinstance(text, str) and text}
     relative = {
         key: str(path.absolute())
-        for key, path in texts.items()
+        for key, path in paths.items()
         if not path.is_absolute() and path.parts[:1] != ("~",)
     }
-    if "dataset.folder" in relative and "data_dir" in texts:
-        inside = texts["data_dir"].expanduser().absolute() / texts["dataset.folder"]
+    if "dataset.folder" in relative and "data_dir" in paths:
+        inside = paths["data_dir"].expanduser().absolute() / paths["dataset.folder"]
         if not is_there(Path(relative["dataset.folder"])) and is_there(inside):
             relative["dataset.folder"] = str(inside)
     return relative
 
 
 def replace_paths(config: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with those of its relative paths absolute that decide no number."""
+    """Return a configuration with `paths` in place of its paths that decide no number."""
     result = {key: dict(v) if isinstance(v, Mapping) else v for key, v in config.items()}
     for key in PATH_SETTINGS:
         group, _, knob = key.rpartition(".")
@@ -46,14 +46,14 @@ def replace_paths(config: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[s
 
 
 def get_dotted_value(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key, or None."""
+    """Return the value of a dotted key, or None."""
     group, _, knob = key.rpartition(".")
     node = config.get(group) if group else config
     return node.get(knob) if isinstance(node, Mapping) else None
 
 
 def check_data_paths(config: Mapping[str, Any]) -> None:
-    """Refuse folders of data that cannot be entered, and a folder of images that is not there."""
+    """Raise SpecError for a data folder that cannot be entered, or missing images."""
     for key in ("data_dir", "manual_dir"):
         if text := get_dotted_value(config, key):
             check_folder(text, key)
@@ -63,38 +63,38 @@ def check_data_paths(config: Mapping[str, Any]) -> None:
 
 
 def check_folder(text: str, setting: str) -> None:
-    """Refuse what is there and is no folder, or not ours to enter."""
+    """Raise SpecError if a path is a file, or a folder that may not be entered."""
     try:
         path = Path(text).expanduser()
-        why = None if not path.exists() or path.is_dir() else "a file"
-        if why is None and path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
-            why = "out of reach: Permission denied"
+        problem = None if not path.exists() or path.is_dir() else "a file"
+        if problem is None and path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            problem = "out of reach: Permission denied"
     except (OSError, RuntimeError, ValueError) as error:
-        why = f"out of reach: {getattr(error, 'strerror', None) or error}"
-    if why is not None:
+        problem = f"out of reach: {getattr(error, 'strerror', None) or error}"
+    if problem is not None:
         raise SpecError(
-            f"{setting} is {format_value(text)}, which is {why}",
+            f"{setting} is {format_value(text)}, which is {problem}",
             "a folder that you may enter",
             f"{setting}=/another/folder",
         )
 
 
 def find_images(folder: str, data_dir: Path) -> Path:
-    """Return the folder or zip of images that `dataset.folder` names, from here or in `data_dir`.
+    """Return the folder or zip of images `dataset.folder`, here or else in `data_dir`.
 
-    Raises SpecError where there is neither, or where it may not be read.
+    Raises SpecError if neither is there, or it may not be read.
     """
     try:
-        choices = [Path(folder).expanduser(), data_dir / folder] if folder else []
-        for path in choices:
+        candidates = [Path(folder).expanduser(), data_dir / folder] if folder else []
+        for path in candidates:
             if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
                 os.scandir(path).close() if path.is_dir() else path.open("rb").close()
                 return path
-        what = "a file" if any(path.exists() for path in choices) else "not there"
+        problem = "a file" if any(path.exists() for path in candidates) else "not there"
     except (OSError, RuntimeError, ValueError) as error:
-        what = f"out of reach: {getattr(error, 'strerror', None) or error}"
+        problem = f"out of reach: {getattr(error, 'strerror', None) or error}"
     raise SpecError(
-        f"dataset.folder is {format_value(folder)}, which is {what}",
+        f"dataset.folder is {format_value(folder)}, which is {problem}",
         "a folder with a folder of images for each class, or a zip of one",
         "dataset.folder=/absolute/path",
     )

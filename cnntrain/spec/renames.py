@@ -1,4 +1,4 @@
-"""Settings that had another name: command lines, files and runs from before may still use it.
+"""Settings that were renamed: old command lines, files and runs may still use the old name.
 
 A setting that is renamed gets a line in `RENAMED`, and nothing else in the package knows its old
 name.
@@ -11,23 +11,23 @@ from typing import Any
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import format_value
 
-# The name before, and the name now. Where nobody sets them, both are null or false.
+# Old name -> new name. A setting that nobody sets is null or false under both.
 RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 OVERRIDE_KEY = re.compile(r"([+~]*)([^=\s]+)")
 
 
 def rename_key(key: str) -> str:
-    """The name that a setting has now."""
+    """Return the new name of a setting, or `key` if it was not renamed."""
     return RENAMED.get(key, key)
 
 
 def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, as a state or run.json has them, with the names of now."""
+    """Return settings by dotted key, as in a checkpoint or run.json, under their new names."""
     return {rename_key(key): value for key, value in settings.items()}
 
 
 def rename_overrides(overrides: Sequence[str]) -> list[str]:
-    """Overrides with the names of now; SpecError where both names are given, and differ."""
+    """Return overrides with new names; raise SpecError if old and new are set and differ."""
     renamed = [OVERRIDE_KEY.sub(lambda m: m[1] + rename_key(m[2]), w, 1) for w in overrides]
     for old, new in zip(overrides, renamed, strict=True):
         same_key = [word for word in overrides if word.partition("=")[0] == new.partition("=")[0]]
@@ -37,25 +37,26 @@ def rename_overrides(overrides: Sequence[str]) -> list[str]:
 
 
 def rename_settings(config: Mapping[str, Any], overridden: Collection[str] = ()) -> dict[str, Any]:
-    """Return a configuration with the names of now; an override beats what a file says.
+    """Return a configuration under the new names; an override beats the value in a file.
 
-    `overridden` are the keys of the command line. Raises SpecError where files give both names, and
-    they differ.
+    `overridden` holds the keys of the command line. Raises SpecError if files set both names to
+    different values.
     """
     result = dict(config)
-    for before, now in RENAMED.items():
-        group, _, knob = before.partition(".")
+    for old_name, new_name in RENAMED.items():
+        group, _, knob = old_name.partition(".")
         if not isinstance(knobs := result.get(group), Mapping) or knob not in knobs:
             continue
         result[group] = {key: value for key, value in knobs.items() if key != knob}
-        given, own = knobs[knob], result.get(now)
-        if now in overridden or given in (None, False):
-            result.setdefault(now, given)
-        elif own in (None, False, given):
-            result[now] = given
+        old_value, new_value = knobs[knob], result.get(new_name)
+        if new_name in overridden or old_value in (None, False):
+            result.setdefault(new_name, old_value)
+        elif new_value in (None, False, old_value):
+            result[new_name] = old_value
         else:
             raise SpecError(
-                f"{before} is {format_value(given)} and {now} is {format_value(own)}",
-                f"one of them: {now} is what {before} is called now",
+                f"{old_name} is {format_value(old_value)} and "
+                f"{new_name} is {format_value(new_value)}",
+                f"one of them: {new_name} is what {old_name} is called now",
             )
     return result

@@ -1,9 +1,9 @@
 """The one convention: a component is a function, found by its name, described by its signature.
 
 Positional parameters come from the run, keyword-only parameters are the knobs and come from YAML.
-A function named like its group stands before all its components: it is called with the component
-first, and its keyword-only parameters are the knobs that every option of the group has.
-Signatures are read from the source, so that a wrong knob is answered without importing Keras.
+A function named like its group wraps all its components: it is called with the component as its
+first argument, and its keyword-only parameters are the knobs that every option of the group has.
+Signatures are read from the source, so that a wrong knob is reported without importing Keras.
 """
 
 import ast
@@ -50,7 +50,7 @@ class Component:
     shared: Mapping[str, Any]
 
     def __call__(self, *run_values: Any) -> Any:
-        """Import the function and call it; a group's own function is called with it first."""
+        """Import the function and call it, by way of its group's own function if there is one."""
         group = importlib.import_module(f"cnntrain.{GROUPS[self.group]}")
         if not hasattr(group, self.group):
             return self.bound_function(*run_values)
@@ -59,7 +59,7 @@ class Component:
 
     @property
     def bound_function(self) -> Any:
-        """The function itself, imported, with its own knobs given."""
+        """The imported function with its own knobs bound."""
         module = importlib.import_module(f"cnntrain.{locate_component(self.group, self.name)[1]}")
         return functools.partial(getattr(module, self.name), **build_records(self.knobs, module))
 
@@ -68,19 +68,20 @@ class Component:
 
 
 def build_records(knobs: Mapping[str, Any], module: Any) -> dict[str, Any]:
-    """The knobs with each record turned into its class, named like the knob, of `module`."""
+    """Return the knobs with each record as an instance of the class of `module` named like it."""
     return {
         knob: getattr(module, knob.title().replace("_", ""))(**value)
-        if isinstance(value, MappingProxyType)  # a mapping of names stays the dict it is
+        if isinstance(value, MappingProxyType)  # a dict of names is no record
         else value
         for knob, value in knobs.items()
     }
 
 
 def build_component(group: str, config: Mapping[str, Any], where: str | None = None) -> Component:
-    """Return the component that `config`, a name and its knobs, describes; or raise SpecError.
+    """Return the component that `config`, its name and knobs, describes.
 
-    `where` is the key of `config` if that is not the group, as with a component within another.
+    `where` is the dotted key of `config`, unless that is the group. Raises SpecError for an unknown
+    name and for a wrong knob.
     """
     where, values = where or group, dict(config)
     name = values.pop("name", None)
@@ -102,7 +103,7 @@ def build_component(group: str, config: Mapping[str, Any], where: str | None = N
 
 
 def convert_to_plain(value: Any) -> Any:
-    """A component, or the value of a knob, as YAML has it."""
+    """Return a component, or the value of a knob, as the plain values of YAML."""
     if isinstance(value, Component):
         return {
             "name": value.name,
@@ -115,12 +116,12 @@ def convert_to_plain(value: Any) -> Any:
 
 
 def path_of_group(group: str) -> Path:
-    """The package of a group, a folder, or its module without the suffix."""
+    """Return the folder of a group's package, or its module without the suffix."""
     return PACKAGE.joinpath(*GROUPS[group].split("."))
 
 
 def list_components(group: str) -> list[str]:
-    """The names of a group's components, sorted."""
+    """Return the names of a group's components, sorted."""
     root = path_of_group(group)
     if root.is_dir():
         return sorted(file.stem for file in root.glob("*.py") if file.stem in find_functions(file))
@@ -131,19 +132,19 @@ def list_components(group: str) -> list[str]:
 
 
 def read_component_knobs(group: str, name: str) -> dict[str, Any]:
-    """The knobs of one component: name -> annotation."""
+    """Return the knobs of one component: name -> annotation."""
     return read_function_knobs(locate_component(group, name)[0], name)
 
 
 def read_shared_knobs(group: str) -> dict[str, Any]:
-    """The knobs that every option of a group has."""
+    """Return the knobs that every option of a group has: name -> annotation."""
     root = path_of_group(group)
     module = root / "__init__.py" if root.is_dir() else root.with_suffix(".py")
     return read_function_knobs(module, group) if group in find_functions(module) else {}
 
 
 def locate_component(group: str, name: str) -> tuple[Path, str]:
-    """The file of a component and its module, relative to the package."""
+    """Return the file of a component, and its module relative to the package `cnntrain`."""
     root = path_of_group(group)
     if root.is_dir():
         return root / f"{name}.py", f"{GROUPS[group]}.{name}"
@@ -156,14 +157,14 @@ def parse_source(file: Path) -> ast.Module:
 
 
 def find_functions(file: Path) -> dict[str, ast.FunctionDef]:
-    """The functions at the top of a module."""
+    """Return the top-level functions of a module by name."""
     return {
         node.name: node for node in parse_source(file).body if isinstance(node, ast.FunctionDef)
     }
 
 
 def read_function_knobs(file: Path, function: str) -> dict[str, Any]:
-    """The keyword-only parameters of a function in `file`: name -> annotation."""
+    """Return the keyword-only parameters of a function in `file`: name -> annotation."""
     known = collect_vocabulary(file)
     return {
         argument.arg: evaluate_annotation(argument.annotation, known)
@@ -172,7 +173,10 @@ def read_function_knobs(file: Path, function: str) -> dict[str, Any]:
 
 
 def collect_vocabulary(file: Path) -> dict[str, Any]:
-    """What annotations in `file` may say: the vocabulary, its records, `Variant`, components."""
+    """Return the names that annotations in `file` may use.
+
+    They are the vocabulary of knobs, the file's own records and `Variant`, and `Augmentation`.
+    """
     known = VOCABULARY | {"Augmentation": NestedComponent("augmentation", build_component)}
     for node in parse_source(file).body:
         if isinstance(node, ast.ClassDef):
@@ -198,7 +202,7 @@ def is_known_annotation(annotation: ast.expr, known: Mapping[str, Any]) -> bool:
 
 
 def evaluate_annotation(annotation: ast.expr | None, known: Mapping[str, Any]) -> Any:
-    """The typing object that an annotation in our own source stands for."""
+    """Return the typing object of an annotation in our own source."""
     assert annotation is not None
     code = compile(ast.Expression(annotation), "<annotation>", "eval")
     return eval(code, {"__builtins__": {"list": list, "tuple": tuple, "dict": dict}}, dict(known))

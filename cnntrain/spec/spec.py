@@ -33,7 +33,7 @@ class EarlyStoppingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """When to write the state besides at the end of every epoch (null: not)."""
+    """When to save a checkpoint besides at the end of every epoch (null: never)."""
 
     every_steps: Count | None
     every_minutes: Positive | None
@@ -41,7 +41,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """What is minimised: cross-entropy, and what is asked beside it (see `losses.objective`)."""
+    """The variations of the cross-entropy that training minimises; `conf/config.yaml` explains."""
 
     label_smoothing: Probability
     focal_gamma: NonNegative
@@ -83,7 +83,7 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec(RunSettings):
-    """Everything that decides a run's numbers, and where its data lies."""
+    """All settings and components of a run: what decides its numbers, and where its data lies."""
 
     model: Component
     dataset: Component
@@ -98,24 +98,27 @@ class Spec(RunSettings):
 
     @property
     def deciding_values(self) -> dict[str, Any]:
-        """All that decides the numbers, by dotted key: not where files lie or what is logged."""
+        """The settings that decide the numbers, by dotted key: no path, nothing that is logged."""
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
         chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()
         decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
-        return json.loads(json.dumps(decides))  # as it is read back from a state
+        return json.loads(json.dumps(decides))  # as a checkpoint holds them
 
     @property
     def hash(self) -> str:
-        """The sha256 of all that decides the numbers, under the names that settings had first."""
+        """The sha256 of `deciding_values`, under the first names of renamed settings.
+
+        So runs of earlier versions keep their hash.
+        """
         first_names = {now: before for before, now in RENAMED.items()}
         decides = {first_names.get(key, key): v for key, v in self.deciding_values.items()}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def load_splits(self) -> Any:
-        """Return the `Splits` of the data set, from where this spec says that its data lies."""
+        """Return the `Splits` of the data set, read from the spec's data_dir and manual_dir."""
         manual_dir = expand_folder(self.manual_dir, "manual_dir") if self.manual_dir else None
         return self.dataset(expand_folder(self.data_dir, "data_dir"), manual_dir)
 
@@ -125,7 +128,7 @@ WITHOUT_EFFECT = (
     "model.weights_dir", "log_every", "checkpoint", "distribution.workers", "distribution.index",
     "distribution.port", "distribution.timeout", "tracking",
 )  # fmt: skip
-# What a resumed run may have otherwise.
+# The settings that may change when a run is resumed.
 MAY_CHANGE = (
     "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
     "model.weights_dir", "log_every", "checkpoint.every_steps",

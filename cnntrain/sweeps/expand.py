@@ -90,7 +90,9 @@ def check_sweep_setting(override: ParsedOverride, config_dir: str | None) -> Non
         group, value = key.removesuffix(".name").replace(".", "/"), override.value()
         hint = f"{group}={value}" if value in find_option_files(group) else None
         raise SpecError(
-            f"{text} would keep another's knobs", find_option_files(group, config_dir), hint
+            f"{text} would keep the knobs of another option",
+            find_option_files(group, config_dir),
+            hint,
         )
     if override.is_sweep_override():
         raise SpecError(f"{key} has several values", "one value for the whole sweep")

@@ -1,4 +1,4 @@
-"""What people see while they wait: for images to be fetched or decoded, or for another process."""
+"""Progress bars on standard error while images are fetched or decoded."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sized
@@ -20,21 +20,21 @@ Part = TypeVar("Part", bound=Sized)
 
 
 def show_progress(parts: Iterable[Part], total: int, what: str) -> Iterator[Part]:
-    """Hand on `parts`, whose lengths make `total`, and show how far they have come."""
+    """Yield `parts` under a bar that counts their lengths up to `total`."""
     return show_bar(parts, 0, total, what, MofNCompleteColumn())
 
 
 def show_download(
     blocks: Iterable[bytes], done: int, total: int | None, what: str
 ) -> Iterator[bytes]:
-    """Hand on blocks of bytes, `done` of `total` came before, and show how far they have come."""
+    """Yield blocks of bytes under a bar; `done` of the `total` bytes were there before."""
     return show_bar(blocks, done, total, what, DownloadColumn(), TransferSpeedColumn())
 
 
 def show_bar(
     parts: Iterable[Part], done: int, total: int | None, what: str, *columns: ProgressColumn
 ) -> Iterator[Part]:
-    """Hand on `parts` under a bar, where there is a terminal."""
+    """Yield `parts` under a bar, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield from parts
         return

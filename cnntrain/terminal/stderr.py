@@ -1,4 +1,4 @@
-"""Loading TensorFlow without the lines that its libraries print whatever the log level is."""
+"""Load TensorFlow without the lines that its libraries print at any log level."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silence_stderr() -> Iterator[None]:
-    """Hold back what is written to standard error, by C++ too; show it if the block fails."""
+    """Hold back standard error, that of C++ too, in the block; print it if the block fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)

@@ -9,17 +9,17 @@ STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 def open_streams() -> None:
-    """Open what is closed on the null device, and print ? for what an encoding lacks.
+    """Open closed streams on the null device, and print ? for characters an encoding lacks.
 
-    Else the next file that is opened gets the number of a closed stream, and what libraries print
-    is written into it.
+    Otherwise the next opened file would get the number of a closed stream, and libraries would
+    print into it.
     """
     for number, (name, mode) in enumerate(STREAMS):
         try:
             os.fstat(number)
         except OSError:
             null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, number)  # also if it is this number: then children inherit it
+            os.dup2(null, number)  # also if the two are equal: child processes inherit it
             os.set_inheritable(number, True)
             if null != number:
                 os.close(null)
@@ -31,7 +31,7 @@ def open_streams() -> None:
 
 
 def discard_output() -> None:
-    """Send what is still to be printed nowhere: Python would complain once more at its end."""
+    """Redirect standard output to the null device, so that Python's exit raises no error again."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -40,7 +40,7 @@ def discard_output() -> None:
 
 @contextlib.contextmanager
 def ignore_closed_output() -> Iterator[None]:
-    """Go on where the output is closed or full; rich ends the program where nobody reads."""
+    """Go on if the output is closed or full; rich raises SystemExit for a closed one."""
     try:
         yield
     except (OSError, SystemExit):

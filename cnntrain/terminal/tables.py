@@ -1,4 +1,4 @@
-"""Tables in the terminal: its width and its lines."""
+"""Tables in the terminal, no wider than it is."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cnntrain.terminal.units import abbreviate_number
 
-PIPE_WIDTH = 100  # columns of what is no terminal
+PIPE_WIDTH = 100  # columns where there is no terminal
 
 
 def make_console() -> Console:
@@ -20,14 +20,14 @@ def make_console() -> Console:
 
 
 def print_truncated(console: Console, text: Text) -> None:
-    """Print lines, each cut where the terminal ends."""
+    """Print lines, each cut at the width of the terminal."""
     console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
 
 
 def make_layer_table(rows: Sequence[Any]) -> Table:
-    """A row a layer. The receptive field is that of convolutions and pools, in pixels."""
+    """Return a table with a row a layer; receptive field and stride are in pixels of the input."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("layer", overflow="ellipsis")  # the one that gives way
+    table.add_column("layer", overflow="ellipsis")  # in a narrow terminal, this column is cut
     table.add_column("kind", no_wrap=True)
     for heading in ("output", "parameters", "mult-adds", "field", "stride"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -46,6 +46,6 @@ def make_layer_table(rows: Sequence[Any]) -> Table:
 
 
 def format_pixels(axes: Sequence[float] | None) -> str:
-    """7, or 1x7 where the axes differ."""
+    """Return a size in pixels as 7, or as 1x7 if the axes differ."""
     parts = [f"{axis:g}" for axis in axes or ()]
     return "x".join(parts if len(set(parts)) > 1 else parts[:1])

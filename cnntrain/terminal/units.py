@@ -2,7 +2,7 @@
 
 from rich.filesize import pick_unit_and_suffix
 
-NO_VALUE = "–"  # where a number would stand that there is not
+NO_VALUE = "–"  # stands for a missing number
 BYTE_UNITS = ["bytes", "KiB", "MiB", "GiB"]
 
 
@@ -27,7 +27,7 @@ def format_size(size: float) -> str:
 
 
 def format_mib(size: float) -> str:
-    """Return bytes as the number of a table in MiB: 1,145 or, of little, 0.06."""
+    """Return bytes as a number of MiB for a table: 1,145, or 0.06 if it is small."""
     value = size / 2**20
     return f"{value:,.0f}" if value >= 10 else f"{value:.2f}"
 

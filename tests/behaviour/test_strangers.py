@@ -232,7 +232,7 @@ def test_finished_run_without_a_state_is_not_made_anew(left_behind):
     folder = left_behind("a", "epochs=2")
     shutil.rmtree(folder / "state")
     before = {file: file.read_bytes() for file in folder.iterdir()}
-    with pytest.raises(SpecError, match="is finished and has no state to go on from"):
+    with pytest.raises(SpecError, match="is finished and has no checkpoint to go on from"):
         reopen_run(read_resumed_run(str(folder), ["epochs=4"]))
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 

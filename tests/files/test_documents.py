@@ -1,4 +1,4 @@
-"""YAML and JSON that may be anyone's: bombs are refused before they go off."""
+"""YAML and JSON of strangers: bombs raise ValueError before they expand."""
 
 import time
 

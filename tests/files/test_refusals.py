@@ -1,4 +1,4 @@
-"""What the system refuses is an answer: 2 for a path that was given, 1 for a limit; never a bug."""
+"""Errors of the system are explained: exit code 2 for a user's path, 1 for a machine's limit."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ VERBS = [
 
 
 def answered(words: str, capsys) -> str:
-    """The answer to a command line that must be refused."""
+    """Return the error message of a command line that must be refused."""
     with pytest.raises(SystemExit) as ended:
         main.main(words.split())
     said = capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_error_of_a_path_names_the_word_that_was_given():
     assert known.given == "/home/me/run cannot be read: Permission denied"
 
 
-def test_error_of_what_lies_in_a_folder_that_was_given_names_it(tmp_path):
+def test_error_inside_a_folder_of_the_user_names_the_entry(tmp_path):
     (tmp_path / "job.json").mkdir()
     error = IsADirectoryError(errno.EISDIR, "Is a directory", str(tmp_path / "job.json"))
     known = explain_os_error(error, ["resume", str(tmp_path)])
@@ -92,7 +92,7 @@ def test_second_run_of_resume_and_a_file_of_one_are_answered(left_behind, capsys
         (errno.EINVAL, None, type(None)),
     ],
 )
-def test_only_what_is_nobodys_bug_is_answered(number, path, kind):
+def test_only_errors_that_are_no_bug_are_explained(number, path, kind):
     assert type(explain_os_error(OSError(number, os.strerror(number), path), ["/mine"])) is kind
 
 
@@ -106,7 +106,7 @@ def test_bug_of_ours_keeps_its_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize("verb", VERBS[:8])
-def test_home_of_nobody_is_answered(verb, tmp_path, monkeypatch, capsys):
+def test_home_of_an_unknown_user_is_answered(verb, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "~nobody-at-all/x" in answered(verb.format(path="~nobody-at-all/x"), capsys)
 

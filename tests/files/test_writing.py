@@ -50,7 +50,7 @@ def test_numbers_and_other_texts_stay_as_they_are(cell):
 
 @pytest.fixture
 def victim(tmp_path):
-    """A file outside, that must stay as it is, and a folder with links to it."""
+    """Return a file that must stay as it is, and a folder with links to it."""
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "run").mkdir()
     return tmp_path / "victim"
@@ -142,7 +142,7 @@ def test_pipe_in_a_directory_is_refused_and_not_waited_on(tmp_path):
         check_links_inside(tmp_path)
 
 
-# Who else opens files to write, and why that is no file of a run that a link could lie in place of.
+# Other functions that open files to write, and why no link can lie in place of these files.
 ALLOWED = {
     "data/fetch/archives.py": "new files in a new folder, which gets its name at the end",
     "data/fetch/download.py": "a .part that a break is gone on from",

@@ -1,4 +1,4 @@
-"""What people see of a run while it goes on."""
+"""The lines that a terminal shows while a run trains."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The state file: what was written comes back, and a torn one is never used."""
+"""The checkpoint file comes back exactly as saved, and a damaged one is never used."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cnntrain.runs import checkpoint
 ARRAYS = {"network/0/a": np.arange(6, dtype=np.float32).reshape(2, 3), "seed": np.array([1, 2])}
 
 
-def test_state_comes_back_exactly(tmp_path):
+def test_checkpoint_comes_back_exactly(tmp_path):
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 3, "best": None, "loss": 0.1})
     loaded = checkpoint.load_checkpoint(tmp_path)
     assert loaded.facts == {"step": 3, "best": None, "loss": 0.1}
@@ -17,12 +17,12 @@ def test_state_comes_back_exactly(tmp_path):
         assert loaded.arrays[name].dtype == array.dtype
 
 
-def test_no_state_is_none(tmp_path):
+def test_missing_checkpoint_is_none(tmp_path):
     assert checkpoint.load_checkpoint(tmp_path / "nothing") is None
 
 
 @pytest.mark.parametrize("where", [0, 70, 500, -1])
-def test_flipped_byte_is_noticed_and_the_previous_state_used(tmp_path, where):
+def test_flipped_byte_is_noticed_and_the_previous_checkpoint_used(tmp_path, where):
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
     content = bytearray((tmp_path / checkpoint.LAST).read_bytes())
@@ -33,14 +33,14 @@ def test_flipped_byte_is_noticed_and_the_previous_state_used(tmp_path, where):
 
 
 @pytest.mark.parametrize("length", [0, 10, 65, 400])
-def test_truncated_state_is_noticed(tmp_path, length):
+def test_truncated_checkpoint_is_noticed(tmp_path, length):
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
     (tmp_path / checkpoint.LAST).write_bytes((tmp_path / checkpoint.LAST).read_bytes()[:length])
     assert checkpoint.load_checkpoint(tmp_path).facts["step"] == 1
 
 
-def test_with_no_whole_state_nothing_is_made_up(tmp_path):
+def test_without_a_whole_checkpoint_only_damaged_files_are_named(tmp_path):
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
     (tmp_path / checkpoint.LAST).write_bytes(b"torn")
     loaded = checkpoint.load_checkpoint(tmp_path)
@@ -48,7 +48,7 @@ def test_with_no_whole_state_nothing_is_made_up(tmp_path):
     assert loaded.damaged_files == (checkpoint.LAST,)
 
 
-def test_full_disk_leaves_the_states_as_they_were(tmp_path, monkeypatch):
+def test_full_disk_leaves_the_checkpoints_as_they_were(tmp_path, monkeypatch):
     checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 1})
 
     def full(*_, **__):

@@ -1,4 +1,4 @@
-"""The run directory is claimed once, written whole, and given back when nothing was done."""
+"""A run directory is claimed once, written whole, and removed if nothing was trained."""
 
 import errno
 import json

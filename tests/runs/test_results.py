@@ -45,7 +45,7 @@ def test_failed_run_says_why(left_behind):
     assert (result.status, result.reason) == ("failed", "the loss is not finite at step 12")
 
 
-def test_process_that_died_without_a_word_counts_as_killed(left_behind):
+def test_running_run_whose_process_is_gone_counts_as_killed(left_behind):
     ended = subprocess.Popen(["true"])
     ended.wait()
     assert read_run(left_behind("a", status="running", pid=ended.pid)).status == "killed"
@@ -117,7 +117,7 @@ def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tm
 
 
 def test_option_that_was_chosen_is_recorded(left_behind):
-    """Nothing is guessed: these knobs are those of other options, too."""
+    """The option is recorded, not guessed: other options have these knobs, too."""
     words = ["experiment=flowers17_resnet", "schedule=plateau", "schedule.plateau.patience=null"]
     folder = left_behind("a", *words)
     choices = json.loads((folder / "run.json").read_text())["choices"]
@@ -140,7 +140,7 @@ def test_choices_outlive_a_resume(left_behind):
     run.lock.release()
 
 
-def test_option_of_an_older_run_is_told_by_its_knobs(spec):
+def test_option_of_an_older_run_is_found_by_its_knobs(spec):
     for name in ("zeros", "he_normal", "random_normal"):
         assert (
             find_nearest_option("initializer", spec(f"initializer={name}").config["initializer"])

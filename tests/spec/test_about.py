@@ -1,4 +1,4 @@
-"""What options say of themselves: checked like knobs, read by programs, and in no spec."""
+"""The `about` records of options: checked like knobs, read by programs, and part of no spec."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def option(tmp_path):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_what_our_options_say_is_right_and_cited_in_their_first_lines(group):
+def test_about_records_of_our_options_are_right_and_cited_in_first_lines(group):
     for file in option_files.find_option_files(group).values():
         _, about = read_option(file, KINDS.get(group, About))
         summary = option_files.read_summary(file)
@@ -41,7 +41,7 @@ def test_what_our_options_say_is_right_and_cited_in_their_first_lines(group):
         assert about.citation is None or str(about.year) in about.citation, file
 
 
-def test_what_a_model_is_made_for_is_read(option):
+def test_paper_network_of_a_model_is_read(option):
     made = read_paper_network(option(f"{{{MADE}, overrides: [model.a=1, 'model.b=[2,3]']}}"))
     assert (made.image_shape, made.num_classes) == ((28, 20, 1), 2)
     assert made.overrides == ("model.a=1", "model.b=[2,3]")
@@ -49,7 +49,7 @@ def test_what_a_model_is_made_for_is_read(option):
     assert read_paper_network(option(f"{{{MADE}}}")).overrides == ()
 
 
-def test_option_may_say_nothing(option):
+def test_about_record_may_be_left_out(option):
     for nothing in ("null", "{}"):
         knobs, about = read_option(option(nothing), ModelAbout)
         assert about == ModelAbout()
@@ -89,7 +89,7 @@ def test_more_than_two_gib_may_be_downloaded(option):
     assert read_option(option("{bytes: 4996278331}", "dataset"), DatasetAbout)[1].bytes > 2**32
 
 
-def test_no_configuration_has_it(option, tmp_path):
+def test_no_configuration_has_an_about_record(option, tmp_path):
     option(f"{{year: 2026, {MADE}}}")
     config = compose_config(["model=mine"], str(tmp_path)).config
     assert list(config["model"]) == ["name", *(k for k in config["model"] if k != "name")]
@@ -97,12 +97,12 @@ def test_no_configuration_has_it(option, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["model.about.year=3", "+model.about.x=3", "~dataset.about"])
-def test_no_override_reaches_it(word):
+def test_no_override_sets_an_about_record(word):
     with pytest.raises(SpecError, match=r"about.* is not a setting"):
         compose_config([word])
 
 
-def test_no_answer_names_it():
+def test_no_error_message_suggests_about():
     with pytest.raises(SpecError) as refused:
         compose_config(["model.aboot=1"])
     assert "about" not in str(refused.value)

@@ -37,7 +37,7 @@ OPS = (
 )
 
 
-def test_hash_changes_with_any_knob_of_a_component_within_another(spec):
+def test_hash_changes_with_any_knob_of_a_nested_component(spec):
     base = spec(*OPS)
     others = [spec(*OPS, f"augmentation.ops.{knob}") for knob in ("0.pad=3", "1.fill=5")]
     swapped = spec(OPS[0], "augmentation.ops=[{name: cutout, fill: 0}, {name: flip_crop, pad: 2}]")
@@ -45,7 +45,7 @@ def test_hash_changes_with_any_knob_of_a_component_within_another(spec):
     assert spec(*OPS).hash == base.hash
 
 
-def test_component_within_another_takes_what_it_lacks_from_its_option(spec):
+def test_nested_component_takes_missing_knobs_from_its_option(spec):
     flip_crop, cutout = spec(*OPS).augmentation["ops"]
     assert (flip_crop["pad"], flip_crop["flip"]) == (2, 0.5)
     assert cutout.knobs == spec("augmentation=cutout", "augmentation.fill=0").augmentation.knobs
@@ -53,15 +53,15 @@ def test_component_within_another_takes_what_it_lacks_from_its_option(spec):
     assert inner.augmentation["ops"][0]["ops"] == (flip_crop,)
 
 
-def test_config_holds_every_knob_of_a_component_within_another(spec):
-    """So does spec.yaml, which a resume reads: what options say later changes no run."""
+def test_config_holds_every_knob_of_a_nested_component(spec):
+    """spec.yaml holds them too, so that a later change of an option changes no resumed run."""
     checked = spec(*OPS)
     config = checked.config["augmentation"]
     assert config["ops"][1] == {"name": "cutout", **checked.augmentation["ops"][1].knobs}
     assert signatures.build_component("augmentation", config) == checked.augmentation
 
 
-def test_defaults_are_the_ones_that_are_promised(spec):
+def test_defaults_are_the_documented_ones(spec):
     checked = spec()
     assert (checked.model.name, checked.dataset.name) == ("lenet5", "digits")
     assert (checked.batch_size, checked.epochs) == (128, 20)
@@ -116,7 +116,7 @@ def test_option_of_a_user_states_knobs_of_its_group_or_leaves_them_out(tmp_path,
     assert (optimizer["l1"], optimizer["weight_decay"]) == (0, 0.1)
 
 
-def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
+def test_nested_component_may_be_an_option_of_the_user(tmp_path):
     from cnntrain.spec.build import build_spec as check
     from cnntrain.spec.compose import compose_config
 
@@ -131,5 +131,5 @@ def test_component_within_another_may_be_an_option_of_the_users(tmp_path):
     "text", ["it's é", "a b", "back\\slash'", "end\\", "'", 'say "so"', "a,b=[c]{d}"]
 )
 def test_a_quoted_text_is_read_back_as_it_was(text):
-    """A folder may be called anything, and the jobs of a sweep are told theirs so."""
+    """A folder may have any name, and a sweep passes it to its jobs in quotes."""
     assert parse_override(f"hydra.run.dir={quote_literal(text)}").value() == text

@@ -1,4 +1,4 @@
-"""Values are converted strictly: what is not exactly right is refused."""
+"""Values are converted strictly: a value that is not exactly right raises SpecError."""
 
 import math
 from typing import Literal
@@ -112,7 +112,7 @@ def test_wrong_value_is_refused(value, annotation):
 
 @pytest.mark.parametrize(("value", "shown"), [(1e-46, "this is 0"), (1e39, "this is inf")])
 @pytest.mark.parametrize("annotation", [Positive, Positive | None])
-def test_number_that_float32_has_not_is_said_to_be_so(value, shown, annotation):
+def test_message_explains_a_number_that_float32_cannot_hold(value, shown, annotation):
     with pytest.raises(SpecError, match=f"in float32, with which networks compute, {shown}"):
         convert_value(value, annotation, "knob")
 

@@ -1,4 +1,4 @@
-"""Every option in conf/ composes, is valid and counts: a new file cannot be forgotten."""
+"""Every option in conf/ composes and is valid, and its parameters are counted."""
 
 import ast
 
@@ -18,7 +18,7 @@ from cnntrain.spec.signatures import (
 from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF.glob("*/*.yaml"))
-# Options that must be told something.
+# Options with knobs that the user must give.
 ELSEWHERE = {
     "dataset=image_folder": ["dataset.folder=."],
     "dataset=tfds": ["dataset.tfds=food101"],
@@ -26,19 +26,19 @@ ELSEWHERE = {
 
 
 def built(names):
-    """Options of models to parametrise with; the heavy ones only where there is time."""
+    """Return options of models to parametrise with; large ones are marked as slow."""
     return [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in sorted(names)]
 
 
 def counted():
-    """Rows of COUNTS to parametrise with; networks of many weights only where there is time."""
+    """Return rows of COUNTS to parametrise with; large networks are marked as slow."""
     for key, (total, trainable) in COUNTS.items():
         slow = key[0] in HEAVY or max(total or 0, trainable or 0) > 30_000_000
         yield pytest.param(*key, marks=pytest.mark.slow if slow else ())
 
 
 def fresh(spec, option):
-    """A spec with random weights, also of an option that asks for learnt ones."""
+    """Return the spec of an option with random weights, also if the option has learnt ones."""
     asks = option_files.load_option(option_files.CONF / "model" / f"{option}.yaml").get("weights")
     return spec(f"model={option}", *(["model.weights=null"] if asks else []))
 
@@ -64,7 +64,7 @@ def test_every_component_has_an_option(group):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_no_knob_of_a_component_hides_one_that_its_group_has(group):
+def test_no_knob_of_a_component_hides_a_knob_of_its_group(group):
     for name in list_components(group):
         assert not set(read_component_knobs(group, name)) & set(read_shared_knobs(group))
 
@@ -80,7 +80,7 @@ def test_knobs_of_a_group_have_their_values_in_one_place(group):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_knob_is_read_by_its_function(group):
-    """What only the trainer reads is a setting of the run."""
+    """A knob that only the trainer reads would have to be a setting of the run."""
     root = path_of_group(group)
     files = {root / "__init__.py" if root.is_dir() else root.with_suffix(".py")}
     files |= {locate_component(group, name)[0] for name in list_components(group)}
@@ -116,7 +116,7 @@ def test_model_maps_images_of_the_default_data_set_to_float32_logits(spec, optio
     assert logits.dtype == "float32"
 
 
-def test_learnt_weights_are_what_an_option_says_that_it_has():
+def test_options_with_learnt_weights_are_named_so():
     files = {option: option_files.CONF / "model" / f"{option}.yaml" for option in MODELS}
     asking = {
         option for option, file in files.items() if option_files.load_option(file).get("weights")

@@ -1,4 +1,4 @@
-"""An override means what its author meant: paths are as they are, all else Hydra's grammar."""
+"""Overrides follow Hydra's grammar, except that paths and names are read as they are typed."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_grammar_stays_where_it_says_more(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["data_dir='a", "data_dir=a,", "data_dir=${oc.env:HOME}/größe"])
-def test_what_could_be_two_things_is_asked(text):
+def test_ambiguous_override_is_refused(text):
     with pytest.raises(SpecError, match="cannot be read"):
         parse_override(text)
 

@@ -1,4 +1,4 @@
-"""Data that has moved, relative paths, and paths of odd letters: a run finds its way, or says."""
+"""Runs find data that has moved, relative paths and odd names, or say what to type."""
 
 import builtins
 import json
@@ -32,7 +32,7 @@ WORDS = ("dataset=image_folder", "dataset.image_size=[32,32]", "tracking=none", 
 
 @pytest.fixture
 def relative(tmp_path, monkeypatch, left_behind):
-    """A run that was interrupted, whose paths are relative to tmp_path/here."""
+    """Return an interrupted run whose paths are relative to tmp_path/here."""
     for name in ("here", "elsewhere", "here/archives"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -75,7 +75,7 @@ def test_missing_folder_is_named_in_full_and_the_answer_works(relative, tmp_path
     assert reopened(relative).dataset["folder"] == f"{tmp_path}/moved"
 
 
-def test_a_new_relative_folder_is_one_of_here(relative, tmp_path):
+def test_new_relative_folder_is_resolved_from_here(relative, tmp_path):
     (tmp_path / "here" / "photos").rename(tmp_path / "elsewhere" / "pictures")
     assert reopened(relative, "dataset.folder=pictures").dataset["folder"] == (
         f"{tmp_path}/elsewhere/pictures"
@@ -95,7 +95,7 @@ def test_where_data_lies_decides_nothing_and_old_runs_open(relative, spec):
     assert reopened(relative).dataset["folder"] == str(relative.parent / "here" / "photos")
 
 
-def test_a_folder_that_lies_in_data_dir_is_kept_as_that(tmp_path, monkeypatch):
+def test_folder_in_data_dir_is_recorded_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "photos").mkdir(parents=True)
     found = resolve_relative_paths({"data_dir": "data", "dataset": {"folder": "photos"}})

@@ -1,4 +1,4 @@
-"""The names that settings had before: taken wherever a user or an older run gives them."""
+"""Old names of renamed settings are accepted from users, files and older runs."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ BEFORE = {now: before for before, now in RENAMED.items()}
         ("schedule.stretch=true", "replan", True),
     ],
 )
-def test_override_may_have_the_name_before(spec, word, key, value):
+def test_override_may_use_the_old_name(spec, word, key, value):
     checked = spec(word)
     assert getattr(checked, key) == value
     assert checked.hash == spec(f"{key}={value}").hash
@@ -45,7 +45,7 @@ def test_both_names_on_the_command_line_are_refused_where_they_differ():
         compose_config(["schedule.stretch=true", "replan=false"])
 
 
-def test_sweep_may_have_the_name_before():
+def test_sweep_may_use_the_old_name():
     words = ["model.init_from=~/größe,2024", "schedule.stretch=true"]
     jobs = [compose_config(job).config for job in expand_jobs(parse_overrides(words))]
     assert [job["init_from"] for job in jobs] == ["~/größe", "2024"]
@@ -54,7 +54,7 @@ def test_sweep_may_have_the_name_before():
 
 @pytest.fixture
 def config_dir(tmp_path):
-    """A user's folder with a model, a schedule and a recipe from before the names changed."""
+    """Return a user's folder with a model, a schedule and a recipe under the old names."""
     for group in ("model", "schedule", "experiment"):
         (tmp_path / "mine" / group).mkdir(parents=True)
     option = yaml.safe_load(yaml.safe_dump(compose_config([]).config))
@@ -80,7 +80,7 @@ def config_dir(tmp_path):
         ("experiment=mine schedule=mine replan=false", "runs/b", False),
     ],
 )
-def test_files_may_have_the_name_before_and_the_command_line_beats_them(
+def test_files_may_use_the_old_name_and_the_command_line_beats_them(
     config_dir, words, init_from, replan
 ):
     config = compose_config(words.split(), config_dir).config
@@ -99,7 +99,7 @@ def test_both_names_in_files_are_refused_where_they_differ():
 
 @pytest.fixture
 def older(left_behind):
-    """A run as versions before left it: its spec.yaml, run.json and what its state says."""
+    """Return a run of an older version: its spec.yaml, run.json and checkpoint use old names."""
     folder = left_behind("older", "init_from=weights.h5", "tracking=none", status="interrupted")
     config = yaml.safe_load((folder / "spec.yaml").read_text())
     config["model"]["init_from"] = config.pop("init_from")
@@ -111,7 +111,7 @@ def older(left_behind):
     return folder
 
 
-def test_run_of_before_is_resumed_with_either_name(older, tmp_path):
+def test_older_run_is_resumed_with_either_name(older, tmp_path):
     for number, word in enumerate(("schedule.stretch=true", "replan=true")):
         resumed = read_resumed_run(str(older), [word, f"epochs={30 + number}"])
         run, _ = reopen_run(resumed)
@@ -124,7 +124,7 @@ def test_run_of_before_is_resumed_with_either_name(older, tmp_path):
     assert read_config(Run(older))["replan"] is True
 
 
-def test_spec_of_before_keeps_its_hash_and_its_state(older, tmp_path):
+def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
     import numpy as np
 
     from cnntrain.runs.checkpoint import Checkpoint
@@ -147,6 +147,6 @@ def test_spec_of_before_keeps_its_hash_and_its_state(older, tmp_path):
         )
 
 
-def test_job_of_before_that_left_no_run_has_its_setting_under_the_name_of_now(tmp_path):
+def test_older_job_without_a_run_has_its_setting_under_the_new_name(tmp_path):
     job = {"overrides": ["model.init_from=a"], "status": "failed"}
     assert read_job_result(tmp_path, job).settings == {"init_from": "a"}

@@ -1,4 +1,4 @@
-"""Streams that are closed, full or without Unicode: pipes, daemons and old terminals have them."""
+"""Streams may be closed, full or without Unicode, as in pipes, daemons and old terminals."""
 
 import os
 import shlex
@@ -28,20 +28,20 @@ def shell(tmp_path):
 
 
 @pytest.mark.parametrize("words", ["list model", "list", "--help", "list --json", "data list"])
-def test_closed_pipe_is_141_and_no_more_is_said(shell, words):
+def test_closed_pipe_exits_141_without_a_message(shell, words):
     done = shell(f"{{cnntrain}} {words} | true; echo ${{PIPESTATUS[0]}}")
     assert (done.stdout.strip(), done.stderr) == ("141", "")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
 @pytest.mark.parametrize("words", ["list model", "--help", "list --json"])
-def test_full_output_is_one_line_and_1(shell, words):
+def test_full_output_exits_1_with_one_line(shell, words):
     done = shell(f"{{cnntrain}} {words} > /dev/full")
     assert (done.returncode, done.stderr) == (1, "Failed: No space left on device\n")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
-def test_mistake_is_2_wherever_it_cannot_be_said(shell):
+def test_mistake_exits_2_also_without_a_stream_to_print_on(shell):
     for redirected in ("2> /dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
         assert shell(f"{{cnntrain}} epochs=0 {redirected}").returncode == 2
 

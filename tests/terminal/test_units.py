@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Durations, sizes, percentages and large numbers are formatted for people."""
 
 import pytest
 
