@@ -23,11 +23,13 @@ train: $(READY) ## train LeNet-5 on the digits that come with scikit-learn
 sweep: $(READY) ## the same network from four initializers, side by side
 	$(BIN)/cnntrain -m initializer=zeros,random_normal,glorot_uniform,he_normal
 
+# A file's tests share a process, and so the runs that they look at.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY) ## the tests that take minutes
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-all: $(READY) ## all tests, also those that take long
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(READY) ## style, types, and the names of functions
 	$(BIN)/ruff check .

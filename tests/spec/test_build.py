@@ -79,12 +79,6 @@ def test_signatures_are_read_without_importing_the_components():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_variants_of_a_module_are_the_choices_of_its_knob():
-    from cnntrain.models.vgg import VARIANTS
-
-    assert signatures.read_component_knobs("model", "vgg")["variant"].__args__ == tuple(VARIANTS)
-
-
 def test_records_reach_their_component_as_their_class(spec):
     rate = spec("schedule=plateau").schedule(10, 100)
     assert rate.plateau.patience == 5

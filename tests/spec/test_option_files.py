@@ -96,9 +96,9 @@ def test_every_model_is_counted():
 
 @pytest.mark.parametrize(("option", "image_shape", "num_classes", "overrides"), counted())
 def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides):
-    from cnntrain.training.network import count_parameters
+    from cnntrain.training.network import build_empty_network, count_parameters
 
-    model = spec(f"model={option}", *overrides).model(image_shape, num_classes)
+    model = build_empty_network(spec(f"model={option}", *overrides), image_shape, num_classes)
     found = count_parameters(model)["total"], count_parameters(model)["trainable"]
     expected = COUNTS[option, image_shape, num_classes, overrides]
     assert [f for f, e in zip(found, expected, strict=True) if e] == [e for e in expected if e]

@@ -56,3 +56,45 @@ def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
     assert [norm.momentum for norm in norms] == [pytest.approx(momentum)] * 3
     set_batch_norm_momentum(model, 0.7, steps)
     assert norms[0].momentum == 0.7
+
+
+def test_network_that_is_divided_computes_the_same(spec, tmp_path):
+    import keras
+    import numpy as np
+
+    from cnntrain.training import network
+
+    checked = spec("model=cnn_cifar", "model.filters=[4,8]", "model.batch_norm=true", *SHORT)
+    splits = checked.dataset(tmp_path, None)
+    built = network.build_network(checked, splits, 10)
+    tensor = next(la for la in built.model.layers if isinstance(la, keras.layers.Flatten)).output
+    below, above = network.split_network(built, tensor)
+    images = splits.train.images[:8]
+    assert np.array_equal(above(below(images)), built.network(images))
+    assert below.output_shape == tuple(tensor.shape)
+    total = network.count_parameters(built.network)["total"]
+    assert total == sum(network.count_parameters(part)["total"] for part in (below, above))
+
+
+@pytest.mark.parametrize("normalisation", ["standardise", "rescale", "pixel_mean", "none"])
+def test_normalisation_is_within_the_network_and_its_constants_make_it_again(
+    spec, tmp_path, normalisation
+):
+    import numpy as np
+
+    from cnntrain.training import network
+
+    checked = spec(f"normalisation={normalisation}", "model=mlp_300_100", *SHORT)
+    splits = checked.dataset(tmp_path, None)
+    first = network.build_network(checked, splits, 10).network
+    constants = network.get_normalisation_constants(first)
+    again = network.build_network(checked, splits, 10, constants=constants).network
+    images = splits.train.images
+    seen = np.asarray(first.get_layer("normalisation")(images))
+    expected = images * np.asarray(constants["scale"]) + constants["offset"]
+    assert np.allclose(seen, expected, atol=1e-5)
+    assert np.array_equal(first(images[:4]), again(images[:4]))
+    if normalisation == "standardise":
+        assert (seen.mean(), seen.std()) == (pytest.approx(0, abs=1e-3), pytest.approx(1, abs=1e-3))
+    if normalisation == "pixel_mean":
+        assert seen.mean(axis=0) == pytest.approx(0, abs=1e-3)
