@@ -8,7 +8,7 @@ MAX_CHOICES_LENGTH, FEW_CHOICES = 170, 9
 
 
 class SpecError(Exception):
-    """A mistake in what the user asked for; `cli.py` prints it once and exits with 2.
+    """A mistake in what the user asked for; `cli/main.py` prints it once and exits with 2.
 
     `expected` is a sentence, or the names that would have been right.
     """

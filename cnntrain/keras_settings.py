@@ -3,7 +3,7 @@
 When Keras is loaded it reads ~/.keras/keras.json, or the one in $KERAS_HOME, and variables that cut
 every training and evaluation short. A run is a pure function of its spec, so that importing this
 package, the one door to all of it, shows Keras a folder of ours instead. What is kept in the
-user's folder, downloaded weights, is still found there: see `users_folder`.
+user's folder, downloaded weights, is still found there: see `find_keras_folder`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: finish the step, write a state, then leave."""
+"""Ctrl-C and SIGTERM while training: finish the step, write a checkpoint, then leave."""
 
 import math
 import signal
@@ -13,7 +13,7 @@ REPEAT_SECONDS = 1.0  # seconds in which SIGTERM counts once
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived and the state is written; a preempted job ends so."""
+    """SIGTERM arrived and the checkpoint is written; a preempted job ends so."""
 
 
 def raise_terminated(number: int, frame: FrameType | None) -> None:
@@ -70,6 +70,6 @@ class Signals:
         self.agreed_signal = self.received or signal.SIGTERM
 
     def leave(self) -> None:
-        """Raise KeyboardInterrupt or Terminated if a signal came; a state has been written."""
+        """Raise KeyboardInterrupt or Terminated if a signal came; a checkpoint has been written."""
         if self.due_signal is not None:
             raise KeyboardInterrupt if self.due_signal == signal.SIGINT else Terminated

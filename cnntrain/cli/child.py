@@ -1,7 +1,8 @@
 """The process of a job: the command of a run alone, which ends cleanly when its sweep is gone.
 
 Its standard input is a pipe that the sweep holds open. Where the sweep dies, by whatever signal,
-the pipe ends: the run writes its state and leaves, on every system, without a word from its parent.
+the pipe ends: the run writes its checkpoint and leaves, on every system, without a word
+from its parent.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The command line: the verbs, the answers to mistakes, and the exit codes.
 
 0 done; 1 a run failed, or verified data is not well; 2 a mistake in the request; 130 interrupted;
-141 nobody reads the output any more; 143 terminated, as a preempted job is, with a state to resume
-from. Nothing here imports TensorFlow before the request is known to be right.
+141 nobody reads the output any more; 143 terminated, as a preempted job is, with a checkpoint to
+resume from. Nothing here imports TensorFlow before the request is known to be right.
 """
 
 import contextlib

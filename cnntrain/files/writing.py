@@ -2,7 +2,7 @@
 
 A file is written under a name that nobody can guess, flushed to disk and renamed; whatever goes
 wrong, a full disk say, leaves what was there. Whoever unpacks a stranger's run finds only files and
-folders in it, or is told (`check_inside`).
+folders in it, or is told (`check_links_inside`).
 """
 
 import contextlib

@@ -27,7 +27,11 @@ class RunConsole:
     """Shows a run; it is the trainer's `Progress`."""
 
     def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
-        self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # epochs: until `began`
+        self.run, self.epochs, self.terminal = (
+            run,
+            spec.epochs,
+            terminal,
+        )  # epochs: until `begin_phase`
         self.monitor = spec.monitor
         self.live = Progress(
             TextColumn("{task.description}"),

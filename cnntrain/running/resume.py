@@ -119,13 +119,13 @@ def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
 
 
 def check_checkpoint_exists(resumed: ResumedRun) -> None:
-    """Refuse to go on beyond the end of a run whose state is gone: it would be made anew."""
+    """Refuse to go on beyond the end of a run whose checkpoint is gone: it would be made anew."""
     run = resumed.run
     if not resumed.has_more_to_train or any(run.state.glob("*.state")):
         return
     if read_record(run).get("status") == "finished":
         raise SpecError(
-            f"{run.folder} is finished and has no state to go on from",
+            f"{run.folder} is finished and has no checkpoint to go on from",
             f"{run.state / 'last.state'}, as training left it",
             f"a new run that begins with its weights: cnntrain … init_from={run.folder}",
         )

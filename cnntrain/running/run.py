@@ -86,8 +86,8 @@ def check_tracker(checked: Spec) -> None:
 def train_as_worker(checked: Spec, run: Path | None) -> int:
     """Train as a worker that is not the chief; return the exit code.
 
-    What it writes goes into a directory that nobody keeps; it goes on from a copy of the last state
-    in `run`, the chief's.
+    What it writes goes into a directory that nobody keeps; it goes on from a copy of the last
+    checkpoint in `run`, the chief's.
     """
     untracked = replace(checked, tracking=build_component("tracking", {"name": "none"}))
     with tempfile.TemporaryDirectory() as folder:

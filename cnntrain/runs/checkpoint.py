@@ -1,8 +1,9 @@
-"""The one state file: everything that the rest of a run depends on, exact, atomic and verified.
+"""The checkpoint: all that the rest of a run depends on, in one file, exact, atomic and verified.
 
-A file is a line with the sha256 of what follows, then a npz of arrays and a JSON of facts. It is
-written under a temporary name, flushed to disk and renamed; the one before is kept, so that a crash
-at any moment leaves a good one.
+On disk the last one is `last.state` in the folder `state/` of a run, and the one before it is
+`previous.state`. A file is a line with the sha256 of what follows, then a npz of arrays and a JSON
+of facts. It is written under a temporary name, flushed to disk and renamed, and the one before is
+kept, so that a crash at any moment leaves a good one.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named arrays, and facts that JSON can say; `damaged` names files that could not be used."""
+    """Named arrays, and facts that JSON can say; `damaged_files` could not be used."""
 
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
@@ -36,9 +37,9 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
 ) -> None:
-    """Make this the last state in `folder` and the last one the previous.
+    """Write arrays and facts as the last checkpoint in `folder`; what was the last is the previous.
 
-    Raises OSError, for a full disk say, with the states as they were.
+    Raises OSError, for a full disk say, with both files as they were.
     """
     folder.mkdir(exist_ok=True)
     last = folder / LAST
@@ -60,7 +61,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the last state that is whole, or None where there is none."""
+    """Return the last checkpoint in `folder` that is whole, or None where there is no file.
+
+    Where files are there and none can be used, the checkpoint is empty and names them.
+    """
     damaged: list[str] = []
     for name in (LAST, PREVIOUS):
         path = folder / name
@@ -77,6 +81,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def unpack_checkpoint(payload: bytes, damaged: tuple[str, ...]) -> Checkpoint:
+    """Return the checkpoint that the bytes behind a file's first line hold."""
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         names = json.loads(str(archive["names"]))
         arrays = {name: archive[f"array{number}"] for number, name in enumerate(names)}

@@ -6,7 +6,7 @@ history.csv  a row an epoch          steps.csv    a row every `log_every` steps
 best.keras   final.keras             report.json  the results
 ema.keras    refit.keras             where asked for: averaged weights, a refit on train + valid
 train.log    the lines of the console, and the traceback of a failure
-state/       what `cnntrain resume` goes on from: the last state and the one before
+state/       what `cnntrain resume` goes on from: the last checkpoint and the one before
 """
 
 import contextlib
@@ -205,7 +205,7 @@ class Run:
             return file.tell()
 
     def truncate_table(self, name: str, length: int) -> bool:
-        """Cut from a CSV file what a life that was killed wrote after its last state.
+        """Cut from a CSV file what a life that was killed wrote after its last checkpoint.
 
         Returns whether the rows before are all there; of others only whole ones are kept.
         """

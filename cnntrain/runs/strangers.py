@@ -236,7 +236,7 @@ def read_steps(run: Run) -> list[NumberRow]:
 def check_columns(file: Path, columns: tuple[str, ...]) -> None:
     """Refuse a table that rows are to be added to and whose header is not that of a run.
 
-    What follows may be damaged: training cuts it to the rows that its state knows of.
+    What follows may be damaged: training cuts it to the rows that its checkpoint knows of.
     """
     if file.is_file():
         with file.open("rb") as content:

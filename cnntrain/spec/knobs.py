@@ -1,7 +1,7 @@
 """The vocabulary of knobs: annotations that carry a type and a range, and the strict conversion.
 
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
-`list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
+`list[...]`, `tuple[...]`, `dict[...]`, `... | None`, records and nested components are all that
 is understood. OmegaConf's own conversion is not used: it takes nan for a float, 2 for a bool and
 tuples of any length. Nor is pydantic's strict one, which can be as exact: to retell its refusals
 as given, expected and try would take more lines than to convert.
@@ -41,7 +41,7 @@ class Record:
 class NestedComponent:
     """A knob that is a component itself, such as one of `augmentation.ops`: a name and its knobs.
 
-    `component` makes it of its group, the mapping and where this stands.
+    `make_component` makes it of its group, the mapping and where this stands.
     """
 
     group: str
@@ -122,7 +122,7 @@ def count_steps(duration: float | str, steps_per_epoch: int, total_steps: int) -
     if not isinstance(duration, str):
         return round(duration * steps_per_epoch)
     match = DURATION_PATTERN.fullmatch(duration)
-    assert match is not None, duration  # `convert` let it through
+    assert match is not None, duration  # `is_duration` let it through
     number, unit = float(match[1]), match[2]
     if unit == "%":
         return round(number / 100 * total_steps)

@@ -1,12 +1,16 @@
-"""The numbers of a run that people choose by: which way each is better, and what breaks a tie."""
+"""The numbers of a run that people choose by: which way each is better, and what breaks a tie.
+
+Three numbers are better when higher. Every other one is taken for a cost, such as a loss, of which
+less is better: a new metric of which more is better must stand in HIGHER_IS_BETTER.
+"""
 
 from collections.abc import Mapping
 
-HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1")  # of these more is better
+HIGHER_IS_BETTER = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def higher_is_better(number: str) -> bool:
-    """Whether more is better of a number such as `valid.macro_f1`."""
+    """Whether more is better of a number such as `valid.macro_f1`; of one not listed less is."""
     return number.rpartition(".")[2] in HIGHER_IS_BETTER
 
 

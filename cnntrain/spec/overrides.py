@@ -1,7 +1,8 @@
 """One override as its author means it: Hydra's grammar, but for paths and names.
 
 Hydra takes `2024` for a number and cannot read `~/photos`, `größe` or `My Photos (2)`. A value of
-one of `TEXTS` is therefore put in quotes wherever the grammar leaves no doubt that it is one text.
+one of `TEXT_SETTINGS` is therefore put in quotes wherever the grammar leaves no doubt that it is
+one text.
 """
 
 import re

@@ -22,7 +22,7 @@ def rename_key(key: str) -> str:
 
 
 def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, as a state or run.json has them, with the names of now."""
+    """Settings by dotted key, as a checkpoint or run.json has them, with the names of now."""
     return {rename_key(key): value for key, value in settings.items()}
 
 

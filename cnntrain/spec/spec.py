@@ -33,7 +33,7 @@ class EarlyStoppingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """When to write the state besides at the end of every epoch (null: not)."""
+    """When to write a checkpoint besides at the end of every epoch (null: not)."""
 
     every_steps: Count | None
     every_minutes: Positive | None
@@ -41,7 +41,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LossSettings:
-    """What is minimised: cross-entropy, and what is asked beside it (see `losses.objective`)."""
+    """What is minimised: cross-entropy, and what is asked beside it (see `losses.build_loss`)."""
 
     label_smoothing: Probability
     focal_gamma: NonNegative
@@ -105,7 +105,7 @@ class Spec(RunSettings):
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()
         decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
-        return json.loads(json.dumps(decides))  # as it is read back from a state
+        return json.loads(json.dumps(decides))  # as it is read back from a checkpoint
 
     @property
     def hash(self) -> str:

@@ -393,10 +393,10 @@ def test_bomb_among_the_users_options_is_refused_at_once(tmp_path, place):
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "model").mkdir(exist_ok=True)
     (tmp_path / place).write_text(BOMB)
-    (tmp_path / "model" / "mine.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
+    (tmp_path / "model" / "own.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
     began = time.perf_counter()
     with pytest.raises(SpecError, match=r"bomb\.yaml.*aliases stand for"):
-        compose_config(["model=mine"], str(tmp_path))
+        compose_config(["model=own"], str(tmp_path))
     assert time.perf_counter() - began < 2
 
 
@@ -423,7 +423,7 @@ def test_finished_run_without_a_state_is_not_made_anew(left_behind):
     folder = left_behind("a", "epochs=2")
     shutil.rmtree(folder / "state")
     before = {file: file.read_bytes() for file in folder.iterdir()}
-    with pytest.raises(SpecError, match="is finished and has no state to go on from"):
+    with pytest.raises(SpecError, match="is finished and has no checkpoint to go on from"):
         reopen_run(read_resumed_run(str(folder), ["epochs=4"]))
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
 
