@@ -8,6 +8,7 @@ import pytest
 
 from cnntrain.cli.main import VERBS
 from cnntrain.errors import SpecError
+from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.option_files import CHOICES, find_option_files
 
@@ -20,8 +21,9 @@ FOLDERS_OF_OPTIONS = ("models", "data/datasets", "data/augmentations")
 PLACE = re.compile(r"(?<![\w/<*])((?:\w+/)*\w+\.py)\b(?::(\w+(?:\.\w+)*))?")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^[`$ ]*(?:KERAS_BACKEND=jax )?cnntrain ([^`#\\\n]+)", re.MULTILINE)
+MISTAKE = re.compile(r"^\$ cnntrain (.+)\n(Error: .+\n(?: .+\n)*)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-EXAMPLES = ("mine", "my_option")  # what a reader would add
+EXAMPLES = ("mine", "test_mine", "my_option")  # what a reader would add
 
 
 def name_page(page: Path) -> str:
@@ -97,19 +99,25 @@ def test_every_module_has_a_line_in_the_page_of_its_room():
     assert not sorted(file.as_posix() for file in files - named)
 
 
+def test_files_that_the_code_and_the_options_name_exist():
+    folders = [PACKAGE, *(ROOT / folder for folder in ("docs", "tests", "scripts"))]
+    places = [file.as_posix() for folder in folders for file in folder.rglob("*.*")]
+    stale = [
+        (file.name, named)
+        for file in (*PACKAGE.rglob("*.py"), *(ROOT / "conf").rglob("*.yaml"))
+        for named in re.findall(r"[\w/]+\.(?:py|md)\b", file.read_text(encoding="utf-8"))
+        if not any(place.endswith(f"/{named}") for place in places)
+    ]
+    assert not stale
+
+
 def test_the_readme_is_a_first_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
 
 
-def test_the_readme_counts_the_networks():
-    assert f"{len(find_option_files('model'))} networks" in PAGES[0].read_text(encoding="utf-8")
-
-
-def test_the_mistake_in_the_readme_is_answered_so():
-    text = PAGES[0].read_text(encoding="utf-8")
-    given = re.findall(r"^\$ cnntrain (\S+)$", text, re.MULTILINE)
-    with pytest.raises(SpecError) as answer:
-        compose_config(given)
-    first, *_, last = str(answer.value).splitlines()
-    assert f"Error: {first}\n" in text
-    assert f"\n{last}\n" in text
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_mistakes_of_a_page_are_answered_so(page):
+    for words, shown in MISTAKE.findall(page.read_text(encoding="utf-8")):
+        with pytest.raises(SpecError) as answer:
+            build_spec(compose_config(words.split()).config)
+        assert shown == f"Error: {answer.value}\n"

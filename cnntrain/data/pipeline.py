@@ -35,10 +35,10 @@ def make_training_batches(
 
     @tf.autograph.experimental.do_not_convert
     def indices(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
+        shuffled = tf.random.experimental.stateless_shuffle(
             tf.range(count), derive_epoch_seed(seed, ORDER, epoch), alg="philox"
         )
-        used = order[: steps_per_epoch * batch_size]
+        used = shuffled[: steps_per_epoch * batch_size]
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
     def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,9 +47,9 @@ def make_training_batches(
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
-    order = epochs.flat_map(indices).skip(skipped)
+    rows = epochs.flat_map(indices).skip(skipped)  # (batch_size,) indices for each step
     fetch = wrap_for_graph(batch, batch(start, np.arange(batch_size)), batch_size)
-    return tf.data.Dataset.zip(steps, order).map(fetch, num_parallel_calls=2).prefetch(2)
+    return tf.data.Dataset.zip(steps, rows).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
 def split_batches(batches: tf.data.Dataset, count: int, wanted: range) -> tf.data.Dataset:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import write_whole
-from cnntrain.reports import charts, webpage
+from cnntrain.reports import charts, comparison_charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, format_setting_value
 from cnntrain.runs.results import RunResult
@@ -44,7 +44,7 @@ def build_comparison_context(
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
         "unfinished": [r for r in comparison.results if r.status not in tables.GOOD_ENDS],
-        "landscape": charts.plot_landscape(comparison),
+        "landscape": comparison_charts.plot_landscape(comparison),
         "landscape_caption": format_landscape_caption(comparison),
         "curves": plot_comparison_curves(comparison),
         "difference_headings": names,
@@ -100,7 +100,7 @@ def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
     wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
     available = {key for result in comparison.results for row in result.history[:1] for key in row}
     keys = [key for key in dict.fromkeys(wanted) if key in available][:2]
-    return [charts.plot_curves(comparison, key) for key in keys]
+    return [comparison_charts.plot_curves(comparison, key) for key in keys]
 
 
 def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:

@@ -82,11 +82,8 @@ class RunFiles:
 
 def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[str, Any]:
     """Return the variables of the template run.html.j2."""
-    scores = (
-        score_saved_predictions(run_files.predictions, len(run_files.names))
-        if run_files.predictions
-        else None
-    )
+    predictions = run_files.predictions
+    scores = score_saved_predictions(predictions, len(run_files.names)) if predictions else None
     return {
         "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",

@@ -79,6 +79,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def unpack_checkpoint(payload: bytes, damaged: tuple[str, ...]) -> Checkpoint:
+    """Return the checkpoint that the bytes behind a file's first line hold."""
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         names = json.loads(str(archive["names"]))
         arrays = {name: archive[f"array{number}"] for number, name in enumerate(names)}

@@ -1,7 +1,7 @@
 """Expand the overrides of a sweep into jobs, or into the axes of a search.
 
 `a,b`, `choice()`, `range()`, `interval()`, `tag(log, …)`, `glob()` are read by Hydra's own parser.
-Its sweepers and launchers are not used: see docs/design.md.
+Its sweepers and launchers are not used: see docs/design/sweeps.md.
 """
 
 import itertools

@@ -46,7 +46,7 @@ LEARNT_BY = 200  # steps after which a loss that is still that of guessing is wo
 
 
 class Progress(Protocol):
-    """Who is told how a run goes on; `console.py` shows it to people."""
+    """Who is told how a run goes on; `running/progress.py` shows it to people."""
 
     def note(self, line: str) -> None: ...
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...

@@ -33,6 +33,7 @@ def optimizer(
     `phase_rate`. Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm,
     or all together to the norm global_clip_norm.
     """
+    # training/fitting.py makes the rate from the schedule alone; its base is a knob of this group.
     rate.base = learning_rate if phase_rate is None else phase_rate
     built = component(rate)
     built.weight_decay = weight_decay or None

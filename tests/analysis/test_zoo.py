@@ -18,6 +18,7 @@ from cnntrain.terminal.tables import abbreviate_number
 ROOT = Path(__file__).parents[2]
 OPTIONS = sorted(option_files.find_option_files("model"))
 FAST = ("mobilenet", "mobilenet_v2", "vgg16_imagenet", "lenet5", "cnn_cifar", "vgg16")
+TRY = "python scripts/zoo.py NAME, for each option that is new or has changed; make zoo: for all"
 COUNTED = json.loads(COUNTS_FILE.read_text(encoding="utf-8"))
 
 
@@ -32,16 +33,16 @@ def listed(capsys, *words):
 @pytest.fixture
 def own(tmp_path):
     """A folder of a user's own options: one with `about`, one without, two that are wrong."""
-    folder = tmp_path / "mine" / "model"
+    folder = tmp_path / "own" / "model"
     folder.mkdir(parents=True)
     knobs = "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
     about = "year: 2026, citation: 'Me 2026', image_shape: [28, 28, 1], num_classes: 10"
     about = f"about: {{{about}, overrides: ['model.hidden=[6,4]']}}\n"
-    (folder / "mine.yaml").write_text(f"# Mine (Me 2026), and small.\n{about}{knobs}")
+    (folder / "homemade.yaml").write_text(f"# Mine (Me 2026), and small.\n{about}{knobs}")
     (folder / "silent.yaml").write_text(f"# Says nothing more.\n{knobs}")
     (folder / "broken.yaml").write_text("- no\n- mapping\n")
     (folder / "wrong.yaml").write_text(f"# Wrong.\nabout: {{yaer: 2026}}\n{knobs}")
-    return str(tmp_path / "mine")
+    return str(tmp_path / "own")
 
 
 # The files.
@@ -62,15 +63,13 @@ def test_every_option_says_what_it_is_made_for():
 
 def test_no_option_is_missing_and_none_is_of_another_input():
     stale = {known.option for known in list_zoo() if known.parameters is None}
-    assert not stale, "make zoo"
-    assert set(COUNTED) == set(OPTIONS), "make zoo"
+    assert not stale, TRY
+    assert set(COUNTED) == set(OPTIONS), TRY
 
 
 def test_page_is_the_one_of_these_numbers():
     markdown = runpy.run_path(str(ROOT / "scripts" / "zoo.py"))["markdown"]
-    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == markdown(list_zoo()), (
-        "make zoo"
-    )
+    assert (ROOT / "docs" / "models.md").read_text(encoding="utf-8") == markdown(list_zoo()), TRY
 
 
 @pytest.mark.parametrize(
@@ -80,9 +79,7 @@ def test_page_is_the_one_of_these_numbers():
 def test_numbers_are_true(option):
     from cnntrain.analysis.layer_table import count_totals
 
-    assert count_totals(build_unfilled_network(option)).items() <= COUNTED[option].items(), (
-        "make zoo"
-    )
+    assert count_totals(build_unfilled_network(option)).items() <= COUNTED[option].items(), TRY
 
 
 def test_families_come_in_order_of_their_first_year_and_are_described():
@@ -137,9 +134,9 @@ def test_list_of_models_in_json(capsys):
 def test_options_of_a_user_are_listed_with_dashes(capsys, own):
     lines = listed(capsys, "model", "--config-dir", own).splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ")}
-    assert rows["mine"][:4] == ["2026", "–", "–", "28x28x1"]
+    assert rows["homemade"][:4] == ["2026", "–", "–", "28x28x1"]
     assert rows["silent"][:4] == ["–", "–", "–", "–"]
-    assert rows["mine"][4:] == ["Mine,", "and", "small."]
+    assert rows["homemade"][4:] == ["Mine,", "and", "small."]
     assert rows["broken"][:4] == rows["wrong"][:4] == ["–", "–", "–", "–"]
 
 
@@ -190,7 +187,7 @@ def test_layers_in_json_with_overrides(capsys):
 
 
 def test_layers_of_a_users_own_option(capsys, own):
-    found = json.loads(listed(capsys, "model", "mine", "--config-dir", own, "--json"))
+    found = json.loads(listed(capsys, "model", "homemade", "--config-dir", own, "--json"))
     assert (found["image_shape"], found["num_classes"]) == ([28, 28, 1], 10)
     assert found["layers"][-2]["output"] == [4]
 
@@ -214,7 +211,11 @@ def test_layers_are_listed_without_chatter(command):
         ("list model silent --config-dir OWN", "silent.yaml does not say which network", None),
         ("list model broken --config-dir OWN", "broken.yaml", None),
         ("list model wrong --config-dir OWN", "wrong.yaml: about.yaer is not", None),
-        ("list model mine model.about.year=3 --config-dir OWN", "model.about.year is not", None),
+        (
+            "list model homemade model.about.year=3 --config-dir OWN",
+            "model.about.year is not",
+            None,
+        ),
     ],
 )
 def test_mistake_is_answered(capsys, own, words, given, hint):

@@ -202,10 +202,10 @@ def test_bomb_among_the_users_options_is_refused_at_once(tmp_path, place):
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "model").mkdir(exist_ok=True)
     (tmp_path / place).write_text(BOMB)
-    (tmp_path / "model" / "mine.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
+    (tmp_path / "model" / "own.yaml").write_text("defaults: [/bomb, other/bomb]\nname: lenet5\n")
     began = time.perf_counter()
     with pytest.raises(SpecError, match=r"bomb\.yaml.*aliases stand for"):
-        compose_config(["model=mine"], str(tmp_path))
+        compose_config(["model=own"], str(tmp_path))
     assert time.perf_counter() - began < 2
 
 

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from cnntrain.errors import SpecError
-from cnntrain.reports import charts
+from cnntrain.reports import comparison_charts
 from cnntrain.reports.comparison import compare_runs
 from cnntrain.reports.comparison_page import format_comparison_lead, format_landscape_caption
 from cnntrain.reports.comparison_tables import (
@@ -154,15 +154,15 @@ def test_a_table_fits_the_terminal_however_many_settings_vary():
 def test_figures_are_valid_plotly(varied, kind):
     graph_objects = pytest.importorskip("plotly.graph_objects")
     comparison = build_comparison(*varied, "seed=1,2")
-    landscape = charts.plot_landscape(comparison)
+    landscape = comparison_charts.plot_landscape(comparison)
     assert landscape["data"][0]["type"] == kind
-    for figure in (landscape, charts.plot_curves(comparison, "valid.loss")):
+    for figure in (landscape, comparison_charts.plot_curves(comparison, "valid.loss")):
         graph_objects.Figure(paint_figure(figure))  # raises for anything that plotly does not know
 
 
 def test_heat_map_has_the_mean_of_each_pair():
     comparison = build_comparison("batch_size=64,128,32", "epochs=1,2", "seed=1,2")
-    heat = charts.plot_heat_map(comparison)["data"][0]
+    heat = comparison_charts.plot_heat_map(comparison)["data"][0]
     across, down = comparison.varied_settings
     assert (heat["x"], heat["y"]) == (["32", "64", "128"], ["1", "2"])
     assert (across, down) == ("batch_size", "epochs")
@@ -189,7 +189,7 @@ def test_no_axis_names_half_an_epoch(epochs, named_one_by_one):
     comparison = compare_runs(
         [RunResult(Path("run"), "finished", history=build_history(*[0.5] * epochs))], None
     )
-    drawn = charts.plot_curves(comparison, "valid.loss")["layout"]["xaxis"]
+    drawn = comparison_charts.plot_curves(comparison, "valid.loss")["layout"]["xaxis"]
     assert (drawn.get("dtick") == 1) == named_one_by_one
 
 
@@ -221,7 +221,7 @@ def test_runs_that_differ_only_in_the_seed_are_one_row():
 
 
 def test_runs_that_differ_only_in_the_seed_have_no_landscape():
-    assert charts.plot_landscape(build_comparison("seed=1,2")) is None
+    assert comparison_charts.plot_landscape(build_comparison("seed=1,2")) is None
 
 
 def paint_figure(value):

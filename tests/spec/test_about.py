@@ -23,7 +23,7 @@ def option(tmp_path):
     """Write an option of a user's own: option("year: 2026") -> its file."""
 
     def write(about, group="model"):
-        file = tmp_path / group / "mine.yaml"
+        file = tmp_path / group / "homemade.yaml"
         file.parent.mkdir(exist_ok=True)
         knobs = "name: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
         file.write_text(f"# Mine (Me 2026): small.\nabout: {about}\n{knobs}")
@@ -54,7 +54,7 @@ def test_about_record_may_be_left_out(option):
         knobs, about = read_option(option(nothing), ModelAbout)
         assert about == ModelAbout()
         assert set(knobs) == {"name", "filters", "hidden"}
-    with pytest.raises(SpecError, match=r"mine\.yaml does not say which network"):
+    with pytest.raises(SpecError, match=r"homemade\.yaml does not say which network"):
         read_paper_network(option("{year: 2026}"))
 
 
@@ -79,10 +79,10 @@ WRONG = [
 @pytest.mark.parametrize(("group", "about", "given"), WRONG)
 def test_mistake_is_answered_with_the_file_and_the_key(option, tmp_path, group, about, given):
     file = option(about, group)
-    with pytest.raises(SpecError, match=rf"mine\.yaml: {given}"):
+    with pytest.raises(SpecError, match=rf"homemade\.yaml: {given}"):
         read_option(file, KINDS[group])
-    with pytest.raises(SpecError, match=rf"mine\.yaml: {given}"):
-        compose_config([f"{group}=mine"], str(tmp_path))
+    with pytest.raises(SpecError, match=rf"homemade\.yaml: {given}"):
+        compose_config([f"{group}=homemade"], str(tmp_path))
 
 
 def test_more_than_two_gib_may_be_downloaded(option):
@@ -91,7 +91,7 @@ def test_more_than_two_gib_may_be_downloaded(option):
 
 def test_no_configuration_has_an_about_record(option, tmp_path):
     option(f"{{year: 2026, {MADE}}}")
-    config = compose_config(["model=mine"], str(tmp_path)).config
+    config = compose_config(["model=homemade"], str(tmp_path)).config
     assert list(config["model"]) == ["name", *(k for k in config["model"] if k != "name")]
     assert all("about" not in config[group] for group in GROUPS)
 

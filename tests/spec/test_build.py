@@ -89,10 +89,10 @@ def test_config_dir_adds_an_option(tmp_path):
     from cnntrain.spec.compose import compose_config
 
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "mine.yaml").write_text(
+    (tmp_path / "model" / "homemade.yaml").write_text(
         "# Mine.\nname: lenet5\nfilters: [2, 3]\nhidden: [5, 4]\n"
     )
-    checked = check(compose_config(["model=mine"], str(tmp_path)).config)
+    checked = check(compose_config(["model=homemade"], str(tmp_path)).config)
     assert checked.model["filters"] == (2, 3)
 
 
@@ -103,8 +103,8 @@ def test_option_of_a_user_states_knobs_of_its_group_or_leaves_them_out(tmp_path,
 
     (tmp_path / "optimizer").mkdir()
     knobs = "name: sgd\nlearning_rate: 1\nmomentum: 0\nnesterov: false\n"
-    (tmp_path / "optimizer" / "mine.yaml").write_text(f"# Mine.\n{knobs}{own}")
-    words = ["optimizer=mine", "optimizer.weight_decay=0.1"]
+    (tmp_path / "optimizer" / "homemade.yaml").write_text(f"# Mine.\n{knobs}{own}")
+    words = ["optimizer=homemade", "optimizer.weight_decay=0.1"]
     optimizer = check(compose_config(words, str(tmp_path)).config).optimizer
     assert (optimizer["l2"], optimizer["clip_norm"]) == ((1e-4, 1) if own else (0, None))
     assert (optimizer["l1"], optimizer["weight_decay"]) == (0, 0.1)

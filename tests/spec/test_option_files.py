@@ -91,7 +91,11 @@ def test_every_knob_is_read_by_its_function(group):
 
 
 def test_every_model_is_counted():
-    assert {option for option, *_ in COUNTS} == set(MODELS)
+    assert {option for option, *_ in COUNTS} == set(MODELS), (
+        "a file of tests/models/, such as test_mine.py, wants a row: option, image shape, classes,"
+        " overrides: total and trainable parameters, as published or counted by hand:\n"
+        'COUNTS = {("mine", (32, 32, 3), 10, ()): (577_802, 577_802)}'
+    )
 
 
 @pytest.mark.parametrize(("option", "image_shape", "num_classes", "overrides"), counted())

@@ -56,28 +56,28 @@ def test_sweep_may_use_the_old_name():
 def config_dir(tmp_path):
     """Return a user's folder with a model, a schedule and a recipe under the old names."""
     for group in ("model", "schedule", "experiment"):
-        (tmp_path / "mine" / group).mkdir(parents=True)
+        (tmp_path / "own" / group).mkdir(parents=True)
     option = yaml.safe_load(yaml.safe_dump(compose_config([]).config))
     texts = {
-        "model/mine": yaml.safe_dump(option["model"] | {"init_from": "runs/a"}),
-        "schedule/mine": yaml.safe_dump(option["schedule"] | {"stretch": False}),
-        "experiment/mine": "# @package _global_\nmodel: {init_from: runs/b}\n"
+        "model/homemade": yaml.safe_dump(option["model"] | {"init_from": "runs/a"}),
+        "schedule/homemade": yaml.safe_dump(option["schedule"] | {"stretch": False}),
+        "experiment/homemade": "# @package _global_\nmodel: {init_from: runs/b}\n"
         "schedule: {stretch: true}\n",
     }
     for name, text in texts.items():
-        (tmp_path / "mine" / f"{name}.yaml").write_text(text)
-    return str(tmp_path / "mine")
+        (tmp_path / "own" / f"{name}.yaml").write_text(text)
+    return str(tmp_path / "own")
 
 
 @pytest.mark.parametrize(
     ("words", "init_from", "replan"),
     [
-        ("model=mine schedule=mine", "runs/a", False),
-        ("model=mine schedule=mine init_from=runs/c replan=true", "runs/c", True),
-        ("model=mine model.init_from=runs/c", "runs/c", False),
-        ("model=mine init_from=null", None, False),
-        ("experiment=mine", "runs/b", True),
-        ("experiment=mine schedule=mine replan=false", "runs/b", False),
+        ("model=homemade schedule=homemade", "runs/a", False),
+        ("model=homemade schedule=homemade init_from=runs/c replan=true", "runs/c", True),
+        ("model=homemade model.init_from=runs/c", "runs/c", False),
+        ("model=homemade init_from=null", None, False),
+        ("experiment=homemade", "runs/b", True),
+        ("experiment=homemade schedule=homemade replan=false", "runs/b", False),
     ],
 )
 def test_files_may_use_the_old_name_and_the_command_line_beats_them(
