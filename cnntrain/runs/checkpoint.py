@@ -1,6 +1,7 @@
 """The checkpoint file: everything that the rest of a run depends on, exact, atomic and verified.
 
-A file begins with the sha256 of the rest, which is an npz of arrays with a JSON text of facts. It
+On disk it is `last.state` in the run's folder `state/`, and the one before it `previous.state`. A
+file begins with the sha256 of the rest, which is an npz of arrays with a JSON text of facts. It
 is written under a temporary name, flushed to disk and renamed. The previous file is kept, so that a
 crash at any moment leaves a whole one.
 """

@@ -1,7 +1,7 @@
 """The vocabulary of knobs: annotations that carry a type and a range, and the strict conversion.
 
 A knob's annotation is its whole schema. These names, `bool`, `int`, `float`, `str`, `Literal[...]`,
-`list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `Nested` components are all that
+`list[...]`, `tuple[...]`, `dict[...]`, `... | None`, `Record`s and `NestedComponent`s are all that
 is understood. OmegaConf's own conversion is not used: it accepts nan for a float, 2 for a bool and
 tuples of any length. Pydantic's strict one is exact enough, but it would take more lines to restate
 its errors as given, expected and try than to convert.

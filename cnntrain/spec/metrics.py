@@ -1,4 +1,8 @@
-"""The metrics that runs and epochs are ranked by: which way is better, and what breaks a tie."""
+"""The metrics that runs and epochs are ranked by: which way is better, and what breaks a tie.
+
+Three are better when higher. Every other metric is taken for a cost, such as a loss: a new one that
+is better when higher must stand in HIGHER_IS_BETTER.
+"""
 
 from collections.abc import Mapping
 
