@@ -42,10 +42,11 @@ def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
 def resolve_batch_size(
     config: Mapping[str, Any], checked: Spec, config_dir: str | None
 ) -> tuple[dict[str, Any], Spec, str | None]:
-    """Return a configuration and its spec, with a number for `batch_size: auto`, and a note or None.
+    """Return a configuration and its spec, with a number for `batch_size: auto`, and a note.
 
-    `checked` is the provisional spec. It is the spec unless the size is `auto`; only then is
-    TensorFlow loaded. Raises SpecError where nothing fits.
+    The note says how an `auto` was decided, and is None for a number. `checked` is the provisional
+    spec. It is the spec unless the size is `auto`; only then is TensorFlow loaded. Raises
+    SpecError where nothing fits.
     """
     if config.get("batch_size") != "auto":
         return dict(config), checked, None

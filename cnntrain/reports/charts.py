@@ -46,7 +46,7 @@ def make_axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def make_epoch_axis(last: float) -> dict[str, Any]:
-    """Return an axis of epochs up to `last`. Few epochs are all named, so that none is a half."""
+    """Return an axis of epochs up to `last`. Few epochs are all named, and no halves."""
     return make_axis("epoch", **({"dtick": 1} if last <= MAX_TICKS else {}))
 
 
@@ -149,7 +149,9 @@ def plot_dots(comparison: Comparison) -> Figure:
     )
 
 
-def make_scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]) -> Figure:
+def make_scatter(
+    pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return a plotly trace of markers for pairs of a name (y) and a value (x)."""
     return {
         "type": "scatter",
@@ -246,7 +248,7 @@ def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
     }
 
 
-def plot_landscape(comparison: Comparison) -> Figure | None:
+def plot_settings_effect(comparison: Comparison) -> Figure | None:
     """Return a chart of how the number depends on the varied settings.
 
     The kind of chart depends on how many settings are varied. Returns None if none is, or no run
@@ -351,7 +353,7 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
                 "showscale": False,
                 "xgap": 1,
                 "ygap": 1,
-                "hovertemplate": "%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+                "hovertemplate": "%{y} predicted as %{x}: %{customdata} (%{z:.1%})<extra></extra>",
             }
         ],
         xaxis=make_axis(

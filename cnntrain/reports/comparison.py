@@ -24,9 +24,9 @@ NUMBERS = (
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
 IMAGES_KEY = "images"  # a setting for the table, if runs were evaluated on different images
-# Settings that decide how images look but not which there are, and settings of training images.
-LOOK_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
-TRAIN_SETTINGS = ("dataset.fraction", "dataset.label_noise")
+# Settings that change pixels at most but not which images there are; those of training images only.
+PIXEL_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
+TRAIN_ONLY_SETTINGS = ("dataset.fraction", "dataset.label_noise")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Comparison:
     def collect_known_values(self, values: Sequence[Any]) -> set[str]:
         """Return the distinct values of a setting, as texts, over runs whose settings are known."""
         pairs = zip(values, self.results, strict=True)
-        return {format_setting_value(value) for value, result in pairs if result.settings}
+        return {make_grouping_key(value) for value, result in pairs if result.settings}
 
     @cached_property
     def varied_settings(self) -> list[str]:
@@ -102,7 +102,7 @@ class Comparison:
         if not knob or group not in GROUPS or group not in self.differences:
             return False
         pairs = [
-            (option, format_setting_value(value))
+            (option, make_grouping_key(value))
             for option, value, result in zip(
                 self.differences[group], values, self.results, strict=True
             )
@@ -112,14 +112,16 @@ class Comparison:
 
     @cached_property
     def groups(self) -> list[RunGroup]:
-        """The groups, the best first, and those without the number to sort by last."""
+        """The groups, sorted by the set of evaluation images and then the best first."""
         members: dict[tuple[object, ...], list[RunResult]] = {}
         for result in self.results:
             values = [
-                format_setting_value(result.settings.get(key, NO_VALUE))
+                make_grouping_key(result.settings.get(key, NO_VALUE))
                 for key in self.varied_settings
             ]
-            own = "" if result.settings else result.folder  # of which nothing is known
+            own = (
+                "" if result.settings else result.folder
+            )  # a run of unknown settings is a group of its own
             members.setdefault((own, *values), []).append(result)
         groups = [
             RunGroup({key: rs[0].settings.get(key, NO_VALUE) for key in self.varied_settings}, rs)
@@ -138,7 +140,7 @@ class Comparison:
         """Return a key that sorts groups the best first, by their mean, and then by their loss.
 
         It is the order in which `best.keras` is chosen; groups without the number are last. Only
-        runs that were evaluated on the same images are ranked together.
+        runs that were evaluated on the same images are ranked together, one set after another.
         """
         images = group.settings.get(IMAGES_KEY)
         place = (
@@ -216,9 +218,9 @@ def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
     for result in results:
         name = result.image_fingerprints.get(part, "")
         knobs = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
-        looks = format_setting_value({key: knobs.get(key) for key in LOOK_SETTINGS})
+        looks = format_setting_value({key: knobs.get(key) for key in PIXEL_SETTINGS})
         identity = format_setting_value(
-            {k: v for k, v in knobs.items() if k not in (*LOOK_SETTINGS, *TRAIN_SETTINGS)}
+            {k: v for k, v in knobs.items() if k not in (*PIXEL_SETTINGS, *TRAIN_ONLY_SETTINGS)}
         )
         first_looks, first_name = first.setdefault(identity, (looks, name))
         only_looks_differ = looks != first_looks and not has_folder(result)
@@ -266,7 +268,7 @@ def compute_setting_order(key: str) -> tuple[int, str]:
 
 
 def format_setting_value(value: Any) -> str:
-    """Return the value of a setting as it is written on the command line."""
+    """Return a short text of a setting's value for people; floats have six digits."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):
@@ -274,6 +276,11 @@ def format_setting_value(value: Any) -> str:
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return escape_unprintable(str(value))
+
+
+def make_grouping_key(value: Any) -> str:
+    """Return a text that is the same only for equal values of a setting."""
+    return f"{value:.17g}" if isinstance(value, float) else format_setting_value(value)
 
 
 def format_csv_cell(value: Any) -> Any:

@@ -116,7 +116,9 @@ def configure_backend(spec: Spec) -> None:
 
 
 def set_up_devices(spec: Spec) -> Parallel | None:
-    """Return the devices that train together, or None for one device; wait for all workers.
+    """Return what runs several TensorFlow devices together; wait for all workers.
+
+    It is None for one device, and on JAX, where Keras itself shares the batch.
 
     Raises SpecError if devices are missing or cannot share a batch in equal parts, and WorkerLost
     if a worker does not come.
@@ -138,7 +140,10 @@ def configure_jax(spec: Spec) -> None:
 
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
-    """The weights to begin with, from the run's own copy of them."""
+    """Return the weights of the warm start, or None.
+
+    Their file is copied into the run first, if the run has no copy.
+    """
     if spec.init_from is None:
         return None
     file = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
@@ -156,15 +161,15 @@ def announce_run(
     run.update_run_json(**facts)
     data, pixels = before.get("data"), facts["data"]["pixels"]
     changes = [
-        warnings.warn_about_other_devices(
+        warnings.warn_about_changed_replicas(
             before.get("replicas", facts["replicas"]), facts["replicas"]
         ),
-        warnings.warn_about_other_pixels(data.get("pixels") if data else pixels, pixels),
+        warnings.warn_about_changed_pixels(data.get("pixels") if data else pixels, pixels),
     ]
-    has_learnt = fitting.starts_learnt() or any(run.state.glob("*.state"))
+    are_trained = fitting.starts_learnt() or any(run.state.glob("*.state"))
     others = [
         warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
-        warnings.warn_about_frozen_random_weights(spec.finetune.name, has_learnt),
+        warnings.warn_about_frozen_random_weights(spec.finetune.name, are_trained),
         warnings.warn_about_slow_precision(spec.precision, facts["device"]["kind"] != "CPU"),
     ]
     for line in (
@@ -213,8 +218,8 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
     if (init := fitting.built.warm_start_report) is not None:
         loaded, new = len(init["loaded"]), len(init["new"])
         lines.append(
-            f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
-            + (", ".join(init["new"]) or "none")
+            f"{loaded} of {loaded + new} layers were loaded from {init['from']}; "
+            "freshly initialised: " + (", ".join(init["new"]) or "none")
         )
     return lines
 
@@ -259,10 +264,13 @@ def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[
     if warning:
         fitting.progress.note(warning)
     try:
-        artifacts.write_gallery(run, spec, splits, fitting.body, guesses)
+        artifacts.write_artifacts(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # any: the run has its results, and train.log what went wrong
         run.log_line(traceback.format_exc())
-        fitting.progress.note(f"The pictures of the report are missing: {error!r}")
+        fitting.progress.note(
+            f"Warning: predictions, pictures or network.json could not be written: {error!r}; "
+            "train.log has the traceback"
+        )
     return report | {
         "parameters": count_parameters(network),
         "monitor": {"name": spec.monitor, "best": loop.best.best},

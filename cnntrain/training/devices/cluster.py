@@ -19,7 +19,7 @@ from cnntrain.spec.signatures import Component
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
 PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # a part of SLURM's list of nodes: gpu[01-03,07]
 TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # a part of SLURM's tasks of each node: 2(x3),1
-PATIENCE = 3  # seconds of waiting, after which a line says for whom
+SECONDS_BEFORE_NOTICE = 3  # seconds of waiting, after which a line says for whom
 HIGHEST_PORT = 65535
 WORKERS_EXAMPLE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
@@ -66,7 +66,7 @@ class Cluster:
                         [self.describe_worker(number) for number in sorted(unseen)],
                         f"all of them started within distribution.timeout={timeout:g} seconds",
                     )
-                if unseen and not is_announced and time.monotonic() > began + PATIENCE:
+                if unseen and not is_announced and time.monotonic() > began + SECONDS_BEFORE_NOTICE:
                     names = ", ".join(self.describe_worker(number) for number in sorted(unseen))
                     print(f"waiting for {names}, {timeout:g} s at most", file=sys.stderr)
                     is_announced = True
@@ -99,7 +99,8 @@ def build_cluster(
 ) -> Cluster:
     """Return the cluster of the settings, or of the environment where a setting is None.
 
-    Raises SpecError where neither says who the workers are, or they contradict each other.
+    Raises SpecError where neither says who the workers are, and for addresses or an index that are
+    not valid.
     """
     environment_workers, environment_index = read_workers_from_environment(port, environment)
     workers = environment_workers if workers is None else tuple(workers)
