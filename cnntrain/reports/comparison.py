@@ -130,8 +130,8 @@ class Comparison:
         return sorted(groups, key=self.compute_sort_key)
 
     @cached_property
-    def judging_image_sets(self) -> list[str]:
-        """Labels of the image sets that runs were evaluated on; empty if all had the same one."""
+    def evaluation_image_sets(self) -> list[str]:
+        """Names of the image sets that runs were evaluated on; empty if all had the same one."""
         return list_distinct(
             r.settings[IMAGES_KEY] for r in self.results if IMAGES_KEY in r.settings
         )
@@ -144,9 +144,9 @@ class Comparison:
         """
         images = group.settings.get(IMAGES_KEY)
         place = (
-            self.judging_image_sets.index(images)
-            if images in self.judging_image_sets
-            else len(self.judging_image_sets)
+            self.evaluation_image_sets.index(images)
+            if images in self.evaluation_image_sets
+            else len(self.evaluation_image_sets)
         )
         numbers = (self.sorted_by, choose_tie_breaker(self.sorted_by))
         means = {n: mean for n in numbers if (mean := group.compute_mean(n)) is not None}
@@ -193,10 +193,12 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
         close = find_nearest(sort, NUMBERS)
         raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
     sort = sort or statistics.mode(result.monitor for result in results)
-    names = name_judging_images(results, "test" if sort.startswith("test.") else "valid")
+    names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
     if len({*names} - {""}) > 1:
         results = [
-            replace(result, settings={**result.settings, IMAGES_KEY: label_images(result, name)})
+            replace(
+                result, settings={**result.settings, IMAGES_KEY: format_image_set(result, name)}
+            )
             if name
             else result
             for result, name in zip(results, names, strict=True)
@@ -204,8 +206,8 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
     return Comparison(results, sort)
 
 
-def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
-    """Return for each run the fingerprint of its images of `part`, or "" if it has recorded none.
+def collect_image_fingerprints(results: Sequence[RunResult], part: str) -> list[str]:
+    """Return for each run the fingerprint of its evaluation images, those of `part`, or "".
 
     Runs on a named data set whose settings differ only in how images look have the same images,
     and get the same fingerprint. Older runs recorded one fingerprint for all images together.
@@ -233,8 +235,8 @@ def has_folder(result: RunResult) -> bool:
     return result.settings.get("dataset.folder") is not None
 
 
-def label_images(result: RunResult, name: str) -> str:
-    """Return a label of a run's images: its folder or data set, and the start of a fingerprint."""
+def format_image_set(result: RunResult, name: str) -> str:
+    """Return a name of a run's images: its folder or data set, and the start of a fingerprint."""
     settings = result.settings
     place = settings.get("dataset.folder") or settings.get("dataset", "images")
     return f"{place} ({name[:8]})"

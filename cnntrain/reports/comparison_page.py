@@ -67,7 +67,7 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
 
 def format_comparison_lead(comparison: Comparison) -> str:
     """Return the result of a comparison in one sentence."""
-    if len(comparison.judging_image_sets) > 1:
+    if len(comparison.evaluation_image_sets) > 1:
         return "The runs were evaluated on different images, so that none is the best of all."
     best = comparison.groups[0]
     mean = best.compute_mean(comparison.sorted_by)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_judging_images
+from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_evaluation_images
 from cnntrain.data.labels import warn_of_imbalance
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
@@ -46,12 +46,13 @@ def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None
     configure_backend(spec)
     parallel = set_up_devices(spec)
     if parallel is None:
-        return train_on(spec, run, progress, stopwatch, None)
+        return train_on_devices(spec, run, progress, stopwatch, None)
+    # Only the chief has a directory that a message may name.
     with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
-        return train_on(spec, run, progress, stopwatch, parallel)
+        return train_on_devices(spec, run, progress, stopwatch, parallel)
 
 
-def train_on(
+def train_on_devices(
     spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch", parallel: Parallel | None
 ) -> dict[str, Any] | None:
     """Do what `train_run` does, on one device or on those of `parallel`."""
@@ -61,7 +62,7 @@ def train_on(
     source = load_initial_weights(spec, run)
     shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
     fitting = Fitting(shrunk_spec, run, splits, progress, source, parallel=parallel)
-    announce_run(spec, run, splits, fitting, progress)
+    record_and_announce_run(spec, run, splits, fitting, progress)
     if note is not None:
         progress.note(note)
     if parallel is not None:
@@ -153,7 +154,7 @@ def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
     return read_source_weights(file, spec.init_from)
 
 
-def announce_run(
+def record_and_announce_run(
     spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
 ) -> None:
     """Write what is going to be trained into run.json, and note it with the run's warnings."""
@@ -190,7 +191,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
         "replicas": count_replicas(fitting.parallel),
         "data": {
             "fingerprint": compute_fingerprint(splits),
-            "images": fingerprint_judging_images(splits),
+            "images": fingerprint_evaluation_images(splits),
             "sizes": count_examples(splits),
             "origin": splits.origin,
             "skipped": dict(splits.skipped),
@@ -232,7 +233,11 @@ def count_replicas(parallel: Parallel | None) -> int:
 
 
 def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
-    """Save the last weights, evaluate them, the EMA and the best ones, and return the report."""
+    """Save the last weights, evaluate them, the EMA and the best ones, and return the report.
+
+    Leaves the best weights in the network. Also writes the artifacts of the run's page, and notes
+    what the predictions show.
+    """
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
