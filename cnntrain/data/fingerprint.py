@@ -20,7 +20,7 @@ def compute_fingerprint(splits: Splits) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_judging_images(splits: Splits) -> dict[str, str]:
+def fingerprint_evaluation_images(splits: Splits) -> dict[str, str]:
     """Return the sha256 over the images and labels of valid and of test, by which runs are ranked.
 
     For photos in files it does not depend on the size that they are resized to.

@@ -101,7 +101,7 @@ def warn_of_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str 
         return None
     common, rare = class_names[list(counts).index(most)], class_names[list(counts).index(least)]
     why = (
-        f"always saying {common} would have an accuracy of {most / total:.3f} on them"
+        f"always predicting {common} would have an accuracy of {most / total:.3f} on them"
         if most >= COMMONEST_SHARE * total
         else f"never saying {rare} would cost an accuracy of {least / total:.3f} on them"
     )

@@ -1,4 +1,4 @@
-"""`batch_size: auto`: the largest power of two that fits, found before the spec is frozen.
+"""`batch_size: auto`: the largest of `accumulate` x 2^k that fits, found before the spec is frozen.
 
 A run stays a pure function of its spec: what spec.yaml holds is the number. Where there are fewer
 training images, the batch that is trained has as many, a function of spec and data.
@@ -24,8 +24,7 @@ MEMORY_MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
     """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
 
-    Its batch is then of as many images as there are pieces; `resolve_batch_size` says how many it
-    will be.
+    The batch size is then the number of micro-batches, a stand-in until `resolve_batch_size`.
     """
     if config.get("batch_size") != "auto":
         return build_spec(config)
@@ -35,28 +34,29 @@ def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
             "distribution=single, or a number",
             "batch_size=128",
         )
-    pieces = config.get("accumulate")
-    stand_in = pieces if isinstance(pieces, int) and pieces > 0 else 1
+    micro_batches = config.get("accumulate")
+    stand_in = micro_batches if isinstance(micro_batches, int) and micro_batches > 0 else 1
     return build_spec({**config, "batch_size": stand_in})
 
 
 def resolve_batch_size(
     config: Mapping[str, Any], checked: Spec, config_dir: str | None
 ) -> tuple[dict[str, Any], Spec, str | None]:
-    """Return the configuration and its spec with a number for `batch_size: auto`, and what to say.
+    """Return a configuration and its spec, with a number for `batch_size: auto`, and a note.
 
-    `checked` is the provisional spec. It is the spec unless the size is `auto`; only then is
-    TensorFlow loaded. Raises SpecError where nothing fits.
+    The note says how an `auto` was decided, and is None for a number. `checked` is the provisional
+    spec. It is the spec unless the size is `auto`; only then is TensorFlow loaded. Raises
+    SpecError where nothing fits.
     """
     if config.get("batch_size") != "auto":
         return dict(config), checked, None
-    number, why = find_largest_batch_size(checked, config_dir)
-    found = {**config, "batch_size": number}
-    return found, build_spec(found), f"batch_size is auto: {number}, {why}"
+    batch_size, reason = find_largest_batch_size(checked, config_dir)
+    resolved = {**config, "batch_size": batch_size}
+    return resolved, build_spec(resolved), f"batch_size is auto: {batch_size}, {reason}"
 
 
 def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int, str]:
-    """The largest power of two of pieces that fits, and what it was limited by."""
+    """Return the largest of `accumulate` x 2^k that fits, and the reason that it is no larger."""
     from cnntrain.terminal.stderr import silence_stderr
 
     with silence_stderr():
@@ -64,37 +64,39 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
         from cnntrain.planning.step_memory import draft_network, estimate_memory
         from cnntrain.training.trainer import configure_backend
     configure_backend(checked)
-    known = outline_dataset(checked, config_dir)
-    needed = estimate_memory(checked, known, draft_network(checked, known))
-    room = get_device_memory()
-    pieces, count = checked.accumulate, len(known.splits.train)
-    fits = needed.find_largest_batch(
-        MEMORY_MARGIN * compute_step_memory(room, needed.graph + needed.dataset)
-    )
-    free = format_size(room.free)
+    outline = outline_dataset(checked, config_dir)
+    memory = estimate_memory(checked, outline, draft_network(checked, outline))
+    device = get_device_memory()
+    micro_batches, images = checked.accumulate, len(outline.splits.train)
+    steps = checked.steps_per_epoch or 1
+    free = format_size(device.free)
     limits = {
-        f"the largest power of two that fits in {MEMORY_MARGIN:.0%} of {free}": fits,
-        f"as many as {count:,} training images allow": count // (checked.steps_per_epoch or 1),
-        "the most that auto takes": MAX_AUTO_BATCH_SIZE,
+        f"{MEMORY_MARGIN:.0%} of {free}": memory.find_largest_batch(
+            MEMORY_MARGIN * compute_memory_for_step(device, memory.host_bytes)
+        ),
+        f"{images:,} training images" + (f" in {steps} steps" if steps > 1 else ""): images
+        // steps,
+        f"auto's limit of {MAX_AUTO_BATCH_SIZE}": MAX_AUTO_BATCH_SIZE,
     }
-    why, limit = min(limits.items(), key=lambda item: item[1])
-    if limit < pieces:
+    limit_name, limit = min(limits.items(), key=lambda item: item[1])
+    if limit < micro_batches:
         raise SpecError(
-            f"batch_size is auto and there is no room for {pieces} images in "
-            f"{format_size(room.free)}",
+            f"batch_size is auto and there is no room for {micro_batches} images in {limit_name}",
             "a network and images that fit",
             "smaller images: dataset.image_size=[64,64]",
         )
-    return pieces * 2 ** ((limit // pieces).bit_length() - 1), why
+    kind = "power of two" if micro_batches == 1 else f"of {micro_batches} x 2^k"
+    doublings = (limit // micro_batches).bit_length() - 1
+    return micro_batches * 2**doublings, f"the largest {kind} within {limit_name}"
 
 
-def compute_step_memory(room: "DeviceMemory", on_the_host: int) -> int:
-    """What a device has left for the step: a CPU shares its memory with all else."""
-    return room.free if room.is_gpu else max(0, room.free - on_the_host)
+def compute_memory_for_step(device: "DeviceMemory", host_bytes: int) -> int:
+    """Return the bytes that are free for a step: on a CPU, less what the host needs besides."""
+    return device.free if device.is_gpu else max(0, device.free - host_bytes)
 
 
 def get_device_memory() -> "DeviceMemory":
-    """The memory of the device that TensorFlow will train on."""
+    """Return the memory of the device that TensorFlow will train on."""
     import tensorflow as tf
 
     from cnntrain.data.device_memory import query_gpus, read_machine_memory
@@ -108,7 +110,7 @@ def get_device_memory() -> "DeviceMemory":
 
 
 def compute_usable_memory(free: int) -> int:
-    """What TensorFlow takes of a GPU's free memory: all but 1,800 MiB.
+    """Return the bytes that TensorFlow takes of a GPU's free memory: all but 1,800 MiB.
 
     It leaves so much to the CUDA context and to libraries (`MinSystemMemory` in its gpu_device.cc),
     on older cards 500 to 1,536 MiB.

@@ -22,7 +22,7 @@ MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever come
 
 @dataclass(frozen=True)
 class StepMeasurement:
-    """The median `seconds` of a step, of so many, and by how many bytes the process grew."""
+    """The median `seconds` of the measured `steps`, and the `growth` of peak memory in bytes."""
 
     steps: int
     seconds: float
@@ -77,7 +77,7 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
         epochs=WARM_UP_STEPS + MEASURED_STEPS + 1,
         refit=False,
     )
-    timer, before = StepTimer(), read_peak_memory(peak_from_now=True)
+    timer, before = StepTimer(), reset_peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.claim(Path(folder) / "run", config, [])
         script = Script(short_spec.epochs, short_spec.epochs)
@@ -90,14 +90,18 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
     return StepMeasurement(len(timer.step_seconds), statistics.median(timer.step_seconds), growth)
 
 
-def read_peak_memory(peak_from_now: bool = False) -> int | None:
-    """Return the peak memory of this process in bytes, or None where the system is not Linux.
-
-    With `peak_from_now` the peak is first set back to what the process has now.
-    """
+def reset_peak_memory() -> int | None:
+    """Set the peak memory of this process to what it has now; return it, as `read_peak_memory`."""
     try:
-        if peak_from_now:
-            Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return read_peak_memory()
+
+
+def read_peak_memory() -> int | None:
+    """Return the peak memory of this process in bytes, or None where the system is not Linux."""
+    try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None

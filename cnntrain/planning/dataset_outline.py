@@ -1,7 +1,7 @@
 """A data set before it is prepared: how many images of which shape, in which splits.
 
-What is here is asked (a folder is listed, what TFDS has prepared describes itself); else `about` in
-the option's file says it. Its rows are divided as for training, and noise stands for the images.
+Facts come from the data set itself where it is prepared (a listed folder, TFDS' metadata), else
+from `about` in the option's file. Splits are made as for training, with noise for images.
 """
 
 import json
@@ -25,8 +25,9 @@ from cnntrain.spec.about import DatasetAbout, read_option
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
-SELF_DESCRIBING = ("digits", "image_folder")  # what says all of itself without being prepared
-POOL_SIZE = 64  # different stand-ins
+SELF_DESCRIBING = ("digits", "image_folder")  # data sets that need no preparation
+POOL_SIZE = 64  # different images of noise
+MAX_KEPT_SIDE = 128  # pixels; larger images of TFDS are photos, and resized
 
 
 class NoiseImages:
@@ -43,7 +44,7 @@ class NoiseImages:
 
 @dataclass(frozen=True)
 class DatasetOutline:
-    """Splits of stand-ins, how they are known, and whether the images are photos in files."""
+    """Splits with noise for images, where their facts are from, and whether images are photos."""
 
     splits: Splits
     provenance: str
@@ -82,7 +83,10 @@ def outline_dataset(spec: Spec, config_dir: str | None) -> DatasetOutline:
 def compute_image_shape(
     dataset: Component, own: Photos | tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    """The shape that images get; `own` is what they have, or photos, None if not here."""
+    """Return the shape (H, W, C) that images get.
+
+    `own` is the shape that they have, or the photos, or None if they are not prepared.
+    """
     size, channels = dataset["image_size"], dataset["channels"]
     if isinstance(own, tuple):
         return (*(own[:2] if size in (None, "auto") else size), channels or own[2])
@@ -90,7 +94,10 @@ def compute_image_shape(
 
 
 def make_stand_in_source(facts: DatasetFacts) -> Source:
-    """A source of as many images, without pixels, as are known of, its classes in equal parts."""
+    """Return a source with the known number of images of each part, without pixels.
+
+    Its classes are balanced.
+    """
     ends = np.cumsum([*facts.parts.values()])
     starts = [0, *ends[:-1]]
     parts = {
@@ -103,10 +110,10 @@ def make_stand_in_source(facts: DatasetFacts) -> Source:
 
 
 def find_dataset_facts(spec: Spec, data_dir: Path, config_dir: str | None) -> DatasetFacts:
-    """What is known of a data set that has to be prepared."""
+    """Return what is known of a data set that has to be prepared; raise SpecError if nothing."""
     own = spec.dataset.knobs
-    home = find_prepared_folder(str(own.get("tfds") or spec.dataset.name), own, data_dir)
-    if home and own.get("tfds") and (facts := read_tfds_facts(home, own)):
+    folder = find_prepared_folder(str(own.get("tfds") or spec.dataset.name), own, data_dir)
+    if folder and own.get("tfds") and (facts := read_tfds_facts(folder, own)):
         return facts
     for file in option_files.find_option_files("dataset", config_dir).values():
         if facts := read_option_facts(file, spec.dataset):
@@ -133,7 +140,7 @@ def read_option_facts(file: Path, dataset: Component) -> DatasetFacts | None:
 
 
 def invent_class_names(count: int, dataset: Component) -> list[str]:
-    """Names for classes of which only the number is known: first those that settings name."""
+    """Return `count` class names: those that settings name first, and then numbers."""
     grouped = dataset["label_map"]
     members = [str(n) for group in grouped.values() for n in group] if grouped not in (
         "none", "odd_even") else []  # fmt: skip
@@ -143,26 +150,31 @@ def invent_class_names(count: int, dataset: Component) -> list[str]:
     return [*named, *free][:count]
 
 
-def read_tfds_facts(home: Path, knobs: Mapping[str, Any]) -> DatasetFacts | None:
-    """What a data set that TFDS has prepared says of itself, without loading it."""
+def read_tfds_facts(folder: Path, knobs: Mapping[str, Any]) -> DatasetFacts | None:
+    """Return what the metadata of a data set prepared by TFDS states, or None if not enough."""
     try:
-        info = json.loads((home / "dataset_info.json").read_text(encoding="utf-8"))
-        tree = json.loads((home / "features.json").read_text(encoding="utf-8"))
-        features = tree["featuresDict"]["features"]
-        usual = [item.get("featureKey") for item in info["supervisedKeys"]["tuple"]["items"]]
-        image = features[knobs["image_key"] or usual[0]]["image"]
-        key = knobs["label_key"] or usual[1]
-        names = (home / f"{key}.labels.txt").read_text(encoding="utf-8").split("\n")
-        sizes = {one["name"]: sum(map(int, one["shardLengths"])) for one in info["splits"]}
+        info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+        feature_spec = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        features = feature_spec["featuresDict"]["features"]
+        default_keys = [item.get("featureKey") for item in info["supervisedKeys"]["tuple"]["items"]]
+        image = features[knobs["image_key"] or default_keys[0]]["image"]
+        key = knobs["label_key"] or default_keys[1]
+        names = (folder / f"{key}.labels.txt").read_text(encoding="utf-8").split("\n")
+        sizes = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     dimensions = [int(size) for size in image.get("shape", {}).get("dimensions", ())]
-    small = len(dimensions) == 3 and all(size > 0 for size in dimensions)
+    has_fixed_shape = len(dimensions) == 3 and all(size > 0 for size in dimensions)
     parts = {"train": sum(sizes.values())} if len(sizes) == 1 else {
-        part: size for part, ours in PARTS.items() for name, size in sizes.items() if name in ours
+        part: size for part, aliases in PARTS.items()
+        for name, size in sizes.items() if name in aliases
     }  # fmt: skip
     if "train" not in parts or not math.prod(parts.values()):
         return None
-    height, width, channels = dimensions if small else (0, 0, 0)
-    shape = (height, width, channels) if small and max(height, width) <= 128 else None
-    return DatasetFacts(parts, [name for name in names if name], shape, f"as it lies in {home}")
+    height, width, channels = dimensions if has_fixed_shape else (0, 0, 0)
+    shape = (
+        (height, width, channels)
+        if has_fixed_shape and max(height, width) <= MAX_KEPT_SIDE
+        else None
+    )
+    return DatasetFacts(parts, [name for name in names if name], shape, f"as it lies in {folder}")

@@ -38,19 +38,24 @@ class Plan:
     outline: DatasetOutline
     totals: dict[str, int]  # `count_totals` of the network
     layers: Sequence[LayerRow]
-    kept_bytes_by_layer: dict[str, int]  # of one image, kept for the layer's derivative
+    kept_bytes_by_layer: dict[str, int]  # of one image, kept for the backward pass
     memory: MemoryEstimate
     device_memory: DeviceMemory
     process_bytes: int  # memory of this process, with TensorFlow loaded
     steps_per_epoch: int
     total_steps: int
-    phases: Sequence[int]  # the steps of each phase
+    phase_steps: Sequence[int]  # the steps of each phase
     learning_rates: Sequence[tuple[int, float]]  # (step, learning rate)
     warnings: Sequence[str]
 
 
 def plan_run(spec: Spec, config_dir: str | None) -> Plan:
-    """Return the plan of a run; raise SpecError for what the run would refuse before step 1."""
+    """Return the plan of a run.
+
+    Raises SpecError if the data set is unknown, if the model, `finetune` or `schedule` refuses its
+    settings, or if there are fewer training images than a batch has parts. A run may refuse more:
+    the file of a warm start, normalisation, class weights.
+    """
     process_bytes = psutil.Process(os.getpid()).memory_info().rss
     outline = outline_dataset(spec, config_dir)
     spec, note = shrink_batch_size(spec, len(outline.splits.train), count_known_replicas(spec))

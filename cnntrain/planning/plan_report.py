@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.planning.batch_size import compute_step_memory, compute_usable_memory
+from cnntrain.planning.batch_size import compute_memory_for_step, compute_usable_memory
 from cnntrain.planning.benchmark import StepMeasurement
 from cnntrain.planning.plan import Plan
 from cnntrain.planning.text_chart import draw_text_chart
@@ -19,12 +19,12 @@ GPU_SIZES = (8, 11, 16, 24, 40, 80)  # GiB of memory of common cards
 MAX_NAMED_LAYERS = 4
 PART_LABELS = {
     "weights": "weights",
-    "half_copies": "their copies in 16 bits",
+    "half_copies": "16-bit copies of the weights",
     "gradients": "gradients",
-    "optimizer": "what the optimizer keeps",
-    "average": "their average",
+    "optimizer": "optimizer state",
+    "average": "EMA of the weights",
     "activations": "activations",
-    "batches": "batches on their way",
+    "batches": "batches in the input pipeline",
     "graph": "TensorFlow's graph of a step",
     "dataset": "the data set",
     "tensorflow": "TensorFlow itself",
@@ -45,12 +45,13 @@ def count_available_bytes(plan: Plan) -> int:
 
 
 def find_largest_batch_here(plan: Plan) -> int:
-    host = plan.memory.graph + plan.memory.dataset
-    return plan.memory.find_largest_batch(compute_step_memory(plan.device_memory, host))
+    """Return the largest batch size that fits on this machine, or 0."""
+    free = compute_memory_for_step(plan.device_memory, plan.memory.host_bytes)
+    return plan.memory.find_largest_batch(free)
 
 
 def find_largest_batch_by_gpu(plan: Plan) -> dict[int, int]:
-    """Return the most images of a batch that fit on a GPU, by its GiB of memory."""
+    """Return the largest batch size that fits on a GPU, or 0, by the GiB of its memory."""
     return {
         size: plan.memory.find_largest_batch(compute_usable_memory(size * 2**30))
         for size in GPU_SIZES
@@ -90,13 +91,13 @@ def format_plan_headline(plan: Plan) -> str:
 def format_plan_counts(plan: Plan) -> list[str]:
     splits, totals = plan.outline.splits, plan.totals
     parts = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
-    fixed = totals["parameters"] - totals["trainable"]
-    phases = "" if len(plan.phases) == 1 else f" in phases of {list(plan.phases)} steps"
+    non_trainable = totals["parameters"] - totals["trainable"]
+    phases = "" if len(plan.phase_steps) == 1 else f" in phases of {list(plan.phase_steps)} steps"
     epochs = plan.total_steps / plan.steps_per_epoch
     return [
         f"data           {parts} ({plan.outline.provenance})",
         f"parameters     {totals['parameters']:,}"
-        + (f", {fixed:,} of them fixed" if fixed else ""),
+        + (f", {non_trainable:,} of them not trainable" if non_trainable else ""),
         f"multiply-adds  {abbreviate_number(totals['multiply_adds'])} forward for one image; "
         "training takes "
         "about three times as many",
@@ -133,7 +134,7 @@ def print_memory(console: Console, plan: Plan) -> None:
     print_text(
         console,
         f"batch {batch} {'fits' if fits else 'does not fit'} here; "
-        + (f"the largest that does has {most:,} images" if most else "not even one image does"),
+        + (f"the largest that does has {most:,} images" if most else "no batch does"),
     )
     print_text(
         console, f"\nOn a GPU it takes {format_mib(plan.memory.compute_device_bytes(batch))} MiB:"
@@ -150,10 +151,10 @@ def format_memory_remark(plan: Plan, kind: str) -> str:
 
 
 def format_heaviest_layers(plan: Plan) -> str:
-    """Return the line that names the layers whose derivatives keep most."""
+    """Return the line that names the layers that keep most for the backward pass."""
     heavy = sorted(plan.kept_bytes_by_layer.items(), key=lambda item: -item[1])[:MAX_NAMED_LAYERS]
     named = ", ".join(f"{name} {format_mib(size)}" for name, size in heavy)
-    return f"Most of what an image keeps, in MiB: {named}.\n"
+    return f"Kept most for the backward pass, in MiB an image: {named}.\n"
 
 
 def build_gpu_table(plan: Plan) -> Table:
@@ -200,7 +201,7 @@ def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, A
         "batch_size": batch,
         "steps_per_epoch": plan.steps_per_epoch,
         "total_steps": plan.total_steps,
-        "phases": list(plan.phases),
+        "phases": list(plan.phase_steps),
         "learning_rate": [list(point) for point in plan.learning_rates],
         "memory": {
             "parts": parts,

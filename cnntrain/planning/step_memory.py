@@ -15,6 +15,7 @@ import keras
 from cnntrain.analysis.kept_activations import estimate_activations
 from cnntrain.data.photos.photo_cache import SMALL_CACHE
 from cnntrain.planning.dataset_outline import DatasetOutline
+from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.training.finetune import Phase
 from cnntrain.training.network import (
@@ -44,8 +45,20 @@ class MemoryEstimate:
     activations_per_image: int
     image_bytes: int
     micro_batches: int
+    batch_multiple: int  # of which every batch size is a multiple: micro-batches x devices
     graph: int  # the graph of a step in TensorFlow, on the host
-    dataset: int  # images or features that are kept in memory, on the host
+    images: int  # images that are kept in memory, on the host
+    features: int  # outputs of frozen layers that are kept in memory, on the host
+
+    @property
+    def dataset(self) -> int:
+        """The bytes of images and features that are kept in memory, on the host."""
+        return self.images + self.features
+
+    @property
+    def host_bytes(self) -> int:
+        """The bytes that the host needs besides those of the device that computes."""
+        return self.graph + self.dataset
 
     @property
     def fixed_bytes(self) -> int:
@@ -74,9 +87,10 @@ class MemoryEstimate:
         """Return the bytes that a process on a CPU grows by, from before the network to step 3."""
         return self.compute_device_bytes(batch_size) + self.graph
 
-    def find_largest_batch(self, room: float) -> int:
-        """Return the most images of a batch that fit into `room` bytes of the device, or 0."""
-        return max(0, int((room - self.fixed_bytes) / self.bytes_per_image))
+    def find_largest_batch(self, free_bytes: float) -> int:
+        """Return the largest batch size, a multiple of `batch_multiple`, that fits, or 0."""
+        count = (free_bytes - self.fixed_bytes) / (self.batch_multiple * self.bytes_per_image)
+        return self.batch_multiple * max(0, int(count))
 
     def list_parts(self, batch_size: int) -> dict[str, int]:
         """Return the bytes of a step by what they are for, without those that are zero."""
@@ -116,7 +130,10 @@ def draft_network(spec: Spec, outline: DatasetOutline) -> NetworkDraft:
 
 
 def estimate_memory(spec: Spec, outline: DatasetOutline, draft: NetworkDraft) -> MemoryEstimate:
-    """Return the memory that training takes in the phase that takes most."""
+    """Return the memory that training takes in the phase that takes most.
+
+    Leaves the layers of the last phase trainable.
+    """
     estimates, state_per_weight = [], count_state_per_weight(spec)
     for phase in draft.phases:
         freeze_layers_except(draft.model, phase.layers)
@@ -141,9 +158,10 @@ def estimate_phase_memory(
         activations_per_image=estimate_activations(draft.network).peak_bytes,
         image_bytes=math.prod(outline.splits.image_shape),
         micro_batches=spec.accumulate,
+        batch_multiple=spec.accumulate * count_known_replicas(spec),
         graph=round(GRAPH_BYTES + GRAPH_BYTES_PER_VARIABLE * len(trainable)),
-        dataset=count_cached_image_bytes(spec, outline)
-        + count_feature_bytes(spec, outline, draft, phase),
+        images=count_cached_image_bytes(spec, outline),
+        features=count_feature_bytes(spec, outline, draft, phase),
     )
 
 
@@ -163,14 +181,17 @@ def count_cached_image_bytes(spec: Spec, outline: DatasetOutline) -> int:
     """Return the bytes of all images if they are kept in memory, else 0."""
     splits, cache = outline.splits, spec.dataset["cache"]
     size = sum(len(part) for _, part in splits.items()) * math.prod(splits.image_shape)
-    on_disk = cache in ("disk", "none") or (cache == "auto" and size > SMALL_CACHE)
-    return 0 if outline.has_photos and on_disk else size
+    not_in_memory = cache in ("disk", "none") or (cache == "auto" and size > SMALL_CACHE)
+    return 0 if outline.has_photos and not_in_memory else size
 
 
 def count_feature_bytes(
     spec: Spec, outline: DatasetOutline, draft: NetworkDraft, phase: Phase
 ) -> int:
-    """Return the bytes of the features of all images if frozen layers compute them once, else 0."""
+    """Return the bytes of the features of the training and validation images.
+
+    They are 0 unless the outputs of frozen layers are computed once and kept.
+    """
     tensor = (
         find_freeze_boundary(draft.model)
         if phase.cache and spec.augmentation.name == "none"

@@ -5,12 +5,13 @@ Each function returns a sentence, or None where there is nothing to warn about.
 
 import keras
 
-from cnntrain.data.device_memory import DeviceMemory
+from cnntrain.data.device_memory import FEATURES_SHARE, DeviceMemory, check_memory
 from cnntrain.data.source import ARRAY_REMEDIES, PHOTO_REMEDIES, check_image_memory
 from cnntrain.errors import SpecError
-from cnntrain.planning.batch_size import compute_step_memory
+from cnntrain.planning.batch_size import compute_memory_for_step
 from cnntrain.planning.dataset_outline import DatasetOutline
 from cnntrain.planning.step_memory import MemoryEstimate, NetworkDraft
+from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_size
 from cnntrain.training.network import iterate_leaf_layers
@@ -32,11 +33,14 @@ def collect_warnings(
     """Return the warnings of a run, a sentence or two each."""
     warnings = [
         warn_about_memory(spec, needed, device),
-        warn_about_dataset_memory(outline, needed),
+        warn_about_image_memory(outline, needed),
+        warn_about_feature_memory(outline, needed),
         warn_about_batch_norm_momentum(spec, draft, total_steps),
         warn_about_decoupled_decay(spec),
         warn_about_deep_plain_network(spec, draft),
-        warn_about_frozen_random_weights(spec.finetune.name, has_learnt_below(spec, draft)),
+        warn_about_frozen_random_weights(
+            spec.finetune.name, are_frozen_layers_trained(spec, draft)
+        ),
         warn_about_image_scale(spec, draft),
         warn_about_slow_precision(spec.precision, device.is_gpu),
         warn_about_few_steps(spec, total_steps),
@@ -46,28 +50,54 @@ def collect_warnings(
 
 def warn_about_memory(spec: Spec, needed: MemoryEstimate, device: DeviceMemory) -> str | None:
     """Warn if a step takes more memory than the device has free."""
-    host = 0 if device.is_gpu else needed.graph + needed.dataset
-    if needed.compute_device_bytes(spec.batch_size) + host <= device.free:
+    host = 0 if device.is_gpu else needed.host_bytes
+    step = needed.compute_device_bytes(spec.batch_size) + host
+    if step <= device.free:
         return None
-    most = needed.find_largest_batch(compute_step_memory(device, host))
-    fits = f"at most batch_size={most} fits" if most else "not even one image fits"
+    largest = needed.find_largest_batch(compute_memory_for_step(device, needed.host_bytes))
+    fits = f"at most batch_size={largest} fits" if largest else "no batch fits"
+    more = find_next_accumulate(spec)
+    remedies = [f"accumulate={more}"] if more else []
+    remedies += ["smaller images", "precision=mixed_bfloat16 on a GPU"]
     return (
-        f"a step takes {format_size(needed.compute_device_bytes(spec.batch_size) + host)} and "
-        f"{format_size(device.free)} are free: {fits}; "
-        f"or accumulate={2 * spec.accumulate}, smaller images, precision=mixed_bfloat16 on a GPU"
+        f"a step takes {format_size(step)} and {format_size(device.free)} are free: {fits}; "
+        f"or {', '.join(remedies)}"
     )
 
 
-def warn_about_dataset_memory(outline: DatasetOutline, needed: MemoryEstimate) -> str | None:
+def find_next_accumulate(spec: Spec) -> int | None:
+    """Return the next number of micro-batches that divides the batch, or None."""
+    each = spec.batch_size // count_known_replicas(spec)
+    return next((n for n in range(spec.accumulate + 1, each + 1) if each % n == 0), None)
+
+
+def warn_about_image_memory(outline: DatasetOutline, needed: MemoryEstimate) -> str | None:
     """Warn if training will refuse to keep so many images in memory."""
     height, width, channels = outline.splits.image_shape
-    count = needed.dataset // (height * width * channels)
+    count = needed.images // (height * width * channels)
     try:
         check_image_memory(
             count,
             (height, width),
             channels,
             PHOTO_REMEDIES if outline.has_photos else ARRAY_REMEDIES,
+        )
+    except SpecError as refusal:
+        return f"{refusal.given}; {refusal.hint}"
+    return None
+
+
+def warn_about_feature_memory(outline: DatasetOutline, needed: MemoryEstimate) -> str | None:
+    """Warn if training will refuse to keep the features of the training images in memory."""
+    train, valid = len(outline.splits.train), len(outline.splits.valid or ())
+    size = needed.features * train // (train + valid)
+    try:
+        check_memory(
+            f"the features of {train:,} images",
+            size,
+            FEATURES_SHARE,
+            "features that fit in memory",
+            "finetune.cache=false",
         )
     except SpecError as refusal:
         return f"{refusal.given}; {refusal.hint}"
@@ -121,11 +151,11 @@ def warn_about_deep_plain_network(spec: Spec, drafted: NetworkDraft) -> str | No
     )
 
 
-def has_learnt_below(spec: Spec, drafted: NetworkDraft) -> bool:
-    """Return whether the layers that are frozen at first, if any, will have learnt weights."""
+def are_frozen_layers_trained(spec: Spec, drafted: NetworkDraft) -> bool:
+    """Return whether the layers that are frozen at first, if any, will have trained weights."""
     frozen = {la.name for la in drafted.model.layers if la.weights} - drafted.phases[0].layers
-    learnt = spec.model.knobs.get("weights") or spec.init_from is not None
-    return bool(learnt) or not frozen or spec.finetune.name == "none"
+    trained = spec.model.knobs.get("weights") or spec.init_from is not None
+    return bool(trained) or not frozen or spec.finetune.name == "none"
 
 
 def warn_about_image_scale(spec: Spec, draft: NetworkDraft) -> str | None:

@@ -30,7 +30,7 @@ def make_axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def make_epoch_axis(last: float) -> dict[str, Any]:
-    """Return an axis of epochs up to `last`. Few epochs are all named, so that none is a half."""
+    """Return an axis of epochs up to `last`. Few epochs are all named, and no halves."""
     return make_axis("epoch", **({"dtick": 1} if last <= MAX_TICKS else {}))
 
 
@@ -147,7 +147,7 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
                 "showscale": False,
                 "xgap": 1,
                 "ygap": 1,
-                "hovertemplate": "%{y} taken for %{x}: %{customdata} (%{z:.1%})<extra></extra>",
+                "hovertemplate": "%{y} predicted as %{x}: %{customdata} (%{z:.1%})<extra></extra>",
             }
         ],
         xaxis=make_axis(

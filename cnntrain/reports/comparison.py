@@ -24,9 +24,9 @@ NUMBERS = (
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
 IMAGES_KEY = "images"  # a setting for the table, if runs were evaluated on different images
-# Settings that decide how images look but not which there are, and settings of training images.
-LOOK_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
-TRAIN_SETTINGS = ("dataset.fraction", "dataset.label_noise")
+# Settings that change pixels at most but not which images there are; those of training images only.
+PIXEL_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
+TRAIN_ONLY_SETTINGS = ("dataset.fraction", "dataset.label_noise")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Comparison:
     def collect_known_values(self, values: Sequence[Any]) -> set[str]:
         """Return the distinct values of a setting, as texts, over runs whose settings are known."""
         pairs = zip(values, self.results, strict=True)
-        return {format_setting_value(value) for value, result in pairs if result.settings}
+        return {make_grouping_key(value) for value, result in pairs if result.settings}
 
     @cached_property
     def varied_settings(self) -> list[str]:
@@ -102,7 +102,7 @@ class Comparison:
         if not knob or group not in GROUPS or group not in self.differences:
             return False
         pairs = [
-            (option, format_setting_value(value))
+            (option, make_grouping_key(value))
             for option, value, result in zip(
                 self.differences[group], values, self.results, strict=True
             )
@@ -112,14 +112,16 @@ class Comparison:
 
     @cached_property
     def groups(self) -> list[RunGroup]:
-        """The groups, the best first, and those without the number to sort by last."""
+        """The groups, sorted by the set of evaluation images and then the best first."""
         members: dict[tuple[object, ...], list[RunResult]] = {}
         for result in self.results:
             values = [
-                format_setting_value(result.settings.get(key, NO_VALUE))
+                make_grouping_key(result.settings.get(key, NO_VALUE))
                 for key in self.varied_settings
             ]
-            own = "" if result.settings else result.folder  # of which nothing is known
+            own = (
+                "" if result.settings else result.folder
+            )  # a run of unknown settings is a group of its own
             members.setdefault((own, *values), []).append(result)
         groups = [
             RunGroup({key: rs[0].settings.get(key, NO_VALUE) for key in self.varied_settings}, rs)
@@ -128,8 +130,8 @@ class Comparison:
         return sorted(groups, key=self.compute_sort_key)
 
     @cached_property
-    def judging_image_sets(self) -> list[str]:
-        """Labels of the image sets that runs were evaluated on; empty if all had the same one."""
+    def evaluation_image_sets(self) -> list[str]:
+        """Names of the image sets that runs were evaluated on; empty if all had the same one."""
         return list_distinct(
             r.settings[IMAGES_KEY] for r in self.results if IMAGES_KEY in r.settings
         )
@@ -138,13 +140,13 @@ class Comparison:
         """Return a key that sorts groups the best first, by their mean, and then by their loss.
 
         It is the order in which `best.keras` is chosen; groups without the number are last. Only
-        runs that were evaluated on the same images are ranked together.
+        runs that were evaluated on the same images are ranked together, one set after another.
         """
         images = group.settings.get(IMAGES_KEY)
         place = (
-            self.judging_image_sets.index(images)
-            if images in self.judging_image_sets
-            else len(self.judging_image_sets)
+            self.evaluation_image_sets.index(images)
+            if images in self.evaluation_image_sets
+            else len(self.evaluation_image_sets)
         )
         numbers = (self.sorted_by, choose_tie_breaker(self.sorted_by))
         means = {n: mean for n in numbers if (mean := group.compute_mean(n)) is not None}
@@ -191,10 +193,12 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
         close = find_nearest(sort, NUMBERS)
         raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
     sort = sort or statistics.mode(result.monitor for result in results)
-    names = name_judging_images(results, "test" if sort.startswith("test.") else "valid")
+    names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
     if len({*names} - {""}) > 1:
         results = [
-            replace(result, settings={**result.settings, IMAGES_KEY: label_images(result, name)})
+            replace(
+                result, settings={**result.settings, IMAGES_KEY: format_image_set(result, name)}
+            )
             if name
             else result
             for result, name in zip(results, names, strict=True)
@@ -202,8 +206,8 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
     return Comparison(results, sort)
 
 
-def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
-    """Return for each run the fingerprint of its images of `part`, or "" if it has recorded none.
+def collect_image_fingerprints(results: Sequence[RunResult], part: str) -> list[str]:
+    """Return for each run the fingerprint of its evaluation images, those of `part`, or "".
 
     Runs on a named data set whose settings differ only in how images look have the same images,
     and get the same fingerprint. Older runs recorded one fingerprint for all images together.
@@ -216,9 +220,9 @@ def name_judging_images(results: Sequence[RunResult], part: str) -> list[str]:
     for result in results:
         name = result.image_fingerprints.get(part, "")
         knobs = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
-        looks = format_setting_value({key: knobs.get(key) for key in LOOK_SETTINGS})
+        looks = format_setting_value({key: knobs.get(key) for key in PIXEL_SETTINGS})
         identity = format_setting_value(
-            {k: v for k, v in knobs.items() if k not in (*LOOK_SETTINGS, *TRAIN_SETTINGS)}
+            {k: v for k, v in knobs.items() if k not in (*PIXEL_SETTINGS, *TRAIN_ONLY_SETTINGS)}
         )
         first_looks, first_name = first.setdefault(identity, (looks, name))
         only_looks_differ = looks != first_looks and not has_folder(result)
@@ -231,8 +235,8 @@ def has_folder(result: RunResult) -> bool:
     return result.settings.get("dataset.folder") is not None
 
 
-def label_images(result: RunResult, name: str) -> str:
-    """Return a label of a run's images: its folder or data set, and the start of a fingerprint."""
+def format_image_set(result: RunResult, name: str) -> str:
+    """Return a name of a run's images: its folder or data set, and the start of a fingerprint."""
     settings = result.settings
     place = settings.get("dataset.folder") or settings.get("dataset", "images")
     return f"{place} ({name[:8]})"
@@ -266,7 +270,7 @@ def compute_setting_order(key: str) -> tuple[int, str]:
 
 
 def format_setting_value(value: Any) -> str:
-    """Return the value of a setting as it is written on the command line."""
+    """Return a short text of a setting's value for people; floats have six digits."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):
@@ -274,6 +278,11 @@ def format_setting_value(value: Any) -> str:
     if isinstance(value, list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return escape_unprintable(str(value))
+
+
+def make_grouping_key(value: Any) -> str:
+    """Return a text that is the same only for equal values of a setting."""
+    return f"{value:.17g}" if isinstance(value, float) else format_setting_value(value)
 
 
 def format_csv_cell(value: Any) -> Any:

@@ -109,7 +109,9 @@ def plot_dots(comparison: Comparison) -> Figure:
     )
 
 
-def make_scatter(pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]) -> Figure:
+def make_scatter(
+    pairs: Sequence[tuple[str, Any]], hover: str, marker: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return a plotly trace of markers for pairs of a name (y) and a value (x)."""
     return {
         "type": "scatter",
@@ -206,7 +208,7 @@ def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
     }
 
 
-def plot_landscape(comparison: Comparison) -> Figure | None:
+def plot_settings_effect(comparison: Comparison) -> Figure | None:
     """Return a chart of how the number depends on the varied settings.
 
     The kind of chart depends on how many settings are varied. Returns None if none is, or no run

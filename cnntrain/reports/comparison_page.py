@@ -44,8 +44,9 @@ def build_comparison_context(
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
         "unfinished": [r for r in comparison.results if r.status not in tables.GOOD_ENDS],
-        "landscape": comparison_charts.plot_landscape(comparison),
-        "landscape_caption": format_landscape_caption(comparison),
+        "metric": comparison.sorted_by,
+        "effect": comparison_charts.plot_settings_effect(comparison),
+        "effect_caption": format_effect_caption(comparison),
         "curves": plot_comparison_curves(comparison),
         "difference_headings": names,
         "differences": differences,
@@ -66,7 +67,7 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
 
 def format_comparison_lead(comparison: Comparison) -> str:
     """Return the result of a comparison in one sentence."""
-    if len(comparison.judging_image_sets) > 1:
+    if len(comparison.evaluation_image_sets) > 1:
         return "The runs were evaluated on different images, so that none is the best of all."
     best = comparison.groups[0]
     mean = best.compute_mean(comparison.sorted_by)
@@ -81,8 +82,8 @@ def format_comparison_lead(comparison: Comparison) -> str:
     return f"{name} is the best: {number}."
 
 
-def format_landscape_caption(comparison: Comparison) -> str:
-    """Return the caption of the chart that `plot_landscape` draws."""
+def format_effect_caption(comparison: Comparison) -> str:
+    """Return the caption of the chart that `plot_settings_effect` draws."""
     number = comparison.sorted_by
     match len(comparison.varied_settings):
         case 1:
@@ -107,11 +108,11 @@ def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:
     """Return the table row of a run, with a link from `folder` to its own page if it has one."""
     page, numbers = result.folder / "report.html", result.numbers
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
-    accuracies = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
+    values = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
     cells = [
         format_setting_value(result.settings.get("seed", NO_VALUE)),
         tables.format_whole_number(numbers.get("best_epoch")),
-        *(NO_VALUE if value is None else tables.format_decimals(value) for value in accuracies),
+        *(NO_VALUE if value is None else tables.format_decimals(value) for value in values),
         format_duration(result.seconds),
     ]
     return {"name": result.name, "link": link, "status": result.status, "cells": cells}

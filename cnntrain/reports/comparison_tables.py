@@ -57,8 +57,8 @@ def describe_order(comparison: Comparison) -> str:
     if not comparison.sorted_by.startswith("valid."):
         line = f"Sorted by {comparison.sorted_by}"
     line += "; mean ± standard deviation over seeds." if several else "."
-    if len(comparison.judging_image_sets) > 1:
-        count = len(comparison.judging_image_sets)
+    if len(comparison.evaluation_image_sets) > 1:
+        count = len(comparison.evaluation_image_sets)
         line += f" The runs were evaluated on {count} different sets of images: only those with "
         line += "the same images are ranked together."
     return line

@@ -127,10 +127,14 @@ def choose_picture_file(stem: str, output: str | None) -> Path:
     if file.suffix != ".png":
         raise SpecError(f"--output is {output or 'empty'}", "a file that ends in .png")
     if file.exists():
-        raise SpecError(f"--output is {file}, which is there", "a new file", f"--output {free}.png")
+        raise SpecError(
+            f"--output is {file}, which already exists", "a new file", f"--output {free}.png"
+        )
     if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
-        what = "cannot be written to" if file.parent.is_dir() else "is not there"
-        raise SpecError(f"{file.parent}, where the picture goes, {what}", "a folder of yours")
+        what = "cannot be written to" if file.parent.is_dir() else "does not exist"
+        raise SpecError(
+            f"{file.parent}, the folder of the picture, {what}", "a folder that you may write to"
+        )
     return file
 
 

@@ -26,7 +26,7 @@ TILES_ACROSS = 8
 def use_default_style() -> Iterator[None]:
     """Have figures drawn and saved within it in Matplotlib's own style.
 
-    Otherwise a matplotlibrc where the user is would decide, and could start TeX.
+    Otherwise the user's matplotlibrc would apply, and could start TeX.
     """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

@@ -32,8 +32,8 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
             block.append(CaptionedImage(image, format_soft_label(target, splits.class_names)))
     counts = f"{count} of the {len(rows)} images of the first training step"
     legend = (
-        f"{counts}: each as it is, then {DRAWS} draws of the augmentation. The step trains on the "
-        "first."
+        f"{counts}: each original, then {DRAWS} augmented versions. The step trains on the "
+        "first of these."
         if is_augmented
         else f"{counts}, which are not augmented."
     )

@@ -31,7 +31,7 @@ from cnntrain.runs.strangers import (
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 from cnntrain.training.metrics import score_saved_predictions
 
-MAX_PIXELATED_SIDE = 64  # images up to this side are shown with square pixels, and without losses
+MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
 TIMED_PARTS = {
     "data": "reading the data", "build": "building the network", "train": "training",
     "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
@@ -56,7 +56,7 @@ def write_run_report(folder: Path, output: Path | None = None) -> Path:
 
 
 class RunFiles:
-    """The contents of a run's files, but for its history. Damaged pictures are left out.
+    """The contents of a run's files, except history.csv. Damaged pictures are left out.
 
     `notes` are warnings about what was left out, and `phases` the epochs at which phases began.
     """
@@ -107,7 +107,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "diagram": build_diagram(run_files.network["layers"]) if run_files.network else None,
         "spec": read_text(run.spec, SMALL_BYTES),
         "environment": list_environment(run_files.record),
-        "throughput": list_throughput(result, run_files),
+        "times": list_times(result, run_files),
     }
 
 
@@ -178,8 +178,8 @@ def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:
     return {"name": name, "value": value, "small": small}
 
 
-def get_training_speed(result: RunResult, left: RunFiles) -> float | None:
-    return left.report.get("images_per_second") or result.last.get("images_per_second")
+def get_training_speed(result: RunResult, run_files: RunFiles) -> float | None:
+    return run_files.report.get("images_per_second") or result.last.get("images_per_second")
 
 
 def format_feature_note(run_files: RunFiles) -> str:
@@ -192,7 +192,7 @@ def format_feature_note(run_files: RunFiles) -> str:
 def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """Return a row for each of the weights that were evaluated: best, final, EMA and refit."""
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
-    names |= {"ema": "last average", "refit": "refit on train + valid"}
+    names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
     rows = []
     for key, name in names.items():
         if key in report.get("test", {}):
@@ -314,7 +314,7 @@ def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
 
 
 def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values of what the numbers of a run depend on besides its spec."""
+    """Return the rows of the section Environment: times, machine, versions, commit and hashes."""
     device, git = record.get("device", {}), record.get("git", {})
     changed = ", with changes" if git.get("dirty") else ""
     rows = [
@@ -326,13 +326,13 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("platform", record.get("platform")),
         *record.get("versions", {}).items(),
         ("git commit", f"{git['commit']}{changed}" if "commit" in git else None),
-        ("spec", record.get("spec_hash")),
-        ("images", record.get("data", {}).get("fingerprint")),
+        ("spec hash", record.get("spec_hash")),
+        ("data fingerprint", record.get("data", {}).get("fingerprint")),
     ]
     return [(name, str(value)) for name, value in rows if value]
 
 
-def list_throughput(result: RunResult, run_files: RunFiles) -> list[tuple[str, str]]:
+def list_times(result: RunResult, run_files: RunFiles) -> list[tuple[str, str]]:
     """Return names and values of the times: milliseconds an image, and the parts of the run."""
     rows = []
     if rate := get_training_speed(result, run_files):

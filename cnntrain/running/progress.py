@@ -122,7 +122,7 @@ def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
     names = {
         "best": f"best epoch ({report.get('best_epoch')})",
         "final": "last epoch",
-        "ema": "EMA",
+        "ema": "EMA, last epoch",
         "refit": f"refit on train + valid ({report.get('best_epoch')} epochs"
         + (", averaged)" if "ema" in report["test"] else ")"),
     }

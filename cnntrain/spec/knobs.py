@@ -90,7 +90,8 @@ Pixel = Annotated[int, make_integer_range(0, 255)]
 Share = Count | Factor
 # A stretch of a run: a number of epochs, or a text with a unit.
 Duration = Annotated[
-    float | str, Range("epochs (5), steps ('400 steps') or a part of the run ('5%')", is_duration)
+    float | str,
+    Range("epochs (5), steps ('400 steps') or a part of the run or phase ('5%')", is_duration),
 ]
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]

@@ -11,7 +11,7 @@ network.json     the layers, their parameters and their multiply-adds
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64  # how many of ea
 MAX_SIDE = 96  # pixels: larger images are shrunk
 
 
-def write_gallery(
+def write_artifacts(
     run: Run,
     spec: Spec,
     splits: Splits,
@@ -46,14 +46,14 @@ def write_gallery(
     `log_probabilities` holds float64 arrays (N, classes) of the splits `valid` and `test`.
     """
     write_whole(run.folder / "predictions.csv", format_predictions_csv(splits, log_probabilities))
-    predictions = find_best_guesses(log_probabilities["test"], splits.test.labels)
+    predictions = select_top_classes(log_probabilities["test"], splits.test.labels)
     save_arrays(run.folder / "predictions.npz", predictions)
-    parts: list[Callable[[], dict[str, Any]]] = [
-        lambda: choose_test_images(splits, predictions),
-        lambda: collect_augmented_images(spec, splits),
-        lambda: extract_filters(model, splits.image_shape),
-    ]
-    save_arrays(run.folder / "pictures.npz", {k: v for part in parts for k, v in part().items()})
+    pictures = (
+        choose_test_images(splits, predictions)
+        | collect_augmented_images(spec, splits)
+        | extract_filters(model, splits.image_shape)
+    )
+    save_arrays(run.folder / "pictures.npz", pictures)
     network = drop_auxiliary_heads(model)
     layers = [asdict(row) for row in describe_layers(network)]
     penalty = float(sum(float(loss) for loss in model.losses))  # L1 and L2
@@ -86,10 +86,11 @@ def list_file_names(splits: Splits, part: Examples) -> list[str]:
     return [name.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for name in names]
 
 
-def find_best_guesses(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def select_top_classes(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Return the arrays of predictions.npz.
 
-    These are the `labels` (N,), and the `classes` (N, 5) with the largest `probabilities` (N, 5).
+    These are the `labels` (N,), and the `classes` (N, k) with the largest `probabilities` (N, k), k
+    being 5, or the number of classes if there are fewer.
     """
     top = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :TOP_CLASSES]
     probable = np.exp(np.take_along_axis(log_probabilities, top, axis=1))
@@ -148,7 +149,7 @@ def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
 
 
 def extract_filters(model: keras.Model, image_shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """Return the first layer's kernels as float32 images (n, h, w, 1 or 3), if they are any."""
+    """Return the first layer's kernels as float32 images (n, h, w, 1 or 3), if they are images."""
     first = next((layer for layer in iterate_leaf_layers(model) if hasattr(layer, "kernel")), None)
     if first is None:
         return {}

@@ -1,4 +1,4 @@
-"""Evaluate a network on a split: every example once, in float64."""
+"""Evaluate a network on every example of a split; probabilities and metrics are float64."""
 
 import keras
 import numpy as np

@@ -19,8 +19,8 @@ class Phase:
     """A part of a run: the names of the layers that train in it, and how.
 
     `epochs` None stands for all that are left, `learning_rate` None for the optimizer's own;
-    `rates` are factors of it for single layers. With `cache` the features that frozen layers
-    compute are computed once, where that is possible.
+    `rates` are factors of it for single layers. With `cache` the outputs of the frozen part
+    are computed once and reused, where that is possible.
     """
 
     layers: frozenset[str]
@@ -96,10 +96,10 @@ def two_phase(
 
 
 def layer_wise(model: keras.Model, *, decay: Factor) -> list[Phase]:
-    """Return one phase of all layers, with slower rates for lower layers (ULMFiT, 2018).
+    """Return one phase of all layers, with slower rates for lower layers (Howard & Ruder 2018).
 
-    The rate is multiplied by `decay` for each layer below the head. A layer without a kernel, such
-    as a batch norm, has the rate of the kernel before it.
+    The rate is multiplied by `decay` for each layer with a kernel above. A layer without a kernel,
+    such as a batch norm, has the rate of the kernel before it.
     """
     names = [layer.name for layer in model.layers if layer.trainable_weights]
     kernels = {

@@ -55,7 +55,7 @@ def _derive_seed(seed: int, path: str) -> int:
 
 
 def zeros(seed: int) -> initializers.Initializer:
-    """Return zeros, from which every unit of a layer learns the same: a lesson that fails."""
+    """Return zeros, to show what fails: all units of a layer then have the same gradient."""
     return initializers.Zeros()
 
 
@@ -80,27 +80,27 @@ def glorot_uniform(seed: int) -> initializers.Initializer:
 
 
 def glorot_normal(seed: int) -> initializers.Initializer:
-    """Return normal weights of variance 1 / fan_avg (Glorot & Bengio 2010)."""
+    """Return truncated-normal weights of variance 1 / fan_avg (Glorot & Bengio 2010)."""
     return initializers.GlorotNormal(seed=seed)
 
 
 def he_uniform(seed: int) -> initializers.Initializer:
-    """Return uniform weights of variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    """Return uniform weights of variance 2 / fan_in, for ReLU (arXiv:1502.01852)."""
     return initializers.HeUniform(seed=seed)
 
 
 def he_normal(seed: int) -> initializers.Initializer:
-    """Return normal weights of variance 2 / fan_in, for ReLU (He et al. 2015)."""
+    """Return truncated-normal weights of variance 2 / fan_in, for ReLU (arXiv:1502.01852)."""
     return initializers.HeNormal(seed=seed)
 
 
 def lecun_uniform(seed: int) -> initializers.Initializer:
-    """Return uniform weights of variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    """Return uniform weights of variance 1 / fan_in (LeCun et al. 1998)."""
     return initializers.LecunUniform(seed=seed)
 
 
 def lecun_normal(seed: int) -> initializers.Initializer:
-    """Return normal weights of variance 1 / fan_in (LeCun et al. 1998, Efficient BackProp)."""
+    """Return truncated-normal weights of variance 1 / fan_in (LeCun et al. 1998)."""
     return initializers.LecunNormal(seed=seed)
 
 

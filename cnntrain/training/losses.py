@@ -24,7 +24,7 @@ def build_loss(
     class_weights: Sequence[float] | None,
     rejection: float | None = None,
 ) -> LossFunction:
-    """Return the function of labels and logits whose values (B,), in nats, training minimises.
+    """Return the loss function: from labels and logits to a value for each example (B,), in nats.
 
     It is the cross-entropy, changed by the settings that are not 0 or None:
 

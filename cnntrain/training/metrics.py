@@ -12,21 +12,21 @@ import numpy as np
 
 from cnntrain.terminal.units import NO_VALUE
 
-UNBALANCED_RATIO = 1.1  # of the largest class over the mean class: less counts as balanced
-ROUNDING_IMAGES = 1  # a cut of equal classes may differ by as many images
+UNBALANCED_RATIO = 1.1  # largest / mean class size below which classes count as balanced
+ROUNDING_IMAGES = 1  # sizes of equal classes may differ by this much after a split
 MAX_MISSED_CLASSES = 5  # classes that a warning names
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a split by its most probable classes; arrays are (classes,) but `confusion`."""
+    """The scores of each class (classes,), from the most probable class of each image."""
 
     confusion: np.ndarray  # (classes, classes) counts: true class by predicted class
     precision: np.ndarray
     recall: np.ndarray
     f1: np.ndarray
     support: np.ndarray  # images of each class
-    top5: float | None  # share of images with their class among five; None for few classes
+    top5: float | None  # share of images with their class among five; None for fewer than ten
 
     @property
     def balanced_accuracy(self) -> float:
@@ -51,7 +51,7 @@ def score_saved_predictions(predictions: Mapping[str, np.ndarray], num_classes: 
     """Return the scores of the arrays of predictions.npz."""
     labels, classes = predictions["labels"], predictions["classes"]
     hits = (classes == labels[:, np.newaxis]).any(axis=1).mean()
-    top5 = float(hits) if num_classes > 2 * classes.shape[1] - 1 else None
+    top5 = float(hits) if num_classes >= 2 * classes.shape[1] else None
     matrix, precision, recall, f1, support = score_by_class(labels, classes[:, 0], num_classes)
     return Scores(matrix, precision, recall, f1, support, top5)
 
@@ -64,9 +64,9 @@ def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) ->
     """
     places = num_classes * labels.astype(np.int64) + guesses
     matrix = np.bincount(places, minlength=num_classes**2).reshape(num_classes, num_classes)
-    hits, support, called = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    precision, recall = divide_or_nan(hits, called), divide_or_nan(hits, support)
-    f1 = np.where(support > 0, divide_or_nan(2 * hits, support + called), np.nan)
+    hits, support, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    precision, recall = divide_or_nan(hits, predicted), divide_or_nan(hits, support)
+    f1 = np.where(support > 0, divide_or_nan(2 * hits, support + predicted), np.nan)
     return [matrix, precision, recall, f1, support]
 
 
@@ -91,19 +91,20 @@ def warn_about_majority_class(
     parts = []
     if accuracy <= always:
         parts.append(
-            f"always saying {class_names[common]} would be right for {100 * always:.1f} % of the "
-            f"test images, and the network is for {100 * accuracy:.1f} %"
+            f"always predicting {class_names[common]} would have a test accuracy of "
+            f"{100 * always:.1f} %, and the network has {100 * accuracy:.1f} %"
         )
     if missed:
         shown = ", ".join(
-            f"{class_names[n]} (of {support[n]:,})" for n in missed[:MAX_MISSED_CLASSES]
+            f"{class_names[n]} ({support[n]:,} test image{'s' * int(support[n] != 1)})"
+            for n in missed[:MAX_MISSED_CLASSES]
         )
         more = (
             f" and {len(missed) - MAX_MISSED_CLASSES} more classes"
             if len(missed) > MAX_MISSED_CLASSES
             else ""
         )
-        parts.append(f"no test image is called {shown}{more}")
+        parts.append(f"the network never predicts {shown}{more}")
     first = "" if weighted else "loss.class_weights=balanced and "
     return f"Warning: {'; '.join(parts)}. Try {first}monitor=valid.balanced_accuracy"
 

@@ -11,7 +11,7 @@ class Monitor:
     """The best value of the metric `name` so far, and the epochs since.
 
     `tie` names a loss whose lower value decides between equal values: a small validation split has
-    few different accuracies, and the first epoch that reaches one is not the best.
+    few different accuracies, so that the first epoch with the highest one need not be the best.
     """
 
     name: str
@@ -19,12 +19,12 @@ class Monitor:
     tie: str | None = None
     best: float | None = None
     best_tie: float = math.inf
-    waited: int = 0  # epochs since the best
+    waited: int = 0  # epochs since the best, or since the plateau's watch set it to 0
 
     def update_best(self, row: dict[str, float]) -> bool:
         """Take in the metrics of an epoch; return whether it is better than all before it.
 
-        Better is by more than `min_delta`. A nan is never better.
+        Better is by more than `min_delta`, or an equal value with a lower `tie`; a nan never is.
         """
         value, tie = row[self.name], row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (

@@ -59,7 +59,10 @@ def reset_keras(precision: str) -> None:
 
 
 def build_empty_network(spec: Spec, image_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """Return the model of a spec with shapes but no values in its weights: it takes no memory."""
+    """Return the model of a spec with shapes but no values in its weights: it takes no memory.
+
+    Networks that were built before must not be used any more: Keras forgets them.
+    """
     model = spec.model
     if model.knobs.get("weights"):  # or they would be looked up and downloaded
         model = replace(model, knobs={**model.knobs, "weights": None})
@@ -84,7 +87,8 @@ def build_network(
 ) -> BuiltNetwork:
     """Return the network of a spec with its first weights.
 
-    The result does not depend on what the process has built before: names of layers, and so of
+    Seeds all random generators, and lets Keras forget the networks built before, which must not be
+    used any more. So the result does not depend on them: names of layers, and so of
     variables, begin from the same numbers, and so do the seeds of dropout. `source` has the weights
     of a warm start. `constants` are those of the normalisation of a resumed run, whose weights the
     checkpoint restores later. Raises SpecError for a network that does not fit into memory, weights
@@ -164,8 +168,9 @@ def get_normalisation_constants(network: keras.Model) -> dict[str, Any]:
 def set_batch_norm_momentum(model: keras.Model, momentum: float | str, total_steps: int) -> None:
     """Set the momentum of every batch norm, with `auto` to one that fits the length of the run.
 
-    With `auto` the weight of the initial statistics after the run is at most exp(-10); with
-    Keras' 0.99 it is still 43 % after 85 steps, so that evaluation uses statistics of no data.
+    With `auto` the weight of the initial statistics after a run of 15 steps or more is at most
+    exp(-10). With Keras' 0.99 it is still 43 % after 85 steps, so that evaluation would partly
+    normalise by mean 0 and variance 1.
     """
     if momentum == "auto":
         momentum = min(0.99, max(0.5, 1 - 10 / total_steps))
@@ -223,7 +228,7 @@ def find_freeze_boundary(model: keras.Model) -> keras.KerasTensor | None:
 
 
 def list_weights(operation: keras.Operation, kind: str) -> list[keras.Variable]:
-    """Return the `kind` of weights of a layer, or none for a bare operation."""
+    """Return a layer's `weights` or `trainable_weights` (`kind`), or none for a bare operation."""
     return getattr(operation, kind, [])
 
 
@@ -241,8 +246,8 @@ def split_network(
 def count_parameters(network: keras.Model) -> dict[str, int]:
     """Return the number of parameters, `total` and `trainable`."""
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)
-    fixed = sum(math.prod(v.shape) for v in network.non_trainable_weights)
-    return {"total": trainable + fixed, "trainable": trainable}
+    others = sum(math.prod(v.shape) for v in network.non_trainable_weights)
+    return {"total": trainable + others, "trainable": trainable}
 
 
 def count_activations(network: keras.Model) -> int:

@@ -15,7 +15,7 @@ def build_normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
 
     `none` leaves the pixels (0-255) as they are; `rescale` maps to 0..1; `standardise` to mean 0
     and standard deviation 1 in each channel; `pixel_mean` maps to 0..1 and subtracts the mean image
-    (He et al. 2015, section 4.2).
+    (He et al. 2015, arXiv:1512.03385, section 4.2).
     """
     scale, offset = {
         "none": lambda train: (1.0, 0.0),

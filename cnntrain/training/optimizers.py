@@ -29,6 +29,7 @@ def optimizer(
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer, built for the trainable weights of `network`.
 
+    Also gives the kernels of `network` their L1 and L2 penalties, and `rate` its base.
     Its learning rate is `rate`, with `learning_rate` as the base or, if a phase has its own, with
     `phase_rate`. Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm,
     or all together to the norm global_clip_norm.

@@ -1,8 +1,8 @@
 """Learning rates: rate = base x curve(step) x warm-up x plateau factor.
 
 A component is a curve: it takes a step, counted from 0, and returns the factor of that step as a
-scalar. Every option has warm-up and ReduceLROnPlateau beside it, which multiply the curve instead
-of replacing it.
+scalar. `total_steps` are those of a phase, because each phase has a curve of its own. Every option
+has warm-up and ReduceLROnPlateau beside it, which multiply the curve instead of replacing it.
 """
 
 import math
@@ -84,15 +84,15 @@ def schedule(
     warmup: Duration,
     plateau: Plateau,
 ) -> Rate:
-    """Return the rate of a run, its base still 1; `warmup` rises linearly to the curve.
+    """Return the learning rate of a phase, its base still 1; `warmup` rises linearly to the curve.
 
-    Raises SpecError for a warm-up that is longer than the run, and for what the curve refuses.
+    Raises SpecError for a warm-up that is longer than the phase, and for what the curve refuses.
     """
     warmup_steps = count_steps(warmup, steps_per_epoch, total_steps)
     if warmup_steps > total_steps:
         raise SpecError(
-            f"schedule.warmup is {warmup}: {warmup_steps} steps of a run of {total_steps}",
-            "a warm-up within the run",
+            f"schedule.warmup is {warmup}: {warmup_steps} steps of a phase of {total_steps}",
+            "a warm-up within the phase",
             "schedule.warmup=5%",
         )
     rate = Rate(
@@ -132,9 +132,9 @@ def resnet_step(
     after_epochs: list[Count],
     factors: list[Positive],
 ) -> keras.KerasTensor:
-    """Return `factors[i]` in the epochs, counted from 0, after `after_epochs[i]`, and 1 before.
+    """Return `factors[i]` for the last `i` with epoch > `after_epochs[i]`, else 1.
 
-    This is the schedule of Keras' ResNet example.
+    Epochs are counted from 0. This is the schedule of Keras' ResNet example.
     """
     epoch = step // steps_per_epoch
     value = ops.ones((), "float32")
@@ -152,7 +152,7 @@ def exponential(
     every: Duration,
     staircase: bool,
 ) -> keras.KerasTensor:
-    """Return `factor` to the power of the periods of `every` that have passed.
+    """Return `factor` ** (steps passed / steps of a period of `every`).
 
     With `staircase` only whole periods count, otherwise also parts of them.
     """
@@ -185,7 +185,7 @@ def polynomial(
     power: Positive,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """Return a value that falls from 1 to `final` with the `power` of what is left of the run."""
+    """Return a value that falls from 1 to `final` with the `power` of what is left of the phase."""
     return final + (1 - final) * ops.power(1 - _compute_progress(step, 0, total_steps), power)
 
 
@@ -205,7 +205,10 @@ def one_cycle(
     peak: Duration,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """Return half a cosine from `start` up to 1 at `peak`, and another one down to `final`."""
+    """Return half a cosine from `start` up to 1 at `peak`, and another one down to `final`.
+
+    See Smith 2018, arXiv:1803.09820.
+    """
     top = _find_peak_step(peak, steps_per_epoch, total_steps)
     rise = _anneal_by_cosine(start, 1, _compute_progress(step, 0, top))
     fall = _anneal_by_cosine(1, final, _compute_progress(step, top, total_steps))
@@ -221,7 +224,10 @@ def triangular(
     peak: Duration,
     final: Fraction,
 ) -> keras.KerasTensor:
-    """Return a line from `start` up to 1 at `peak`, and another one down to `final`."""
+    """Return a line from `start` up to 1 at `peak`, and another one down to `final`.
+
+    See Smith 2017, arXiv:1506.01186.
+    """
     top = _find_peak_step(peak, steps_per_epoch, total_steps)
     rise = start + (1 - start) * _compute_progress(step, 0, top)
     fall = 1 + (final - 1) * _compute_progress(step, top, total_steps)
@@ -249,7 +255,7 @@ def _count_period_steps(every: Duration, steps_per_epoch: int, total_steps: int)
     every_steps = count_steps(every, steps_per_epoch, total_steps)
     if every_steps < 1:
         raise SpecError(
-            f"schedule.every is {every}: 0 steps of a run of {total_steps}",
+            f"schedule.every is {every}: 0 steps of a phase of {total_steps}",
             "one step or more",
             "schedule.every=1",
         )
@@ -261,8 +267,8 @@ def _find_peak_step(peak: Duration, steps_per_epoch: int, total_steps: int) -> i
     top = count_steps(peak, steps_per_epoch, total_steps)
     if not 0 < top < total_steps:
         raise SpecError(
-            f"schedule.peak is {peak}: step {top} of a run of {total_steps}",
-            "a peak after the first step and before the end of the run",
+            f"schedule.peak is {peak}: step {top} of a phase of {total_steps}",
+            "a peak after the first step and before the end of the phase",
             "schedule.peak=30%" if total_steps > 1 else "a longer run",
         )
     return top

@@ -117,7 +117,7 @@ class _MLflow:
 
         self.entities = mlflow.entities
         self.client = mlflow.MlflowClient(uri)
-        id_file = folder / "state" / "mlflow"  # holds the name of the run in the store
+        id_file = folder / "state" / "mlflow"  # holds MLflow's id of the run
         self.id = id_file.read_text(encoding="utf-8") if id_file.is_file() else None
         if self.id is None:
             existing = self.client.get_experiment_by_name(experiment)

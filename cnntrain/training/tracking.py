@@ -1,7 +1,8 @@
 """Pass the tables of a run on to a tracker, whose failures cannot harm the run.
 
-After each epoch a tracker gets the new rows of history.csv and steps.csv. A resumed run, whose
-tables are cut to its checkpoint, therefore sends nothing twice.
+After each epoch a tracker gets the new rows of history.csv and steps.csv. The tracker
+knows the last step that it has, so that a resumed run sends only later rows; TensorBoard,
+whose files are written anew, gets all of them again.
 """
 
 import math
@@ -89,7 +90,7 @@ class TrackedProgress:
             self.tracker = None
             reason = (str(error) or type(error).__name__).strip().splitlines()[0]
             self.note(
-                f"Warning: tracking={self.spec.tracking.name} failed and is left off: {reason}"
+                f"Warning: tracking={self.spec.tracking.name} failed and is switched off: {reason}"
             )
 
 

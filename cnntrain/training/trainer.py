@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_judging_images
+from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_evaluation_images
 from cnntrain.data.labels import warn_of_imbalance
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
@@ -46,12 +46,13 @@ def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None
     configure_backend(spec)
     parallel = set_up_devices(spec)
     if parallel is None:
-        return train_on(spec, run, progress, stopwatch, None)
+        return train_on_devices(spec, run, progress, stopwatch, None)
+    # Only the chief has a directory that a message may name.
     with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
-        return train_on(spec, run, progress, stopwatch, parallel)
+        return train_on_devices(spec, run, progress, stopwatch, parallel)
 
 
-def train_on(
+def train_on_devices(
     spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch", parallel: Parallel | None
 ) -> dict[str, Any] | None:
     """Do what `train_run` does, on one device or on those of `parallel`."""
@@ -61,7 +62,7 @@ def train_on(
     source = load_initial_weights(spec, run)
     shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
     fitting = Fitting(shrunk_spec, run, splits, progress, source, parallel=parallel)
-    announce_run(spec, run, splits, fitting, progress)
+    record_and_announce_run(spec, run, splits, fitting, progress)
     if note is not None:
         progress.note(note)
     if parallel is not None:
@@ -116,7 +117,9 @@ def configure_backend(spec: Spec) -> None:
 
 
 def set_up_devices(spec: Spec) -> Parallel | None:
-    """Return the devices that train together, or None for one device; wait for all workers.
+    """Return what runs several TensorFlow devices together; wait for all workers.
+
+    It is None for one device, and on JAX, where Keras itself shares the batch.
 
     Raises SpecError if devices are missing or cannot share a batch in equal parts, and WorkerLost
     if a worker does not come.
@@ -138,7 +141,10 @@ def configure_jax(spec: Spec) -> None:
 
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
-    """The weights to begin with, from the run's own copy of them."""
+    """Return the weights of the warm start, or None.
+
+    Their file is copied into the run first, if the run has no copy.
+    """
     if spec.init_from is None:
         return None
     file = next((f for f in run.origin.glob("*") if f.suffix in (".keras", ".h5")), None)
@@ -148,7 +154,7 @@ def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
     return read_source_weights(file, spec.init_from)
 
 
-def announce_run(
+def record_and_announce_run(
     spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
 ) -> None:
     """Write what is going to be trained into run.json, and note it with the run's warnings."""
@@ -156,15 +162,15 @@ def announce_run(
     run.update_run_json(**facts)
     data, pixels = before.get("data"), facts["data"]["pixels"]
     changes = [
-        warnings.warn_about_other_devices(
+        warnings.warn_about_changed_replicas(
             before.get("replicas", facts["replicas"]), facts["replicas"]
         ),
-        warnings.warn_about_other_pixels(data.get("pixels") if data else pixels, pixels),
+        warnings.warn_about_changed_pixels(data.get("pixels") if data else pixels, pixels),
     ]
-    has_learnt = fitting.starts_learnt() or any(run.state.glob("*.state"))
+    are_trained = fitting.starts_learnt() or any(run.state.glob("*.state"))
     others = [
         warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
-        warnings.warn_about_frozen_random_weights(spec.finetune.name, has_learnt),
+        warnings.warn_about_frozen_random_weights(spec.finetune.name, are_trained),
         warnings.warn_about_slow_precision(spec.precision, facts["device"]["kind"] != "CPU"),
     ]
     for line in (
@@ -185,7 +191,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
         "replicas": count_replicas(fitting.parallel),
         "data": {
             "fingerprint": compute_fingerprint(splits),
-            "images": fingerprint_judging_images(splits),
+            "images": fingerprint_evaluation_images(splits),
             "sizes": count_examples(splits),
             "origin": splits.origin,
             "skipped": dict(splits.skipped),
@@ -213,8 +219,8 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
     if (init := fitting.built.warm_start_report) is not None:
         loaded, new = len(init["loaded"]), len(init["new"])
         lines.append(
-            f"{loaded} of {loaded + new} layers have the weights of {init['from']}; new: "
-            + (", ".join(init["new"]) or "none")
+            f"{loaded} of {loaded + new} layers were loaded from {init['from']}; "
+            "freshly initialised: " + (", ".join(init["new"]) or "none")
         )
     return lines
 
@@ -227,7 +233,11 @@ def count_replicas(parallel: Parallel | None) -> int:
 
 
 def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
-    """Save the last weights, evaluate them, the EMA and the best ones, and return the report."""
+    """Save the last weights, evaluate them, the EMA and the best ones, and return the report.
+
+    Leaves the best weights in the network. Also writes the artifacts of the run's page, and notes
+    what the predictions show.
+    """
     network, loop = fitting.network, fitting.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
@@ -259,10 +269,13 @@ def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[
     if warning:
         fitting.progress.note(warning)
     try:
-        artifacts.write_gallery(run, spec, splits, fitting.body, guesses)
+        artifacts.write_artifacts(run, spec, splits, fitting.body, guesses)
     except Exception as error:  # any: the run has its results, and train.log what went wrong
         run.log_line(traceback.format_exc())
-        fitting.progress.note(f"The pictures of the report are missing: {error!r}")
+        fitting.progress.note(
+            f"Warning: predictions, pictures or network.json could not be written: {error!r}; "
+            "train.log has the traceback"
+        )
     return report | {
         "parameters": count_parameters(network),
         "monitor": {"name": spec.monitor, "best": loop.best.best},

@@ -28,7 +28,7 @@ MAX_EXTRA_BYTES, EXPANSION = 2**30, 1000
 Arrays = dict[str, list[np.ndarray]]  # the arrays of each layer by its name
 
 # The layers that deeper VGGs take from net A: section 3.1 of Simonyan & Zisserman 2014.
-SHALLOW_FIRST = {
+VGG_A_SHARED_LAYERS = {
     "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
 }  # fmt: skip
 
@@ -146,7 +146,8 @@ def warm_start_model(
 ) -> dict[str, Any]:
     """Give the layers of `model` the weights of the source's layers of the same name and shapes.
 
-    The head stays new if the classes are known to differ. Returns what the report says: the layers
+    The head stays new if the classes are known to differ; of VGG A a deeper VGG takes only
+    `VGG_A_SHARED_LAYERS`. Returns `from` and `sha256` of the source's file, and names: the layers
     that were `loaded`, the `new` ones, those of the source that were `left`, and the `unsure`
     heads, whose classes the source does not name. Raises SpecError if no layer fits.
     """
@@ -155,7 +156,7 @@ def warm_start_model(
     if source.class_names is not None and source.class_names != tuple(class_names):
         allowed -= set(model.output_names)
     if source.name == "vgg_a" and model.name.startswith("vgg_") and model.name != source.name:
-        allowed &= SHALLOW_FIRST
+        allowed &= VGG_A_SHARED_LAYERS
     loaded = [
         name
         for name in weighted
@@ -163,8 +164,8 @@ def warm_start_model(
     ]
     if not loaded:
         raise SpecError(
-            f"no layer of {model.name} has a namesake of the same shape in {source.display_name}",
-            f"weights for {format_layer_shapes(weighted)}; there are "
+            f"no layer of {model.name} matches one of {source.display_name} in name and shape",
+            f"layers such as {format_layer_shapes(weighted)}; it has "
             f"{format_layer_shapes(source.arrays)}",
             "the model that the weights were trained in",
         )

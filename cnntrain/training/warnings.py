@@ -9,24 +9,21 @@ from typing import Any
 MAX_NAMED_CLASSES = 5  # classes that a warning names
 
 
-def warn_about_other_devices(before: int, now: int) -> str | None:
+def warn_about_changed_replicas(before: int, now: int) -> str | None:
     """Warn of a run that goes on with another number of devices than it began with."""
     if before == now:
         return None
     return (
-        f"the run began on {before} devices and goes on with {now}; "
-        "batch norm and dropout see other parts of a batch"
+        f"the run began with {count_devices(before)} and resumes with {count_devices(now)}: "
+        "batch norm's statistics and the masks of dropout will differ"
     )
 
 
-def warn_about_other_pixels(before: int | None, now: int | None) -> str | None:
+def warn_about_changed_pixels(before: int | None, now: int | None) -> str | None:
     """Warn of a run whose photos were decoded by another version of the decoder when it began."""
     if before == now:
         return None
-    return (
-        "photos are shrunk in another way than when the run began, so that it goes on with "
-        "slightly other pixels"
-    )
+    return "photos are now resized differently than when the run began: pixels will differ slightly"
 
 
 def warn_about_unsure_layers(init: Mapping[str, Any], class_names: Sequence[str]) -> str | None:
@@ -39,17 +36,21 @@ def warn_about_unsure_layers(init: Mapping[str, Any], class_names: Sequence[str]
     more = ", …" * (len(class_names) > MAX_NAMED_CLASSES)
     classes = ", ".join(class_names[:MAX_NAMED_CLASSES]) + more
     return (
-        f"{', '.join(init['unsure'])} has the weights of {init['from']}, too, "
-        f"which does not say its classes; they mean something if these are {classes}"
+        f"the head {', '.join(init['unsure'])} was loaded from {init['from']}, which does not name "
+        f"its classes: predictions are right only if they were, in this order, {classes}"
     )
 
 
-def warn_about_frozen_random_weights(finetune: str, has_learnt: bool) -> str | None:
-    """Warn of frozen layers, unless all of them have learnt weights (`has_learnt`)."""
-    if has_learnt:
+def count_devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
+
+
+def warn_about_frozen_random_weights(finetune: str, are_trained: bool) -> str | None:
+    """Warn of frozen layers, unless all of them have trained weights (`are_trained`)."""
+    if are_trained:
         return None
     return (
-        f"finetune={finetune} freezes layers with random weights; begin with learnt ones: "
+        f"finetune={finetune} freezes layers with random weights; begin with trained ones: "
         "init_from=RUN, or a network with model.weights=imagenet"
     )
 

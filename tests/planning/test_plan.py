@@ -208,6 +208,20 @@ def test_too_little_memory_is_said_before_anything_is_allocated(plan, no_memory)
     assert "accumulate=2" in found["warnings"][0]
 
 
+def test_the_largest_batch_is_one_that_the_spec_takes(plan):
+    found = plan("accumulate=7", "batch_size=70", "model=cnn_mnist")["memory"]
+    assert found["largest_batch"] % 7 == 0
+    assert all(size % 7 == 0 for size in found["largest_batch_on_gpu"].values())
+
+
+def test_images_and_features_are_warned_of_apart(plan, no_memory):
+    no_memory(0.2 * GIB)
+    words = ("dataset=cifar10", "data_dir=nowhere", "model=vgg16", "finetune=head")
+    warnings = plan(*words, "dataset.image_size=[64,64]")["warnings"]
+    assert any("60,000 images of 64x64 take" in warning for warning in warnings)
+    assert any("the features of 45,000 images take" in warning for warning in warnings)
+
+
 @pytest.mark.parametrize("words", PITFALLS)
 def test_pitfalls_are_warned_of(plan, words):
     asked = words.split()
@@ -274,12 +288,21 @@ def test_auto_is_a_number_in_the_spec():
 
 
 @pytest.mark.parametrize(
-    ("words", "number"),
-    [("dataset.limit=100 epochs=2", 64), ("accumulate=3", 384), ("steps_per_epoch=5", 256)],
+    ("words", "number", "reason"),
+    [
+        (
+            "dataset.limit=100 epochs=2",
+            64,
+            "64, the largest power of two within 100 training images",
+        ),
+        ("accumulate=3", 384, "384, the largest of 3 x 2^k within auto's limit of 512"),
+        ("steps_per_epoch=5", 256, "within 1,294 training images in 5 steps"),
+    ],
 )
-def test_auto_goes_with_the_other_settings(words, number):
-    _, checked, _ = resolved("batch_size=auto", *words.split())
+def test_auto_goes_with_the_other_settings(words, number, reason):
+    _, checked, note = resolved("batch_size=auto", *words.split())
     assert checked.batch_size == number
+    assert note.endswith(reason)
 
 
 def test_auto_follows_the_memory(no_memory):

@@ -16,7 +16,7 @@ from rich.console import Console
 from cnntrain.errors import SpecError
 from cnntrain.reports import comparison_charts
 from cnntrain.reports.comparison import compare_runs
-from cnntrain.reports.comparison_page import format_comparison_lead, format_landscape_caption
+from cnntrain.reports.comparison_page import format_comparison_lead, format_effect_caption
 from cnntrain.reports.comparison_tables import (
     build_group_cells,
     build_group_table,
@@ -154,9 +154,9 @@ def test_a_table_fits_the_terminal_however_many_settings_vary():
 def test_figures_are_valid_plotly(varied, kind):
     graph_objects = pytest.importorskip("plotly.graph_objects")
     comparison = build_comparison(*varied, "seed=1,2")
-    landscape = comparison_charts.plot_landscape(comparison)
-    assert landscape["data"][0]["type"] == kind
-    for figure in (landscape, comparison_charts.plot_curves(comparison, "valid.loss")):
+    effect = comparison_charts.plot_settings_effect(comparison)
+    assert effect["data"][0]["type"] == kind
+    for figure in (effect, comparison_charts.plot_curves(comparison, "valid.loss")):
         graph_objects.Figure(paint_figure(figure))  # raises for anything that plotly does not know
 
 
@@ -204,9 +204,9 @@ def test_a_reason_is_printed_in_full_to_a_pipe():
 
 def test_a_caption_mentions_seeds_only_if_there_are_several():
     pair = ("batch_size=32,64", "epochs=1,2")
-    assert format_landscape_caption(build_comparison(*pair)) == "valid.accuracy of each run."
+    assert format_effect_caption(build_comparison(*pair)) == "valid.accuracy of each run."
     assert (
-        format_landscape_caption(build_comparison(*pair, "seed=1,2"))
+        format_effect_caption(build_comparison(*pair, "seed=1,2"))
         == "The mean valid.accuracy over seeds."
     )
 
@@ -220,8 +220,8 @@ def test_runs_that_differ_only_in_the_seed_are_one_row():
     )
 
 
-def test_runs_that_differ_only_in_the_seed_have_no_landscape():
-    assert comparison_charts.plot_landscape(build_comparison("seed=1,2")) is None
+def test_runs_that_differ_only_in_the_seed_have_no_effect_chart():
+    assert comparison_charts.plot_settings_effect(build_comparison("seed=1,2")) is None
 
 
 def paint_figure(value):

@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
 def test_a_run_ends_with_a_page_and_figures(finished):
     page = (finished / "report.html").read_text()
     for part in (
-        "lenet5 on digits", "How it learnt", "Class by class", "The most confident mistakes",
+        "lenet5 on digits", "Training curves", "Class by class", "The most confident mistakes",
         "Predictions", "Augmentation", "First-layer filters", "The network", "The spec",
         "Environment", "taken for", "61,706",
     ):  # fmt: skip
@@ -96,7 +96,7 @@ def test_the_page_of_a_running_run_shows_its_progress(left_behind):
     page = write_run_report(folder).read_text()
     assert "2 of 9 epochs" in page
     assert "the run is running." in page
-    assert "How it learnt" in page
+    assert "Training curves" in page
     assert "Class by class" not in page
 
 
@@ -139,7 +139,7 @@ def test_names_of_classes_are_escaped_in_the_page(left_behind):
 def test_damaged_pictures_are_left_out(finished, tmp_path, name):
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / name).write_bytes(b"PK\3\4 half")
-    assert "How it learnt" in write_run_report(copy).read_text()
+    assert "Training curves" in write_run_report(copy).read_text()
 
 
 def test_a_page_that_cannot_be_written_does_not_fail_the_run(finished, capsys, monkeypatch):

@@ -105,7 +105,7 @@ def test_worker_that_does_not_come_is_named():
 
 def test_worker_says_once_for_whom_it_waits(monkeypatch, capsys):
     """Ten minutes of silence look like a fault."""
-    monkeypatch.setattr("cnntrain.training.devices.cluster.PATIENCE", 0)
+    monkeypatch.setattr("cnntrain.training.devices.cluster.SECONDS_BEFORE_NOTICE", 0)
     alone = here(2, 0)
     with pytest.raises(WorkerLost):
         alone.wait_for_workers(0.5)

@@ -144,10 +144,10 @@ def test_rare_class_that_is_never_found_is_said_and_may_be_watched(train):
     run, report = train(*words, *rare, "monitor=valid.macro_f1", said=said)
     assert report["monitor"]["best"] == read_rows(run)[0]["valid.macro_f1"]
     warnings = [line for line in said if line.startswith("Warning: ")]
-    assert "always saying common would have an accuracy of 0.9" in warnings[0]
+    assert "always predicting common would have an accuracy of 0.9" in warnings[0]
     assert "loss.class_weights=balanced" in warnings[0]
     test = report["test"]["best"]
-    assert ("always saying common" in warnings[-1]) == (test["accuracy"] <= 0.9)
+    assert ("always predicting common" in warnings[-1]) == (test["accuracy"] <= 0.9)
 
 
 @pytest.mark.slow

@@ -62,15 +62,15 @@ def warned(labels, guesses, weighted=False):
 
 def test_network_that_always_says_the_commonest_class_is_warned_of():
     line = warned([0] * 199 + [2], [0] * 200)
-    assert line.startswith("Warning: always saying common would be right for 99.5 %")
-    assert "no test image is called rare (of 1)" in line
+    assert line.startswith("Warning: always predicting common would have a test accuracy of 99.5 %")
+    assert "the network never predicts rare (1 test image)" in line
     assert "Try loss.class_weights=balanced and monitor=valid.balanced_accuracy" in line
     assert "class_weights" not in warned([0] * 199 + [2], [0] * 200, weighted=True)
 
 
 def test_class_that_is_never_said_is_named_also_where_accuracy_is_better():
     line = warned([0] * 50 + [1] * 48 + [2] * 2, [0] * 50 + [1] * 50)
-    assert line.startswith("Warning: no test image is called rare (of 2). Try")
+    assert line.startswith("Warning: the network never predicts rare (2 test images). Try")
 
 
 @pytest.mark.parametrize(

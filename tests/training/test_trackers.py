@@ -131,7 +131,9 @@ def test_a_tracker_that_fails_is_reported_once_and_dropped(listener):
     for _ in range(2):
         tracked.epoch({})
     tracked.end_tracking("finished")
-    assert said == ["Warning: tracking=auto failed and is left off: no server at http://nowhere"]
+    assert said == [
+        "Warning: tracking=auto failed and is switched off: no server at http://nowhere"
+    ]
 
 
 def test_tracking_decides_no_numbers(spec):
@@ -206,7 +208,7 @@ def test_mlflow_has_the_run_in_a_real_store(command, tmp_path):
     words = [*SMALL, "epochs=40", "tracking=mlflow", f"tracking.uri={uri}", "hydra.run.dir=run"]
     first = command(*words, "max_steps=30")
     assert first.returncode == 0, first.stderr
-    assert "left off" not in first.stdout
+    assert "switched off" not in first.stdout
     assert command("resume", "run", "max_steps=60").returncode == 0
     client = mlflow.MlflowClient(uri)
     (home,) = [e for e in client.search_experiments() if e.name == "cnntrain"]
@@ -230,7 +232,7 @@ def test_a_server_that_is_gone_costs_seconds_and_not_the_run(command, tmp_path):
     words = ["tracking=mlflow", "tracking.uri=http://127.0.0.1:9", "hydra.run.dir=run"]
     ended = command(*SMALL, *words)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("left off") == 1
+    assert ended.stdout.count("switched off") == 1
     record = yaml.safe_load((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "finished"
 
@@ -254,6 +256,6 @@ def test_wandb_writes_a_run_offline(command, tmp_path):
     pytest.importorskip("wandb")
     ended = command(*SMALL, "tracking=wandb", "hydra.run.dir=run")
     assert ended.returncode == 0, ended.stderr
-    assert "left off" not in ended.stdout
+    assert "switched off" not in ended.stdout
     assert "wandb:" not in ended.stdout + ended.stderr
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))

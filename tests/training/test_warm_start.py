@@ -89,7 +89,7 @@ def test_source_without_a_layer_that_fits_is_refused(tmp_path):
     small().save(tmp_path / "x.keras")
     inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(2, name="other")(inputs), name="other")
-    with pytest.raises(SpecError, match="no layer of other has a namesake"):
+    with pytest.raises(SpecError, match="no layer of other matches"):
         warm_start_model(other, read_source_weights(str(tmp_path / "x.keras")), ("a", "b"))
 
 

@@ -14,7 +14,10 @@ BACKENDS = ("tensorflow", "jax")
 
 
 def resolve_backend() -> str:
-    """Return the backend of this process; raise SpecError if it is unknown or not installed."""
+    """Return the backend of this process, and set KERAS_BACKEND to TensorFlow's where it is unset.
+
+    Raises SpecError if it is unknown or not installed.
+    """
     name = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if name not in BACKENDS:
         raise SpecError(f"KERAS_BACKEND is {name}", BACKENDS, "KERAS_BACKEND=tensorflow")

@@ -17,9 +17,11 @@ from cnntrain.errors import SpecError, WorkerLost
 from cnntrain.spec.signatures import Component
 
 ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
-PART = re.compile(r"([^,\[]+)(?:\[([^\]]*)\])?")  # a part of SLURM's list of nodes: gpu[01-03,07]
-TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # a part of SLURM's tasks of each node: 2(x3),1
-PATIENCE = 3  # seconds of waiting, after which a line says for whom
+NODES_PATTERN = re.compile(
+    r"([^,\[]+)(?:\[([^\]]*)\])?"
+)  # a part of SLURM's list of nodes: gpu[01-03,07]
+TASKS_PATTERN = re.compile(r"(\d+)(?:\(x(\d+)\))?")  # a part of SLURM's tasks of each node: 2(x3),1
+SECONDS_BEFORE_NOTICE = 3  # seconds of waiting, after which a line says for whom
 HIGHEST_PORT = 65535
 WORKERS_EXAMPLE = "distribution.workers=[HOST:PORT,HOST:PORT] distribution.index=0"
 
@@ -66,14 +68,14 @@ class Cluster:
                         [self.describe_worker(number) for number in sorted(unseen)],
                         f"all of them started within distribution.timeout={timeout:g} seconds",
                     )
-                if unseen and not is_announced and time.monotonic() > began + PATIENCE:
+                if unseen and not is_announced and time.monotonic() > began + SECONDS_BEFORE_NOTICE:
                     names = ", ".join(self.describe_worker(number) for number in sorted(unseen))
                     print(f"waiting for {names}, {timeout:g} s at most", file=sys.stderr)
                     is_announced = True
                 time.sleep(0.2)
 
     def open_listener(self) -> socket.socket:
-        """Return a server at the port of this worker, by which the others see that it is there."""
+        """Return a socket that listens at the port of this worker, by which the others see it."""
         address = self.workers[self.index]
         port = int(address.rpartition(":")[2])
         try:
@@ -99,7 +101,8 @@ def build_cluster(
 ) -> Cluster:
     """Return the cluster of the settings, or of the environment where a setting is None.
 
-    Raises SpecError where neither says who the workers are, or they contradict each other.
+    Raises SpecError where neither says who the workers are, and for addresses or an index that are
+    not valid.
     """
     environment_workers, environment_index = read_workers_from_environment(port, environment)
     workers = environment_workers if workers is None else tuple(workers)
@@ -186,7 +189,9 @@ def read_workers_from_slurm(
     try:
         nodes = expand_node_list(environment["SLURM_STEP_NODELIST"])
         tasks = environment["SLURM_STEP_TASKS_PER_NODE"]
-        counts = [int(n) for n, times in TASKS.findall(tasks) for _ in range(int(times or 1))]
+        counts = [
+            int(n) for n, times in TASKS_PATTERN.findall(tasks) for _ in range(int(times or 1))
+        ]
         workers = tuple(
             f"{node}:{port + number}"
             for node, count in zip(nodes, counts, strict=True)
@@ -207,7 +212,7 @@ def expand_node_list(nodes: str) -> list[str]:
     Other parsers do not serve: python-hostlist is under the GPL, TensorFlow's loads TensorFlow.
     """
     names = []
-    for prefix, numbers in PART.findall(nodes):
+    for prefix, numbers in NODES_PATTERN.findall(nodes):
         for part in numbers.split(",") if numbers else [""]:
             first, _, last = part.partition("-")
             ends = range(int(first), int(last or first) + 1) if part else [None]
