@@ -9,7 +9,7 @@ import pytest
 from cnntrain.spec import option_files
 
 OPTIONS = sorted(option_files.find_option_files("initializer"))
-# sigma^2 for fan_in = 400, fan_out = 100; None: no fixed variance
+# sigma^2 for fan_in = 400, fan_out = 100
 VARIANCE = {
     "zeros": 0,
     "random_normal": 0.01**2,
@@ -46,7 +46,7 @@ def test_variance_is_the_one_of_the_paper(spec, option):
 
 
 def test_every_initializer_is_tested():
-    assert set(OPTIONS) == set(VARIANCE)
+    assert set(OPTIONS) == set(VARIANCE), 'VARIANCE wants a row: "mine": 2 / 400'
 
 
 def test_orthogonal_kernels_are_orthogonal(spec):
