@@ -15,7 +15,7 @@ from cnntrain.reports.chart_text import (
     shorten_name,
 )
 from cnntrain.reports.comparison import (
-    NUMBERS,
+    METRICS,
     Comparison,
     RunGroup,
     format_setting_value,
@@ -53,7 +53,7 @@ def make_epoch_axis(last: float) -> dict[str, Any]:
 def make_line(
     name: str, rows: Sequence[Mapping[str, float]], key: str, color: str, **more: Any
 ) -> dict[str, Any]:
-    """Return a plotly trace of the number `key` over the epochs in rows of a history."""
+    """Return a plotly trace of the metric `key` over the epochs in rows of a history."""
     points = [row for row in rows if key in row]
     return {
         "type": "scatter",
@@ -73,13 +73,13 @@ def drop_non_finite(number: float) -> float | None:
 
 
 def plot_curves(comparison: Comparison, key: str) -> Figure:
-    """Return a chart of the number `key` of all runs over the epochs.
+    """Return a chart of the metric `key` of all runs over the epochs.
 
     The runs of a group have the same colour and dash.
     """
     traces = []
     for place, group in enumerate(comparison.groups):
-        for number, result in enumerate(group.results):
+        for index, result in enumerate(group.results):
             label = escape_for_plotly(
                 shorten_name(name_group(group, comparison), 3 * MAX_NAME_LENGTH)
             )
@@ -90,13 +90,13 @@ def plot_curves(comparison: Comparison, key: str) -> Figure:
                 line
                 | {
                     "legendgroup": str(place),
-                    "showlegend": number == 0,
+                    "showlegend": index == 0,
                     "opacity": 0.85,
                     "hovertemplate": f"{seed}<br>epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
             )
     count = sum(any(result.history for result in group.results) for group in comparison.groups)
-    has_legend = 1 < count <= MAX_TICKS  # a longer one says less than the names at hovering
+    has_legend = 1 < count <= MAX_TICKS  # a longer one says less than the names on hover
     room = 20 * count if has_legend else 0  # on a phone each name has a line of its own
     last = max((result.last.get("epoch", 0) for result in comparison.results), default=0)
     return make_figure(
@@ -118,21 +118,21 @@ def name_group(group: RunGroup, comparison: Comparison) -> str:
 
 
 def plot_dots(comparison: Comparison) -> Figure:
-    """Return a chart for one varied setting: each run's number and the mean at each value."""
-    key, number = comparison.varied_settings[0], comparison.sorted_by
+    """Return a chart for one varied setting: each run's metric and the mean at each value."""
+    key, metric = comparison.varied_settings[0], comparison.sorted_by
     names = make_axis_names(
         [format_setting_value(group.settings[key]) for group in comparison.groups]
     )
     runs = [
         (name, value)
         for name, group in zip(names, comparison.groups, strict=True)
-        for value in group.collect_values(number)
+        for value in group.collect_values(metric)
     ]
     means = [
-        (name, group.compute_mean(number))
+        (name, group.compute_mean(metric))
         for name, group in zip(names, comparison.groups, strict=True)
     ]
-    hover = f"{escape_for_plotly(key)}=%{{y}}<br>{number} %{{x:.4f}}<extra></extra>"
+    hover = f"{escape_for_plotly(key)}=%{{y}}<br>{metric} %{{x:.4f}}<extra></extra>"
     traces = [
         make_scatter(runs, hover, {"color": "$accent", "size": 9, "opacity": 0.55}),
         make_scatter(
@@ -142,7 +142,7 @@ def plot_dots(comparison: Comparison) -> Figure:
     height = 110 + 34 * len(names)
     return make_figure(
         traces,
-        xaxis=make_axis(number.replace(".", " ")),
+        xaxis=make_axis(metric.replace(".", " ")),
         yaxis={"type": "category", "categoryarray": names[::-1], "automargin": True},
         showlegend=False,
         height=height,
@@ -164,7 +164,7 @@ def make_scatter(
 
 
 def plot_heat_map(comparison: Comparison) -> Figure:
-    """Return a chart for two varied settings: the mean number at each pair of their values."""
+    """Return a chart for two varied settings: the mean metric at each pair of their values."""
     across, down = comparison.varied_settings
     columns = list_distinct(group.settings[across] for group in comparison.groups)
     rows = list_distinct(group.settings[down] for group in comparison.groups)
@@ -199,25 +199,25 @@ def plot_heat_map(comparison: Comparison) -> Figure:
     )
 
 
-def make_color_scale(number: str, weakest: str = "$low") -> list[list[Any]]:
-    """Return a colour scale in which the best value of a number has the strongest colour."""
-    ends = [weakest, "$accent"] if higher_is_better(number) else ["$accent", weakest]
+def make_color_scale(metric: str, weakest: str = "$low") -> list[list[Any]]:
+    """Return a colour scale in which the best value of a metric has the strongest colour."""
+    ends = [weakest, "$accent"] if higher_is_better(metric) else ["$accent", weakest]
     return [[0, ends[0]], [1, ends[1]]]
 
 
 def plot_parallel_coordinates(comparison: Comparison) -> Figure:
-    """Return a chart for more settings: each group is a line, coloured by its mean number."""
-    number = comparison.sorted_by
-    groups = [group for group in comparison.groups if group.compute_mean(number) is not None]
-    means = [group.compute_mean(number) for group in groups]
+    """Return a chart for more settings: each group is a line, coloured by its mean metric."""
+    metric = comparison.sorted_by
+    groups = [group for group in comparison.groups if group.compute_mean(metric) is not None]
+    means = [group.compute_mean(metric) for group in groups]
     dimensions = [make_dimension(key, groups) for key in comparison.varied_settings]
-    dimensions.append({"label": make_short_label(number), "values": means})
+    dimensions.append({"label": make_short_label(metric), "values": means})
     return make_figure(
         [
             {
                 "type": "parcoords",
                 "dimensions": dimensions,
-                "line": {"color": means, "colorscale": make_color_scale(number, "$rule")},
+                "line": {"color": means, "colorscale": make_color_scale(metric, "$rule")},
                 "labelfont": {"size": 12},
                 "labelangle": -20,  # level labels would overlap on a phone
                 # plotly writes the ends of each axis over its label: they are hidden.
@@ -230,8 +230,8 @@ def plot_parallel_coordinates(comparison: Comparison) -> Figure:
 
 
 def make_short_label(key: str) -> str:
-    """Return "learning rate" for optimizer.learning_rate, but "valid accuracy" for a number."""
-    return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
+    """Return "learning rate" for optimizer.learning_rate, but "valid accuracy" for a metric."""
+    return (key if key in METRICS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
@@ -249,10 +249,10 @@ def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:
 
 
 def plot_settings_effect(comparison: Comparison) -> Figure | None:
-    """Return a chart of how the number depends on the varied settings.
+    """Return a chart of how the metric depends on the varied settings.
 
     The kind of chart depends on how many settings are varied. Returns None if none is, or no run
-    has the number.
+    has the metric.
     """
     if not any(group.collect_values(comparison.sorted_by) for group in comparison.groups):
         return None
@@ -269,9 +269,9 @@ def plot_over_epochs(
     phases: Sequence[int],
     best: float | None,
 ) -> Figure:
-    """Return a chart of numbers of one run over its epochs.
+    """Return a chart of metrics of one run over its epochs.
 
-    `rows` are its history and `keys` the numbers. Dotted lines mark the epochs in `phases`, where a
+    `rows` are its history and `keys` the metrics. Dotted lines mark the epochs in `phases`, where a
     phase of training began, and a solid line marks the epoch `best`.
     """
     colors = {"train": "$c1", "valid": "$accent"}
@@ -324,7 +324,7 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
     """Return a chart of a confusion matrix (classes, classes), with the counts of each cell.
 
     Colours show the share of the true class. All rows are named. Of many columns only some are, and
-    the others at hovering. Returns None for more than 200 classes.
+    the others on hover. Returns None for more than 200 classes.
     """
     count = len(names)
     if count > MAX_MATRIX_CLASSES:
