@@ -12,6 +12,11 @@ from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 
 
+def is_augmented(spec: Spec, splits: Splits) -> bool:
+    """Return whether training images are changed at random: augmented, or cropped as they load."""
+    return spec.augmentation.name != "none" or hasattr(splits.train.store, "draw_crops")
+
+
 def find_first_batch(spec: Spec, train: Examples) -> np.ndarray:
     """Return the indices (B,) of the training examples that the first step trains on."""
     fitted, _ = shrink_batch_size(spec, len(train), count_known_replicas(spec))

@@ -44,6 +44,11 @@ def count_available_bytes(plan: Plan) -> int:
     return plan.device_memory.free + (0 if plan.device_memory.is_gpu else plan.process_bytes)
 
 
+def fits_machine(plan: Plan) -> bool:
+    """Return whether the run's batch fits into the memory that it may take here."""
+    return sum(list_memory_parts(plan).values()) <= count_available_bytes(plan)
+
+
 def find_largest_batch_here(plan: Plan) -> int:
     """Return the largest batch size that fits on this machine, or 0."""
     free = compute_memory_for_step(plan.device_memory, plan.memory.host_bytes)
@@ -130,7 +135,7 @@ def print_memory(console: Console, plan: Plan) -> None:
     )
     console.print(table)
     print_text(console, format_heaviest_layers(plan))
-    most, fits = find_largest_batch_here(plan), sum(parts.values()) <= count_available_bytes(plan)
+    most, fits = find_largest_batch_here(plan), fits_machine(plan)
     print_text(
         console,
         f"batch {batch} {'fits' if fits else 'does not fit'} here; "
@@ -210,7 +215,7 @@ def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, A
             "on_gpu": plan.memory.compute_device_bytes(batch),
             "activations_per_image": plan.memory.activations_per_image,
             "room": asdict(plan.device_memory) | {"for_the_run": count_available_bytes(plan)},
-            "fits": sum(parts.values()) <= count_available_bytes(plan),
+            "fits": fits_machine(plan),
             "largest_batch": find_largest_batch_here(plan),
             "largest_batch_on_gpu": {
                 f"{size} GiB": most for size, most in find_largest_batch_by_gpu(plan).items()

@@ -37,7 +37,7 @@ def make_epoch_axis(last: float) -> dict[str, Any]:
 def make_line(
     name: str, rows: Sequence[Mapping[str, float]], key: str, color: str, **more: Any
 ) -> dict[str, Any]:
-    """Return a plotly trace of the number `key` over the epochs in rows of a history."""
+    """Return a plotly trace of the metric `key` over the epochs in rows of a history."""
     points = [row for row in rows if key in row]
     return {
         "type": "scatter",
@@ -63,9 +63,9 @@ def plot_over_epochs(
     phases: Sequence[int],
     best: float | None,
 ) -> Figure:
-    """Return a chart of numbers of one run over its epochs.
+    """Return a chart of metrics of one run over its epochs.
 
-    `rows` are its history and `keys` the numbers. Dotted lines mark the epochs in `phases`, where a
+    `rows` are its history and `keys` the metrics. Dotted lines mark the epochs in `phases`, where a
     phase of training began, and a solid line marks the epoch `best`.
     """
     colors = {"train": "$c1", "valid": "$accent"}
@@ -118,7 +118,7 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
     """Return a chart of a confusion matrix (classes, classes), with the counts of each cell.
 
     Colours show the share of the true class. All rows are named. Of many columns only some are, and
-    the others at hovering. Returns None for more than 200 classes.
+    the others on hover. Returns None for more than 200 classes.
     """
     count = len(names)
     if count > MAX_MATRIX_CLASSES:

@@ -1,4 +1,4 @@
-"""Compare runs: the settings that differ, and the numbers of runs grouped over seeds and sorted."""
+"""Compare runs: the settings that differ, and the metrics of runs grouped over seeds and sorted."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
 from cnntrain.terminal.units import NO_VALUE
 
-NUMBERS = (
+METRICS = (
     "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1", "test.accuracy",
     "test.loss", "test.balanced_accuracy", "test.macro_f1", "train.accuracy", "train.loss",
     "best_epoch", "last_epoch", "seconds",
@@ -36,18 +36,18 @@ class RunGroup:
     settings: Mapping[str, Any]  # only those that differ between groups
     results: Sequence[RunResult]
 
-    def collect_values(self, number: str) -> list[float]:
-        """Return the values of a number, such as valid.accuracy, of the runs that have it."""
-        return [r.numbers[number] for r in self.results if number in r.numbers]
+    def collect_values(self, metric: str) -> list[float]:
+        """Return the values of a metric, such as valid.accuracy, of the runs that have it."""
+        return [r.numbers[metric] for r in self.results if metric in r.numbers]
 
-    def compute_mean(self, number: str) -> float | None:
-        """Return the mean of a number over the runs; None if no run has it."""
-        values = self.collect_values(number)
+    def compute_mean(self, metric: str) -> float | None:
+        """Return the mean of a metric over the runs; None if no run has it."""
+        values = self.collect_values(metric)
         return statistics.fmean(values) if values else None
 
-    def compute_deviation(self, number: str) -> float | None:
-        """Return the sample standard deviation of a number; None for fewer than two runs."""
-        values = self.collect_values(number)
+    def compute_deviation(self, metric: str) -> float | None:
+        """Return the sample standard deviation of a metric; None for fewer than two runs."""
+        values = self.collect_values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class RunGroup:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, and the name of the number that they are sorted by."""
+    """Runs, and the metric that they are sorted by."""
 
     results: Sequence[RunResult]
     sorted_by: str
@@ -139,7 +139,7 @@ class Comparison:
     def compute_sort_key(self, group: RunGroup) -> tuple[int, bool, float, float]:
         """Return a key that sorts groups the best first, by their mean, and then by their loss.
 
-        It is the order in which `best.keras` is chosen; groups without the number are last. Only
+        It is the order in which `best.keras` is chosen; groups without the metric are last. Only
         runs that were evaluated on the same images are ranked together, one set after another.
         """
         images = group.settings.get(IMAGES_KEY)
@@ -148,19 +148,19 @@ class Comparison:
             if images in self.evaluation_image_sets
             else len(self.evaluation_image_sets)
         )
-        numbers = (self.sorted_by, choose_tie_breaker(self.sorted_by))
-        means = {n: mean for n in numbers if (mean := group.compute_mean(n)) is not None}
+        metrics = (self.sorted_by, choose_tie_breaker(self.sorted_by))
+        means = {n: mean for n in metrics if (mean := group.compute_mean(n)) is not None}
         if self.sorted_by not in means:
             return place, True, 0, 0
         return place, False, *rank_by(self.sorted_by, means)
 
     def list_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each run, in the order of the groups: status, settings and numbers."""
+        """Return a row for each run, in the order of the groups: status, settings and metrics."""
         keys = [*self.varied_settings, "seed"]
         return [
             {"run": str(result.folder), "status": result.status, "reason": result.reason}
             | {key: result.settings.get(key) for key in keys}
-            | {number: result.numbers.get(number) for number in NUMBERS}
+            | {metric: result.numbers.get(metric) for metric in METRICS}
             for group in self.groups
             for result in group.results
         ]
@@ -185,13 +185,13 @@ class Comparison:
 
 
 def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
-    """Return a comparison sorted by the number `sort`, or else by what most runs monitor.
+    """Return a comparison sorted by the metric `sort`, or else by what most runs monitor.
 
-    Raises SpecError for an unknown number.
+    Raises SpecError for an unknown metric.
     """
-    if sort is not None and sort not in NUMBERS:
-        close = find_nearest(sort, NUMBERS)
-        raise SpecError(f"--sort is {sort}", NUMBERS, f"--sort {close}" if close else None)
+    if sort is not None and sort not in METRICS:
+        close = find_nearest(sort, METRICS)
+        raise SpecError(f"--sort is {sort}", METRICS, f"--sort {close}" if close else None)
     sort = sort or statistics.mode(result.monitor for result in results)
     names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
     if len({*names} - {""}) > 1:
@@ -243,18 +243,18 @@ def format_image_set(result: RunResult, name: str) -> str:
 
 
 def describe_group(group: RunGroup) -> dict[str, Any]:
-    """Return a group for JSON: its settings and runs, with mean and deviation of each number."""
-    numbers = {
-        number: {
-            "mean": group.compute_mean(number),
-            "std": group.compute_deviation(number),
+    """Return a group for JSON: its settings and runs, with mean and deviation of each metric."""
+    metrics = {
+        metric: {
+            "mean": group.compute_mean(metric),
+            "std": group.compute_deviation(metric),
             "runs": len(values),
         }
-        for number in NUMBERS
-        if (values := group.collect_values(number))
+        for metric in METRICS
+        if (values := group.collect_values(metric))
     }
     names = [str(result.folder) for result in group.results]
-    return {"settings": dict(group.settings), "runs": names, **numbers}
+    return {"settings": dict(group.settings), "runs": names, **metrics}
 
 
 def is_without_effect(key: str) -> bool:

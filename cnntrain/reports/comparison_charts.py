@@ -19,7 +19,7 @@ from cnntrain.reports.charts import (
     make_line,
 )
 from cnntrain.reports.comparison import (
-    NUMBERS,
+    METRICS,
     Comparison,
     RunGroup,
     format_setting_value,
@@ -191,7 +191,7 @@ def plot_parallel_coordinates(comparison: Comparison) -> Figure:
 
 def make_short_label(key: str) -> str:
     """Return "learning rate" for optimizer.learning_rate, but "valid accuracy" for a number."""
-    return (key if key in NUMBERS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
+    return (key if key in METRICS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:

@@ -84,20 +84,20 @@ def format_comparison_lead(comparison: Comparison) -> str:
 
 def format_effect_caption(comparison: Comparison) -> str:
     """Return the caption of the chart that `plot_settings_effect` draws."""
-    number = comparison.sorted_by
+    metric = comparison.sorted_by
     match len(comparison.varied_settings):
         case 1:
-            return f"{number} of every run, and the mean of each value."
+            return f"{metric} of every run, and the mean of each value."
         case 2:
             several = any(len(group.results) > 1 for group in comparison.groups)
-            return f"The mean {number} over seeds." if several else f"{number} of each run."
+            return f"The mean {metric} over seeds." if several else f"{metric} of each run."
     return (
-        f"A line for each combination, coloured by its mean {number}. Drag along an axis to choose."
+        f"A line for each combination, coloured by its mean {metric}. Drag along an axis to choose."
     )
 
 
 def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
-    """Return curves over the epochs for at most two numbers, beginning with the one sorted by."""
+    """Return curves over the epochs for at most two metrics, beginning with the one sorted by."""
     wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
     available = {key for result in comparison.results for row in result.history[:1] for key in row}
     keys = [key for key in dict.fromkeys(wanted) if key in available][:2]

@@ -14,7 +14,7 @@ from cnntrain.terminal.units import NO_VALUE, format_duration
 
 HUGE_LOSS = 1e5  # larger losses are shown by their magnitude
 MAX_RUN_COLUMNS = 5  # more runs have no columns of their own in the table of differences
-SHOWN_NUMBERS = {
+SHOWN_METRICS = {
     "valid.accuracy": "valid accuracy",
     "valid.loss": "valid loss",
     "test.accuracy": "test accuracy",
@@ -43,11 +43,11 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
     return Stack(*parts)
 
 
-def choose_numbers(comparison: Comparison) -> dict[str, str]:
-    """Return the numbers to show with their headings, the one that is sorted by first."""
-    number = comparison.sorted_by
-    first = {number: number.replace(".", " ").replace("_", " ")} if "." in number else {}
-    return {**first, **SHOWN_NUMBERS} if number not in SHOWN_NUMBERS else SHOWN_NUMBERS
+def choose_metrics(comparison: Comparison) -> dict[str, str]:
+    """Return the metrics to show with their headings, the one that is sorted by first."""
+    metric = comparison.sorted_by
+    first = {metric: metric.replace(".", " ").replace("_", " ")} if "." in metric else {}
+    return {**first, **SHOWN_METRICS} if metric not in SHOWN_METRICS else SHOWN_METRICS
 
 
 def describe_order(comparison: Comparison) -> str:
@@ -70,7 +70,7 @@ def format_unfinished_run(result: RunResult) -> str:
 
 
 def build_group_table(comparison: Comparison, width: int) -> Table:
-    """Return a table with a row for each group: its varied settings and its numbers.
+    """Return a table with a row for each group: its varied settings and its metrics.
 
     Columns that do not fit into `width` characters are left out.
     """
@@ -99,27 +99,27 @@ def compute_table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows: the varied settings, or the name of the run, then the numbers."""
-    numbers = choose_numbers(comparison)
+    """Return headings and rows: the varied settings, or the name of the run, then the metrics."""
+    metrics = choose_metrics(comparison)
     rows = [
         [
             *(
                 [format_setting_value(value) for value in group.settings.values()]
-                or [name_only_group(group)]
+                or [name_unvaried_group(group)]
             ),
             format_run_count(group),
-            *(format_mean_and_deviation(group, number) for number in numbers),
+            *(format_mean_and_deviation(group, metric) for metric in metrics),
             format_whole_number(group.compute_mean("last_epoch")),
             format_duration(group.compute_mean("seconds")),
         ]
         for group in comparison.groups
     ]
     names = comparison.varied_settings or ["run"]
-    return [*names, "runs", *numbers.values(), "last epoch", "time"], rows
+    return [*names, "runs", *metrics.values(), "last epoch", "time"], rows
 
 
-def name_only_group(group: RunGroup) -> str:
-    """Return the name of the only group, or of a group of one run: the run's name or "all"."""
+def name_unvaried_group(group: RunGroup) -> str:
+    """Return the name of a group without varied settings: that of its only run, or "all"."""
     return group.results[0].name if len(group.results) == 1 else "all"
 
 
@@ -129,9 +129,9 @@ def format_run_count(group: RunGroup) -> str:
     return str(done) if done == len(group.results) else f"{done} of {len(group.results)}"
 
 
-def format_mean_and_deviation(group: RunGroup, number: str) -> str:
-    """Return a group's mean of a number, such as 0.9375, or 0.9375 ± 0.0120 over seeds."""
-    mean, deviation = group.compute_mean(number), group.compute_deviation(number)
+def format_mean_and_deviation(group: RunGroup, metric: str) -> str:
+    """Return a group's mean of a metric, such as 0.9375, or 0.9375 ± 0.0120 over seeds."""
+    mean, deviation = group.compute_mean(metric), group.compute_deviation(metric)
     if mean is None:
         return NO_VALUE
     return format_decimals(mean) + (

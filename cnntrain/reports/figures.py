@@ -15,8 +15,9 @@ from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
 from cnntrain.runs.results import RunResult
 from cnntrain.training.metrics import Scores
 
-MAX_NAMED_CLASSES = 30  # of more classes, only the rows of a matrix are named, in small letters
+MAX_CLASSES_ON_AXIS = 30  # of more classes, only the rows of a matrix are named, in small letters
 SMALL_FONT = 5  # points
+MAX_PNG_CLASSES = 120  # a larger confusion matrix is only on the page, as its cells are too small
 INK, ACCENT, WARM = "#1d2126", "#1f5fa8", "#c7691a"
 DPI = 150
 TILES_ACROSS = 8
@@ -50,7 +51,7 @@ def write_figures(
     folder.mkdir(exist_ok=True)
     if result.history:
         save_figure(draw_training_curves(result, phases), folder / "curves.png")
-    if scores is not None and len(scores.support) <= 4 * MAX_NAMED_CLASSES:
+    if scores is not None and len(scores.support) <= MAX_PNG_CLASSES:
         names = [row["name"] for row in shown["classes"]]
         save_figure(draw_confusion_matrix(scores.confusion, names), folder / "confusion.png")
     for name, stem in (("sample", "predictions"), ("mistakes", "mistakes")):
@@ -142,9 +143,9 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str]) -> Figure:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     labels = [shorten_name(name) for name in names]
-    size = "medium" if count <= MAX_NAMED_CLASSES else SMALL_FONT
+    size = "medium" if count <= MAX_CLASSES_ON_AXIS else SMALL_FONT
     axes.set_yticks(range(count), labels, parse_math=False, fontsize=size)
-    if count <= MAX_NAMED_CLASSES:
+    if count <= MAX_CLASSES_ON_AXIS:
         axes.set_xticks(range(count), labels, rotation=90, parse_math=False)
         for (row, column), number in np.ndenumerate(matrix):
             if number:

@@ -2,7 +2,12 @@
 
 from PIL import Image
 
-from cnntrain.data.first_batch import augment_preview, find_first_batch, format_soft_label
+from cnntrain.data.first_batch import (
+    augment_preview,
+    find_first_batch,
+    format_soft_label,
+    is_augmented,
+)
 from cnntrain.data.source import Splits
 from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
 from cnntrain.spec.spec import Spec
@@ -20,13 +25,13 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
     rows = find_first_batch(spec, splits.train)
     raw = splits.train.gather_images(rows)
     labels = splits.train.labels[rows]
-    is_augmented = spec.augmentation.name != "none" or hasattr(splits.train.store, "draw_crops")
-    count = min(EXAMPLES if is_augmented else PLAIN, len(rows))
+    shows_draws = is_augmented(spec, splits)
+    count = min(EXAMPLES if shows_draws else PLAIN, len(rows))
     blocks = [
         [CaptionedImage(image, [splits.class_names[label]])]
         for image, label in zip(raw[:count], labels[:count], strict=True)
     ]
-    for step in range(DRAWS if is_augmented else 0):
+    for step in range(DRAWS if shows_draws else 0):
         images, targets = augment_preview(spec, splits, step, rows)
         for block, image, target in zip(blocks, images, targets, strict=False):
             block.append(CaptionedImage(image, format_soft_label(target, splits.class_names)))
@@ -34,7 +39,7 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
     legend = (
         f"{counts}: each original, then {DRAWS} augmented versions. The step trains on the "
         "first of these."
-        if is_augmented
+        if shows_draws
         else f"{counts}, which are not augmented."
     )
-    return draw_contact_sheet([command, legend], blocks, ACROSS if is_augmented else PLAIN_ACROSS)
+    return draw_contact_sheet([command, legend], blocks, ACROSS if shows_draws else PLAIN_ACROSS)

@@ -21,7 +21,12 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
-from cnntrain.data.first_batch import augment_preview, find_first_batch, format_soft_label
+from cnntrain.data.first_batch import (
+    augment_preview,
+    find_first_batch,
+    format_soft_label,
+    is_augmented,
+)
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import escape_formula, replace_by_file, write_whole
@@ -130,7 +135,7 @@ def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
     The first augmented one is what the first step trained on. Nothing is returned for a run
     without augmentation.
     """
-    if spec.augmentation.name == "none" and not hasattr(splits.train.store, "draw_crops"):
+    if not is_augmented(spec, splits):
         return {}
     rows = find_first_batch(spec, splits.train)
     draws, texts = [splits.train.gather_images(rows[:AUGMENTED])], []

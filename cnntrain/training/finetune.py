@@ -12,6 +12,7 @@ import keras
 
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Count, Factor, Positive
+from cnntrain.training.network import is_kernel
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,7 @@ def layer_wise(model: keras.Model, *, decay: Factor) -> list[Phase]:
     such as a batch norm, has the rate of the kernel before it.
     """
     names = [layer.name for layer in model.layers if layer.trainable_weights]
-    kernels = {
-        layer.name
-        for layer in model.layers
-        if any(len(weight.shape) > 1 for weight in layer.trainable_weights)
-    }
+    kernels = {layer.name for layer in model.layers if any(map(is_kernel, layer.trainable_weights))}
     rates, depth = {}, 0
     for name in reversed(names):
         rates[name] = decay**depth

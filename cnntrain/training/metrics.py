@@ -14,7 +14,7 @@ from cnntrain.terminal.units import NO_VALUE
 
 UNBALANCED_RATIO = 1.1  # largest / mean class size below which classes count as balanced
 ROUNDING_IMAGES = 1  # sizes of equal classes may differ by this much after a split
-MAX_MISSED_CLASSES = 5  # classes that a warning names
+MAX_CLASSES_IN_WARNING = 5  # classes that a warning names
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def warn_about_majority_class(
     if missed:
         shown = ", ".join(
             f"{class_names[n]} ({support[n]:,} test image{'s' * int(support[n] != 1)})"
-            for n in missed[:MAX_MISSED_CLASSES]
+            for n in missed[:MAX_CLASSES_IN_WARNING]
         )
         more = (
-            f" and {len(missed) - MAX_MISSED_CLASSES} more classes"
-            if len(missed) > MAX_MISSED_CLASSES
+            f" and {len(missed) - MAX_CLASSES_IN_WARNING} more classes"
+            if len(missed) > MAX_CLASSES_IN_WARNING
             else ""
         )
         parts.append(f"the network never predicts {shown}{more}")

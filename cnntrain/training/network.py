@@ -243,6 +243,11 @@ def split_network(
     return keras.Model(images, below(first(images), training=False)), above
 
 
+def is_kernel(variable: keras.Variable) -> bool:
+    """Return whether a variable is a kernel: biases, and scale and shift of norms, are vectors."""
+    return len(variable.shape) > 1
+
+
 def count_parameters(network: keras.Model) -> dict[str, int]:
     """Return the number of parameters, `total` and `trainable`."""
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import keras
 
 from cnntrain.spec.knobs import NonNegative, Positive, Probability
+from cnntrain.training.network import is_kernel
 from cnntrain.training.schedules import Rate
 
 
@@ -39,18 +40,13 @@ def optimizer(
     built = component(rate)
     built.weight_decay = weight_decay or None
     built.clipvalue, built.clipnorm, built.global_clipnorm = clip_value, clip_norm, global_clip_norm
-    exempt = [v for v in network.trainable_variables if not _is_kernel(v)]
+    exempt = [v for v in network.trainable_variables if not is_kernel(v)]
     built.exclude_from_weight_decay(var_list=exempt)
     if l1 or l2:
         for variable in network.trainable_variables:
-            variable.regularizer = keras.regularizers.L1L2(l1, l2) if _is_kernel(variable) else None
+            variable.regularizer = keras.regularizers.L1L2(l1, l2) if is_kernel(variable) else None
     built.build(network.trainable_variables)
     return built
-
-
-def _is_kernel(variable: keras.Variable) -> bool:
-    """Return whether a variable is a kernel: biases, and scale and shift of norms, are vectors."""
-    return len(variable.shape) > 1
 
 
 def sgd(rate: Rate, *, momentum: Probability, nesterov: bool) -> keras.optimizers.Optimizer:

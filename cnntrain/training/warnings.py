@@ -6,7 +6,7 @@ Each function returns a sentence, or None where there is nothing to warn about.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MAX_NAMED_CLASSES = 5  # classes that a warning names
+from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING
 
 
 def warn_about_changed_replicas(before: int, now: int) -> str | None:
@@ -33,8 +33,8 @@ def warn_about_unsure_layers(init: Mapping[str, Any], class_names: Sequence[str]
     """
     if not init.get("unsure"):
         return None
-    more = ", …" * (len(class_names) > MAX_NAMED_CLASSES)
-    classes = ", ".join(class_names[:MAX_NAMED_CLASSES]) + more
+    more = ", …" * (len(class_names) > MAX_CLASSES_IN_WARNING)
+    classes = ", ".join(class_names[:MAX_CLASSES_IN_WARNING]) + more
     return (
         f"the head {', '.join(init['unsure'])} was loaded from {init['from']}, which does not name "
         f"its classes: predictions are right only if they were, in this order, {classes}"

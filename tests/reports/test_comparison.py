@@ -220,6 +220,11 @@ def test_runs_that_differ_only_in_the_seed_are_one_row():
     )
 
 
+def test_values_that_look_alike_are_groups_of_their_own():
+    comparison = build_comparison("optimizer.learning_rate=0.1,0.1000000001")
+    assert len(comparison.groups) == 2
+
+
 def test_runs_that_differ_only_in_the_seed_have_no_effect_chart():
     assert comparison_charts.plot_settings_effect(build_comparison("seed=1,2")) is None
 
