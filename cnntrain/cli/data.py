@@ -164,7 +164,7 @@ def verify_dataset(
         print(data_report.format_verified_json(name, asked, splits, found))
     else:
         data_report.print_verified(name, asked, splits, found)
-    return 0 if found.is_well else 1
+    return 0 if found.is_clean else 1
 
 
 def preview_dataset(
@@ -221,13 +221,13 @@ def clean_caches(
     """Remove decoded photos from data_dir, and say what is gone and what is left."""
     asked = build_spec(compose_config(overrides, config_dir).config)
     check_data_paths(asked.config)
-    removed, kept, busy = remove_old_caches(expand_folder(asked.data_dir, "data_dir"), keep)
+    removed, kept, not_removed = remove_old_caches(expand_folder(asked.data_dir, "data_dir"), keep)
     if as_json:
-        groups = {"removed": removed, "kept": kept, "in_use": busy}
+        groups = {"removed": removed, "kept": kept, "in_use": not_removed}
         print(json.dumps({name: count_caches(group) for name, group in groups.items()}, indent=2))
         return
-    used = f" ({len(busy)} in use)" if busy else ""
-    print(f"Removed {format_caches(removed)}; kept {format_caches(kept)}{used}")
+    why = f" ({len(not_removed)} in use, or not yours to remove)" if not_removed else ""
+    print(f"Removed {format_caches(removed)}; kept {format_caches(kept)}{why}")
 
 
 def format_dataset_line(width: int, option: str, *cells: str) -> str:

@@ -117,7 +117,7 @@ def describe_findings(found: Verification) -> Iterator[str]:
     )
     yield format_skipped(found.broken) if found.broken else "Every image could be decoded."
     yield from list_copies("more than once in one split", found.duplicates)
-    yield from list_copies("under more than one class", found.contradictions)
+    yield from list_copies("under more than one class", found.label_conflicts)
     if found.leaks:
         yield from list_copies("in more than one split: LEAK", found.leaks)
     else:

@@ -118,7 +118,11 @@ def classify_manual_archives(about: DatasetAbout, manual_dir: Path | None) -> st
 
 
 def find_prepared_folder(option: str, knobs: Mapping[str, Any], data_dir: Path) -> Path | None:
-    """The folder in data_dir that a data set lies in, ready; that of the newest version."""
+    """Return the folder in data_dir in which a data set lies ready, or None.
+
+    Of TFDS it is the one of the newest version, whatever its config; of several unpacked archives
+    it is any.
+    """
     for name in (knobs.get("tfds"), knobs.get("name"), option):
         known = re.split("[:/]", str(name or option))[0]
         places = [f"{known}{deep}/{mark}" for deep in ("/*", "/*/*") for mark in READY_MARKS]

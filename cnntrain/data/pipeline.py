@@ -28,8 +28,8 @@ def make_training_batches(
     """Return the endless data set of training batches from step `start` on.
 
     A batch has images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or soft labels
-    (batch_size, num_classes) float32 if `augment` mixes images. No example comes twice in an epoch;
-    the few examples that whole batches leave out differ from epoch to epoch.
+    (batch_size, num_classes) float32 if `augment` mixes images. An epoch takes steps_per_epoch *
+    batch_size different examples; which ones it leaves out differs from epoch to epoch.
     """
     count = len(examples)
 
@@ -89,9 +89,10 @@ def augment_batch(
 def make_evaluation_batches(
     examples: Examples, batch_size: int, multiple: int = 1
 ) -> tf.data.Dataset:
-    """Return batches (B, H, W, C) uint8 of every example once, in order; the last may be smaller.
+    """Return batches (B, H, W, C) uint8 of all examples in order, without their labels.
 
-    The last example is repeated until the number of images is a multiple of `multiple`.
+    The last batch may be smaller. The last example is repeated as padding until the number of
+    images is a multiple of `multiple`, the replicas; the caller drops what comes of the padding.
     """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:

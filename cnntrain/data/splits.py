@@ -13,7 +13,14 @@ from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
 from cnntrain.data.photos.photo_cache import CachedPhotos
-from cnntrain.data.source import Examples, Images, Source, Splits, allocate_images
+from cnntrain.data.source import (
+    ARRAY_REMEDIES,
+    Examples,
+    Images,
+    Source,
+    Splits,
+    allocate_images,
+)
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Name, normalise_unicode
 
@@ -69,7 +76,10 @@ def choose_frame(
 
 
 def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Source:
-    """The source with its photos decoded, without the broken ones, and what is to be said of it."""
+    """Return the source with the cached images in place of its photos, without the broken ones.
+
+    Notes on the photos are added to its own. Raises SpecError for a class without a whole image.
+    """
     assert isinstance(source.images, Photos)
     names, broken = source.images.names, kept.findings.broken
     skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
@@ -158,7 +168,7 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
 def split_source(
     source: Source, valid: float, test: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the rows of train, valid and test, and where each part comes from."""
+    """Return the rows of train, valid and test, and in a few words where each comes from."""
     if "train" not in source.parts:
         raise SpecError(
             f"the data set has no training images, only the part {' and '.join(source.parts)}",
@@ -178,7 +188,8 @@ def split_source(
             train, source.labels[train], share, seed, 1 + len(wanted)
         )
         origin[name] = f"cut from train, stratified, split_seed={seed}"
-    parts["train"], origin["train"] = train, "all that is left"
+    is_cut = not shares.keys() <= source.parts.keys()
+    parts["train"], origin["train"] = train, "all that is left" if is_cut else source.origin
     return parts, origin
 
 
@@ -269,7 +280,10 @@ def balance_choice(
 def sample_rows(
     rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str
 ) -> np.ndarray:
-    """At most `count` of the rows, as evenly from all classes as these allow."""
+    """Return at most `count` of the rows, in class proportions and at least one of each class.
+
+    Raises SpecError, which names the setting `knob`, if there are more classes than that.
+    """
     if count >= len(rows):
         return rows
     own = labels[rows]
@@ -298,12 +312,17 @@ def reframe_images(
     channels: Literal[1, 3] | None,
     resize: Resize,
 ) -> tuple[Images, Mapping[str, np.ndarray]]:
-    """Return images of the size and channels asked for, only those of `rows`, and their rows."""
+    """Return images of the size and channels asked for, and the rows of each split in them.
+
+    Images that have this shape are returned as they are. Of others only `rows` are copied, resized,
+    and these copies get new rows.
+    """
     height, width, depth = images.shape[1:]
     frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]
     if frame.shape == images.shape[1:]:
         return images, rows
-    result = allocate_images(sum(map(len, rows.values())), frame.size, frame.channels)
+    count = sum(map(len, rows.values()))
+    result = allocate_images(count, frame.size, frame.channels, ARRAY_REMEDIES)
     start, places = 0, {}
     for name, part in rows.items():
         places[name] = np.arange(start, start + len(part))

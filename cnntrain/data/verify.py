@@ -47,17 +47,18 @@ class Verification:
         return [places for places in self.copies if len({copy.split for copy in places}) == 1]
 
     @property
-    def contradictions(self) -> list[list[Copy]]:
+    def label_conflicts(self) -> list[list[Copy]]:
         """The images that occur under more than one class."""
         return [places for places in self.copies if len({copy.label for copy in places}) > 1]
 
     @property
-    def is_well(self) -> bool:
+    def is_clean(self) -> bool:
+        """Whether no file is broken and no image leaks; doubles and label conflicts may exist."""
         return not self.broken and not self.leaks
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "well": self.is_well,
+            "well": self.is_clean,
             "splits": {
                 split: {"images": sum(counts.values()), "origin": self.origin[split],
                         "classes": counts}
@@ -66,6 +67,8 @@ class Verification:
             "broken": [{"file": name, "reason": why} for name, why in self.broken],
             "leaks": [[asdict(copy) for copy in places] for places in self.leaks],
             "duplicates": [[asdict(copy) for copy in places] for places in self.duplicates],
+            "label_conflicts": [[asdict(copy) for copy in places]
+                                for places in self.label_conflicts],
         }  # fmt: skip
 
 

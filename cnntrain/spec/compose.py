@@ -204,7 +204,11 @@ def check_choice(override: ParsedOverride, group: str, config_dir: str | None) -
     hint = choose_option(group, value, known) if value else None
     expected = format_options(known, value, group)
     if key != group:
-        raise SpecError(f"{text} would keep another's knobs", f"an option: {expected}", hint)
+        raise SpecError(
+            f"{text} would keep the settings of the option that it replaces",
+            f"an option: {expected}",
+            hint,
+        )
     if override.is_add():
         raise SpecError(f"{text} adds a second option to the group", "one option", hint)
     if value not in known:

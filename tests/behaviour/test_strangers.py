@@ -319,6 +319,14 @@ def test_cluster_of_a_file_gets_no_jobs_that_is_not_said_again(tmp_path):
         check_launcher(tmp_path / "sweep.yaml", launcher, ())
 
 
+def test_unknown_launcher_is_answered_with_a_setting_that_may_change(tmp_path):
+    for given, origin in (((), f" in {tmp_path}/sweep.yaml"), (("name",), "")):
+        with pytest.raises(SpecError) as caught:
+            check_launcher(tmp_path / "sweep.yaml", {"name": "jobli"}, given)
+        assert caught.value.given == f"hydra.launcher.name{origin} is jobli"
+        assert caught.value.hint == "hydra.launcher.name=joblib"
+
+
 def test_other_launcher_of_a_sweep_has_the_settings_of_its_file(tmp_path):
     begun = Sweep(tmp_path)
 

@@ -21,6 +21,7 @@ from cnntrain.data.photos.modes import (
     ValueRange,
     choose_bit_range,
     is_deep,
+    is_grey,
     read_raw_mode,
     read_sixteen_bit_span,
 )
@@ -83,13 +84,14 @@ def scan_photos(photos: Photos) -> PhotoScan:
     )
 
 
-def settle_range(
-    photos: Photos, known: PhotoScan, value_range: ValueRange
+def resolve_value_range(
+    photos: Photos, scan: PhotoScan, value_range: ValueRange
 ) -> tuple[Span | None, set[int]]:
-    """Return the range of values that becomes black to white, and the rows it does not suit.
+    """Return the (low, high) that becomes black and white, and the rows it cannot be used for.
 
     `auto` becomes the range of the bits that the greatest value of all 16-bit photos needs, or None
-    without such photos. It does not suit photos of more than 16 bits.
+    without such photos. It cannot be used for photos of more than 16 bits, nor for deep photos that
+    cannot be decoded.
     """
     if value_range != "auto":
         return value_range, set()
@@ -99,37 +101,38 @@ def settle_range(
             content = photos.read(row)
             with open_image(content) as image:
                 return read_sixteen_bit_span(content, image)
-        except Exception:  # a broken file, which is left out
+        except Exception:  # a broken file, which the decoding names
             return None
 
-    spans = dict(zip(known.deep, get_thread_pool().map(one, known.deep), strict=True))
+    spans = dict(zip(scan.deep, get_thread_pool().map(one, scan.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
-    deeper = {row for row, span in spans.items() if span is None}
-    return None if greatest is None else choose_bit_range(greatest), deeper
+    unsuited = {row for row, span in spans.items() if span is None}
+    return None if greatest is None else choose_bit_range(greatest), unsuited
 
 
 def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
     """Return the (height, width, channels) that all photos share, or None if their sizes differ.
 
     Also returns None if a side is longer than `largest`. A mixture of colour and grey photos counts
-    as colour. Only headers are read, and no further than to the first photo that differs.
+    as colour. No pixels are decoded, and reading stops after the block of PHOTOS_AT_ONCE files that
+    holds the first photo that differs.
     """
 
     def one(row: int) -> tuple[tuple[int, int], bool] | None:
         try:
             with open_image(photos.read(row)) as image:
-                return find_upright_size(read_header(image)), image.mode[0] in "1LIF"
+                return find_upright_size(read_header(image)), is_grey(image)
         except Exception:  # a broken file, which is left out
             return None
 
-    sizes, grey = set[tuple[int, int]](), set[bool]()
+    sizes, are_grey = set[tuple[int, int]](), set[bool]()
     for rows in iterate_row_ranges(len(photos)):
         found = [known for known in get_thread_pool().map(one, rows) if known is not None]
         sizes |= {size for size, _ in found}
-        grey |= {is_grey for _, is_grey in found}
+        are_grey |= {grey for _, grey in found}
         if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
             return None
-    return (*sizes.pop(), 1 if grey == {True} else 3) if sizes else None
+    return (*sizes.pop(), 1 if are_grey == {True} else 3) if sizes else None
 
 
 def decode_all_photos(
@@ -137,10 +140,10 @@ def decode_all_photos(
 ) -> Iterator[np.ndarray]:
     """Yield all photos in order, as arrays (b, H, W, C) uint8, black where one is broken.
 
-    What people should know of the photos is added to `findings`. Raises SpecError if a file has
-    changed since it was scanned.
+    Meanwhile what users should know of the photos is added to `findings`, which is complete once
+    the last array has been taken. Raises SpecError if a file has changed since it was scanned.
     """
-    findings.value_range, deeper = settle_range(photos, scan, frame.value_range)
+    findings.value_range, unsuited = resolve_value_range(photos, scan, frame.value_range)
     settled = replace(frame, value_range=findings.value_range)
     refused = replace(frame, value_range=None)  # its error says which setting they need
 
@@ -148,7 +151,7 @@ def decode_all_photos(
         if row in scan.broken:
             return scan.broken[row]
         content = read_unchanged(photos, row, scan.digests[row])
-        return try_to_decode(content, refused if row in deeper else settled)
+        return try_to_decode(content, refused if row in unsuited else settled)
 
     for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
         found = list(get_thread_pool().map(one, rows))

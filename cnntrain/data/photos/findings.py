@@ -1,5 +1,6 @@
-"""What people should know of their photos: broken, transparent, of one colour, or too dark.
+"""What users should know of their photos: broken, transparent, of one colour, or badly scaled.
 
+Values of 16 bits are badly scaled if `value_range` clips them or leaves few shades of them.
 Decoding collects these findings, the cache keeps them, `data verify` and every run report them.
 """
 

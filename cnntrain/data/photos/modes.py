@@ -59,6 +59,11 @@ def convert_mode(
     return PlainImage(image if image.mode == mode else image.convert(mode), transparent, span)
 
 
+def is_grey(image: Image.Image) -> bool:
+    """Return whether an image has no colour by its mode: 1, L, LA, I or F of any depth."""
+    return image.mode[0] in "1LIF" and image.mode != "LAB"
+
+
 def is_deep(image: Image.Image, raw_mode: str) -> bool:
     """Return whether an image has values of more than 8 bits that matter.
 

@@ -107,9 +107,10 @@ def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> 
     """Return a photo decoded into `frame`, turned upright as its EXIF says and laid on white.
 
     A JPEG is decoded straight to an eighth, a quarter or a half of its size if that is at least
-    twice as large as needed. Pillow's antialiased bilinear filter resizes from there, so that the
-    same picture has the same pixels in every format. `window` returns the box to show for a width
-    and a height; without it `frame` decides. An animation shows its first picture.
+    twice as large as needed. Pillow's antialiased bilinear filter resizes from there, so that a
+    picture has nearly the same pixels in every format, and the same where no JPEG is reduced.
+    `window` returns the box to show for a width and a height; without it `frame` decides. An
+    animation shows its first picture.
     Raises ValueError, or whatever Pillow raises, for a file that is not a whole image.
     """
     assert frame.value_range != "auto"
