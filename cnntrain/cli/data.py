@@ -18,7 +18,7 @@ from cnntrain.data.photos.cache_folder import (
     format_caches,
     list_caches,
     parse_byte_size,
-    remove_old_caches,
+    shrink_caches,
 )
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.files.paths import expand_folder
@@ -221,7 +221,7 @@ def clean_caches(
     """Remove decoded photos from data_dir, and say what is gone and what is left."""
     asked = build_spec(compose_config(overrides, config_dir).config)
     check_data_paths(asked.config)
-    removed, kept, not_removed = remove_old_caches(expand_folder(asked.data_dir, "data_dir"), keep)
+    removed, kept, not_removed = shrink_caches(expand_folder(asked.data_dir, "data_dir"), keep)
     if as_json:
         groups = {"removed": removed, "kept": kept, "in_use": not_removed}
         print(json.dumps({name: count_caches(group) for name, group in groups.items()}, indent=2))

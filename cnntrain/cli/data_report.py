@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.labels import warn_of_imbalance
+from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.source import Splits, format_skipped
-from cnntrain.data.verify import Copy, Verification
+from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.tables import make_console
@@ -37,7 +37,7 @@ def format_verified_json(name: str, asked: Spec, splits: Splits, found: Verifica
 def list_imbalance_warnings(asked: Spec, found: Verification) -> list[str]:
     """What training on it should take care of: classes that may never be learnt."""
     counts = found.classes["train"]
-    warning = warn_of_imbalance([*counts.values()], [*counts])
+    warning = describe_imbalance([*counts.values()], [*counts])
     return [warning] if warning and asked.loss.class_weights == "none" else []
 
 
@@ -124,7 +124,7 @@ def describe_findings(found: Verification) -> Iterator[str]:
         yield "No image is in more than one split."
 
 
-def list_copies(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
+def list_copies(where: str, copies: Sequence[Sequence[Occurrence]]) -> Iterator[str]:
     """The first of the images that are in several places, and how many there are."""
     if copies:
         yield f"{len(copies):,} image{'s are' if len(copies) > 1 else ' is'} {where}:"

@@ -24,7 +24,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Images of a store with their labels (n,) int32: the `rows` (n,) of it, or all."""
+    """Images of a store with their labels (n,) int32; the `rows` (n,) of it, None being all."""
 
     store: Images
     labels: np.ndarray
@@ -135,7 +135,7 @@ PHOTO_REMEDIES = "smaller images: dataset.image_size; or on disk: dataset.cache=
 
 
 def format_skipped(skipped: Sequence[tuple[str, str]]) -> str:
-    """Return text that names every file left out, a line each: data is easily lost."""
+    """Return text that names every file left out, a line each."""
     count = len(skipped)
     what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
     return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])

@@ -65,7 +65,7 @@ def import_optuna() -> Any:
     return optuna
 
 
-class Trials:
+class SearchJobs:
     """The jobs of a search. Each is a trial of a study, which learns from the trials before."""
 
     def __init__(self, sweep: Sweep, settings: SearchSettings, axes: Sequence[Axis], monitor: str):
@@ -134,7 +134,7 @@ class Trials:
         self.open_trials[job.number], self.reported_epochs[job.number] = trial, set()
         return job
 
-    def watch_jobs(self) -> None:
+    def report_progress(self) -> None:
         """Report new epochs to the study, and stop the jobs whose trials it prunes."""
         for number, trial in self.open_trials.items():
             job, reported = self.sweep.jobs[number], self.reported_epochs[number]

@@ -24,8 +24,8 @@ class JobSupply(Protocol):
     """Where jobs come from: the list of a sweep, or a search.
 
     `unfinished_jobs` are the jobs to run to their end, begun or not. `take_next_job` returns None
-    if there is no other job. `watch_jobs` is called every POLL_SECONDS while jobs run, so that a
-    search learns of new epochs and prunes; `record_end` is called when a job has ended.
+    if there is no other job. `report_progress` is called every POLL_SECONDS while jobs run, so that
+    a search learns of new epochs and prunes; `record_end` is called when a job has ended.
     """
 
     @property
@@ -33,7 +33,7 @@ class JobSupply(Protocol):
     @property
     def unfinished_jobs(self) -> list[Job]: ...
     def take_next_job(self) -> Job | None: ...
-    def watch_jobs(self) -> None: ...
+    def report_progress(self) -> None: ...
     def record_end(self, job: Job) -> None: ...
     def format_results(self) -> list[str]: ...
 
@@ -52,7 +52,7 @@ class GridJobs:
     def take_next_job(self) -> Job | None:
         return self.waiting.pop(0) if self.waiting else None
 
-    def watch_jobs(self) -> None: ...
+    def report_progress(self) -> None: ...
 
     def record_end(self, job: Job) -> None: ...
 
@@ -92,7 +92,7 @@ class Scheduler:
                     board.update()
                     if not self.running_launches:
                         return
-                    self.supply.watch_jobs()
+                    self.supply.report_progress()
                     time.sleep(POLL_SECONDS)
             except BaseException:  # a second Ctrl-C, or a fault of an engine
                 write_whole(self.sweep.stop_file, KILL)

@@ -42,7 +42,7 @@ from cnntrain.sweeps.expand import (
 )
 from cnntrain.sweeps.launchers import build_launcher, list_visible_gpus
 from cnntrain.sweeps.optuna_search import (
-    Trials,
+    SearchJobs,
     build_probe_jobs,
     choose_search_space,
     import_optuna,
@@ -219,7 +219,7 @@ def run_unfinished_jobs(sweep: Sweep) -> int:
     if is_search(sweep):
         space = parse_overrides(sweep.plan["space"])
         axes = parse_axes(space, (sweep.plan["flags"] or [None])[-1])
-        supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
+        supply = SearchJobs(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
     for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)
     try:

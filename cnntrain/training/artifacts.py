@@ -21,7 +21,11 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
-from cnntrain.data.first_batch import augment_preview, find_first_batch, format_soft_label
+from cnntrain.data.first_batch import (
+    find_first_batch,
+    format_soft_label,
+    make_training_batch_of_spec,
+)
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import escape_formula, replace_by_file, write_whole
@@ -134,7 +138,7 @@ def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
     rows = find_first_batch(spec, splits.train)
     draws, texts = [splits.train.gather_images(rows[:AUGMENTED])], []
     for step in range(DRAWS):
-        images, targets = augment_preview(spec, splits, step, rows)
+        images, targets = make_training_batch_of_spec(spec, splits, step, rows)
         draws.append(images[:AUGMENTED])
         texts.append(
             [", ".join(format_soft_label(t, splits.class_names)) for t in targets[:AUGMENTED]]

@@ -40,7 +40,7 @@ class Cache:
     last_used: float  # seconds since the epoch
 
 
-def open_pixels(folder: Path) -> np.memmap:
+def open_cached_pixels(folder: Path) -> np.memmap:
     """Map a cache's pixels (N, H, W, C) uint8 into memory and lock the file while they are mapped.
 
     The modification time of the file is set to now, which marks the cache as just used.
@@ -81,7 +81,7 @@ def is_cache(path: Path) -> bool:
     return all(any(map(file.match, CACHE_FILES)) and file.is_file() for file in files)
 
 
-def remove_old_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
+def shrink_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
     """Remove caches, the least recently used first, until at most `keep` bytes are left.
 
     If `keep` is 0, all are removed. Returns the removed caches, the kept ones, and those of the

@@ -20,18 +20,18 @@ from cnntrain.data.photos.modes import (
     Span,
     ValueRange,
     choose_bit_range,
-    is_deep,
+    has_high_bit_depth,
     is_grey,
     read_raw_mode,
     read_sixteen_bit_span,
 )
 from cnntrain.data.photos.photo import (
+    ChooseBox,
     DecodedPhoto,
     Frame,
     Photos,
-    Window,
     decode_photo,
-    draw_window,
+    draw_crop_box,
     find_upright_size,
     open_image,
     read_header,
@@ -65,18 +65,18 @@ def get_thread_pool() -> ThreadPoolExecutor:
 def scan_photos(photos: Photos) -> PhotoScan:
     """Read the file of every photo and the header of every image, and return a PhotoScan."""
 
-    def one(row: int) -> tuple[bytes, str | None, bool]:
+    def scan_photo(row: int) -> tuple[bytes, str | None, bool]:
         digest = UNREAD
         try:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
             with open_image(content) as image:
-                return digest, None, is_deep(image, read_raw_mode(image))
+                return digest, None, has_high_bit_depth(image, read_raw_mode(image))
         except Exception as error:  # a broken file may raise anything
             return digest, explain_broken_photo(error), False
 
     parts = show_progress(iterate_row_ranges(len(photos)), len(photos), "reading photos")
-    found = [known for rows in parts for known in get_thread_pool().map(one, rows)]
+    found = [known for rows in parts for known in get_thread_pool().map(scan_photo, rows)]
     digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
     return PhotoScan(
@@ -96,7 +96,7 @@ def resolve_value_range(
     if value_range != "auto":
         return value_range, set()
 
-    def one(row: int) -> Span | None:
+    def read_span(row: int) -> Span | None:
         try:
             content = photos.read(row)
             with open_image(content) as image:
@@ -104,7 +104,7 @@ def resolve_value_range(
         except Exception:  # a broken file, which the decoding names
             return None
 
-    spans = dict(zip(scan.deep, get_thread_pool().map(one, scan.deep), strict=True))
+    spans = dict(zip(scan.deep, get_thread_pool().map(read_span, scan.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
     unsuited = {row for row, span in spans.items() if span is None}
     return None if greatest is None else choose_bit_range(greatest), unsuited
@@ -118,7 +118,7 @@ def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Li
     holds the first photo that differs.
     """
 
-    def one(row: int) -> tuple[tuple[int, int], bool] | None:
+    def read_shape(row: int) -> tuple[tuple[int, int], bool] | None:
         try:
             with open_image(photos.read(row)) as image:
                 return find_upright_size(read_header(image)), is_grey(image)
@@ -127,7 +127,7 @@ def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Li
 
     sizes, are_grey = set[tuple[int, int]](), set[bool]()
     for rows in iterate_row_ranges(len(photos)):
-        found = [known for known in get_thread_pool().map(one, rows) if known is not None]
+        found = [known for known in get_thread_pool().map(read_shape, rows) if known is not None]
         sizes |= {size for size, _ in found}
         are_grey |= {grey for _, grey in found}
         if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
@@ -147,14 +147,14 @@ def decode_all_photos(
     settled = replace(frame, value_range=findings.value_range)
     refused = replace(frame, value_range=None)  # its error says which setting they need
 
-    def one(row: int) -> DecodedPhoto | str:
+    def decode_row(row: int) -> DecodedPhoto | str:
         if row in scan.broken:
             return scan.broken[row]
         content = read_unchanged(photos, row, scan.digests[row])
         return try_to_decode(content, refused if row in unsuited else settled)
 
     for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
-        found = list(get_thread_pool().map(one, rows))
+        found = list(get_thread_pool().map(decode_row, rows))
         for row, photo in zip(rows, found, strict=True):
             findings.add_photo(row, photo)
         yield stack_photos(found, frame)
@@ -174,10 +174,12 @@ def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     return content
 
 
-def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto | str:
+def try_to_decode(
+    content: bytes, frame: Frame, choose_box: ChooseBox | None = None
+) -> DecodedPhoto | str:
     """Return a decoded photo, or the reason why it cannot be decoded."""
     try:
-        return decode_photo(content, frame, window)
+        return decode_photo(content, frame, choose_box)
     except MemoryError:
         raise
     except Exception as error:  # a broken file may raise anything
@@ -194,21 +196,21 @@ def stack_photos(photos: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarr
 
 
 def decode_chosen_photos(
-    photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
+    photos: Photos, rows: Sequence[int], frame: Frame, choose_boxes: Sequence[ChooseBox | None]
 ) -> list[DecodedPhoto | str]:
     """Return the photos `rows`, decoded, or the reason in place of one that is broken.
 
-    Each photo shows what its window chooses, or what the frame does where the window is None.
+    Each is cropped as its item of `choose_boxes` says, or as the frame says where that is None.
     """
 
-    def one(row: int, window: Window | None) -> DecodedPhoto | str:
+    def decode_one(row: int, choose_box: ChooseBox | None) -> DecodedPhoto | str:
         try:
             content = photos.read(row)
         except Exception as error:  # a broken member of an archive may raise anything
             return explain_broken_photo(error)
-        return try_to_decode(content, frame, window)
+        return try_to_decode(content, frame, choose_box)
 
-    return list(get_thread_pool().map(one, rows, windows))
+    return list(get_thread_pool().map(decode_one, rows, choose_boxes))
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,12 @@ class LazyImages:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.decode_rows(rows, [None] * len(rows))
 
-    def decode_rows(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
-        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each seen through its window.
+    def decode_rows(self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]) -> np.ndarray:
+        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each cropped to its box.
 
         Raises OSError if a photo cannot be decoded any more.
         """
-        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, windows)
+        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, choose_boxes)
         for row, photo in zip(rows, found, strict=True):
             if isinstance(photo, str):
                 raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
@@ -242,7 +244,7 @@ class RandomCrops(LazyImages):
 
     def draw_crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return a random crop of each of the images `rows` (B,), as (B, H, W, C) uint8."""
-        return self.decode_rows(rows, [draw_window(random) for _ in rows])
+        return self.decode_rows(rows, [draw_crop_box(random) for _ in rows])
 
 
 def explain_broken_photo(error: Exception) -> str:
