@@ -260,7 +260,8 @@ def note_strays(tree: "FileTree", homes: Homes) -> Iterable[str]:
         places = [f"{count:,} in {place}" for place, count in strays.items()]
         yield f"files in no class folder have no label and are left out: {format_names(places)}"
     if inside := {name for folder in homes for name in tree.list_subfolders(folder)}:
-        yield f"images in subfolders of a class folder belong to that class: {format_names(sorted(inside))}"
+        names = format_names(sorted(inside))
+        yield f"images in subfolders of a class folder belong to that class: {names}"
 
 
 def is_stray(path: PurePosixPath, homes: Homes) -> bool:
