@@ -18,7 +18,7 @@ from cnntrain.data.photos.cache_folder import (
     format_caches,
     list_caches,
     parse_byte_size,
-    remove_old_caches,
+    shrink_caches,
 )
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.files.paths import expand_folder
@@ -166,7 +166,7 @@ def verify_dataset(
         print(data_report.format_verified_json(name, spec, splits, verification))
     else:
         data_report.print_verified(name, spec, splits, verification)
-    return 0 if verification.is_well else 1
+    return 0 if verification.is_clean else 1
 
 
 def preview_dataset(
@@ -223,13 +223,13 @@ def clean_caches(
     """Remove decoded photos from data_dir until `keep` bytes are left, and print the result."""
     spec = build_spec(compose_config(overrides, config_dir).config)
     check_data_paths(spec.config)
-    removed, kept, busy = remove_old_caches(expand_folder(spec.data_dir, "data_dir"), keep)
+    removed, kept, not_removed = shrink_caches(expand_folder(spec.data_dir, "data_dir"), keep)
     if as_json:
-        groups = {"removed": removed, "kept": kept, "in_use": busy}
+        groups = {"removed": removed, "kept": kept, "in_use": not_removed}
         print(json.dumps({name: count_caches(group) for name, group in groups.items()}, indent=2))
         return
-    used = f" ({len(busy)} in use)" if busy else ""
-    print(f"Removed {format_caches(removed)}; kept {format_caches(kept)}{used}")
+    why = f" ({len(not_removed)} in use, or not yours to remove)" if not_removed else ""
+    print(f"Removed {format_caches(removed)}; kept {format_caches(kept)}{why}")
 
 
 def format_dataset_line(width: int, option: str, *cells: str) -> str:

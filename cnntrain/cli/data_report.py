@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.labels import warn_of_imbalance
+from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.source import Splits, format_skipped
-from cnntrain.data.verify import Copy, Verification
+from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.tables import make_console
@@ -37,7 +37,7 @@ def format_verified_json(name: str, spec: Spec, splits: Splits, verification: Ve
 def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]:
     """Return a warning if classes are so rare that training may never learn them."""
     counts = verification.classes["train"]
-    warning = warn_of_imbalance([*counts.values()], [*counts])
+    warning = describe_imbalance([*counts.values()], [*counts])
     return [warning] if warning and spec.loss.class_weights == "none" else []
 
 
@@ -125,14 +125,14 @@ def describe_findings(verification: Verification) -> Iterator[str]:
         else "Every image could be decoded."
     )
     yield from list_copies("more than once in one split", verification.duplicates)
-    yield from list_copies("under more than one class", verification.contradictions)
+    yield from list_copies("under more than one class", verification.label_conflicts)
     if verification.leaks:
         yield from list_copies("in more than one split: LEAK", verification.leaks)
     else:
         yield "No image is in more than one split."
 
 
-def list_copies(where: str, copies: Sequence[Sequence[Copy]]) -> Iterator[str]:
+def list_copies(where: str, copies: Sequence[Sequence[Occurrence]]) -> Iterator[str]:
     """Yield lines with the number of images that are in several places, and the first of them."""
     if copies:
         yield f"{len(copies):,} image{'s are' if len(copies) > 1 else ' is'} {where}:"

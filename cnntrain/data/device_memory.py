@@ -15,13 +15,13 @@ from cnntrain.errors import SpecError
 from cnntrain.terminal.units import format_size
 
 MIB = 2**20
-# The files in which a container's limit, its use, and what of that is only cached stand.
+# The cgroup files of a container: its limit, its usage, and statistics with the reclaimable cache.
 CGROUP_FILES = (
     ("memory.max", "memory.current", "memory.stat"),  # version 2
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
 NVIDIA_SMI = "nvidia-smi"
-PATIENCE = 10  # seconds for the driver to answer
+NVIDIA_SMI_TIMEOUT = 10  # seconds for the driver to answer
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class DeviceMemory:
 
 
 def query_gpus() -> list[DeviceMemory]:
-    """The GPUs that the driver knows of, whether TensorFlow can use them or not."""
+    """Return the GPUs that the driver knows of, whether TensorFlow can use them or not."""
     return [
         DeviceMemory(name, int(total) * MIB, int(free) * MIB, True)
         for name, total, free in run_nvidia_smi("name", "memory.total", "memory.free")
@@ -55,7 +55,7 @@ def run_nvidia_smi(*fields: str) -> list[list[str]]:
     command = [NVIDIA_SMI, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=True
+            command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT, check=True
         ).stdout
     except (subprocess.SubprocessError, OSError):
         return []
@@ -63,12 +63,12 @@ def run_nvidia_smi(*fields: str) -> list[list[str]]:
     return [row for row in rows if len(row) == len(fields)]
 
 
-def read_machine_memory(groups: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:
-    """The machine's memory, or what its container may have of it."""
+def read_machine_memory(cgroup_root: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:
+    """Return the machine's memory, or what its container may have of it."""
     found = psutil.virtual_memory()
     total, free = found.total, found.available
     for names in CGROUP_FILES:
-        limit, used, stat = (groups / name for name in names)
+        limit, used, stat = (cgroup_root / name for name in names)
         try:
             allowed = int(limit.read_text())
             left = allowed - int(used.read_text()) + parse_cached_bytes(stat.read_text())
@@ -80,7 +80,7 @@ def read_machine_memory(groups: Path = Path("/sys/fs/cgroup")) -> DeviceMemory:
 
 
 def parse_cached_bytes(stat: str) -> int:
-    """What the system would give back: pages of files that are read no more."""
+    """Return the bytes that the system would give back: pages of files that are read no more."""
     facts = dict(line.split() for line in stat.splitlines() if len(line.split()) == 2)
     return int(facts.get("inactive_file", facts.get("total_inactive_file", 0)))
 
@@ -89,15 +89,15 @@ def parse_cached_bytes(stat: str) -> int:
 class MemoryShare:
     """The part of the free memory, or of all that the machine has, that one thing may take."""
 
-    part: float
-    of_all: bool = False
+    fraction: float
+    of_total: bool = False
 
 
-# What is left over is for what is made of each.
+# The rest is left for the copies that are made while each is used.
 ENCODED_SHARE = MemoryShare(0.6)  # photos as they are encoded: they are decoded batch by batch
 IMAGES_SHARE = MemoryShare(0.4)  # decoded images: cutting and feeding them takes copies
 FEATURES_SHARE = MemoryShare(0.3)  # features of frozen layers: they are copied once made
-WEIGHTS_SHARE = MemoryShare(1.0, of_all=True)  # more than that no other program's end would free
+WEIGHTS_SHARE = MemoryShare(1.0, of_total=True)  # more does not fit even without other programs
 
 
 def check_memory(
@@ -108,12 +108,12 @@ def check_memory(
     Raises SpecError with what is needed, what there is, and the remedy.
     """
     machine = read_machine_memory()
-    room = machine.total if share.of_all else machine.free
-    if needed > share.part * room:
-        where = "that this machine has" if share.of_all else "that are free"
+    room = machine.total if share.of_total else machine.free
+    if needed > share.fraction * room:
+        where = "that this machine has" if share.of_total else "that are free"
         raise SpecError(
-            f"{what} take {format_size(needed)}, and {format_size(share.part * room)} of the "
-            f"{format_size(room)} {where} are for them",
+            f"{what} take {format_size(needed)}, and at most {format_size(share.fraction * room)} "
+            f"of the {format_size(room)} {where} may be used for them",
             expected,
             remedy,
         )

@@ -20,10 +20,11 @@ def compute_fingerprint(splits: Splits) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_evaluation_images(splits: Splits) -> dict[str, str]:
-    """Return the sha256 over the images and labels of valid and of test, by which runs are ranked.
+def compute_evaluation_fingerprints(splits: Splits) -> dict[str, str]:
+    """Return the sha256 over the images and labels of each evaluation split, valid and test.
 
-    For photos in files it does not depend on the size that they are resized to.
+    Only runs that share it are ranked together. For photos in files it does not depend on the size
+    that they are resized to.
     """
     fingerprints = {}
     for name, part in splits.items():

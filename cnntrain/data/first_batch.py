@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from cnntrain.data import pipeline
+from cnntrain.data.augmentations.none import none
 from cnntrain.data.source import Examples, Splits
 from cnntrain.data.steps import plan_steps, shrink_batch_size
 from cnntrain.spec.contradictions import count_known_replicas
@@ -21,20 +22,15 @@ def find_first_batch(spec: Spec, train: Examples) -> np.ndarray:
     """Return the indices (B,) of the training examples that the first step trains on."""
     fitted, _ = shrink_batch_size(spec, len(train), count_known_replicas(spec))
     steps_per_epoch, _ = plan_steps(fitted, train)
+    # The labels are the examples' own indices, so that the batch names its examples.
     numbered = replace(train, labels=np.arange(len(train), dtype=np.int32))
     batches = pipeline.make_training_batches(
-        numbered, 1, fitted.batch_size, steps_per_epoch, skip_augmentation, spec.seed
+        numbered, 1, fitted.batch_size, steps_per_epoch, none, spec.seed
     )
     return next(batches.take(1).as_numpy_iterator())[1]
 
 
-def skip_augmentation(
-    images: np.ndarray, labels: np.ndarray, num_classes: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    return images, labels
-
-
-def augment_preview(
+def make_training_batch_of_spec(
     spec: Spec, splits: Splits, step: int, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training examples `chosen` (B,) as training augments them at `step`.
@@ -42,7 +38,9 @@ def augment_preview(
     Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
     """
     classes = len(splits.class_names)
-    return pipeline.augment_batch(splits.train, classes, spec.augmentation, spec.seed, step, chosen)
+    return pipeline.make_training_batch(
+        splits.train, classes, spec.augmentation, spec.seed, step, chosen
+    )
 
 
 def format_soft_label(target: np.ndarray, class_names: Sequence[str]) -> list[str]:

@@ -31,8 +31,14 @@ HERE_WORDS = {
 class DatasetEntry:
     """An option of the group `dataset`.
 
-    `here` is `always` (it needs no download), `prepared` (in `path`), `archives` (all of them are
-    in manual_dir; `others`: with other sizes), `no`, or `needs` (the knobs `needs` say where).
+    `here` is one of these words:
+
+    always    it needs no download
+    prepared  it is ready in `path`
+    archives  all its archives are in manual_dir
+    others    archives of these names are in manual_dir, with other sizes
+    no        it has to be downloaded
+    needs     the user has to set the knobs `needs`, which say where it is
     """
 
     option: str
@@ -44,7 +50,7 @@ class DatasetEntry:
 
     @property
     def image_count(self) -> int | None:
-        """How many images all parts hold together."""
+        """The number of images in all parts together."""
         return sum(self.about.images.values()) if self.about.images else None
 
     def as_json(self) -> dict[str, Any]:
@@ -63,7 +69,7 @@ class DatasetEntry:
 def list_datasets(
     data_dir: Path, manual_dir: Path | None, config_dir: str | None
 ) -> list[DatasetEntry]:
-    """Every option of the group `dataset`, in the order of their names."""
+    """Return an entry for every option of the group `dataset`, in the order of their names."""
     files = option_files.find_option_files("dataset", config_dir)
     return [
         read_dataset_entry(option, file, data_dir, manual_dir) for option, file in files.items()
@@ -91,7 +97,7 @@ def read_dataset_entry(
 
 
 def is_dataset_here(asked: Spec) -> bool:
-    """Whether the data of a spec can be loaded without a download, as far as folders tell."""
+    """Return whether the data of a spec can be loaded without a download, judging by folders."""
     data_dir, name = expand_folder(asked.data_dir, "data_dir"), asked.dataset.name
     knobs = {"name": name, **asked.dataset.knobs}
     if find_prepared_folder(name, knobs, data_dir):
@@ -106,7 +112,10 @@ def is_dataset_here(asked: Spec) -> bool:
 
 
 def classify_manual_archives(about: DatasetAbout, manual_dir: Path | None) -> str:
-    """Whether the archives are in manual_dir: their names alone do not tell MNIST from Fashion."""
+    """Return `archives` if manual_dir has all of them with their published sizes, else `no`.
+
+    Returns `others` if only the names match: MNIST and Fashion-MNIST share them.
+    """
     if not about.archives or not manual_dir:
         return "no"
     found = [sorted(manual_dir.glob(name)) for name in about.archives]
@@ -118,7 +127,11 @@ def classify_manual_archives(about: DatasetAbout, manual_dir: Path | None) -> st
 
 
 def find_prepared_folder(option: str, knobs: Mapping[str, Any], data_dir: Path) -> Path | None:
-    """The folder in data_dir that a data set lies in, ready; that of the newest version."""
+    """Return the folder in data_dir in which a data set lies ready, or None.
+
+    Of TFDS it is the one of the newest version, whatever its config; of several unpacked archives
+    it is any.
+    """
     for name in (knobs.get("tfds"), knobs.get("name"), option):
         known = re.split("[:/]", str(name or option))[0]
         places = [f"{known}{deep}/{mark}" for deep in ("/*", "/*/*") for mark in READY_MARKS]

@@ -1,4 +1,4 @@
-"""Choose, group and disturb the classes of a source: pure functions without pixels."""
+"""Select and group classes, and add label noise: pure functions without pixels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -89,7 +89,7 @@ def check_class_names(wanted: Sequence[str], class_names: Sequence[str], where: 
             raise SpecError(f"{where} has {name} twice", "each class once")
 
 
-def warn_of_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
+def describe_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
     """Return a warning that some classes may never be learnt, or None.
 
     `counts` are the training images of each class. The warning comes if always answering the

@@ -27,18 +27,23 @@ def load_photo(
 ) -> "np.ndarray":
     """Return a photo as training and `cnntrain predict` see it: (H, W, C) uint8, 0 to 255.
 
-    `photo` is a file or its bytes, `image_size` is (height, width). The other parameters are the
-    settings of `dataset` in a run's spec.yaml: `channels` is 3 for RGB or 1 for grey, `resize` says
-    how a photo of another aspect is made to fit (random_crop shows the middle, as in a test), and
-    `value_range` says which values of 16 and 32 bits become black and white. The photo is turned
-    upright as its EXIF says, laid on white where it is transparent, and made smaller by Pillow's
-    antialiased bilinear filter. Raises SpecError, which says why, if the file does not exist or is
-    not a whole image.
+    `photo` is a file or its bytes, `image_size` is (height, width), `channels` is 3 for RGB or 1
+    for grey. `resize` is that of the run's spec.yaml: it says how a photo of another aspect ratio
+    is made to fit (random_crop shows the middle, as in a test). `value_range` says which values of
+    16 and 32 bits become black and white; if spec.yaml says auto, run.json has the range. The photo
+    is turned upright as its EXIF says, laid on white where it is transparent, and resized by
+    Pillow's antialiased bilinear filter. Raises SpecError, which says why, for `auto`, and if the
+    file does not exist or is not a whole image.
     """
     from cnntrain.data.fetch.folders import read_photo_file
     from cnntrain.data.photos.decode import decode_chosen_photos
     from cnntrain.data.photos.photo import Frame, Photos
 
+    if value_range == "auto":
+        raise SpecError(
+            "value_range is auto, and one photo does not say how many bits the others use",
+            "(LOW, HIGH) or None: the value_range of the data in the run's run.json",
+        )
     name = "the photo" if isinstance(photo, bytes) else str(photo)
     photos = Photos(
         [name], lambda _: photo if isinstance(photo, bytes) else read_photo_file(Path(photo))
@@ -51,7 +56,10 @@ def load_photo(
 
 
 def load_splits(spec: Spec) -> "Splits":
-    """Return the splits of a spec; what libraries print meanwhile goes to standard error."""
+    """Import the data set's module quietly, and return the splits of a spec.
+
+    What libraries print on standard output meanwhile goes to standard error.
+    """
     with silence_stderr():
         importlib.import_module(f"cnntrain.{locate_component('dataset', spec.dataset.name)[1]}")
         if "tensorflow_datasets" in sys.modules:  # it imports TensorFlow later, and loudly

@@ -13,7 +13,7 @@ from cnntrain.data.augmentations import Augmentation
 from cnntrain.data.source import Examples
 
 # The streams of random numbers that share the run's seed.
-ORDER, AUGMENTATION, WINDOW = 1, 2, 3
+ORDER, AUGMENTATION, CROP = 1, 2, 3
 
 
 def make_training_batches(
@@ -28,8 +28,8 @@ def make_training_batches(
     """Return the endless data set of training batches from step `start` on.
 
     A batch has images (batch_size, H, W, C) uint8 and labels (batch_size,) int32, or soft labels
-    (batch_size, num_classes) float32 if `augment` mixes images. No example comes twice in an epoch;
-    the few examples that whole batches leave out differ from epoch to epoch.
+    (batch_size, num_classes) float32 if `augment` mixes images. An epoch takes steps_per_epoch *
+    batch_size different examples; which ones it leaves out differs from epoch to epoch.
     """
     count = len(examples)
 
@@ -42,13 +42,15 @@ def make_training_batches(
         return tf.data.Dataset.from_tensor_slices(tf.reshape(used, (steps_per_epoch, batch_size)))
 
     def batch(step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return augment_batch(examples, num_classes, augment, seed, int(step), chosen)
+        return make_training_batch(examples, num_classes, augment, seed, int(step), chosen)
 
     first_epoch, skipped = divmod(start, steps_per_epoch)
     epochs = tf.data.Dataset.counter(first_epoch)
     steps = tf.data.Dataset.counter(start)
     rows = epochs.flat_map(indices).skip(skipped)  # (batch_size,) indices for each step
-    fetch = wrap_for_graph(batch, batch(start, np.arange(batch_size)), batch_size)
+    # A trial batch gives the types, and raises here what the augmentation refuses.
+    trial = batch(start, np.arange(batch_size))
+    fetch = wrap_for_graph(batch, trial, batch_size)
     return tf.data.Dataset.zip(steps, rows).map(fetch, num_parallel_calls=2).prefetch(2)
 
 
@@ -69,7 +71,7 @@ def split_batches(batches: tf.data.Dataset, count: int, wanted: range) -> tf.dat
     return batches.flat_map(cut).apply(endless)
 
 
-def augment_batch(
+def make_training_batch(
     examples: Examples,
     num_classes: int,
     augment: Augmentation,
@@ -77,11 +79,11 @@ def augment_batch(
     step: int,
     chosen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what training feeds at a step: the examples `chosen` (B,), augmented.
+    """Return the training batch of `step`: the examples `chosen` (B,), read, cropped, augmented.
 
     Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
     """
-    images = examples.gather_images(chosen, make_generator(seed, WINDOW, step))
+    images = examples.gather_images(chosen, make_generator(seed, CROP, step))
     random = make_generator(seed, AUGMENTATION, step)
     return augment(images, examples.labels[chosen], num_classes, random)
 
@@ -89,9 +91,10 @@ def augment_batch(
 def make_evaluation_batches(
     examples: Examples, batch_size: int, multiple: int = 1
 ) -> tf.data.Dataset:
-    """Return batches (B, H, W, C) uint8 of every example once, in order; the last may be smaller.
+    """Return batches (B, H, W, C) uint8 of all examples in order, without their labels.
 
-    The last example is repeated until the number of images is a multiple of `multiple`.
+    The last batch may be smaller. The last example is repeated as padding until the number of
+    images is a multiple of `multiple`, the replicas; the caller drops what comes of the padding.
     """
 
     def batch(chosen: np.ndarray) -> tuple[np.ndarray]:
@@ -109,7 +112,9 @@ def wrap_for_graph(
     example: tuple[np.ndarray, ...],
     batch_size: int | None,
 ) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Return `batch` as a function for tf.data; its results have types and shapes of `example`.
+    """Return `batch` as a function for tf.data, whose results are like the batch `example`.
+
+    They have its types and, but for the batch dimension `batch_size`, its shapes.
 
     It is declared stateless, because it is: otherwise a deterministic data set would not run it in
     parallel.
@@ -126,13 +131,13 @@ def wrap_for_graph(
     return fetch
 
 
-def make_generator(seed: int, purpose: int, position: int) -> np.random.Generator:
-    """Return the random numbers of one purpose at one step, independent of all others."""
-    bits = np.random.Philox(key=[seed, purpose], counter=[0, 0, 0, position])
+def make_generator(seed: int, stream: int, step: int) -> np.random.Generator:
+    """Return the generator of one stream at one step, independent of all others."""
+    bits = np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step])
     return np.random.Generator(bits)
 
 
-def derive_epoch_seed(seed: int, purpose: int, position: tf.Tensor) -> tf.Tensor:
-    """Return the seed (2,) int64 for the random numbers of one purpose in one epoch."""
-    base = tf.constant([seed, purpose], tf.int64)
-    return tf.random.fold_in(base, tf.cast(position, tf.int64), alg="philox")
+def derive_epoch_seed(seed: int, stream: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Return the seed (2,) int64 for the random numbers of one stream in one epoch."""
+    base = tf.constant([seed, stream], tf.int64)
+    return tf.random.fold_in(base, tf.cast(epoch, tf.int64), alg="philox")

@@ -24,7 +24,7 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Images of a store with their labels (n,) int32: the `rows` (n,) of it, or all."""
+    """Images of a store with their labels (n,) int32; the `rows` (n,) of it, None being all."""
 
     store: Images
     labels: np.ndarray
@@ -67,10 +67,11 @@ class Examples:
 class Source:
     """A data set as its makers divide it: all its images, and the rows of each part.
 
-    `parts` has `train`, and `valid` and `test` if they exist; `origin` says who made these.
-    `skipped` lists the files that are no images, each with the reason. `digests` (N,) are the
-    sha256 of the files, and `names` (N,) are what people call them. `notes` tell the user how the
-    data set came to be, and `value_range` says which values of 16 and 32 bits are black and white.
+    `parts` gives the rows of those of `train`, `valid` and `test` that exist; `origin` says in a
+    few words how they were made. `skipped` lists the files that are no images, each with the
+    reason. `digests` (N,) are the sha256 of the files, and `names` (N,) are what people call them.
+    `notes` tell the user how the data set came to be, and `value_range` says which values of 16 and
+    32 bits are black and white.
     """
 
     images: Images | Photos
@@ -93,7 +94,8 @@ class Source:
 class Splits:
     """The examples of train, valid and test, which never overlap, and where each comes from.
 
-    `origin` has a sentence for each split; `valid` is None once it has been merged into train.
+    `origin` says in a few words where each split comes from; that of one that was cut from train
+    begins with "cut". `valid` is None once it has been merged into train.
     `skipped`, `digests`, `names`, `notes` and `value_range` are those of the `Source`.
     """
 
@@ -133,15 +135,13 @@ PHOTO_REMEDIES = "smaller images: dataset.image_size; or on disk: dataset.cache=
 
 
 def format_skipped(skipped: Sequence[tuple[str, str]]) -> str:
-    """Return text that names every file left out, a line each: data is easily lost."""
+    """Return text that names every file left out, a line each."""
     count = len(skipped)
     what = "1 file that is no image" if count == 1 else f"{count:,} files that are no images"
     return "\n".join([f"Left out {what}:", *(f"  {name}: {why}" for name, why in skipped)])
 
 
-def allocate_images(
-    count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
-) -> np.ndarray:
+def allocate_images(count: int, size: tuple[int, int], channels: int, remedies: str) -> np.ndarray:
     """Return an uninitialised array (count, height, width, channels) uint8 for images of `size`.
 
     Raises SpecError if they do not fit in memory.
@@ -150,8 +150,7 @@ def allocate_images(
     return np.empty((count, *size, channels), np.uint8)
 
 
-def check_image_memory(
-    count: int, size: tuple[int, int], channels: int, remedies: str = ARRAY_REMEDIES
-) -> None:
+def check_image_memory(count: int, size: tuple[int, int], channels: int, remedies: str) -> None:
+    """Raise SpecError, which suggests `remedies`, if images uint8 do not fit in memory."""
     what, needed = f"{count:,} images of {size[0]}x{size[1]}", count * size[0] * size[1] * channels
     check_memory(what, needed, IMAGES_SHARE, "images that fit in memory", remedies)

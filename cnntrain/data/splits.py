@@ -13,14 +13,21 @@ from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
 from cnntrain.data.photos.photo_cache import CachedPhotos
-from cnntrain.data.source import Examples, Images, Source, Splits, allocate_images
+from cnntrain.data.source import (
+    ARRAY_REMEDIES,
+    Examples,
+    Images,
+    Source,
+    Splits,
+    allocate_images,
+)
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Name, normalise_unicode
 
-DEFAULT_SIDE = (
-    64  # the side of photos that nobody has said a size for, unless all are as small already,
-)
-SMALLEST_SIDE = 16  # and large enough for LeNet-5
+# Pixels: image_size=auto makes photos DEFAULT_SIDE high and wide, unless all have one size already
+# with sides from SMALLEST_SIDE, below which LeNet-5 has no room, to DEFAULT_SIDE.
+DEFAULT_SIDE = 64
+SMALLEST_SIDE = 16
 # The knobs of a data set that decide which of its images each split gets, and their labels.
 ROW_KNOBS = (
     "classes", "label_map", "label_noise", "valid", "test", "split_seed", "fraction", "limit",
@@ -44,11 +51,11 @@ def choose_frame(
     resize: Resize,
     value_range: ValueRange,
 ) -> tuple[Frame, list[str]]:
-    """Return what photos become, and what is to be said of it.
+    """Return the frame that photos are decoded into, and notes for the user, at most one.
 
     Without a `size` photos of one size keep it and, if all are grey, their one channel; `auto`
-    keeps only small ones, of 16 to 64 pixels, and makes others 64x64. None stands for photos that
-    are not here.
+    keeps only small ones, of 16 to 64 pixels, and makes others 64x64. `photos` is None if they have
+    not been downloaded. Raises SpecError if `size` is None and the photos differ in size.
     """
     if isinstance(size, tuple):
         return Frame(size, channels or 3, resize, value_range), []
@@ -69,7 +76,10 @@ def choose_frame(
 
 
 def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Source:
-    """The source with its photos decoded, without the broken ones, and what is to be said of it."""
+    """Return the source with the cached images in place of its photos, without the broken ones.
+
+    Notes on the photos are added to its own. Raises SpecError for a class without a whole image.
+    """
     assert isinstance(source.images, Photos)
     names, broken = source.images.names, kept.findings.broken
     skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
@@ -89,7 +99,7 @@ def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Sou
 
 
 def check_decodable_classes(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:
-    """Refuse a class of which no file is an image."""
+    """Raise SpecError for a class of which no file is an image."""
     assert isinstance(source.images, Photos)
     for part, rows in source.parts.items():
         for label in np.unique(source.labels[rows]):
@@ -139,7 +149,7 @@ def choose_rows(
 
 
 def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
-    """Return the splits of a source whose chosen rows are those of `images`."""
+    """Return the splits that consist of the chosen rows of `images`, with the source's notes."""
     parts = {
         name: Examples(images, chosen.labels[name], rows) for name, rows in chosen.rows.items()
     }
@@ -158,7 +168,7 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
 def split_source(
     source: Source, valid: float, test: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the rows of train, valid and test, and where each part comes from."""
+    """Return the rows of train, valid and test, and in a few words where each comes from."""
     if "train" not in source.parts:
         raise SpecError(
             f"the data set has no training images, only the part {' and '.join(source.parts)}",
@@ -178,12 +188,16 @@ def split_source(
             train, source.labels[train], share, seed, 1 + len(wanted)
         )
         origin[name] = f"cut from train, stratified, split_seed={seed}"
-    parts["train"], origin["train"] = train, "all that is left"
+    is_cut = not shares.keys() <= source.parts.keys()
+    parts["train"], origin["train"] = train, "all that is left" if is_cut else source.origin
     return parts, origin
 
 
 def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
-    """Refuse cuts that cannot leave an image of each class on both sides, with some that can."""
+    """Raise SpecError if cuts cannot leave an image of each class on both sides.
+
+    `wanted` are the sizes of the splits to cut, by name; the error proposes sizes that work.
+    """
     labels = source.labels[source.parts["train"]]
     classes, sizes = np.unique(labels, return_counts=True)
     if wanted and sizes.min() <= len(wanted):
@@ -200,7 +214,7 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         )
     left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
     for number, (name, share) in enumerate(wanted.items(), 1):
-        count, keep = resolve_share(share, left), (1 + len(wanted) - number) * len(classes)
+        count, keep = resolve_split_size(share, left), (1 + len(wanted) - number) * len(classes)
         possible[name] = int(np.clip(count, len(classes), left - keep))
         told.append(f"{count} of {left} images for the {name} split")
         fits &= count == possible[name]
@@ -213,21 +227,21 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
         )
 
 
-def resolve_share(share: float, total: int) -> int:
-    """The images that a setting asks for: a share if below 1, else so many."""
-    return round(share * total) if share < 1 else int(share)
+def resolve_split_size(size: float, total: int) -> int:
+    """Return how many images a size stands for: a fraction of `total` if below 1, else a count."""
+    return round(size * total) if size < 1 else int(size)
 
 
 def split_stratified(
     rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows in two, in class proportions: the rest, and `size` (a share if below 1).
+    """Split rows in two, in class proportions: the rest, and `size` (see `resolve_split_size`).
 
-    Of each class one is taken at least, and `keep` are left.
+    Takes at least one of each class, and leaves at least `keep`.
     """
     rest, taken = train_test_split(
         np.arange(len(rows)),
-        test_size=resolve_share(size, len(rows)),
+        test_size=resolve_split_size(size, len(rows)),
         random_state=seed,
         stratify=labels,
     )
@@ -243,10 +257,11 @@ def split_stratified(
 def balance_choice(
     chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
 ) -> np.ndarray:
-    """Return a choice (N,) of examples with `least` to `most` (classes,) of each class in it.
+    """Return a mask (N,) of as many examples as `chosen`, with `least` to `most` of each class.
 
-    It has as many as `chosen`, and is `chosen` where that will do. What comes in is the first of
-    its class in `order`, what goes out the last, of the class that has most of it to spare.
+    `least` and `most` are (classes,). The mask differs from `chosen` only as far as it must: the
+    first of its class in `order` is added, and the last is removed from the class with the largest
+    surplus.
     """
     chosen = chosen.copy()
     counts = np.bincount(labels[chosen], minlength=len(least))
@@ -269,7 +284,10 @@ def balance_choice(
 def sample_rows(
     rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str
 ) -> np.ndarray:
-    """At most `count` of the rows, as evenly from all classes as these allow."""
+    """Return at most `count` of the rows, in class proportions and at least one of each class.
+
+    Raises SpecError, which names the setting `knob`, if there are more classes than that.
+    """
     if count >= len(rows):
         return rows
     own = labels[rows]
@@ -298,12 +316,17 @@ def reframe_images(
     channels: Literal[1, 3] | None,
     resize: Resize,
 ) -> tuple[Images, Mapping[str, np.ndarray]]:
-    """Return images of the size and channels asked for, only those of `rows`, and their rows."""
+    """Return images of the size and channels asked for, and the rows of each split in them.
+
+    Images that have this shape are returned as they are. Of others only `rows` are copied, resized,
+    and these copies get new rows.
+    """
     height, width, depth = images.shape[1:]
     frame = Frame(size or (height, width), channels or depth, resize, None)  # type: ignore[arg-type]
     if frame.shape == images.shape[1:]:
         return images, rows
-    result = allocate_images(sum(map(len, rows.values())), frame.size, frame.channels)
+    count = sum(map(len, rows.values()))
+    result = allocate_images(count, frame.size, frame.channels, ARRAY_REMEDIES)
     start, places = 0, {}
     for name, part in rows.items():
         places[name] = np.arange(start, start + len(part))

@@ -30,7 +30,7 @@ def shrink_batch_size(spec: Spec, images: int, replicas: int) -> tuple[Spec, str
     """Return a spec whose batch has at most `images` images, and a note on the change or None.
 
     The batch stays divisible by the replicas times the micro-batches. Raises SpecError if there are
-    fewer images than such parts.
+    fewer images than that.
     """
     parts = replicas * spec.accumulate
     if images >= spec.batch_size:

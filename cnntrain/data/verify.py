@@ -11,8 +11,8 @@ from cnntrain.data.source import Examples, Splits
 
 
 @dataclass(frozen=True)
-class Copy:
-    """One place where an image is: the example `index` of a split, of the class `label`."""
+class Occurrence:
+    """One place where an image occurs: the example `index` of a split, of the class `label`."""
 
     split: str
     index: int
@@ -28,44 +28,54 @@ class Verification:
     """What `verify_splits` found in the splits of a data set.
 
     `classes` counts the images of each class in each split, `broken` lists the files that are no
-    images with the reason, `copies` lists the images that occur more than once with their places.
+    images with the reason, `repeated_images` lists the occurrences of each image that occurs more
+    than once.
     """
 
     classes: dict[str, dict[str, int]]
     origin: dict[str, str]
     broken: list[tuple[str, str]]
-    copies: list[list[Copy]]
+    repeated_images: list[list[Occurrence]]
 
     @property
-    def leaks(self) -> list[list[Copy]]:
+    def leaks(self) -> list[list[Occurrence]]:
         """The images that occur in more than one split, where they spoil the test."""
-        return [places for places in self.copies if len({copy.split for copy in places}) > 1]
+        return [
+            places for places in self.repeated_images if len({place.split for place in places}) > 1
+        ]
 
     @property
-    def duplicates(self) -> list[list[Copy]]:
+    def duplicates(self) -> list[list[Occurrence]]:
         """The images that occur more than once in one split and in no other."""
-        return [places for places in self.copies if len({copy.split for copy in places}) == 1]
+        return [
+            places for places in self.repeated_images if len({place.split for place in places}) == 1
+        ]
 
     @property
-    def contradictions(self) -> list[list[Copy]]:
+    def label_conflicts(self) -> list[list[Occurrence]]:
         """The images that occur under more than one class."""
-        return [places for places in self.copies if len({copy.label for copy in places}) > 1]
+        return [
+            places for places in self.repeated_images if len({place.label for place in places}) > 1
+        ]
 
     @property
-    def is_well(self) -> bool:
+    def is_clean(self) -> bool:
+        """Whether no file is broken and no image leaks; doubles and label conflicts may exist."""
         return not self.broken and not self.leaks
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "well": self.is_well,
+            "well": self.is_clean,
             "splits": {
                 split: {"images": sum(counts.values()), "origin": self.origin[split],
                         "classes": counts}
                 for split, counts in self.classes.items()
             },
             "broken": [{"file": name, "reason": why} for name, why in self.broken],
-            "leaks": [[asdict(copy) for copy in places] for places in self.leaks],
-            "duplicates": [[asdict(copy) for copy in places] for places in self.duplicates],
+            "leaks": [[asdict(place) for place in places] for places in self.leaks],
+            "duplicates": [[asdict(place) for place in places] for places in self.duplicates],
+            "label_conflicts": [[asdict(place) for place in places]
+                                for places in self.label_conflicts],
         }  # fmt: skip
 
 
@@ -79,16 +89,20 @@ def verify_splits(splits: Splits) -> Verification:
         {split: count_classes(part, splits.class_names) for split, part in splits.items()},
         splits.origin,
         list(splits.skipped),
-        [[locate_copy(splits, *place) for place in places] for places in find_copies(splits)],
+        [
+            [locate_occurrence(splits, *place) for place in places]
+            for places in find_occurrences(splits)
+        ],
     )
 
 
 def count_classes(part: Examples, class_names: tuple[str, ...]) -> dict[str, int]:
+    """Return the number of images of each class in a split, by the class's name."""
     counts = np.bincount(part.labels, minlength=len(class_names))
     return dict(zip(class_names, counts.tolist(), strict=True))
 
 
-def find_copies(splits: Splits) -> Iterator[list[tuple[str, int]]]:
+def find_occurrences(splits: Splits) -> Iterator[list[tuple[str, int]]]:
     """Yield, for every image that occurs repeatedly, the split and index of each occurrence."""
     parts = {split: hash_examples(part, splits.digests) for split, part in splits.items()}
     origin = [split for split, digests in parts.items() for _ in digests]
@@ -117,9 +131,10 @@ def hash_examples(part: Examples, digests: np.ndarray | None) -> np.ndarray:
     return np.array(hashes, "S32")
 
 
-def locate_copy(splits: Splits, split: str, index: int) -> Copy:
+def locate_occurrence(splits: Splits, split: str, index: int) -> Occurrence:
+    """Return the occurrence that is the example `index` of a split."""
     part = dict(splits.items())[split]
     name = (
         splits.names[part.locate_rows(np.array([index]))[0]] if splits.names is not None else None
     )
-    return Copy(split, index, splits.class_names[part.labels[index]], name)
+    return Occurrence(split, index, splits.class_names[part.labels[index]], name)

@@ -3,10 +3,10 @@
 from PIL import Image
 
 from cnntrain.data.first_batch import (
-    augment_preview,
     find_first_batch,
     format_soft_label,
     is_augmented,
+    make_training_batch_of_spec,
 )
 from cnntrain.data.source import Splits
 from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
@@ -32,7 +32,7 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
         for image, label in zip(raw[:count], labels[:count], strict=True)
     ]
     for step in range(DRAWS if shows_draws else 0):
-        images, targets = augment_preview(spec, splits, step, rows)
+        images, targets = make_training_batch_of_spec(spec, splits, step, rows)
         for block, image, target in zip(blocks, images, targets, strict=False):
             block.append(CaptionedImage(image, format_soft_label(target, splits.class_names)))
     counts = f"{count} of the {len(rows)} images of the first training step"

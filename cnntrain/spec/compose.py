@@ -212,7 +212,9 @@ def check_choice(override: ParsedOverride, group: str, config_dir: str | None) -
     expected = format_options(files, value, group)
     if key != group:
         raise SpecError(
-            f"{text} would keep the knobs of another option", f"an option: {expected}", hint
+            f"{text} would keep the settings of the option that it replaces",
+            f"an option: {expected}",
+            hint,
         )
     if override.is_add():
         raise SpecError(f"{text} adds a second option to the group", "one option", hint)

@@ -48,16 +48,16 @@ class Dashboard:
         total: int,
         monitor: str,
         terminal: RichConsole,
-        again: Sequence[Job] = (),
+        unfinished: Sequence[Job] = (),
     ):
-        """Show `total` jobs; those in `again` have failed or been interrupted, and will run again.
+        """Show `total` jobs on `terminal`, with the metric `monitor`.
 
-        `monitor` names the metric to show, and `terminal` is where to show it.
+        `unfinished` are the jobs that will run: what their job.json says is of an earlier attempt.
         """
         self.sweep, self.total, self.monitor, self.terminal = sweep, total, monitor, terminal
         self.live = Live(console=terminal, auto_refresh=False, transient=True)
         self.drawn_at = -math.inf
-        self.previous_records = {job.number: job.record for job in again}
+        self.previous_records = {job.number: job.record for job in unfinished}
         self.progress_by_job: dict[int, JobProgress] = {
             job.number: read_job_progress(job, monitor)
             for job in sweep.jobs
@@ -156,7 +156,7 @@ STATUS_ORDER = {"running": 0, "waiting": 3, "finished": 2}
 
 
 def read_job_progress(job: Job, monitor: str) -> JobProgress:
-    """Read how a job stands."""
+    """Return the progress of a job, read from its files."""
     record, run = job.record, Run(job.folder)
     status, reason = record.get("status", "waiting"), record.get("reason")
     if status == "waiting":

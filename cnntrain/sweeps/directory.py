@@ -4,9 +4,12 @@ sweep.yaml   the command line and the jobs that it means, written before the fir
 jobs.json    how each job ended, and why
 search.db    the trials of a search, if the sweep is one
 stop         exists while the sweep is being stopped, and tells all jobs so, wherever they run
+lock         held by the process that runs the jobs
+sweep.html   the results
 0_seed=1/    a job: the directory of its run, and
              job.json     who runs it, how it ended, and why
              console.log  all that it printed
+             prune        exists while a search stops the job, and says why
 """
 
 import re
@@ -27,10 +30,9 @@ from cnntrain.runs.directory import Run, explain_unwritable, remove_empty_folder
 from cnntrain.runs.strangers import read_job, read_report
 from cnntrain.sweeps.sweep_file import read_plan
 
-# The statuses of jobs that have not failed, that are never run again, and that have ended.
-GOOD_STATUSES = ("finished", "pruned")
-DONE_STATUSES = (*GOOD_STATUSES, "diverged")  # the same spec would diverge again
-ENDED_STATUSES = (*DONE_STATUSES, "failed", "out of memory", "refused", "killed")
+GOOD_STATUSES = ("finished", "pruned")  # the job has not failed
+DONE_STATUSES = (*GOOD_STATUSES, "diverged")  # never run again: the spec would diverge again
+ENDED_STATUSES = (*DONE_STATUSES, "failed", "out of memory", "refused", "killed")  # not running
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Job:
 
 
 class Sweep:
-    """The directory of a sweep, which this process has locked. Its files are replaced whole."""
+    """A sweep in its directory, whose files are replaced whole.
+
+    `begin` and `reopen` lock the directory until this process ends.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder = folder.absolute()
@@ -118,9 +123,9 @@ class Sweep:
         sweep.lock_folder()
         sweep.plan = read_plan(sweep.plan_file)
         for words in sweep.plan.pop("jobs"):
-            job = sweep.add_job(words).folder
-            if job.exists() and not job.is_dir():
-                raise explain_damage(job, "it is no folder")
+            place = sweep.add_job(words).folder
+            if place.exists() and not place.is_dir():
+                raise explain_damage(place, "it is no folder")
         for place in (folder, *(job.folder for job in sweep.jobs)):
             clear_unfinished(place)
         sweep.stop_file.unlink(missing_ok=True)
@@ -162,7 +167,7 @@ class Sweep:
         return job
 
     def list_unfinished_jobs(self) -> list[Job]:
-        """Return the jobs to run: not begun, interrupted, or failed in a way that may not recur."""
+        """Return the jobs to run: not begun, interrupted, or failed other than by diverging."""
         return [job for job in self.jobs if job.status not in DONE_STATUSES]
 
     def write_jobs_file(self) -> None:

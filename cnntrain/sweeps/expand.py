@@ -1,7 +1,7 @@
 """Expand the overrides of a sweep into jobs, or into the axes of a search.
 
 `a,b`, `choice()`, `range()`, `interval()`, `tag(log, …)`, `glob()` are read by Hydra's own parser.
-Its sweepers and launchers are not used: see docs/design/sweeps.md.
+Hydra's own sweepers and launchers are not used: see docs/design/sweeps.md.
 """
 
 import itertools
@@ -85,12 +85,13 @@ def check_sweep_setting(override: ParsedOverride, config_dir: str | None) -> Non
     """Raise SpecError for an unknown setting or option of a sweep, and for several values."""
     key, text = override.key_or_group, override.text
     if key == "sweep":
-        raise SpecError(f"{text} is no setting", "its settings, each by its name", "sweep.jobs=2")
+        raise SpecError(f"{text} is for all settings of a sweep at once", "each by its name",
+                        "sweep.jobs=2")  # fmt: skip
     if key in ("hydra.sweeper.name", "hydra.launcher.name"):
         group, value = key.removesuffix(".name").replace(".", "/"), override.value()
         hint = f"{group}={value}" if value in find_option_files(group) else None
         raise SpecError(
-            f"{text} would keep the knobs of another option",
+            f"{text} would keep the settings of the option that it replaces",
             find_option_files(group, config_dir),
             hint,
         )
@@ -106,7 +107,7 @@ def check_sweep_setting(override: ParsedOverride, config_dir: str | None) -> Non
 
 
 def check_group_settings(group: str, values: Mapping[str, Any]) -> None:
-    """Raise SpecError for an unknown sweeper or launcher, and for settings that it has not."""
+    """Raise SpecError for an unknown sweeper or launcher, and for a setting that it lacks."""
     section, options = group.replace("/", "."), find_option_files(group)
     if (name := values.get("name")) not in options:
         raise SpecError(
@@ -145,9 +146,11 @@ def expand_jobs(
                 "values to combine, or a search",
                 f"cnntrain -m hydra/sweeper=optuna {override.text}",
             )
-    read = locate_globs(overrides, config_dir)
+    read = attach_config_loader(overrides, config_dir)
     if math.prod(map(count_values, read)) > MAX_JOBS:
-        raise SpecError(f"more than {MAX_JOBS:,} jobs are asked for", "fewer in one sweep")
+        raise SpecError(
+            f"the sweep would have more than {MAX_JOBS:,} jobs", f"at most {MAX_JOBS:,}"
+        )
     try:
         values = {override.get_key_element(): list_job_overrides(override) for override in read}
     except HydraException as error:
@@ -155,7 +158,8 @@ def expand_jobs(
     planned = [list(job) for job in itertools.product(*values.values())]
     if not planned:
         empty = ", ".join(one.text for one in overrides if one.is_sweep_override())
-        raise SpecError(f"{empty} is no job", "at least one value for each key", OVERRIDE_EXAMPLES)
+        raise SpecError(f"{empty} has no values, so that the sweep has no jobs",
+                        "at least one value for each key", OVERRIDE_EXAMPLES)  # fmt: skip
     return planned
 
 
@@ -168,9 +172,10 @@ def list_job_overrides(override: ParsedOverride) -> list[str]:
 
 
 def count_values(override: ParsedOverride) -> int:
-    """Return how many values an override has, without listing them.
+    """Return how many values an override has; a range is not listed, because it may be huge.
 
-    Raises SpecError for a range without an end.
+    More than MAX_JOBS values of a range count as MAX_JOBS + 1. Raises SpecError for a range without
+    an end.
     """
     values = override.value()
     if not isinstance(values, RangeSweep):
@@ -185,11 +190,11 @@ def count_values(override: ParsedOverride) -> int:
 
 def parse_axes(overrides: Sequence[ParsedOverride], config_dir: str | None = None) -> list[Axis]:
     """Return the axes of a search from overrides with several values each."""
-    return [parse_axis(override) for override in locate_globs(overrides, config_dir)]
+    return [parse_axis(override) for override in attach_config_loader(overrides, config_dir)]
 
 
 def parse_axis(override: ParsedOverride) -> Axis:
-    """Return the axis of an override; raise SpecError if it has one value or none."""
+    """Return the axis of an override; raise SpecError for a single value and for an empty list."""
     key, sweep = override.get_key_element(), override.value()
     if isinstance(sweep, IntervalSweep):
         assert sweep.start is not None
@@ -214,16 +219,16 @@ def parse_axis(override: ParsedOverride) -> Axis:
     choices = tuple(override.sweep_string_iterator()) if override.is_sweep_override() else ()
     if not choices:
         raise SpecError(
-            f"{override.text} has only one value, and a search needs several",
+            f"{override.text} is not several values, which a search needs",
             "several values",
             f"{key}=interval(0,1), or tag(log, interval(1e-4, 1e-1)), or choice(a,b)",
         )
     return Axis(key, choices)
 
 
-def locate_globs(
+def attach_config_loader(
     overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> list[ParsedOverride]:
-    """Return overrides that know where glob() finds options: in ours and the user's folder."""
+    """Return overrides with the loader that glob() needs to find our options and the user's."""
     loader = start_hydra(CONF, find_config_folder(config_dir))
     return [replace(override, config_loader=loader) for override in overrides]

@@ -27,9 +27,10 @@ from cnntrain.spec.overrides import quote_literal
 from cnntrain.sweeps.directory import GOOD_STATUSES, Job, Sweep
 
 POLL_SECONDS = 0.1
-# The contents of the sweep's file `stop`: no new job begins, jobs leave, or jobs are killed.
-BEGIN_NONE, LEAVE, NOW = "begin no other", "leave", "now"
-# Several jobs may share a GPU, so that none may take all of its memory at once.
+# What the sweep's file `stop` may contain: no new job starts; running jobs write a checkpoint and
+# exit; they are killed.
+STOP_STARTING, STOP_RUNNING, KILL = "begin no other", "leave", "now"
+# Several jobs may share a GPU; therefore TensorFlow must not reserve all its memory at the start.
 SHARED_GPU_ENVIRONMENT = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 ERROR_STATUSES = {Diverged.__name__: "diverged", OutOfMemory.__name__: "out of memory"}
 
@@ -71,22 +72,27 @@ def run_job(task: Task, gpu: str | None = None) -> None:
     """Run a job, and write its status to job.json; do nothing if the sweep is being stopped.
 
     A job that is out of memory gets a second attempt with half the batch, if the task allows that.
+    If the job failed and `on_error` is stop, the sweep's file `stop` is written.
     """
     if task.stop_file.exists():
         return
     task.folder.mkdir(exist_ok=True)
     status = run_attempt(task, task.overrides, gpu)
-    if status == "out of memory" and task.retry_oom and (half := halve_batch_size(task.folder)):
+    if (
+        status == "out of memory"
+        and task.retry_oom
+        and (half := compute_half_batch_size(task.folder))
+    ):
         reason = read_job(task.folder)["reason"]
         clear_attempt(task.folder)
         overrides = (*task.overrides, f"batch_size={half}")
         status = run_attempt(task, overrides, gpu, retried=f"batch_size={half} after {reason}")
     if status not in (*GOOD_STATUSES, "interrupted") and task.on_error == "stop":
-        write_whole(task.stop_file, BEGIN_NONE)
+        write_whole(task.stop_file, STOP_STARTING)
 
 
-def halve_batch_size(folder: Path) -> int | None:
-    """Return half the batch size of a run, or None if its micro-batches cannot be halved."""
+def compute_half_batch_size(folder: Path) -> int | None:
+    """Return half the batch size of a run, or None if that is no multiple of `accumulate`."""
     config = read_config(Run(folder))
     half, odd = divmod(config["batch_size"], 2)
     return half if half and not odd and half % config["accumulate"] == 0 else None
@@ -156,11 +162,11 @@ def wait_for_process(process: subprocess.Popen[bytes], task: Task) -> tuple[int,
     with Signals() as signals:
         while process.poll() is None:
             word = task.stop_file.read_text(encoding="utf-8") if task.stop_file.exists() else ""
-            is_due = signals.received or word == LEAVE or task.prune_file.exists()
+            is_due = signals.received or word == STOP_RUNNING or task.prune_file.exists()
             if is_due and not was_stopped:
                 process.terminate()
                 was_stopped = True
-            if word == NOW:
+            if word == KILL:
                 process.kill()
                 was_stopped = True
             time.sleep(POLL_SECONDS)

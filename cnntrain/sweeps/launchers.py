@@ -1,8 +1,8 @@
 """Launchers run the jobs of a sweep: as processes here, or by joblib, submitit or Ray.
 
 A launcher is a function that takes tasks, runs them somewhere, and returns when all have ended. How
-each ended is in the directory of its job. Keyword-only parameters are the settings in
-`conf/hydra/launcher/`.
+each ended is in the directory of its job. The keyword-only parameters of joblib's and Ray's are the
+settings of their option in `conf/hydra/launcher/`; submitit's settings are handed on as they are.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from cnntrain.errors import SpecError
 from cnntrain.sweeps.job_process import POLL_SECONDS, Task, run_job
 
 Launcher = Callable[[Sequence[Task]], None]
-ENGINES = {"submitit_local": "submitit", "submitit_slurm": "submitit"}  # launcher -> package
+SUBMITIT_LAUNCHERS = ("submitit_local", "submitit_slurm")
 
 
 def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder: Path) -> Launcher:
@@ -38,7 +38,7 @@ def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder
         return partial(launch_with_joblib, **settings)
     if name == "ray":
         return partial(launch_with_ray, import_engine("ray"), **settings)
-    if name in ENGINES:
+    if name in SUBMITIT_LAUNCHERS:
         if settings["cluster"] == "slurm" and shutil.which("sbatch") is None:
             raise SpecError(
                 "hydra/launcher is submitit_slurm, and there is no sbatch here",
@@ -46,7 +46,9 @@ def build_launcher(config: Mapping[str, Any], gpus: Sequence[str | None], folder
                 "hydra/launcher=local",
             )
         return partial(launch_with_submitit, import_engine("submitit"), folder, settings)
-    raise SpecError(f"hydra.launcher.name is {name}", ["local", "joblib", "ray", *ENGINES])
+    raise SpecError(
+        f"hydra.launcher.name is {name}", ["local", "joblib", "ray", *SUBMITIT_LAUNCHERS]
+    )
 
 
 def build_local_launcher(gpus: Sequence[str | None]) -> Launcher:
@@ -144,16 +146,17 @@ def import_engine(engine: str) -> Any:
 
 
 def assign_gpus(gpus: str | Sequence[int] | None, jobs: int) -> list[str | None]:
-    """Return a GPU for each of `jobs` that run at the same time, by its CUDA_VISIBLE_DEVICES name.
+    """Return the CUDA_VISIBLE_DEVICES of each of `jobs` that run at the same time.
 
-    `gpus` are the numbers to use, "auto" for all that are here, or None for a list of None.
+    `gpus` are the numbers to use, "auto" for all that are here, or None for a list of None. Jobs
+    share a GPU if there are more of them.
     """
     names = list_visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus or ()]
     return [names[slot % len(names)] if names else None for slot in range(jobs)]
 
 
 def list_visible_gpus() -> list[str]:
-    """The numbers of the GPUs that the driver lists, or those that the environment names."""
+    """Return the numbers of the GPUs that the driver lists, or those that the environment names."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu]
     return [number for (number,) in run_nvidia_smi("index")]

@@ -8,5 +8,5 @@ from typing import Any
 
 
 def reopen_trial(optuna: Any, study: Any, frozen: Any) -> Any:
-    """Return the trial of a study that `frozen` is a picture of, to go on with it."""
+    """Return the trial of a study of which `frozen` is a snapshot, to go on with it."""
     return optuna.trial.Trial(study, frozen._trial_id)

@@ -1,7 +1,8 @@
 """Search with Optuna: it chooses the values of each job from the results of the jobs before.
 
 The study is a SQLite file in the sweep's directory. Each trial has a new sampler with its own seed,
-so that a search that was stopped and resumed has the same trials as one that was not.
+so that, with one job at a time and no pruning, a search that was stopped and resumed has the same
+trials as one that was not.
 """
 
 import math
@@ -64,7 +65,7 @@ def import_optuna() -> Any:
     return optuna
 
 
-class Trials:
+class SearchJobs:
     """The jobs of a search. Each is a trial of a study, which learns from the trials before."""
 
     def __init__(self, sweep: Sweep, settings: SearchSettings, axes: Sequence[Axis], monitor: str):
@@ -100,9 +101,10 @@ class Trials:
         return [self.sweep.jobs[number] for number in self.open_trials]
 
     def restore_trials(self) -> None:
-        """Add a job for each trial in the study, and continue those that have not ended.
+        """Add a job for each trial in the study, and reopen those that have not ended.
 
-        Raises SpecError if the study belongs to another search.
+        A trial whose job has ended meanwhile is closed. Raises SpecError if the study belongs to
+        another search.
         """
         for frozen in self.study.get_trials(deepcopy=False):
             if not self.space.keys() <= frozen.params.keys():
@@ -132,7 +134,7 @@ class Trials:
         self.open_trials[job.number], self.reported_epochs[job.number] = trial, set()
         return job
 
-    def watch_jobs(self) -> None:
+    def report_progress(self) -> None:
         """Report new epochs to the study, and stop the jobs whose trials it prunes."""
         for number, trial in self.open_trials.items():
             job, reported = self.sweep.jobs[number], self.reported_epochs[number]
@@ -172,7 +174,7 @@ class Trials:
         return kinds.FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
     def build_sampler(self, number: int) -> Any:
-        """Return the sampler of trial `number`, with a seed that depends on nothing else."""
+        """Return the sampler of trial `number`, seeded by that and the search's seed alone."""
         seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
         if self.settings.sampler == "random":
             return self.optuna.samplers.RandomSampler(seed=seed)
@@ -213,7 +215,8 @@ class Trials:
 def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
     """Return the overrides of jobs to check before the first trial of a search.
 
-    Each job has one value that may be wrong: all choices of each axis, or both of its ends.
+    Each differs from the first job in one value at most, so that every choice, or both ends, of
+    each axis are checked.
     """
     first = {axis.key: axis.list_extremes()[0] for axis in axes}
     variants = [first | {axis.key: value} for axis in axes for value in axis.list_extremes()]
@@ -221,10 +224,10 @@ def build_probe_jobs(axes: Sequence[Axis]) -> list[list[str]]:
 
 
 def choose_search_space(fixed: Sequence[str], ready: Mapping[str, str]) -> list[str]:
-    """Return the overrides that an option of search brings along, by their keys in `ready`.
+    """Return the search space that an option of sweeper brings along, `ready`, as overrides.
 
-    They are searched if the command line names no space; a key that is `fixed` there is not
-    searched. Raises SpecError if none is left.
+    It is searched if the command line names no space; a key that is `fixed` there is left out.
+    Raises SpecError if no key is left.
     """
     space = [
         f"{key}={value}"
@@ -232,5 +235,9 @@ def choose_search_space(fixed: Sequence[str], ready: Mapping[str, str]) -> list[
         if key not in [text.partition("=")[0] for text in fixed]
     ]
     if not space:
-        raise SpecError("nothing is left to search", "several values of a key", "seed=1,2,3")
+        raise SpecError(
+            "nothing is left to search",
+            "a key with several values",
+            "'optimizer.learning_rate=tag(log,interval(1e-4,1e-1))'",
+        )
     return space

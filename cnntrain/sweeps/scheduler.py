@@ -16,7 +16,7 @@ from cnntrain.signals import Signals
 from cnntrain.spec.compose import shorten_error
 from cnntrain.sweeps.dashboard import Dashboard
 from cnntrain.sweeps.directory import Job, Sweep
-from cnntrain.sweeps.job_process import LEAVE, NOW, POLL_SECONDS, build_task
+from cnntrain.sweeps.job_process import KILL, POLL_SECONDS, STOP_RUNNING, build_task
 from cnntrain.sweeps.launchers import assign_gpus, build_launcher
 
 
@@ -24,8 +24,8 @@ class JobSupply(Protocol):
     """Where jobs come from: the list of a sweep, or a search.
 
     `unfinished_jobs` are the jobs to run to their end, begun or not. `take_next_job` returns None
-    if there is no other job. `watch_jobs` is called while jobs run, and `record_end` when one has
-    ended.
+    if there is no other job. `report_progress` is called every POLL_SECONDS while jobs run, so that
+    a search learns of new epochs and prunes; `record_end` is called when a job has ended.
     """
 
     @property
@@ -33,13 +33,13 @@ class JobSupply(Protocol):
     @property
     def unfinished_jobs(self) -> list[Job]: ...
     def take_next_job(self) -> Job | None: ...
-    def watch_jobs(self) -> None: ...
+    def report_progress(self) -> None: ...
     def record_end(self, job: Job) -> None: ...
     def format_results(self) -> list[str]: ...
 
 
 class GridJobs:
-    """The unfinished jobs of a sweep without a search, in their order."""
+    """Supplies the unfinished jobs of a sweep without a search, in their order; `total` is all."""
 
     def __init__(self, sweep: Sweep):
         self.sweep = sweep
@@ -52,7 +52,7 @@ class GridJobs:
     def take_next_job(self) -> Job | None:
         return self.waiting.pop(0) if self.waiting else None
 
-    def watch_jobs(self) -> None: ...
+    def report_progress(self) -> None: ...
 
     def record_end(self, job: Job) -> None: ...
 
@@ -72,45 +72,45 @@ class Scheduler:
     ):
         is_local = sweep.plan["launcher"]["name"] == "local"
         self.sweep, self.supply = sweep, supply
-        self.max_batches = jobs if is_local else 1
-        self.jobs_per_batch = 1 if is_local else None if isinstance(supply, GridJobs) else jobs
+        self.max_launches = jobs if is_local else 1
+        self.jobs_per_launch = 1 if is_local else None if isinstance(supply, GridJobs) else jobs
         self.launch = build_launcher(sweep.plan["launcher"], assign_gpus(gpus, jobs), sweep.folder)
-        self.running_batches: dict[Future[None], list[Job]] = {}
+        self.running_launches: dict[Future[None], list[Job]] = {}
 
     def run_jobs(self, signals: Signals, board: Dashboard) -> None:
         """Run all jobs to their end; after a signal, stop the running ones at a checkpoint."""
         was_stopped = False
         os.environ |= build_safe_environment()
-        with ThreadPoolExecutor(self.max_batches) as pool:
+        with ThreadPoolExecutor(self.max_launches) as pool:
             try:
                 while True:
                     self.collect_ended_jobs()
                     if signals.received and not was_stopped:
-                        write_whole(self.sweep.stop_file, LEAVE)
+                        write_whole(self.sweep.stop_file, STOP_RUNNING)
                         was_stopped = True
                     self.start_jobs(pool)
                     board.update()
-                    if not self.running_batches:
+                    if not self.running_launches:
                         return
-                    self.supply.watch_jobs()
+                    self.supply.report_progress()
                     time.sleep(POLL_SECONDS)
             except BaseException:  # a second Ctrl-C, or a fault of an engine
-                write_whole(self.sweep.stop_file, NOW)
+                write_whole(self.sweep.stop_file, KILL)
                 raise
 
     def start_jobs(self, pool: ThreadPoolExecutor) -> None:
-        """Launch jobs while there is room for another batch and the sweep is not being stopped."""
-        while len(self.running_batches) < self.max_batches and not self.sweep.stop_file.exists():
-            batch = list(islice(iter(self.supply.take_next_job, None), self.jobs_per_batch))
-            if not batch:
+        """Launch jobs while there is room for another launch and the sweep is not being stopped."""
+        while len(self.running_launches) < self.max_launches and not self.sweep.stop_file.exists():
+            jobs = list(islice(iter(self.supply.take_next_job, None), self.jobs_per_launch))
+            if not jobs:
                 return
-            tasks = [build_task(self.sweep, job) for job in batch]
-            self.running_batches[pool.submit(self.launch, tasks)] = batch
+            tasks = [build_task(self.sweep, job) for job in jobs]
+            self.running_launches[pool.submit(self.launch, tasks)] = jobs
 
     def collect_ended_jobs(self) -> None:
-        """Record the batches that have ended, and the jobs that their launcher has lost."""
-        for future in [future for future in self.running_batches if future.done()]:
-            for job in self.running_batches.pop(future):
+        """Record the launches that have ended, and the jobs that their launcher has lost."""
+        for future in [future for future in self.running_launches if future.done()]:
+            for job in self.running_launches.pop(future):
                 error = future.exception()
                 if job.status in ("running", "waiting") and (
                     error or not self.sweep.stop_file.exists()

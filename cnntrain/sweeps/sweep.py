@@ -42,7 +42,7 @@ from cnntrain.sweeps.expand import (
 )
 from cnntrain.sweeps.launchers import build_launcher, list_visible_gpus
 from cnntrain.sweeps.optuna_search import (
-    Trials,
+    SearchJobs,
     build_probe_jobs,
     choose_search_space,
     import_optuna,
@@ -52,10 +52,11 @@ from cnntrain.sweeps.scheduler import GridJobs, JobSupply, Scheduler
 from cnntrain.sweeps.sweep_file import check_launcher
 from cnntrain.terminal.tables import make_console
 
-ORPHAN_SECONDS = 60  # how long a job may take to leave after its sweep was killed
+ORPHAN_SECONDS = 60  # how long a job may take to exit after its sweep was killed
 
 
-# The sections of settings that `cnntrain resume SWEEP` may change -> their keys in sweep.yaml.
+# The sections of which `cnntrain resume SWEEP` may change settings -> their keys in sweep.yaml. Of
+# the sweeper it may change n_trials alone.
 PLAN_SECTIONS = {"sweep": "sweep", "hydra.sweeper": "sweeper", "hydra.launcher": "launcher"}
 
 
@@ -70,10 +71,10 @@ class SweepSettings:
 
 
 def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
-    """Check every job of a sweep, run them, show the results, and return the exit code.
+    """Check the jobs of a sweep, run them, show the results, and return the exit code.
 
-    It is 0, 1 if a job failed, or 130 or 143 after a signal. Raises SpecError for a mistake in any
-    job before the first begins.
+    It is that of `run_unfinished_jobs`. Of a search, jobs with the extremes of each axis are
+    checked. Raises SpecError, before the first job begins, for a mistake that this check finds.
     """
     parsed = parse_overrides(overrides)
     setup = compose_sweep_setup([o for o in parsed if is_sweep_setting(o)], config_dir)
@@ -122,31 +123,37 @@ def find_common_monitor(specs: Sequence[Spec]) -> str:
 
 
 def parse_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:
-    """Return the settings of a sweep; raise SpecError for a wrong value or a missing GPU."""
+    """Return the settings of a sweep; raise SpecError for a wrong value or a GPU that is not here.
+
+    On such a GPU's number a job would train on the CPU, without a message.
+    """
     fields = collect_vocabulary(Path(__file__))["SweepSettings"].fields
     settings = SweepSettings(**convert_all(values, fields, "sweep"))
-    if settings.gpus not in (None, "auto") and (visible := list_visible_gpus()):
-        missing = [gpu for gpu in settings.gpus if str(gpu) not in visible]
-        if missing:  # a job would train on the CPU, without a message
-            raise SpecError(f"sweep.gpus has {missing[0]}", visible, "sweep.gpus=auto")
+    if settings.gpus not in (None, "auto"):
+        visible = list_visible_gpus()
+        if missing := [gpu for gpu in settings.gpus if str(gpu) not in visible]:
+            expected = visible or "no number: nvidia-smi and CUDA_VISIBLE_DEVICES name no GPU here"
+            raise SpecError(f"sweep.gpus has {missing[0]}", expected, "sweep.gpus=auto")
     return settings
 
 
 def resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
-    """Run the jobs of a sweep that are missing or were interrupted, and return the exit code.
+    """Run the jobs of a sweep that are not begun, were interrupted or failed; return the exit code.
 
-    Finished jobs are not touched. `overrides` may change how jobs run, and the number of trials;
-    others raise SpecError.
+    Finished, pruned and diverged jobs are not touched, nor failed trials of a search. `overrides`
+    may change how jobs run, and the number of trials; others raise SpecError.
     """
     sweep, launcher_keys = Sweep.reopen(folder), set[str]()
     for override in map(parse_single_override, overrides):
         section, _, key = override.key_or_group.rpartition(".")
         part = PLAN_SECTIONS.get(section, "")
         if key not in sweep.plan.get(part, {}) or (part == "sweeper" and key != "n_trials"):
+            launcher_settings = (f"hydra.launcher.{name}" for name in sweep.plan["launcher"])
             raise SpecError(
                 f"{override.key_or_group} cannot change within a sweep",
-                [*(f"sweep.{name}" for name in sweep.plan["sweep"]), "hydra.sweeper.n_trials"],
-            )
+                [*(f"sweep.{name}" for name in sweep.plan["sweep"]), "hydra.sweeper.n_trials",
+                 *launcher_settings],
+            )  # fmt: skip
         sweep.plan[part][key] = override.value()
         launcher_keys.add(key if part == "launcher" else "")
     parse_sweep_settings(sweep.plan["sweep"])
@@ -161,16 +168,16 @@ def resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
     return run_unfinished_jobs(sweep)
 
 
-def complete_launcher(sweep: Sweep, said: Collection[str]) -> dict[str, Any]:
+def complete_launcher(sweep: Sweep, given_keys: Collection[str]) -> dict[str, Any]:
     """Return the settings of a sweep's launcher: those in its plan, and defaults for the others.
 
-    `said` are the keys that the user has just set. If the name of the launcher is one of them,
+    `given_keys` are those that the user has just set. If the name of the launcher is one of them,
     the other settings in the plan belong to another launcher and are dropped. Raises SpecError for
-    an unknown setting, and for one that may not be taken from a stranger's plan.
+    an unknown setting, and for one that may not be taken from an untrusted plan.
     """
-    launcher = sweep.plan["launcher"].items()
-    settings = {key: value for key, value in launcher if "name" not in said or key in said}
-    check_launcher(sweep.plan_file, settings, said)
+    launcher, is_other = sweep.plan["launcher"].items(), "name" in given_keys
+    settings = {key: value for key, value in launcher if not is_other or key in given_keys}
+    check_launcher(sweep.plan_file, settings, given_keys)
     words = [f"hydra/launcher={settings['name']}", f"sweep.jobs={sweep.plan['sweep']['jobs']}"]
     defaults = compose_sweep_setup(parse_overrides(words), None).launcher
     unknown = [key for key in settings if key not in defaults]
@@ -184,9 +191,9 @@ def is_search(sweep: Sweep) -> bool:
 
 
 def wait_for_orphan(job: Job) -> None:
-    """Wait until a job whose sweep was killed has written its checkpoint and left.
+    """Wait until a job whose sweep was killed has written its checkpoint and exited.
 
-    Raises SpecError if it has not left after a minute.
+    Raises SpecError if it has not exited after a minute.
     """
     lock = Run(job.folder).lock
     if not job.folder.is_dir() or not Path(lock.lock_file).exists():
@@ -205,14 +212,14 @@ def wait_for_orphan(job: Job) -> None:
 def run_unfinished_jobs(sweep: Sweep) -> int:
     """Run the unfinished jobs of a sweep, show the results, and return the exit code.
 
-    It is 0, 1 if a job failed, or 130 or 143 after a signal.
+    It is 0 if every job has finished or was pruned, else 1; 130 or 143 after a signal.
     """
     settings, monitor = parse_sweep_settings(sweep.plan["sweep"]), sweep.plan["monitor"]
     supply: JobSupply = GridJobs(sweep)
     if is_search(sweep):
         space = parse_overrides(sweep.plan["space"])
         axes = parse_axes(space, (sweep.plan["flags"] or [None])[-1])
-        supply = Trials(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
+        supply = SearchJobs(sweep, parse_search_settings(sweep.plan["sweeper"]), axes, monitor)
     for job in sweep.list_unfinished_jobs():
         wait_for_orphan(job)
     try:
@@ -223,9 +230,9 @@ def run_unfinished_jobs(sweep: Sweep) -> int:
         sweep.write_jobs_file()
         sweep.stop_file.unlink(missing_ok=True)
     if signals.received:
-        print(f"Interrupted; {format_sweep_resume_command(sweep)} goes on.", file=sys.stderr)
+        print(f"Interrupted. To go on: {format_sweep_resume_command(sweep)}", file=sys.stderr)
         return INTERRUPTED if signals.received == signal.SIGINT else TERMINATED
-    show_sweep_results(sweep, supply)
+    report_sweep(sweep, supply)
     return 0 if all(job.status in GOOD_STATUSES for job in sweep.jobs) else 1
 
 
@@ -233,12 +240,12 @@ def format_sweep_resume_command(sweep: Sweep) -> str:
     return shlex.join(["cnntrain", "resume", str(sweep.folder)])
 
 
-def show_sweep_results(sweep: Sweep, supply: JobSupply) -> None:
-    """Print the results of a sweep, its failures and the best trial of a search; write its page."""
+def report_sweep(sweep: Sweep, supply: JobSupply) -> None:
+    """Write the page of a sweep; print its results, its failures and the best trial of a search."""
     comparison, console = write_sweep_summary(sweep.folder), make_console()
     console.print(tables.render_comparison(comparison, console.width, differences=False))
     for line in supply.format_results():
         print(line)
     if supply.unfinished_jobs:
-        print(f"{format_sweep_resume_command(sweep)} runs what is missing")
+        print(f"Some jobs have not finished. To run them: {format_sweep_resume_command(sweep)}")
     print(f"results in {sweep.folder / 'sweep.html'}")

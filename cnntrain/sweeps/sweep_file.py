@@ -1,4 +1,4 @@
-"""Read the sweep.yaml of a sweep that may be a stranger's, so that nothing in it runs by itself.
+"""Read a sweep.yaml that may come from an untrusted source; nothing in it is run unasked.
 
 Its content becomes command lines, and settings of programs that run commands. Therefore the words
 of jobs must be overrides, jobs must not run in a directory within the sweep, and launcher settings
@@ -21,7 +21,7 @@ PLAN_FIELDS = {
     "sweeper": dict, "varied": list[str], "monitor": str, "jobs": list[list[str]],
     "fixed": list[str], "space": list[str],
 }  # fmt: skip
-MAY_BE_EMPTY = ("overrides", "flags", "varied", "jobs", "fixed", "space")
+OPTIONAL_KEYS = ("overrides", "flags", "varied", "jobs", "fixed", "space")
 LAUNCHER_FIELDS = {
     "name": str, "cluster": str, "n_jobs": int, "address": str, "num_cpus": Count,
     "cpus_per_job": NonNegative, "gpus_per_job": NonNegative,
@@ -39,7 +39,7 @@ HARMLESS_SETTING = re.compile(
 def read_plan(file: Path) -> dict[str, Any]:
     """Return the content of a sweep.yaml; raise SpecError if cnntrain cannot have written it."""
     content = check_types(file, read_mapping(file, LARGE_BYTES), PLAN_FIELDS)
-    check_required_keys(file, content, [key for key in PLAN_FIELDS if key not in MAY_BE_EMPTY])
+    check_required_keys(file, content, [key for key in PLAN_FIELDS if key not in OPTIONAL_KEYS])
     plan = {key: [] for key in ("overrides", "flags", "varied", "jobs")} | content
     for words in (*plan["jobs"], plan.get("fixed", ()), plan.get("space", ())):
         for word in words:
@@ -65,21 +65,22 @@ def check_working_directory(file: Path, cwd: Path) -> None:
         raise explain_damage(file, f"it was begun in {cwd}, which is not a directory outside of it")
 
 
-def check_launcher(file: Path, launcher: Mapping[str, Any], said: Collection[str]) -> None:
+def check_launcher(file: Path, launcher: Mapping[str, Any], given_keys: Collection[str]) -> None:
     """Raise SpecError for a launcher setting that may run something or send jobs elsewhere.
 
-    Those that the user has just given, `said`, are allowed.
+    Those that the user has just given, `given_keys`, are allowed.
     """
     options = find_option_files("hydra/launcher")
     if (name := str(launcher["name"])) not in options:
         close = find_nearest(name, options)
-        hint = f"hydra/launcher={close}" if close else None
-        raise SpecError(f"{file} names the launcher {name}", options, hint)
+        hint = f"hydra.launcher.name={close}" if close else None
+        origin = "" if "name" in given_keys else f" in {file}"
+        raise SpecError(f"hydra.launcher.name{origin} is {name}", options, hint)
     defaults = load_option(options[name])
     for key, value in launcher.items():
         is_plain = value is None or value == defaults.get(key) or isinstance(value, int | float)
         is_word = HARMLESS_SETTING.fullmatch(key) and isinstance(value, str) and value.isprintable()
-        if not (is_plain or is_word or key in said):
+        if not (is_plain or is_word or key in given_keys):
             raise SpecError(
                 f"{file} sets hydra.launcher.{key}, which may run what a stranger wrote",
                 "the same setting in your command, if you trust it",

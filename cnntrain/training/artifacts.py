@@ -22,10 +22,10 @@ from PIL import Image
 
 from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
 from cnntrain.data.first_batch import (
-    augment_preview,
     find_first_batch,
     format_soft_label,
     is_augmented,
+    make_training_batch_of_spec,
 )
 from cnntrain.data.source import Examples, Splits
 from cnntrain.files.documents import write_json
@@ -140,7 +140,7 @@ def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:
     rows = find_first_batch(spec, splits.train)
     draws, texts = [splits.train.gather_images(rows[:AUGMENTED])], []
     for step in range(DRAWS):
-        images, targets = augment_preview(spec, splits, step, rows)
+        images, targets = make_training_batch_of_spec(spec, splits, step, rows)
         draws.append(images[:AUGMENTED])
         texts.append(
             [", ".join(format_soft_label(t, splits.class_names)) for t in targets[:AUGMENTED]]

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.fingerprint import compute_fingerprint, fingerprint_evaluation_images
-from cnntrain.data.labels import warn_of_imbalance
+from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
+from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.steps import shrink_batch_size
@@ -191,7 +191,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
         "replicas": count_replicas(fitting.parallel),
         "data": {
             "fingerprint": compute_fingerprint(splits),
-            "images": fingerprint_evaluation_images(splits),
+            "images": compute_evaluation_fingerprints(splits),
             "sizes": count_examples(splits),
             "origin": splits.origin,
             "skipped": dict(splits.skipped),
@@ -208,7 +208,7 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
     """Return the lines that introduce the network, the data and the warm start of a run."""
     lines = [format_introduction(spec, splits, fitting.network), *splits.notes]
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
-    unbalanced = warn_of_imbalance(counts, splits.class_names)
+    unbalanced = describe_imbalance(counts, splits.class_names)
     if unbalanced and spec.loss.class_weights == "none":
         lines.append(unbalanced)
     if repeats_grey_channel(fitting.body):

@@ -128,6 +128,8 @@ def test_load_photo_says_why_a_photo_cannot_be_used(tmp_path):
         load_photo(b"", (8, 8))
     with pytest.raises(SpecError, match=r"nothing\.jpg cannot be used: No such file"):
         load_photo(tmp_path / "nothing.jpg", (8, 8))
+    with pytest.raises(SpecError, match="value_range is auto"):
+        load_photo(png_of(Image.new("L", (9, 5), 7)), (8, 8), value_range="auto")
     grey = load_photo(png_of(Image.new("L", (9, 5), 7)), (4, 8), channels=1, resize="pad")
     assert grey.shape == (4, 8, 1)
 

@@ -79,3 +79,11 @@ def test_job_in_place_of_whose_folder_a_file_lies_is_named(tmp_path):
     (tmp_path / "s" / "0_seed=1").touch()
     with pytest.raises(SpecError, match="0_seed=1 cannot be used: it is no folder"):
         Sweep.reopen(tmp_path / "s")
+
+
+def test_unknown_launcher_is_answered_with_a_setting_that_may_change(tmp_path):
+    for keys, origin in (((), f" in {tmp_path}/sweep.yaml"), (("name",), "")):
+        with pytest.raises(SpecError) as caught:
+            check_launcher(tmp_path / "sweep.yaml", {"name": "jobli"}, keys)
+        assert caught.value.given == f"hydra.launcher.name{origin} is jobli"
+        assert caught.value.hint == "hydra.launcher.name=joblib"

@@ -43,6 +43,7 @@ def test_verify_finds_what_is_wrong_by_name(data, spoilt):
     assert found["splits"]["test"]["classes"] == {"cat": 2, "dog": 3}
     assert [file["file"] for file in found["broken"]] == ["train/cat/text.png", "test/dog/half.png"]
     assert names(found["leaks"]) == [["train/dog/01.png", "test/dog/leak.png"]]
+    assert names(found["label_conflicts"]) == [["train/cat/disguised.png", "train/dog/02.png"]]
     assert sorted(names(found["duplicates"])) == [
         ["train/cat/00.png", "train/cat/again.png"],
         ["train/cat/disguised.png", "train/dog/02.png"],

@@ -12,9 +12,9 @@ from cnntrain.cli.main import main
 from cnntrain.data.photos.cache_folder import (
     CACHE_FOLDER,
     list_caches,
-    open_pixels,
+    open_cached_pixels,
     parse_byte_size,
-    remove_old_caches,
+    shrink_caches,
 )
 from cnntrain.errors import SpecError
 
@@ -67,7 +67,7 @@ def test_caches_beyond_a_limit_are_removed_oldest_first(data_dir, capsys, keep, 
 
 
 def test_using_a_cache_makes_it_the_most_recent(data_dir):
-    pixels = open_pixels(home(data_dir, 3))
+    pixels = open_cached_pixels(home(data_dir, 3))
     assert pixels.shape == (3, 1000, 1, 1)
     assert (pixels == 3).all()
     assert list_caches(data_dir)[0].folder == home(data_dir, 3)
@@ -75,8 +75,8 @@ def test_using_a_cache_makes_it_the_most_recent(data_dir):
 
 USING = (
     "import sys, pathlib\n"
-    "from cnntrain.data.photos.cache_folder import open_pixels\n"
-    "pixels = open_pixels(pathlib.Path(sys.argv[1]))\n"
+    "from cnntrain.data.photos.cache_folder import open_cached_pixels\n"
+    "pixels = open_cached_pixels(pathlib.Path(sys.argv[1]))\n"
     "print('using', flush=True)\n"
     "sys.stdin.read()\n"
 )
@@ -86,11 +86,11 @@ def test_cache_in_use_by_another_process_is_kept(data_dir):
     line = [sys.executable, "-c", USING, str(home(data_dir, 2))]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"using\n"
-        removed, kept, busy = remove_old_caches(data_dir, 0)
+        removed, kept, busy = shrink_caches(data_dir, 0)
         assert [one.folder for one in kept] == [one.folder for one in busy] == [home(data_dir, 2)]
         assert len(removed) == 2
         process.stdin.close()
-    assert len(remove_old_caches(data_dir, 0)[0]) == 1
+    assert len(shrink_caches(data_dir, 0)[0]) == 1
 
 
 def test_other_folders_are_not_touched(data_dir):
@@ -105,7 +105,7 @@ def test_other_folders_are_not_touched(data_dir):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("precious")
     (home(data_dir, 6)).symlink_to(data_dir / "mnist")
-    remove_old_caches(data_dir, 0)
+    shrink_caches(data_dir, 0)
     assert all(file.read_text() == "precious" for file in others)
     assert home(data_dir, 6).is_symlink()
 
@@ -136,4 +136,4 @@ def test_run_caches_its_photos_and_reuses_them(data_dir, spec):
     splits = asked.dataset(data_dir, None)
     own = next(one.folder for one in list_caches(data_dir))
     assert str(splits.train.store.filename) == str(own / "pixels.npy")
-    assert own in [one.folder for one in remove_old_caches(data_dir, 0)[2]]
+    assert own in [one.folder for one in shrink_caches(data_dir, 0)[2]]

@@ -98,7 +98,7 @@ def test_download_without_progress_ends_and_keeps_its_part(published, tmp_path):
     published.ranges, published.breaks = False, BLOCK_BYTES
     with pytest.raises(requests.exceptions.ChunkedEncodingError) as caught:
         fetch_archive(published.archive("all.zip"), tmp_path)
-    assert "resumes it" in explain_failed_fetch(caught.value)
+    assert "goes on with it" in explain_failed_fetch(caught.value)
     assert (tmp_path / "all.zip.part").read_bytes() == CONTENT[:BLOCK_BYTES]
     assert len(published.asked) == 2
 
@@ -120,6 +120,16 @@ def test_damaged_archive_is_downloaded_again(published, tmp_path):
 def test_unknown_size_is_allowed(published, tmp_path):
     (tmp_path / "all.zip.part").write_bytes(CONTENT)
     assert fetch_archive(published.archive("all.zip", size=None), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("error", "answer"), [
+    (requests.exceptions.SSLError("certificate has expired"), "failed: certificate has expired"),
+    (requests.exceptions.InvalidURL("no host"), "failed: no host"),
+    (requests.ConnectTimeout(), "does not answer"),
+    (requests.ConnectionError(), "there is no network"),
+])  # fmt: skip
+def test_only_a_missing_network_is_called_so(error, answer):
+    assert answer in explain_failed_fetch(error)
 
 
 def test_error_names_the_status_of_the_server(published, tmp_path):

@@ -118,7 +118,9 @@ def test_an_outlier_that_darkens_the_other_photos_gives_a_warning(splits, tmp_pa
     folder(tmp_path / "photos", deep(0, 4000))
     hot = odd.encoded(deep(0, 65535)(0), "PNG")
     (tmp_path / "photos" / "one" / "00.png").write_bytes(hot)
-    assert "Warning: 39 of 40 photos have 16 bits and values from 0 to 4,000" in splits().notes[0]
+    assert (
+        "Warning: 39 of 40 photos have 16 bits and only values from 0 to 4,000" in splits().notes[0]
+    )
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

@@ -75,7 +75,7 @@ def test_official_archive_is_recognised_by_its_md5(tmp_path, given, monkeypatch)
     file = tgz(given / "17flowers.tgz", members())
     digest = hashlib.md5(file.read_bytes()).hexdigest()
     official = Archive("https://x/17flowers.tgz", "17flowers.tgz", 1, digest, "md5")
-    monkeypatch.setattr(flowers, "PHOTOS", official)
+    monkeypatch.setattr(flowers, "PHOTOS_FILE", official)
     assert not [note for note in flowers17(tmp_path, given, split=None).notes if "unoff" in note]
 
 
@@ -100,7 +100,7 @@ def table(given, monkeypatch):
         numbers |= {f"{key}{split}": order[:, own].reshape(1, -1) for key, own in columns.items()}
     scipy.io.savemat(given / "datasplits.mat", numbers)
     digest = hashlib.md5((given / "datasplits.mat").read_bytes()).hexdigest()
-    monkeypatch.setattr(flowers, "SPLITS", replace(flowers.SPLITS, digest=digest))
+    monkeypatch.setattr(flowers, "SPLITS_FILE", replace(flowers.SPLITS_FILE, digest=digest))
     tgz(given / "17flowers.tgz", members())
     return numbers
 
@@ -176,7 +176,7 @@ def test_flowers_are_downloaded_with_their_splits(site, tmp_path, given, table, 
     for name in ("17flowers.tgz", "datasplits.mat"):
         site.files[name] = (given / name).read_bytes()
     photos, splits = site.archive("17flowers.tgz"), site.archive("datasplits.mat", size=None)
-    monkeypatch.setattr(flowers, "SPLITS", splits)
+    monkeypatch.setattr(flowers, "SPLITS_FILE", splits)
     monkeypatch.setattr(
         flowers, "COLLECTION", replace(flowers.COLLECTION, archives=(photos, splits))
     )

@@ -21,9 +21,9 @@ def published(option):
     """Return the bytes of each published archive by name, as TFDS or our source states them."""
     knobs = option_files.load_option(FILES[option])
     if option == "flowers17":
-        from cnntrain.data.datasets.flowers17 import PHOTOS
+        from cnntrain.data.datasets.flowers17 import PHOTOS_FILE
 
-        return {PHOTOS.name: PHOTOS.size}
+        return {PHOTOS_FILE.name: PHOTOS_FILE.size}
     import tensorflow_datasets as tfds
 
     archives = tfds.builder_cls(knobs.get("tfds", option)).url_infos.values()

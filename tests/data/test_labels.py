@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnntrain.data.labels import add_label_noise, group_classes, select_classes, warn_of_imbalance
+from cnntrain.data.labels import add_label_noise, describe_imbalance, group_classes, select_classes
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 
@@ -86,11 +86,11 @@ def test_label_noise_changes_exactly_its_share_to_all_other_classes_alike():
     ],
 )
 def test_unbalanced_classes_give_a_warning_with_a_remedy(counts, said):
-    warning = warn_of_imbalance(counts, NAMES)
+    warning = describe_imbalance(counts, NAMES)
     for part in [*said, "loss.class_weights=balanced"]:
         assert part in warning
 
 
 @pytest.mark.parametrize("counts", [[50, 50], [100, 40], [800, 100], [5000] * 4, [100, 40, 12]])
 def test_classes_of_similar_size_give_no_warning(counts):
-    assert warn_of_imbalance(counts, NAMES) is None
+    assert describe_imbalance(counts, NAMES) is None

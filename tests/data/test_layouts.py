@@ -176,7 +176,7 @@ NOTED = {
     "stray images beside classes": (["train/a/2", "train/b/2", "train/4"], "4 in train"),
     "stray images above": (["x/y/a/2", "x/y/b/2", "x/1"], "1 in x"),
     "a class called train": (["bus/2", "ship/2", "train/2"], "train is taken for a class"),
-    "folders in classes": (["a/in/2", "a/2", "b/out/2"], "count as of the class: in, out"),
+    "folders in classes": (["a/in/2", "a/2", "b/out/2"], "belong to that class: in, out"),
     "only a test part": (["test/a/2", "test/b/2"], "test is the only part"),
 }  # fmt: skip
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.data.photos.decode import try_to_decode
-from cnntrain.data.photos.photo import Frame
+from cnntrain.data.photos.decode import find_common_shape, try_to_decode
+from cnntrain.data.photos.photo import Frame, Photos
 from helpers import odd
 
 SIZE = (5, 7)
@@ -219,6 +219,12 @@ def test_a_photo_of_one_colour_is_recognised_in_any_frame():
 
 def large_jpeg(width, height, **options):
     return odd.encoded(Image.new("L", (width, height), 120), quality=30, **options)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("LAB", 3), ("L", 1), ("I;16", 1), ("CMYK", 3)])
+def test_photos_of_one_size_keep_their_colours(mode, channels):
+    content = odd.encoded(Image.new(mode, (20, 20)), "TIFF")
+    assert find_common_shape(Photos(["one"], lambda _: content), None) == (20, 20, channels)
 
 
 def test_a_photo_of_200_megapixels_is_decoded_reduced():

@@ -9,11 +9,11 @@ from PIL import Image, ImageOps
 
 from cnntrain.data.photos.decode import decode_chosen_photos, scan_photos, try_to_decode
 from cnntrain.data.photos.photo import (
-    SCALES,
+    JPEG_REDUCTIONS,
     Frame,
     Header,
     Photos,
-    draw_window,
+    draw_crop_box,
     find_view,
     reframe_image,
 )
@@ -67,7 +67,7 @@ def triangle(image, size):
     return image
 
 
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("scale", JPEG_REDUCTIONS)
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_jpegs_are_decoded_at_the_scale_above_twice_the_size_and_averaged(scale, resize):
     wide, tall = 800, 600
@@ -155,7 +155,7 @@ def test_a_window_shows_the_same_part_however_the_photo_is_stored(orientation):
 
 def test_random_windows_lie_inside_and_are_of_the_right_areas_and_aspects():
     random = np.random.default_rng(0)
-    boxes = np.array([draw_window(random)(400, 300) for _ in range(2000)])
+    boxes = np.array([draw_crop_box(random)(400, 300) for _ in range(2000)])
     left, top, right, bottom = boxes.T
     wide, tall = right - left, bottom - top
     assert left.min() >= 0
@@ -173,7 +173,7 @@ def test_random_windows_lie_inside_and_are_of_the_right_areas_and_aspects():
 def test_small_photos_may_be_smaller_than_a_window_of_whole_pixels():
     content = odd.encoded(odd.picture(0, 3, 2), quality=95)
     random = np.random.default_rng(0)
-    windows = [draw_window(random) for _ in range(50)]
+    windows = [draw_crop_box(random) for _ in range(50)]
     for size in ((5, 7), (1, 1)):
         images = [seen(content, size, resize="random_crop", window=window) for window in windows]
         assert np.min(images) > 0
@@ -213,6 +213,6 @@ def test_real_photos_are_close_to_what_their_pixels_average_to(archives):
 
 def test_views_are_scaled_so_that_the_filter_has_twice_the_pixels():
     header = Header(500, 375, 1)
-    scales = {size: find_view(header, Frame((size, size), 3, "stretch", None)).scale
+    scales = {size: find_view(header, Frame((size, size), 3, "stretch", None)).reduction
               for size in (20, 23, 24, 46, 47, 93, 94, 600)}  # fmt: skip
     assert scales == {20: 8, 23: 8, 24: 4, 46: 4, 47: 2, 93: 2, 94: 1, 600: 1}

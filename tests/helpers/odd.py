@@ -140,7 +140,7 @@ def special(folder: Path) -> dict[str, str]:
         "up": "a link to a folder that it lies in",
         "far_up": "a link to a folder that it lies in",
         "pipe.jpg": "no ordinary file",
-        "film.avi": "too many",
+        "film.avi": "too large for a photo",
     }
 
 

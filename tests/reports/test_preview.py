@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cnntrain.data import pipeline
-from cnntrain.data.first_batch import augment_preview, find_first_batch
+from cnntrain.data.first_batch import find_first_batch, make_training_batch_of_spec
 
 
 def write_photos(folder):
@@ -28,14 +28,14 @@ def test_the_first_draw_is_what_the_first_step_trains_on(spec, tmp_path, resize)
     )  # fmt: skip
     splits = run_spec.load_splits()
     rows = find_first_batch(run_spec, splits.train)
-    images, labels = augment_preview(run_spec, splits, 0, rows)
+    images, labels = make_training_batch_of_spec(run_spec, splits, 0, rows)
     batches = pipeline.make_training_batches(
         splits.train, 2, 8, 2, run_spec.augmentation, run_spec.seed
     )
     first = next(batches.take(1).as_numpy_iterator())
     assert np.array_equal(first[0], images)
     assert np.array_equal(first[1], labels)
-    assert not np.array_equal(images, augment_preview(run_spec, splits, 1, rows)[0])
+    assert not np.array_equal(images, make_training_batch_of_spec(run_spec, splits, 1, rows)[0])
 
 
 def test_soft_labels_are_written_with_their_shares():

@@ -41,7 +41,7 @@ def test_an_override_without_a_range_is_refused(text):
 def trials(tmp_path):
     """Return a function that begins a search over two keys in a folder, or resumes it."""
     from cnntrain.sweeps.directory import Sweep
-    from cnntrain.sweeps.optuna_search import Trials, parse_search_settings
+    from cnntrain.sweeps.optuna_search import SearchJobs, parse_search_settings
 
     config = {"n_trials": 6, "seed": 0, "sampler": "tpe", "random_trials": 2, "pruner": "median",
               "prune_from_trial": 2, "prune_from_epoch": 1, "params": {}}  # fmt: skip
@@ -55,7 +55,7 @@ def trials(tmp_path):
         sweep = Sweep(path) if path.exists() else Sweep.begin(path, plan, [])
         sweep.plan = plan
         axes = parse_axes(parse_overrides(space))
-        return Trials(sweep, parse_search_settings(config), axes, "valid.accuracy")
+        return SearchJobs(sweep, parse_search_settings(config), axes, "valid.accuracy")
 
     return make
 
@@ -127,7 +127,7 @@ def test_a_hopeless_trial_is_pruned(trials):
         end_job(job, "running")
         rows = "".join(f"{epoch},{epoch * accuracy}\n" for epoch in (1, 2, 3))
         (job.folder / "history.csv").write_text("epoch,valid.accuracy\n" + rows)
-        search.watch_jobs()
+        search.report_progress()
         is_pruned = (job.folder / "prune").exists()
         assert is_pruned == (accuracy == 0.1)
         if not is_pruned:

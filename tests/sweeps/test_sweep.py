@@ -136,7 +136,7 @@ MISTAKES = {
     "grid over an interval": (["-m", "dataset.valid=interval(0.1,0.2)"], "interval"),
     "search of nothing": (
         ["-m", "hydra/sweeper=optuna", "+hydra.sweeper.params.initializer=zeros"],
-        "initializer=zeros has only one value",
+        "initializer=zeros is not several values",
     ),
     "search of an impossible value": (
         ["-m", "hydra/sweeper=optuna", "batch_size=choice(32,0)"],
@@ -292,6 +292,9 @@ def test_a_gpu_that_is_not_here_is_refused(monkeypatch):
     with pytest.raises(SpecError, match=r"sweep.gpus has 7"):
         parse_sweep_settings(settings)
     assert list(parse_sweep_settings(settings | {"gpus": [1]}).gpus) == [1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SpecError, match=r"(?s)sweep.gpus has 0.*name no GPU here"):
+        parse_sweep_settings(settings)
 
 
 def test_a_running_sweep_is_not_run_twice(tmp_path):

@@ -1,7 +1,7 @@
-"""The data sets: one file a source, `f(data_dir, manual_dir, *, knobs) -> Source`.
+"""The data sets: one file per source, `f(data_dir, manual_dir, *, knobs) -> Source`.
 
 `dataset` turns any source into its three splits: official where they exist, else stratified and
-seeded, cut from the training part. Until the very end a split is row numbers and labels.
+seeded, cut from the training part. Up to `build_splits` a split is only row numbers and labels.
 """
 
 from collections.abc import Callable
@@ -45,11 +45,14 @@ def dataset(
 ) -> Splits:
     """Return the splits of a source.
 
-    `valid` and `test` say how much to cut off where the source has no such split, `split_seed`
-    which examples; it is not the run's seed, so that runs stay comparable. `fraction` keeps that
-    share of the training images, `limit` at most that many images of each split, both in class
-    proportions. Files that are no images are left out, and named in `skipped`. What else people
-    should know of their photos is in `notes`.
+    `valid` and `test` are the sizes of the splits that the source lacks: a fraction of the training
+    images that are left if below 1, else a count. `split_seed` says which examples they get; it is
+    not the run's seed, so that runs stay comparable. `fraction` keeps that share of the training
+    images, `limit` at most that many images of each split, both in class proportions. For
+    `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for `cache`
+    see `cache_photos`, for `classes`, `label_map` and `label_noise` see `labels.py`. Files that are
+    no images are left out, and named in `skipped`; `notes` has what else users should know of their
+    photos. Raises SpecError for a setting that does not suit the source.
     """
     source = component(data_dir, manual_dir)
     if isinstance(photos := source.images, Photos):

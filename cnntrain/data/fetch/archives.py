@@ -35,7 +35,7 @@ from cnntrain.files.writing import write_whole
 
 ORIGIN = "origin.json"  # says what a folder was unpacked from
 INCOMPLETE = "incomplete."  # begins the name of a folder that is still being written
-ARCHIVES = (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz")
+ARCHIVE_SUFFIXES = (".zip", ".tgz", ".tar", ".gz", ".bz2", ".xz")
 # The errors that archives raise if they are damaged, encrypted or of an unusual kind.
 DAMAGE = (
     OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
@@ -93,7 +93,7 @@ def find_candidate(collection: PhotoCollection, folder: Path | None) -> Path | N
         return folder
     for pattern in collection.patterns:
         for path in sorted(folder.glob(pattern)):
-            if path.is_dir() or path.suffix.lower() in ARCHIVES:
+            if path.is_dir() or path.suffix.lower() in ARCHIVE_SUFFIXES:
                 return path
     return None
 

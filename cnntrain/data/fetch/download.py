@@ -67,8 +67,9 @@ def find_given_archive(archive: Archive, manual_dir: Path | None) -> Path | None
 def fetch_archive(archive: Archive, folder: Path) -> Path:
     """Return the file of an archive in `folder`, downloaded if it is not there.
 
-    What arrived before a break is kept in a `.part` file and not downloaded again. Raises what
-    requests raises without a network, and SpecError for a file that is not the published one.
+    What arrived before a break is kept in a `.part` file and, if the archive's size is known, not
+    downloaded again. Raises what requests raises without a network, and SpecError for a file that
+    is not the published one.
     """
     file, part = folder / archive.name, folder / f"{archive.name}.part"
     if file.exists():
@@ -159,8 +160,12 @@ def explain_failed_fetch(error: Exception) -> str:
     """Return in one line why a download failed."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{error.response.url} answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.ReadTimeout):
-        return "its download broke off (the same command resumes it)"
-    if isinstance(error, requests.RequestException):
-        return "there is no network to fetch it"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "its download broke off (the same command goes on with it)"
+    if isinstance(error, requests.Timeout):
+        return "its server does not answer"
+    if isinstance(error, requests.ConnectionError) and not isinstance(
+        error, requests.exceptions.SSLError
+    ):
+        return "there is no network to fetch it, or its server is down"
     return f"fetching it failed: {str(error).strip().partition(chr(10))[0].rstrip(':')}"

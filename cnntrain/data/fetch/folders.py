@@ -71,6 +71,7 @@ def open_tree(root: Path) -> FileTree:
 
 
 def read_folder_tree(root: Path) -> FileTree:
+    """Return the contents of a folder, with those of linked folders."""
     files, folders = list[PurePosixPath](), list[PurePosixPath]()
     above = (root.resolve(), *root.resolve().parents)
     for path, is_folder in walk_folder(root, above):
@@ -116,10 +117,11 @@ def read_photo_file(path: Path) -> bytes:
 def check_photo_bytes(size: int) -> None:
     """Raise OSError if a file of `size` bytes is too large for a photo."""
     if size > LARGEST_PHOTO:
-        raise OSError(f"{format_size(size)} are too many for a photo")
+        raise OSError(f"{format_size(size)} is too large for a photo")
 
 
 def read_zip_tree(file: Path) -> FileTree:
+    """Return the contents of a zip; raise BadZipFile if it is none."""
     archive = zipfile.ZipFile(file)
     # Some programs for Windows write backslashes.
     infos = {PurePosixPath(info.filename.replace("\\", "/").lstrip("/")): info
@@ -137,6 +139,7 @@ def read_zip_tree(file: Path) -> FileTree:
 
 
 def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is ignored: a hidden one, or one of LITTER."""
     return name.startswith(".") or name.lower() in LITTER
 
 

@@ -81,7 +81,7 @@ def recognise_part(name: str) -> str | None:
 def find_top(tree: "FileTree", top: PurePosixPath) -> PurePosixPath:
     """Return the folder at or below `top` that holds the classes or the parts.
 
-    Archives often have one more folder above it.
+    Archives often wrap that folder in one more, which is passed over.
     """
     while len(below := tree.list_subfolders(top)) == 1 and tree.list_subfolders(top / below[0]):
         top /= below[0]
@@ -231,7 +231,10 @@ def check_classes(tree: "FileTree", homes: Homes) -> None:
 
 
 def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
-    """Raise SpecError if all classes contain the same folders: they are rather parts."""
+    """Raise SpecError if all class folders have the same folders: then they are most likely parts.
+
+    Nothing is raised if one of them has images directly.
+    """
     inside = [
         {normalise_unicode(name).lower() for name in tree.list_subfolders(folder)}
         for folder in homes
@@ -241,10 +244,8 @@ def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
         return
     names = list(dict.fromkeys(name for _, name in homes.values()))
     raise SpecError(
-        f"{format_names(names)} in {format_tree_path(tree, next(iter(homes)).parent)} all "
-        "have the folders "
-        ""
-        f"{format_names(common)}: most likely these are the classes, and "
+        f"{format_names(names)} in {format_tree_path(tree, next(iter(homes)).parent)} all have the "
+        f"folders {format_names(common)}: most likely these are the classes, and "
         f"{format_names(names)} are parts",
         EXPECTED,
         "call the parts train, valid and test; if they are classes, put their images into one "
@@ -259,7 +260,8 @@ def note_strays(tree: "FileTree", homes: Homes) -> Iterable[str]:
         places = [f"{count:,} in {place}" for place, count in strays.items()]
         yield f"files in no class folder have no label and are left out: {format_names(places)}"
     if inside := {name for folder in homes for name in tree.list_subfolders(folder)}:
-        yield f"folders in a class folder count as of the class: {format_names(sorted(inside))}"
+        names = format_names(sorted(inside))
+        yield f"images in subfolders of a class folder belong to that class: {names}"
 
 
 def is_stray(path: PurePosixPath, homes: Homes) -> bool:

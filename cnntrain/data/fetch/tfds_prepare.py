@@ -41,7 +41,7 @@ FAILURES = (
 
 
 class Preparation:
-    """The preparation of one data set; a lock keeps other processes from preparing it meanwhile."""
+    """The preparation of one data set, which its caller has locked against other processes."""
 
     def __init__(self, builder: Any, data_dir: Path, manual_dir: Path | None):
         self.builder, self.data_dir, self.manual_dir = builder, data_dir, manual_dir
@@ -89,7 +89,10 @@ class Preparation:
                 path.unlink()
 
     def provide_archives(self, urls: list[str]) -> None:
-        """Put the archives that TFDS asks for where it looks for them first."""
+        """Put the archives that TFDS asks for where it looks for them first.
+
+        Raises SpecError if one is missing, or if another URL that TFDS asks for is out of reach.
+        """
         archives = self.list_registered_archives(urls)
         try:
             for archive in sorted(archives.values(), key=self.is_given):  # the missing ones first
@@ -129,17 +132,19 @@ class Preparation:
             (self.work / archive.name).symlink_to(own.resolve())
 
     def check_network(self, urls: list[str]) -> None:
-        """Raise SpecError at once if URLs cannot be reached, which TFDS would try for minutes."""
-        for url in [url for url in urls if url.startswith("http")][:1]:
-            try:
-                requests.head(url, timeout=TIMEOUT, allow_redirects=True)
-            except requests.RequestException as error:
-                raise SpecError(
-                    f"{self.builder.name} is not in data_dir={self.data_dir}, and "
-                    f"{explain_failed_fetch(error)}",
-                    f"{self.folder}, prepared on a machine with a network (from {url})",
-                    "data_dir=ITS_FOLDER",
-                ) from error
+        """Raise SpecError if the first of the URLs is out of reach: TFDS would try for minutes."""
+        url = next((url for url in urls if url.startswith("http")), None)
+        if url is None:
+            return
+        try:
+            requests.head(url, timeout=TIMEOUT, allow_redirects=True)
+        except requests.RequestException as error:
+            raise SpecError(
+                f"{self.builder.name} is not in data_dir={self.data_dir}, and "
+                f"{explain_failed_fetch(error)}",
+                f"{self.folder}, prepared on a machine with a network (from {url})",
+                "data_dir=ITS_FOLDER",
+            ) from error
 
     def make_failure_error(self, error: Exception) -> SpecError:
         return SpecError(

@@ -36,7 +36,7 @@ def call_before(
 
 
 def flatten_urls(urls: Any) -> Iterator[str]:
-    """All URLs of one, or of nested lists and mappings, of texts or of TFDS' resources."""
+    """Yield every URL in nested lists and mappings of strings or TFDS' resources."""
     if isinstance(urls, dict | list | tuple):
         for part in urls.values() if isinstance(urls, dict) else urls:
             yield from flatten_urls(part)

@@ -16,7 +16,9 @@ from cnntrain.data.source import Source, allocate_images
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import format_value
 
-SMALL_SIDE = 128  # pixels; images of one size whose sides are no longer become an array
+SMALL_SIDE = 128  # pixels; images of one size with both sides at most this are read into an array
+# What helps if that array does not fit in memory.
+MORE_MEMORY = "a machine with more memory: all images are read before dataset.limit applies"
 # Raised for bytes that were changed, and for another number of examples than there should be.
 DAMAGES = (tf.errors.DataLossError, tf.errors.FailedPreconditionError)
 FILE_NAME = re.compile(r"(image[/_])?file_?name")
@@ -48,7 +50,7 @@ def choose_one_feature(builder: Any, what: str, kind: type, key: str | None, usu
     if not candidates:
         raise SpecError(
             f"{builder.name} has no {what} to learn from: it has {', '.join(names) or 'nothing'}",
-            f"a data set whose features have an image and its label, or another dataset.{what}_key",
+            "a data set with an image and a class label",
         )
     raise SpecError(
         f"dataset.{what}_key is {format_value(key)}, and {builder.name} has the {what}s "
@@ -115,7 +117,7 @@ def read_small_images(
     """Return the images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and split sizes."""
     sizes = [builder.info.splits[split].num_examples for split in splits]
     height, width, channels = builder.info.features[image_key].shape
-    images = allocate_images(sum(sizes), (height, width), channels)
+    images = allocate_images(sum(sizes), (height, width), channels, MORE_MEMORY)
     labels, start = np.empty(sum(sizes), np.int32), 0
     for split in splits:
         for batch in iterate_examples(builder, split, (image_key, label_key), decoded=(image_key,)):

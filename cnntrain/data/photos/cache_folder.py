@@ -40,7 +40,7 @@ class Cache:
     last_used: float  # seconds since the epoch
 
 
-def open_pixels(folder: Path) -> np.memmap:
+def open_cached_pixels(folder: Path) -> np.memmap:
     """Map a cache's pixels (N, H, W, C) uint8 into memory and lock the file while they are mapped.
 
     The modification time of the file is set to now, which marks the cache as just used.
@@ -81,22 +81,23 @@ def is_cache(path: Path) -> bool:
     return all(any(map(file.match, CACHE_FILES)) and file.is_file() for file in files)
 
 
-def remove_old_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
+def shrink_caches(data_dir: Path, keep: int) -> tuple[list[Cache], list[Cache], list[Cache]]:
     """Remove caches, the least recently used first, until at most `keep` bytes are left.
 
-    Returns the removed caches, the kept ones, and those of the kept ones that were in use.
+    If `keep` is 0, all are removed. Returns the removed caches, the kept ones, and those of the
+    kept ones that could not be removed: they are in use, or not ours to remove.
     """
-    caches, removed, busy = list_caches(data_dir), list[Cache](), list[Cache]()
+    caches, removed, not_removed = list_caches(data_dir), list[Cache](), list[Cache]()
     for cache in reversed(caches):
         total = sum(other.size for other in caches if other not in removed)
         if keep and total <= keep:
             break
-        (removed if remove_cache(cache) else busy).append(cache)
-    return removed, [cache for cache in caches if cache not in removed], busy
+        (removed if remove_cache(cache) else not_removed).append(cache)
+    return removed, [cache for cache in caches if cache not in removed], not_removed
 
 
 def remove_cache(cache: Cache) -> bool:
-    """Remove a cache unless a process uses or writes it; return whether it is gone."""
+    """Remove a cache unless it is in use or may not be removed; return whether it is gone."""
     try:
         with FileLock(cache.folder / LOCK, timeout=0), lock_unused_file(cache.folder / PIXELS):
             for file in cache.folder.iterdir():

@@ -20,17 +20,18 @@ from cnntrain.data.photos.modes import (
     Span,
     ValueRange,
     choose_bit_range,
-    is_deep,
+    has_high_bit_depth,
+    is_grey,
     read_raw_mode,
     read_sixteen_bit_span,
 )
 from cnntrain.data.photos.photo import (
+    ChooseBox,
     DecodedPhoto,
     Frame,
     Photos,
-    Window,
     decode_photo,
-    draw_window,
+    draw_crop_box,
     find_upright_size,
     open_image,
     read_header,
@@ -64,18 +65,18 @@ def get_thread_pool() -> ThreadPoolExecutor:
 def scan_photos(photos: Photos) -> PhotoScan:
     """Read the file of every photo and the header of every image, and return a PhotoScan."""
 
-    def one(row: int) -> tuple[bytes, str | None, bool]:
+    def scan_photo(row: int) -> tuple[bytes, str | None, bool]:
         digest = UNREAD
         try:
             content = photos.read(row)
             digest = hashlib.sha256(content).digest()
             with open_image(content) as image:
-                return digest, None, is_deep(image, read_raw_mode(image))
+                return digest, None, has_high_bit_depth(image, read_raw_mode(image))
         except Exception as error:  # a broken file may raise anything
             return digest, explain_broken_photo(error), False
 
     parts = show_progress(iterate_row_ranges(len(photos)), len(photos), "reading photos")
-    found = [known for rows in parts for known in get_thread_pool().map(one, rows)]
+    found = [known for rows in parts for known in get_thread_pool().map(scan_photo, rows)]
     digests, reasons, depths = zip(*found, strict=True)
     broken = {row: why for row, why in enumerate(reasons) if why is not None}
     return PhotoScan(
@@ -83,53 +84,55 @@ def scan_photos(photos: Photos) -> PhotoScan:
     )
 
 
-def settle_range(
-    photos: Photos, known: PhotoScan, value_range: ValueRange
+def resolve_value_range(
+    photos: Photos, scan: PhotoScan, value_range: ValueRange
 ) -> tuple[Span | None, set[int]]:
-    """Return the range of values that becomes black to white, and the rows it does not suit.
+    """Return the (low, high) that becomes black and white, and the rows it cannot be used for.
 
     `auto` becomes the range of the bits that the greatest value of all 16-bit photos needs, or None
-    without such photos. It does not suit photos of more than 16 bits.
+    without such photos. It cannot be used for photos of more than 16 bits, nor for deep photos that
+    cannot be decoded.
     """
     if value_range != "auto":
         return value_range, set()
 
-    def one(row: int) -> Span | None:
+    def read_span(row: int) -> Span | None:
         try:
             content = photos.read(row)
             with open_image(content) as image:
                 return read_sixteen_bit_span(content, image)
-        except Exception:  # a broken file, which is left out
+        except Exception:  # a broken file, which the decoding names
             return None
 
-    spans = dict(zip(known.deep, get_thread_pool().map(one, known.deep), strict=True))
+    spans = dict(zip(scan.deep, get_thread_pool().map(read_span, scan.deep), strict=True))
     greatest = max((span[1] for span in spans.values() if span), default=None)
-    deeper = {row for row, span in spans.items() if span is None}
-    return None if greatest is None else choose_bit_range(greatest), deeper
+    unsuited = {row for row, span in spans.items() if span is None}
+    return None if greatest is None else choose_bit_range(greatest), unsuited
 
 
 def find_common_shape(photos: Photos, largest: int | None) -> tuple[int, int, Literal[1, 3]] | None:
     """Return the (height, width, channels) that all photos share, or None if their sizes differ.
 
     Also returns None if a side is longer than `largest`. A mixture of colour and grey photos counts
-    as colour. Only headers are read, and no further than to the first photo that differs.
+    as colour. No pixels are decoded, and reading stops after the block of PHOTOS_AT_ONCE files that
+    holds the first photo that differs.
     """
 
-    def one(row: int) -> tuple[tuple[int, int], bool] | None:
+    def read_shape(row: int) -> tuple[tuple[int, int], bool] | None:
         try:
             with open_image(photos.read(row)) as image:
-                return find_upright_size(read_header(image)), image.mode[0] in "1LIF"
+                return find_upright_size(read_header(image)), is_grey(image)
         except Exception:  # a broken file, which is left out
             return None
 
-    sizes, grey = set[tuple[int, int]](), set[bool]()
+    sizes, are_grey = set[tuple[int, int]](), set[bool]()
     for rows in iterate_row_ranges(len(photos)):
-        found = [known for known in get_thread_pool().map(one, rows) if known is not None]
+        found = [known for known in get_thread_pool().map(read_shape, rows) if known is not None]
         sizes |= {size for size, _ in found}
-        grey |= {is_grey for _, is_grey in found}
+        are_grey |= {grey for _, grey in found}
         if len(sizes) > 1 or max(map(max, sizes), default=0) > (largest or math.inf):
             return None
-    return (*sizes.pop(), 1 if grey == {True} else 3) if sizes else None
+    return (*sizes.pop(), 1 if are_grey == {True} else 3) if sizes else None
 
 
 def decode_all_photos(
@@ -137,21 +140,21 @@ def decode_all_photos(
 ) -> Iterator[np.ndarray]:
     """Yield all photos in order, as arrays (b, H, W, C) uint8, black where one is broken.
 
-    What people should know of the photos is added to `findings`. Raises SpecError if a file has
-    changed since it was scanned.
+    Meanwhile what users should know of the photos is added to `findings`, which is complete once
+    the last array has been taken. Raises SpecError if a file has changed since it was scanned.
     """
-    findings.value_range, deeper = settle_range(photos, scan, frame.value_range)
+    findings.value_range, unsuited = resolve_value_range(photos, scan, frame.value_range)
     settled = replace(frame, value_range=findings.value_range)
     refused = replace(frame, value_range=None)  # its error says which setting they need
 
-    def one(row: int) -> DecodedPhoto | str:
+    def decode_row(row: int) -> DecodedPhoto | str:
         if row in scan.broken:
             return scan.broken[row]
         content = read_unchanged(photos, row, scan.digests[row])
-        return try_to_decode(content, refused if row in deeper else settled)
+        return try_to_decode(content, refused if row in unsuited else settled)
 
     for rows in show_progress(iterate_row_ranges(len(photos)), len(photos), "decoding photos"):
-        found = list(get_thread_pool().map(one, rows))
+        found = list(get_thread_pool().map(decode_row, rows))
         for row, photo in zip(rows, found, strict=True):
             findings.add_photo(row, photo)
         yield stack_photos(found, frame)
@@ -171,10 +174,12 @@ def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     return content
 
 
-def try_to_decode(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto | str:
+def try_to_decode(
+    content: bytes, frame: Frame, choose_box: ChooseBox | None = None
+) -> DecodedPhoto | str:
     """Return a decoded photo, or the reason why it cannot be decoded."""
     try:
-        return decode_photo(content, frame, window)
+        return decode_photo(content, frame, choose_box)
     except MemoryError:
         raise
     except Exception as error:  # a broken file may raise anything
@@ -191,21 +196,21 @@ def stack_photos(photos: Sequence[DecodedPhoto | str], frame: Frame) -> np.ndarr
 
 
 def decode_chosen_photos(
-    photos: Photos, rows: Sequence[int], frame: Frame, windows: Sequence[Window | None]
+    photos: Photos, rows: Sequence[int], frame: Frame, choose_boxes: Sequence[ChooseBox | None]
 ) -> list[DecodedPhoto | str]:
     """Return the photos `rows`, decoded, or the reason in place of one that is broken.
 
-    Each photo shows what its window chooses, or what the frame does where the window is None.
+    Each is cropped as its item of `choose_boxes` says, or as the frame says where that is None.
     """
 
-    def one(row: int, window: Window | None) -> DecodedPhoto | str:
+    def decode_one(row: int, choose_box: ChooseBox | None) -> DecodedPhoto | str:
         try:
             content = photos.read(row)
         except Exception as error:  # a broken member of an archive may raise anything
             return explain_broken_photo(error)
-        return try_to_decode(content, frame, window)
+        return try_to_decode(content, frame, choose_box)
 
-    return list(get_thread_pool().map(one, rows, windows))
+    return list(get_thread_pool().map(decode_one, rows, choose_boxes))
 
 
 @dataclass(frozen=True)
@@ -222,12 +227,12 @@ class LazyImages:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.decode_rows(rows, [None] * len(rows))
 
-    def decode_rows(self, rows: np.ndarray, windows: Sequence[Window | None]) -> np.ndarray:
-        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each seen through its window.
+    def decode_rows(self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]) -> np.ndarray:
+        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each cropped to its box.
 
         Raises OSError if a photo cannot be decoded any more.
         """
-        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, windows)
+        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, choose_boxes)
         for row, photo in zip(rows, found, strict=True):
             if isinstance(photo, str):
                 raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
@@ -239,7 +244,7 @@ class RandomCrops(LazyImages):
 
     def draw_crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return a random crop of each of the images `rows` (B,), as (B, H, W, C) uint8."""
-        return self.decode_rows(rows, [draw_window(random) for _ in rows])
+        return self.decode_rows(rows, [draw_crop_box(random) for _ in rows])
 
 
 def explain_broken_photo(error: Exception) -> str:

@@ -1,5 +1,6 @@
-"""What people should know of their photos: broken, transparent, of one colour, or too dark.
+"""What users should know of their photos: broken, transparent, of one colour, or badly scaled.
 
+Values of 16 bits are badly scaled if `value_range` clips them or leaves few shades of them.
 Decoding collects these findings, the cache keeps them, `data verify` and every run report them.
 """
 
@@ -11,7 +12,7 @@ from cnntrain.data.photos.modes import SIXTEEN_BITS, Span, ValueRange
 from cnntrain.data.photos.photo import DecodedPhoto
 
 NARROW_SHARE = 1 / 4  # of the range: a photo that uses less has fewer than 64 of 256 shades
-UNIFORM_SHARE = 0.01  # of all photos: fewer photos of one colour are not reported
+UNIFORM_SHARE = 0.01  # of the photos that are not broken: fewer of one colour are not reported
 
 
 @dataclass
@@ -64,12 +65,11 @@ class Findings:
         if self.uniform and len(self.uniform) >= UNIFORM_SHARE * (count - len(self.broken)):
             yield (
                 f"Warning: {format_photo_count(len(self.uniform), count)} a single colour and "
-                "nothing else: "
-                "there is nothing to learn from"
+                "nothing else: a network can learn nothing from that"
             )
         spans, settled = list(self.spans.values()), self.value_range or SIXTEEN_BITS
         if isinstance(value_range, tuple):
-            yield from warn_of_clipping(spans, value_range, count)
+            yield from describe_clipping(spans, value_range, count)
             return
         if spans and settled != SIXTEEN_BITS:
             bits = int(settled[1]).bit_length()
@@ -77,30 +77,29 @@ class Findings:
                 f"{format_photo_count(len(spans), count)} 16 bits, of which {bits} are used: "
                 f"{settled[1]:,g} becomes white (dataset.value_range)"
             )
-        yield from warn_of_narrow_values(spans, settled, count)
+        yield from describe_narrow_values(spans, settled, count)
 
 
 def format_photo_count(part: int, count: int) -> str:
     return f"{part:,} of {count:,} photos ha{'s' if part == 1 else 've'}"
 
 
-def warn_of_narrow_values(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
-    """Warn if most photos of more than 8 bits use only a small part of the range."""
+def describe_narrow_values(spans: list[Span], settled: Span, count: int) -> Iterator[str]:
+    """Yield a warning if most photos of more than 8 bits use only a small part of the range."""
     black, white = settled
     narrow = [(low, high) for low, high in spans if high - low < NARROW_SHARE * (white - black)]
     if not narrow or len(narrow) <= len(spans) / 2:
         return
     low, high = min(low for low, _ in narrow), max(high for _, high in narrow)
     yield (
-        f"Warning: {format_photo_count(len(narrow), count)} 16 bits and values from {low:,g} "
-        f"to {high:,g}, and "
-        f"those from {black:,g} to {white:,g} become 256 shades: most are lost. "
+        f"Warning: {format_photo_count(len(narrow), count)} 16 bits and only values from {low:,g} "
+        f"to {high:,g}. The 256 shades reach from {black:,g} to {white:,g}: most are not used. "
         f"'dataset.value_range=[{low:g},{high:g}]' keeps them"
     )
 
 
-def warn_of_clipping(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
-    """Report values outside the range, and warn if the range applies to no photo."""
+def describe_clipping(spans: list[Span], value_range: Span, count: int) -> Iterator[str]:
+    """Yield a note on values outside the range, and a warning if it applies to no photo."""
     low, high = value_range
     if not spans:
         yield "Warning: dataset.value_range changes nothing: no photo has more than 8 bits"

@@ -13,7 +13,7 @@ ValueRange = Span | Literal["auto"] | None  # what becomes black and white; None
 SIXTEEN_BITS: Span = (0, 65535)
 # Pillow keeps the upper byte of a 16-bit colour value. Read in the other byte order, it keeps the
 # lower byte. Grey with alpha has no other order, but the four bytes of a pixel can be read as RGBA.
-OTHER_BYTE = {"B": "L", "L": "B", "N": "B"}
+OTHER_BYTE_ORDER = {"B": "L", "L": "B", "N": "B"}
 GREY_ALPHA = "LA;16B"
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = (
     258,
@@ -44,7 +44,7 @@ def convert_mode(
     (value - low) / (high - low) * 255, rounded down; (low, high) is `value_range`, or (0, 65535) if
     that is None. Raises ValueError for nan, and without `value_range` for values beyond 16 bits.
     """
-    values, span = read_deep_values(content, image, raw_mode), None
+    values, span = read_high_bit_values(content, image, raw_mode), None
     if values is not None:
         span, alpha = find_span(values), read_alpha(image, values)
         image = Image.fromarray(scale_to_bytes(values, span, value_range))
@@ -59,7 +59,12 @@ def convert_mode(
     return PlainImage(image if image.mode == mode else image.convert(mode), transparent, span)
 
 
-def is_deep(image: Image.Image, raw_mode: str) -> bool:
+def is_grey(image: Image.Image) -> bool:
+    """Return whether an image has no colour by its mode: 1, L, LA, I or F of any depth."""
+    return image.mode[0] in "1LIF" and image.mode != "LAB"
+
+
+def has_high_bit_depth(image: Image.Image, raw_mode: str) -> bool:
     """Return whether an image has values of more than 8 bits that matter.
 
     Of CMYK inks the upper 8 bits are enough.
@@ -72,11 +77,11 @@ def read_sixteen_bit_span(content: bytes, image: Image.Image) -> Span | None:
 
     Returns None unless the values are whole numbers of 16 bits.
     """
-    values = read_deep_values(content, image, read_raw_mode(image))
-    return find_span(values) if values is not None and has_sixteen_bits(values) else None
+    values = read_high_bit_values(content, image, read_raw_mode(image))
+    return find_span(values) if values is not None and fits_sixteen_bits(values) else None
 
 
-def has_sixteen_bits(values: np.ndarray) -> bool:
+def fits_sixteen_bits(values: np.ndarray) -> bool:
     """Return whether values are whole numbers from 0 to 65535."""
     low, high = SIXTEEN_BITS
     return bool(
@@ -97,18 +102,18 @@ def lay_on_white(image: Image.Image) -> tuple[Image.Image, bool]:
     return Image.alpha_composite(white, image).convert("RGB"), True
 
 
-def read_deep_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
+def read_high_bit_values(content: bytes, image: Image.Image, raw_mode: str) -> np.ndarray | None:
     """Return the values (H, W) or (H, W, 3) of an image of more than 8 bits, else None."""
     check_samples(image, raw_mode)
     if image.mode[0] in "IF":  # grey: I;16, I, F
-        return read_brightness(image)
-    if not is_deep(image, raw_mode):
+        return read_grey_values(image)
+    if not has_high_bit_depth(image, raw_mode):
         return None
     if raw_mode == GREY_ALPHA:
         pairs = decode_raw(content, "RGBA").astype(np.uint16)
         return pairs[..., 0] << 8 | pairs[..., 1]
     upper = np.asarray(image)[..., :3].astype(np.uint16)
-    lower = decode_raw(content, raw_mode[:-1] + OTHER_BYTE[raw_mode[-1]])[..., :3]
+    lower = decode_raw(content, raw_mode[:-1] + OTHER_BYTE_ORDER[raw_mode[-1]])[..., :3]
     return upper << 8 | lower
 
 
@@ -125,7 +130,7 @@ def check_samples(image: Image.Image, raw_mode: str) -> None:
         raise ValueError(f"its channels of {bits} bits lie in planes, which is not supported")
 
 
-def read_brightness(image: Image.Image) -> np.ndarray:
+def read_grey_values(image: Image.Image) -> np.ndarray:
     """Return the values (H, W) of a grey image of more than 8 bits, greater where it is lighter.
 
     Pillow does not invert a TIFF in which 0 is white, as X-rays have it; this function does.
@@ -183,7 +188,7 @@ def scale_to_bytes(values: np.ndarray, span: Span, value_range: Span | None) -> 
     Values outside the range become 0 or 255. Raises ValueError if `value_range` is None and the
     values do not fit into 16 bits.
     """
-    if value_range is None and not has_sixteen_bits(values):
+    if value_range is None and not fits_sixteen_bits(values):
         raise ValueError(
             f"its pixels have 32 bits, from {span[0]:,g} to {span[1]:,g}; "
             "dataset.value_range=[LOW,HIGH] says which values are black and white"

@@ -15,14 +15,14 @@ from cnntrain.spec.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-Window = Callable[[int, int], Box]  # takes a width and a height, returns the box to show
+ChooseBox = Callable[[int, int], Box]  # takes a width and a height, returns the box to show
 MODES = {1: "L", 3: "RGB"}
 JPEG_START = b"\xff\xd8"  # how every JPEG begins
 LARGEST_JPEG = 2**28  # pixels to decode at most; Pillow has its own limit for other formats
-SCALES = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
-SPARE = 2  # times the final size that is decoded at least, so that the filter can average
+JPEG_REDUCTIONS = (8, 4, 2, 1)  # a JPEG can be decoded straight to an eighth, a quarter or a half
+MIN_OVERSAMPLING = 2  # decode at least this many times the final size: the filter averages the rest
 ORIENTATION = 0x0112  # the EXIF tag: how the camera was held
-# What makes each orientation upright: swap the axes, then mirror up-down, then left-right.
+# What makes each orientation upright: swap the axes, then flip vertically, then horizontally.
 TURNS = {
     1: (False, False, False), 2: (False, False, True),
     3: (False, True, True), 4: (False, True, False),
@@ -46,11 +46,11 @@ class Photos:
 class Frame:
     """The image that every photo becomes: its `size` (height, width) and `channels`.
 
-    `resize` says how a photo of another aspect is made to fit: `stretch` changes its aspect; `crop`
-    takes the largest central window of the right aspect; `pad` shows all of it, between black bars;
-    `random_crop` takes a random window in training, elsewhere the central one. `value_range` says
-    which values of 16 and 32 bits become black and white (see `convert_mode`); `auto` is settled
-    from all photos of a data set before the first is decoded.
+    `resize` says how a photo of another aspect ratio is made to fit: `stretch` changes the ratio;
+    `crop` takes the largest central box of the right ratio; `pad` shows all of it, between black
+    bars; `random_crop` takes a random box in training, elsewhere the central one. `value_range`
+    says which values of 16 and 32 bits become black and white (see `convert_mode`); `auto` is
+    settled from all photos of a data set before the first is decoded.
     """
 
     size: tuple[Count, Count]
@@ -75,18 +75,18 @@ class PhotoView(NamedTuple):
     """The part of a stored photo that is shown, and the (width, height) it is resized to."""
 
     box: Box
-    inner: tuple[int, int]
+    resized: tuple[int, int]
 
     @property
-    def scale(self) -> int:
-        """The largest of SCALES that still leaves SPARE times the pixels that are needed."""
+    def reduction(self) -> int:
+        """The largest of JPEG_REDUCTIONS that leaves MIN_OVERSAMPLING times the size needed."""
         left, top, right, bottom = self.box
-        shrunk = min((right - left) / self.inner[0], (bottom - top) / self.inner[1])
-        return next((scale for scale in SCALES if shrunk >= SPARE * scale), 1)
+        shrunk = min((right - left) / self.resized[0], (bottom - top) / self.resized[1])
+        return next((n for n in JPEG_REDUCTIONS if shrunk >= MIN_OVERSAMPLING * n), 1)
 
-    def scale_box(self, scale: int, size: tuple[int, int]) -> Box:
-        """Return the box within the photo decoded at `scale`, which has that `size`."""
-        left, top, right, bottom = (edge / scale for edge in self.box)
+    def reduce_box(self, reduction: int, size: tuple[int, int]) -> Box:
+        """Return the box within the photo that was decoded reduced, to that `size`."""
+        left, top, right, bottom = (edge / reduction for edge in self.box)
         return left, top, min(right, size[0]), min(bottom, size[1])  # rounding may exceed it
 
 
@@ -103,13 +103,14 @@ class DecodedPhoto(NamedTuple):
     span: Span | None
 
 
-def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> DecodedPhoto:
+def decode_photo(content: bytes, frame: Frame, choose_box: ChooseBox | None = None) -> DecodedPhoto:
     """Return a photo decoded into `frame`, turned upright as its EXIF says and laid on white.
 
     A JPEG is decoded straight to an eighth, a quarter or a half of its size if that is at least
-    twice as large as needed. Pillow's antialiased bilinear filter resizes from there, so that the
-    same picture has the same pixels in every format. `window` returns the box to show for a width
-    and a height; without it `frame` decides. An animation shows its first picture.
+    twice as large as needed. Pillow's antialiased bilinear filter resizes from there, so that a
+    picture has nearly the same pixels in every format, and the same where no JPEG is reduced.
+    `choose_box` returns the box to show for a width and a height; without it `frame` decides. An
+    animation shows its first picture.
     Raises ValueError, or whatever Pillow raises, for a file that is not a whole image.
     """
     assert frame.value_range != "auto"
@@ -118,13 +119,13 @@ def decode_photo(content: bytes, frame: Frame, window: Window | None = None) -> 
         if image.format not in ("JPEG", "MPO"):
             image.load()  # some formats keep their EXIF at the end, and TIFF turns itself
         header = read_header(image)
-        view = find_view(header, frame, window)
-        smaller = header.width // view.scale, header.height // view.scale
-        scale = view.scale if image.draft(None, smaller) else 1
+        view = find_view(header, frame, choose_box)
+        smaller = header.width // view.reduction, header.height // view.reduction
+        reduction = view.reduction if image.draft(None, smaller) else 1
         check_pixels(image, header)
         plain = convert_mode(content, image, raw_mode, MODES[frame.channels], frame.value_range)
-        box = view.scale_box(scale, plain.image.size)
-        small = plain.image.resize(view.inner, Image.Resampling.BILINEAR, box)
+        box = view.reduce_box(reduction, plain.image.size)
+        small = plain.image.resize(view.resized, Image.Resampling.BILINEAR, box)
     pixels = read_pixels(small, frame.channels)
     placed = center_in_frame(turn_upright(pixels, header.orientation), frame)
     return DecodedPhoto(placed, plain.transparent, is_uniform(pixels), plain.span)
@@ -191,30 +192,30 @@ def find_upright_size(header: Header) -> tuple[int, int]:
 def reframe_image(image: np.ndarray, frame: Frame) -> np.ndarray:
     """Return pixels (h, w, c) uint8 resized into `frame`, as (H, W, C) uint8."""
     photo = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    box, inner = fit_to_frame(*photo.size, frame)
+    box, resized = fit_to_frame(*photo.size, frame)
     photo = photo.convert(MODES[frame.channels])
-    small = photo.resize(inner, Image.Resampling.BILINEAR, box)
+    small = photo.resize(resized, Image.Resampling.BILINEAR, box)
     return center_in_frame(read_pixels(small, frame.channels), frame)
 
 
-def find_view(header: Header, frame: Frame, window: Window | None = None) -> PhotoView:
+def find_view(header: Header, frame: Frame, choose_box: ChooseBox | None = None) -> PhotoView:
     """Return the part of a stored photo to show, and the size to resize it to.
 
-    `window`, or without it `frame`, chooses the part from the photo once it is upright.
+    `choose_box`, or without it `frame`, chooses the part from the photo once it is upright.
     """
     swapped, upside_down, mirrored = TURNS[header.orientation]
     height, width = find_upright_size(header)
-    if window is not None:
-        (left, top, right, bottom), inner = window(width, height), frame.size[::-1]
+    if choose_box is not None:
+        (left, top, right, bottom), resized = choose_box(width, height), frame.size[::-1]
     else:
-        (left, top, right, bottom), inner = fit_to_frame(width, height, frame)
+        (left, top, right, bottom), resized = fit_to_frame(width, height, frame)
     if mirrored:
         left, right = width - right, width - left
     if upside_down:
         top, bottom = height - bottom, height - top
     if swapped:
-        return PhotoView((top, left, bottom, right), inner[::-1])
-    return PhotoView((left, top, right, bottom), inner)
+        return PhotoView((top, left, bottom, right), resized[::-1])
+    return PhotoView((left, top, right, bottom), resized)
 
 
 def fit_to_frame(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int, int]]:
@@ -222,8 +223,8 @@ def fit_to_frame(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int,
     tall, wide = frame.size
     if frame.resize == "pad":
         scale = min(wide / width, tall / height)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-        return (0, 0, width, height), inner
+        resized = max(1, round(width * scale)), max(1, round(height * scale))
+        return (0, 0, width, height), resized
     if frame.resize == "stretch":
         return (0, 0, width, height), (wide, tall)
     scale = min(width / wide, height / tall)
@@ -261,20 +262,20 @@ def read_pixels(image: Image.Image, channels: int) -> np.ndarray:
     return np.asarray(image).reshape(image.size[1], image.size[0], channels)
 
 
-def draw_window(random: np.random.Generator) -> Window:
-    """Return a random window: 8 to 100 % of the area, its aspect from 3/4 to 4/3.
+def draw_crop_box(random: np.random.Generator) -> ChooseBox:
+    """Return a random box: 8 to 100 % of the area, its aspect ratio from 3/4 to 4/3.
 
     Szegedy et al. (2014, section 6). The numbers are drawn now and applied to a photo's size later;
-    a window that does not fit is cut to the photo's width or height.
+    a box that does not fit is cut to the photo's width or height.
     """
     area = random.uniform(0.08, 1)
     aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
     across, down = random.random(2)
 
-    def window(width: int, height: int) -> Box:
+    def choose_box(width: int, height: int) -> Box:
         wide, tall = np.sqrt(area * width * height * np.array([aspect, 1 / aspect]))
         wide, tall = min(wide, width), min(tall, height)
         left, top = across * (width - wide), down * (height - tall)
         return left, top, left + wide, top + tall
 
-    return window
+    return choose_box

@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from cnntrain.data.photos.cache_folder import FINDINGS, open_pixels
+from cnntrain.data.photos.cache_folder import FINDINGS, LOCK, PIXELS, open_cached_pixels
 from cnntrain.data.photos.decode import (
     PHOTOS_AT_ONCE,
     LazyImages,
@@ -36,7 +36,7 @@ from cnntrain.files.writing import UNFINISHED_PREFIX, clear_unfinished, replace_
 from cnntrain.terminal.units import format_size
 
 CacheKind = Literal["auto", "memory", "disk", "none"]
-SMALL_CACHE = 2**28  # bytes; `auto` decodes fewer anew in each run rather than put them on disk
+SMALL_CACHE = 2**28  # bytes; `auto` keeps a smaller cache in memory only
 PIXELS_VERSION = 4  # increase it when the same photos get other pixels
 VERSION = f"{PIXELS_VERSION}, Pillow {PIL.__version__}"
 PROBE_SIZE = (8, 8)  # the size at which photos are decoded only to collect findings
@@ -77,10 +77,11 @@ def cache_photos(photos: Photos, frame: Frame, cache: CacheKind, folder: Path) -
     home = folder / make_cache_name(scan, frame)
     if cache == "auto":
         needed = count_pixel_bytes(photos, frame)
-        fits = is_cache_ready(home, needed) or (
-            is_writable(folder) and count_free_bytes(folder) > needed
+        is_on_disk = needed > SMALL_CACHE and (
+            is_cache_ready(home, needed)
+            or (make_writable_folder(folder) and count_free_bytes(folder) > needed)
         )
-        cache = "disk" if needed > SMALL_CACHE and fits else "memory"
+        cache = "disk" if is_on_disk else "memory"
     decode = decode_to_disk if cache == "disk" else decode_to_memory
     return CachedPhotos(*decode(photos, scan, frame, home), scan.digests)
 
@@ -110,17 +111,20 @@ def decode_to_disk(
             if not is_cache_ready(home, needed):
                 remove_unfinished(home.parent)
                 clear_unfinished(home)  # nobody else writes there: the lock is ours
-                write_pixels(photos, scan, frame, home)
-    return open_pixels(home), read_findings(home)
+                write_cache(photos, scan, frame, home)
+    return open_cached_pixels(home), read_findings(home)
 
 
-def write_pixels(photos: Photos, scan: PhotoScan, frame: Frame, home: Path) -> None:
-    """Decode all photos into a cache file in `home`; raise SpecError if the disk fails."""
+def write_cache(photos: Photos, scan: PhotoScan, frame: Frame, home: Path) -> None:
+    """Decode all photos into a cache in `home`, the findings and last the pixels.
+
+    Raises SpecError if the disk fails.
+    """
     findings = Findings()
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), *frame.shape)}
     try:
         check_disk_space(photos, frame, home)
-        with replace_by_file(home / "pixels.npy") as file:
+        with replace_by_file(home / PIXELS) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for images in decode_all_photos(photos, scan, frame, findings):
                 file.write(images.data)
@@ -130,7 +134,10 @@ def write_pixels(photos: Photos, scan: PhotoScan, frame: Frame, home: Path) -> N
 
 
 def collect_findings(photos: Photos, scan: PhotoScan, frame: Frame, folder: Path) -> Findings:
-    """Return the findings about photos, from an earlier decoding or from one now."""
+    """Return the findings about photos, from an earlier decoding or from one now.
+
+    They are kept in a cache without pixels in `folder`, if that can be written.
+    """
     probe = replace(frame, size=PROBE_SIZE, resize="stretch")
     home = folder / make_cache_name(scan, probe)
     if (home / FINDINGS).exists():
@@ -138,7 +145,7 @@ def collect_findings(photos: Photos, scan: PhotoScan, frame: Frame, folder: Path
     findings = Findings()
     for _ in decode_all_photos(photos, scan, probe, findings):
         pass
-    if is_writable(folder):
+    if make_writable_folder(folder):
         with contextlib.suppress(OSError):  # without the file the next run collects them again
             home.mkdir(exist_ok=True)
             write_findings(home, findings)
@@ -153,7 +160,7 @@ def make_cache_name(scan: PhotoScan, *settings: object) -> str:
 
 def is_cache_ready(home: Path, size: int) -> bool:
     """Return whether `home` holds a whole cache: its findings, and over `size` bytes of pixels."""
-    pixels = home / "pixels.npy"
+    pixels = home / PIXELS
     return pixels.exists() and pixels.stat().st_size > size and (home / FINDINGS).exists()
 
 
@@ -171,7 +178,7 @@ def remove_unfinished(folder: Path) -> None:
         *folder.glob(f"*/{UNFINISHED_PREFIX}*"),
         *folder.glob("*/*.part"),  # older versions left these
     ):
-        with contextlib.suppress(OSError, Timeout), FileLock(part.parent / ".lock", timeout=0):
+        with contextlib.suppress(OSError, Timeout), FileLock(part.parent / LOCK, timeout=0):
             part.unlink()
 
 
@@ -186,6 +193,7 @@ def count_free_bytes(folder: Path) -> int:
 
 
 def check_disk_space(photos: Photos, frame: Frame, home: Path) -> None:
+    """Raise SpecError if the disk of `home` has no room for the decoded photos."""
     if count_free_bytes(home) < count_pixel_bytes(photos, frame):
         raise make_disk_error(photos, frame, home, "no space left on device")
 
@@ -198,7 +206,8 @@ def make_disk_error(photos: Photos, frame: Frame, home: Path, why: str | None) -
     )
 
 
-def is_writable(folder: Path) -> bool:
+def make_writable_folder(folder: Path) -> bool:
+    """Create a folder if need be, and return whether it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
