@@ -152,8 +152,8 @@ def test_run_that_is_killed_and_terminated_ends_bit_identical(tmp_path, whole):
     """Killed while a checkpoint is written; then, where none is due, told to end by SIGTERM."""
     run = tmp_path / "run"
     process = start(tmp_path, *WORDS, "hydra.run.dir=run")
-    assert kill_when(process, moments(run, 4)[1][1])
-    assert load_weights(run / "best.keras")
+    assert kill_when(process, moments(run, 8)[1][1])
+    assert load_weights(run / "best.keras")  # of the first epoch, which is behind it
     assert json.loads((run / "run.json").read_text())["status"] == "running"
     killed_at = step_of(run)
     process = start(tmp_path, "resume", "run", "checkpoint.every_steps=null")

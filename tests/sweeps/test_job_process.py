@@ -12,8 +12,8 @@ import yaml
 from cnntrain.runs.directory import Run
 from cnntrain.sweeps.job_process import (
     Task,
+    compute_half_batch_size,
     determine_outcome,
-    halve_batch_size,
     run_job,
 )
 
@@ -50,7 +50,7 @@ def test_outcome_follows_from_the_exit_code_the_record_and_the_output(tmp_path, 
 def test_half_a_batch_is_a_half_and_has_whole_micro_batches(tmp_path, batch_size, accumulate):
     config = {"batch_size": batch_size, "accumulate": accumulate}
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(config))
-    half = halve_batch_size(tmp_path)
+    half = compute_half_batch_size(tmp_path)
     possible = [n for n in range(1, batch_size) if 2 * n == batch_size and n % accumulate == 0]
     assert half == (possible[0] if possible else None)
 

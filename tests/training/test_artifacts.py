@@ -17,7 +17,7 @@ def predictions_of(count, classes, seed=0):
 @pytest.mark.parametrize("classes", [2, 5, 12])
 def test_best_guesses_are_the_classes_of_the_highest_probability(classes):
     log_probabilities, labels = predictions_of(40, classes)
-    found = artifacts.find_best_guesses(log_probabilities, labels)
+    found = artifacts.select_top_classes(log_probabilities, labels)
     kept = min(classes, artifacts.TOP_CLASSES)
     assert found["classes"].shape == found["probabilities"].shape == (40, kept)
     assert np.array_equal(found["labels"], labels)
@@ -39,7 +39,7 @@ def splits_of(test, labels):
 def test_mistakes_are_the_most_confident_and_the_sample_is_spread_evenly(count):
     log_probabilities, labels = predictions_of(count, 3)
     images = np.random.default_rng(0).integers(0, 256, (count, 4, 4, 1), np.uint8)
-    guesses = artifacts.find_best_guesses(log_probabilities, labels)
+    guesses = artifacts.select_top_classes(log_probabilities, labels)
     found = artifacts.choose_test_images(splits_of(images, labels), guesses)
     sample, mistakes = found["sample"], found["mistakes"]
     assert np.array_equal(found["sample_images"], images[sample])

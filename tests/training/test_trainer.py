@@ -188,9 +188,9 @@ def test_refusal_of_the_second_phase_comes_before_the_first(train, tmp_path):
 def test_pictures_that_fail_leave_the_results_and_their_traceback(train, monkeypatch):
     from cnntrain.training import artifacts
 
-    monkeypatch.setattr(artifacts, "find_best_guesses", None)
+    monkeypatch.setattr(artifacts, "select_top_classes", None)
     progress = []
     run, report = train(*SHORT, "max_steps=1", said=progress)
     assert "final" in report["test"]
     assert any("pictures of the report are missing: TypeError" in line for line in progress)
-    assert "in write_gallery" in run.log.read_text()
+    assert "in write_artifacts" in run.log.read_text()
