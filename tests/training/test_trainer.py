@@ -192,5 +192,5 @@ def test_pictures_that_fail_leave_the_results_and_their_traceback(train, monkeyp
     progress = []
     run, report = train(*SHORT, "max_steps=1", said=progress)
     assert "final" in report["test"]
-    assert any("pictures of the report are missing: TypeError" in line for line in progress)
+    assert any("could not be written: TypeError" in line for line in progress)
     assert "in write_artifacts" in run.log.read_text()
