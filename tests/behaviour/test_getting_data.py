@@ -41,6 +41,7 @@ def test_option_answers_at_once_without_a_network(spec, tmp_path, no_network, op
     assert not ready
 
 
+@pytest.mark.slow
 def test_command_answers_at_once_where_connections_are_refused(command, tmp_path):
     proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

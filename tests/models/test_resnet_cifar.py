@@ -103,7 +103,9 @@ def test_dropout_comes_before_the_last_convolution_of_each_block(spec):
     assert [(c.kernel_size, c.strides) for c in after] == [((3, 3), (1, 1))] * 6
 
 
-@pytest.mark.parametrize("option", ["resnet20_v1", "resnet29_v2"])
+@pytest.mark.parametrize(
+    "option", ["resnet20_v1", pytest.param("resnet29_v2", marks=pytest.mark.slow)]
+)
 def test_chains_that_are_cut_compute_the_same(spec, monkeypatch, tmp_path, option):
     whole = spec(f"model={option}").model((32, 32, 3), 10)
     monkeypatch.setattr(deep, "LONGEST", 4)
@@ -197,6 +199,7 @@ def test_every_weight_of_fixup_gets_its_gradient(spec):
     assert all(changed)
 
 
+@pytest.mark.slow
 def test_fixup_learns_where_every_branch_began_at_zero(spec):
     model = spec("model=resnet20_fixup", "model.depth=8").model((8, 8, 3), 2)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

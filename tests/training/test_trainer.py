@@ -25,7 +25,10 @@ def test_same_spec_gives_the_same_weights_and_another_seed_does_not(train, short
     "words",
     [
         ("model=cnn_cifar", "augmentation=flip_crop"),
-        ("model=resnet20_v1", "model.depth=8", "augmentation=shift_flip", "optimizer=sgd"),
+        pytest.param(
+            ("model=resnet20_v1", "model.depth=8", "augmentation=shift_flip", "optimizer=sgd"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_same_spec_gives_the_same_weights_of_other_networks(train, words):
