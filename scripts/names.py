@@ -15,7 +15,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "cnntrain"
 # Components bear the names that options have; in models and operations a function is the layer, or
 # the operation, of its name, as in keras.layers.
-NAMED_BY_OPTIONS = ("models", "data/datasets", "data/augmentations", "training")
+NAMED_BY_OPTIONS = (
+    *("models/", "data/datasets/", "data/augmentations/", "training/optimizers.py"),
+    *("training/schedules.py", "training/initializers.py", "training/finetune.py"),
+    *("training/trackers.py", "training/devices/distribution.py"),
+)
 # Names that may stand anywhere: what opens a verb, and what most networks are built of.
 REPEATED = ("main", "draw", "block", "conv", "norm", "none")
 PARTICIPLE = re.compile(
