@@ -1,5 +1,6 @@
 """`cnntrain resume`: reopen a run, with changes of the settings that may change."""
 
+import copy
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +9,8 @@ from typing import Any
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import describe_environment
-from cnntrain.runs.strangers import (
-    HISTORY_COLUMNS,
-    STEPS_COLUMNS,
-    check_columns,
-    find_run_folder,
-    get_recorded_paths,
-    read_config,
-    read_record,
-)
+from cnntrain.runs.strangers import find_run_folder, get_recorded_paths, read_config, read_record
+from cnntrain.runs.tables import HISTORY_COLUMNS, STEPS_COLUMNS, check_columns
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.nested import set_dotted_value
 from cnntrain.spec.overrides import parse_single_override
@@ -41,6 +35,7 @@ class ResumedRun:
 
     run: Run
     overrides: Sequence[str]
+    recorded_config: Mapping[str, Any]  # spec.yaml as it was read, without the overrides
     changed_keys: Collection[str]
     config: Mapping[str, Any]
     spec: Spec  # its relative paths are resolved from where the run began: `paths`
@@ -62,14 +57,15 @@ def read_resumed_run(path: str, overrides: Sequence[str]) -> ResumedRun:
     """
     run = Run(find_run_folder(path))
     changes = [parse_change(override) for override in rename_overrides(overrides)]
-    config, record = read_config(run), read_record(run)
+    recorded, record = read_config(run), read_record(run)
+    config = copy.deepcopy(recorded)
     for key, value in changes:
         set_dotted_value(config, key, value)
     keys = {key for key, _ in changes}
     before = {key: path for key, path in get_recorded_paths(record).items() if key not in keys}
     paths = resolve_relative_paths(replace_paths(config, before)) | before
     spec = build_spec(replace_paths(config, paths))
-    return ResumedRun(run, overrides, keys, config, spec, paths)
+    return ResumedRun(run, overrides, recorded, keys, config, spec, paths)
 
 
 def is_other_worker(resumed: ResumedRun) -> bool:
@@ -91,11 +87,14 @@ def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
     """Lock the run, and return it with notes for the user.
 
     If its status is still `finished`, nothing is left to train. Raises SpecError if another process
-    is training the run, or it cannot go on.
+    is training the run or has changed its spec.yaml since it was read, or if it cannot go on.
     """
     check_checkpoint_exists(resumed)
     spec, folder = resumed.spec, resumed.run.folder
     run = Run.reopen(folder)
+    if read_config(run) != resumed.recorded_config:
+        again = shlex.join(["cnntrain", "resume", str(folder), *resumed.overrides])
+        raise SpecError(f"{run.spec} has just been changed", "one process that resumes it", again)
     record = read_record(run)
     check_resumed_backend(record.get("backend", "tensorflow"))
     check_backend_support(spec)

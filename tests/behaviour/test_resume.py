@@ -33,6 +33,15 @@ def test_run_at_work_is_not_resumed_by_another(spec, tmp_path, silent):
     assert len(progress.rows) == 2
 
 
+def test_spec_that_another_process_changes_meanwhile_is_not_trained(left_behind):
+    folder = left_behind("run", *SHORT, accuracies=[], status="interrupted")
+    resumed = read_resumed_run(str(folder), [])
+    spec = folder / "spec.yaml"
+    spec.write_text(spec.read_text().replace("epochs: 2", "epochs: 40"))
+    with pytest.raises(SpecError, match="has just been changed"):
+        reopen_run(resumed)
+
+
 def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, answer):
     assert answer(*SHORT, "log_every=1", "hydra.run.dir=kept").returncode == 0
     assert "finished" in answer("resume", "kept").stdout
