@@ -1,25 +1,13 @@
-"""`cnntrain plan` and `batch_size: auto`: counted right, before anything is trained or prepared."""
+"""`cnntrain plan`: counted right, before anything is trained or prepared."""
 
 import json
-import os
-import stat
 import time
 
 import pytest
-import yaml
 
 from cnntrain.cli.main import main
-from cnntrain.data import device_memory
-from cnntrain.errors import SpecError
-from cnntrain.planning import batch_size
-from cnntrain.planning.batch_size import (
-    MAX_AUTO_BATCH_SIZE,
-    build_provisional_spec,
-    resolve_batch_size,
-)
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
 from cnntrain.spec import option_files
-from cnntrain.spec.compose import compose_config
 
 GIB = 2**30
 # Within 20 % of what a real step makes a fresh process grow by: the issue's three.
@@ -39,7 +27,6 @@ PITFALLS = {
     "epochs=1": "few to learn from",
     "dataset=cifar10 dataset.image_size=[512,512] model=lenet5": "dataset.limit",  # no files
 }
-CARD = "NVIDIA H200, 143771, 143167"
 
 
 @pytest.fixture
@@ -53,20 +40,6 @@ def plan(capsys):
         return json.loads(capsys.readouterr().out)
 
     return ask
-
-
-@pytest.fixture
-def no_memory(monkeypatch):
-    """Let the machine have so many bytes."""
-
-    def have(size):
-        monkeypatch.setattr(
-            device_memory,
-            "read_machine_memory",
-            lambda: device_memory.DeviceMemory("machine", size, size, False),
-        )
-
-    return have
 
 
 # What is counted.
@@ -230,111 +203,6 @@ def test_pitfalls_are_warned_of(plan, words):
 
 def test_the_defaults_are_not_warned_of(plan):
     assert plan("epochs=60")["warnings"] == []
-
-
-# Devices.
-
-
-def test_a_container_has_what_its_limit_leaves(tmp_path):
-    (tmp_path / "memory.max").write_text(f"{2 * GIB}\n")
-    (tmp_path / "memory.current").write_text(f"{GIB}\n")
-    (tmp_path / "memory.stat").write_text(f"anon 1\ninactive_file {GIB // 2}\n")
-    found = device_memory.read_machine_memory(tmp_path)
-    assert (found.name, found.total) == ("container", 2 * GIB)
-    assert found.free <= 1.5 * GIB
-    (tmp_path / "memory.max").write_text("max\n")
-    assert device_memory.read_machine_memory(tmp_path).name == "machine"
-
-
-def nvidia_smi(folder, answer):
-    """Put an nvidia-smi into the folder that prints the given answer."""
-    program = folder / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{answer}\n")
-    program.chmod(program.stat().st_mode | stat.S_IEXEC)
-    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-
-
-def test_gpus_are_read_off_their_driver(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", nvidia_smi(tmp_path, f"echo '{CARD}'")["PATH"])
-    (found,) = device_memory.query_gpus()
-    assert found.name == "NVIDIA H200"
-    assert found.total == 143771 * 2**20
-    nvidia_smi(tmp_path, "echo 'No devices were found'; exit 6")
-    assert device_memory.query_gpus() == []
-
-
-# batch_size: auto.
-
-
-def resolved(*overrides):
-    config = compose_config(overrides).config
-    return resolve_batch_size(config, build_provisional_spec(config), None)
-
-
-@pytest.mark.parametrize(("words", "specs"), [("seed=1", 1), ("batch_size=auto", 2)])
-def test_spec_is_built_once_and_for_auto_once_more(monkeypatch, words, specs):
-    build, built = batch_size.build_spec, []
-    monkeypatch.setattr(batch_size, "build_spec", lambda config: built.append(1) or build(config))
-    resolved(words)
-    assert len(built) == specs
-
-
-def test_auto_is_a_number_in_the_spec():
-    number, checked, note = resolved("batch_size=auto")
-    assert number["batch_size"] == checked.batch_size == MAX_AUTO_BATCH_SIZE
-    assert "auto" in note
-    assert "512" in note
-    assert resolved("batch_size=48")[2] is None
-
-
-@pytest.mark.parametrize(
-    ("words", "number", "reason"),
-    [
-        (
-            "dataset.limit=100 epochs=2",
-            64,
-            "64, the largest power of two within 100 training images",
-        ),
-        ("accumulate=3", 384, "384, the largest of 3 x 2^k within auto's limit of 512"),
-        ("steps_per_epoch=5", 256, "within 1,294 training images in 5 steps"),
-    ],
-)
-def test_auto_goes_with_the_other_settings(words, number, reason):
-    _, checked, note = resolved("batch_size=auto", *words.split())
-    assert checked.batch_size == number
-    assert note.endswith(reason)
-
-
-def test_auto_follows_the_memory(no_memory):
-    words = ("batch_size=auto", "model=resnet20_v1", "dataset=cifar10")
-    no_memory(GIB)
-    _, checked, _ = resolved(*words)
-    assert checked.batch_size == 256
-    no_memory(GIB // 8)
-    with pytest.raises(SpecError, match="no room"):
-        resolved(*words)
-
-
-@pytest.mark.slow
-def test_auto_gives_the_weights_of_the_number(command, tmp_path):
-    words = ["epochs=1", "threads=2"]
-    ended = command(*words, "batch_size=auto", "hydra.run.dir=auto")
-    assert ended.returncode == 0, ended.stderr
-    asked = yaml.safe_load((tmp_path / "auto" / "spec.yaml").read_text())
-    assert asked["batch_size"] == MAX_AUTO_BATCH_SIZE
-    assert "batch_size is auto: 512" in ended.stdout
-    assert (
-        command(*words, f"batch_size={MAX_AUTO_BATCH_SIZE}", "hydra.run.dir=number").returncode == 0
-    )
-    reports = [json.loads((tmp_path / d / "report.json").read_text()) for d in ("auto", "number")]
-    assert reports[0]["test"] == reports[1]["test"]
-
-
-def test_a_mistake_beside_auto_is_answered_before_anything(command, tmp_path):
-    ended = command("batch_size=auto", "model.filtres=[1,2]")
-    assert ended.returncode == 2
-    assert "filtres" in ended.stderr
-    assert not (tmp_path / "outputs").exists()
 
 
 # The verbs.
