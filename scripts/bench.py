@@ -36,9 +36,9 @@ from cnntrain.runs.directory import Run
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.spec import Spec
+from cnntrain.training.devices.setup import configure_backend
 from cnntrain.training.fitting import Fitting
 from cnntrain.training.network import build_network
-from cnntrain.training.trainer import configure_backend
 
 CASES = {"lenet5": ((32, 32, 1), 51_200), "cnn_cifar": ((32, 32, 3), 25_600)}
 TIMED_EPOCHS = 3  # epochs of a run in a process of its own

@@ -41,7 +41,7 @@ def show_plan(arguments: Namespace) -> None:
     with silence_stderr():
         from cnntrain.planning import benchmark, plan_report
         from cnntrain.planning.plan import plan_run
-        from cnntrain.training.trainer import configure_backend
+        from cnntrain.training.devices.setup import configure_backend
     configure_backend(spec)
     plan = plan_run(spec, arguments.config_dir)
     measured = benchmark.measure_steps(plan, config) if arguments.measure else None

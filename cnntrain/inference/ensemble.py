@@ -51,7 +51,7 @@ def evaluate_runs(
     """
     with silence_stderr():
         from cnntrain.inference.scores import score_predictions
-        from cnntrain.training.trainer import configure_backend
+        from cnntrain.training.devices.setup import configure_backend
 
     first, spec = classifiers[0], specs[0]
     configure_backend(spec)

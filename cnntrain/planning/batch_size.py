@@ -62,7 +62,7 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     with silence_stderr():
         from cnntrain.planning.dataset_outline import outline_dataset
         from cnntrain.planning.step_memory import draft_network, estimate_memory
-        from cnntrain.training.trainer import configure_backend
+        from cnntrain.training.devices.setup import configure_backend
     configure_backend(checked)
     outline = outline_dataset(checked, config_dir)
     memory = estimate_memory(checked, outline, draft_network(checked, outline))

@@ -26,8 +26,8 @@ from cnntrain.runs.strangers import (
     read_network,
     read_record,
     read_report,
-    read_steps,
 )
+from cnntrain.runs.tables import read_steps
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 from cnntrain.training.metrics import score_saved_predictions
 

@@ -21,15 +21,14 @@ from cnntrain.files.writing import check_entry
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import (
     JOB_TYPES,
-    NumberRow,
     check_types,
     find_run_folder,
     read_config,
-    read_history,
     read_job,
     read_record,
     read_report,
 )
+from cnntrain.runs.tables import NumberRow, read_history
 from cnntrain.spec import option_files
 from cnntrain.spec.metrics import rank_by
 from cnntrain.spec.nested import flatten_mapping

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import read_history_so_far, read_record
+from cnntrain.runs.strangers import read_record
+from cnntrain.runs.tables import read_history_so_far
 from cnntrain.spec.metrics import rank_by
 from cnntrain.sweeps.directory import ENDED_STATUSES, Job, Sweep, read_best_value
 from cnntrain.terminal.units import format_duration

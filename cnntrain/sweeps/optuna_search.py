@@ -18,7 +18,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
 from cnntrain.files.writing import break_hard_links, write_whole
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import read_history_so_far
+from cnntrain.runs.tables import read_history_so_far
 from cnntrain.spec.knobs import Count, Natural, Seed, convert_all
 from cnntrain.spec.metrics import choose_tie_breaker, higher_is_better, rank_by
 from cnntrain.spec.signatures import collect_vocabulary

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.runs.directory import Run
-from cnntrain.runs.strangers import read_history, read_steps
+from cnntrain.runs.tables import read_history, read_steps
 from cnntrain.spec.spec import Spec
 from cnntrain.training.loop import Progress, Row
 from cnntrain.training.trackers import Tracker

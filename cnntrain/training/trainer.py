@@ -1,14 +1,12 @@
 """Train a run, from the spec to the report."""
 
 import contextlib
-import os
 import time
 import traceback
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
 from cnntrain.data.labels import describe_imbalance
@@ -18,12 +16,16 @@ from cnntrain.data.steps import shrink_batch_size
 from cnntrain.files.documents import write_json
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
-from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts, warnings
-from cnntrain.training.devices.cluster import find_cluster
 from cnntrain.training.devices.parallel import Parallel
+from cnntrain.training.devices.setup import (
+    configure_backend,
+    count_replicas,
+    describe_device,
+    set_up_devices,
+)
 from cnntrain.training.evaluation import (
     compute_headline_metrics,
     evaluate_network,
@@ -103,41 +105,6 @@ class Stopwatch:
         self.seconds[name] = round(now - self.last, 3)
         self.seconds["total"] = round(now - self.began, 3)
         self.last = now
-
-
-def configure_backend(spec: Spec) -> None:
-    """Set determinism and threads, which TensorFlow and JAX read once per process."""
-    tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch is smaller
-    if keras.backend.backend() == "jax":
-        configure_jax(spec)
-    if spec.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    if spec.threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
-
-
-def set_up_devices(spec: Spec) -> Parallel | None:
-    """Return what runs several TensorFlow devices together; wait for all workers.
-
-    It is None for one device, and on JAX, where Keras itself shares the batch.
-
-    Raises SpecError if devices are missing or cannot share a batch in equal parts, and WorkerLost
-    if a worker does not come.
-    """
-    strategy = spec.distribution()
-    if strategy is None:
-        return None
-    parallel = Parallel(strategy, find_cluster(spec.distribution))
-    check_replica_batches(spec, parallel.replicas)
-    return parallel
-
-
-def configure_jax(spec: Spec) -> None:
-    """Leave the GPU to JAX, and make it deterministic there, as it always is on a CPU."""
-    tf.config.set_visible_devices([], "GPU")
-    if spec.deterministic:
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
@@ -223,13 +190,6 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
             "freshly initialised: " + (", ".join(init["new"]) or "none")
         )
     return lines
-
-
-def count_replicas(parallel: Parallel | None) -> int:
-    """Return how many devices share a batch: those of TensorFlow or, on JAX, of Keras."""
-    distribution = keras.distribution.distribution()
-    on_jax = distribution.num_model_replicas if distribution is not None else 1
-    return parallel.replicas if parallel is not None else on_jax
 
 
 def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
@@ -320,28 +280,6 @@ def refit_network(
 
 def count_examples(splits: Splits) -> dict[str, int]:
     return {name: len(part) for name, part in splits.items()}
-
-
-def describe_device() -> dict[str, Any]:
-    """Return the `kind` of device (CPU or GPU), the names of `gpus`, and the CPU's `threads`."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        gpus = jax.devices() if jax.default_backend() == "gpu" else []
-        kind, names = "GPU" if gpus else "CPU", [gpu.device_kind for gpu in gpus]
-        return {"kind": kind, "gpus": names, "threads": count_cores()}
-    physical = tf.config.list_physical_devices("GPU")
-    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in physical]
-    return {
-        "kind": "GPU" if gpus else "CPU",
-        "gpus": [gpu.get("device_name") for gpu in gpus],
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or count_cores(),
-    }
-
-
-def count_cores() -> int:
-    """Return how many processors this process may use; by default TensorFlow uses them all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def format_introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:

@@ -177,7 +177,7 @@ def write_look(
     `command` is the command line, for the page to repeat it. Loads TensorFlow.
     """
     with silence_stderr():
-        from cnntrain.training.trainer import configure_backend
+        from cnntrain.training.devices.setup import configure_backend
         from cnntrain.visualization import page
         from cnntrain.visualization.look import inspect_picture
     configure_backend(spec)

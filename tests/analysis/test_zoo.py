@@ -13,7 +13,7 @@ from cnntrain.cli.main import main
 from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
 from cnntrain.spec.about import read_paper_network
-from cnntrain.terminal.tables import abbreviate_number
+from cnntrain.terminal.units import abbreviate_number
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = sorted(option_files.find_option_files("model"))
