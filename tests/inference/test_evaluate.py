@@ -248,7 +248,7 @@ MISTAKES = [
     (("RUN", "--weights", "ema"), "has no ema.keras: it is finished"),
     (("RUN", "--fgsm", "much"), "--fgsm is much"),
     (("RUN", "RUN", "--fgsm", "1"), "several runs"),
-    (("RUN", "--output", "/nowhere/x.json"), "no folder to lie in"),
+    (("RUN", "--output", "RUN/nowhere/x.json"), "no folder to lie in"),
     (("RUN", "dataset.test=0.4", "dataset.tset=3"), "dataset.tset is not a setting"),
     (("RUN/best.keras",), "is a file"),
 ]
