@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
 
@@ -30,8 +30,6 @@ class Signals:
     def __init__(self) -> None:
         self.received: int | None = None
         self.received_at = -math.inf  # time.monotonic() of the first signal
-        self.is_shared = False  # whether other workers must hear of it, and leave at the same step
-        self.agreed_signal: int | None = None
         self.usual_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -60,16 +58,9 @@ class Signals:
         self.restore_handlers()
         signal.raise_signal(number)
 
-    @property
-    def due_signal(self) -> int | None:
-        """The signal for which to leave now, or None."""
-        return self.agreed_signal if self.is_shared else self.received
+    def leave(self) -> NoReturn:
+        """Raise KeyboardInterrupt or Terminated; a checkpoint has been saved.
 
-    def agree_to_leave(self) -> None:
-        """Agree to leave with the other workers, one of which has received a signal."""
-        self.agreed_signal = self.received or signal.SIGTERM
-
-    def leave(self) -> None:
-        """Raise KeyboardInterrupt or Terminated if a signal is due; a checkpoint has been saved."""
-        if self.due_signal is not None:
-            raise KeyboardInterrupt if self.due_signal == signal.SIGINT else Terminated
+        A process that has received no signal leaves with another worker, which has.
+        """
+        raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated

@@ -13,8 +13,8 @@ from typing import Any
 
 from cnntrain.planning.plan import Plan
 from cnntrain.runs.directory import Run
-from cnntrain.training.fitting import Fitting
-from cnntrain.training.loop import Script
+from cnntrain.training.decisions import Replay
+from cnntrain.training.fit import prepare_fit
 
 WARM_UP_STEPS = 2  # not counted: they trace the graph and allocate memory
 MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever comes first
@@ -76,15 +76,16 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
         steps_per_epoch=None,
         epochs=WARM_UP_STEPS + MEASURED_STEPS + 1,
         refit=False,
+        steps_per_block=1,
     )
     timer, before = StepTimer(), reset_peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.claim(Path(folder) / "run", config, [])
-        script = Script(short_spec.epochs, short_spec.epochs)
+        replay = Replay(short_spec.epochs, short_spec.epochs)
         few_images = dataclasses.replace(splits, train=train)
-        fitting = Fitting(short_spec, run, few_images, timer, None, script)
+        fit = prepare_fit(short_spec, run, few_images, timer, replay=replay)
         with contextlib.suppress(EnoughSteps):
-            fitting.fit()
+            fit.train()
     after = read_peak_memory()
     growth = after - before if after is not None and before is not None else None
     return StepMeasurement(len(timer.step_seconds), statistics.median(timer.step_seconds), growth)

@@ -24,7 +24,7 @@ from cnntrain.planning.step_memory import (
 from cnntrain.planning.warnings import collect_warnings
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
-from cnntrain.training.fitting import in_steps
+from cnntrain.training.phases import count_phase_steps
 
 CURVE_POINTS = 240  # points of the learning-rate curve, all phases together
 
@@ -61,7 +61,7 @@ def plan_run(spec: Spec, config_dir: str | None) -> Plan:
     spec, note = shrink_batch_size(spec, len(outline.splits.train), count_known_replicas(spec))
     steps_per_epoch, total_steps = plan_steps(spec, outline.splits.train)
     draft = draft_network(spec, outline)
-    lengths = in_steps(draft.phases, steps_per_epoch, total_steps)
+    lengths = count_phase_steps(draft.phases, steps_per_epoch, total_steps)
     rates = sample_learning_rates(spec, draft, lengths, steps_per_epoch)
     memory = estimate_memory(spec, outline, draft)
     model = draft.model
@@ -89,8 +89,8 @@ def sample_learning_rates(
     for phase, length in zip(draft.phases, lengths, strict=True):
         if not length:
             continue
-        rate = spec.schedule(steps_per_epoch, length)
-        rate.base = phase.learning_rate or spec.optimizer["learning_rate"]
+        base = phase.learning_rate or spec.optimizer["learning_rate"]
+        rate = spec.schedule(base, steps_per_epoch, length)
         count = max(2, round(CURVE_POINTS * length / sum(lengths)))
         steps = np.unique(np.linspace(0, length - 1, count).astype(np.int32))
         values = keras.ops.convert_to_numpy(rate(keras.ops.convert_to_tensor(steps)))

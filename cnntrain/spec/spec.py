@@ -76,6 +76,8 @@ class RunSettings:
     deterministic: bool
     threads: Workers | None
     log_every: Count
+    steps_per_block: Literal["auto"] | Count
+    pipeline: Literal["auto", "host", "device"]
     data_dir: str
     manual_dir: str | None
     weights_dir: str | None
@@ -125,13 +127,13 @@ class Spec(RunSettings):
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
-    "model.weights_dir", "log_every", "checkpoint", "distribution.workers", "distribution.index",
+    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint", "distribution.workers", "distribution.index",
     "distribution.port", "distribution.timeout", "tracking",
 )  # fmt: skip
 # The settings that may change when a run is resumed.
 MAY_CHANGE = (
     "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
-    "model.weights_dir", "log_every", "checkpoint.every_steps",
+    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint.every_steps",
     "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
     "distribution.timeout",
 )  # fmt: skip

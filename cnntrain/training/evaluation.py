@@ -1,11 +1,17 @@
 """Evaluate a network on every example of a split; probabilities and metrics are float64."""
 
+import weakref
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
+import tensorflow as tf
 from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
+from cnntrain.training.devices.one_device import is_compiled_by_xla
 from cnntrain.training.losses import expand_single_logit
 from cnntrain.training.metrics import score_by_class
 
@@ -27,12 +33,61 @@ def predict_log_probabilities(
 
 
 def predict_outputs(network: keras.Model, examples: Examples, batch_size: int) -> np.ndarray:
-    """Return the outputs of a network for `examples`, in their order."""
-    distribution = keras.distribution.distribution()  # only on JAX with several devices
-    batches = pipeline.make_evaluation_batches(
-        examples, batch_size, distribution.num_model_replicas if distribution else 1
-    )
-    return network.predict(batches, verbose=0)[: len(examples)]
+    """Return the outputs of a network for `examples`, in their order.
+
+    They are computed in batches of twice `batch_size`: nothing is kept for gradients.
+    """
+    count = len(examples)
+    size = min(2 * batch_size, count)
+    if network not in COMPILED:
+        COMPILED[network] = compile_prediction(network)
+    predict = COMPILED[network]
+
+    def gather(first: int, count: int) -> np.ndarray:
+        return examples.gather_images(np.arange(first, first + count))
+
+    spans = ((first, min(size, count - first)) for first in range(0, count, size))
+    outputs = [predict(images, size) for images in pipeline.stream_blocks(gather, spans)]
+    return np.concatenate([np.asarray(output) for output in outputs])
+
+
+# The compiled predictions of networks, by network, for as long as these are in use.
+COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable[[np.ndarray, int], Any]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def compile_prediction(network: keras.Model) -> Callable[[np.ndarray, int], Any]:
+    """Return a function from images (b, H, W, C), and the B of most batches, to outputs.
+
+    XLA compiles anew for each B: what it compiles gets smaller batches with their last image
+    repeated, and gives an output for each image all the same.
+    """
+    own = weakref.ref(network)  # else the function would keep the network in memory
+
+    def call(images: Any) -> Any:
+        model = own()
+        assert model is not None
+        return model(images, training=False)
+
+    if keras.backend.backend() == "jax":
+        from cnntrain.training.devices.jax_arrays import compile_for_jax
+
+        predict, pads = compile_for_jax(own, call), True
+    else:
+        pads = is_compiled_by_xla()
+        shape, dtype = network.inputs[0].shape, network.inputs[0].dtype
+        signature = [tf.TensorSpec(shape, dtype)]
+        predict = tf.function(call, signature, autograph=False, jit_compile=pads or None)
+
+    def predict_batch(images: np.ndarray, size: int) -> Any:
+        count = len(images)
+        missing = size - count if pads else 0
+        if missing > 0:
+            images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        return predict(images)[:count]
+
+    return predict_batch
 
 
 def compute_log_probabilities(logits: np.ndarray) -> np.ndarray:

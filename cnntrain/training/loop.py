@@ -1,48 +1,39 @@
-"""What happens while Keras' `fit` runs: after each step a little, after each epoch this list.
+"""The training loop: blocks of steps, and what an epoch's end asks for.
 
-All that a resumed run must know is here or in Keras' variables, and goes into the state together.
+A block is some steps in one call on the device. Python looks at a block's losses while the next one
+is on its way, so that the device never waits. Blocks end where an epoch, a phase, a checkpoint or a
+row of steps.csv does; how steps are cut into blocks decides no number.
 """
 
 import contextlib
-import csv
-import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from cnntrain.data.source import Examples
-from cnntrain.errors import Diverged, SpecError
+from cnntrain.errors import Diverged
 from cnntrain.files.documents import explain_damage
-from cnntrain.files.writing import find_disk_failure
-from cnntrain.runs import checkpoint
 from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
+from cnntrain.runs.tables import read_steps
 from cnntrain.signals import Signals
-from cnntrain.spec.metrics import choose_tie_breaker
 from cnntrain.spec.spec import Spec
+from cnntrain.training import warnings
+from cnntrain.training.checkpointing import Checkpoints, Groups, restore_variables
+from cnntrain.training.decisions import Row, Watching
+from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.evaluation import METRICS, evaluate_network
-from cnntrain.training.monitor import Monitor, PlateauWatch
+from cnntrain.training.journal import Journal, Position
 from cnntrain.training.network import get_normalisation_constants
-from cnntrain.training.schedules import Rate
-from cnntrain.training.trainee import Average, Trainee
+from cnntrain.training.phases import Block, PhaseRun
+from cnntrain.training.weight_average import WeightAverage
 
-if TYPE_CHECKING:
-    from cnntrain.training.devices.parallel import Parallel
-
-
-Row = dict[str, float]
-TABLES = ("history.csv", "steps.csv")
-# What a state remembers of the loop, beside its monitors.
-REMEMBERED = (
-    "step", "epochs", "first_step", "phase", "phase_began", "phases", "fell", "stopped_early",
-    "seconds", "epoch_seconds", "window", "best_row", "planned_steps", "warned",
-    "features_once",
-)  # fmt: skip
 LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
+BLOCK_SECONDS = 0.2  # that a block is to take: a signal waits for one block at most
+MEASURED_BLOCKS = 3  # of one step each, from whose last the length of the others follows
 
 
 class Progress(Protocol):
@@ -55,381 +46,218 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A phase as it is trained: what `fit` gets, what is validated, how far it goes.
+class Steps:
+    """The steps of an epoch, those planned when the run began, and those that it ends with."""
 
-    `network` is what is left to compute for the examples of `valid`, which are images or, above
-    frozen layers, their features.
-    """
-
-    trainee: Trainee
-    network: keras.Model
-    rate: Rate
-    valid: Examples | None
+    per_epoch: int
+    planned: int
+    total: int
 
 
-@dataclass(frozen=True)
-class Script:
-    """What a training did that depended on its validation; a refit, which has none, repeats it."""
+@dataclass(kw_only=True)
+class Loop:
+    """One fit on its way, from wherever its last checkpoint left it."""
 
-    epochs: int
-    planned_epochs: int  # for which its rates were planned
-    phases: Sequence[int] = (0,)  # the epochs before each phase
-    fell: Sequence[int] = ()  # the epochs after which the plateau lowered the rate
+    spec: Spec
+    run: Run
+    network: keras.Model  # what is validated and saved
+    variables: list[keras.Variable]  # its own, and those of auxiliary heads
+    average: WeightAverage | None
+    steps: Steps
+    chance_loss: float
+    position: Position
+    journal: Journal
+    decisions: Watching
+    checkpoints: Checkpoints
+    devices: Devices
+    progress: Progress
+    signals: Signals
+    features_once: bool = False  # whether features of frozen layers were computed once
+    has_warned: bool = False  # that the network may be guessing
 
+    def train_phase(self, phase: PhaseRun) -> None:
+        """Train until the last step of a phase, or until patience is out."""
+        self.begin_phase(phase)
+        with contextlib.closing(phase.stream_blocks(self.plan_blocks(phase))) as stream:
+            while not self.position.stopped_early and (block := self.wait_for(stream)) is not None:
+                self.make_steps(phase, block)
+                leaves = self.devices.any_of(self.signals.received is not None)
+                if self.ends_epoch(phase, block.last):
+                    self.end_epoch(phase)
+                    leaves = self.devices.any_of(leaves or self.signals.received is not None)
+                elif leaves or self.checkpoints.is_due(block.last):
+                    self.finish_steps(phase)
+                    self.save_checkpoint(phase)
+                if leaves:
+                    self.checkpoints.wait()
+                    self.signals.leave()
+                self.choose_block_length(phase)
 
-class Loop(keras.callbacks.Callback):
-    """Validates, lowers the rate, keeps the best, writes the history and the state, and stops."""
+    def begin_phase(self, phase: PhaseRun) -> None:
+        """Begin with, or go on with, a phase whose variables are where they should be."""
+        self.progress.begin_phase(self.position.step, self.steps.total, self.steps.per_epoch)
+        is_new = self.position.step == self.position.phase_began
+        self.weights_before = phase.read_last_weights() if is_new else []
+        self.pending: tuple[Block, Any] | None = None  # steps whose losses are on their way
+        length = self.spec.steps_per_block
+        self.block_length = 1 if length == "auto" else length
+        self.blocks, self.block_seconds = 0, 0.0  # those of this life, and what the last one took
+        self.journal.start_clock()
 
-    def __init__(
-        self,
-        spec: Spec,
-        run: Run,
-        network: keras.Model,
-        variables: list[keras.Variable],
-        average: Average | None,
-        steps_per_epoch: int,
-        total_steps: int,
-        guessing: float,
-        progress: Progress,
-        script: Script | None = None,
-        parallel: "Parallel | None" = None,
-    ):
-        super().__init__()
-        self.parallel = parallel
-        self.writes = parallel is None or parallel.is_chief
-        self.spec, self.run, self.network = spec, run, network
-        self.variables, self.average = variables, average
-        self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
-        self.planned_steps = total_steps  # when the run began; more epochs may have come since
-        self.guessing, self.progress, self.script = guessing, progress, script
-        self.best = Monitor(spec.monitor, tie=choose_tie_breaker(spec.monitor))
-        self.step = self.epochs = 0  # done so far
-        self.first_step = 0  # the one at which this epoch began
-        self.phase, self.phase_began, self.phase_steps = 0, 0, 0
-        self.phases: list[int] = [0]  # these two are for a Script
-        self.fell: list[int] = []
-        self.stopped_early = self.features_once = False
-        self.seconds = 0.0  # of training steps, without validation and saving
-        self.epoch_seconds = 0.0  # of this epoch, in the lives before this one
-        self.window = (0, 0.0)  # steps of this epoch already in steps.csv, their summed loss
-        self.best_row: Row | None = None
-        self.warned = False
-        self.patience, self.plateau = self.watches()
-        self.signals = Signals()
-        self.resumed: Checkpoint | None = None
-        self.began_with: list[np.ndarray] = []
+    def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:
+        """Yield the step and the length of each block, from the position to the phase's end."""
+        step = self.position.step
+        every = [self.steps.per_epoch, self.spec.log_every, self.spec.checkpoint.every_steps]
+        while step < phase.end:
+            length = min(self.block_length, phase.longest_block)
+            count = min([length, phase.end - step, *(n - step % n for n in every if n)])
+            yield step, count
+            step += count
 
-    def watches(self) -> tuple[Monitor, PlateauWatch]:
-        """What each phase watches anew: early stopping's patience and the plateau."""
-        plateau = self.spec.schedule["plateau"]
-        return (
-            Monitor(self.spec.monitor, self.spec.early_stopping.min_delta),
-            PlateauWatch(
-                Monitor("valid.loss", plateau["min_delta"]),
-                plateau["patience"],
-                plateau["cooldown"],
-            ),
-        )
+    def choose_block_length(self, phase: PhaseRun) -> None:
+        """Choose, once and for all workers, how many steps take well under half a second."""
+        self.blocks += 1
+        if self.blocks == MEASURED_BLOCKS and self.spec.steps_per_block == "auto":
+            length = min(BLOCK_SECONDS / max(self.block_seconds, 1e-6), phase.longest_block)
+            self.block_length = max(1, int(self.devices.from_chief([length])[0]))
 
-    def resume(self, resumed: Checkpoint | None) -> None:
-        """Become the loop that wrote the state, or begin; the stage's variables follow later."""
-        if resumed is not None:
-            self.recall(resumed)
-            assign(resumed, self.lasting())
-        for table in TABLES:
-            if not self.run.truncate_table(table, resumed.facts["tables"][table] if resumed else 0):
-                self.progress.note(
-                    f"Warning: {self.run.folder / table} lacks rows that it had when the state was "
-                    "written; they are not made again"
-                )
-        self.resumed = resumed
+    def wait_for(self, stream: Iterator[Block]) -> Block | None:
+        """Return the next block, or None after the last one."""
+        with self.journal.spend("waiting"):
+            return next(stream, None)
 
-    def recall(self, resumed: Checkpoint) -> None:
-        """Take over what the state says beside arrays; SpecError if it is not one of ours."""
-        facts = resumed.facts
-        try:
-            for name in REMEMBERED:
-                setattr(self, name, facts["loop"].get(name, getattr(self, name)))
-            self.best, self.patience = Monitor(**facts["best"]), Monitor(**facts["patience"])
-            watch = facts["plateau"]
-            self.plateau = PlateauWatch(**watch | {"monitor": Monitor(**watch["monitor"])})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise explain_damage(self.run.state, error) from None
+    def make_steps(self, phase: PhaseRun, block: Block) -> None:
+        """Give the device a block, and read the losses of the one before."""
+        began = time.perf_counter()
+        with self.journal.spend("steps" if self.blocks else "compiling"):
+            result = phase.step.run_block(block.arrays)
+            self.finish_steps(phase)
+            self.pending = block, result
+        self.block_seconds = (time.perf_counter() - began) / block.count
 
-    def turn_to(self, number: int, steps: int) -> bool:
-        """Begin a phase of so many steps, or go on with it; return whether any are left."""
-        if number > self.phase:
-            self.phase, self.phase_began = number, self.step
-            self.phases.append(self.epochs)
-            self.patience, self.plateau = self.watches()
-            self.stopped_early, self.resumed = False, None
-        self.phase_steps = steps
-        return self.step < self.ends and not self.stopped_early
+    def finish_steps(self, phase: PhaseRun) -> None:
+        """Wait for the losses of the steps that the device was given, and write their row.
 
-    def enter(self, stage: Stage) -> None:
-        """Take the phase's variables to where the state left them."""
-        self.stage = stage
-        if self.resumed is not None:
-            assign(self.resumed, self.passing())
-        self.progress.begin_phase(self.step, self.total_steps, self.steps_per_epoch)
-        self.saved = time.monotonic()
-        self.began_with = self.last_weights() if self.step == self.phase_began else []
-
-    def last_weights(self) -> list[np.ndarray]:
-        """The weights that the loss is nearest to: those of the last layer that trains."""
-        return [v.numpy() for v in self.stage.trainee.trainable_variables[-2:]]
-
-    @property
-    def ends(self) -> int:
-        """The step with which the phase ends, unless it stops early."""
-        if self.script is None:
-            return self.phase_began + self.phase_steps
-        later = [*self.script.phases[self.phase + 1 :], self.script.epochs]
-        return min(later[0], self.script.epochs) * self.steps_per_epoch
-
-    def on_epoch_begin(self, epoch: int, logs: Row | None = None) -> None:
-        if self.step > self.first_step and self.resumed:  # Keras has just reset its metrics
-            assign(self.resumed, {"metrics": self.model.metrics_variables})
-        else:
-            self.window, self.epoch_seconds = (0, 0.0), 0.0
-        self.epoch_began = time.perf_counter() - self.epoch_seconds
-
-    def on_train_batch_end(self, batch: int, logs: Row | None = None) -> None:
-        assert logs is not None
-        self.step += 1
-        self.epoch_seconds = time.perf_counter() - self.epoch_began
-        done = self.step - self.first_step
-        rate = done * self.spec.batch_size / self.epoch_seconds
-        over = self.step % self.steps_per_epoch == 0 or self.step == self.ends
-        if not math.isfinite(logs["loss"]):
-            raise Diverged(self.step, self.epochs + 1)
-        if self.step % self.spec.log_every == 0 or over:
-            self.log_steps(done, logs["cross_entropy"] * done, rate)
-        self.progress.step(self.epochs + 1, self.step, rate, logs)
-        if over:
-            self.model.stop_training = True  # for Keras a resumed epoch would not be over yet
-        elif self.is_due() or self.signals.due_signal:
-            self.save()
-            self.signals.leave()
-
-    def settle(self) -> None:
-        """Bring the variables up to date, which JAX does by itself only when an epoch is over."""
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
-
-    def is_due(self) -> bool:
-        """Whether the settings want a state within the epoch now."""
-        steps, minutes = self.spec.checkpoint.every_steps, self.spec.checkpoint.every_minutes
-        return (steps is not None and self.step % steps == 0) or (
-            minutes is not None and time.monotonic() - self.saved >= 60 * minutes
-        )
-
-    def log_steps(self, done: int, summed: float, images_per_second: float) -> None:
-        """Write the mean loss of the steps since the last row, which running means contain."""
-        before, summed_before = self.window
-        self.settle()
-        row = {
-            "step": self.step,
-            "train.loss": (summed - summed_before) / (done - before),
-            "learning_rate": self.learning_rate(),
-            "images_per_second": round(images_per_second, 1),
-        }
-        self.run.append_row("steps.csv", row)
-        self.window = (done, summed)
-        if self.step >= LEARNT_BY and not self.warned and self.phase == 0:
-            self.warned = True
+        Raises Diverged, with the exact step, if a loss is not finite.
+        """
+        if self.pending is None:
+            return
+        (block, (losses, updates, rate)), self.pending = self.pending, None
+        losses = np.asarray(losses)  # waits for the device
+        if (bad := np.flatnonzero(~np.isfinite(losses[:, 0]))).size:
+            raise Diverged(block.first + int(bad[0]) + 1, self.position.epochs + 1)
+        self.position.step, self.updates = block.last, int(updates)
+        self.journal.add_steps(losses)
+        if block.last % self.spec.log_every == 0 or self.ends_epoch(phase, block.last):
+            self.journal.write_steps_row(block.last, float(rate))
             self.warn_of_guessing()
+        logs = {"cross_entropy": self.journal.cross_entropy}
+        rate_now = self.journal.images_per_second
+        self.progress.step(self.position.epochs + 1, block.last, rate_now, logs)
+        self.learning_rate = float(rate)
 
-    def warn_of_guessing(self) -> None:
-        """Say so if the loss of the last steps is what guessing by class frequency would give."""
-        with (self.run.folder / "steps.csv").open(encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) > LEARNT_BY // 2]
-        loss = float(np.mean([float(row["train.loss"]) for row in rows]))
-        if abs(loss - self.guessing) < 0.01 * self.guessing:
-            self.progress.note(
-                f"Warning: after {self.step} steps the loss is {loss:.3f}, as if the network "
-                f"guessed ({self.guessing:.3f}); it may never learn. Try model.batch_norm=true, a "
-                "smaller optimizer.learning_rate, or another initializer."
-            )
+    def ends_epoch(self, phase: PhaseRun, step: int) -> bool:
+        """Return whether an epoch is over after `step`: a whole one, or the phase's last."""
+        return step % self.steps.per_epoch == 0 or step == phase.end
 
-    def on_epoch_end(self, epoch: int, logs: Row | None = None) -> None:
-        assert logs is not None
-        self.seconds += self.epoch_seconds
-        self.epochs += 1
-        with self.average.in_place() if self.average else contextlib.nullcontext():
-            row = self.row(logs)
-            if self.stage.valid is not None and self.best.update_best(row):
-                self.best_row = row
-                if self.writes:
-                    self.run.save_network(self.network, self.run.best)
-        if self.falls(row):
-            self.stage.rate.reduce()
-            self.fell.append(self.epochs)
-        self.run.append_row("history.csv", row)
+    def end_epoch(self, phase: PhaseRun) -> None:
+        """Validate, keep the best, lower the rate, write history, stop, save a checkpoint."""
+        self.finish_steps(phase)
+        phase.step.settle()
+        position, decisions = self.position, self.decisions
+        position.end_epoch()
+        with self.average.swapped_in() if self.average else contextlib.nullcontext():
+            valid = self.validate(phase)
+            row = self.journal.make_epoch_row(position, valid, self.learning_rate)
+            if decisions.is_best(row):
+                self.checkpoints.save_best(self.network)
+        if decisions.should_reduce(row):
+            phase.rate.reduce()
+        self.journal.end_epoch(row)
         self.progress.epoch(row)
-        self.stopped_early = self.has_waited(row)
-        if self.stopped_early and self.step < self.ends:
-            self.progress.note(
-                f"stopped early: {self.spec.monitor} has not improved for "
-                f"{self.spec.early_stopping.patience} epochs"
-            )
-        self.model.stop_training = self.stopped_early or self.step == self.ends
-        if self.model.stop_training:
-            self.warn_of_statistics(row)
-            self.warn_of_skipped_steps()
-        self.warn_of_standstill()
-        self.resumed = None
-        self.first_step = self.step
-        self.save()
-        self.signals.leave()
+        position.stopped_early = decisions.should_stop(row)
+        self.note_end(phase, row)
+        self.save_checkpoint(phase)
+        self.journal.start_clock()
 
-    def warn_of_standstill(self) -> None:
-        """Say so where the first epoch of a phase has left its last layer exactly as it was."""
-        before, self.began_with = self.began_with, []
-        if before and all(map(np.array_equal, before, self.last_weights())):
-            self.progress.note(
-                "Warning: the epoch has changed no weight of the last layer: the steps are too "
-                "small for float32. Try a larger optimizer.learning_rate."
-            )
-
-    def falls(self, row: Row) -> bool:
-        """Whether the plateau lowers the rate after this epoch."""
-        if self.script is not None:
-            return self.epochs in self.script.fell
-        return self.plateau.should_reduce(row)
-
-    def has_waited(self, row: Row) -> bool:
-        """Whether early stopping's patience is at its end."""
-        if self.script is not None:
-            return False
-        self.patience.update_best(row)
-        patience = self.spec.early_stopping.patience
-        return patience is not None and self.patience.waited >= patience
-
-    def warn_of_statistics(self, row: Row) -> None:
-        """Say so where only training looks good: batch norm's statistics lag, or worse."""
-        chance = math.exp(-self.guessing)
-        learnt = (row["train.accuracy"] - chance) / (1 - chance)
-        shown = (row.get("valid.accuracy", 1) - chance) / (1 - chance)
-        if learnt > 0.3 and shown < 0.2 * learnt:
-            self.progress.note(
-                f"Warning: validation is near chance (accuracy {row['valid.accuracy']:.3f}) and "
-                f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may "
-                "lag behind (batch_norm_momentum=auto), or the validation images are of another "
-                "kind."
-            )
-
-    def row(self, logs: Row) -> Row:
-        """An epoch's numbers, under the names that `monitor` and history.csv use."""
-        images = (self.step - self.first_step) * self.spec.batch_size
-        row = {
-            "epoch": self.epochs,
-            "step": self.step,
-            "train.loss": logs["cross_entropy"],
-            "train.accuracy": logs["accuracy"],
-            "train.objective": logs["loss"],
-        }
-        if self.stage.valid is not None:
-            row |= self.validation(self.stage.valid)
-        return row | {
-            "learning_rate": self.learning_rate(),
-            "seconds": round(self.epoch_seconds, 3),
-            "images_per_second": round(images / self.epoch_seconds, 1),
-        }
-
-    def validation(self, valid: Examples) -> Row:
-        """The numbers of validation, which all workers have from the chief."""
+    def validate(self, phase: PhaseRun) -> Row:
+        """Return the numbers of validation, which all workers have from the chief."""
+        if phase.valid is None:
+            return {}
         numbers = [0.0] * len(METRICS)
-        if self.writes:
-            numbers = [*evaluate_network(self.stage.network, valid, self.spec.batch_size).values()]
-        if self.parallel is not None:
-            numbers = self.parallel.from_chief(numbers)
+        with self.journal.spend("evaluation"):
+            if self.devices.is_chief:
+                found = evaluate_network(phase.network, phase.valid, self.spec.batch_size)
+                numbers = [*found.values()]
+            numbers = self.devices.from_chief(numbers)
         return {f"valid.{name}": number for name, number in zip(METRICS, numbers, strict=True)}
 
-    def warn_of_skipped_steps(self) -> None:
-        """Say so where float16 let most gradients overflow: these steps changed nothing."""
-        made, steps = self.updates(), self.step - self.phase_began
-        if made < steps / 2:
-            self.progress.note(
-                f"Warning: {steps - made} of {steps} steps were skipped because their gradients "
-                "were not finite in float16. Try precision=mixed_bfloat16, a smaller "
-                "optimizer.learning_rate, or smaller loss.class_weights."
+    def note_end(self, phase: PhaseRun, row: Row) -> None:
+        """Note what an epoch has shown to be wrong, and why a phase ends early."""
+        position = self.position
+        last = position.stopped_early or position.step == phase.end
+        before, self.weights_before = self.weights_before, []
+        stopped = (
+            f"stopped early: {self.spec.monitor} has not improved for "
+            f"{self.spec.early_stopping.patience} epochs"
+        )
+        steps = position.step - position.phase_began
+        for line in (
+            stopped if position.stopped_early and position.step < phase.end else None,
+            warnings.warn_about_statistics(row, self.chance_loss) if last else None,
+            warnings.warn_about_skipped_steps(self.updates, steps) if last else None,
+            warnings.warn_about_standstill(before, phase.read_last_weights) if before else None,
+        ):
+            if line is not None:
+                self.progress.note(line)
+
+    def warn_of_guessing(self) -> None:
+        """Warn once, in the first phase, of a loss that is still that of guessing."""
+        if self.has_warned or self.position.phase or self.position.step < LEARNT_BY:
+            return
+        self.has_warned = True
+        rows = read_steps(self.run)
+        losses = [row["train.loss"] for row in rows if row["step"] > LEARNT_BY // 2]
+        warning = warnings.warn_about_guessing(
+            self.position.step, float(np.mean(losses)), self.chance_loss
+        )
+        if warning is not None:
+            self.progress.note(warning)
+
+    def save_checkpoint(self, phase: PhaseRun) -> None:
+        """Save everything that the rest of the run depends on."""
+        phase.step.settle()
+        own = {
+            "planned_steps": self.steps.planned,
+            "features_once": self.features_once,
+            "warned": self.has_warned,
+        }
+        facts = {"decides": self.spec.deciding_values, "loop": asdict(self.position) | own}
+        facts |= self.decisions.to_facts() | self.journal.to_facts()
+        with self.journal.spend("writing"):
+            self.checkpoints.save(
+                {**self.lasting_variables, **phase.variables},
+                get_normalisation_constants(self.network),
+                facts,
             )
+        if (failure := self.checkpoints.take_failure()) is not None:
+            self.progress.note(failure)
 
-    def learning_rate(self) -> float:
-        """The rate of the step that was last made."""
-        return float(self.stage.rate(max(0, self.updates() - 1)))
-
-    def updates(self) -> int:
-        """The updates of this phase: its steps, but for those that float16 made overflow."""
-        return int(self.stage.trainee.optimizer.iterations)
-
-    def lasting(self) -> dict[str, list[keras.Variable]]:
-        """What Keras remembers beyond a phase: weights, the seeds of dropout, their average."""
-        average = [*self.average.variables, self.average.step] if self.average else []
+    @property
+    def lasting_variables(self) -> Groups:
+        """What outlasts a phase: weights, the seeds of dropout, their average."""
+        average = self.average.variables if self.average else []
         return {"network": self.variables, "average": average}
 
-    def passing(self) -> dict[str, list[keras.Variable]]:
-        """What belongs to a phase: slots, the factor of the rate."""
-        optimizer = self.stage.trainee.optimizer.variables
-        return {"optimizer": optimizer, "rate": [self.stage.rate.factor]}
-
-    def save(self) -> None:
-        """Write the state; a disk that is full costs a state, not the run."""
-        if not self.writes:
-            return
-        self.settle()
-        metrics = {"metrics": self.model.metrics_variables}
-        arrays = {
-            name: variable.numpy()
-            for group, variables in (self.lasting() | self.passing() | metrics).items()
-            for name, variable in named(group, variables)
-        }
-        constants = {
-            f"normalisation/{k}": v for k, v in get_normalisation_constants(self.network).items()
-        }
-        arrays |= {name: np.asarray(value, np.float64) for name, value in constants.items()}
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over a checkpoint, but for the variables of its phase; SpecError if damaged."""
+        facts = checkpoint.facts
         try:
-            checkpoint.save_checkpoint(self.run.state, arrays, self.facts())
-        except OSError as error:
-            why = find_disk_failure(error) or error
-            before = any(self.run.state.glob("*.state"))
-            stays = "the one before stays" if before else "there is none before it"
-            self.progress.note(f"the state could not be written ({why}); {stays}")
-        self.saved = time.monotonic()
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "decides": self.spec.deciding_values,
-            "loop": {name: getattr(self, name) for name in REMEMBERED},
-            "best": asdict(self.best),
-            "patience": asdict(self.patience),
-            "plateau": asdict(self.plateau),
-            "tables": {table: self.run.count_table_bytes(table) for table in TABLES},
-        }
-
-
-def named(group: str, variables: list[keras.Variable]) -> list[tuple[str, keras.Variable]]:
-    """Variables with the names they have in a state.
-
-    Only paths of the network are the same in every life: a second phase's optimizer is the second
-    of its process, `adam_1`, or the first.
-    """
-    return [
-        (f"{group}/{number}/{v.path if group == 'network' else v.name}", v)
-        for number, v in enumerate(variables)
-    ]
-
-
-def assign(resumed: Checkpoint, variables: dict[str, list[keras.Variable]]) -> None:
-    """Give every variable the value it had in the state."""
-    for group, members in variables.items():
-        for name, variable in named(group, members):
-            array = resumed.arrays.get(name)
-            if array is None or array.shape != tuple(variable.shape):
-                raise SpecError(
-                    f"the state has no {name} of the shape {tuple(variable.shape)}",
-                    "the state that training left, of the same versions",
-                )
-            variable.assign(array)
+            known = facts["loop"]
+            self.position = Position(**{f.name: known[f.name] for f in fields(Position)})
+            self.features_once, self.has_warned = known["features_once"], known["warned"]
+            self.decisions.restore(facts)
+            self.journal.restore(facts, checkpoint.arrays)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise explain_damage(self.run.state, error) from None
+        restore_variables(checkpoint, self.lasting_variables)

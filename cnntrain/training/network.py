@@ -116,14 +116,6 @@ def build_network(
     return BuiltNetwork(keras.Model(images, main(first(images)), name=model.name), model, report)
 
 
-def attach_auxiliary_heads(built: BuiltNetwork) -> keras.Model:
-    """Return the network that is trained: with its auxiliary heads, if it has any."""
-    if len(built.model.outputs) == 1:
-        return built.network
-    images = keras.Input(built.network.input_shape[1:], dtype="uint8")
-    return keras.Model(images, built.model(built.network.get_layer("normalisation")(images)))
-
-
 def choose_normalisation(
     spec: Spec, splits: Splits, model: keras.Model, source: SourceWeights | None
 ) -> keras.layers.Layer:

@@ -18,7 +18,6 @@ def optimizer(
     component: Callable[[Rate], keras.optimizers.Optimizer],
     network: keras.Model,
     rate: Rate,
-    phase_rate: float | None = None,
     *,
     learning_rate: Positive,
     l1: NonNegative,
@@ -30,13 +29,10 @@ def optimizer(
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer, built for the trainable weights of `network`.
 
-    Also gives the kernels of `network` their L1 and L2 penalties, and `rate` its base.
-    Its learning rate is `rate`, with `learning_rate` as the base or, if a phase has its own, with
-    `phase_rate`. Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm,
-    or all together to the norm global_clip_norm.
+    Also gives the kernels of `network` their L1 and L2 penalties. `learning_rate` is the base of
+    `rate`, unless a phase has its own. Gradients are clipped to +-clip_value, or each variable's to
+    the norm clip_norm, or all together to the norm global_clip_norm.
     """
-    # training/fitting.py makes the rate from the schedule alone; its base is a knob of this group.
-    rate.base = learning_rate if phase_rate is None else phase_rate
     built = component(rate)
     built.weight_decay = weight_decay or None
     built.clipvalue, built.clipnorm, built.global_clipnorm = clip_value, clip_norm, global_clip_norm
@@ -46,6 +42,8 @@ def optimizer(
         for variable in network.trainable_variables:
             variable.regularizer = keras.regularizers.L1L2(l1, l2) if is_kernel(variable) else None
     built.build(network.trainable_variables)
+    if keras.backend.backend() == "jax":  # there a step changes, and reads, what it is given
+        rate.factor = built.add_variable((), "ones", "float32", name="plateau_factor")
     return built
 
 

@@ -42,18 +42,19 @@ class Plateau:
 class Rate(keras.optimizers.schedules.LearningRateSchedule):
     """The rate of each step, computed inside the training step's graph.
 
-    `base` is the learning rate of the optimizer, which sets it; `factor` is the product of all
+    `base` is the learning rate that the curve multiplies; `factor` is the product of all
     reductions by the plateau.
     """
 
     def __init__(
         self,
+        base: float,
         curve: Callable[[keras.KerasTensor], keras.KerasTensor],
         total_steps: int,
         warmup_steps: int,
         plateau: Plateau,
     ):
-        self.base = 1.0
+        self.base = base
         self.curve, self.total_steps = curve, total_steps
         self.warmup_steps, self.plateau = warmup_steps, plateau
         self.factor = keras.Variable(1.0, trainable=False, dtype="float32", name="plateau_factor")
@@ -78,13 +79,14 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
 
 def schedule(
     component: Callable[..., keras.KerasTensor],
+    base: float,
     steps_per_epoch: int,
     total_steps: int,
     *,
     warmup: Duration,
     plateau: Plateau,
 ) -> Rate:
-    """Return the learning rate of a phase, its base still 1; `warmup` rises linearly to the curve.
+    """Return the learning rate of a phase; `warmup` rises linearly to the curve.
 
     Raises SpecError for a warm-up that is longer than the phase, and for what the curve refuses.
     """
@@ -96,6 +98,7 @@ def schedule(
             "schedule.warmup=5%",
         )
     rate = Rate(
+        base,
         lambda step: component(step, steps_per_epoch, total_steps),
         total_steps,
         warmup_steps,

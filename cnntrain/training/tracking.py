@@ -14,7 +14,8 @@ from typing import Any
 from cnntrain.runs.directory import Run
 from cnntrain.runs.tables import read_history, read_steps
 from cnntrain.spec.spec import Spec
-from cnntrain.training.loop import Progress, Row
+from cnntrain.training.decisions import Row
+from cnntrain.training.loop import Progress
 from cnntrain.training.trackers import Tracker
 
 # A tracker keeps these files with the run, and its figures.

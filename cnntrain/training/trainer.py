@@ -19,7 +19,8 @@ from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
 from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts, warnings
-from cnntrain.training.devices.parallel import Parallel
+from cnntrain.training.decisions import Replay
+from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.setup import (
     configure_backend,
     count_replicas,
@@ -31,8 +32,8 @@ from cnntrain.training.evaluation import (
     evaluate_network,
     predict_log_probabilities,
 )
-from cnntrain.training.fitting import Fitting
-from cnntrain.training.loop import Progress, Script
+from cnntrain.training.fit import Fit, prepare_fit
+from cnntrain.training.loop import Progress
 from cnntrain.training.metrics import warn_about_majority_class
 from cnntrain.training.network import count_parameters, repeats_grey_channel
 from cnntrain.training.warm_start import SourceWeights, read_source_weights
@@ -46,48 +47,43 @@ def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None
     """
     stopwatch = Stopwatch()
     configure_backend(spec)
-    parallel = set_up_devices(spec)
-    if parallel is None:
-        return train_on_devices(spec, run, progress, stopwatch, None)
+    devices = set_up_devices(spec)
     # Only the chief has a directory that a message may name.
-    with parallel.watched(str(run.folder) if parallel.is_chief else "RUN"):
-        return train_on_devices(spec, run, progress, stopwatch, parallel)
+    with devices.watch(str(run.folder) if devices.is_chief else "RUN"):
+        return train_on(devices, spec, run, progress, stopwatch)
 
 
-def train_on_devices(
-    spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch", parallel: Parallel | None
+def train_on(
+    devices: Devices, spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch"
 ) -> dict[str, Any] | None:
-    """Do what `train_run` does, on one device or on those of `parallel`."""
+    """Do what `train_run` does, on devices that are set up."""
     splits = spec.load_splits()
     stopwatch.record_lap("data")
 
     source = load_initial_weights(spec, run)
-    shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(parallel))
-    fitting = Fitting(shrunk_spec, run, splits, progress, source, parallel=parallel)
-    record_and_announce_run(spec, run, splits, fitting, progress)
+    shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(devices))
+    fit = prepare_fit(shrunk_spec, run, splits, progress, source=source, devices=devices)
+    record_and_announce_run(spec, run, splits, fit, progress)
     if note is not None:
         progress.note(note)
-    if parallel is not None:
-        parallel.agree(
-            {"spec": spec.deciding_values, "data": run.read_run_json()["data"]["fingerprint"]}
-        )
+    fingerprint = run.read_run_json()["data"]["fingerprint"]
+    devices.agree({"spec": spec.deciding_values, "data": fingerprint})
     stopwatch.record_lap("build")
-    fitting.fit()
+    fit.train()
     stopwatch.record_lap("train")
 
-    writes = parallel is None or parallel.is_chief
-    report = make_report(spec, run, splits, fitting) if writes else {"test": {}}
+    report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")
     if spec.refit:
-        report["test"]["refit"] = refit_network(spec, run, splits, fitting, progress, source)
+        report["test"]["refit"] = refit_network(spec, run, splits, fit, progress, source)
         stopwatch.record_lap("refit")
-    if parallel is not None:
-        parallel.from_chief([])  # waits until all workers are here
-    if not writes:
+    devices.from_chief([0.0])  # waits until all workers are here
+    if not devices.is_chief:
         return None
-    seconds, steps = fitting.loop.seconds, fitting.loop.step
-    report["seconds"] = stopwatch.seconds | {"steps": seconds}
-    report["images_per_second"] = round(steps * shrunk_spec.batch_size / seconds, 1)
+    journal, steps = fit.loop.journal, fit.loop.position.step
+    spent = {kind: round(seconds, 3) for kind, seconds in journal.spent.items()}
+    report["seconds"] = stopwatch.seconds | spent | {"steps": journal.seconds}
+    report["images_per_second"] = round(steps * shrunk_spec.batch_size / journal.seconds, 1)
     write_json(run.report, report)
     return report
 
@@ -122,10 +118,10 @@ def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
 
 
 def record_and_announce_run(
-    spec: Spec, run: Run, splits: Splits, fitting: Fitting, progress: Progress
+    spec: Spec, run: Run, splits: Splits, fit: Fit, progress: Progress
 ) -> None:
     """Write what is going to be trained into run.json, and note it with the run's warnings."""
-    before, facts = run.read_run_json(), collect_run_facts(spec, splits, fitting)
+    before, facts = run.read_run_json(), collect_run_facts(spec, splits, fit)
     run.update_run_json(**facts)
     data, pixels = before.get("data"), facts["data"]["pixels"]
     changes = [
@@ -134,7 +130,7 @@ def record_and_announce_run(
         ),
         warnings.warn_about_changed_pixels(data.get("pixels") if data else pixels, pixels),
     ]
-    are_trained = fitting.starts_learnt() or any(run.state.glob("*.state"))
+    are_trained = fit.starts_learnt() or any(run.state.glob("*.state"))
     others = [
         warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
         warnings.warn_about_frozen_random_weights(spec.finetune.name, are_trained),
@@ -142,20 +138,20 @@ def record_and_announce_run(
     ]
     for line in (
         *(f"Warning: {warning}" for warning in changes if warning),
-        *introduce_run(spec, splits, fitting),
+        *introduce_run(spec, splits, fit),
         *(f"Warning: {warning}" for warning in others if warning),
     ):
         progress.note(line)
 
 
-def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str, Any]:
+def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
     """Return the entries of run.json that describe the data, the device and the plan of a run."""
-    init = fitting.built.warm_start_report
+    init = fit.built.warm_start_report
     return {
         "seed": spec.seed,
         "spec_hash": spec.hash,
-        "device": describe_device(),
-        "replicas": count_replicas(fitting.parallel),
+        "device": describe_device() | {"pipeline": dict(zip(("at", "why"), fit.pipeline))},
+        "replicas": count_replicas(fit.devices),
         "data": {
             "fingerprint": compute_fingerprint(splits),
             "images": compute_evaluation_fingerprints(splits),
@@ -167,23 +163,23 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
             "pixels": PIXELS_VERSION if splits.digests is not None else None,
         },
         "class_names": splits.class_names,
-        "planned": {"steps": fitting.total_steps, "steps_per_epoch": fitting.steps_per_epoch},
+        "planned": {"steps": fit.loop.steps.total, "steps_per_epoch": fit.loop.steps.per_epoch},
     } | ({} if init is None else {"init": init})
 
 
-def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
+def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
     """Return the lines that introduce the network, the data and the warm start of a run."""
-    lines = [format_introduction(spec, splits, fitting.network), *splits.notes]
+    lines = [format_introduction(spec, splits, fit.built.network), *splits.notes]
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
     unbalanced = describe_imbalance(counts, splits.class_names)
     if unbalanced and spec.loss.class_weights == "none":
         lines.append(unbalanced)
-    if repeats_grey_channel(fitting.body):
-        name = fitting.network.name
+    if repeats_grey_channel(fit.built.model):
+        name = fit.built.network.name
         lines.append(f"{name} is made for colour: grey images go in as three equal channels")
     if splits.skipped:
         lines.append(format_skipped(splits.skipped))
-    if (init := fitting.built.warm_start_report) is not None:
+    if (init := fit.built.warm_start_report) is not None:
         loaded, new = len(init["loaded"]), len(init["new"])
         lines.append(
             f"{loaded} of {loaded + new} layers were loaded from {init['from']}; "
@@ -192,13 +188,13 @@ def introduce_run(spec: Spec, splits: Splits, fitting: Fitting) -> list[str]:
     return lines
 
 
-def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[str, Any]:
+def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any]:
     """Save the last weights, evaluate them, the EMA and the best ones, and return the report.
 
     Leaves the best weights in the network. Also writes the artifacts of the run's page, and notes
     what the predictions show.
     """
-    network, loop = fitting.network, fitting.loop
+    network, loop = fit.built.network, fit.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
     def evaluate(name: str) -> dict[str, np.ndarray]:
@@ -214,34 +210,34 @@ def make_report(spec: Spec, run: Run, splits: Splits, fitting: Fitting) -> dict[
 
     run.save_network(network, run.final)
     guesses = evaluate("final")
-    if fitting.average is not None:
-        with fitting.average.in_place():
+    if fit.loop.average is not None:
+        with fit.loop.average.swapped_in():
             run.save_network(network, run.ema)
             evaluate("ema")
-    if loop.best_row is not None:
+    if loop.decisions.best_row is not None:
         network.load_weights(run.best)
         guesses = evaluate("best")
-        report["best_epoch"] = int(loop.best_row["epoch"])
+        report["best_epoch"] = int(loop.decisions.best_row["epoch"])
     if init := run.read_run_json().get("init"):
         report["init"] = init
     predicted, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
     warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, weighted)
     if warning:
-        fitting.progress.note(warning)
+        fit.loop.progress.note(warning)
     try:
-        artifacts.write_artifacts(run, spec, splits, fitting.body, guesses)
+        artifacts.write_artifacts(run, spec, splits, fit.built.model, guesses)
     except Exception as error:  # any: the run has its results, and train.log what went wrong
         run.log_line(traceback.format_exc())
-        fitting.progress.note(
+        fit.loop.progress.note(
             f"Warning: predictions, pictures or network.json could not be written: {error!r}; "
             "train.log has the traceback"
         )
     return report | {
         "parameters": count_parameters(network),
-        "monitor": {"name": spec.monitor, "best": loop.best.best},
-        "epochs": loop.epochs,
-        "phases": [int(epoch) for epoch in loop.phases],  # the epochs before each phase
-        "steps": loop.step,
+        "monitor": {"name": spec.monitor, "best": loop.decisions.best.best},
+        "epochs": loop.position.epochs,
+        "phases": [int(epoch) for epoch in loop.decisions.phases],  # the epochs before each phase
+        "steps": loop.position.step,
         "features_once": loop.features_once,  # if so, images_per_second is of the layers above
     }
 
@@ -250,7 +246,7 @@ def refit_network(
     spec: Spec,
     run: Run,
     splits: Splits,
-    first: Fitting,
+    first: Fit,
     progress: Progress,
     source: SourceWeights | None,
 ) -> dict[str, float]:
@@ -260,22 +256,28 @@ def refit_network(
     checkpoints of its own below the run, and repeats what validation decided in the first fit: the
     number of epochs, when each phase ended, and when the plateau lowered the rate.
     """
-    loop = first.loop
-    epochs = int(loop.best_row["epoch"]) if loop.best_row else loop.epochs
+    decisions, steps = first.loop.decisions, first.loop.steps
+    best_row, epochs = decisions.best_row, first.loop.position.epochs
+    epochs = int(best_row["epoch"]) if best_row else epochs
     refit_run = Run(run.folder / "refit")
     refit_run.folder.mkdir(exist_ok=True)
     progress.note(f"refit: {epochs} epochs on train + valid")
-    planned = first.planned_steps // first.steps_per_epoch
-    script = Script(epochs, planned, tuple(loop.phases), tuple(loop.fell))
+    replay = Replay(
+        epochs, steps.planned // steps.per_epoch, decisions.phases, decisions.reductions
+    )
     merged = splits.merge_valid()
-    shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), count_replicas(first.parallel))
-    fitting = Fitting(shrunk_spec, refit_run, merged, progress, source, script, first.parallel)
-    fitting.fit()
-    if not fitting.loop.writes:
+    shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), count_replicas(first.devices))
+    fit = prepare_fit(
+        shrunk_spec, refit_run, merged, progress,
+        source=source, replay=replay, devices=first.devices,
+    )  # fmt: skip
+    fit.train()
+    if not first.devices.is_chief:
         return {}
-    with fitting.average.in_place() if fitting.average else contextlib.nullcontext():
-        run.save_network(fitting.network, run.refit)
-        return evaluate_network(fitting.network, splits.test, spec.batch_size)
+    average, network = fit.loop.average, fit.built.network
+    with average.swapped_in() if average else contextlib.nullcontext():
+        run.save_network(network, run.refit)
+        return evaluate_network(network, splits.test, spec.batch_size)
 
 
 def count_examples(splits: Splits) -> dict[str, int]:

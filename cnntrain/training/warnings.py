@@ -1,12 +1,17 @@
-"""Warnings of a run before its first step; `cnntrain plan` gives those that it can know, too.
+"""Warnings of a run; `cnntrain plan` gives those that it can know, too.
 
 Each function returns a sentence, or None where there is nothing to warn about.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING
+
+WAITING_SHARE = 0.2  # of the time of training, from which on waiting for images is worth a word
 
 
 def warn_about_changed_replicas(before: int, now: int) -> str | None:
@@ -60,3 +65,66 @@ def warn_about_slow_precision(precision: str, on_gpu: bool) -> str | None:
     if precision == "float32" or on_gpu:
         return None
     return f"precision is {precision} on a CPU, where it is often 2 to 4 times slower than float32"
+
+
+def warn_about_guessing(step: int, loss: float, chance_loss: float) -> str | None:
+    """Warn of a loss that is, after so many steps, still that of guessing by class frequency."""
+    if abs(loss - chance_loss) >= 0.01 * chance_loss:
+        return None
+    return (
+        f"Warning: after {step} steps the loss is {loss:.3f}, as if the network "
+        f"guessed ({chance_loss:.3f}); it may never learn. Try model.batch_norm=true, a "
+        "smaller optimizer.learning_rate, or another initializer."
+    )
+
+
+def warn_about_statistics(row: Mapping[str, float], chance_loss: float) -> str | None:
+    """Warn where only training looks good: batch norm's statistics lag, or worse."""
+    chance = math.exp(-chance_loss)
+    learnt = (row["train.accuracy"] - chance) / (1 - chance)
+    shown = (row.get("valid.accuracy", 1) - chance) / (1 - chance)
+    if learnt <= 0.3 or shown >= 0.2 * learnt:
+        return None
+    return (
+        f"Warning: validation is near chance (accuracy {row['valid.accuracy']:.3f}) and "
+        f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may "
+        "lag behind (batch_norm_momentum=auto), or the validation images are of another kind."
+    )
+
+
+def warn_about_skipped_steps(updates: int, steps: int) -> str | None:
+    """Warn where float16 let most gradients overflow: these steps changed nothing."""
+    if updates >= steps / 2:
+        return None
+    return (
+        f"Warning: {steps - updates} of {steps} steps were skipped because their gradients "
+        "were not finite in float16. Try precision=mixed_bfloat16, a smaller "
+        "optimizer.learning_rate, or smaller loss.class_weights."
+    )
+
+
+def warn_about_standstill(
+    before: Sequence[np.ndarray], read_weights: Callable[[], Sequence[np.ndarray]]
+) -> str | None:
+    """Warn where the first epoch of a phase has left its last layer exactly as it was."""
+    if not all(map(np.array_equal, before, read_weights())):
+        return None
+    return (
+        "Warning: the epoch has changed no weight of the last layer: the steps are too "
+        "small for float32. Try a larger optimizer.learning_rate."
+    )
+
+
+def warn_about_input(spent: Mapping[str, float], decodes: bool, on_device: bool) -> str | None:
+    """Warn of training that waits for its images, and say what would help."""
+    waited = spent.get("waiting", 0.0)
+    share = waited / max(waited + spent.get("steps", 0.0), 1e-9)
+    if share < WAITING_SHARE or waited < 1:
+        return None
+    remedies = [] if on_device else ["pipeline=device keeps images of one size on a GPU"]
+    if decodes:
+        remedies = ["dataset.cache=memory or disk decodes each photo once"]
+    remedies.append("a lighter augmentation, or more processor cores, help too")
+    return (
+        f"Warning: training waited for its images {share:.0%} of the time: {'; '.join(remedies)}."
+    )

@@ -62,9 +62,10 @@ def whole(tmp_path_factory):
 def result(run):
     """All that a run leaves, timings aside: the last state, the history, the report."""
     last = checkpoint.load_checkpoint(run / "state")
-    facts = {k: v for k, v in last.facts.items() if k not in ("tables", "loop")}
-    timed = ("seconds", "epoch_seconds", "best_row")
-    facts |= {k: v for k, v in last.facts["loop"].items() if k not in timed}
+    facts = {k: v for k, v in last.facts.items() if k not in ("tables", "journal", "decided")}
+    timed = ("seconds", "epoch_seconds", "spent", "best_row")
+    for part in ("journal", "decided"):
+        facts |= {k: v for k, v in last.facts[part].items() if k not in timed}
     tables = [timeless((run / name).read_text()) for name in ("history.csv", "steps.csv")]
     report = json.loads((run / "report.json").read_text()) if (run / "report.json").exists() else {}
     report = {k: v for k, v in report.items() if k not in TIMINGS}
@@ -184,7 +185,7 @@ def interrupt(process, run, number, code):
 
 def whole_plateau_fell(whole):
     """The plateau fired at least twice, else the test would prove less than it says."""
-    return len(checkpoint.load_checkpoint(whole / "state").facts["loop"]["fell"]) >= 2
+    return len(checkpoint.load_checkpoint(whole / "state").facts["decided"]["reductions"]) >= 2
 
 
 @pytest.mark.slow

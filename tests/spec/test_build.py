@@ -80,7 +80,7 @@ def test_signatures_are_read_without_importing_the_components():
 
 
 def test_records_reach_their_component_as_their_class(spec):
-    rate = spec("schedule=plateau").schedule(10, 100)
+    rate = spec("schedule=plateau").schedule(1.0, 10, 100)
     assert rate.plateau.patience == 5
 
 

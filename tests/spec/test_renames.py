@@ -129,7 +129,7 @@ def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
 
     from cnntrain.runs.checkpoint import Checkpoint
     from cnntrain.spec.build import build_spec
-    from cnntrain.training.fitting import check_resumable
+    from cnntrain.training.checkpointing import check_resumable
 
     checked = build_spec(read_config(Run(older)))
     before = {BEFORE.get(key, key): value for key, value in checked.deciding_values.items()}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.fitting import in_steps
+from cnntrain.training.phases import count_phase_steps
 from cnntrain.training.network import find_freeze_boundary, freeze_layers_except
 from helpers.run_files import read_rows
 
@@ -117,8 +117,8 @@ def test_no_freeze_boundary_if_branches_cross_it_or_nothing_is_frozen(spec):
 
 def test_phases_share_the_steps(spec):
     _, two = phases(spec, "finetune=two_phase", "finetune.head_epochs=3", "epochs=10")
-    assert in_steps(two, 7, 70) == [21, 49]
-    assert in_steps(two, 7, 20) == [20, 0]
+    assert count_phase_steps(two, 7, 70) == [21, 49]
+    assert count_phase_steps(two, 7, 20) == [20, 0]
 
 
 def moved_layers(base, run):

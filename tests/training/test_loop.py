@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.errors import Diverged
 from cnntrain.runs.checkpoint import load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.spec.compose import compose_config
@@ -98,6 +99,44 @@ def test_plateau_lowers_the_rate_of_the_next_epoch_and_refit_does_the_same(train
     assert set(report["test"]["refit"]) == set(METRICS)
     assert "refit" not in report["valid"]
     assert run.refit.is_file()
+
+
+CONVNET = (
+    "model=cnn_cifar", "model.filters=[8,16]", "model.hidden=32", "model.batch_norm=true",
+    "ema_decay=0.9", "dataset.limit=160", "batch_size=16", "epochs=2", "log_every=7",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("augmentation", ["flip_crop", "mixup"])
+def test_blocks_and_where_batches_are_made_change_no_bit(train, augmentation):
+    words = (*CONVNET, f"augmentation={augmentation}")
+    ways = {
+        "one": "steps_per_block=1", "many": "steps_per_block=16", "device": "pipeline=device"
+    }  # fmt: skip
+    runs = {name: train(*words, way, name=name)[0] for name, way in ways.items()}
+    expected = load_checkpoint(runs["one"].state)
+    for name in ("many", "device"):
+        found = load_checkpoint(runs[name].state)
+        assert found.arrays.keys() == expected.arrays.keys()
+        assert [k for k, v in expected.arrays.items() if not np.array_equal(v, found.arrays[k])] == []
+        for table, column in (("history.csv", "valid.loss"), ("steps.csv", "train.loss")):
+            ours, theirs = (read_rows(run, table) for run in (runs[name], runs["one"]))
+            assert [row[column] for row in ours] == [row[column] for row in theirs]
+    pipelines = [run.read_run_json()["device"]["pipeline"]["at"] for run in runs.values()]
+    assert pipelines == ["host", "host", "device"]
+
+
+def test_loss_that_is_not_finite_is_found_at_its_very_step(train):
+    said = []
+    for length in (1, 16):
+        with pytest.raises(Diverged) as failure:
+            train(
+                "optimizer=sgd", "optimizer.learning_rate=1e18", "log_every=50", "epochs=9",
+                f"steps_per_block={length}", name=f"run{length}",
+            )  # fmt: skip
+        said.append(str(failure.value))
+    assert "not finite at step" in said[0]
+    assert said[0] == said[1]
 
 
 # What is said.

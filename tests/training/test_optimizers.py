@@ -19,8 +19,9 @@ def network():
 def stepped(spec, *overrides, gradient=GRADIENT):
     """Apply one gradient to the kernel, zero to the rest; return how each variable changed."""
     model = network()
-    rate = spec("schedule=constant").schedule(10, 100)
-    optimizer = spec(*overrides).optimizer(model, rate)
+    chosen = spec(*overrides)
+    rate = spec("schedule=constant").schedule(chosen.optimizer["learning_rate"], 10, 100)
+    optimizer = chosen.optimizer(model, rate)
     before = [v.numpy() for v in model.trainable_variables]
     gradients = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
     gradients[0] = keras.ops.convert_to_tensor(gradient)
@@ -59,7 +60,7 @@ def test_decoupled_decay_shrinks_kernels_only(spec):
 def test_l1_and_l2_are_in_the_loss_of_kernels_only(spec, l1, l2):
     model = network()
     model.layers[1].kernel.assign([[2.0], [-3.0]])
-    rate = spec().schedule(10, 100)
+    rate = spec().schedule(1.0, 10, 100)
     spec(f"optimizer.l1={l1}", f"optimizer.l2={l2}").optimizer(model, rate)
     assert float(sum(model.losses)) == pytest.approx(l1 * 5 + l2 * 13)
 

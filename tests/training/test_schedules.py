@@ -12,8 +12,7 @@ SCHEDULES = sorted(file.stem for file in (CONF / "schedule").glob("*.yaml"))
 
 
 def rates(spec, *overrides, steps=None, base=1.0, steps_per_epoch=STEPS_PER_EPOCH, epochs=EPOCHS):
-    rate = spec(*overrides).schedule(steps_per_epoch, steps_per_epoch * epochs)
-    rate.base = base
+    rate = spec(*overrides).schedule(base, steps_per_epoch, steps_per_epoch * epochs)
     return [float(rate(step)) for step in steps]
 
 
@@ -41,7 +40,7 @@ def test_warmup_rises_linearly_to_the_curve(spec):
 
 
 def test_default_warmup_is_one_epoch_of_twenty(spec):
-    assert spec().schedule(STEPS_PER_EPOCH, STEPS_PER_EPOCH * EPOCHS).warmup_steps == 10
+    assert spec().schedule(1.0, STEPS_PER_EPOCH, STEPS_PER_EPOCH * EPOCHS).warmup_steps == 10
 
 
 def test_step_falls_at_each_milestone(spec):
@@ -145,7 +144,7 @@ def test_warmup_and_plateau_compose_with_a_curve_that_falls(spec):
     found = rates(spec, *words, steps=[0, 4, 9, 10])
     assert found == pytest.approx([0.1, 0.480769231, 0.917431193, 0.909090909])
     words += ["schedule.plateau.factor=0.1", "schedule.plateau.min_lr=0.04"]
-    rate = spec(*words).schedule(STEPS_PER_EPOCH, 200)
+    rate = spec(*words).schedule(1.0, STEPS_PER_EPOCH, 200)
     for expected in (0.05, 0.04):
         rate.reduce()
         assert float(rate(100)) == pytest.approx(expected)
@@ -164,15 +163,15 @@ def test_warmup_and_plateau_compose_with_a_curve_that_falls(spec):
 )
 def test_curve_that_cannot_be_is_refused_before_the_first_step(spec, words, total_steps, given):
     with pytest.raises(SpecError) as refused:
-        spec(*f"schedule={words}".split()).schedule(STEPS_PER_EPOCH, total_steps)
+        spec(*f"schedule={words}".split()).schedule(1.0, STEPS_PER_EPOCH, total_steps)
     assert refused.value.given.startswith(given)
     option, hint = words.split()[0], refused.value.hint
-    spec(f"schedule={option}", hint).schedule(STEPS_PER_EPOCH, total_steps)  # the hint works
+    spec(f"schedule={option}", hint).schedule(1.0, STEPS_PER_EPOCH, total_steps)  # the hint works
 
 
 def test_plateau_factor_multiplies_the_curve_and_min_lr_bounds_the_product(spec):
     words = ["schedule=cosine", "schedule.warmup=0", "schedule.plateau.min_lr=0.04"]
-    rate = spec(*words).schedule(STEPS_PER_EPOCH, 200)
+    rate = spec(*words).schedule(1.0, STEPS_PER_EPOCH, 200)
     for reduced in (math.sqrt(0.1), 0.1, math.sqrt(0.001)):
         rate.reduce()
         assert float(rate(100)) == pytest.approx(max(0.5 * reduced, 0.04))
@@ -182,14 +181,14 @@ def test_plateau_factor_multiplies_the_curve_and_min_lr_bounds_the_product(spec)
 
 def test_warmup_longer_than_the_run_is_refused(spec):
     with pytest.raises(SpecError, match="warmup"):
-        spec("schedule.warmup=21").schedule(STEPS_PER_EPOCH, 200)
+        spec("schedule.warmup=21").schedule(1.0, STEPS_PER_EPOCH, 200)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_rate_is_the_same_inside_a_graph(spec, name):
     import tensorflow as tf
 
-    rate = spec(f"schedule={name}").schedule(STEPS_PER_EPOCH, 200)
+    rate = spec(f"schedule={name}").schedule(1.0, STEPS_PER_EPOCH, 200)
     graph = tf.function(rate)
     for step in (0, 5, 10, 111, 199):
         inside = graph(tf.constant(step, tf.int64))

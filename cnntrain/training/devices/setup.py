@@ -9,6 +9,7 @@ import tensorflow as tf
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.cluster import find_cluster
+from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.parallel import Parallel
 
 
@@ -23,17 +24,17 @@ def configure_backend(spec: Spec) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
 
 
-def set_up_devices(spec: Spec) -> Parallel | None:
-    """Return what runs several TensorFlow devices together; wait for all workers.
+def set_up_devices(spec: Spec) -> Devices:
+    """Return the devices that train together, once all workers have started.
 
-    It is None for one device, and on JAX, where Keras itself shares the batch.
+    On JAX it is always one: there Keras itself shares the batch.
 
     Raises SpecError if devices are missing or cannot share a batch in equal parts, and WorkerLost
     if a worker does not come.
     """
     strategy = spec.distribution()
     if strategy is None:
-        return None
+        return Devices()
     parallel = Parallel(strategy, find_cluster(spec.distribution))
     check_replica_batches(spec, parallel.replicas)
     return parallel
@@ -47,11 +48,13 @@ def configure_jax(spec: Spec) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
-def count_replicas(parallel: Parallel | None) -> int:
+def count_replicas(devices: Devices) -> int:
     """Return how many devices share a batch: those of TensorFlow or, on JAX, of Keras."""
-    distribution = keras.distribution.distribution()
-    on_jax = distribution.num_model_replicas if distribution is not None else 1
-    return parallel.replicas if parallel is not None else on_jax
+    if keras.backend.backend() != "jax":
+        return devices.replicas
+    from cnntrain.training.devices.jax_arrays import count_jax_replicas
+
+    return count_jax_replicas()
 
 
 def describe_device() -> dict[str, Any]:

@@ -7,20 +7,22 @@ from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.training.finetune import Phase
-from cnntrain.training.fitting import answered, check_resumable, entropy, in_steps
+from cnntrain.training.checkpointing import check_resumable
+from cnntrain.training.fit import compute_chance_loss, explain_lack_of_memory
 from cnntrain.training.network import count_activations
+from cnntrain.training.phases import count_phase_steps
 
 
 def test_chance_loss_of_balanced_classes_is_the_log_of_their_number():
-    assert entropy(np.arange(50) % 5) == pytest.approx(np.log(5))
-    assert entropy(np.array([1, 1, 1, 4])) == pytest.approx(0.5623351)
+    assert compute_chance_loss(np.arange(50) % 5) == pytest.approx(np.log(5))
+    assert compute_chance_loss(np.array([1, 1, 1, 4])) == pytest.approx(0.5623351)
 
 
 def test_last_phase_takes_the_steps_that_are_left():
     first, second = Phase(frozenset(), epochs=2), Phase(frozenset())
-    assert in_steps([second], 10, 73) == [73]
-    assert in_steps([first, second], 10, 73) == [20, 53]
-    assert in_steps([first, second], 10, 15) == [15, 0]
+    assert count_phase_steps([second], 10, 73) == [73]
+    assert count_phase_steps([first, second], 10, 73) == [20, 53]
+    assert count_phase_steps([first, second], 10, 15) == [15, 0]
 
 
 def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
@@ -28,7 +30,7 @@ def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
 
     checked = spec("batch_size=512", "accumulate=2")
     network = checked.model((28, 28, 1), 10)
-    with pytest.raises(OutOfMemory) as answer, answered(checked, network):
+    with pytest.raises(OutOfMemory) as answer, explain_lack_of_memory(checked, network):
         tf.zeros((2**44,)) + 1  # as real as it gets: more than any machine has
     assert "a batch of 256 images makes" in str(answer.value)
     assert "accumulate=4" in str(answer.value)

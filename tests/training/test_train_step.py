@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from cnntrain.training import losses
-from cnntrain.training.trainee import Average, Trainee, compiled
+from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.schedules import Plateau, Rate
+from cnntrain.training.train_step import StepParts, TrainStep
+from cnntrain.training.weight_average import WeightAverage
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.normal(size=(12, 5)).astype("float32")
@@ -19,14 +22,27 @@ def linear():
     return keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs))
 
 
-def trained(network, steps=3, pieces=1, rates=None, average=None, auxiliary=(), **options):
-    """Make steps of SGD on all images; return the logs of each."""
-    trainee = Trainee(network, auxiliary, pieces, rates or {}, average, None)
-    optimizer = keras.optimizers.SGD(0.5, **options)
-    compiled(trainee, optimizer, losses.compute_cross_entropy)
-    batch = (keras.ops.array(IMAGES), keras.ops.array(LABELS))
-    trainee.make_train_function()
-    return [trainee.train_on_batch(*batch, return_dict=True) for _ in range(steps)]
+def train(network, steps=3, block=2, **parts):
+    """Make steps of SGD on all images, in blocks; return the losses (steps, 3) of each."""
+    plateau = Plateau(patience=None, factor=0.5, cooldown=0, min_delta=0, min_lr=0)
+    rate = Rate(0.5, lambda step: keras.ops.ones(()), 100, 0, plateau)
+    optimizer = keras.optimizers.SGD(rate, clipnorm=parts.pop("clip", None))
+    optimizer.build(network.trainable_variables)
+    step = TrainStep(
+        StepParts(
+            network=network, optimizer=optimizer, rate=rate, loss=losses.compute_cross_entropy,
+            make_inputs=lambda batch: batch["images"], **parts,
+        ),
+        Devices(),
+    )  # fmt: skip
+    found = []
+    for first in range(0, steps, block):
+        count = min(block, steps - first)
+        arrays = {"images": np.stack([IMAGES] * count), "labels": np.stack([LABELS] * count)}
+        values, updates, last_rate = step.run_block(step.place(arrays))
+        assert (int(updates), float(last_rate)) == (first + count, 0.5)
+        found += np.asarray(values).tolist()
+    return np.array(found)
 
 
 def softmax_regression(kernel, bias, steps, clip=None):
@@ -48,22 +64,30 @@ def softmax_regression(kernel, bias, steps, clip=None):
 def test_step_in_micro_batches_is_the_step_of_the_whole_batch(pieces, clip):
     network = linear()
     expected = softmax_regression(*network.get_weights(), steps=3, clip=clip)
-    logs = trained(network, pieces=pieces, clipnorm=clip)
+    logs = train(network, micro_batches=pieces, clip=clip)
     for ours, theirs in zip(network.get_weights(), expected, strict=True):
         assert np.allclose(ours, theirs, atol=1e-6)
-    assert logs[0]["loss"] > logs[-1]["loss"]
+    assert logs[0][0] > logs[-1][0]
 
 
 def test_logs_of_micro_batches_are_those_of_the_batch():
-    whole, cut = trained(linear(), steps=1), trained(linear(), steps=1, pieces=4)
+    whole, cut = train(linear(), steps=1), train(linear(), steps=1, micro_batches=4)
     assert whole[0] == pytest.approx(cut[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 3, 7])
+def test_how_steps_are_cut_into_blocks_changes_no_bit(block):
+    one, other = linear(), linear()
+    expected, found = train(one, steps=7, block=7), train(other, steps=7, block=block)
+    assert np.array_equal(expected, found)
+    assert same(one.get_weights(), other.get_weights())
 
 
 def test_layer_with_a_rate_of_its_own_moves_by_that_factor():
     network, slowed = linear(), linear()
     before = network.get_weights()
-    trained(network, steps=1)
-    trained(slowed, steps=1, rates={"head/kernel": 0.25})
+    train(network, steps=1)
+    train(slowed, steps=1, slowed=[(slowed.trainable_variables[0], 0.25)])
     moved, moved_less = network.get_weights()[0] - before[0], slowed.get_weights()[0] - before[0]
     assert np.allclose(moved_less, 0.25 * moved, atol=1e-7)
     assert np.array_equal(network.get_weights()[1], slowed.get_weights()[1])
@@ -71,44 +95,44 @@ def test_layer_with_a_rate_of_its_own_moves_by_that_factor():
 
 def test_average_is_the_one_of_numpy():
     network = linear()
-    average = Average(network, 0.3)
+    average = WeightAverage(network, 0.3)
     expected = network.get_weights()
     for step in range(1, 6):
-        trained(network, steps=1)
+        train(network, steps=1)
         average.update()
         keep = min(0.3, (1 + step) / (10 + step))
         pairs = zip(expected, network.get_weights(), strict=True)
         expected = [keep * mean + (1 - keep) * weight for mean, weight in pairs]
     assert keep == 0.3
-    for ours, theirs in zip(average.variables, expected, strict=True):
+    for ours, theirs in zip(average.means, expected, strict=True):
         assert np.allclose(ours, theirs, atol=1e-6)
 
 
 def test_step_updates_the_average_after_the_weights():
     network = linear()
-    average = Average(network, 0.99)
+    average = WeightAverage(network, 0.99)
     first = network.get_weights()
-    trained(network, steps=1, average=average)
+    train(network, steps=1, average=average)
     expected = [2 / 11 * a + 9 / 11 * b for a, b in zip(first, network.get_weights(), strict=True)]
-    for ours, theirs in zip(average.variables, expected, strict=True):
+    for ours, theirs in zip(average.means, expected, strict=True):
         assert np.allclose(ours, theirs, atol=1e-6)
 
 
 def test_average_holds_the_statistics_of_batch_norm_and_no_seeds():
     inputs = keras.Input((5,))
     x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(inputs))
-    average = Average(keras.Model(inputs, x), 0.9)
-    names = [variable.name for variable in average.variables]
+    average = WeightAverage(keras.Model(inputs, x), 0.9)
+    names = [variable.name for variable in average.means]
     assert names == ["gamma", "beta", "moving_mean", "moving_variance"]
 
 
 def test_average_is_in_place_within_the_block_only():
     network = linear()
-    average = Average(network, 0.99)
-    mean = [v.numpy() for v in average.variables]
-    trained(network, steps=2)
+    average = WeightAverage(network, 0.99)
+    mean = [v.numpy() for v in average.means]
+    train(network, steps=2)
     own = network.get_weights()
-    with average.in_place():
+    with average.swapped_in():
         assert same(network.get_weights(), mean)
     assert same(network.get_weights(), own)
 
@@ -125,9 +149,9 @@ def test_auxiliary_heads_add_their_weighted_loss(pieces):
     both = keras.Model(inputs, [network.outputs[0], other])
     before = both.get_layer("auxiliary").get_weights()
     alone, _ = softmax_regression(*network.get_weights(), steps=1)
-    logs = trained(both, steps=1, pieces=pieces, auxiliary=(0.3,))
+    logs = train(both, steps=1, micro_batches=pieces, auxiliary=(0.3,))
     kernel, _ = softmax_regression(*before, steps=1)
     moved = both.get_layer("auxiliary").get_weights()[0] - before[0]
     assert np.allclose(moved, 0.3 * (kernel - before[0]), atol=1e-6)
     assert np.allclose(network.get_weights()[0], alone, atol=1e-6)
-    assert logs[0]["loss"] > logs[0]["cross_entropy"]
+    assert logs[0][0] > logs[0][1]

@@ -1,0 +1,357 @@
+"""One fit of a network to a training split: phase after phase, from wherever a state left it."""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnntrain.data.pipeline import TrainingBatches, explain_host_only
+from cnntrain.data.source import Examples, Splits
+from cnntrain.data.steps import plan_steps
+from cnntrain.errors import OutOfMemory, SpecError
+from cnntrain.runs.checkpoint import Checkpoint, load_checkpoint
+from cnntrain.runs.directory import Run
+from cnntrain.signals import Signals
+from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
+from cnntrain.training import losses
+from cnntrain.training.checkpointing import (
+    Checkpoints,
+    check_resumable,
+    read_normalisation,
+    restore_variables,
+)
+from cnntrain.training.decisions import Replay, Replaying, Watching
+from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.finetune import Phase
+from cnntrain.training.journal import TABLES, Journal, Position
+from cnntrain.training.loop import Loop, Progress, Steps
+from cnntrain.training.network import (
+    BuiltNetwork,
+    build_network,
+    count_activations,
+    find_freeze_boundary,
+    freeze_layers_except,
+    split_network,
+)
+from cnntrain.training.normalisation import tile_normalisation
+from cnntrain.training.phases import (
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_STEPS,
+    PhaseRun,
+    check_rates,
+    compute_features,
+    count_phase_steps,
+)
+from cnntrain.training.schedules import Rate
+from cnntrain.training.train_step import Batch, StepParts, TrainStep
+from cnntrain.training.warm_start import SourceWeights
+from cnntrain.training.weight_average import WeightAverage
+
+MAX_RESIDENT_BYTES = 2**31  # of images that live on a GPU unless `pipeline` says otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A network on its way: built, and brought to where the run's last checkpoint was."""
+
+    spec: Spec
+    splits: Splits
+    devices: Devices
+    built: BuiltNetwork
+    phases: list[Phase]
+    fixed_layers: frozenset[str]  # those that the architecture does not train
+    rates: list[Rate | None]  # of each phase; None for one that has no step
+    loss: losses.LossFunction
+    pipeline: tuple[str, str]  # where batches are made, and why
+    loop: Loop
+    checkpoint: Checkpoint | None
+
+    def train(self) -> None:
+        """Train through the phases that are left."""
+        loop, network = self.loop, self.built.network
+        self.devices.agree(loop.position.step)
+        with loop.signals, loop.checkpoints.writing(), explain_lack_of_memory(self.spec, network):
+            for number, length in enumerate(self.count_phase_steps(loop.steps.total)):
+                if number < loop.position.phase or not length:
+                    continue
+                if number > loop.position.phase:
+                    loop.position.begin_phase(number)
+                    loop.decisions.begin_phase(loop.position.epochs)
+                end = loop.decisions.find_phase_end(
+                    number, loop.position.phase_began + length, loop.steps.per_epoch
+                )
+                if loop.position.step < end and not loop.position.stopped_early:
+                    loop.train_phase(self.prepare_phase(number, end))
+            if loop.signals.received is not None:  # one that came when no step was left
+                loop.signals.leave()
+
+    def count_phase_steps(self, total_steps: int) -> list[int]:
+        return count_phase_steps(self.phases, self.loop.steps.per_epoch, total_steps)
+
+    def starts_learnt(self) -> bool:
+        """Return whether the layers that are frozen at first, if any, have learnt weights."""
+        model = self.built.model
+        weighted = {layer.name for layer in model.layers if layer.weights}
+        frozen = weighted - self.phases[0].layers - self.fixed_layers
+        return self.built.warm_start_report is not None or frozen <= set(
+            getattr(model, "pretrained", ())
+        )
+
+    def prepare_phase(self, number: int, end: int) -> PhaseRun:
+        """Return a phase as it is trained, its variables where the checkpoint left them.
+
+        Where one tensor divides what trains from what is frozen, only the part above is trained;
+        without augmentation the features below are computed once.
+        """
+        spec, phase, rate = self.spec, self.phases[number], self.rates[number]
+        model, network = self.built.model, self.built.network
+        assert rate is not None
+        freeze_layers_except(model, phase.layers)
+        optimizer = spec.optimizer(model, rate)
+        train, valid, validated = self.splits.train, self.splits.valid, network
+        layer, where = network.get_layer("normalisation"), self.pipeline[0]
+        trained, below = model, tile_normalisation(layer, self.splits.image_shape)
+        if (tensor := find_freeze_boundary(model)) is not None:
+            frozen, trained = split_network(self.built, tensor)
+            below = functools.partial(frozen, training=False)
+            if phase.cache and spec.augmentation.name == "none":
+                count = len(train) + (len(valid) if valid else 0)
+                self.loop.features_once = True
+                self.loop.progress.note(
+                    f"computing the features of {count:,} images once; images/s are of what is "
+                    "trained above them"
+                )
+                train = compute_features(frozen, train, spec.batch_size)
+                valid = compute_features(frozen, valid, spec.batch_size) if valid else None
+                validated, where, below = trained, "host", lambda features: features
+        batches = TrainingBatches(
+            train, len(self.splits.class_names), spec.batch_size, self.loop.steps.per_epoch,
+            spec.augmentation, spec.seed, where == "device",
+        )  # fmt: skip
+        longest = count_longest_block(spec, batches)
+        run = PhaseRun(
+            step=self.make_step(trained, optimizer, rate, phase, batches, below, longest),
+            batches=batches, network=validated, valid=valid, rate=rate, end=end,
+            longest_block=longest,
+        )  # fmt: skip
+        if self.checkpoint is not None and number == self.checkpoint.facts["loop"]["phase"]:
+            restore_variables(self.checkpoint, run.variables)
+        return run
+
+    def make_step(
+        self,
+        trained: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        rate: Rate,
+        phase: Phase,
+        batches: TrainingBatches,
+        below: Callable[[Any], Any],
+        longest: int,
+    ) -> Any:
+        """Return the training step of the backend, for what a phase trains."""
+        if self.spec.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(trained.trainable_variables)
+        factors = {
+            variable.path: phase.rates[layer.name]
+            for layer in self.built.model.layers
+            if layer.name in phase.rates
+            for variable in layer.variables
+        }
+        weights = trained.trainable_variables
+
+        def make_inputs(batch: Batch) -> Any:
+            return below(batches.make_images(batch.get("store"), batch))
+
+        parts = StepParts(
+            network=trained,
+            optimizer=optimizer,
+            rate=rate,
+            loss=self.loss,
+            make_inputs=make_inputs,
+            resident={} if batches.form is None else {"store": batches.store},
+            auxiliary=getattr(self.built.model, "auxiliary", ()),
+            micro_batches=self.spec.accumulate,
+            slowed=[(v, factors[v.path]) for v in weights if factors.get(v.path, 1.0) != 1.0],
+            average=self.loop.average,
+        )
+        if keras.backend.backend() == "jax":
+            from cnntrain.training.train_step_jax import JaxTrainStep
+
+            return JaxTrainStep(parts, longest)
+        return TrainStep(parts, self.devices)
+
+
+def prepare_fit(
+    spec: Spec,
+    run: Run,
+    splits: Splits,
+    progress: Progress,
+    *,
+    source: SourceWeights | None = None,
+    replay: Replay | None = None,
+    devices: Devices | None = None,
+) -> Fit:
+    """Build what `spec` trains, and bring it to the last checkpoint of `run`.
+
+    With `replay` the fit repeats another one's decisions, and has no validation. Raises SpecError,
+    before the first step, for a checkpoint of another spec and for what only the data or the
+    network can show to be wrong.
+    """
+    devices = devices or Devices()
+    checkpoint = load_checkpoint(run.state)
+    steps = count_steps(spec, splits.train, checkpoint, replay)
+    if checkpoint is not None:
+        check_resumable(spec, run, splits, checkpoint, steps.total)
+        for name in checkpoint.damaged_files:
+            progress.note(f"{run.state / name} is damaged and is not used")
+    constants = read_normalisation(checkpoint)
+    built = build_network(spec, splits, steps.planned, source, constants)
+    model = built.model
+    fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)
+    phases = spec.finetune(model)
+    check_rates(phases, spec.optimizer["learning_rate"])
+    freeze_layers_except(model, phases[-1].layers)
+    loop = Loop(
+        spec=spec,
+        run=run,
+        network=built.network,
+        variables=built.variables,
+        average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
+        steps=steps,
+        chance_loss=compute_chance_loss(splits.train.labels),
+        position=Position(),
+        journal=Journal(run, spec.batch_size),
+        decisions=Watching(spec) if replay is None else Replaying(spec, replay),
+        checkpoints=Checkpoints(run, spec.checkpoint, writes=devices.is_chief),
+        devices=devices,
+        progress=progress,
+        signals=Signals(),
+    )
+    fit = Fit(
+        spec=spec,
+        splits=splits,
+        devices=devices,
+        built=built,
+        phases=phases,
+        fixed_layers=fixed_layers,
+        rates=plan_rates(spec, phases, steps),
+        loss=build_loss_of_spec(spec, splits, model),
+        pipeline=choose_pipeline(spec, splits.train, devices),
+        loop=loop,
+        checkpoint=checkpoint,
+    )
+    resume_loop(loop, checkpoint)
+    if loop.position.stopped_early and loop.position.phase == len(phases) - 1:
+        epochs = loop.position.epochs
+        progress.note(f"stopped early after epoch {epochs}: more epochs change nothing")
+    return fit
+
+
+def count_steps(
+    spec: Spec, train: Examples, checkpoint: Checkpoint | None, replay: Replay | None
+) -> Steps:
+    """Return the steps of a fit; those planned are what it, or the fit it repeats, began with."""
+    per_epoch, total = plan_steps(spec, train)
+    planned = total
+    if replay is not None:
+        planned = replay.planned_epochs * per_epoch
+    elif checkpoint is not None:
+        planned = checkpoint.facts["loop"]["planned_steps"]
+    return Steps(per_epoch, planned, total)
+
+
+def plan_rates(spec: Spec, phases: Sequence[Phase], steps: Steps) -> list[Rate | None]:
+    """Return the rate of each phase that has steps, planned when the run began.
+
+    It is planned anew if `replan` wants it, or if the run had no steps for the phase when it began.
+    Raises SpecError for what a schedule refuses.
+    """
+    lengths = count_phase_steps(phases, steps.per_epoch, steps.total)
+    planned = count_phase_steps(phases, steps.per_epoch, steps.planned)
+    rates: list[Rate | None] = []
+    for phase, length, before in zip(phases, lengths, planned, strict=True):
+        base = phase.learning_rate or spec.optimizer["learning_rate"]
+        count = length if spec.replan or not before else before
+        rates.append(spec.schedule(base, steps.per_epoch, count) if length else None)
+    return rates
+
+
+def build_loss_of_spec(spec: Spec, splits: Splits, model: keras.Model) -> losses.LossFunction:
+    """Return the loss, with the weights of the classes and the network's own rejection."""
+    weights = losses.compute_class_weights(
+        spec.loss.class_weights, splits.train.labels, len(splits.class_names)
+    )
+    rejection = spec.loss.rejection
+    if rejection == "auto":
+        rejection = getattr(model, "rejection", None)
+    return losses.build_loss(spec.loss.label_smoothing, spec.loss.focal_gamma, weights, rejection)
+
+
+def resume_loop(loop: Loop, checkpoint: Checkpoint | None) -> None:
+    """Let a loop take over a checkpoint, and cut the run's tables to the rows it knows."""
+    if checkpoint is not None:
+        loop.restore(checkpoint)
+    for table in TABLES:
+        length = checkpoint.facts["tables"][table] if checkpoint else 0
+        if not loop.run.truncate_table(table, length):
+            loop.progress.note(
+                f"Warning: {loop.run.folder / table} lacks rows that it had when the state was "
+                "written; they are not made again"
+            )
+
+
+def compute_chance_loss(labels: np.ndarray) -> float:
+    """Return the loss, in nats, of guessing by the frequency of classes; ln(classes) if equal."""
+    share = np.bincount(labels) / len(labels)
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum())
+
+
+def choose_pipeline(spec: Spec, train: Examples, devices: Devices) -> tuple[str, str]:
+    """Return where batches are made, `host` or `device`, and why.
+
+    Raises SpecError if `pipeline` wants the device and it is impossible.
+    """
+    obstacle = explain_host_only(train, spec.augmentation)
+    if devices.replicas > 1:
+        obstacle = "several devices share each batch"
+    if spec.pipeline == "device" and obstacle is not None:
+        raise SpecError(f"pipeline is device and {obstacle}", ("auto", "host"), "pipeline=auto")
+    if spec.pipeline != "auto":
+        return spec.pipeline, "as asked for"
+    if obstacle is not None:
+        return "host", obstacle
+    if not devices.is_gpu:
+        return "host", "on a CPU that is faster"
+    if math.prod(train.store.shape) > MAX_RESIDENT_BYTES:
+        return "host", f"the images take more than {format_size(MAX_RESIDENT_BYTES)}"
+    return "device", "the images fit on the GPU"
+
+
+def count_longest_block(spec: Spec, batches: TrainingBatches) -> int:
+    """Return how many steps a block may have: no more than fit into MAX_BLOCK_BYTES."""
+    array_bytes = sum(array.nbytes for array in batches.make_block(0, 1).values())
+    limit = MAX_BLOCK_STEPS if spec.steps_per_block == "auto" else spec.steps_per_block
+    return max(1, min(limit, MAX_BLOCK_BYTES // array_bytes, spec.log_every))
+
+
+@contextlib.contextmanager
+def explain_lack_of_memory(spec: Spec, network: keras.Model) -> Iterator[None]:
+    """Turn a lack of memory, TensorFlow's or JAX's, into OutOfMemory, which says what helps."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        size = 4 if spec.precision == "float32" else 2
+        raise OutOfMemory(
+            spec.batch_size, spec.accumulate, size * count_activations(network)
+        ) from error

@@ -1,0 +1,143 @@
+"""Where a fit is, and the rows of numbers that it writes on its way."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cnntrain.runs.directory import Run
+
+Row = dict[str, float]
+TABLES = ("history.csv", "steps.csv")
+
+
+@dataclass
+class Position:
+    """How far a fit has come: steps and epochs done, and where the epoch and the phase began."""
+
+    step: int = 0
+    epochs: int = 0
+    first_step: int = 0
+    phase: int = 0
+    phase_began: int = 0
+    stopped_early: bool = False  # whether patience has ended the phase
+
+    def begin_phase(self, number: int) -> None:
+        self.phase, self.phase_began, self.stopped_early = number, self.step, False
+
+    def end_epoch(self) -> None:
+        self.epochs, self.first_step = self.epochs + 1, self.step
+
+
+@dataclass
+class Journal:
+    """The sums of an epoch that is under way, and the seconds of the run, in all its lives.
+
+    `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps, and
+    `logged` are how many of these steps, with which cross-entropy, are in steps.csv. `seconds` are
+    of training, `spent` by what the time went to.
+    """
+
+    run: Run
+    batch_size: int
+    sums: list[float] = field(default_factory=lambda: [0.0] * 3)
+    count: int = 0
+    logged: tuple[int, float] = (0, 0.0)
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def spend(self, kind: str) -> Iterator[None]:
+        """Count the seconds of the block as `kind`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[kind] = self.spent.get(kind, 0.0) + time.perf_counter() - began
+
+    def start_clock(self) -> None:
+        """Let the clock of the epoch go on from what earlier lives have spent on it."""
+        self.epoch_began = time.perf_counter() - self.epoch_seconds
+
+    def add_steps(self, losses: np.ndarray) -> None:
+        """Take in the losses (K, 3) of a block of steps."""
+        for row in losses.tolist():  # one by one: how steps are cut into blocks changes no bit
+            self.sums = [total + value for total, value in zip(self.sums, row, strict=True)]
+        self.count += len(losses)
+        self.epoch_seconds = time.perf_counter() - self.epoch_began
+
+    @property
+    def cross_entropy(self) -> float:
+        """The mean cross-entropy of the epoch so far."""
+        return self.sums[1] / self.count
+
+    @property
+    def images_per_second(self) -> float:
+        """The rate of the epoch so far."""
+        return self.count * self.batch_size / self.epoch_seconds
+
+    def write_steps_row(self, step: int, learning_rate: float) -> Row:
+        """Write the mean loss of the steps since the last row of steps.csv; return the row."""
+        count, total = self.logged
+        row = {
+            "step": step,
+            "train.loss": (self.sums[1] - total) / (self.count - count),
+            "learning_rate": learning_rate,
+            "images_per_second": round(self.images_per_second, 1),
+        }
+        self.run.append_row("steps.csv", row)
+        self.logged = (self.count, self.sums[1])
+        return row
+
+    def make_epoch_row(self, position: Position, valid: Row, learning_rate: float) -> Row:
+        """Return an epoch's numbers, under the names that `monitor` and history.csv use."""
+        objective, cross_entropy, accuracy = (total / self.count for total in self.sums)
+        return {
+            "epoch": position.epochs,
+            "step": position.step,
+            "train.loss": cross_entropy,
+            "train.accuracy": accuracy,
+            "train.objective": objective,
+            **valid,
+            "learning_rate": learning_rate,
+            "seconds": round(self.epoch_seconds, 3),
+            "images_per_second": round(self.images_per_second, 1),
+        }
+
+    def end_epoch(self, row: Row) -> None:
+        """Write the row of an epoch, and begin with the next one."""
+        self.run.append_row("history.csv", row)
+        self.seconds += self.epoch_seconds
+        self.sums, self.count, self.logged, self.epoch_seconds = [0.0] * 3, 0, (0, 0.0), 0.0
+
+    def to_facts(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold of the journal."""
+        names = ("sums", "count", "logged", "seconds", "epoch_seconds", "spent")
+        tables = {table: self.run.count_table_bytes(table) for table in TABLES}
+        return {"journal": {name: getattr(self, name) for name in names}, "tables": tables}
+
+    def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what a checkpoint holds; earlier versions kept Keras' running means."""
+        known = facts.get("journal") or restore_running_means(facts["loop"], arrays)
+        for name, value in known.items():
+            setattr(self, name, value)
+
+
+def restore_running_means(
+    loop: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return the values of a journal from a checkpoint of an earlier version."""
+    count = loop["step"] - loop["first_step"]
+    values = [float(v) for name, v in arrays.items() if name.startswith("metrics/")]
+    means = [total / n if n else 0.0 for total, n in zip(values[::2], values[1::2], strict=True)]
+    return {
+        "sums": [count * mean for mean in means],
+        "count": count,
+        "logged": loop["window"] if count else (0, 0.0),
+        "seconds": loop["seconds"],
+        "epoch_seconds": loop["epoch_seconds"] if count else 0.0,
+    }

@@ -1,0 +1,104 @@
+"""The phases of a fit: how long each is, and a phase made ready to be trained."""
+
+import math
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from cnntrain.data import pipeline
+from cnntrain.data.device_memory import FEATURES_SHARE, check_memory
+from cnntrain.data.pipeline import TrainingBatches
+from cnntrain.data.source import Examples
+from cnntrain.errors import SpecError
+from cnntrain.spec.knobs import round_number_to_float32
+from cnntrain.training.checkpointing import Groups
+from cnntrain.training.evaluation import predict_outputs
+from cnntrain.training.finetune import Phase
+from cnntrain.training.schedules import Rate
+
+MAX_BLOCK_STEPS, MAX_BLOCK_BYTES = 32, 2**26
+
+
+@dataclass(frozen=True)
+class Block:
+    """The arrays of `count` steps, from step `first` (counted from 0) on, on the device."""
+
+    first: int
+    count: int
+    arrays: Any
+
+    @property
+    def last(self) -> int:
+        """The number of steps that are done after this block."""
+        return self.first + self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseRun:
+    """A phase as it is trained: its steps, what is validated, and the step it ends with.
+
+    `network` is what is left to compute for the examples of `valid`, which are images or, above
+    frozen layers, their features.
+    """
+
+    step: Any  # a TrainStep or a JaxTrainStep
+    batches: TrainingBatches
+    network: keras.Model
+    valid: Examples | None
+    rate: Rate
+    end: int
+    longest_block: int
+
+    @property
+    def variables(self) -> Groups:
+        """What belongs to a phase: the optimizer's state, and the factor of the rate."""
+        return {"optimizer": self.step.parts.optimizer.variables, "rate": [self.rate.factor]}
+
+    def read_last_weights(self) -> list[np.ndarray]:
+        """Return the weights that the loss is nearest to: those of the last layer that trains."""
+        self.step.settle()
+        return [v.numpy() for v in self.step.parts.network.trainable_variables[-2:]]
+
+    def stream_blocks(self, spans: Iterable[tuple[int, int]]) -> Generator[Block]:
+        """Yield the block of each span (first step, count), made ahead."""
+
+        def make(first: int, count: int) -> Block:
+            arrays = self.batches.make_block(first, count)
+            return Block(first, count, self.step.place(arrays))
+
+        return pipeline.stream_blocks(make, spans)
+
+
+def count_phase_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps: int) -> list[int]:
+    """Return the steps of each phase of a run; the last one has all that are left."""
+    lengths: list[int] = []
+    for phase in phases:
+        left = total_steps - sum(lengths)
+        lengths.append(min(left, (phase.epochs or left) * steps_per_epoch))
+    return lengths
+
+
+def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
+    """Raise SpecError for rates of layers that are 0 in float32: these would learn nothing."""
+    for phase in phases:
+        base, lowest = phase.learning_rate or learning_rate, min(phase.rates.values(), default=1)
+        if round_number_to_float32(base * lowest) == 0:
+            raise SpecError(
+                f"the lowest layer would have a learning rate of {base * lowest:.3g}",
+                "rates that are not 0 in float32",
+                "a larger finetune.decay",
+            )
+
+
+def compute_features(below: keras.Model, examples: Examples, batch_size: int) -> Examples:
+    """Return what frozen layers make of images, float32, in place of the images."""
+    needed = 4 * len(examples) * math.prod(below.output_shape[1:])
+    what = f"the features of {len(examples):,} images"
+    check_memory(
+        what, needed, FEATURES_SHARE, "features that fit in memory", "finetune.cache=false"
+    )
+    found = predict_outputs(below, examples, batch_size)
+    return Examples(found.astype(np.float32), examples.labels)
