@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
 from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
 from cnntrain.spec.knobs import Fraction, Natural
 
@@ -36,3 +38,16 @@ def crop_and_flip(
 ) -> np.ndarray:
     padded = pad_images(images, pad, pad, "black")
     return mirror_images(crop_windows(padded, down, right, images.shape[1:3]), flips)
+
+
+def on_device(*, pad: Natural, flip: Fraction) -> DeviceForm:
+    def draw_offsets(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        down, right, flips = draw(shape[0], random, pad, flip)
+        moves = {"down": np.int32(down - pad), "right": np.int32(right - pad)}
+        return moves | {"flips": flips}, labels
+
+    return DeviceForm(
+        draw_offsets, lambda images, drawn: device.gather_windows(images, **drawn, beyond="black")
+    )

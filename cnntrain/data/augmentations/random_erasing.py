@@ -4,6 +4,8 @@ from typing import Literal
 
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
 from cnntrain.spec.knobs import Fraction, Pixel, Positive
 
 TRIES = 20  # for each image; with the paper's knobs 19 of 20 rectangles fit into a square image
@@ -78,3 +80,28 @@ def erase_rectangles(
     for image, new, (y, bottom, x, right) in zip(result, content, corners, strict=True):
         image[y:bottom, x:right] = new[y:bottom, x:right]
     return result
+
+
+def on_device(
+    *,
+    probability: Fraction,
+    area: tuple[Fraction, Fraction],
+    aspect: tuple[Positive, Positive],
+    fill: Literal["constant", "noise", "color"],
+    value: Pixel,
+) -> DeviceForm | None:
+    """Return the form that erases on the device; None if each rectangle has colours of its own."""
+    if fill != "constant":
+        return None
+
+    def draw_rectangles(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        top, left, tall, wide = draw(shape[:3], random, probability, area, aspect)
+        sides = {"top": top, "bottom": top + tall, "left": left, "right": left + wide}
+        return {name: side.astype(np.int32) for name, side in sides.items()}, labels
+
+    return DeviceForm(
+        draw_rectangles,
+        lambda images, drawn: device.cover_rectangles(images, **drawn, content=value),
+    )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
 from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
 from cnntrain.spec.knobs import Fraction
 
@@ -19,9 +21,14 @@ def shift_flip(
 
     `flip` is the probability that an image is mirrored left to right.
     """
-    tall, wide = (round(shift * size) for size in images.shape[1:3])
+    tall, wide = count_pixels(images.shape, shift)
     down, right, flips = draw(len(images), random, tall, wide, flip)
     return move_and_flip(images, down, right, flips, tall, wide), labels
+
+
+def count_pixels(shape: tuple[int, ...], shift: float) -> tuple[int, int]:
+    """Return the longest shift down and right of images of `shape` (B, H, W, C), in pixels."""
+    return round(shift * shape[1]), round(shift * shape[2])
 
 
 def draw(
@@ -43,3 +50,15 @@ def move_and_flip(
 ) -> np.ndarray:
     padded = pad_images(images, tall, wide, "edge")
     return mirror_images(crop_windows(padded, tall - down, wide - right, images.shape[1:3]), flips)
+
+
+def on_device(*, shift: Fraction, flip: Fraction) -> DeviceForm:
+    def draw_offsets(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        down, right, flips = draw(shape[0], random, *count_pixels(shape, shift), flip)
+        return {"down": np.int32(-down), "right": np.int32(-right), "flips": flips}, labels
+
+    return DeviceForm(
+        draw_offsets, lambda images, drawn: device.gather_windows(images, **drawn, beyond="edge")
+    )
