@@ -5,7 +5,7 @@ labels (B, num_classes) float32. It returns images of the same shape and type, w
 either kind. It is stateless: one function draws its parameters from `random`, another applies
 them, and neither writes to its arguments.
 
-A file may also define `on_device(*, knobs)`, which returns a `DeviceForm` that gives the same bytes,
+A file may also define `on_device(*, knobs)`. It returns a `DeviceForm` that gives the same bytes,
 or None if there is none for these knobs.
 """
 

@@ -89,7 +89,7 @@ def on_device(*, alpha: Positive, probability: Fraction) -> DeviceForm:
 
     def paste_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
         others = device.take_images(images, drawn["partners"])
-        sides = (drawn["box"][place : place + 1] for place in range(4))  # each (1,)
-        return device.cover_rectangles(images, *sides, others)
+        top, bottom, left, right = (drawn["box"][place : place + 1] for place in range(4))
+        return device.cover_rectangles(images, top, bottom, left, right, others)
 
     return DeviceForm(draw_box, paste_on_device)

@@ -56,7 +56,8 @@ def on_device(*, size: Count, fill: Pixel) -> DeviceForm:
         shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
     ) -> tuple[Arrays, np.ndarray]:
         y, x = draw(shape[0], (shape[1], shape[2]), random)
-        return {"top": np.int32(y - size // 2), "left": np.int32(x - size // 2)}, labels
+        top, left = y.astype(np.int32) - size // 2, x.astype(np.int32) - size // 2
+        return {"top": top, "left": left}, labels
 
     def cut_squares_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
         top, left = drawn["top"], drawn["left"]

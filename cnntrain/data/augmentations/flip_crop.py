@@ -45,8 +45,8 @@ def on_device(*, pad: Natural, flip: Fraction) -> DeviceForm:
         shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
     ) -> tuple[Arrays, np.ndarray]:
         down, right, flips = draw(shape[0], random, pad, flip)
-        moves = {"down": np.int32(down - pad), "right": np.int32(right - pad)}
-        return moves | {"flips": flips}, labels
+        down, right = down.astype(np.int32) - pad, right.astype(np.int32) - pad
+        return {"down": down, "right": right, "flips": flips}, labels
 
     return DeviceForm(
         draw_offsets, lambda images, drawn: device.gather_windows(images, **drawn, beyond="black")

@@ -57,7 +57,8 @@ def on_device(*, shift: Fraction, flip: Fraction) -> DeviceForm:
         shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
     ) -> tuple[Arrays, np.ndarray]:
         down, right, flips = draw(shape[0], random, *count_pixels(shape, shift), flip)
-        return {"down": np.int32(-down), "right": np.int32(-right), "flips": flips}, labels
+        down, right = -down.astype(np.int32), -right.astype(np.int32)
+        return {"down": down, "right": right, "flips": flips}, labels
 
     return DeviceForm(
         draw_offsets, lambda images, drawn: device.gather_windows(images, **drawn, beyond="edge")

@@ -58,7 +58,9 @@ def take_images(images: Tensor, rows: Tensor) -> Tensor:
     return ops.take(images, rows, axis=0)
 
 
-def blend_images(images: Tensor, others: Tensor, own_levels: Tensor, other_levels: Tensor) -> Tensor:
+def blend_images(
+    images: Tensor, others: Tensor, own_levels: Tensor, other_levels: Tensor
+) -> Tensor:
     """Return the sum of two batches, rounded, in which level v counts as the v-th of (256,)."""
     from keras import ops
 
