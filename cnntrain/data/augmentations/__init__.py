@@ -31,8 +31,8 @@ class DeviceForm:
 
     `draw` takes the shape (B, H, W, C) of the images, labels, num_classes and random numbers. It
     returns arrays by name, whose shapes and types never change, and the labels to train on.
-    `apply` takes images (B, H, W, C) uint8 and these arrays as tensors, and returns images uint8.
-    It runs in the compiled step and consists of `keras.ops` on static shapes.
+    `apply` takes images (B, H, W, C) uint8 and tensors by name, those of these arrays and maybe
+    others, and returns images uint8. It runs in the compiled step, in `keras.ops` on static shapes.
     """
 
     draw: Callable[

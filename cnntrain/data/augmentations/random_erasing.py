@@ -1,11 +1,13 @@
 """Erase a rectangle of some of the images (Zhong et al., 2017, arXiv:1708.04896)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
 from cnntrain.data.augmentations import Arrays, DeviceForm
 from cnntrain.data.augmentations.ops import device
+from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.spec.knobs import Fraction, Pixel, Positive
 
 TRIES = 20  # for each image; with the paper's knobs 19 of 20 rectangles fit into a square image
@@ -101,7 +103,8 @@ def on_device(
         sides = {"top": top, "bottom": top + tall, "left": left, "right": left + wide}
         return {name: side.astype(np.int32) for name, side in sides.items()}, labels
 
-    return DeviceForm(
-        draw_rectangles,
-        lambda images, drawn: device.cover_rectangles(images, **drawn, content=value),
-    )
+    def erase_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        top, bottom, left, right = (drawn[name] for name in ("top", "bottom", "left", "right"))
+        return device.cover_rectangles(images, top, bottom, left, right, value)
+
+    return DeviceForm(draw_rectangles, erase_on_device)

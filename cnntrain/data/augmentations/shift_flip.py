@@ -1,10 +1,13 @@
 """Shift by whole pixels and mirror: the augmentation of the Keras CIFAR-10 ResNet example."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cnntrain.data.augmentations import Arrays, DeviceForm
 from cnntrain.data.augmentations.ops import device
 from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
+from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.spec.knobs import Fraction
 
 
@@ -60,6 +63,8 @@ def on_device(*, shift: Fraction, flip: Fraction) -> DeviceForm:
         down, right = -down.astype(np.int32), -right.astype(np.int32)
         return {"down": down, "right": right, "flips": flips}, labels
 
-    return DeviceForm(
-        draw_offsets, lambda images, drawn: device.gather_windows(images, **drawn, beyond="edge")
-    )
+    def move_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        down, right, flips = (drawn[name] for name in ("down", "right", "flips"))
+        return device.gather_windows(images, down, right, flips, "edge")
+
+    return DeviceForm(draw_offsets, move_on_device)
