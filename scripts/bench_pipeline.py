@@ -1,13 +1,16 @@
 """Compare our pipeline with common ones, in images per second of processor time.
 
-`make bench-pipeline`: batches of small images, gathered and augmented in every way of
+`make bench-pipeline`: blocks of batches of small images, gathered and augmented in every way of
 `conf/augmentation`, beside the map over single images that tutorials have, and Keras' layers; then
 photos (ARGUMENTS="--photos FOLDER", else made up), decoded and resized, beside a bare map of
 TensorFlow's operations. All take turns in one process, for several rounds, and medians are shown.
-Time is that of the processor, of all threads: the wall clock of a shared machine says little.
+Time is that of the processor, of all threads: the wall clock of a shared machine says little. As
+many batches lie ready when the clock stops as when it starts, so that those counted were made
+within it.
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
@@ -26,16 +29,17 @@ from rich.console import Console
 from rich.table import Table
 
 from cnntrain.data import pipeline
-from cnntrain.data.augmentations.none import none
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.photo_cache import cache_photos
-from cnntrain.data.source import Examples, Images
+from cnntrain.data.source import Examples
 from cnntrain.spec import option_files
-from cnntrain.spec.signatures import build_component
+from cnntrain.spec.signatures import Component, build_component
 
 COUNT, BATCH_SIZE, SIDE, CLASSES = 50_000, 128, 32, 10  # as CIFAR-10
 PHOTOS, PHOTO_BATCH_SIZE = 256, 32
-SETTLE = 0.2  # seconds in which another pipeline finishes its last batches
+Way = Iterator[int]  # makes batches, and yields how many images it has made
+STEPS = 10  # in a block
+SETTLE = 0.1  # seconds: a pipeline that takes no processor for so long has its batches ready
 MAP, KERAS = "a map over images: flip, pad, crop", "Keras' layers: flip, translate"
 BARE = "a bare map: decode_jpeg, resize"
 
@@ -47,36 +51,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1, help="of each way in each round")
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs (default: made up)")
     arguments = parser.parse_args()
-    rates = measured(small_images(), BATCH_SIZE, arguments)
+    rates = measured(small_images(), arguments)
     show(f"batches of {BATCH_SIZE} images of {SIDE}x{SIDE}x3", rates, MAP)
     with tempfile.TemporaryDirectory() as folder:
         files = sorted((arguments.photos or made_up(Path(folder))).rglob("*.jpg"))
         for size in (96, 224):
-            rates = measured(photos(files, size, Path(folder)), PHOTO_BATCH_SIZE, arguments)
+            rates = measured(photos(files, size, Path(folder)), arguments)
             show(f"{len(files)} photos, decoded to {size}x{size}", rates, BARE)
 
 
-def measured(
-    ways: Mapping[str, tf.data.Dataset], batch_size: int, arguments: argparse.Namespace
-) -> dict[str, float]:
+def measured(ways: Mapping[str, Way], arguments: argparse.Namespace) -> dict[str, float]:
     """Return the median rate of each way, in images per second of processor time."""
-    running = {name: iter(way) for name, way in ways.items()}
-    for batches in running.values():
-        next(batches)
+    for way in ways.values():
+        next(way)
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(arguments.rounds):
-        for name, batches in running.items():
-            time.sleep(SETTLE)
-            rates[name].append(rate(batches, batch_size, arguments.seconds))
+        for name, way in ways.items():
+            rates[name].append(rate(way, arguments.seconds))
     return {name: statistics.median(found) for name, found in rates.items()}
 
 
-def rate(batches: Iterator[object], batch_size: int, seconds: float) -> float:
+def rate(way: Way, seconds: float) -> float:
+    """Return images per second of processor time, from one moment with all ready to another."""
+    settle()
     began, images = time.process_time(), 0
     while time.process_time() - began < seconds:
-        next(batches)
-        images += batch_size
+        images += next(way)
+    settle()
     return images / (time.process_time() - began)
+
+
+def settle() -> None:
+    """Wait until no pipeline works any more, because it has as much ready as it may have."""
+    before = -1.0
+    while time.process_time() - before > SETTLE / 20:
+        before = time.process_time()
+        time.sleep(SETTLE)
 
 
 def show(title: str, rates: Mapping[str, float], peer: str) -> None:
@@ -89,27 +99,44 @@ def show(title: str, rates: Mapping[str, float], peer: str) -> None:
     Console().print(table)
 
 
-def small_images() -> dict[str, tf.data.Dataset]:
+def small_images() -> dict[str, Way]:
     """Return our pipeline with every augmentation, and those of tutorials, by name."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
     labels = random.integers(0, CLASSES, COUNT).astype(np.int32)
     files = sorted((option_files.CONF / "augmentation").glob("*.yaml"))
     ways = {
-        file.stem: pipeline.make_training_batches(
-            Examples(images, labels), CLASSES, BATCH_SIZE, COUNT // BATCH_SIZE,
-            build_component("augmentation", option_files.load_option(file)), seed=0,
+        file.stem: stream(
+            Examples(images, labels),
+            BATCH_SIZE,
+            build_component("augmentation", option_files.load_option(file)),
         )
         for file in files
-    }  # fmt: skip
+    }
     shuffled = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(10_000).repeat()
     moving = [keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.125, 0.125)]
     learnt = keras.layers.RandAugment((0, 255))
     return ways | {
-        MAP: shuffled.map(cropped, tf.data.AUTOTUNE).batch(BATCH_SIZE).prefetch(2),
+        MAP: counted(shuffled.map(cropped, tf.data.AUTOTUNE).batch(BATCH_SIZE), BATCH_SIZE),
         KERAS: layered(shuffled, keras.Sequential(moving)),
         "Keras' RandAugment": layered(shuffled, learnt),
     }
+
+
+def stream(examples: Examples, batch_size: int, augmentation: Component) -> Way:
+    """Return our pipeline, as training uses it: blocks of steps."""
+    steps = len(examples) // batch_size
+    batches = pipeline.TrainingBatches(
+        examples, CLASSES, batch_size, steps, augmentation, seed=0, on_device=False
+    )
+    spans = ((first, STEPS) for first in itertools.count(0, STEPS))
+    for block in pipeline.stream_blocks(batches.make_block, spans):
+        yield len(block["labels"]) * batch_size
+
+
+def counted(batches: tf.data.Dataset, batch_size: int) -> Way:
+    """Return a data set of whole batches as a way."""
+    return (batch_size for _ in batches.prefetch(2))
 
 
 def cropped(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -117,33 +144,28 @@ def cropped(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.image.random_crop(padded, (SIDE, SIDE, 3)), label
 
 
-def layered(shuffled: tf.data.Dataset, layer: keras.Layer) -> tf.data.Dataset:
+def layered(shuffled: tf.data.Dataset, layer: keras.Layer) -> Way:
     def augmented(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return layer(images, training=True), labels
 
-    return shuffled.batch(BATCH_SIZE).map(augmented, tf.data.AUTOTUNE).prefetch(2)
+    return counted(shuffled.batch(BATCH_SIZE).map(augmented, tf.data.AUTOTUNE), BATCH_SIZE)
 
 
-def photos(files: list[Path], size: int, folder: Path) -> dict[str, tf.data.Dataset]:
+def photos(files: list[Path], size: int, folder: Path) -> dict[str, Way]:
     """Return our pipeline with each way to resize photos, and the fastest of TensorFlow."""
     found = Photos([str(file) for file in files], lambda row: files[row].read_bytes())
 
-    def ours(resize: str) -> tf.data.Dataset:
+    def ours(resize: str) -> Way:
         frame = Frame((size, size), 3, resize, None)  # type: ignore[arg-type]
-        return training(cache_photos(found, frame, "none", folder).images, len(files))
+        images = cache_photos(found, frame, "none", folder).images
+        examples = Examples(images, np.zeros(len(files), np.int32))
+        return stream(examples, PHOTO_BATCH_SIZE, build_component("augmentation", {"name": "none"}))
 
     names = tf.data.Dataset.from_tensor_slices([str(file) for file in files])
     bare = names.shuffle(len(files)).repeat().map(lambda name: decoded(name, size), 2)
     return {resize: ours(resize) for resize in ("stretch", "crop", "pad", "random_crop")} | {
-        BARE: bare.batch(PHOTO_BATCH_SIZE).prefetch(2)
+        BARE: counted(bare.batch(PHOTO_BATCH_SIZE), PHOTO_BATCH_SIZE)
     }
-
-
-def training(images: Images, count: int) -> tf.data.Dataset:
-    examples = Examples(images, np.zeros(count, np.int32))
-    return pipeline.make_training_batches(
-        examples, 1, PHOTO_BATCH_SIZE, count // PHOTO_BATCH_SIZE, none, seed=0
-    )
 
 
 def decoded(name: tf.Tensor, size: int) -> tf.Tensor:

@@ -21,7 +21,7 @@ NAMED_BY_OPTIONS = (
     *("training/trackers.py", "training/devices/distribution.py"),
 )
 # Names that may stand anywhere: what opens a verb, and what most networks are built of.
-REPEATED = ("main", "draw", "block", "conv", "norm", "none")
+REPEATED = ("main", "draw", "on_device", "block", "conv", "norm", "none")
 PARTICIPLE = re.compile(
     r"[a-z]+ed|beg[au]n|bound|built|caught|chosen|cut|done|drawn|fell|found|given|gone|held|kept|known"
     r"|laid|left|lost|made|meant|met|put|read|said|seen|sent|shown|shrunk|split|stood|taken|thrown|told"

@@ -1,14 +1,12 @@
 """Find the images of the first training step, and augment them as training does."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from cnntrain.data import pipeline
-from cnntrain.data.augmentations.none import none
 from cnntrain.data.source import Examples, Splits
-from cnntrain.data.steps import plan_steps, shrink_batch_size
+from cnntrain.data.steps import shrink_batch_size
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 
@@ -21,13 +19,7 @@ def is_augmented(spec: Spec, splits: Splits) -> bool:
 def find_first_batch(spec: Spec, train: Examples) -> np.ndarray:
     """Return the indices (B,) of the training examples that the first step trains on."""
     fitted, _ = shrink_batch_size(spec, len(train), count_known_replicas(spec))
-    steps_per_epoch, _ = plan_steps(fitted, train)
-    # The labels are the examples' own indices, so that the batch names its examples.
-    numbered = replace(train, labels=np.arange(len(train), dtype=np.int32))
-    batches = pipeline.make_training_batches(
-        numbered, 1, fitted.batch_size, steps_per_epoch, none, spec.seed
-    )
-    return next(batches.take(1).as_numpy_iterator())[1]
+    return pipeline.shuffle_examples(len(train), spec.seed, 0)[: fitted.batch_size]
 
 
 def make_training_batch_of_spec(

@@ -1,19 +1,157 @@
-"""Make batches from splits: an endless data set in which batch k is a function of (spec, k).
+"""Make batches from splits: batch k is a function of (spec, k), and blocks hold several batches.
 
 Each epoch shuffles the indices statelessly, so starting at any step costs nothing; what is drawn
-for a batch is drawn from (seed, step). Batches travel as uint8.
+for a batch is drawn from (seed, step). Images travel as uint8, or stay on the device, and only what
+is drawn travels.
 """
 
-from collections.abc import Callable
+import functools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.augmentations import Augmentation
+from cnntrain.data.augmentations import Arrays, Augmentation, find_device_form
+from cnntrain.data.augmentations.ops.device import Tensor, take_images
 from cnntrain.data.source import Examples
+from cnntrain.spec.signatures import Component
 
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION, CROP = 1, 2, 3
+T = TypeVar("T")
+
+
+class TrainingBatches:
+    """The training batches of a phase: batch k is a function of (spec, k).
+
+    A batch has images (B, H, W, C) uint8 and labels (B,) int32, or soft labels (B, num_classes)
+    float32 if `augmentation` mixes images. An epoch takes steps_per_epoch * batch_size different
+    examples; which ones it leaves out differs from epoch to epoch. If `on_device`, `store` is kept
+    on the device, and blocks have the rows of the images and what the augmentation draws instead of
+    images. `explain_host_only` says where that is impossible. The bytes are the same either way.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        num_classes: int,
+        batch_size: int,
+        steps_per_epoch: int,
+        augmentation: Component,
+        seed: int,
+        on_device: bool,
+    ):
+        """Make a trial batch, which raises what the augmentation refuses."""
+        self.examples, self.num_classes, self.seed = examples, num_classes, seed
+        self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
+        self.augmentation = augmentation
+        self.form = find_device_form(augmentation) if on_device else None
+        # Threads share it. A block may cross the end of an epoch.
+        self.find_order = functools.lru_cache(2)(
+            functools.partial(shuffle_examples, len(examples), seed)
+        )
+        make_training_batch(examples, num_classes, augmentation, seed, 0, np.arange(batch_size))
+
+    @property
+    def store(self) -> np.ndarray:
+        """The images (N, H, W, C) uint8 that the device keeps."""
+        assert isinstance(self.examples.store, np.ndarray)
+        return self.examples.store
+
+    def find_examples(self, step: int) -> np.ndarray:
+        """Return the indices (B,) of the examples of a step."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        return self.find_order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def make_block(self, first: int, count: int) -> Arrays:
+        """Return the batches of `count` steps from `first` on: arrays (count, ...) by name.
+
+        They are `labels`, and `images` (count, B, H, W, C) uint8, or else `rows` (count, B) int32
+        of the store with what the augmentation draws. Threads may call it at once.
+        """
+        steps = range(first, first + count)
+        chosen = np.stack([self.find_examples(step) for step in steps])  # (count, B)
+        if self.form is None:
+            return self.make_images_on_host(steps, chosen)
+        shape = (self.batch_size, *self.store.shape[1:])
+        batches: list[Arrays] = []
+        for step, own in zip(steps, chosen, strict=True):
+            random = make_generator(self.seed, AUGMENTATION, step)
+            drawn, labels = self.form.draw(
+                shape, self.examples.labels[own], self.num_classes, random
+            )
+            batches.append(drawn | {"labels": labels})
+        block = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
+        return block | {"rows": self.examples.locate_rows(chosen).astype(np.int32)}
+
+    def make_images_on_host(self, steps: range, chosen: np.ndarray) -> Arrays:
+        """Return images (count, B, H, W, C) and labels of the examples `chosen` (count, B)."""
+        images = np.empty((*chosen.shape, *self.examples.store.shape[1:]), np.uint8)
+        labels = []
+        for batch, step, own in zip(images, steps, chosen, strict=True):
+            batch[:], mixed = make_training_batch(
+                self.examples, self.num_classes, self.augmentation, self.seed, step, own
+            )
+            labels.append(mixed)
+        return {"images": images, "labels": np.stack(labels)}
+
+    def make_images(self, store: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the images (B, H, W, C) uint8 of one step of a block, in the compiled step.
+
+        `store` is the tensor of `self.store`; it is not used if batches are made on the host.
+        """
+        if self.form is None:
+            return batch["images"]
+        return self.form.apply(take_images(store, batch["rows"]), batch)
+
+
+def stream_blocks(
+    make: Callable[[int, int], T], spans: Iterable[tuple[int, int]], ahead: int = 2
+) -> Iterator[T]:
+    """Yield make(first, count) for each span in order, while threads make `ahead` more.
+
+    A span is asked for only when its block can be begun, by the thread that takes the blocks. What
+    `make` raises is raised in place of the block. The threads end with the iterator.
+    """
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(2, "blocks")
+    try:
+        for span in spans:
+            waiting.append(pool.submit(make, *span))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def explain_host_only(examples: Examples, augmentation: Component) -> str | None:
+    """Return why batches cannot be made on the device, in a few words; None if they can."""
+    store = examples.store
+    if hasattr(store, "draw_crops"):
+        return "photos are cropped at random as they are decoded"
+    if not isinstance(store, np.ndarray):
+        return "photos are decoded for each batch"
+    if isinstance(store, np.memmap):
+        return "the images are in a file on disk"
+    if store.dtype != np.uint8:
+        return f"the images are {store.dtype}, not uint8"
+    if find_device_form(augmentation) is None:
+        return f"augmentation={augmentation.name}, as it is set, has no form for the device"
+    return None
+
+
+def shuffle_examples(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the indices (count,) int32 of all examples in the order of an epoch."""
+    with tf.device("CPU:0"):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), derive_epoch_seed(seed, ORDER, epoch), alg="philox"
+        )
+    return order.numpy()
 
 
 def make_training_batches(
@@ -137,7 +275,7 @@ def make_generator(seed: int, stream: int, step: int) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def derive_epoch_seed(seed: int, stream: int, epoch: tf.Tensor) -> tf.Tensor:
+def derive_epoch_seed(seed: int, stream: int, epoch: tf.Tensor | int) -> tf.Tensor:
     """Return the seed (2,) int64 for the random numbers of one stream in one epoch."""
     base = tf.constant([seed, stream], tf.int64)
     return tf.random.fold_in(base, tf.cast(epoch, tf.int64), alg="philox")

@@ -1,85 +1,115 @@
 """Batch k is a function of (spec, k), and every example is seen as often as promised."""
 
+import gc
+import itertools
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from cnntrain.data import pipeline
-from cnntrain.data.augmentations.flip_crop import flip_crop
-from cnntrain.data.augmentations.mixup import mixup
-from cnntrain.data.augmentations.none import none
 from cnntrain.data.source import Examples
+from cnntrain.errors import SpecError
+from cnntrain.spec.signatures import build_component
+
+STEPS = 10  # an epoch of 103 examples in batches of 10
 
 
-def examples(count=103):
+def build(name, **knobs):
+    return build_component("augmentation", {"name": name, **knobs})
+
+
+NONE, CROP = build("none"), build("flip_crop", pad=1, flip=0.5)
+MIX, NOISE = build("mixup", alpha=1.0), build("noise", std=20)
+
+
+def make_examples(count=103):
     images = np.arange(count * 4 * 4 * 3, dtype=np.uint32).astype(np.uint8)
     return Examples(images.reshape(count, 4, 4, 3), np.arange(count, dtype=np.int32))
 
 
-def augment(images, labels, num_classes, random):
-    return flip_crop(images, labels, num_classes, random, pad=1, flip=0.5)
+def make_batches(augmentation=CROP, seed=0, on_device=False, examples=None, size=10, steps=STEPS):
+    examples = examples or make_examples()
+    return pipeline.TrainingBatches(examples, 103, size, steps, augmentation, seed, on_device)
 
 
-def batches(start=0, count=25, seed=0, augmentation=augment, steps_per_epoch=10):
-    data = pipeline.make_training_batches(
-        examples(), 103, 10, steps_per_epoch, augmentation, seed, start
-    )
-    return list(data.take(count).as_numpy_iterator())
+def list_batches(start=0, count=25, block=1, **options):
+    """Return the images and labels of each step from `start` on, made in blocks of `block`."""
+    batches, found = make_batches(**options), []
+    for first in range(start, start + count, block):
+        arrays = batches.make_block(first, min(block, start + count - first))
+        for place in range(len(arrays["labels"])):
+            batch = {name: array[place] for name, array in arrays.items()}
+            images = batches.make_images(batches.store, batch)
+            found.append((np.asarray(images), batch["labels"]))
+    return found
 
 
 def same(ours, theirs):
     return all(
-        np.array_equal(x[i], y[i]) for x, y in zip(ours, theirs, strict=True) for i in (0, 1)
+        np.array_equal(x[i], y[i]) and x[i].dtype == y[i].dtype
+        for x, y in zip(ours, theirs, strict=True)
+        for i in (0, 1)
     )
 
 
-def mix(images, labels, num_classes, random):
-    return mixup(images, labels, num_classes, random, alpha=1.0)
+@pytest.mark.parametrize("augmentation", [NONE, CROP, MIX], ids=lambda one: one.name)
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize(("start", "block"), [(0, 25), (0, 4), (1, 3), (9, 16), (13, 1), (20, 5)])
+def test_batch_k_is_the_same_however_the_steps_are_cut(start, block, on_device, augmentation):
+    """A block may even cross the end of an epoch."""
+    rows = np.random.default_rng(0).permutation(150)[:103]
+    some = Examples(make_examples(150).store, np.arange(103, dtype=np.int32), rows)
+    found = list_batches(
+        start, 25 - start, block, augmentation=augmentation, on_device=on_device, examples=some
+    )
+    for step, batch in enumerate(found, start):
+        epoch, place = divmod(step, STEPS)
+        chosen = pipeline.shuffle_examples(103, 0, epoch)[10 * place : 10 * place + 10]
+        expected = pipeline.make_training_batch(some, 103, augmentation, 0, step, chosen)
+        assert same([batch], [expected])
 
 
-@pytest.mark.parametrize("augmentation", [augment, mix])
-@pytest.mark.parametrize("start", [1, 9, 10, 13, 20])
-def test_batch_k_is_the_same_wherever_the_pipeline_starts(start, augmentation):
-    whole = batches(augmentation=augmentation)
-    assert same(batches(start, 25 - start, augmentation=augmentation), whole[start:])
+def test_order_of_an_epoch_never_changes():
+    """A run of an older version resumes with the batches that come next."""
+    assert pipeline.shuffle_examples(12, 0, 0).tolist() == [5, 7, 6, 0, 11, 1, 9, 2, 10, 4, 3, 8]
+    assert pipeline.shuffle_examples(12, 7, 3).tolist() == [4, 1, 9, 6, 3, 11, 5, 8, 2, 7, 10, 0]
 
 
-def test_mixed_images_have_soft_labels_of_a_known_shape():
-    data = pipeline.make_training_batches(examples(), 103, 10, 10, mix, 0)
-    assert [tuple(spec.shape) for spec in data.element_spec] == [(10, 4, 4, 3), (10, 103)]
-    for _, shares in data.take(3).as_numpy_iterator():
-        assert shares.dtype == np.float32
-        assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
-        assert ((shares > 0).sum(axis=1) > 1).any()
+def test_device_gets_small_integers_instead_of_images():
+    block = make_batches(on_device=True).make_block(3, 4)
+    shapes = {name: (array.shape, array.dtype.name) for name, array in block.items()}
+    draws = dict.fromkeys(("rows", "down", "right", "labels"), ((4, 10), "int32"))
+    assert shapes == draws | {"flips": ((4, 10), "bool")}
 
 
-def test_same_seed_gives_the_same_batches():
-    assert same(batches(), batches())
+def test_mixed_images_have_soft_labels():
+    block = make_batches(MIX).make_block(0, 3)
+    assert block["images"].shape == (3, 10, 4, 4, 3)
+    assert block["labels"].shape == (3, 10, 103)
+    assert block["labels"].dtype == np.float32
+    assert np.allclose(block["labels"].sum(axis=2), 1, atol=1e-6)
+    assert ((block["labels"] > 0).sum(axis=2) > 1).any()
 
 
 def test_another_seed_gives_another_order_and_another_augmentation():
-    assert not same(batches(augmentation=none), batches(augmentation=none, seed=1))
-    still = examples()
-    data = [
-        pipeline.make_training_batches(still, 103, 103, 1, augment, seed)
-        .take(1)
-        .as_numpy_iterator()
-        .next()
-        for seed in (0, 1)
-    ]
-    ordered = [images[np.argsort(labels)] for images, labels in data]
-    assert not np.array_equal(*ordered)
+    assert not same(list_batches(augmentation=NONE), list_batches(augmentation=NONE, seed=1))
+    data = [list_batches(count=1, size=103, steps=1, seed=seed)[0] for seed in (0, 1)]
+    assert not np.array_equal(*(images[np.argsort(labels)] for images, labels in data))
 
 
 def test_no_example_comes_twice_in_an_epoch_and_the_left_out_differ():
-    labels = np.concatenate([labels for _, labels in batches(count=20, augmentation=none)])
+    labels = np.concatenate([labels for _, labels in list_batches(count=20, augmentation=NONE)])
     first, second = set(labels[:100]), set(labels[100:])
     assert len(first) == len(second) == 100
     assert first != second
 
 
 def test_images_keep_their_labels_and_their_type():
-    data = examples()
-    for images, labels in batches(augmentation=none):
+    data = make_examples()
+    for images, labels in list_batches(augmentation=NONE):
         assert images.dtype == np.uint8
         assert labels.dtype == np.int32
         assert np.array_equal(images, data.images[labels])
@@ -87,14 +117,125 @@ def test_images_keep_their_labels_and_their_type():
 
 def test_every_epoch_is_shuffled_evenly():
     places = np.zeros(103)
-    data = pipeline.make_training_batches(examples(), 103, 103, 1, none, seed=3)
-    for _, labels in data.take(400).as_numpy_iterator():
-        places[labels] += np.arange(103)
+    for epoch in range(400):
+        places[pipeline.shuffle_examples(103, 3, epoch)] += np.arange(103)
     # The mean place of each example is 51 +- 30 / sqrt(400): six standard errors are 9.
     assert abs(places / 400 - 51).max() < 9
 
 
+def test_threads_may_make_blocks_at_once():
+    batches = make_batches()
+    with ThreadPoolExecutor(4) as pool:
+        blocks = list(pool.map(lambda first: batches.make_block(first, 5), range(0, 100, 5)))
+    for first, block in zip(range(0, 100, 5), blocks, strict=True):
+        alone = make_batches().make_block(first, 5)
+        assert all(np.array_equal(block[name], alone[name]) for name in alone)
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_what_an_augmentation_refuses_it_refuses_at_once(on_device):
+    with pytest.raises(SpecError, match="the size of cutout is 5"):
+        make_batches(build("cutout", size=5, fill=0), on_device=on_device)
+
+
+class Decoded:
+    """A store that is no array."""
+
+    shape = (103, 4, 4, 3)
+
+
+class Cropped(Decoded):
+    def draw_crops(self, rows, random):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("store", "augmentation", "why"),
+    [
+        (make_examples().store, CROP, None),
+        (make_examples().store, NOISE, "augmentation=noise, as it is set, has no form"),
+        (make_examples().store.astype(np.float32), CROP, "float32, not uint8"),
+        (Decoded(), CROP, "decoded for each batch"),
+        (Cropped(), CROP, "cropped at random"),
+    ],
+)
+def test_why_batches_are_made_on_the_host(store, augmentation, why):
+    found = pipeline.explain_host_only(Examples(store, np.zeros(103, np.int32)), augmentation)
+    assert found is None if why is None else why in found
+
+
+def test_images_in_a_file_stay_there(tmp_path):
+    np.save(tmp_path / "images.npy", make_examples().store)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    found = pipeline.explain_host_only(Examples(mapped, np.zeros(103, np.int32)), CROP)
+    assert found == "the images are in a file on disk"
+
+
+def list_spans(asked, count=20):
+    for number in range(count):
+        asked.append(number)
+        yield 10 * number, 10
+
+
+def count_threads():
+    return sum(thread.name.startswith("blocks") for thread in threading.enumerate())
+
+
+def test_blocks_come_in_order_whichever_is_made_first():
+    def make(first, count):
+        time.sleep(0.002 if first % 20 else 0)
+        return first, count
+
+    assert list(pipeline.stream_blocks(make, list_spans([]))) == list(list_spans([]))
+    assert list(pipeline.stream_blocks(make, [])) == []
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 4])
+def test_no_span_is_asked_for_before_its_block_can_be_begun(ahead):
+    asked = []
+    stream = pipeline.stream_blocks(lambda first, count: first, list_spans(asked), ahead)
+    assert asked == []
+    for taken in range(1, 6):
+        next(stream)
+        assert len(asked) == taken + ahead
+
+
+def test_blocks_are_made_while_nobody_waits():
+    made = threading.Semaphore(0)
+    stream = pipeline.stream_blocks(lambda first, count: made.release(), list_spans([]))
+    next(stream)
+    for _ in range(3):  # the one taken, and two ahead
+        assert made.acquire(timeout=5)
+    assert not made.acquire(timeout=0.01)
+
+
+def test_error_of_a_block_is_raised_in_its_place_and_ends_the_threads():
+    def make(first, count):
+        if first == 30:
+            raise OSError("no image any more")
+        return first
+
+    stream = pipeline.stream_blocks(make, list_spans([]))
+    assert list(itertools.islice(stream, 3)) == [0, 10, 20]
+    with pytest.raises(OSError, match="no image any more"):
+        next(stream)
+    assert count_threads() == 0
+
+
+@pytest.mark.parametrize("end", ["close", "drop"])
+def test_threads_end_with_the_iterator(end):
+    stream = pipeline.stream_blocks(lambda first, count: first, list_spans([]))
+    next(stream)
+    assert count_threads() > 0
+    if end == "close":
+        stream.close()
+    else:
+        del stream
+        gc.collect()
+    assert count_threads() == 0
+
+
 @pytest.mark.parametrize("batch_size", [1, 10, 103, 200])
 def test_evaluation_sees_every_example_exactly_once_in_order(batch_size):
-    data = pipeline.make_evaluation_batches(examples(), batch_size).as_numpy_iterator()
-    assert np.array_equal(np.concatenate([images for (images,) in data]), examples().images)
+    data = pipeline.make_evaluation_batches(make_examples(), batch_size).as_numpy_iterator()
+    assert np.array_equal(np.concatenate([images for (images,) in data]), make_examples().images)

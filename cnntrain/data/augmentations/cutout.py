@@ -1,7 +1,12 @@
 """Cutout: cover a square of every image (DeVries & Taylor, 2017, arXiv:1708.04552)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
+from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import Count, Pixel
 
@@ -44,3 +49,18 @@ def cut_squares(
     for image, (top, left) in zip(result, corners, strict=True):
         image[max(0, top) : top + size, max(0, left) : left + size] = fill
     return result
+
+
+def on_device(*, size: Count, fill: Pixel) -> DeviceForm:
+    def draw_corners(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        y, x = draw(shape[0], (shape[1], shape[2]), random)
+        top, left = y.astype(np.int32) - size // 2, x.astype(np.int32) - size // 2
+        return {"top": top, "left": left}, labels
+
+    def cut_squares_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        top, left = drawn["top"], drawn["left"]
+        return device.cover_rectangles(images, top, top + size, left, left + size, fill)
+
+    return DeviceForm(draw_corners, cut_squares_on_device)

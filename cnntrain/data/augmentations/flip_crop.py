@@ -1,8 +1,13 @@
 """Pad, crop at random and mirror: the CIFAR augmentation of He et al. (2015, section 4.2)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
 from cnntrain.data.augmentations.ops.crops import crop_windows, mirror_images, pad_images
+from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.spec.knobs import Fraction, Natural
 
 
@@ -36,3 +41,18 @@ def crop_and_flip(
 ) -> np.ndarray:
     padded = pad_images(images, pad, pad, "black")
     return mirror_images(crop_windows(padded, down, right, images.shape[1:3]), flips)
+
+
+def on_device(*, pad: Natural, flip: Fraction) -> DeviceForm:
+    def draw_offsets(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        down, right, flips = draw(shape[0], random, pad, flip)
+        down, right = down.astype(np.int32) - pad, right.astype(np.int32) - pad
+        return {"down": down, "right": right, "flips": flips}, labels
+
+    def move_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        down, right, flips = (drawn[name] for name in ("down", "right", "flips"))
+        return device.gather_windows(images, down, right, flips, "black")
+
+    return DeviceForm(draw_offsets, move_on_device)

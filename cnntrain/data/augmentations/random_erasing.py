@@ -1,9 +1,13 @@
 """Erase a rectangle of some of the images (Zhong et al., 2017, arXiv:1708.04896)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
+from cnntrain.data.augmentations import Arrays, DeviceForm
+from cnntrain.data.augmentations.ops import device
+from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.spec.knobs import Fraction, Pixel, Positive
 
 TRIES = 20  # for each image; with the paper's knobs 19 of 20 rectangles fit into a square image
@@ -78,3 +82,29 @@ def erase_rectangles(
     for image, new, (y, bottom, x, right) in zip(result, content, corners, strict=True):
         image[y:bottom, x:right] = new[y:bottom, x:right]
     return result
+
+
+def on_device(
+    *,
+    probability: Fraction,
+    area: tuple[Fraction, Fraction],
+    aspect: tuple[Positive, Positive],
+    fill: Literal["constant", "noise", "color"],
+    value: Pixel,
+) -> DeviceForm | None:
+    """Return the form that erases on the device; None if each rectangle has colours of its own."""
+    if fill != "constant":
+        return None
+
+    def draw_rectangles(
+        shape: tuple[int, ...], labels: np.ndarray, num_classes: int, random: np.random.Generator
+    ) -> tuple[Arrays, np.ndarray]:
+        top, left, tall, wide = draw(shape[:3], random, probability, area, aspect)
+        sides = {"top": top, "bottom": top + tall, "left": left, "right": left + wide}
+        return {name: side.astype(np.int32) for name, side in sides.items()}, labels
+
+    def erase_on_device(images: Tensor, drawn: Mapping[str, Tensor]) -> Tensor:
+        top, bottom, left, right = (drawn[name] for name in ("top", "bottom", "left", "right"))
+        return device.cover_rectangles(images, top, bottom, left, right, value)
+
+    return DeviceForm(draw_rectangles, erase_on_device)

@@ -18,12 +18,23 @@ def pad_images(
     images: np.ndarray, tall: int, wide: int, fill: Literal["black", "edge"]
 ) -> np.ndarray:
     """Return images with `tall` more rows above and below, `wide` more columns on both sides."""
-    mode: Literal["constant", "edge"] = "constant" if fill == "black" else "edge"
-    return np.pad(images, [(0, 0), (tall, tall), (wide, wide), (0, 0)], mode)
+    count, height, width, channels = images.shape
+    rows, columns = slice(tall, tall + height), slice(wide, wide + width)
+    padded = np.zeros((count, height + 2 * tall, width + 2 * wide, channels), images.dtype)
+    padded[:, rows, columns] = images  # np.pad takes three times as long
+    if fill == "edge":
+        padded[:, rows, :wide] = images[:, :, :1]
+        padded[:, rows, wide + width :] = images[:, :, -1:]
+        padded[:, :tall] = padded[:, tall : tall + 1]
+        padded[:, tall + height :] = padded[:, tall + height - 1 : tall + height]
+    return padded
 
 
 def mirror_images(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
     """Return the images with those where `flips` (B,) is true mirrored left to right."""
-    result = images.copy()
-    result[flips] = images[flips, :, ::-1]
+    result, plain = images.copy(), images[flips]
+    mirrored = np.empty_like(plain)
+    for channel in range(images.shape[3]):  # numpy moves single bytes faster than three at a time
+        mirrored[..., channel] = plain[:, :, ::-1, channel]
+    result[flips] = mirrored
     return result
