@@ -1,9 +1,11 @@
 """The results of a benchmark as a picture: a panel for each comparison, a bar for each way."""
 
+import statistics
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cnntrain.benchmarks.benchmark import Results
 from cnntrain.benchmarks.report import RATES, describe_conditions, format_median
@@ -19,17 +21,16 @@ PANEL_WIDTH, BAR_HEIGHT = 4.2, 0.42  # inches
 def write_figure(results: Results, path: Path) -> None:
     """Draw the medians of the rates, with the ranges as whiskers, into a PNG or SVG file."""
     rows = [row for row in (results.training, results.inference) if row]
-    columns = max(map(len, rows), default=1)
+    columns = max(map(len, rows))
     heights = [1.4 + BAR_HEIGHT * max(len(one.timings) for one in row) for row in rows]
     figure = Figure(figsize=(PANEL_WIDTH * columns, sum(heights) + 0.6), layout="constrained")
-    grid = figure.subplots(max(1, len(rows)), columns, squeeze=False, height_ratios=heights or None)
+    grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for axes in grid.flat:
         axes.set_axis_off()
-    kinds = ["training"] * bool(results.training) + ["inference"] * bool(results.inference)
-    for panels, row, kind in zip(grid, rows, kinds, strict=False):
+    for panels, row in zip(grid, rows, strict=True):
         for axes, comparison in zip(panels, row, strict=False):
             draw_bars(axes, comparison, results.clock)
-            axes.set_title(f"{comparison.title}, {kind}", fontsize=11, color=INK, loc="left")
+            axes.set_title(comparison.title, fontsize=11, color=INK, loc="left")
     figure.supxlabel(describe_conditions(results), fontsize=7, color=INK)
     with replace_by_file(path) as file:
         figure.savefig(file, dpi=DPI, format=path.suffix[1:])
@@ -41,7 +42,7 @@ def draw_bars(axes: Axes, comparison: Comparison, clock: str) -> None:
     names = [*comparison.timings]
     for place, name in enumerate(names):
         rates = comparison.list_rates(name, clock)
-        median = sorted(rates)[len(rates) // 2]
+        median = statistics.median(rates)
         whiskers = [[median - min(rates)], [max(rates) - median]]
         is_ours = name == comparison.ours
         axes.barh(place, median, color=ACCENT if is_ours else GREY, height=0.7)
@@ -49,13 +50,15 @@ def draw_bars(axes: Axes, comparison: Comparison, clock: str) -> None:
         ratios = [] if is_ours else comparison.list_ratios(name, clock)
         label = format_median(rates, ",.0f")
         if ratios:
-            label += f"  (×{format_median(ratios, '.2f')})"
+            label += f"  (ours ×{format_median(ratios, '.2f')})"
         axes.annotate(label, (max(rates), place), (5, 0), textcoords="offset points", va="center",
                       fontsize=8, color=INK)  # fmt: skip
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.invert_yaxis()
     axes.margins(x=0.45)
     axes.set_xlim(left=0)
-    axes.set_xlabel(f"{RATES[clock]}  (×: {comparison.ours} over it)", fontsize=8)
+    axes.set_xlabel(f"{RATES[clock]}  (ours: {comparison.ours} over it)", fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -16,12 +16,10 @@ PACKAGES = ("cnntrain", "tensorflow", "keras", "jax", "torch", "onnxruntime")
 def print_results(results: Results, console: Console) -> None:
     """Print the machine, a table for each comparison, and what was left out."""
     console.print(Text(describe_conditions(results)), highlight=False)
-    for what, comparisons in (("training", results.training), ("inference", results.inference)):
-        for comparison in comparisons:
-            title = f"{comparison.title}, {what}, batches of {comparison.batch_size}"
-            console.print(make_rate_table(comparison, title, results.clock))
-            if line := describe_epoch_ends(comparison):
-                console.print(Text(line), highlight=False)
+    for comparison in (*results.training, *results.inference):
+        console.print(make_rate_table(comparison, results.clock))
+        if comparison.epoch_ends:
+            console.print(Text(describe_epoch_ends(comparison)), highlight=False)
     if results.startup:
         console.print(make_startup_table(results))
     for note in results.notes:
@@ -34,17 +32,18 @@ def describe_conditions(results: Results) -> str:
     versions = machine["versions"]
     gpus = "".join(f", {gpu}" for gpu in machine["gpus"])
     packages = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
+    rounds = "one round" if results.rounds == 1 else f"{results.rounds} rounds, and their ranges"
     return (
         f"{machine['processor']}, {machine['threads']} threads{gpus}\n"
-        f"Python {versions['python']}, {packages}; backend {machine['backend']}\n"
-        f"Medians of {results.rounds} rounds in turn, and their ranges"
+        f"Python {versions['python']}, backend {machine['backend']}\n{packages}\n"
+        f"Medians of {rounds}, in turn within one process"
     )
 
 
-def make_rate_table(comparison: Comparison, title: str, clock: str) -> Table:
+def make_rate_table(comparison: Comparison, clock: str) -> Table:
     """Return a table with a row a way: rates by both clocks, and ours over it by the first."""
     other = "wall" if clock == "cpu" else "cpu"
-    table = make_result_table(title)
+    table = make_result_table(f"{comparison.title}: {comparison.conditions}", "way")
     for heading in (RATES[clock], "range", RATES[other], f"{comparison.ours} over it"):
         table.add_column(heading, justify="right", no_wrap=True)
     for way in comparison.timings:
@@ -60,7 +59,7 @@ def make_rate_table(comparison: Comparison, title: str, clock: str) -> Table:
 
 def make_startup_table(results: Results) -> Table:
     """Return a table with a row a command: seconds of the processor and of the clock."""
-    table = make_result_table("start-up")
+    table = make_result_table("start-up", "command")
     for heading in ("CPU s", "range", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, timings in results.startup.items():
@@ -70,20 +69,19 @@ def make_startup_table(results: Results) -> Table:
     return table
 
 
-def make_result_table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("way" if title != "start-up" else "command", no_wrap=True)
+def make_result_table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+                  padding=(0, 1, 0, 0))  # fmt: skip
+    table.add_column(first, no_wrap=True)
     return table
 
 
-def describe_epoch_ends(comparison: Comparison) -> str | None:
-    """Return the line on what an epoch's end takes, or None where no epoch but the first ended."""
-    if not comparison.epoch_ends:
-        return None
+def describe_epoch_ends(comparison: Comparison) -> str:
+    """Return the line on what the end of an epoch takes."""
     ends = comparison.epoch_ends
     return (
-        f"The end of an epoch takes {format_median(ends, '.3f')} s ({format_range(ends, '.3f')}), "
-        f"which is in the rates of {comparison.ours}."
+        f"  An epoch's end takes {format_median(ends, '.3f')} s ({format_range(ends, '.3f')}), "
+        f"which {comparison.ours} includes."
     )
 
 

@@ -153,11 +153,16 @@ def build_benchmark_spec(
     return build_spec(compose_config(words, config_dir).config)
 
 
-def check_figure_file(text: str) -> Path:
-    """Return the path of `--figure`; raise SpecError for another ending or a missing folder."""
+def check_figure_file(text: str, ways: Collection[str]) -> Path:
+    """Return the path of `--figure`.
+
+    Raises SpecError for another ending, a missing folder, and for ways that it has no place for.
+    """
     file = expand_folder(text, "--figure")
     if file.suffix not in (".png", ".svg"):
         raise SpecError(f"--figure is {text or 'empty'}", "a name that ends in .png or .svg")
     if not file.parent.is_dir() or file.is_dir():
         raise SpecError(f"--figure is {text}", "a file in a folder that is there")
+    if not set(ways) & {*TRAINING_WAYS, *INFERENCE_WAYS}:
+        raise SpecError("--figure and only startup are given", "ways to train or to predict")
     return file

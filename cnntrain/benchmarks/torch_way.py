@@ -108,11 +108,8 @@ class Block(nn.Module):
 
     def __init__(self, before: int, after: int, strides: int, is_projected: bool):
         super().__init__()
-        first, second = (
-            build_conv_norm(before, after, 3, strides),
-            build_conv_norm(after, after, 3, 1),
-        )
-        self.body = nn.Sequential(first, nn.ReLU(), second)
+        first = build_conv_norm(before, after, 3, strides)
+        self.body = nn.Sequential(first, nn.ReLU(), build_conv_norm(after, after, 3, 1))
         self.strides, self.missing = strides, after - before
         self.projection = (
             build_conv_norm(before, after, 1, strides) if is_projected and strides > 1 else None

@@ -29,7 +29,7 @@ def train_ours(spec: Spec, run: Run, splits: Splits, progress: Progress) -> None
 
 
 def compare_trainings(
-    title: str, spec: Spec, splits: Splits, names: tuple[str, ...], rounds: int, announce: Announce
+    model: str, spec: Spec, splits: Splits, names: tuple[str, ...], rounds: int, announce: Announce
 ) -> Comparison:
     """Train in each of the named ways, in turn, and return the timings of their epochs."""
     steps = len(splits.train) // spec.batch_size
@@ -37,7 +37,7 @@ def compare_trainings(
         "bare": lambda: prepare_bare_steps(spec, splits, steps),
         "fit": lambda: prepare_keras_fit(spec, splits),
         "tutorial": lambda: prepare_tutorial(spec, splits),
-        "torch": lambda: prepare_torch(title, spec, splits),
+        "torch": lambda: prepare_torch(model, spec, splits),
     }
     ways = {name: prepare[name]() for name in TRAINING_WAYS if name in names and name in prepare}
     turns = Turns(ways, rounds, announce)
@@ -51,12 +51,20 @@ def compare_trainings(
             turns.run_round()
     timings = {name: turns.timings[name] for name in TRAINING_WAYS if name in turns.timings}
     return Comparison(
-        title,
+        f"{model}, training",
+        describe_training(spec),
         "cnntrain",
         steps * spec.batch_size,
-        spec.batch_size,
         timings,
         turns.list_epoch_ends(),
+    )
+
+
+def describe_training(spec: Spec) -> str:
+    """Return which batches are trained on, and which of the ways augment them."""
+    name = spec.augmentation.name
+    return f"batches of {spec.batch_size}, " + (
+        "no augmentation" if name == "none" else f"{name} in cnntrain, flip and crop in tutorial"
     )
 
 
@@ -120,7 +128,7 @@ def prepare_tutorial(spec: Spec, splits: Splits) -> Callable[[], object]:
         .batch(spec.batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
-    return lambda: network.fit(batches, verbose=0)
+    return lambda: network.fit(batches, shuffle=False, verbose=0)
 
 
 def prepare_torch(model: str, spec: Spec, splits: Splits) -> Callable[[], object]:

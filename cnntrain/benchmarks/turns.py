@@ -40,15 +40,15 @@ class Clock:
 class Comparison:
     """The timings of ways that did the same in turn; entry r of each is of round r.
 
-    A turn handles `images` images in batches of `batch_size`. `ours` is the way that the others are
-    compared with. `epoch_ends` are the seconds from the last step of an epoch to the first of the
-    next, beyond what a step takes.
+    A turn handles `images` images; `conditions` says how, in a few words. The other ways are
+    compared with `ours`. `epoch_ends` are the seconds from the last step of an epoch to the first
+    of the next, beyond what a step takes.
     """
 
     title: str
+    conditions: str
     ours: str
     images: int
-    batch_size: int
     timings: dict[str, list[Timing]]
     epoch_ends: list[float] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Comparison:
             }
             for way, timings in self.timings.items()
         }
-        about = {"title": self.title, "images": self.images, "batch_size": self.batch_size}
+        about = {"title": self.title, "conditions": self.conditions, "images": self.images}
         return about | {"ways": ways, "epoch_end_seconds": summarise_values(self.epoch_ends)}
 
 
@@ -155,7 +155,7 @@ def repeat_rounds(
     turns = Turns(ways, rounds, announce)
     for _ in range(rounds + 1):
         turns.run_round()
-    return turns.timings
+    return {name: turns.timings[name] for name in ways}
 
 
 def list_batches(count: int, batch_size: int) -> Iterator[slice]:

@@ -1,10 +1,12 @@
 """`cnntrain bench`: measure our training and inference beside other ways, in turn."""
 
 import json
+import sys
 from collections.abc import Sequence
 
 from cnntrain.benchmarks.request import CASES, WAYS, check_figure_file, check_request
 from cnntrain.cli.parser import make_parser
+from cnntrain.errors import Failure
 from cnntrain.files.documents import replace_nonfinite
 from cnntrain.terminal.stderr import silence_stderr
 from cnntrain.terminal.tables import make_console
@@ -39,12 +41,16 @@ def main(words: Sequence[str]) -> int:
         print(USAGE)
         return 0
     request = check_request(arguments)
-    figure = None if arguments.figure is None else check_figure_file(arguments.figure)
+    figure = None if arguments.figure is None else check_figure_file(arguments.figure, request.ways)
     with silence_stderr():
         from cnntrain.benchmarks.benchmark import run_benchmark
         from cnntrain.benchmarks.figure import write_figure
         from cnntrain.benchmarks.report import print_results
-    results = run_benchmark(request)
+    try:
+        results = run_benchmark(request)
+    except Failure as error:
+        print(f"Failed: {error}", file=sys.stderr)
+        return 1
     if arguments.json:
         print(json.dumps(replace_nonfinite(results.to_json()), indent=2))
     else:
