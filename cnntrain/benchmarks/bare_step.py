@@ -101,7 +101,7 @@ def compile_jax_step(
         list_values(optimizer.variables),
         (list_values(mean_loss.variables), [list_values(metric.variables) for metric in others]),
     )
-    compiled = jax.jit(step)
+    compiled = jax.jit(step, donate_argnums=0)
 
     def make_one_step(images: Any, labels: Any) -> Any:
         nonlocal state

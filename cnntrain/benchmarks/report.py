@@ -17,11 +17,12 @@ def print_results(results: Results, console: Console) -> None:
     """Print the machine, a table for each comparison, and what was left out."""
     console.print(Text(describe_conditions(results)), highlight=False)
     for comparison in (*results.training, *results.inference):
-        console.print(make_rate_table(comparison, results.clock))
+        title = f"\n{comparison.title}: {comparison.conditions}"
+        console.print(Text(title, style="bold"), make_rate_table(comparison, results.clock))
         if comparison.epoch_ends:
             console.print(Text(describe_epoch_ends(comparison)), highlight=False)
     if results.startup:
-        console.print(make_startup_table(results))
+        console.print(Text("\nstart-up", style="bold"), make_startup_table(results))
     for note in results.notes:
         console.print(Text(note), highlight=False)
 
@@ -43,7 +44,7 @@ def describe_conditions(results: Results) -> str:
 def make_rate_table(comparison: Comparison, clock: str) -> Table:
     """Return a table with a row a way: rates by both clocks, and ours over it by the first."""
     other = "wall" if clock == "cpu" else "cpu"
-    table = make_result_table(f"{comparison.title}: {comparison.conditions}", "way")
+    table = make_result_table("way")
     for heading in (RATES[clock], "range", RATES[other], f"{comparison.ours} over it"):
         table.add_column(heading, justify="right", no_wrap=True)
     for way in comparison.timings:
@@ -59,7 +60,7 @@ def make_rate_table(comparison: Comparison, clock: str) -> Table:
 
 def make_startup_table(results: Results) -> Table:
     """Return a table with a row a command: seconds of the processor and of the clock."""
-    table = make_result_table("start-up", "command")
+    table = make_result_table("command")
     for heading in ("CPU s", "range", "s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, timings in results.startup.items():
@@ -69,9 +70,8 @@ def make_startup_table(results: Results) -> Table:
     return table
 
 
-def make_result_table(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
-                  padding=(0, 1, 0, 0))  # fmt: skip
+def make_result_table(first: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
     return table
 

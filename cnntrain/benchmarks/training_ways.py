@@ -63,9 +63,8 @@ def compare_trainings(
 def describe_training(spec: Spec) -> str:
     """Return which batches are trained on, and which of the ways augment them."""
     name = spec.augmentation.name
-    return f"batches of {spec.batch_size}, " + (
-        "no augmentation" if name == "none" else f"{name} in cnntrain, flip and crop in tutorial"
-    )
+    augmented = "no augmentation" if name == "none" else f"augmented: cnntrain ({name}), tutorial"
+    return f"batches of {spec.batch_size}; {augmented}"
 
 
 def make_random_splits(image_shape: tuple[int, int, int], count: int, batch_size: int) -> Splits:

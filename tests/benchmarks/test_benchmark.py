@@ -69,9 +69,7 @@ def test_every_way_has_its_timings_and_the_machine_its_name(results):
         assert way["images_per_cpu_second"]["median"] > 0
     assert training["ways"]["cnntrain"]["ours_over_it"]["median"] == 1
     assert training["ways"]["bare"]["ours_over_it_cpu"]["median"] > 0
-    assert (
-        training["conditions"] == "batches of 32, flip_crop in cnntrain, flip and crop in tutorial"
-    )
+    assert training["conditions"] == "batches of 32; augmented: cnntrain (flip_crop), tutorial"
 
 
 @pytest.mark.parametrize("width", [80, 100])
