@@ -15,6 +15,7 @@ from cnntrain.reports.figures import ACCENT, DPI, INK, use_default_style
 
 GREY = "#b8bec6"
 PANEL_WIDTH, BAR_HEIGHT = 4.2, 0.42  # inches
+LABEL_ROOM = 1.7  # the width of a panel over that of its longest bar
 
 
 @use_default_style()
@@ -55,8 +56,8 @@ def draw_bars(axes: Axes, comparison: Comparison, clock: str) -> None:
                       fontsize=8, color=INK)  # fmt: skip
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.invert_yaxis()
-    axes.margins(x=0.45)
-    axes.set_xlim(left=0)
+    fastest = max(max(comparison.list_rates(name, clock)) for name in names)
+    axes.set_xlim(0, LABEL_ROOM * fastest)
     axes.set_xlabel(f"{RATES[clock]}  (ours: {comparison.ours} over it)", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
