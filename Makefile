@@ -40,11 +40,11 @@ lint: $(READY) ## style, types, and the names of functions
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py
 
-bench: $(READY) ## images per second of our training step over plain Keras fit
-	$(BIN)/python scripts/bench.py
+bench: $(READY) ## images per second of our training beside Keras, a tutorial's script and PyTorch
+	$(BIN)/cnntrain bench $(ARGUMENTS)
 
 bench-determinism: $(READY) ## what determinism costs, in images per second
-	$(BIN)/python scripts/bench.py --determinism
+	$(BIN)/python scripts/bench_determinism.py
 
 bench-pipeline: $(READY) ## images per second of our pipeline beside what tutorials do
 	$(BIN)/python scripts/bench_pipeline.py $(ARGUMENTS)

@@ -21,7 +21,7 @@ FLOORS = (
     "training",
     "planning reports inference",
     "visualization running",
-    "sweeps",
+    "sweeps benchmarks",
     "cli",
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}

@@ -39,6 +39,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "export": "cli.export",
     "plan": "cli.plan",
     "doctor": "cli.doctor",
+    "bench": "cli.bench",
 }
 # A word after one of these is its value, although a folder may be called `data`.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
@@ -168,6 +169,7 @@ def format_help_text(config_dir: str | None) -> str:
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
         "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
         "       cnntrain doctor                 whether this machine is fit to train",
+        "       cnntrain bench                  how fast it trains, beside Keras and PyTorch",
         "       cnntrain report RUN|SWEEP       make its page again, and say what came out",
         "       cnntrain compare RUN...         runs side by side, and where their specs differ",
         "       cnntrain data list              what data there is, and whether it is here",

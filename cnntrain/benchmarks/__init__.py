@@ -1,0 +1,1 @@
+"""What `cnntrain bench` measures: our training and inference beside other ways, in turn."""
