@@ -14,7 +14,7 @@ from cnntrain.benchmarks.turns import Announce, Comparison, Turns
 from cnntrain.data.source import Examples, Splits
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
-from cnntrain.training.fitting import Fitting
+from cnntrain.training.fit import prepare_fit
 from cnntrain.training.loop import Progress
 from cnntrain.training.network import reset_keras
 
@@ -25,7 +25,7 @@ PAD = 4  # pixels on each side, as our flip_crop
 
 def train_ours(spec: Spec, run: Run, splits: Splits, progress: Progress) -> None:
     """Train a run as `cnntrain` does: the one use of the room `training` for our whole stream."""
-    Fitting(spec, run, splits, progress).fit()
+    prepare_fit(spec, run, splits, progress).train()
 
 
 def compare_trainings(

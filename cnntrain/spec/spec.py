@@ -127,8 +127,9 @@ class Spec(RunSettings):
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
-    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint", "distribution.workers", "distribution.index",
-    "distribution.port", "distribution.timeout", "tracking",
+    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint",
+    "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
+    "tracking",
 )  # fmt: skip
 # The settings that may change when a run is resumed.
 MAY_CHANGE = (

@@ -62,7 +62,7 @@ class PhaseRun:
         self.step.settle()
         return [v.numpy() for v in self.step.parts.network.trainable_variables[-2:]]
 
-    def stream_blocks(self, spans: Iterable[tuple[int, int]]) -> Generator[Block]:
+    def stream_blocks(self, spans: Iterable[tuple[int, int]]) -> Generator[Block, None, None]:
         """Yield the block of each span (first step, count), made ahead."""
 
         def make(first: int, count: int) -> Block:

@@ -150,7 +150,8 @@ def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
     return {
         "seed": spec.seed,
         "spec_hash": spec.hash,
-        "device": describe_device() | {"pipeline": dict(zip(("at", "why"), fit.pipeline))},
+        "device": describe_device()
+        | {"pipeline": dict(zip(("at", "why"), fit.pipeline, strict=True))},
         "replicas": count_replicas(fit.devices),
         "data": {
             "fingerprint": compute_fingerprint(splits),

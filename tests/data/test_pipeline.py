@@ -233,9 +233,3 @@ def test_threads_end_with_the_iterator(end):
         del stream
         gc.collect()
     assert count_threads() == 0
-
-
-@pytest.mark.parametrize("batch_size", [1, 10, 103, 200])
-def test_evaluation_sees_every_example_exactly_once_in_order(batch_size):
-    data = pipeline.make_evaluation_batches(make_examples(), batch_size).as_numpy_iterator()
-    assert np.array_equal(np.concatenate([images for (images,) in data]), make_examples().images)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.phases import count_phase_steps
 from cnntrain.training.network import find_freeze_boundary, freeze_layers_except
+from cnntrain.training.phases import count_phase_steps
 from helpers.run_files import read_rows
 
 SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")

@@ -118,7 +118,9 @@ def test_blocks_and_where_batches_are_made_change_no_bit(train, augmentation):
     for name in ("many", "device"):
         found = load_checkpoint(runs[name].state)
         assert found.arrays.keys() == expected.arrays.keys()
-        assert [k for k, v in expected.arrays.items() if not np.array_equal(v, found.arrays[k])] == []
+        assert [
+            k for k, v in expected.arrays.items() if not np.array_equal(v, found.arrays[k])
+        ] == []
         for table, column in (("history.csv", "valid.loss"), ("steps.csv", "train.loss")):
             ours, theirs = (read_rows(run, table) for run in (runs[name], runs["one"]))
             assert [row[column] for row in ours] == [row[column] for row in theirs]
