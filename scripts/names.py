@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent / "cnntrain"
 NAMED_BY_OPTIONS = (
     *("models/", "data/datasets/", "data/augmentations/", "training/optimizers.py"),
     *("training/schedules.py", "training/initializers.py", "training/finetune.py"),
-    *("training/trackers.py", "training/devices/distribution.py"),
+    *("running/trackers.py", "training/devices/distribution.py"),
 )
 # Names that may stand anywhere: what opens a verb, and what most networks are built of.
 REPEATED = ("main", "draw", "on_device", "block", "conv", "norm", "none")
@@ -27,10 +27,6 @@ PARTICIPLE = re.compile(
     r"|laid|left|lost|made|meant|met|put|read|said|seen|sent|shown|shrunk|split|stood|taken|thrown|told"
     r"|understood|written"
 )
-# These files are about to be written anew, as one training loop.
-LEAVING = tuple(f"training/{name}.py" for name in (
-    "loop", "fitting", "trainee", "trainee_jax", "devices/parallel",
-))  # fmt: skip
 # Participles that are nouns of the field, or verbs.
 FINE = ("speed", "seed", "feed", "need", "embed", "read", "put", "split", "cut", "mirrored")
 
@@ -55,8 +51,6 @@ def complaints() -> list[str]:
     for file, name, is_method in functions():
         place = file.relative_to(PACKAGE).as_posix()
         last = name.rpartition(".")[2].lstrip("_")
-        if place in LEAVING:
-            continue
         if PARTICIPLE.fullmatch(last) and last not in FINE:
             found.append(f"{place}: {name} is a bare participle")
         elif not (

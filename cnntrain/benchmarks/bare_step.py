@@ -13,7 +13,7 @@ import keras
 from cnntrain.data.source import Splits
 from cnntrain.spec.spec import Spec
 from cnntrain.training.losses import build_metrics, compute_cross_entropy
-from cnntrain.training.network import build_network
+from cnntrain.training.networks.build import build_network
 
 READY_BATCHES = 8
 

@@ -13,7 +13,7 @@ from cnntrain.inference.convert import add_softmax, convert_to_float32, silence_
 from cnntrain.inference.export_formats import FORMATS
 from cnntrain.spec.spec import Spec
 from cnntrain.training.evaluation import evaluate_network
-from cnntrain.training.network import build_network
+from cnntrain.training.networks.build import build_network
 
 
 def compare_inference(

@@ -16,7 +16,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fit import prepare_fit
 from cnntrain.training.loop import Progress
-from cnntrain.training.network import reset_keras
+from cnntrain.training.networks.build import reset_keras
 
 CLASSES = 10
 SHUFFLED = 10_000  # examples in the tutorial's buffer

@@ -18,7 +18,7 @@ from cnntrain.planning.dataset_outline import DatasetOutline
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.training.finetune import Phase
-from cnntrain.training.network import (
+from cnntrain.training.networks.build import (
     build_empty_network,
     find_freeze_boundary,
     freeze_layers_except,

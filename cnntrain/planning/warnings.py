@@ -14,7 +14,7 @@ from cnntrain.planning.step_memory import MemoryEstimate, NetworkDraft
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_size
-from cnntrain.training.network import iterate_leaf_layers
+from cnntrain.training.networks.build import iterate_leaf_layers
 from cnntrain.training.warnings import warn_about_frozen_random_weights, warn_about_slow_precision
 
 MAX_INITIAL_SHARE = 0.05  # weight of batch norm's initial statistics at the end of the run

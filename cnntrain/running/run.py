@@ -181,7 +181,7 @@ def train_and_show(spec: Spec, run: Run) -> None:
     from cnntrain.terminal.stderr import silence_stderr
 
     with silence_stderr():
-        from cnntrain.training.tracking import TrackedProgress
+        from cnntrain.running.tracking import TrackedProgress
         from cnntrain.training.trainer import train_run as train_spec
 
     terminal = RichConsole()

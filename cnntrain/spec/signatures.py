@@ -35,7 +35,7 @@ GROUPS = {
     "initializer": "training.initializers",
     "finetune": "training.finetune",
     "distribution": "training.devices.distribution",
-    "tracking": "training.trackers",
+    "tracking": "running.trackers",
 }
 PACKAGE = Path(__file__).parents[1]
 

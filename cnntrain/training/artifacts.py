@@ -32,7 +32,7 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import escape_formula, replace_by_file, write_whole
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
-from cnntrain.training.network import iterate_leaf_layers
+from cnntrain.training.networks.build import iterate_leaf_layers
 
 TOP_CLASSES = 5  # classes in predictions.npz for each image
 SAMPLE, MISTAKES, AUGMENTED, DRAWS, FILTERS = 24, 24, 8, 4, 64  # how many of each are kept

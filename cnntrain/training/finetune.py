@@ -12,7 +12,7 @@ import keras
 
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Count, Factor, Positive
-from cnntrain.training.network import is_kernel
+from cnntrain.training.networks.build import is_kernel
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.finetune import Phase
 from cnntrain.training.journal import TABLES, Journal, Position
 from cnntrain.training.loop import Loop, Progress, Steps
-from cnntrain.training.network import (
+from cnntrain.training.networks.build import (
     BuiltNetwork,
     build_network,
     count_activations,
@@ -40,7 +40,8 @@ from cnntrain.training.network import (
     freeze_layers_except,
     split_network,
 )
-from cnntrain.training.normalisation import tile_normalisation
+from cnntrain.training.networks.normalisation import tile_normalisation
+from cnntrain.training.networks.warm_start import SourceWeights
 from cnntrain.training.phases import (
     MAX_BLOCK_BYTES,
     MAX_BLOCK_STEPS,
@@ -51,7 +52,6 @@ from cnntrain.training.phases import (
 )
 from cnntrain.training.schedules import Rate
 from cnntrain.training.train_step import Batch, StepParts, TrainStep
-from cnntrain.training.warm_start import SourceWeights
 from cnntrain.training.weight_average import WeightAverage
 
 MAX_RESIDENT_BYTES = 2**31  # of images that live on a GPU unless `pipeline` says otherwise

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 
 from cnntrain.spec.knobs import NonNegative, Positive, Probability
-from cnntrain.training.network import is_kernel
+from cnntrain.training.networks.build import is_kernel
 from cnntrain.training.schedules import Rate
 
 

@@ -35,8 +35,8 @@ from cnntrain.training.evaluation import (
 from cnntrain.training.fit import Fit, prepare_fit
 from cnntrain.training.loop import Progress
 from cnntrain.training.metrics import warn_about_majority_class
-from cnntrain.training.network import count_parameters, repeats_grey_channel
-from cnntrain.training.warm_start import SourceWeights, read_source_weights
+from cnntrain.training.networks.build import count_parameters, repeats_grey_channel
+from cnntrain.training.networks.warm_start import SourceWeights, read_source_weights
 
 
 def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:

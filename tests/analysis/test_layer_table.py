@@ -13,7 +13,7 @@ from cnntrain.analysis.layer_table import (
     drop_auxiliary_heads,
     find_receptive_field,
 )
-from cnntrain.training.network import count_parameters
+from cnntrain.training.networks.build import count_parameters
 
 PAPER = "model.hidden=4096 model.batch_norm=false"
 STEM = "model.stem=imagenet"

@@ -7,7 +7,7 @@ pytest.importorskip("torch")
 from cnntrain.benchmarks.request import CASES
 from cnntrain.benchmarks.torch_way import build_torch_network, prepare_torch_epoch
 from cnntrain.benchmarks.training_ways import make_random_splits
-from cnntrain.training.network import build_empty_network, count_parameters
+from cnntrain.training.networks.build import build_empty_network, count_parameters
 
 
 @pytest.mark.parametrize("model", CASES)

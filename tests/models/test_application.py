@@ -114,7 +114,7 @@ def test_grey_images_count_as_colour(spec):
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_networks_for_colour_are_recognised_when_images_are_grey(spec, architecture):
-    from cnntrain.training.network import repeats_grey_channel
+    from cnntrain.training.networks.build import repeats_grey_channel
 
     size = VARIANTS[architecture].smallest
     words = ("model=mobilenet", "model.weights=null", f"model.architecture={architecture}")
@@ -124,7 +124,7 @@ def test_networks_for_colour_are_recognised_when_images_are_grey(spec, architect
 
 
 def test_networks_for_any_or_grey_images_are_not_called_for_colour(spec):
-    from cnntrain.training.network import repeats_grey_channel
+    from cnntrain.training.networks.build import repeats_grey_channel
 
     for option in ("lenet5", "lenet5_1998"):
         assert not repeats_grey_channel(spec(f"model={option}").model((32, 32, 1), 10))

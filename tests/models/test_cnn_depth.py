@@ -6,7 +6,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.models.parts import deep
-from cnntrain.training.network import count_parameters, iterate_leaf_layers
+from cnntrain.training.networks.build import count_parameters, iterate_leaf_layers
 
 # By hand, 32x32x3, 16 filters and 10 classes: 3 * 9 * 16 = 432 weights of the first convolution,
 # 16 * 9 * 16 = 2,304 of each other; 16 biases each, or 4 * 16 numbers of batch normalisation, half

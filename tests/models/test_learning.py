@@ -15,7 +15,7 @@ from cnntrain.data.source import Examples, Splits
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import list_components
 from cnntrain.training import losses
-from cnntrain.training.network import build_network
+from cnntrain.training.networks.build import build_network
 from helpers.model_tables import COUNTS, FIXED, HEAVY, MODELS, SMALLEST, as_list
 
 pytestmark = pytest.mark.slow

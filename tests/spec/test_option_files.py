@@ -102,7 +102,7 @@ def test_every_model_is_counted():
 
 @pytest.mark.parametrize(("option", "image_shape", "num_classes", "overrides"), counted())
 def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides):
-    from cnntrain.training.network import build_empty_network, count_parameters
+    from cnntrain.training.networks.build import build_empty_network, count_parameters
 
     model = build_empty_network(spec(f"model={option}", *overrides), image_shape, num_classes)
     found = count_parameters(model)["total"], count_parameters(model)["trainable"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.network import find_freeze_boundary, freeze_layers_except
+from cnntrain.training.networks.build import find_freeze_boundary, freeze_layers_except
 from cnntrain.training.phases import count_phase_steps
 from helpers.run_files import read_rows
 

@@ -9,7 +9,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.training.checkpointing import check_resumable
 from cnntrain.training.finetune import Phase
 from cnntrain.training.fit import compute_chance_loss, explain_lack_of_memory
-from cnntrain.training.network import count_activations
+from cnntrain.training.networks.build import count_activations
 from cnntrain.training.phases import count_phase_steps
 
 

@@ -13,7 +13,7 @@ import pytest
 from cnntrain.errors import SpecError
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights
-from cnntrain.training.warm_start import read_source_weights, warm_start_model
+from cnntrain.training.networks.warm_start import read_source_weights, warm_start_model
 from helpers.run_files import SHORT, read_rows
 
 DIGITS = tuple("0123456789")

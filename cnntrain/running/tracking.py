@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cnntrain.running.trackers import Tracker
 from cnntrain.runs.directory import Run
 from cnntrain.runs.tables import read_history, read_steps
 from cnntrain.spec.spec import Spec
 from cnntrain.training.decisions import Row
 from cnntrain.training.loop import Progress
-from cnntrain.training.trackers import Tracker
 
 # A tracker keeps these files with the run, and its figures.
 TRACKED_FILES = ("spec.yaml", "report.json")

@@ -15,11 +15,11 @@ import yaml
 
 from cnntrain.errors import SpecError
 from cnntrain.running.run import check_tracker
+from cnntrain.running.trackers import wandb
+from cnntrain.running.tracking import TrackedProgress, read_metrics_by_step
 from cnntrain.runs.directory import Run
 from cnntrain.spec.build import build_spec as check
 from cnntrain.spec.compose import compose_config
-from cnntrain.training.trackers import wandb
-from cnntrain.training.tracking import TrackedProgress, read_metrics_by_step
 
 SMALL = ["epochs=3", "model=mlp_256_128", "dataset.limit=200", "log_every=2", "batch_size=16"]
 
@@ -161,7 +161,7 @@ def test_tensorboard_reads_back_what_the_tables_hold(tmp_path):
     import numpy as np
     from PIL import Image
 
-    from cnntrain.training.trackers import tensorboard
+    from cnntrain.running.trackers import tensorboard
 
     picture = tmp_path / "confusion.png"
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(picture)

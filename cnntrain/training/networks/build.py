@@ -15,8 +15,8 @@ from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 from cnntrain.spec.spec import Spec
-from cnntrain.training.normalisation import build_normalisation
-from cnntrain.training.warm_start import SourceWeights, warm_start_model
+from cnntrain.training.networks.normalisation import build_normalisation
+from cnntrain.training.networks.warm_start import SourceWeights, warm_start_model
 
 
 @dataclass(frozen=True)

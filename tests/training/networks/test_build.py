@@ -14,7 +14,7 @@ HUGE = {
 
 @pytest.mark.parametrize(("option", "knob"), HUGE.items(), ids=HUGE)
 def test_network_larger_than_the_memory_is_refused(spec, option, knob):
-    from cnntrain.training.network import build_empty_network, check_network_memory
+    from cnntrain.training.networks.build import build_empty_network, check_network_memory
 
     body = build_empty_network(spec(option, knob), (32, 32, 1), 10)
     with pytest.raises(SpecError) as refused:
@@ -24,7 +24,7 @@ def test_network_larger_than_the_memory_is_refused(spec, option, knob):
 
 
 def test_network_of_an_ordinary_size_is_not_refused(spec):
-    from cnntrain.training.network import build_empty_network, check_network_memory
+    from cnntrain.training.networks.build import build_empty_network, check_network_memory
 
     body = build_empty_network(spec("model=lenet5"), (32, 32, 1), 10)
     check_network_memory(body)
@@ -34,7 +34,7 @@ def test_network_of_an_ordinary_size_is_not_refused(spec):
 def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
     import random
 
-    from cnntrain.training.network import build_network
+    from cnntrain.training.networks.build import build_network
 
     checked = spec("model=cnn_cifar", *SHORT)
     splits = checked.dataset(tmp_path, None)
@@ -48,7 +48,7 @@ def test_network_is_the_same_whatever_was_drawn_before(spec, tmp_path):
 def test_batch_norm_remembers_as_long_as_fits_the_run(spec, steps, momentum):
     import keras
 
-    from cnntrain.training.network import set_batch_norm_momentum
+    from cnntrain.training.networks.build import set_batch_norm_momentum
 
     model = spec("model=mlp_bn").model((8, 8, 1), 10)
     set_batch_norm_momentum(model, "auto", steps)
@@ -62,18 +62,18 @@ def test_network_that_is_divided_computes_the_same(spec, tmp_path):
     import keras
     import numpy as np
 
-    from cnntrain.training import network
+    from cnntrain.training.networks import build
 
     checked = spec("model=cnn_cifar", "model.filters=[4,8]", "model.batch_norm=true", *SHORT)
     splits = checked.dataset(tmp_path, None)
-    built = network.build_network(checked, splits, 10)
+    built = build.build_network(checked, splits, 10)
     tensor = next(la for la in built.model.layers if isinstance(la, keras.layers.Flatten)).output
-    below, above = network.split_network(built, tensor)
+    below, above = build.split_network(built, tensor)
     images = splits.train.images[:8]
     assert np.array_equal(above(below(images)), built.network(images))
     assert below.output_shape == tuple(tensor.shape)
-    total = network.count_parameters(built.network)["total"]
-    assert total == sum(network.count_parameters(part)["total"] for part in (below, above))
+    total = build.count_parameters(built.network)["total"]
+    assert total == sum(build.count_parameters(part)["total"] for part in (below, above))
 
 
 @pytest.mark.parametrize("normalisation", ["standardise", "rescale", "pixel_mean", "none"])
@@ -82,13 +82,13 @@ def test_normalisation_is_within_the_network_and_its_constants_make_it_again(
 ):
     import numpy as np
 
-    from cnntrain.training import network
+    from cnntrain.training.networks import build
 
     checked = spec(f"normalisation={normalisation}", "model=mlp_300_100", *SHORT)
     splits = checked.dataset(tmp_path, None)
-    first = network.build_network(checked, splits, 10).network
-    constants = network.get_normalisation_constants(first)
-    again = network.build_network(checked, splits, 10, constants=constants).network
+    first = build.build_network(checked, splits, 10).network
+    constants = build.get_normalisation_constants(first)
+    again = build.build_network(checked, splits, 10, constants=constants).network
     images = splits.train.images
     seen = np.asarray(first.get_layer("normalisation")(images))
     expected = images * np.asarray(constants["scale"]) + constants["offset"]

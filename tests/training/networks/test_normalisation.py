@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnntrain.data.source import Examples
-from cnntrain.training.normalisation import build_normalisation
+from cnntrain.training.networks.normalisation import build_normalisation
 
 RANDOM = np.random.default_rng(0)
 TRAIN = Examples(RANDOM.integers(0, 200, (50, 6, 5, 3), np.uint8), np.zeros(50, np.int32))
