@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -33,8 +33,10 @@ FACTS = {
 class Checkpoints:
     """Saves the checkpoints of a run in the background; only the chief of several workers does."""
 
-    def __init__(self, run: Run, settings: CheckpointSettings, writes: bool):
-        self.run, self.settings = run, settings
+    def __init__(
+        self, run: Run, settings: CheckpointSettings, note: Callable[[str], None], writes: bool
+    ):
+        self.run, self.settings, self.note = run, settings, note
         self.writer = BackgroundWriter() if writes else None
         self.saved_at = time.monotonic()
         self.failure: str | None = None  # why the last one could not be written
@@ -44,6 +46,7 @@ class Checkpoints:
         """Write in the background within the block; leave it when everything is written."""
         with self.writer or contextlib.nullcontext():
             yield
+        self.note_failure()
 
     def is_due(self, step: int) -> bool:
         """Return whether the settings want a checkpoint within the epoch now."""
@@ -58,6 +61,7 @@ class Checkpoints:
         They are copied now and written later. A disk that is full costs a checkpoint, not the run.
         """
         self.saved_at = time.monotonic()
+        self.note_failure()
         if self.writer is None:
             return
         arrays = {
@@ -89,10 +93,11 @@ class Checkpoints:
         if self.writer is not None:
             self.writer.wait()
 
-    def take_failure(self) -> str | None:
-        """Return, once, why a checkpoint could not be written, or None."""
+    def note_failure(self) -> None:
+        """Note, once, why a checkpoint could not be written."""
         failure, self.failure = self.failure, None
-        return failure
+        if failure is not None:
+            self.note(failure)
 
 
 def name_variables(group: str, variables: list[keras.Variable]) -> list[tuple[str, keras.Variable]]:

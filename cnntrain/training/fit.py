@@ -230,7 +230,7 @@ def prepare_fit(
         position=Position(),
         journal=Journal(run, spec.batch_size),
         decisions=Watching(spec) if replay is None else Replaying(spec, replay),
-        checkpoints=Checkpoints(run, spec.checkpoint, writes=devices.is_chief),
+        checkpoints=Checkpoints(run, spec.checkpoint, progress.note, writes=devices.is_chief),
         devices=devices,
         progress=progress,
         signals=Signals(),

@@ -240,8 +240,6 @@ class Loop:
                 get_normalisation_constants(self.network),
                 facts,
             )
-        if (failure := self.checkpoints.take_failure()) is not None:
-            self.progress.note(failure)
 
     @property
     def lasting_variables(self) -> Groups:
