@@ -29,10 +29,13 @@ class TrainingBatches:
     """The training batches of a phase: batch k is a function of (spec, k).
 
     A batch has images (B, H, W, C) uint8 and labels (B,) int32, or soft labels (B, num_classes)
-    float32 if `augmentation` mixes images. An epoch takes steps_per_epoch * batch_size different
-    examples; which ones it leaves out differs from epoch to epoch. If `on_device`, `store` is kept
-    on the device, and blocks have the rows of the images and what the augmentation draws instead of
-    images. `explain_host_only` says where that is impossible. The bytes are the same either way.
+    float32 if `augmentation` mixes images. Without augmentation, the features of frozen layers may
+    stand for images. An epoch takes steps_per_epoch * batch_size different examples; which ones it
+    leaves out differs from epoch to epoch.
+
+    If `on_device`, the device keeps `store`, and a block has the rows of the images in it and what
+    the augmentation draws, in place of images. The images have the same bytes either way.
+    `explain_host_only` says where this is impossible.
     """
 
     def __init__(
@@ -54,11 +57,12 @@ class TrainingBatches:
         self.find_order = functools.lru_cache(2)(
             functools.partial(shuffle_examples, len(examples), seed)
         )
-        make_training_batch(examples, num_classes, augmentation, seed, 0, np.arange(batch_size))
+        images, _ = self.make_batch(0, np.arange(batch_size))
+        self.shape, self.dtype = images.shape, images.dtype
 
     @property
     def store(self) -> np.ndarray:
-        """The images (N, H, W, C) uint8 that the device keeps."""
+        """The images (N, H, W, C) that the device keeps."""
         assert isinstance(self.examples.store, np.ndarray)
         return self.examples.store
 
@@ -66,6 +70,12 @@ class TrainingBatches:
         """Return the indices (B,) of the examples of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         return self.find_order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def make_batch(self, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and labels of the examples `chosen` (B,), made on the host."""
+        return make_training_batch(
+            self.examples, self.num_classes, self.augmentation, self.seed, step, chosen
+        )
 
     def make_block(self, first: int, count: int) -> Arrays:
         """Return the batches of `count` steps from `first` on: arrays (count, ...) by name.
@@ -77,27 +87,22 @@ class TrainingBatches:
         chosen = np.stack([self.find_examples(step) for step in steps])  # (count, B)
         if self.form is None:
             return self.make_images_on_host(steps, chosen)
-        shape = (self.batch_size, *self.store.shape[1:])
         batches: list[Arrays] = []
         for step, own in zip(steps, chosen, strict=True):
             random = make_generator(self.seed, AUGMENTATION, step)
-            drawn, labels = self.form.draw(
-                shape, self.examples.labels[own], self.num_classes, random
-            )
+            labels = self.examples.labels[own]
+            drawn, labels = self.form.draw(self.shape, labels, self.num_classes, random)
             batches.append(drawn | {"labels": labels})
         block = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
         return block | {"rows": self.examples.locate_rows(chosen).astype(np.int32)}
 
     def make_images_on_host(self, steps: range, chosen: np.ndarray) -> Arrays:
         """Return images (count, B, H, W, C) and labels of the examples `chosen` (count, B)."""
-        batches = [
-            make_training_batch(
-                self.examples, self.num_classes, self.augmentation, self.seed, step, own
-            )
-            for step, own in zip(steps, chosen, strict=True)
-        ]
-        images, labels = (np.stack(arrays) for arrays in zip(*batches, strict=True))
-        return {"images": images, "labels": labels}
+        images, labels = np.empty((len(steps), *self.shape), self.dtype), []
+        for batch, step, own in zip(images, steps, chosen, strict=True):
+            batch[:], own_labels = self.make_batch(step, own)
+            labels.append(own_labels)
+        return {"images": images, "labels": np.stack(labels)}
 
     def make_images(self, store: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the images (B, H, W, C) uint8 of one step of a block, in the compiled step.
@@ -140,8 +145,6 @@ def explain_host_only(examples: Examples, augmentation: Component) -> str | None
         return "photos are decoded for each batch"
     if isinstance(store, np.memmap):
         return "the images are in a file on disk"
-    if store.dtype != np.uint8:
-        return f"the images are {store.dtype}, not uint8"
     if find_device_form(augmentation) is None:
         return f"augmentation={augmentation.name}, as it is set, has no form for the device"
     return None
@@ -168,7 +171,7 @@ def make_training_batch(
 
     Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
     """
-    images = examples.gather_images(chosen, make_generator(seed, CROP, step))
+    images = examples.gather_images(chosen, functools.partial(make_generator, seed, CROP, step))
     random = make_generator(seed, AUGMENTATION, step)
     return augment(images, examples.labels[chosen], num_classes, random)
 

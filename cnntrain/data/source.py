@@ -1,6 +1,6 @@
 """Data sets before and after splitting: where their images are, their splits and labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -41,14 +41,14 @@ class Examples:
         return indices if self.rows is None else self.rows[indices]
 
     def gather_images(
-        self, indices: np.ndarray, random: np.random.Generator | None = None
+        self, indices: np.ndarray, make_random: Callable[[], np.random.Generator] | None = None
     ) -> np.ndarray:
         """Return the images `indices` (B,) as (B, H, W, C) uint8.
 
-        Only a store of random crops uses `random`; without `random` its crops are central.
+        Only a store of random crops calls `make_random`; without it, its crops are central.
         """
-        if random is not None and hasattr(self.store, "draw_crops"):
-            return self.store.draw_crops(self.locate_rows(indices), random)
+        if make_random is not None and hasattr(self.store, "draw_crops"):
+            return self.store.draw_crops(self.locate_rows(indices), make_random())
         return self.store[self.locate_rows(indices)]
 
     def iterate_images(self) -> Iterator[np.ndarray]:
