@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ def test_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypa
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cnntrain.runs.directory.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_json(tmp_path / "x.json", {"a": 2})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
