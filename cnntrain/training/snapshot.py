@@ -1,4 +1,9 @@
-"""Save a network as it was at one moment, while its training goes on."""
+"""Save a network as it was at one moment, while its training goes on.
+
+The file is the one that `network.save` would have written at that moment, byte for byte but for
+its date. Until it is written the network's layers must stay as they are (only values may change),
+and no other network may be built: Keras then forgets the scopes of all threads.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +19,11 @@ def take_snapshot(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     return [variable.numpy() for variable in variables]
 
 
-def save_snapshot(
-    run: Run, network: keras.Model, values: Sequence[np.ndarray], path: Path
-) -> None:
+def save_snapshot(run: Run, network: keras.Model, values: Sequence[np.ndarray], path: Path) -> None:
     """Save a network with `values` in place of those of `network.variables`, in any thread.
 
-    The variables stay as they are: for Keras, their values are others in this thread only.
+    They are a snapshot of these variables, or of others of these shapes, such as the EMA's.
+    The variables stay as they are: only this thread sees `values` in them.
     """
     scope = keras.StatelessScope(initialize_variables=False)
     for update in zip(network.variables, values, strict=True):
