@@ -122,6 +122,13 @@ def clear_unfinished(folder: Path) -> None:
             file.unlink()
 
 
+def flush_file(path: Path) -> None:
+    """Flush what has been written to a file to disk; nothing happens if there is no such file."""
+    if path.exists():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
 def flush_folder(folder: Path) -> None:
     """Flush renames in a folder to disk, so that they survive a power cut, if the system can."""
     if os.name == "posix":

@@ -3,7 +3,7 @@
 On disk it is `last.state` in the run's folder `state/`, and the one before it `previous.state`. A
 file begins with the sha256 of the rest, which is an npz of arrays with a JSON text of facts. It
 is written under a temporary name, flushed to disk and renamed. The previous file is kept, so that a
-crash at any moment leaves a whole one.
+crash at any moment leaves a whole one. Nothing here needs the main thread, which may train on.
 """
 
 import contextlib
@@ -12,14 +12,14 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from cnntrain.files.writing import flush_folder, replace_by_file
+from cnntrain.files.writing import flush_file, flush_folder, replace_by_file
 
 LAST, PREVIOUS = "last.state", "previous.state"
 DIGEST_LINE = 65  # 64 hexadecimal digits and a newline
@@ -34,14 +34,36 @@ class Checkpoint:
     damaged_files: tuple[str, ...] = ()
 
 
+class HashingStream(io.RawIOBase):
+    """A stream that nobody can seek in, so that the sha256 of all that is written is known."""
+
+    def __init__(self, file: IO[bytes]):
+        super().__init__()
+        self.file, self.sha256 = file, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        """Write bytes to the file, and return how many they were."""
+        self.sha256.update(content)
+        return self.file.write(content)
+
+
 def save_checkpoint(
-    folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+    folder: Path,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    tables: Sequence[Path] = (),
 ) -> None:
     """Save the last checkpoint in `folder`; the last one so far becomes the previous one.
 
-    Raises OSError, of a full disk for example, and then leaves both as they were.
+    Before, the files `tables`, whose lengths are among the facts, are flushed to disk. Raises
+    OSError, of a full disk for example, and then leaves both checkpoints as they were.
     """
     folder.mkdir(exist_ok=True)
+    for table in tables:
+        flush_file(table)
     last = folder / LAST
     with replace_by_file(last) as file:
         file.write(b" " * DIGEST_LINE)
@@ -49,10 +71,10 @@ def save_checkpoint(
         values: dict[str, Any] = {
             f"array{number}": value for number, value in enumerate(arrays.values())
         }
-        np.savez(file, names=names, facts=json.dumps(dict(facts)), **values)
-        digest = compute_digest(file, DIGEST_LINE)
+        stream = HashingStream(file)  # into which the zip goes without seeking back
+        np.savez(stream, names=names, facts=json.dumps(dict(facts)), **values)
         file.seek(0)
-        file.write(digest.encode() + b"\n")
+        file.write(stream.sha256.hexdigest().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())  # only a whole file may replace the last one
         if last.exists():
@@ -85,12 +107,3 @@ def unpack_checkpoint(payload: bytes, damaged: tuple[str, ...]) -> Checkpoint:
         names = json.loads(str(archive["names"]))
         arrays = {name: archive[f"array{number}"] for number, name in enumerate(names)}
         return Checkpoint(arrays, json.loads(str(archive["facts"])), damaged)
-
-
-def compute_digest(file: Any, start: int) -> str:
-    """Return the sha256, in hexadecimal, of a file from the byte `start` on."""
-    digest = hashlib.sha256()
-    file.seek(start)
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

@@ -10,9 +10,7 @@ state/       the last two checkpoints, from which `cnntrain resume` goes on
 """
 
 import contextlib
-import csv
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +33,7 @@ from cnntrain.files.writing import (
     write_whole,
 )
 from cnntrain.runs.environment import describe_environment, format_time_now
+from cnntrain.runs.tables import TableWriter
 from cnntrain.spec.places import resolve_relative_paths
 
 FORMAT = 1  # the version of the layout; a reader refuses a higher one
@@ -187,28 +186,19 @@ class Run:
         with contextlib.suppress(OSError):
             overwrite_in_place(self.record, json.dumps(replace_nonfinite(record)) + "\n")
 
-    def append_row(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append a row to a CSV file of the run, after a header if the file is new.
+    def open_table(self, name: str) -> TableWriter:
+        """Open a CSV file of the run to append rows to it."""
+        return TableWriter(self.folder / name)
 
-        A table that an older version began keeps its columns.
-        """
-        path = self.folder / name
-        with open_existing(path, "a+", newline="", encoding="utf-8") as file:
-            file.seek(0)
-            header = next(csv.reader([file.readline().removeprefix("\ufeff")]))
-            writer = csv.DictWriter(file, header or row.keys(), "", extrasaction="ignore")
-            if not header:
-                writer.writeheader()
-            writer.writerow(row)
+    def append_row(self, name: str, row: Mapping[str, Any]) -> None:
+        """Append a row to a CSV file of the run."""
+        with self.open_table(name) as table:
+            table.append_row(row)
 
     def count_table_bytes(self, name: str) -> int:
-        """Flush a CSV file of the run to disk, and return its length in bytes."""
+        """Return the length of a CSV file of the run in bytes; 0 if there is none."""
         path = self.folder / name
-        if not path.exists():
-            return 0
-        with open_existing(path, "ab") as file:
-            os.fsync(file.fileno())
-            return file.tell()
+        return path.stat().st_size if path.exists() else 0
 
     def truncate_table(self, name: str, length: int) -> bool:
         """Cut a CSV file to `length` bytes: a killed process wrote more after its last checkpoint.

@@ -1,18 +1,72 @@
-"""Read history.csv and steps.csv, which a stranger may have written, as rows of numbers."""
+"""Append rows to history.csv and steps.csv; read them, whoever wrote them, as rows of numbers."""
 
 import csv
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
-from cnntrain.runs.directory import Run
+from cnntrain.files.writing import open_existing
 from cnntrain.terminal.units import format_size
+
+if TYPE_CHECKING:
+    from cnntrain.runs.directory import Run
 
 NumberRow = dict[str, float]
 # The columns that pages and tables need.
 HISTORY_COLUMNS = ("epoch", "step", "train.loss")
 STEPS_COLUMNS = ("step", "train.loss", "learning_rate")
 MAX_TABLE_BYTES, MAX_HEADER_BYTES = 2**30, 2**16
+
+
+class TableWriter:
+    """A CSV file that stays open for rows to be appended; each row is in the file at once.
+
+    A file that is new begins with a header, of the first row's columns. One that an older version
+    began keeps its columns. No row goes through a link, nor into a file that has other names by
+    hard links, which keep the old content.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file: IO[str] | None = None
+        self.columns: list[str] = []  # of the file's header; none before the first row
+
+    def append_row(self, row: Mapping[str, Any]) -> None:
+        """Append a row; raise OSError if the disk is full, SpecError if the file is a link."""
+        file = self.open_file()
+        begins = not self.columns
+        self.columns = self.columns or [*row]
+        writer = csv.DictWriter(file, self.columns, "", extrasaction="ignore")
+        if begins:
+            writer.writeheader()
+        writer.writerow(row)
+        file.flush()
+
+    def open_file(self) -> IO[str]:
+        """Return the open file; another one if it was removed or has got a second name."""
+        if self.file is not None and os.fstat(self.file.fileno()).st_nlink == 1:
+            return self.file
+        self.close()
+        self.file = open_existing(self.path, "a+", newline="", encoding="utf-8")
+        self.file.seek(0)
+        first = self.file.readline().removeprefix("\ufeff")
+        self.columns = next(csv.reader([first]))
+        return self.file
+
+    def close(self) -> None:
+        """Close the file; another row opens it again."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
@@ -46,12 +100,12 @@ def read_table(file: Path, columns: tuple[str, ...]) -> list[NumberRow]:
     return table
 
 
-def read_history(run: Run) -> list[NumberRow]:
+def read_history(run: "Run") -> list[NumberRow]:
     """Return the rows of history.csv, one an epoch; SpecError if it is damaged."""
     return read_table(run.history, HISTORY_COLUMNS)
 
 
-def read_history_so_far(run: Run) -> list[NumberRow]:
+def read_history_so_far(run: "Run") -> list[NumberRow]:
     """Return the whole rows of history.csv; none if it is damaged."""
     try:
         return read_table(run.history, ("epoch",))
@@ -59,7 +113,7 @@ def read_history_so_far(run: Run) -> list[NumberRow]:
         return []
 
 
-def read_steps(run: Run) -> list[NumberRow]:
+def read_steps(run: "Run") -> list[NumberRow]:
     """Return the rows of steps.csv, one every `log_every` steps; SpecError if it is damaged."""
     return read_table(run.steps, STEPS_COLUMNS)
 

@@ -1,5 +1,9 @@
 """The checkpoint file comes back exactly as saved, and a damaged one is never used."""
 
+import hashlib
+import io
+import os
+
 import numpy as np
 import pytest
 
@@ -59,3 +63,45 @@ def test_full_disk_leaves_the_checkpoints_as_they_were(tmp_path, monkeypatch):
         checkpoint.save_checkpoint(tmp_path, ARRAYS, {"step": 2})
     assert checkpoint.load_checkpoint(tmp_path).facts["step"] == 1
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
+
+
+def test_checkpoint_of_an_earlier_version_still_loads(tmp_path):
+    """Earlier versions wrote the npz first, and read it again for its sha256."""
+    payload = io.BytesIO()
+    np.savez(payload, names='["a", "b"]', facts='{"step": 7}', array0=np.arange(3), array1=2.5)
+    digest = hashlib.sha256(payload.getvalue()).hexdigest().encode()
+    (tmp_path / checkpoint.LAST).write_bytes(digest + b"\n" + payload.getvalue())
+    loaded = checkpoint.load_checkpoint(tmp_path)
+    assert (loaded.facts, loaded.damaged_files) == ({"step": 7}, ())
+    assert loaded.arrays["a"].tolist() == [0, 1, 2]
+
+
+def test_arrays_of_any_kind_come_back(tmp_path):
+    arrays = {
+        "scalar": np.float32(0.5),
+        "none": np.zeros((0, 3), np.float16),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+        "strided": np.arange(10)[::2],
+        "large": np.arange(2_500_000.0),  # more than a chunk of 16 MiB
+    }
+    checkpoint.save_checkpoint(tmp_path, arrays, {})
+    loaded = checkpoint.load_checkpoint(tmp_path)
+    assert loaded.damaged_files == ()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array, strict=True)
+
+
+def test_tables_are_on_disk_before_the_checkpoint_is(tmp_path, monkeypatch):
+    (tmp_path / "steps.csv").write_text("step\n1\n")
+    flushed, fsync = [], os.fsync
+
+    def record(number):
+        flushed.append(os.fstat(number).st_ino)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", record)
+    tables = [tmp_path / "history.csv", tmp_path / "steps.csv"]  # the first has no row yet
+    checkpoint.save_checkpoint(tmp_path / "state", ARRAYS, {"step": 1}, tables)
+    last = tmp_path / "state" / checkpoint.LAST
+    inodes = [path.stat().st_ino for path in (tables[1], last)]
+    assert [flushed.index(inode) for inode in inodes] == [0, 1]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import pytest
 import yaml
@@ -46,7 +47,7 @@ def test_file_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypa
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cnntrain.runs.directory.os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_json(tmp_path / "x.json", {"a": 2})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
@@ -67,3 +68,42 @@ def test_table_that_an_older_version_began_keeps_its_columns(tmp_path):
     run.append_row("history.csv", {"epoch": 2, "valid.macro_f1": 0.7, "train.loss": 0.25})
     text = (tmp_path / "run" / "history.csv").read_text()
     assert text == "epoch,train.loss\n1,0.5\n2,0.25\n"
+
+
+def test_open_table_has_each_row_in_the_file_at_once(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    with run.open_table("steps.csv") as table:
+        assert not run.steps.exists()  # before the first row there is nothing to be truncated
+        for step in (1, 2):
+            table.append_row({"step": step})
+            assert run.steps.read_bytes() == b"step\r\n1\r\n2\r\n"[: 6 + 3 * step]
+            assert run.count_table_bytes("steps.csv") == 6 + 3 * step
+
+
+def test_row_goes_into_no_other_name_and_no_removed_file(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    with run.open_table("steps.csv") as table:
+        table.append_row({"step": 1})
+        os.link(run.steps, tmp_path / "copy.csv")  # as by `cp -l`
+        table.append_row({"step": 2})
+        assert (tmp_path / "copy.csv").read_text() == "step\n1\n"
+        assert run.steps.read_text() == "step\n1\n2\n"
+        run.steps.unlink()
+        table.append_row({"step": 3})
+        assert run.steps.read_text() == "step\n3\n"
+
+
+def test_row_goes_through_no_link(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    run.steps.symlink_to(tmp_path / "elsewhere.csv")
+    with run.open_table("steps.csv") as table, pytest.raises(SpecError, match="is a link"):
+        table.append_row({"step": 1})
+    assert not (tmp_path / "elsewhere.csv").exists()
+
+
+def test_open_table_that_an_older_version_began_keeps_its_columns(tmp_path):
+    run = Run.claim(tmp_path / "run", {}, [])
+    run.append_row("history.csv", {"epoch": 1, "train.loss": 0.5})
+    with run.open_table("history.csv") as table:
+        table.append_row({"valid.loss": 0.7, "train.loss": 0.25, "epoch": 2})
+    assert run.history.read_text() == "epoch,train.loss\n1,0.5\n2,0.25\n"
