@@ -1,7 +1,7 @@
-"""Settings that were renamed: old command lines, files and runs may still use the old name.
+"""Settings that were renamed or added: old command lines, files and runs know the old ones.
 
 A setting that is renamed gets a line in `RENAMED`, and nothing else in the package knows its old
-name.
+name. A setting that is added gets a line in `ADDED`: the spec.yaml of an older version lacks it.
 """
 
 import re
@@ -13,6 +13,8 @@ from cnntrain.spec.knobs import format_value
 
 # Old name -> new name. A setting that nobody sets is null or false under both.
 RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
+# New setting -> what older versions did. With that value it changes no hash and no checkpoint.
+ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto"}
 OVERRIDE_KEY = re.compile(r"([+~]*)([^=\s]+)")
 
 

@@ -19,7 +19,7 @@ from cnntrain.spec.knobs import (
     Workers,
 )
 from cnntrain.spec.nested import flatten_mapping
-from cnntrain.spec.renames import RENAMED
+from cnntrain.spec.renames import ADDED, RENAMED
 from cnntrain.spec.signatures import GROUPS, Component, collect_vocabulary, convert_to_plain
 
 
@@ -74,10 +74,11 @@ class RunSettings:
     early_stopping: EarlyStoppingSettings
     checkpoint: CheckpointSettings
     deterministic: bool
+    xla: Literal["auto"] | bool
+    pipeline: Literal["auto", "host", "device"]
+    steps_per_block: Literal["auto"] | Count
     threads: Workers | None
     log_every: Count
-    steps_per_block: Literal["auto"] | Count
-    pipeline: Literal["auto", "host", "device"]
     data_dir: str
     manual_dir: str | None
     weights_dir: str | None
@@ -100,13 +101,20 @@ class Spec(RunSettings):
 
     @property
     def deciding_values(self) -> dict[str, Any]:
-        """The settings that decide the numbers, by dotted key: no path, nothing that is logged."""
+        """The settings that decide the numbers, by dotted key: no path, nothing that is logged.
+
+        A setting of `ADDED` is one of them only if it has another value than earlier versions meant.
+        """
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
         chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()
-        decides = {key: value for key, value in items if key not in WITHOUT_EFFECT}
+        decides = {
+            key: value
+            for key, value in items
+            if key not in WITHOUT_EFFECT and not (key in ADDED and value == ADDED[key])
+        }
         return json.loads(json.dumps(decides))  # as a checkpoint holds them
 
     @property
@@ -127,14 +135,14 @@ class Spec(RunSettings):
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
-    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint",
+    "model.weights_dir", "log_every", "checkpoint", "pipeline", "steps_per_block",
     "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
     "tracking",
 )  # fmt: skip
 # The settings that may change when a run is resumed.
 MAY_CHANGE = (
     "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
-    "model.weights_dir", "log_every", "steps_per_block", "pipeline", "checkpoint.every_steps",
+    "model.weights_dir", "log_every", "pipeline", "steps_per_block", "checkpoint.every_steps",
     "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
     "distribution.timeout",
 )  # fmt: skip
