@@ -20,6 +20,7 @@ from cnntrain.spec.knobs import Count, Natural
 from cnntrain.spec.renames import rename_keys
 from cnntrain.spec.spec import MAY_CHANGE, CheckpointSettings, Spec
 from cnntrain.training.journal import TABLES
+from cnntrain.training.networks.snapshot import save_snapshot, take_snapshot
 
 Groups = Mapping[str, list[keras.Variable]]
 
@@ -84,12 +85,13 @@ class Checkpoints:
         self.writer.submit(write)
 
     def save_best(self, network: keras.Model) -> None:
-        """Save a network, as it is now, as the best one."""
+        """Save a network, as it is now, as the best one; its values are copied now."""
         if self.writer is not None:
-            self.run.save_network(network, self.run.best)
+            values = take_snapshot(network.variables)
+            self.writer.submit(lambda: save_snapshot(self.run, network, values, self.run.best))
 
     def wait(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written; before that no layer may be frozen or thawed."""
         if self.writer is not None:
             self.writer.wait()
 

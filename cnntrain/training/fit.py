@@ -113,6 +113,7 @@ class Fit:
         spec, phase, rate = self.spec, self.phases[number], self.rates[number]
         model, network = self.built.model, self.built.network
         assert rate is not None
+        self.loop.checkpoints.wait()
         freeze_layers_except(model, phase.layers)
         optimizer = spec.optimizer(model, rate)
         train, valid, validated = self.splits.train, self.splits.valid, network

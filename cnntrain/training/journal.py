@@ -50,6 +50,9 @@ class Journal:
     epoch_seconds: float = 0.0
     spent: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.tables = {table: self.run.open_table(table) for table in TABLES}
+
     @contextlib.contextmanager
     def spend(self, kind: str) -> Iterator[None]:
         """Count the seconds of the block as `kind`."""
@@ -89,7 +92,7 @@ class Journal:
             "learning_rate": learning_rate,
             "images_per_second": round(self.images_per_second, 1),
         }
-        self.run.append_row("steps.csv", row)
+        self.tables["steps.csv"].append_row(row)
         self.logged = (self.count, self.sums[1])
         return row
 
@@ -110,7 +113,7 @@ class Journal:
 
     def end_epoch(self, row: Row) -> None:
         """Write the row of an epoch, and begin with the next one."""
-        self.run.append_row("history.csv", row)
+        self.tables["history.csv"].append_row(row)
         self.seconds += self.epoch_seconds
         self.sums, self.count, self.logged, self.epoch_seconds = [0.0] * 3, 0, (0, 0.0), 0.0
 

@@ -157,7 +157,7 @@ def test_signal_loses_no_task(number):
             writer.submit(lambda task=task: (time.sleep(0.02), done.append(task)))
         signal.raise_signal(number)
         writer.wait()
-        assert signals.due_signal == number
+        assert signals.received == number
     assert done == [0, 1]
 
 

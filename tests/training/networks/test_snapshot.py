@@ -25,7 +25,7 @@ NETWORKS = {
 @pytest.fixture
 def build(spec):
     """Build the network of a spec for images of a size."""
-    from cnntrain.training.network import build_network
+    from cnntrain.training.networks.build import build_network
 
     def build(*overrides, side=32):
         splits = SimpleNamespace(image_shape=(side, side, 3), class_names=[*"abc"])
@@ -37,7 +37,7 @@ def build(spec):
 
 @pytest.mark.parametrize("overrides", NETWORKS.values(), ids=NETWORKS)
 def test_snapshot_is_saved_as_the_network_was(build, tmp_path, overrides):
-    from cnntrain.training.snapshot import save_snapshot, take_snapshot
+    from cnntrain.training.networks.snapshot import save_snapshot, take_snapshot
 
     network = build(*overrides, side=65 if "googlenet" in overrides[0] else 32)
     network.save(tmp_path / "then.keras")
@@ -78,7 +78,7 @@ def read_network(path):
 def test_loaded_snapshot_has_the_weights_and_paths_of_the_network(build, tmp_path):
     import keras
 
-    from cnntrain.training.snapshot import save_snapshot, take_snapshot
+    from cnntrain.training.networks.snapshot import save_snapshot, take_snapshot
     from helpers.run_files import are_equal
 
     network = build("model=lenet5")
@@ -90,7 +90,7 @@ def test_loaded_snapshot_has_the_weights_and_paths_of_the_network(build, tmp_pat
 
 
 def test_values_that_do_not_fit_the_network_are_refused(build, tmp_path):
-    from cnntrain.training.snapshot import save_snapshot, take_snapshot
+    from cnntrain.training.networks.snapshot import save_snapshot, take_snapshot
 
     network = build("model=lenet5")
     values = take_snapshot(network.variables)[1:]
