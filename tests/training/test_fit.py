@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 
+from cnntrain.data.source import Examples
 from cnntrain.errors import OutOfMemory, SpecError
 from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.training.checkpointing import check_resumable
+from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.finetune import Phase
-from cnntrain.training.fit import compute_chance_loss, explain_lack_of_memory
+from cnntrain.training.fit import (
+    choose_pipeline,
+    compute_chance_loss,
+    explain_lack_of_memory,
+)
 from cnntrain.training.networks.build import count_activations
 from cnntrain.training.phases import count_phase_steps
 
@@ -51,3 +57,30 @@ def test_checkpoint_without_required_facts_is_refused(tmp_path, facts):
     run = Run(tmp_path)
     with pytest.raises(SpecError, match="state cannot be used"):
         check_resumable(None, run, None, Checkpoint({"a": np.zeros(1)}, facts), 10)
+
+
+def choose(spec, *words, images=None, **devices):
+    """Choose where batches are made, for images in memory unless others are given."""
+    images = np.zeros((10, 4, 4, 1), np.uint8) if images is None else images
+    known = Devices()
+    for name, value in devices.items():
+        setattr(known, name, value)
+    return choose_pipeline(spec(*words), Examples(images, np.zeros(10, np.int32)), known)
+
+
+def test_images_live_on_a_gpu_where_they_fit_and_the_augmentation_can_run_there(spec, monkeypatch):
+    assert choose(spec) == ("host", "on a CPU that is faster")
+    assert choose(spec, is_gpu=True) == ("device", "the images fit on the GPU")
+    assert choose(spec, "pipeline=host", is_gpu=True) == ("host", "as asked for")
+    assert choose(spec, "pipeline=device") == ("device", "as asked for")
+    assert "noise" in choose(spec, "augmentation=noise", is_gpu=True)[1]
+    assert choose(spec, is_gpu=True, replicas=2)[0] == "host"
+    assert choose(spec, images=np.zeros((10, 4, 4, 1), np.float32), is_gpu=True)[0] == "host"
+    monkeypatch.setattr("cnntrain.training.fit.MAX_RESIDENT_BYTES", 100)
+    assert "take more than" in choose(spec, is_gpu=True)[1]
+
+
+def test_device_that_cannot_make_the_batches_is_refused(spec):
+    with pytest.raises(SpecError, match="augmentation=noise") as refusal:
+        choose(spec, "pipeline=device", "augmentation=noise")
+    assert "pipeline=auto" in str(refusal.value)

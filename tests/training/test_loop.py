@@ -1,5 +1,7 @@
 """What happens at the end of an epoch, and in which order: best, plateau, history, stop, refit."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from cnntrain.runs.checkpoint import load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.spec.compose import compose_config
 from cnntrain.training.evaluation import METRICS, evaluate_network
+from cnntrain.training.journal import Position
+from cnntrain.training.loop import Loop, Steps
 from cnntrain.training.trainer import train_run
 from helpers.run_files import SHORT, are_equal, load_weights, read_rows
 
@@ -127,6 +131,20 @@ def test_blocks_and_where_batches_are_made_change_no_bit(train, augmentation):
             assert [row[column] for row in ours] == [row[column] for row in theirs]
     pipelines = [run.read_run_json()["device"]["pipeline"]["at"] for run in runs.values()]
     assert pipelines == ["host", "host", "device"]
+
+
+@pytest.mark.parametrize("length", [1, 4, 32])
+def test_blocks_end_with_epochs_rows_checkpoints_and_phases(spec, length):
+    checked = spec("log_every=5", "checkpoint.every_steps=9")
+    loop = SimpleNamespace(
+        spec=checked, steps=Steps(per_epoch=12, planned=40, total=40), block_length=length,
+        position=Position(step=7),
+    )  # fmt: skip
+    blocks = list(Loop.plan_blocks(loop, SimpleNamespace(end=31, longest_block=8)))
+    assert [step for step, _ in blocks] == [7, *(step + n for step, n in blocks[:-1])]
+    ends = {step + count for step, count in blocks}
+    assert {9, 10, 12, 15, 18, 20, 24, 25, 27, 30, 31} <= ends
+    assert max(count for _, count in blocks) == min(length, 4)  # from 20 to 24
 
 
 def test_loss_that_is_not_finite_is_found_at_its_very_step(train):
