@@ -48,6 +48,10 @@ class Watching:
         """Return the step with which a phase ends, unless it stops early."""
         return planned
 
+    def count_steps(self, planned: int, steps_per_epoch: int) -> int:
+        """Return the steps of all phases together, unless one stops early."""
+        return planned
+
     def is_best(self, row: Row) -> bool:
         """Take in an epoch; return whether it is the best so far."""
         if "valid.loss" not in row or not self.best.update_best(row):
@@ -99,6 +103,9 @@ class Replaying(Watching):
     def find_phase_end(self, phase: int, planned: int, steps_per_epoch: int) -> int:
         later = [*self.replay.phases[phase + 1 :], self.replay.epochs]
         return min(later[0], self.replay.epochs) * steps_per_epoch
+
+    def count_steps(self, planned: int, steps_per_epoch: int) -> int:
+        return self.replay.epochs * steps_per_epoch
 
     def should_reduce(self, row: Row) -> bool:
         return row["epoch"] in self.replay.reductions

@@ -95,7 +95,9 @@ class Loop:
 
     def begin_phase(self, phase: PhaseRun) -> None:
         """Begin with, or go on with, a phase whose variables are where they should be."""
-        self.progress.begin_phase(self.position.step, self.steps.total, self.steps.per_epoch)
+        per_epoch = self.steps.per_epoch
+        total = self.decisions.count_steps(self.steps.total, per_epoch)
+        self.progress.begin_phase(self.position.step, total, per_epoch)
         is_new = self.position.step == self.position.phase_began
         self.weights_before = phase.read_last_weights() if is_new else []
         self.pending: tuple[Block, Any] | None = None  # steps whose losses are on their way
