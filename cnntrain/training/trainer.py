@@ -19,11 +19,11 @@ from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
 from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts, warnings
+from cnntrain.training.devices.decisions import decide_for_device
 from cnntrain.training.devices.parallel import Parallel
 from cnntrain.training.devices.setup import (
     configure_backend,
     count_replicas,
-    describe_device,
     set_up_devices,
 )
 from cnntrain.training.evaluation import (
@@ -143,6 +143,7 @@ def record_and_announce_run(
     for line in (
         *(f"Warning: {warning}" for warning in changes if warning),
         *introduce_run(spec, splits, fitting),
+        decide_for_device(spec).line,
         *(f"Warning: {warning}" for warning in others if warning),
     ):
         progress.note(line)
@@ -154,7 +155,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fitting: Fitting) -> dict[str,
     return {
         "seed": spec.seed,
         "spec_hash": spec.hash,
-        "device": describe_device(),
+        "device": decide_for_device(spec).describe(),
         "replicas": count_replicas(fitting.parallel),
         "data": {
             "fingerprint": compute_fingerprint(splits),
