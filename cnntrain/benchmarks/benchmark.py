@@ -15,7 +15,8 @@ from cnntrain.benchmarks.request import CASES, INFERENCE_WAYS, TRAINING_WAYS, Re
 from cnntrain.benchmarks.startup import measure_startup
 from cnntrain.benchmarks.training_ways import compare_trainings, make_random_splits
 from cnntrain.benchmarks.turns import Announce, Comparison, Timing, summarise_values
-from cnntrain.training.devices.setup import configure_backend, describe_device
+from cnntrain.training.devices.device import inspect_device
+from cnntrain.training.devices.setup import configure_backend
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def run_benchmark(request: Request) -> Results:
     """Measure everything that was asked for; a line on standard error says what goes on."""
     share_gpu_memory()
     configure_backend(next(iter(request.specs.values())))
-    has_gpu = describe_device()["kind"] == "GPU"
+    has_gpu = bool(inspect_device().gpus)
     models = [
         model for model in request.specs
         if has_gpu or request.chose_models or not CASES[model].slow_on_cpu

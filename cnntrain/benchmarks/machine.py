@@ -8,22 +8,22 @@ from typing import Any
 import keras
 
 from cnntrain.runs.environment import describe_environment
-from cnntrain.training.devices.setup import describe_device
+from cnntrain.training.devices.device import inspect_device
 
 PEERS = ("torch", "onnxruntime")
 
 
 def describe_machine() -> dict[str, Any]:
     """Return the names of the processor and of GPUs, and the versions of what was measured."""
-    environment, device = describe_environment(), describe_device()
+    environment, device = describe_environment(), inspect_device()
     versions = environment["versions"] | {
         name: version for name in PEERS if (version := find_version(name)) is not None
     }
     return {
         "processor": read_processor_name(),
-        "threads": device["threads"],
-        "gpus": device["gpus"],
-        "kind": device["kind"],
+        "threads": device.threads,
+        "gpus": list(device.gpus),
+        "kind": "GPU" if device.gpus else "CPU",
         "backend": keras.backend.backend(),
         "platform": environment["platform"],
         "git": environment["git"],

@@ -54,6 +54,7 @@ def run_checks(spec: Spec, config_dir: str | None) -> Iterator[Finding]:
         "python": check_python,
         "packages": check_packages,
         "tensorflow": check_tensorflow,
+        "device": lambda: check_device(spec),
         "gpu": check_gpu,
         "memory": check_memory,
         "disk": check_disk,
@@ -90,6 +91,15 @@ def check_tensorflow() -> Finding:
         import tensorflow as tf
     seconds = time.perf_counter() - began
     return Finding("tensorflow", f"{tf.__version__} loads in {format_duration(seconds)}")
+
+
+def check_device(spec: Spec) -> Finding:
+    """Report what is decided for the device that would train: XLA, determinism, precision."""
+    with silence_stderr():
+        from cnntrain.training.devices.device import decide_for_device
+        from cnntrain.training.devices.setup import configure_backend
+    configure_backend(spec)
+    return Finding("device", decide_for_device(spec).line.removeprefix("device: "))
 
 
 def check_gpu() -> Finding:

@@ -20,7 +20,7 @@ from cnntrain.files.writing import check_entry, check_links_inside
 from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
 from cnntrain.runs.tables import MAX_TABLE_BYTES, NumberRow
 from cnntrain.spec.knobs import Count, Natural, convert_value
-from cnntrain.spec.renames import rename_keys, rename_settings
+from cnntrain.spec.renames import ADDED, rename_keys, rename_settings
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.terminal.units import format_size
 
@@ -96,12 +96,13 @@ def read_record(run: Run) -> dict[str, Any]:
 def read_config(run: Run) -> dict[str, Any]:
     """Return the content of spec.yaml as plain values, under the new names of settings.
 
-    Raises SpecError if it is damaged.
+    A setting that was added since has the value that earlier versions meant. Raises SpecError if
+    the file is damaged.
     """
     config = read_mapping(run.spec, SMALL_BYTES)
     if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
         raise explain_damage(run.spec, f"{odd[0]} is no option with its settings")
-    return rename_settings(config)
+    return ADDED | rename_settings(config)
 
 
 def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:

@@ -103,7 +103,7 @@ class Spec(RunSettings):
     def deciding_values(self) -> dict[str, Any]:
         """The settings that decide the numbers, by dotted key: no path, nothing that is logged.
 
-        A setting of `ADDED` is one only if it has another value than earlier versions meant.
+        A setting of `ADDED` is left out while it has the value that earlier versions meant.
         """
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
         chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}

@@ -29,6 +29,7 @@ from cnntrain.training.checkpointing import (
 )
 from cnntrain.training.decisions import Replay, Replaying, Watching
 from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.devices.setup import set_up_one_device
 from cnntrain.training.finetune import Phase
 from cnntrain.training.journal import TABLES, Journal, Position
 from cnntrain.training.loop import Loop, Progress, Steps
@@ -206,7 +207,7 @@ def prepare_fit(
     before the first step, for a checkpoint of another spec and for what only the data or the
     network can show to be wrong.
     """
-    devices = devices or Devices()
+    devices = devices or set_up_one_device(spec)
     checkpoint = load_checkpoint(run.state)
     steps = count_steps(spec, splits.train, checkpoint, replay)
     if checkpoint is not None:

@@ -20,11 +20,10 @@ from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts, warnings
 from cnntrain.training.decisions import Replay
+from cnntrain.training.devices.device import decide_for_device
 from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.setup import (
     configure_backend,
-    count_replicas,
-    describe_device,
     set_up_devices,
 )
 from cnntrain.training.evaluation import (
@@ -61,7 +60,7 @@ def train_on(
     stopwatch.record_lap("data")
 
     source = load_initial_weights(spec, run)
-    shrunk_spec, note = shrink_batch_size(spec, len(splits.train), count_replicas(devices))
+    shrunk_spec, note = shrink_batch_size(spec, len(splits.train), devices.replicas)
     fit = prepare_fit(shrunk_spec, run, splits, progress, source=source, devices=devices)
     record_and_announce_run(spec, run, splits, fit, progress)
     if note is not None:
@@ -139,6 +138,7 @@ def record_and_announce_run(
     for line in (
         *(f"Warning: {warning}" for warning in changes if warning),
         *introduce_run(spec, splits, fit),
+        decide_for_device(spec).line,
         *(f"Warning: {warning}" for warning in others if warning),
     ):
         progress.note(line)
@@ -150,9 +150,9 @@ def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
     return {
         "seed": spec.seed,
         "spec_hash": spec.hash,
-        "device": describe_device()
+        "device": decide_for_device(spec).describe()
         | {"pipeline": dict(zip(("at", "why"), fit.pipeline, strict=True))},
-        "replicas": count_replicas(fit.devices),
+        "replicas": fit.devices.replicas,
         "data": {
             "fingerprint": compute_fingerprint(splits),
             "images": compute_evaluation_fingerprints(splits),
@@ -267,7 +267,7 @@ def refit_network(
         epochs, steps.planned // steps.per_epoch, decisions.phases, decisions.reductions
     )
     merged = splits.merge_valid()
-    shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), count_replicas(first.devices))
+    shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), first.devices.replicas)
     fit = prepare_fit(
         shrunk_spec, refit_run, merged, progress,
         source=source, replay=replay, devices=first.devices,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cnntrain.training.devices.device import has_bfloat16_instructions
 from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING
 
 WAITING_SHARE = 0.2  # of the time of training, from which on waiting for images is worth a word
@@ -61,10 +62,15 @@ def warn_about_frozen_random_weights(finetune: str, are_trained: bool) -> str | 
 
 
 def warn_about_slow_precision(precision: str, on_gpu: bool) -> str | None:
-    """Warn of 16-bit precision on a CPU."""
+    """Warn of 16-bit precision on a CPU, unless it has, or may have, instructions for bfloat16."""
     if precision == "float32" or on_gpu:
         return None
-    return f"precision is {precision} on a CPU, where it is often 2 to 4 times slower than float32"
+    if precision == "mixed_bfloat16" and has_bfloat16_instructions() is not False:
+        return None
+    return (
+        f"precision is {precision} on a CPU without instructions for it, "
+        "where it is often 2 to 4 times slower than float32"
+    )
 
 
 def warn_about_guessing(step: int, loss: float, chance_loss: float) -> str | None:

@@ -13,7 +13,7 @@ from cnntrain.runs.results import read_job_result
 from cnntrain.runs.strangers import get_recorded_paths, read_config
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_overrides
-from cnntrain.spec.renames import RENAMED, rename_overrides, rename_settings
+from cnntrain.spec.renames import ADDED, RENAMED, rename_overrides, rename_settings
 from cnntrain.sweeps.expand import expand_jobs
 
 BEFORE = {now: before for before, now in RENAMED.items()}
@@ -104,6 +104,8 @@ def older(left_behind):
     config = yaml.safe_load((folder / "spec.yaml").read_text())
     config["model"]["init_from"] = config.pop("init_from")
     config["schedule"]["stretch"] = config.pop("replan")
+    for setting in ADDED:
+        del config[setting]
     (folder / "spec.yaml").write_text(yaml.safe_dump(config))
     record = json.loads((folder / "run.json").read_text())
     record["paths"] = {BEFORE[key]: path for key, path in record["paths"].items()}
@@ -122,6 +124,17 @@ def test_older_run_is_resumed_with_either_name(older, tmp_path):
             "init_from": str(tmp_path.cwd() / "weights.h5")
         }
     assert read_config(Run(older))["replan"] is True
+
+
+def test_added_setting_is_not_in_the_hash_while_it_means_what_earlier_versions_did(spec):
+    assert not ADDED.keys() & spec().deciding_values.keys()
+    assert spec("pipeline=host", "steps_per_block=4").hash == spec().hash
+    assert spec("xla=true").deciding_values["xla"] is True
+    assert len({spec(f"xla={value}").hash for value in ("auto", "true", "false")}) == 3
+
+
+def test_older_run_has_the_added_settings_in_a_comparison(older):
+    assert ADDED.items() <= read_config(Run(older)).items()
 
 
 def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):

@@ -62,9 +62,7 @@ def test_checkpoint_without_required_facts_is_refused(tmp_path, facts):
 def choose(spec, *words, **devices):
     """Choose where batches of images in memory are made, by devices with these attributes."""
     images = np.zeros((10, 4, 4, 1), np.uint8)
-    known = Devices()
-    for name, value in devices.items():
-        setattr(known, name, value)
+    known = Devices(**devices)
     return choose_pipeline(spec(*words), Examples(images, np.zeros(10, np.int32)), known)
 
 

@@ -31,9 +31,21 @@ def resolve_backend() -> str:
 
 
 def check_backend_support(spec: Spec) -> None:
-    """Raise SpecError if a spec asks for something that only the TensorFlow backend can do."""
+    """Raise SpecError if a spec asks for something that the backend cannot do."""
     if resolve_backend() != "jax":
+        if spec.xla is True and spec.distribution.name != "single":
+            raise SpecError(
+                f"xla is true and distribution is {spec.distribution.name}",
+                "xla=auto, because TensorFlow compiles the step of one device only",
+                "xla=auto",
+            )
         return
+    if spec.xla is False:
+        raise SpecError(
+            "xla is false and KERAS_BACKEND is jax, which compiles everything with XLA",
+            "xla=auto, or TensorFlow",
+            "xla=auto",
+        )
     if spec.distribution.name == "multi_worker":
         raise SpecError(
             "distribution is multi_worker and KERAS_BACKEND is jax",

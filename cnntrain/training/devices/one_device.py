@@ -19,11 +19,11 @@ def is_compiled_by_xla() -> bool:
 class Devices:
     """One device of this process; `Parallel` has several, of one or of many processes."""
 
-    replicas = 1  # how many devices share a batch
     is_chief = True  # whether this process validates, and writes the run
-    is_shared = False  # whether other processes train the same run
-    is_gpu = False
-    xla = False  # whether XLA compiles the step on TensorFlow
+
+    def __init__(self, replicas: int = 1, is_gpu: bool = False, xla: bool = False):
+        """Know how many devices share a batch (on JAX), and whether XLA compiles the step."""
+        self.replicas, self.is_gpu, self.xla = replicas, is_gpu, xla
 
     def from_chief(self, numbers: Sequence[float]) -> list[float]:
         """Return the numbers that the chief has, in all processes; wait for all of them."""

@@ -30,10 +30,9 @@ class Parallel(Devices):
     """The devices of a run; `cluster` is None if they are all in this process."""
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None):
+        super().__init__(strategy.num_replicas_in_sync)
         self.strategy, self.cluster = strategy, cluster
-        self.replicas: int = strategy.num_replicas_in_sync
         self.is_chief = cluster is None or cluster.is_chief
-        self.is_shared = cluster is not None
 
     def run(self, part: Callable[[Batch, Any], Any], batch: Batch) -> Any:
         """Return what `part` finds on every device: per-replica values, and plain seeds."""
