@@ -5,4 +5,4 @@
 set -u
 cd "$(dirname "$0")/.."
 export PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}"
-exec timeout --kill-after=10 "${GPU_CHECK_SECONDS:-590}" "${PYTHON:-python3}" scripts/gpu_check.py "$@"
+exec timeout --signal=INT --kill-after=10 "${GPU_CHECK_SECONDS:-590}" "${PYTHON:-python3}" scripts/gpu_check.py "$@"
