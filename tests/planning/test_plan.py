@@ -23,7 +23,7 @@ PITFALLS = {
     "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "chance loss",
     "finetune=head": "random weights",
     "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",
-    "precision=mixed_bfloat16": "slower than float32",
+    "precision=mixed_float16": "slower than float32",
     "epochs=1": "few to learn from",
     "dataset=cifar10 dataset.image_size=[512,512] model=lenet5": "dataset.limit",  # no files
 }
