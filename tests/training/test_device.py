@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.devices import compilation_cache, device, setup
+from cnntrain.training.devices import compilation_cache, setup
+from cnntrain.training.devices import device as device_module
 from cnntrain.training.devices.backend import check_backend_support
 from cnntrain.training.devices.device import Device, decide_for_device
 from cnntrain.training.warnings import warn_about_slow_precision
@@ -76,7 +77,7 @@ def test_this_machine_is_asked_for_its_device(spec, monkeypatch):
     details = {"device_name": "NVIDIA H100", "compute_capability": (9, 0)}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * 2)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
-    device = device.inspect_device()
+    device = device_module.inspect_device()
     assert (device.gpus, device.capability) == (("NVIDIA H100",) * 2, (9, 0))
     details["compute_capability"] = None
     assert decide_for_device(spec()).bfloat16 is None
@@ -99,7 +100,7 @@ def test_bfloat16_is_slow_on_cpus_without_instructions_for_it(
     if facts is not None:
         file.write_text(facts)
     monkeypatch.setattr(compilation_cache, "CPU_FACTS", file)
-    assert device.has_bfloat16_instructions() is has_instructions
+    assert device_module.has_bfloat16_instructions() is has_instructions
     assert bool(warn_about_slow_precision("mixed_bfloat16", on_gpu=False)) is warns
     assert warn_about_slow_precision("mixed_float16", on_gpu=False)
     assert not warn_about_slow_precision("mixed_float16", on_gpu=True)
@@ -159,7 +160,7 @@ def test_tensorflow_is_made_deterministic_only_where_xla_is_off(
 ):
     enabled = []
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
-    monkeypatch.setattr(decisions, "inspect_device", lambda: device)
+    monkeypatch.setattr(device_module, "inspect_device", lambda: device)
     monkeypatch.setattr(
         setup.tf.config.experimental, "enable_op_determinism", lambda: enabled.append(True)
     )
