@@ -68,7 +68,7 @@ def test_tf32_is_recorded_for_float32_on_newer_gpus_unless_it_is_forbidden(spec,
     for device, words, expected in cases:
         assert decide_for_device(spec(*words), device).tf32 is expected
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    assert not device.inspect_device().tf32
+    assert not device_module.inspect_device().tf32
 
 
 def test_this_machine_is_asked_for_its_device(spec, monkeypatch):
@@ -107,48 +107,23 @@ def test_bfloat16_is_slow_on_cpus_without_instructions_for_it(
     assert not warn_about_slow_precision("float32", on_gpu=False)
 
 
-@pytest.fixture
-def gpu_machine(tmp_path, monkeypatch):
-    """A machine that has a GPU by its driver, and an empty cache folder; returns the folder."""
-    monkeypatch.setattr(compilation_cache, "run_nvidia_smi", lambda *fields: [["H100", "580.1"]])
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
-    return tmp_path / "cnntrain" / "compiled"
-
-
-def test_what_tensorflow_compiles_is_kept_in_a_folder_for_each_kind_of_machine(
-    gpu_machine, monkeypatch
+@pytest.mark.parametrize("obstacle", [None, "unwritable", "full"])
+def test_compiled_code_has_a_folder_for_each_processor_if_it_can_be_written(
+    tmp_path, monkeypatch, obstacle
 ):
-    folders = set()
-    for flags in ("", "--xla_gpu_deterministic_ops=true"):
-        monkeypatch.setenv("XLA_FLAGS", flags)
-        monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
-        for _ in range(2):
-            compilation_cache.use_compilation_cache("tensorflow")
-        assert os.environ["TF_XLA_FLAGS"].count("directory=") == 1
-        folders.add(compilation_cache.find_active_cache("tensorflow"))
-    assert folders == {str(folder) for folder in gpu_machine.iterdir()}
-    assert len(folders) == 2
-
-
-@pytest.mark.parametrize("obstacle", ["unwritable", "full", "blank", "cpu", "chosen"])
-def test_without_a_folder_nothing_is_kept(gpu_machine, tmp_path, monkeypatch, spec, obstacle):
-    chosen = "--tf_xla_persistent_cache_directory="
+    home = tmp_path / "home"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     if obstacle == "unwritable":
-        (tmp_path / "file").touch()
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        home.touch()
     elif obstacle == "full":
         monkeypatch.setattr(compilation_cache, "MIN_FREE_DISK", float("inf"))
-    elif obstacle == "blank":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a b"))
-    elif obstacle == "cpu":
-        monkeypatch.setattr(compilation_cache, "run_nvidia_smi", lambda *fields: [])
-    else:
-        monkeypatch.setenv("TF_XLA_FLAGS", chosen)
-    compilation_cache.use_compilation_cache("tensorflow")
-    assert os.environ.get("TF_XLA_FLAGS", chosen) == chosen
-    assert decide_for_device(spec(), H100).compilation_cache is None
+    folders = {compilation_cache.make_cache_folder() for _ in range(2)}
+    facts = tmp_path / "cpuinfo"
+    facts.write_text("model name : another")
+    monkeypatch.setattr(compilation_cache, "CPU_FACTS", facts)
+    folders.add(compilation_cache.make_cache_folder())
+    assert folders == {None} if obstacle else len(folders) == 2
+    assert obstacle or folders == set((home / "cnntrain/compiled").iterdir())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.compilation_cache import (
-    find_active_cache,
     get_jax_setting,
     read_cpu_facts,
 )
@@ -100,7 +99,7 @@ def decide_for_device(spec: Spec, device: Device | None = None) -> Decisions:
     suggestion = None
     if on_gpu and bfloat16 and spec.precision == "float32":
         suggestion = "bfloat16 would be faster: precision=mixed_bfloat16"
-    cache = find_active_cache(device.backend) if xla and (on_gpu or on_jax) else None
+    cache = (get_jax_setting("jax_compilation_cache_dir") or None) if on_jax else None
     reasons = {
         "xla": why_xla,
         "determinism": why_deterministic,
@@ -108,7 +107,7 @@ def decide_for_device(spec: Spec, device: Device | None = None) -> Decisions:
         if tf32
         else "only newer GPUs have it, for float32",
         "bfloat16": explain_bfloat16(bfloat16, on_gpu),
-        "compilation_cache": explain_cache(cache, xla, on_gpu or on_jax),
+        "compilation_cache": explain_cache(cache, on_jax),
     }
     return Decisions(
         "GPU" if on_gpu else "CPU", device.gpus, device.threads, xla, determinism, tf32, bfloat16,
@@ -152,13 +151,11 @@ def explain_bfloat16(is_fast: bool | None, on_gpu: bool) -> str:
     return f"the CPU has {'' if is_fast else 'no '}instructions for it"
 
 
-def explain_cache(folder: str | None, xla: bool, is_wanted: bool) -> str:
+def explain_cache(folder: str | None, on_jax: bool) -> str:
     """Return why compiled steps are kept in a folder, or not."""
     if folder is not None:
         return "compiling takes seconds to a minute"
-    if not xla:
-        return "nothing is compiled"
-    return "no folder can be written" if is_wanted else "TensorFlow's is only used for GPUs"
+    return "no folder can be written" if on_jax else "TensorFlow's cache saves no time"
 
 
 def inspect_device() -> Device:

@@ -1,12 +1,14 @@
 """Set up what computes: the backend, and the devices that share a batch."""
 
+import os
+
 import keras
 import tensorflow as tf
 
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.cluster import find_cluster
-from cnntrain.training.devices.compilation_cache import add_flags, use_compilation_cache
+from cnntrain.training.devices.compilation_cache import keep_compiled_code
 from cnntrain.training.devices.device import decide_for_device
 from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.parallel import Parallel
@@ -20,9 +22,9 @@ def configure_backend(spec: Spec) -> None:
     tf.get_logger().setLevel("ERROR")  # it warns of every split whose last batch is smaller
     backend = keras.backend.backend()
     if spec.deterministic:
-        add_flags("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
-    use_compilation_cache(backend)
+        add_xla_flag("--xla_gpu_deterministic_ops=true")
     if backend == "jax":
+        keep_compiled_code()
         tf.config.set_visible_devices([], "GPU")  # they are JAX's
     if spec.deterministic and (
         backend == "jax" or decide_for_device(spec).determinism == "tensorflow"
@@ -30,6 +32,13 @@ def configure_backend(spec: Spec) -> None:
         tf.config.experimental.enable_op_determinism()
     if spec.threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
+
+
+def add_xla_flag(flag: str) -> None:
+    """Add a flag to XLA's; one that the user has set already stays as it is."""
+    present = os.environ.get("XLA_FLAGS", "")
+    if flag.partition("=")[0] not in present:
+        os.environ["XLA_FLAGS"] = f"{present} {flag}".strip()
 
 
 def set_up_devices(spec: Spec) -> Devices:
