@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
 
@@ -58,9 +58,10 @@ class Signals:
         self.restore_handlers()
         signal.raise_signal(number)
 
-    def leave(self) -> NoReturn:
-        """Raise KeyboardInterrupt or Terminated; a checkpoint has been saved.
+    def leave(self, asked: bool = False) -> None:
+        """Raise KeyboardInterrupt or Terminated if a signal was received; what must be is saved.
 
-        A process that has received no signal leaves with another worker, which has.
+        `asked` says that another worker has received one, with which this one leaves.
         """
-        raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated
+        if asked or self.received is not None:
+            raise KeyboardInterrupt if self.received == signal.SIGINT else Terminated

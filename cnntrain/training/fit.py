@@ -90,8 +90,7 @@ class Fit:
                 )
                 if loop.position.step < end and not loop.position.stopped_early:
                     loop.train_phase(self.prepare_phase(number, end))
-            if loop.signals.received is not None:  # one that came when no step was left
-                loop.signals.leave()
+            loop.signals.leave()  # for one that came when no step was left
 
     def count_phase_steps(self, total_steps: int) -> list[int]:
         return count_phase_steps(self.phases, self.loop.steps.per_epoch, total_steps)

@@ -90,7 +90,7 @@ class Loop:
                     self.save_checkpoint(phase)
                 if leaves:
                     self.checkpoints.wait()
-                    self.signals.leave()
+                    self.signals.leave(asked=True)
                 self.choose_block_length(phase)
 
     def begin_phase(self, phase: PhaseRun) -> None:

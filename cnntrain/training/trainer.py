@@ -70,6 +70,11 @@ def train_on(
     stopwatch.record_lap("build")
     fit.train()
     stopwatch.record_lap("train")
+    decodes = not isinstance(splits.train.store, np.ndarray)
+    on_device = fit.pipeline[0] == "device"
+    warning = warnings.warn_about_input(fit.loop.journal.spent, decodes, on_device)
+    if warning is not None:
+        progress.note(warning)
 
     report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")

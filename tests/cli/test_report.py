@@ -95,7 +95,7 @@ def test_mistakes_are_answered(words, answer, left_behind, tmp_path, monkeypatch
 @pytest.mark.parametrize("words", ["report a", "report a --output out", "compare a b --output out"])
 def test_a_full_disk_is_answered(words, left_behind, tmp_path, monkeypatch, capsys):
     from cnntrain.cli.main import main
-    from cnntrain.runs import directory
+    from cnntrain.files import writing
 
     left_behind("a")
     left_behind("b")
@@ -104,7 +104,7 @@ def test_a_full_disk_is_answered(words, left_behind, tmp_path, monkeypatch, caps
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(directory.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     with pytest.raises(SystemExit) as ended:
         main(words.split())
     assert ended.value.code == 2
