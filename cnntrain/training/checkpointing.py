@@ -43,11 +43,13 @@ class Checkpoints:
         self.failure: str | None = None  # why the last one could not be written
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def write_in_background(self) -> Iterator[None]:
         """Write in the background within the block; leave it when everything is written."""
-        with self.writer or contextlib.nullcontext():
-            yield
-        self.note_failure()
+        try:
+            with self.writer or contextlib.nullcontext():
+                yield
+        finally:
+            self.note_failure()
 
     def is_due(self, step: int) -> bool:
         """Return whether the settings want a checkpoint within the epoch now."""

@@ -6,9 +6,8 @@ from typing import Any
 
 from cnntrain.spec.metrics import choose_tie_breaker
 from cnntrain.spec.spec import Spec
+from cnntrain.training.journal import Row
 from cnntrain.training.monitor import Monitor, PlateauWatch
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Watching:
         self.best = Monitor(spec.monitor, tie=choose_tie_breaker(spec.monitor))
         self.best_row: Row | None = None
         self.phases, self.reductions = [0], list[int]()  # these two are for a Replay
-        self.watch_anew()
+        self.reset_monitors()
 
-    def watch_anew(self) -> None:
-        """Begin with what each phase watches for itself: patience and the plateau."""
+    def reset_monitors(self) -> None:
+        """Forget what patience and the plateau have seen: each phase watches for itself."""
         plateau = self.spec.schedule["plateau"]
         self.patience = Monitor(self.spec.monitor, self.spec.early_stopping.min_delta)
         self.plateau = PlateauWatch(
@@ -42,7 +41,7 @@ class Watching:
     def begin_phase(self, epochs: int) -> None:
         """Begin a further phase, after so many epochs."""
         self.phases.append(epochs)
-        self.watch_anew()
+        self.reset_monitors()
 
     def find_phase_end(self, phase: int, planned: int, steps_per_epoch: int) -> int:
         """Return the step with which a phase ends, unless it stops early."""

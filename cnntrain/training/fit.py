@@ -1,4 +1,4 @@
-"""One fit of a network to a training split: phase after phase, from wherever a state left it."""
+"""One fit of a network to a training split: phase after phase, from the last checkpoint on."""
 
 import contextlib
 import functools
@@ -60,7 +60,10 @@ MAX_RESIDENT_BYTES = 2**31  # of images that live on a GPU unless `pipeline` say
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A network on its way: built, and brought to where the run's last checkpoint was."""
+    """A network that is built, with the weights, EMA and counters of the last checkpoint.
+
+    `prepare_phase` restores what belongs to a phase alone.
+    """
 
     spec: Spec
     splits: Splits
@@ -78,7 +81,11 @@ class Fit:
         """Train through the phases that are left."""
         loop, network = self.loop, self.built.network
         self.devices.agree(loop.position.step)
-        with loop.signals, loop.checkpoints.writing(), explain_lack_of_memory(self.spec, network):
+        with (
+            loop.signals,
+            loop.checkpoints.write_in_background(),
+            explain_lack_of_memory(self.spec, network),
+        ):
             for number, length in enumerate(self.count_phase_steps(loop.steps.total)):
                 if number < loop.position.phase or not length:
                     continue
@@ -105,7 +112,7 @@ class Fit:
         )
 
     def prepare_phase(self, number: int, end: int) -> PhaseRun:
-        """Return a phase as it is trained, its variables where the checkpoint left them.
+        """Return a phase as it is trained, with the checkpoint's variables if it was made in it.
 
         Where one tensor divides what trains from what is frozen, only the part above is trained;
         without augmentation the features below are computed once.
@@ -138,7 +145,7 @@ class Fit:
         )  # fmt: skip
         longest = count_longest_block(spec, batches)
         run = PhaseRun(
-            step=self.make_step(trained, optimizer, rate, phase, batches, below, longest),
+            step=self.build_step(trained, optimizer, rate, phase, batches, below, longest),
             batches=batches, network=validated, valid=valid, rate=rate, end=end,
             longest_block=longest,
         )  # fmt: skip
@@ -146,7 +153,7 @@ class Fit:
             restore_variables(self.checkpoint, run.variables)
         return run
 
-    def make_step(
+    def build_step(
         self,
         trained: keras.Model,
         optimizer: keras.optimizers.Optimizer,
@@ -160,13 +167,12 @@ class Fit:
         if self.spec.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(trained.trainable_variables)
-        factors = {
-            variable.path: phase.rates[layer.name]
+        slowed = [
+            (variable, phase.rates[layer.name])
             for layer in self.built.model.layers
-            if layer.name in phase.rates
-            for variable in layer.variables
-        }
-        weights = trained.trainable_variables
+            if phase.rates.get(layer.name, 1.0) != 1.0
+            for variable in layer.trainable_variables
+        ]
 
         def make_inputs(batch: Batch) -> Any:
             return below(batches.make_images(batch.get("store"), batch))
@@ -180,7 +186,7 @@ class Fit:
             resident={} if batches.form is None else {"store": batches.store},
             auxiliary=getattr(self.built.model, "auxiliary", ()),
             micro_batches=self.spec.accumulate,
-            slowed=[(v, factors[v.path]) for v in weights if factors.get(v.path, 1.0) != 1.0],
+            slowed=slowed,
             average=self.loop.average,
         )
         if keras.backend.backend() == "jax":

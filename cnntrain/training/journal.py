@@ -36,9 +36,9 @@ class Position:
 class Journal:
     """The sums of an epoch that is under way, and the seconds of the run, in all its lives.
 
-    `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps, and
-    `logged` are how many of these steps, with which cross-entropy, are in steps.csv. `seconds` are
-    of training, `spent` by what the time went to.
+    `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps; `logged`
+    are the steps of it, and their summed cross-entropy, that steps.csv has. `seconds` are those of
+    finished epochs, without validation; `spent` are seconds by what they went to.
     """
 
     run: Run

@@ -33,7 +33,7 @@ from cnntrain.training.weight_average import WeightAverage
 
 LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
 BLOCK_SECONDS = 0.2  # that a block is to take: a signal waits for one block at most
-MEASURED_BLOCKS = 3  # of one step each, from whose last the length of the others follows
+MEASURED_BLOCKS = 3  # of one step each; the last one's time decides the length of later ones
 
 
 class Progress(Protocol):
@@ -56,11 +56,11 @@ class Steps:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One fit on its way, from wherever its last checkpoint left it."""
+    """Trains phases, block by block, and keeps what outlasts a phase."""
 
     spec: Spec
     run: Run
-    network: keras.Model  # what is validated and saved
+    network: keras.Model  # what is saved
     variables: list[keras.Variable]  # its own, and those of auxiliary heads
     average: WeightAverage | None
     steps: Steps
@@ -73,7 +73,7 @@ class Loop:
     progress: Progress
     signals: Signals
     features_once: bool = False  # whether features of frozen layers were computed once
-    has_warned: bool = False  # that the network may be guessing
+    has_judged_guessing: bool = False  # whether the loss is that of guessing
 
     def train_phase(self, phase: PhaseRun) -> None:
         """Train until the last step of a phase, or until patience is out."""
@@ -103,7 +103,10 @@ class Loop:
         self.pending: tuple[Block, Any] | None = None  # steps whose losses are on their way
         length = self.spec.steps_per_block
         self.block_length = 1 if length == "auto" else length
-        self.blocks, self.block_seconds = 0, 0.0  # those of this life, and what the last one took
+        self.blocks, self.step_seconds = (
+            0,
+            0.0,
+        )  # of this phase in this process, and seconds a step
         self.journal.start_clock()
 
     def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:
@@ -117,10 +120,10 @@ class Loop:
             step += count
 
     def choose_block_length(self, phase: PhaseRun) -> None:
-        """Choose, once and for all workers, how many steps take well under half a second."""
+        """Choose, once and for all workers, how many steps take about BLOCK_SECONDS."""
         self.blocks += 1
         if self.blocks == MEASURED_BLOCKS and self.spec.steps_per_block == "auto":
-            length = min(BLOCK_SECONDS / max(self.block_seconds, 1e-6), phase.longest_block)
+            length = min(BLOCK_SECONDS / max(self.step_seconds, 1e-6), phase.longest_block)
             self.block_length = max(1, int(self.devices.from_chief([length])[0]))
 
     def wait_for(self, stream: Iterator[Block]) -> Block | None:
@@ -135,7 +138,7 @@ class Loop:
             result = phase.step.run_block(block.arrays)
             self.finish_steps(phase)
             self.pending = block, result
-        self.block_seconds = (time.perf_counter() - began) / block.count
+        self.step_seconds = (time.perf_counter() - began) / block.count
 
     def finish_steps(self, phase: PhaseRun) -> None:
         """Wait for the losses of the steps that the device was given, and write their row.
@@ -163,7 +166,7 @@ class Loop:
         return step % self.steps.per_epoch == 0 or step == phase.end
 
     def end_epoch(self, phase: PhaseRun) -> None:
-        """Validate, keep the best, lower the rate, write history, stop, save a checkpoint."""
+        """Validate, keep the best, lower the rate, write history, decide to stop, save."""
         self.finish_steps(phase)
         phase.step.settle()
         position, decisions = self.position, self.decisions
@@ -215,9 +218,9 @@ class Loop:
 
     def warn_of_guessing(self) -> None:
         """Warn once, in the first phase, of a loss that is still that of guessing."""
-        if self.has_warned or self.position.phase or self.position.step < LEARNT_BY:
+        if self.has_judged_guessing or self.position.phase or self.position.step < LEARNT_BY:
             return
-        self.has_warned = True
+        self.has_judged_guessing = True
         rows = read_steps(self.run)
         losses = [row["train.loss"] for row in rows if row["step"] > LEARNT_BY // 2]
         warning = warnings.warn_about_guessing(
@@ -232,7 +235,7 @@ class Loop:
         own = {
             "planned_steps": self.steps.planned,
             "features_once": self.features_once,
-            "warned": self.has_warned,
+            "warned": self.has_judged_guessing,
         }
         facts = {"decides": self.spec.deciding_values, "loop": asdict(self.position) | own}
         facts |= self.decisions.to_facts() | self.journal.to_facts()
@@ -255,7 +258,7 @@ class Loop:
         try:
             known = facts["loop"]
             self.position = Position(**{f.name: known[f.name] for f in fields(Position)})
-            self.features_once, self.has_warned = known["features_once"], known["warned"]
+            self.features_once, self.has_judged_guessing = known["features_once"], known["warned"]
             self.decisions.restore(facts)
             self.journal.restore(facts, checkpoint.arrays)
         except (KeyError, TypeError, AttributeError) as error:

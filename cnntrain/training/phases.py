@@ -58,7 +58,7 @@ class PhaseRun:
         return {"optimizer": self.step.parts.optimizer.variables, "rate": [self.rate.factor]}
 
     def read_last_weights(self) -> list[np.ndarray]:
-        """Return the weights that the loss is nearest to: those of the last layer that trains."""
+        """Return the last two variables that train: usually kernel and bias of the head."""
         self.step.settle()
         return [v.numpy() for v in self.step.parts.network.trainable_variables[-2:]]
 

@@ -1,4 +1,4 @@
-"""The training step on TensorFlow: gradient, update, averages; and blocks of such steps.
+"""The training step: what it is made of, and how TensorFlow makes it; blocks of such steps.
 
 A step gets a batch and changes variables. A block is K steps in one call, so that Python looks at a
 run once a block; how steps are cut into blocks decides no number.
@@ -14,13 +14,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.devices.one_device import Batch, Devices
 from cnntrain.training.losses import LossFunction, compute_accuracy, compute_cross_entropy
 from cnntrain.training.schedules import Rate
 from cnntrain.training.weight_average import WeightAverage
 
 SEEDS_APART = 7919  # between the seeds of dropout of two devices
-Batch = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,8 @@ class StepParts:
         return objective, ops.stack([objective, *map(ops.mean, measured)])
 
     @contextlib.contextmanager
-    def following(self) -> Iterator[None]:
-        """After the block's update scale the change of each slowed variable, then average."""
+    def scale_and_average(self) -> Iterator[None]:
+        """After the update within, scale each slowed variable's change, then update the EMA."""
         before = [ops.copy(variable) for variable, _ in self.slowed]
         yield
         for (variable, rate), old in zip(self.slowed, before, strict=True):
@@ -112,7 +111,7 @@ class TrainStep:
             [*self.statistics, *self.seeds], [*statistics, *seeds], strict=True
         ):
             variable.assign(value)
-        with self.parts.following():
+        with self.parts.scale_and_average():
             self.parts.optimizer.apply(gradients, self.weights)
         return losses[0]
 

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from cnntrain.training.devices.jax_arrays import put_on_jax
-from cnntrain.training.train_step import Batch, StepParts
+from cnntrain.training.devices.one_device import Batch
+from cnntrain.training.train_step import StepParts
 
 Values = list[jax.Array]
 
@@ -91,7 +92,7 @@ class JaxTrainStep:
         known = [*zip(trainable, weights, strict=True), *zip(averaged, averages, strict=True)]
         known += zip(self.kinds[1], others, strict=True)
         with keras.StatelessScope(known) as scope:
-            with self.parts.following():
+            with self.parts.scale_and_average():
                 for variable, value in zip(trainable, moved, strict=True):
                     variable.assign(value)
             weights = [scope.get_current_value(v) for v in trainable]

@@ -85,7 +85,8 @@ def train_on(
     if not devices.is_chief:
         return None
     journal, steps = fit.loop.journal, fit.loop.position.step
-    spent = {kind: round(seconds, 3) for kind, seconds in journal.spent.items()}
+    parts = ("waiting", "compiling", "evaluation", "writing")
+    spent = {kind: round(journal.spent.get(kind, 0.0), 3) for kind in parts}
     report["seconds"] = stopwatch.seconds | spent | {"steps": journal.seconds}
     report["images_per_second"] = round(steps * shrunk_spec.batch_size / journal.seconds, 1)
     write_json(run.report, report)

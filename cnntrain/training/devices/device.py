@@ -42,7 +42,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class DeviceSettings:
     """What is decided for a device, with a reason for each decision.
 
     `xla` says whether XLA compiles the step. `determinism` says what makes it deterministic: XLA's
@@ -82,7 +82,7 @@ class Decisions:
         return {key: facts[key] for key in facts if key != "suggestion"}
 
 
-def decide_for_device(spec: Spec, device: Device | None = None) -> Decisions:
+def decide_for_device(spec: Spec, device: Device | None = None) -> DeviceSettings:
     """Return the decisions for a spec on a device: by default the one that this process has.
 
     On JAX the devices must have been set up before, because JAX is asked for them.
@@ -109,7 +109,7 @@ def decide_for_device(spec: Spec, device: Device | None = None) -> Decisions:
         "bfloat16": explain_bfloat16(bfloat16, on_gpu),
         "compilation_cache": explain_cache(cache, on_jax),
     }
-    return Decisions(
+    return DeviceSettings(
         "GPU" if on_gpu else "CPU", device.gpus, device.threads, xla, determinism, tf32, bfloat16,
         cache, suggestion, reasons,
     )  # fmt: skip

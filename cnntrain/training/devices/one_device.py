@@ -21,7 +21,7 @@ class Devices:
     is_chief = True  # whether this process validates, and writes the run
 
     def __init__(self, replicas: int = 1, is_gpu: bool = False, xla: bool = False):
-        """Know how many devices share a batch (on JAX), and whether XLA compiles the step."""
+        """`replicas` devices share a batch; `xla` says whether XLA compiles the step."""
         self.replicas, self.is_gpu, self.xla = replicas, is_gpu, xla
 
     def from_chief(self, numbers: Sequence[float]) -> list[float]:
@@ -37,7 +37,7 @@ class Devices:
 
     @contextlib.contextmanager
     def watch(self, run: str) -> Iterator[None]:
-        """Turn the loss of another process within the block into `WorkerLost`."""
+        """Do nothing: one process can lose no other."""
         yield
 
     def run(self, part: Callable[[Batch, Any], Any], batch: Batch) -> Any:
