@@ -103,10 +103,7 @@ class Loop:
         self.pending: tuple[Block, Any] | None = None  # steps whose losses are on their way
         length = self.spec.steps_per_block
         self.block_length = 1 if length == "auto" else length
-        self.blocks, self.step_seconds = (
-            0,
-            0.0,
-        )  # of this phase in this process, and seconds a step
+        self.blocks, self.step_seconds = 0, 0.0  # so many so far, and a step's time in the last
         self.journal.start_clock()
 
     def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:

@@ -25,7 +25,10 @@ WORDS = (
     *CONVNET, "dataset.limit=320", "batch_size=16", "epochs=6", "checkpoint.every_steps=3",
     "log_every=4",
 )  # fmt: skip
-LONG = (*CONVNET, "batch_size=16", "epochs=80", "checkpoint.every_steps=10")
+LONG = (
+    *CONVNET, "batch_size=16", "epochs=180", "checkpoint.every_steps=10",
+    "early_stopping.patience=180",
+)  # fmt: skip
 TWO_PHASE = (
     *CONVNET, "finetune=two_phase", "finetune.head_epochs=3", "finetune.learning_rate=3e-4",
     "finetune.batch_norm=true", "dataset.limit=320", "batch_size=16", "epochs=7",
