@@ -66,7 +66,12 @@ def train_on(
     if note is not None:
         progress.note(note)
     fingerprint = run.read_run_json()["data"]["fingerprint"]
-    devices.agree({"spec": spec.deciding_values, "data": fingerprint})
+    blocks = [
+        spec.log_every,
+        spec.steps_per_block,
+        spec.checkpoint.every_steps,
+    ]  # they meet after each
+    devices.agree({"spec": spec.deciding_values, "data": fingerprint, "blocks": blocks})
     stopwatch.record_lap("build")
     fit.train()
     stopwatch.record_lap("train")
