@@ -66,11 +66,8 @@ def train_on(
     if note is not None:
         progress.note(note)
     fingerprint = run.read_run_json()["data"]["fingerprint"]
-    blocks = [
-        spec.log_every,
-        spec.steps_per_block,
-        spec.checkpoint.every_steps,
-    ]  # they meet after each
+    # Workers meet after each block, and so must cut the steps alike.
+    blocks = (spec.log_every, spec.steps_per_block, spec.checkpoint.every_steps)
     devices.agree({"spec": spec.deciding_values, "data": fingerprint, "blocks": blocks})
     stopwatch.record_lap("build")
     fit.train()
