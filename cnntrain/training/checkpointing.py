@@ -1,6 +1,7 @@
 """What a fit's checkpoint holds, how it is saved, and how a resumed run takes it over."""
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -74,6 +75,7 @@ class Checkpoints:
         }
         arrays |= {f"normalisation/{k}": np.asarray(v, np.float64) for k, v in constants.items()}
         tables = [self.run.folder / table for table in TABLES]
+        facts = copy.deepcopy(facts)  # training goes on before they are written
 
         def write() -> None:
             try:

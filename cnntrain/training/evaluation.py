@@ -18,21 +18,25 @@ from cnntrain.training.metrics import score_by_class
 METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
-def evaluate_network(network: keras.Model, examples: Examples, batch_size: int) -> dict[str, float]:
-    """Return the `METRICS` of a network for `examples`."""
+def evaluate_network(
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
+) -> dict[str, float]:
+    """Return the `METRICS` of a network for `examples`; without `xla` XLA compiles nothing."""
     return compute_headline_metrics(
-        predict_log_probabilities(network, examples, batch_size), examples.labels
+        predict_log_probabilities(network, examples, batch_size, xla), examples.labels
     )
 
 
 def predict_log_probabilities(
-    network: keras.Model, examples: Examples, batch_size: int
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
 ) -> np.ndarray:
     """Return the float64 logarithms (N, classes) of the probabilities of all classes."""
-    return compute_log_probabilities(predict_outputs(network, examples, batch_size))
+    return compute_log_probabilities(predict_outputs(network, examples, batch_size, xla))
 
 
-def predict_outputs(network: keras.Model, examples: Examples, batch_size: int) -> np.ndarray:
+def predict_outputs(
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
+) -> np.ndarray:
     """Return the outputs of a network for `examples`, in their order.
 
     They are computed in batches of twice `batch_size`: nothing is kept for gradients.
@@ -40,7 +44,7 @@ def predict_outputs(network: keras.Model, examples: Examples, batch_size: int) -
     count = len(examples)
     size = min(2 * batch_size, count)
     if network not in COMPILED:
-        COMPILED[network] = compile_prediction(network)
+        COMPILED[network] = compile_prediction(network, xla)
     predict = COMPILED[network]
 
     def gather(first: int, count: int) -> np.ndarray:
@@ -57,7 +61,7 @@ COMPILED: weakref.WeakKeyDictionary[keras.Model, Callable[[np.ndarray, int], Any
 )
 
 
-def compile_prediction(network: keras.Model) -> Callable[[np.ndarray, int], Any]:
+def compile_prediction(network: keras.Model, xla: bool) -> Callable[[np.ndarray, int], Any]:
     """Return a function from images (b, H, W, C), and the B of most batches, to outputs.
 
     XLA compiles anew for each B: what it compiles gets smaller batches with their last image
@@ -75,7 +79,7 @@ def compile_prediction(network: keras.Model) -> Callable[[np.ndarray, int], Any]
 
         predict, pads = compile_for_jax(own, call), True
     else:
-        pads = is_compiled_by_xla()
+        pads = xla and is_compiled_by_xla()
         shape, dtype = network.inputs[0].shape, network.inputs[0].dtype
         signature = [tf.TensorSpec(shape, dtype)]
         predict = tf.function(call, signature, autograph=False, jit_compile=pads or None)

@@ -97,7 +97,9 @@ class Fit:
                 )
                 if loop.position.step < end and not loop.position.stopped_early:
                     loop.train_phase(self.prepare_phase(number, end))
-            loop.signals.leave()  # for one that came when no step was left
+            loop.checkpoints.wait()
+            if self.devices.any_of(loop.signals.received is not None):
+                loop.signals.leave(asked=True)  # for one that came when no step was left
 
     def count_phase_steps(self, total_steps: int) -> list[int]:
         return count_phase_steps(self.phases, self.loop.steps.per_epoch, total_steps)
@@ -136,8 +138,9 @@ class Fit:
                     f"computing the features of {count:,} images once; images/s are of what is "
                     "trained above them"
                 )
-                train = compute_features(frozen, train, spec.batch_size)
-                valid = compute_features(frozen, valid, spec.batch_size) if valid else None
+                size, xla = spec.batch_size, self.devices.xla
+                train = compute_features(frozen, train, size, xla)
+                valid = compute_features(frozen, valid, size, xla) if valid else None
                 validated, where, below = trained, "host", lambda features: features
         batches = TrainingBatches(
             train, len(self.splits.class_names), spec.batch_size, self.loop.steps.per_epoch,
@@ -214,11 +217,11 @@ def prepare_fit(
     """
     devices = devices or set_up_one_device(spec)
     checkpoint = load_checkpoint(run.state)
-    steps = count_steps(spec, splits.train, checkpoint, replay)
     if checkpoint is not None:
-        check_resumable(spec, run, splits, checkpoint, steps.total)
+        check_resumable(spec, run, splits, checkpoint, plan_steps(spec, splits.train)[1])
         for name in checkpoint.damaged_files:
             progress.note(f"{run.state / name} is damaged and is not used")
+    steps = count_steps(spec, splits.train, checkpoint, replay)
     constants = read_normalisation(checkpoint)
     built = build_network(spec, splits, steps.planned, source, constants)
     model = built.model
@@ -328,7 +331,7 @@ def choose_pipeline(spec: Spec, train: Examples, devices: Devices) -> tuple[str,
     Raises SpecError if `pipeline` wants the device and it is impossible.
     """
     obstacle = explain_host_only(train, spec.augmentation)
-    if devices.replicas > 1:
+    if devices.replicas > 1 or spec.distribution.name != "single":
         obstacle = "several devices share each batch"
     if spec.pipeline == "device" and obstacle is not None:
         raise SpecError(f"pipeline is device and {obstacle}", ("auto", "host"), "pipeline=auto")

@@ -82,10 +82,11 @@ class Loop:
             while not self.position.stopped_early and (block := self.wait_for(stream)) is not None:
                 self.make_steps(phase, block)
                 leaves = self.devices.any_of(self.signals.received is not None)
+                is_due = self.devices.any_of(self.checkpoints.is_due(block.last))
                 if self.ends_epoch(phase, block.last):
                     self.end_epoch(phase)
                     leaves = self.devices.any_of(leaves or self.signals.received is not None)
-                elif leaves or self.checkpoints.is_due(block.last):
+                elif leaves or is_due:
                     self.finish_steps(phase)
                     self.save_checkpoint(phase)
                 if leaves:
@@ -102,8 +103,8 @@ class Loop:
         self.weights_before = phase.read_last_weights() if is_new else []
         self.pending: tuple[Block, Any] | None = None  # steps whose losses are on their way
         length = self.spec.steps_per_block
-        self.block_length = 1 if length == "auto" else length
-        self.blocks, self.step_seconds = 0, 0.0  # so many so far, and a step's time in the last
+        self.block_length, self.is_undecided = (1, True) if length == "auto" else (length, False)
+        self.blocks, self.step_seconds = 0, 0.0  # so many so far; the last step's, with waiting
         self.journal.start_clock()
 
     def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:
@@ -119,23 +120,29 @@ class Loop:
     def choose_block_length(self, phase: PhaseRun) -> None:
         """Choose, once and for all workers, how many steps take about BLOCK_SECONDS."""
         self.blocks += 1
-        if self.blocks == MEASURED_BLOCKS and self.spec.steps_per_block == "auto":
-            length = min(BLOCK_SECONDS / max(self.step_seconds, 1e-6), phase.longest_block)
-            self.block_length = max(1, int(self.devices.from_chief([length])[0]))
+        if self.blocks < MEASURED_BLOCKS or not self.is_undecided:
+            return
+        seconds = self.devices.from_chief([self.step_seconds])[0]
+        if seconds:
+            self.is_undecided = False
+            self.block_length = max(1, int(min(BLOCK_SECONDS / seconds, phase.longest_block)))
 
     def wait_for(self, stream: Iterator[Block]) -> Block | None:
         """Return the next block, or None after the last one."""
+        self.asked_at = time.perf_counter()
         with self.journal.spend("waiting"):
             return next(stream, None)
 
     def make_steps(self, phase: PhaseRun, block: Block) -> None:
         """Give the device a block, and read the losses of the one before."""
-        began = time.perf_counter()
+        has_waited = self.pending is not None
         with self.journal.spend("steps" if self.blocks else "compiling"):
             result = phase.step.run_block(block.arrays)
             self.finish_steps(phase)
             self.pending = block, result
-        self.step_seconds = (time.perf_counter() - began) / block.count
+        # A block after a pause is only handed over: its time says nothing.
+        seconds = (time.perf_counter() - self.asked_at) / block.count
+        self.step_seconds = seconds if has_waited else 0.0
 
     def finish_steps(self, phase: PhaseRun) -> None:
         """Wait for the losses of the steps that the device was given, and write their row.
@@ -189,7 +196,9 @@ class Loop:
         numbers = [0.0] * len(METRICS)
         with self.journal.spend("evaluation"):
             if self.devices.is_chief:
-                found = evaluate_network(phase.network, phase.valid, self.spec.batch_size)
+                found = evaluate_network(
+                    phase.network, phase.valid, self.spec.batch_size, self.devices.xla
+                )
                 numbers = [*found.values()]
             numbers = self.devices.from_chief(numbers)
         return {f"valid.{name}": number for name, number in zip(METRICS, numbers, strict=True)}

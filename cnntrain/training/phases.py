@@ -93,12 +93,14 @@ def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
             )
 
 
-def compute_features(below: keras.Model, examples: Examples, batch_size: int) -> Examples:
+def compute_features(
+    below: keras.Model, examples: Examples, batch_size: int, xla: bool
+) -> Examples:
     """Return what frozen layers make of images, float32, in place of the images."""
     needed = 4 * len(examples) * math.prod(below.output_shape[1:])
     what = f"the features of {len(examples):,} images"
     check_memory(
         what, needed, FEATURES_SHARE, "features that fit in memory", "finetune.cache=false"
     )
-    found = predict_outputs(below, examples, batch_size)
+    found = predict_outputs(below, examples, batch_size, xla)
     return Examples(found.astype(np.float32), examples.labels)

@@ -117,7 +117,12 @@ class TrainStep:
 
     def compute_part(self, batch: Batch, device: Any) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Return a device's share of gradients, statistics and losses, and the next seeds."""
-        apart = [tf.stack([tf.cast(device * SEEDS_APART, v.dtype), 0]) for v in self.seeds]
+        apart = [
+            tf.stack([tf.cast(device * SEEDS_APART, v.dtype), 0])
+            if tuple(v.shape) == (2,)  # the state of a generator; a layer may count, too
+            else tf.zeros(v.shape, v.dtype)
+            for v in self.seeds
+        ]
         seeds = [v.value + own for v, own in zip(self.seeds, apart, strict=True)]
         values = [v.value for v in self.statistics] + seeds
         inputs = self.parts.make_inputs(batch)
@@ -136,11 +141,13 @@ class TrainStep:
         count = self.parts.micro_batches
         if count == 1:
             return self.differentiate(inputs, labels, values)
-        size = inputs.shape[0] // count
+        inputs, labels = (
+            tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in (inputs, labels)
+        )
 
         def add(number: tf.Tensor, totals: list[Any], values: list[Any]) -> Any:
-            rows = slice(number * size, (number + 1) * size)
-            gradients, values, losses = self.differentiate(inputs[rows], labels[rows], values)
+            part = inputs[number], labels[number]
+            gradients, values, losses = self.differentiate(*part, values)
             found = [*gradients, losses]
             return number + 1, [a + b for a, b in zip(totals, found, strict=True)], values
 
@@ -160,7 +167,8 @@ class TrainStep:
         with tf.GradientTape() as tape:
             # weights too: within the scope, Keras' penalties know no others
             known = [(weight, weight.value) for weight in self.weights]
-            with keras.StatelessScope([*known, *zip(changed, values, strict=True)]) as scope:
+            state = [*known, *zip(changed, values, strict=True)]
+            with keras.StatelessScope(state, collect_losses=True) as scope:
                 outputs = self.parts.network(inputs, training=True)
                 objective, losses = self.parts.compute_losses(labels, outputs)
             scaled = optimizer.scale_loss(objective)

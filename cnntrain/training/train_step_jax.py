@@ -7,7 +7,7 @@ import jax
 import keras
 import numpy as np
 
-from cnntrain.training.devices.jax_arrays import put_on_jax
+from cnntrain.training.devices.jax_arrays import find_batch_sharding
 from cnntrain.training.devices.one_device import Batch
 from cnntrain.training.train_step import StepParts
 
@@ -31,6 +31,7 @@ class JaxTrainStep:
             parts.average.variables if parts.average else [],
         ]
         self.state: list[Values] | None = None  # None: the variables are up to date
+        self.sharding = find_batch_sharding(1)  # here: `place` is called by other threads
         self.resident = jax.device_put(dict(parts.resident))
         self.run_steps = jax.jit(self.make_steps, donate_argnums=0)
 
@@ -45,7 +46,7 @@ class JaxTrainStep:
             name: np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) if missing else array
             for name, array in arrays.items()
         }
-        return {name: put_on_jax(array, 1) for name, array in padded.items()}, count
+        return {name: jax.device_put(array, self.sharding) for name, array in padded.items()}, count
 
     def run_block(self, block: tuple[Batch, int]) -> tuple[Any, Any, Any]:
         """Make the K steps of a placed block, and return what may come later than the call.
@@ -124,7 +125,7 @@ class JaxTrainStep:
         """Return the objective to differentiate, the other variables after it, and the losses."""
         known = [pair for kind, values in zip(self.kinds, (weights, others, slots), strict=False)
                  for pair in zip(kind, values, strict=True)]  # fmt: skip
-        with keras.StatelessScope(known) as scope:
+        with keras.StatelessScope(known, collect_losses=True) as scope:
             outputs = self.parts.network(inputs, training=True)
             objective, losses = self.parts.compute_losses(labels, outputs)
             scaled = self.parts.optimizer.scale_loss(objective)

@@ -208,9 +208,15 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
 
     def evaluate(name: str) -> dict[str, np.ndarray]:
         assert splits.valid is not None
-        predictions = {"valid": predict_log_probabilities(network, splits.valid, spec.batch_size)}
+        predictions = {
+            "valid": predict_log_probabilities(
+                network, splits.valid, spec.batch_size, fit.devices.xla
+            )
+        }
         began = time.perf_counter()  # after the first prediction, which builds the graph
-        predictions["test"] = predict_log_probabilities(network, splits.test, spec.batch_size)
+        predictions["test"] = predict_log_probabilities(
+            network, splits.test, spec.batch_size, fit.devices.xla
+        )
         rate = len(splits.test) / (time.perf_counter() - began)
         report["evaluation"] = {"images_per_second": round(rate, 1)}
         for part, examples in (("valid", splits.valid), ("test", splits.test)):
@@ -286,7 +292,7 @@ def refit_network(
     average, network = fit.loop.average, fit.built.network
     with average.swapped_in() if average else contextlib.nullcontext():
         run.save_network(network, run.refit)
-        return evaluate_network(network, splits.test, spec.batch_size)
+        return evaluate_network(network, splits.test, spec.batch_size, fit.devices.xla)
 
 
 def count_examples(splits: Splits) -> dict[str, int]:

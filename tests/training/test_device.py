@@ -157,3 +157,9 @@ def test_what_a_backend_cannot_do_with_xla_is_refused(spec, monkeypatch, backend
     monkeypatch.setenv("KERAS_BACKEND", backend)
     with pytest.raises(SpecError, match=said):
         check_backend_support(spec(*words))
+
+
+def test_determinism_that_the_user_switches_off_is_not_claimed(spec, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    assert decide_for_device(spec(), H100).determinism == "none"
+    assert "not deterministic" in decide_for_device(spec(), H100).line

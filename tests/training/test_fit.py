@@ -73,6 +73,8 @@ def test_images_live_on_a_gpu_where_they_fit_and_the_augmentation_can_run_there(
     assert choose(spec, "pipeline=device") == ("device", "as asked for")
     assert "noise" in choose(spec, "augmentation=noise", is_gpu=True)[1]
     assert choose(spec, is_gpu=True, replicas=2)[0] == "host"
+    mirrored = ("distribution=mirrored", "distribution.logical_cpus=1")
+    assert choose(spec, *mirrored)[1] == "several devices share each batch"
     monkeypatch.setattr("cnntrain.training.fit.MAX_RESIDENT_BYTES", 100)
     assert "take more than" in choose(spec, is_gpu=True)[1]
 

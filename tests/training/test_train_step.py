@@ -22,7 +22,7 @@ def linear():
     return keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs))
 
 
-def train(network, steps=3, block=2, **parts):
+def train(network, steps=3, block=2, xla=False, **parts):
     """Make steps of SGD on all images, in blocks; return the losses (steps, 3) of each."""
     plateau = Plateau(patience=None, factor=0.5, cooldown=0, min_delta=0, min_lr=0)
     rate = Rate(0.5, lambda step: keras.ops.ones(()), 100, 0, plateau)
@@ -33,7 +33,7 @@ def train(network, steps=3, block=2, **parts):
             network=network, optimizer=optimizer, rate=rate, loss=losses.compute_cross_entropy,
             make_inputs=lambda batch: batch["images"], **parts,
         ),
-        Devices(),
+        Devices(xla=xla),
     )  # fmt: skip
     found = []
     for first in range(0, steps, block):
@@ -155,3 +155,39 @@ def test_auxiliary_heads_add_their_weighted_loss(pieces):
     assert np.allclose(moved, 0.3 * (kernel - before[0]), atol=1e-6)
     assert np.allclose(network.get_weights()[0], alone, atol=1e-6)
     assert logs[0][0] > logs[0][1]
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_losses_that_layers_add_are_part_of_the_objective(xla):
+    inputs = keras.Input((5,))
+    head = keras.layers.Dense(3, name="head", activity_regularizer=keras.regularizers.L2(0.1))
+    keras.utils.set_random_seed(0)
+    network = keras.Model(inputs, head(inputs))
+    logits = IMAGES @ network.get_weights()[0]
+    ((objective, cross_entropy, _),) = train(network, steps=1, xla=xla)
+    assert objective - cross_entropy == pytest.approx(0.1 * (logits**2).sum() / 12, rel=1e-4)
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+def test_micro_batches_that_xla_compiles_make_the_same_step(pieces):
+    one, other = linear(), linear()
+    train(one, micro_batches=pieces)
+    train(other, micro_batches=pieces, xla=True)
+    for ours, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_number_that_a_layer_counts_is_no_seed():
+    class Counting(keras.layers.Layer):
+        def build(self, shape):
+            self.calls = self.add_weight((), "zeros", "int32", trainable=False)
+
+        def call(self, inputs):
+            self.calls.assign(self.calls + 1)
+            return inputs
+
+    inputs = keras.Input((5,))
+    counting = Counting()
+    keras.utils.set_random_seed(0)
+    train(keras.Model(inputs, keras.layers.Dense(3)(counting(inputs))), steps=3)
+    assert int(counting.calls.numpy()) == 3

@@ -137,6 +137,9 @@ def decide_determinism(
     """
     if not spec.deterministic:
         return "none", "the setting deterministic=false"
+    is_forbidden = "--xla_gpu_deterministic_ops=false" in os.environ.get("XLA_FLAGS", "")
+    if xla and device.gpus and is_forbidden:
+        return "none", "XLA_FLAGS switches it off"
     if xla:
         return "xla", "XLA compiles the step"
     return "tensorflow", "XLA is off" if device.gpus else "it costs a CPU nothing"

@@ -15,14 +15,16 @@ def count_jax_replicas() -> int:
     return distribution.num_model_replicas if distribution is not None else 1
 
 
-def put_on_jax(array: np.ndarray, axis: int) -> jax.Array:
-    """Return an array on the devices, each with its part of the batch along `axis`."""
+def find_batch_sharding(axis: int) -> jax.sharding.NamedSharding | None:
+    """Return how arrays are shared along `axis`, the batch; None for one device.
+
+    Keras knows its distribution in the main thread alone.
+    """
     distribution = keras.distribution.distribution()
     if distribution is None:
-        return jax.device_put(array)
+        return None
     names = jax.sharding.PartitionSpec(*[None] * axis, distribution.batch_dim_name)
-    mesh = distribution.device_mesh.backend_mesh
-    return jax.device_put(array, jax.sharding.NamedSharding(mesh, names))
+    return jax.sharding.NamedSharding(distribution.device_mesh.backend_mesh, names)
 
 
 def compile_for_jax(
@@ -44,6 +46,8 @@ def compile_for_jax(
     def predict(images: np.ndarray) -> jax.Array:
         missing = -len(images) % count_jax_replicas()  # the caller drops what comes of these
         padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        return compiled([v.value for v in list_variables()], put_on_jax(padded, 0))
+        return compiled(
+            [v.value for v in list_variables()], jax.device_put(padded, find_batch_sharding(0))
+        )
 
     return predict

@@ -11,7 +11,7 @@ Batch = Mapping[str, Any]
 
 
 def is_compiled_by_xla() -> bool:
-    """Return whether XLA compiles what TensorFlow predicts: on a GPU it does."""
+    """Return whether XLA compiles what TensorFlow predicts, unless that is forbidden: on GPUs."""
     return bool(tf.config.list_logical_devices("GPU"))
 
 

@@ -49,7 +49,9 @@ def set_up_devices(spec: Spec) -> Devices:
     """
     strategy = spec.distribution()
     if strategy is None:
-        return set_up_one_device(spec)
+        devices = set_up_one_device(spec)
+        check_replica_batches(spec, devices.replicas)
+        return devices
     parallel = Parallel(strategy, find_cluster(spec.distribution))
     check_replica_batches(spec, parallel.replicas)
     return parallel
