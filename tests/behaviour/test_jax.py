@@ -107,6 +107,34 @@ def test_run_that_is_killed_on_jax_ends_bit_identical(command, tmp_path):
     assert report(tmp_path / "run")["test"] == report(tmp_path / "whole")["test"]
 
 
+PLACING = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from cnntrain.spec.build import build_spec
+from cnntrain.spec.compose import compose_config
+from cnntrain.training.devices.setup import set_up_devices
+from cnntrain.training.train_step_jax import JaxTrainStep
+from types import SimpleNamespace
+import keras
+spec = build_spec(compose_config(["distribution=mirrored", "distribution.logical_cpus=2"]).config)
+assert set_up_devices(spec).replicas == 2
+network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+optimizer = keras.optimizers.SGD()
+parts = SimpleNamespace(network=network, optimizer=optimizer, average=None, resident={})
+step = JaxTrainStep(parts, 2)
+with ThreadPoolExecutor(1) as pool:
+    arrays, count = pool.submit(step.place, {"images": np.zeros((2, 8, 3), "uint8")}).result()
+print(sorted(shard.data.shape for shard in arrays["images"].addressable_shards))
+"""
+
+
+def test_each_device_gets_its_part_of_a_batch_that_a_thread_has_made():
+    done = subprocess.run(
+        [sys.executable, "-c", PLACING], env=JAX, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[(2, 4, 3), (2, 4, 3)]", done.stderr
+
+
 @pytest.mark.slow
 def test_step_in_pieces_and_on_two_devices_is_the_step_of_one(command, tmp_path):
     words = ("epochs=2", "dataset.limit=131", "batch_size=32", "log_every=1", "optimizer.l2=1e-3")

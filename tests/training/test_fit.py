@@ -14,6 +14,7 @@ from cnntrain.training.fit import (
     choose_pipeline,
     compute_chance_loss,
     explain_lack_of_memory,
+    prepare_fit,
 )
 from cnntrain.training.networks.build import count_activations
 from cnntrain.training.phases import count_phase_steps
@@ -83,3 +84,14 @@ def test_device_that_cannot_make_the_batches_is_refused(spec):
     with pytest.raises(SpecError, match="augmentation=noise") as refusal:
         choose(spec, "pipeline=device", "augmentation=noise")
     assert "pipeline=auto" in str(refusal.value)
+
+
+def test_two_damaged_checkpoints_are_answered(spec, tmp_path, silent):
+    run = Run(tmp_path)
+    run.state.mkdir()
+    for name in ("last.state", "previous.state"):
+        (run.state / name).write_bytes(b"damaged")
+    checked = spec("dataset.limit=64")
+    splits = checked.dataset(tmp_path, None)
+    with pytest.raises(SpecError, match="is whole"):
+        prepare_fit(checked, run, splits, silent())
