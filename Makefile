@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo bench bench-determinism bench-pipeline bench-predict degradation build lock clean
+.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict degradation build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -39,6 +39,9 @@ lint: $(READY) ## style, types, and the names of functions
 
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py
+
+recipes: $(READY) ## docs/recipes.md, from what the recipes say of themselves
+	$(BIN)/python scripts/recipes.py
 
 bench: $(READY) ## images per second of our training beside Keras, a tutorial's script and PyTorch
 	$(BIN)/cnntrain bench $(ARGUMENTS)

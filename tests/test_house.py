@@ -22,11 +22,13 @@ FLOORS = (
     "planning reports inference",
     "visualization running",
     "sweeps benchmarks",
+    "recipes",
     "cli",
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 DOORS = ("__init__", "__main__")  # what Python opens; they belong to no floor
-LIGHT = ("cli", "files", "runs", "spec", "sweeps", "terminal")  # loaded before a request is known
+# Loaded before a request is known.
+LIGHT = ("cli", "files", "recipes", "runs", "spec", "sweeps", "terminal")
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "jax")  # seconds each
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,8 +1,6 @@
 """The machine and the versions that figures of a benchmark belong to."""
 
 import importlib.metadata
-import platform
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,7 +18,7 @@ def describe_machine() -> dict[str, Any]:
         name: version for name in PEERS if (version := find_version(name)) is not None
     }
     return {
-        "processor": read_processor_name(),
+        "processor": environment["processor"],
         "threads": device.threads,
         "gpus": list(device.gpus),
         "kind": "GPU" if device.gpus else "CPU",
@@ -37,13 +35,3 @@ def find_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def read_processor_name() -> str:
-    """Return the name of the processor as its maker writes it, or the best that Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

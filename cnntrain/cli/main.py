@@ -1,8 +1,8 @@
 """The command line: its verbs, the messages for mistakes, and the exit codes.
 
-0 done; 1 a run failed, or a check found a fault; 2 a mistake in the command; 130 interrupted; 141
-nobody reads the output any more; 143 terminated, as a preempted job is, with a checkpoint. Nothing
-here imports TensorFlow before the command has been checked.
+0 done; 1 a run failed, or a check found a fault; 2 a mistake in the command; 3 `reproduce` cannot
+compare; 130 interrupted; 141 nobody reads the output any more; 143 terminated, as a preempted job
+is, with a checkpoint. Nothing here imports TensorFlow before the command has been checked.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "resume": "cli.resume",
     "report": "cli.report",
     "compare": "cli.compare",
+    "reproduce": "cli.reproduce",
     "data": "cli.data",
     "list": "cli.list",
     "evaluate": "cli.evaluate",
@@ -172,6 +173,7 @@ def format_help_text(config_dir: str | None) -> str:
         "       cnntrain bench                  how fast it trains, beside Keras and PyTorch",
         "       cnntrain report RUN|SWEEP       make its page again, and say what came out",
         "       cnntrain compare RUN...         runs side by side, and where their specs differ",
+        "       cnntrain reproduce RECIPE       train a recipe: does this machine get what we got?",
         "       cnntrain data list              what data there is, and whether it is here",
         "       cnntrain data prepare NAME      make it ready; data --help has verify and preview",
         "       cnntrain evaluate RUN...        how good it is: every class, calibration, attacks",

@@ -323,6 +323,7 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("resumed", ", ".join(record.get("resumed", []))),
         ("device", " ".join([device.get("kind", ""), *map(str, device.get("gpus", []))]).strip()),
         ("threads", device.get("threads")),
+        ("processor", record.get("processor")),
         ("platform", record.get("platform")),
         *record.get("versions", {}).items(),
         ("git commit", f"{git['commit']}{changed}" if "commit" in git else None),

@@ -31,11 +31,22 @@ def describe_environment() -> dict[str, Any]:
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "git": read_git_commit(),
         "platform": platform.platform(),
+        "processor": read_processor_name(),
         "cpu_count": os.cpu_count(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "command": sys.argv,
     }
+
+
+def read_processor_name() -> str:
+    """Return the name of the processor as its maker writes it, or the best that Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def list_backend_packages() -> list[str]:

@@ -20,6 +20,7 @@ from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.about import KINDS, About, convert_about
+from cnntrain.spec.expectation import convert_expectation
 from cnntrain.spec.hints import (
     DEVICE_WORDS,
     choose_devices,
@@ -94,6 +95,9 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
     config, hydra = whole, whole.pop("hydra")
     run_dir, choices = hydra["run"]["dir"], hydra["choices"]
     del config["sweep"]
+    if "expect" in config:
+        experiment = find_option_files("experiment", config_dir).get(choices.get("experiment", ""))
+        convert_expectation(config.pop("expect"), experiment or "expect")
     if not run_dir:
         raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     for group in GROUPS:
@@ -179,6 +183,8 @@ def check_override(override: ParsedOverride, config_dir: str | None) -> None:
     group, _, knob = key.partition(".")
     if group in GROUPS and knob.partition(".")[0] == "about":
         raise SpecError(f"{key} is not a setting", "a knob; about holds facts about an option")
+    if group == "expect":
+        raise SpecError(f"{key} is not a setting", "a setting; expect says what a recipe gave")
     group = key.removesuffix(".name")
     if group in CHOICES:
         check_choice(override, group, config_dir)
@@ -264,7 +270,7 @@ def explain_hydra_error(
         if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
     ]
     all_keys = list_dotted_keys(OmegaConf.to_container(load_hydra_config(choices, config_dir)))
-    keys = [key for key in all_keys if key.split(".")[1:2] != ["about"]]
+    keys = [key for key in all_keys if not {"about", "expect"} & {*key.split(".")[:2]}]
     for override in overrides:
         key = override.key_or_group
         if key not in keys and key not in CHOICES and not key.startswith("hydra/"):

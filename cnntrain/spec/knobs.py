@@ -14,7 +14,7 @@ import struct
 import types
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
@@ -35,6 +35,11 @@ class Record:
 
     name: str
     fields: Mapping[str, Any]
+    may_be_none: bool = False
+
+    def __or__(self, other: None) -> "Record":
+        """Return the record of the annotation `Record | None`."""
+        return replace(self, may_be_none=True)
 
 
 @dataclass(frozen=True)
@@ -275,7 +280,9 @@ def suggest_equal_parts(value: Any, annotation: Any, where: str) -> str | None:
     return shlex.quote(format_setting(where, f"[{whole}]")) if values else None
 
 
-def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any]:
+def convert_record(value: Any, record: Record, where: str) -> Mapping[str, Any] | None:
+    if value is None and record.may_be_none:
+        return None
     if not isinstance(value, Mapping):
         raise explain_refused_value(value, record, where)
     return convert_all(value, record.fields, where)

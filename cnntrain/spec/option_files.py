@@ -68,7 +68,8 @@ def check_option_files(folder: Path) -> None:
 
 def load_option(file: Path) -> dict[str, Any]:
     """Return the name of an option's component and the knobs that its file states."""
-    return {key: value for key, value in load_option_file(file).items() if key != "about"}
+    facts = ("about", "expect")  # records that no spec holds
+    return {key: value for key, value in load_option_file(file).items() if key not in facts}
 
 
 def load_option_file(file: Path) -> dict[str, Any]:

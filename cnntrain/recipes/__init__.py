@@ -1,0 +1,1 @@
+"""Recipes with a number that can be checked: `cnntrain reproduce` trains them and compares."""

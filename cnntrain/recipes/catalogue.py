@@ -1,0 +1,66 @@
+"""The recipes in `conf/experiment/` that say what is expected of them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.spec.expectation import Expectation, read_expectation
+from cnntrain.spec.option_files import find_option_files, read_summary
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe: its name, the first line of its file, and its `expect` record."""
+
+    name: str
+    summary: str
+    file: Path
+    expected: Expectation
+
+    @property
+    def command(self) -> str:
+        return f"cnntrain experiment={self.name}"
+
+    @property
+    def minutes(self) -> float | None:
+        """The minutes that one seed takes, estimated from the processor time that ours took.
+
+        A machine with more cores than the one that measured is not counted as faster, because
+        small networks do not use them. None if nobody has measured the recipe.
+        """
+        if (measured := self.expected.measured) is None:
+            return None
+        cores = min(os.cpu_count() or 1, measured.cores)
+        return max(measured.cpu_seconds) / cores / 60
+
+
+def list_recipes(config_dir: str | None = None) -> list[Recipe]:
+    """Return the recipes with an `expect` record, by name; raise SpecError for a wrong record."""
+    recipes = []
+    for name, file in sorted(find_option_files("experiment", config_dir).items()):
+        if (expected := read_expectation(file)) is not None:
+            recipes.append(Recipe(name, read_summary(file), file, expected))
+    return recipes
+
+
+def find_recipe(name: str, config_dir: str | None = None) -> Recipe:
+    """Return a recipe by its name; raise SpecError if there is none, or nothing is expected of it.
+
+    The hint names the recipe with the nearest name.
+    """
+    recipes = {recipe.name: recipe for recipe in list_recipes(config_dir)}
+    if name in recipes:
+        return recipes[name]
+    if name in find_option_files("experiment", config_dir):
+        raise SpecError(
+            f"{name} does not say what is expected of it",
+            "a recipe with an expect record",
+            f"cnntrain experiment={name}, which trains it without comparing",
+        )
+    nearest = find_nearest(name, recipes)
+    raise SpecError(
+        f"{name} is not a recipe",
+        f"{format_choices(recipes, name)}: cnntrain reproduce --list",
+        f"cnntrain reproduce {nearest}" if nearest else None,
+    )
