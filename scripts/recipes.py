@@ -13,11 +13,11 @@ INTRODUCTION = """\
 
 <!-- Written by `make recipes` from the `expect` records in conf/experiment/. -->
 
-A recipe is one file in `conf/experiment/`: it chooses an option of every group and sets what differs.
-`cnntrain experiment=NAME` trains it, and whatever follows changes it. `cnntrain reproduce NAME` trains it
-and says whether this machine agrees with what we measured: exit code 0 if it *agrees*, 1 if it
-*differs*, 3 if it *cannot be compared*, because it was shortened, has other images, or runs on another
-kind of device.
+A recipe is one file in `conf/experiment/`: it chooses an option of every group and sets what
+differs. `cnntrain experiment=NAME` trains it, and whatever follows changes it.
+`cnntrain reproduce NAME` trains it and says whether this machine gets what we got: exit code 0 if
+it *agrees*, 1 if it *differs*, 3 if it *cannot be compared*, because it was shortened, has other
+images, or was trained on another kind of device.
 
 ```
 cnntrain reproduce --list                     every recipe, with the minutes that it takes here
@@ -25,17 +25,22 @@ cnntrain reproduce lenet5_mnist --seeds 3     train with seeds 0, 1, 2, and comp
 cnntrain reproduce --all --minutes 60         as many as fit into an hour, the shortest first
 ```
 
-**How to read the numbers.** *Published* is what the source reports: often the best test epoch, or one lucky
-run, so that it is comparable only. *Ours* is the mean of runs with several seeds, with the standard
-deviation between them. *Best* are the weights that validation chose, *last* those of the last epoch.
-Nothing was tuned on the test images. *A run* says where a new run must lie: the 99 % prediction interval,
-whose deviation is that of our seeds, and at least the standard error of the evaluated images.
-`cnntrain reproduce --list --json` has every number of every seed. *Unmeasured* means that nobody has run
-it here; the hours are an estimate for two cores.
+How to read the numbers:
 
-Two stories are told with more than numbers: [what an initializer does](initializers.md), and
+* *Published* is what the source reports: often the best test epoch, or one lucky run, so that it is
+  comparable only.
+* *Ours* is the mean of runs with several seeds, and the standard deviation between them. *Best* are
+  the weights that validation chose, *last* those of the last epoch. Nothing was tuned on the test
+  images.
+* *A run* says where a new run must lie: the 99 % prediction interval, whose standard deviation is
+  that of our seeds, and at least the standard error of the evaluated images.
+* *Unmeasured* means that nobody has run it here. The hours are an estimate for two cores.
+
+`cnntrain reproduce --list --json` has the number of every seed. Two stories are told in more than
+numbers: [what an initializer does](initializers.md), and
 [why deep networks need shortcuts](degradation.md).
 """
+
 
 def main() -> None:
     DOCS.write_text(write_markdown(list_recipes()), encoding="utf-8")
@@ -95,8 +100,8 @@ def write_details(recipes: Sequence[Recipe]) -> str:
     """Return where, when and how long each measured recipe was trained, and its notes."""
     rows = [
         "## Where and when they were measured\n",
-        "Seconds are of a run from command to end; the machine had other work beside, so that the "
-        "time of the\nprocessor says more. `compared` is the number that a run is held to.\n",
+        "Seconds are of a run, from command to end. The machine had other work beside, so that the "
+        "seconds\nof the processor say more. *Compared* is the number that a run is held to.\n",
         "| recipe | source | compared | seeds | epochs | seconds | processor | machine, date |",
         "|---|---|---|---|--:|--:|--:|---|",
     ]

@@ -160,9 +160,9 @@ def print_recipes(recipes: Sequence[Recipe], as_json: bool) -> None:
     console.print(table)
     measured = sum(recipe.expected.measured is not None for recipe in recipes)
     console.print(
-        f"{len(recipes)} recipes, {measured} of them measured. Ours is the mean of seeds, with what "
-        f"a new run may differ by. Minutes are estimated for one seed on {os.cpu_count()} cores; h "
-        "are hours, of what nobody has measured yet.",
+        f"{len(recipes)} recipes, {measured} of them measured. Ours is the mean of seeds, and what "
+        "a new run may differ by. Minutes are estimated for one seed on this machine of "
+        f"{os.cpu_count()} cores; h are hours, of what nobody has measured yet.",
         highlight=False,
     )
 
