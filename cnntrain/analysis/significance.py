@@ -22,12 +22,13 @@ ROUNDING = 1e-9  # differences that vary by a smaller share of their size vary b
 class Contrast:
     """What a test says about a number of A and of B.
 
-    `difference` is A minus B and `interval` its 95 % interval, which is not widened for many
-    `comparisons`, whereas `p_value` is corrected for them. `is_share` is true of an accuracy, whose
-    differences are told in points (hundredths).
+    `metric` names the number, `difference` is A minus B, and `interval` its 95 % interval, which is
+    not widened for many `comparisons`, whereas `p_value` is corrected for them. `is_share` is true
+    of an accuracy, whose differences are told in points (hundredths).
     """
 
     test: str
+    metric: str
     difference: float
     interval: tuple[float, float] | None  # None if the test gives none
     p_value: float
@@ -52,12 +53,19 @@ class Contrast:
         size = self.format_amount(abs(self.difference))
         if self.verdict == "tied":
             if self.difference == 0:
-                return f"{a} and {b} are tied: there is no difference {evidence}.{self.caveat}"
+                return (
+                    f"{a} and {b} are tied: there is no difference in {self.metric} "
+                    f"{evidence}.{self.caveat}"
+                )
             return (
-                f"{a} and {b} are tied: the difference of {size} is within what {self.chance} "
-                f"{evidence}.{self.caveat}"
+                f"{a} and {b} are tied: the difference of {size} in {self.metric} is within what "
+                f"{self.chance} {evidence}.{self.caveat}"
             )
-        return f"{a} is {self.verdict} than {b}: by {size} {evidence}.{self.caveat}"
+        way = "higher" if self.difference > 0 else "lower"
+        return (
+            f"{a} is {self.verdict} than {b}: {self.metric} {way} by {size} "
+            f"{evidence}.{self.caveat}"
+        )
 
     def format_amount(self, number: float) -> str:
         """Return a difference in words: `0.30 points` of a share, else four digits."""
@@ -100,7 +108,7 @@ class PairedContrast(Contrast):
 
     @property
     def caveat(self) -> str:
-        return " Each is one run: this does not tell what other seeds would give."
+        return " These are two runs: they do not tell what other seeds would give."
 
     def format_test(self, a: str, b: str) -> str:
         return (
@@ -162,7 +170,7 @@ def compare_paired(correct_a: np.ndarray, correct_b: np.ndarray) -> PairedContra
     half = math.sqrt(more_a + more_b - (more_a - more_b) ** 2 / more) / more
     half *= float(ndtri((1 + CONFIDENCE) / 2))
     return PairedContrast(
-        test="McNemar's exact test", difference=(only_a - only_b) / images,
+        test="McNemar's exact test", metric="test accuracy", difference=(only_a - only_b) / images,
         interval=(center - half, center + half), p_value=min(1.0, 2 * one_tail),
         images=images, only_a=only_a, only_b=only_b,
     )  # fmt: skip
@@ -172,6 +180,7 @@ def compare_seeds(
     a: Mapping[int, float],
     b: Mapping[int, float],
     *,
+    metric: str = "accuracy",
     higher_is_better: bool = True,
     is_share: bool = True,
 ) -> SeedContrast:
@@ -209,7 +218,7 @@ def compare_seeds(
     else:
         difference, p_value = 0.0, 1.0
     return SeedContrast(
-        test=test, difference=difference, interval=interval, p_value=p_value,
+        test=test, metric=metric, difference=difference, interval=interval, p_value=p_value,
         higher_is_better=higher_is_better, is_share=is_share,
         seeds_a=len(a), seeds_b=len(b),
         mean_a=statistics.fmean(values_a), mean_b=statistics.fmean(values_b),

@@ -21,9 +21,9 @@ from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import (
     explain_odd_pictures,
-    explain_odd_predictions,
     read_arrays,
     read_network,
+    read_predictions,
     read_record,
     read_report,
 )
@@ -66,15 +66,15 @@ class RunFiles:
         self.network = read_network(run.folder)
         self.steps = read_steps(run)
         self.names: list[str] = self.record.get("class_names", [])
-        files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
-        (predictions, odd_predictions), (pictures, odd_pictures) = map(read_arrays, files)
-        odd_predictions = odd_predictions or explain_odd_predictions(predictions, len(self.names))
-        odd_pictures = odd_pictures or explain_odd_pictures(pictures, predictions, len(self.names))
-        self.predictions = {} if odd_predictions else predictions
+        count = len(self.names)
+        self.predictions, odd_predictions = read_predictions(run.folder, count)
+        pictures, odd_pictures = read_arrays(run.folder / "pictures.npz")
+        odd_pictures = odd_pictures or explain_odd_pictures(pictures, self.predictions, count)
         self.pictures = {} if odd_pictures else pictures
+        reasons = {"predictions.npz": odd_predictions, "pictures.npz": odd_pictures}
         self.notes = [
-            f"Warning: {file.name} is damaged and left out: {reason}"
-            for file, reason in zip(files, (odd_predictions, odd_pictures), strict=True)
+            f"Warning: {name} is damaged and left out: {reason}"
+            for name, reason in reasons.items()
             if reason
         ]
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]

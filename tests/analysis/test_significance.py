@@ -118,17 +118,20 @@ def test_holm_corrects_for_many_comparisons():
 def test_a_tie_is_called_a_tie_and_one_run_each_says_what_it_cannot_tell():
     tied = compare_seeds({1: 0.91, 2: 0.94, 3: 0.92}, {1: 0.92, 2: 0.92, 3: 0.92})
     assert tied.describe("relu", "tanh") == (
-        "relu and tanh are tied: the difference of 0.33 points is within what the seeds alone "
-        "make (95 % interval −3.46 to +4.13; p = 0.74, paired t-test over 3 seeds)."
+        "relu and tanh are tied: the difference of 0.33 points in accuracy is within what the "
+        "seeds alone make (95 % interval −3.46 to +4.13; p = 0.74, paired t-test over 3 seeds)."
     )
     better = compare_paired(*make_correct(900, 31, 12, 57))
     assert better.describe() == (
-        "A is better than B: by 1.90 points (95 % interval +0.60 to +3.19; p = 0.005, McNemar's "
-        "exact test on 1,000 test images, of which A alone is right on 31 and B alone on 12). "
-        "Each is one run: this does not tell what other seeds would give."
+        "A is better than B: test accuracy higher by 1.90 points (95 % interval +0.60 to +3.19; "
+        "p = 0.005, McNemar's exact test on 1,000 test images, of which A alone is right on 31 and "
+        "B alone on 12). "
+        "These are two runs: they do not tell what other seeds would give."
     )
     same = compare_seeds({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5})
-    assert same.describe().startswith("A and B are tied: there is no difference (p = 1.00")
+    assert same.describe().startswith(
+        "A and B are tied: there is no difference in accuracy (p = 1.00"
+    )
     worse = compare_seeds({1: 0.5, 2: 0.51}, {1: 0.2, 2: 0.22}, higher_is_better=False)
     assert worse.verdict == "worse"
 
