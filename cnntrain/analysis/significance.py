@@ -252,4 +252,4 @@ def format_p_value(p_value: float) -> str:
     """Return a p value as text, such as `p = 0.41` or `p < 0.0001`."""
     if p_value < SMALLEST_SHOWN:
         return f"p < {SMALLEST_SHOWN:.4f}"
-    return f"p = {p_value:.2f}" if p_value >= 0.1 else f"p = {p_value:.1g}"
+    return f"p = {p_value:.2f}" if p_value >= 0.1 else f"p = {p_value:.2g}"

@@ -99,7 +99,7 @@ def build_group_table(comparison: Comparison, width: int) -> Table:
 
 def compute_table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Return the width of a table in characters."""
-    return sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    return 1 + sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
 
 
 def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -154,21 +154,27 @@ def summarize_contrasts(comparison: Comparison) -> str:
     if ties:
         shown = "" if len(ties) > MAX_NAMED_TIES else f" ({'; '.join(ties)})"
         are = "is" if len(ties) == 1 else "are"
-        sentences.append(f"{len(ties)} of {len(names)} others {are} tied with {best}{shown}.")
+        number = format_part(len(ties), len(names))
+        sentences.append(f"{number[0].upper()}{number[1:]} others {are} tied with {best}{shown}.")
     for verdict in ("better", "worse"):
         if count := sum(test.verdict == verdict for test in tests):
-            number = f"all {count}" if count == len(names) else f"{count} of {len(names)}"
-            sentences.append(f"{best} is {verdict} than {number} others.")
+            sentences.append(f"{best} is {verdict} than {format_part(count, len(names))} others.")
     if len(tests) < len(names):
         reason = next(contrast for contrast in contrasts if isinstance(contrast, str))
         sentences.append(f"No test tells of {len(names) - len(tests)}: {reason}.")
     if tests:
         kinds = " and ".join(sorted({test.test for test in tests}))
         sentences.append(
-            f"By {kinds}, p below 0.05 after Holm's correction for {len(tests)} comparisons."
+            f"Tested by {kinds}, with Holm's correction for {len(tests)} comparisons: "
+            "from p = 0.05 on it is a tie."
         )
         sentences.append(next((test.caveat for test in tests if test.caveat), "").strip())
     return " ".join(filter(None, sentences))
+
+
+def format_part(part: int, whole: int) -> str:
+    """Return how many of how many: `2 of 3`, or `all 3`."""
+    return f"all {whole}" if part == whole else f"{part} of {whole}"
 
 
 def name_unvaried_group(group: RunGroup) -> str:

@@ -124,8 +124,8 @@ def test_a_tie_is_called_a_tie_and_one_run_each_says_what_it_cannot_tell():
     better = compare_paired(*make_correct(900, 31, 12, 57))
     assert better.describe() == (
         "A is better than B: test accuracy higher by 1.90 points (95 % interval +0.60 to +3.19; "
-        "p = 0.005, McNemar's exact test on 1,000 test images, of which A alone is right on 31 and "
-        "B alone on 12). "
+        "p = 0.0054, McNemar's exact test on 1,000 test images, of which A alone is right on 31 "
+        "and B alone on 12). "
         "These are two runs: they do not tell what other seeds would give."
     )
     same = compare_seeds({1: 0.5, 2: 0.5}, {1: 0.5, 2: 0.5})
@@ -137,7 +137,7 @@ def test_a_tie_is_called_a_tie_and_one_run_each_says_what_it_cannot_tell():
 
 
 @pytest.mark.parametrize(
-    ("p_value", "text"), [(0.414, "p = 0.41"), (0.0032, "p = 0.003"), (1e-9, "p < 0.0001")]
+    ("p_value", "text"), [(0.414, "p = 0.41"), (0.00321, "p = 0.0032"), (1e-9, "p < 0.0001")]
 )
 def test_p_values_are_shown_in_few_digits(p_value, text):
     assert format_p_value(p_value) == text
