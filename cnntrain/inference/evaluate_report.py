@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cnntrain.terminal.tables import make_console
 from cnntrain.terminal.units import NO_VALUE
+from cnntrain.training.metrics import list_confused_pairs
 
 LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
 CLASSES_SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst
@@ -80,11 +81,8 @@ def build_confusion_table(found: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("is", "called", "images"):
         table.add_column(heading, justify="right" if heading == "images" else "left")
-    np.fill_diagonal(counts, 0)
-    for place in np.argsort(-counts, axis=None, kind="stable")[:PAIRS_SHOWN]:
-        row, column = divmod(int(place), len(names))
-        if counts[row, column]:
-            table.add_row(escape(names[row]), escape(names[column]), str(counts[row, column]))
+    for label, guess, count in list_confused_pairs(counts, names, PAIRS_SHOWN):
+        table.add_row(escape(label), escape(guess), str(count))
     return table
 
 

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
+from cnntrain.analysis.calibration import compute_calibration_error
+from cnntrain.analysis.significance import compute_wilson_interval
 from cnntrain.training.evaluation import compute_headline_metrics
 from cnntrain.training.metrics import score_by_class
-
-CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
-CONFIDENCE = 0.95
 
 
 def score_predictions(
@@ -23,6 +21,7 @@ def score_predictions(
     metric that is not defined for a class, as the F1 of a class without images, is None.
     """
     guesses = log_probabilities.argmax(axis=-1)
+    hits, confidence = guesses == labels, np.exp(log_probabilities.max(axis=-1))
     confusion, *scores = score_by_class(labels, guesses, len(class_names))
     names = ("precision", "recall", "f1", "images")
     columns = {
@@ -30,9 +29,9 @@ def score_predictions(
     }
     return compute_headline_metrics(log_probabilities, labels) | {
         "images": len(labels),
-        "interval": compute_wilson_interval(int((guesses == labels).sum()), len(labels)),
+        "interval": list(compute_wilson_interval(int(hits.sum()), len(hits))),
         "top5": compute_top_accuracy(log_probabilities, labels, 5),
-        "ece": compute_calibration_error(np.exp(log_probabilities), labels),
+        "ece": compute_calibration_error(confidence, hits),
         "classes": [
             {"name": name, **{key: column[n] for key, column in columns.items()}}
             for n, name in enumerate(class_names)
@@ -44,12 +43,6 @@ def score_predictions(
 def replace_nan_by_none(column: np.ndarray) -> list[float | None]:
     """Return the values (classes,) of a metric as a list with None for NaN, which JSON lacks."""
     return [None if np.isnan(figure) else figure for figure in column.tolist()]
-
-
-def compute_wilson_interval(hits: int, count: int) -> list[float]:
-    """Return the ends of Wilson's 95 % interval (1927) of the share `hits` / `count`."""
-    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
-    return [float(interval.low), float(interval.high)]
 
 
 def compute_top_accuracy(
@@ -64,18 +57,3 @@ def compute_top_accuracy(
         return None
     likeliest = np.argsort(-log_probabilities, axis=-1, kind="stable")[:, :count]
     return float((likeliest == labels[:, np.newaxis]).any(axis=-1).mean())
-
-
-def compute_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the expected calibration error (Guo et al. 2017, arXiv:1706.04599, equation 3).
-
-    It is the mean over all images of |accuracy - confidence| of their bin. The 15 bins of
-    confidence have the same width. `probabilities` are (N, classes) and `labels` (N,).
-    """
-    confidence = probabilities.max(axis=-1)
-    hits = probabilities.argmax(axis=-1) == labels
-    bins = np.clip(
-        np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1
-    )  # (low, high]
-    gaps = np.bincount(bins, weights=hits - confidence, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(labels))

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnntrain.analysis.calibration import ReliabilityBin
 from cnntrain.reports.chart_text import make_axis_names
 
 Figure = dict[str, Any]
@@ -158,4 +159,40 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
         ),
         height=min(760, 180 + 30 * count) if few else 180 + ROW_HEIGHT * count,
         margin={"l": 56, "r": 8, "t": 12, "b": 60},
+    )
+
+
+def plot_reliability(bins: Sequence[ReliabilityBin]) -> Figure:
+    """Return a reliability diagram: the accuracy of each bin over its mean confidence.
+
+    On the diagonal a network is as often right as it is sure. The area of a point is proportional
+    to the number of images in its bin.
+    """
+    largest = max(b.images for b in bins)
+    points = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [round(b.confidence, 4) for b in bins],
+        "y": [round(b.accuracy, 4) for b in bins],
+        "customdata": [[b.images, round(b.low, 3), round(b.high, 3)] for b in bins],
+        "line": {"color": "$accent", "width": 1},
+        "marker": {
+            "color": "$accent",
+            "sizemode": "area",
+            "size": [b.images for b in bins],
+            "sizeref": largest / 400,
+            "sizemin": 3,
+        },
+        "hovertemplate": "%{customdata[0]:,} images between %{customdata[1]} and %{customdata[2]}"
+        "<br>confidence %{x:.3f}, accuracy %{y:.3f}<extra></extra>",
+    }
+    diagonal = {
+        "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+        "line": {"color": "$muted", "width": 1, "dash": "dot"},
+    }  # fmt: skip
+    return make_figure(
+        [diagonal, points],
+        xaxis=make_axis("probability of the predicted class", range=[-0.02, 1.02]),
+        yaxis=make_axis("accuracy", range=[-0.03, 1.04]),
+        showlegend=False,
     )

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from cnntrain.analysis.significance import Contrast
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import escape_formula
+from cnntrain.reports.contrasts import contrast_with_best, convert_contrast, describe_contrast
 from cnntrain.runs.results import RunResult
 from cnntrain.spec.metrics import choose_tie_breaker, rank_by
 from cnntrain.spec.signatures import GROUPS
@@ -154,6 +156,29 @@ class Comparison:
             return place, True, 0, 0
         return place, False, *rank_by(self.sorted_by, means)
 
+    @cached_property
+    def contrasts(self) -> list[Contrast | str]:
+        """What a test says of the first group (A) and each of the others (B), in their order.
+
+        Where no test is possible stands the reason. Groups on different images have no contrasts.
+        """
+        if len(self.evaluation_image_sets) > 1:
+            return []
+        names = collect_image_fingerprints(self.results, "test")
+        images = {r.folder: name for r, name in zip(self.results, names, strict=True)}
+        groups = [group.results for group in self.groups]
+        return contrast_with_best(groups, self.sorted_by, images)
+
+    def name_group(self, group: RunGroup) -> str:
+        """Return the name of a group: its settings, or that of its first run if none differ."""
+        return str(group) if self.varied_settings else group.results[0].name
+
+    def describe_contrasts(self) -> list[str]:
+        """Return a sentence for each contrast: what the test says, or why there is none."""
+        first, *others = map(self.name_group, self.groups)
+        pairs = zip(self.contrasts, others, strict=False)
+        return [describe_contrast(contrast, first, other) for contrast, other in pairs]
+
     def list_rows(self) -> list[dict[str, Any]]:
         """Return a row for each run, in the order of the groups: status, settings and metrics."""
         keys = [*self.varied_settings, "seed"]
@@ -171,6 +196,12 @@ class Comparison:
             "sorted_by": self.sorted_by,
             "varied": self.varied_settings,
             "groups": [describe_group(group) for group in self.groups],
+            "contrasts": [
+                {"first": 0, "other": place, **convert_contrast(contrast), "sentence": sentence}
+                for place, (contrast, sentence) in enumerate(
+                    zip(self.contrasts, self.describe_contrasts(), strict=True), 1
+                )
+            ],
             "runs": self.list_rows(),
             "differences": self.differences,
         }

@@ -40,6 +40,8 @@ def build_comparison_context(
         "eyebrow": format_comparison_eyebrow(comparison),
         "lead": format_comparison_lead(comparison),
         "order": tables.describe_order(comparison),
+        "summary": tables.summarize_contrasts(comparison),
+        "contrasts": comparison.describe_contrasts(),
         "keys": keys,
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
@@ -66,7 +68,10 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
 
 
 def format_comparison_lead(comparison: Comparison) -> str:
-    """Return the result of a comparison in one sentence."""
+    """Return the result of a comparison in one sentence.
+
+    A group is called the best only if a test says so of each other one.
+    """
     if len(comparison.evaluation_image_sets) > 1:
         return "The runs were evaluated on different images, so that none is the best of all."
     best = comparison.groups[0]
@@ -78,8 +83,9 @@ def format_comparison_lead(comparison: Comparison) -> str:
     )
     if not comparison.varied_settings and len(best.results) > 1:
         return f"{number}, over {len(best.collect_values(comparison.sorted_by))} runs of one spec."
-    name = str(best) if comparison.varied_settings else best.results[0].name
-    return f"{name} is the best: {number}."
+    verdicts = [getattr(contrast, "verdict", None) for contrast in comparison.contrasts]
+    is_best = all(verdict == "better" for verdict in verdicts)
+    return f"{comparison.name_group(best)} {'is the best' if is_best else 'comes first'}: {number}."
 
 
 def format_effect_caption(comparison: Comparison) -> str:

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cnntrain.analysis.significance import Contrast, format_p_value
 from cnntrain.reports.comparison import Comparison, RunGroup, format_setting_value, list_distinct
 from cnntrain.runs.results import RunResult
 from cnntrain.terminal.units import NO_VALUE, format_duration
@@ -21,7 +22,8 @@ SHOWN_METRICS = {
 }
 GOOD_ENDS = ("finished", "pruned")  # statuses that need no reason
 # Columns that are left out of a narrow terminal, in this order.
-OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs")
+OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs", "against the best")
+MAX_NAMED_TIES = 5  # more settings that are tied with the best are only counted in the summary
 
 
 def render_comparison(comparison: Comparison, width: int, differences: bool) -> Stack:
@@ -34,6 +36,8 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
         build_group_table(comparison, width),
         Text(describe_order(comparison)),
     ]
+    if summary := summarize_contrasts(comparison):
+        parts.append(Text(summary))
     unfinished = [r for r in comparison.results if r.status not in GOOD_ENDS]
     if unfinished:
         lines = "\n".join(["", *map(format_unfinished_run, unfinished)])
@@ -77,7 +81,7 @@ def build_group_table(comparison: Comparison, width: int) -> Table:
     headings, rows = build_group_cells(comparison)
     names = len(comparison.varied_settings or ["run"])
     for heading in OPTIONAL_COLUMNS:
-        if compute_table_width(headings, rows) > width:
+        if heading in headings and compute_table_width(headings, rows) > width:
             place = headings.index(heading)
             headings, *rows = ([*row[:place], *row[place + 1 :]] for row in (headings, *rows))
     if compute_table_width(headings, rows) > width:
@@ -95,12 +99,16 @@ def build_group_table(comparison: Comparison, width: int) -> Table:
 
 def compute_table_width(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Return the width of a table in characters."""
-    return sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    return 1 + sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
 
 
 def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows: the varied settings, or the name of the run, then the metrics."""
+    """Return headings and rows: the varied settings, or the name of the run, then the metrics.
+
+    Where groups are tested against the best, the last column says how the test ended.
+    """
     metrics = choose_metrics(comparison)
+    verdicts = ["the best", *map(format_verdict, comparison.contrasts)]
     rows = [
         [
             *(
@@ -115,7 +123,58 @@ def build_group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]
         for group in comparison.groups
     ]
     names = comparison.varied_settings or ["run"]
-    return [*names, "runs", *metrics.values(), "last epoch", "time"], rows
+    headings = [*names, "runs", *metrics.values(), "last epoch", "time"]
+    if comparison.contrasts:
+        headings.append("against the best")
+        rows = [[*row, verdict] for row, verdict in zip(rows, verdicts, strict=True)]
+    return headings, rows
+
+
+def format_verdict(contrast: Contrast | str) -> str:
+    """Return how a group stands against the best: `tied, p = 0.41`, or a dash without a test."""
+    if isinstance(contrast, str):
+        return NO_VALUE
+    turned = {"better": "worse", "worse": "better", "tied": "tied"}[contrast.verdict]
+    return f"{turned}, {format_p_value(contrast.p_value)}"
+
+
+def summarize_contrasts(comparison: Comparison) -> str:
+    """Return what the tests say of the best group in a few sentences; "" without contrasts."""
+    contrasts = comparison.contrasts
+    if len(contrasts) < 2:
+        return "".join(comparison.describe_contrasts())
+    best, *names = map(comparison.name_group, comparison.groups)
+    tests = [contrast for contrast in contrasts if isinstance(contrast, Contrast)]
+    ties = [
+        name
+        for name, c in zip(names, contrasts, strict=True)
+        if isinstance(c, Contrast) and c.verdict == "tied"
+    ]
+    sentences = []
+    if ties:
+        shown = "" if len(ties) > MAX_NAMED_TIES else f" ({'; '.join(ties)})"
+        are = "is" if len(ties) == 1 else "are"
+        number = format_part(len(ties), len(names))
+        sentences.append(f"{number[0].upper()}{number[1:]} others {are} tied with {best}{shown}.")
+    for verdict in ("better", "worse"):
+        if count := sum(test.verdict == verdict for test in tests):
+            sentences.append(f"{best} is {verdict} than {format_part(count, len(names))} others.")
+    if len(tests) < len(names):
+        reason = next(contrast for contrast in contrasts if isinstance(contrast, str))
+        sentences.append(f"No test tells of {len(names) - len(tests)}: {reason}.")
+    if tests:
+        kinds = " and ".join(sorted({test.test for test in tests}))
+        sentences.append(
+            f"Tested by {kinds}, with Holm's correction for {len(tests)} comparisons: "
+            "from p = 0.05 on it is a tie."
+        )
+        sentences.append(next((test.caveat for test in tests if test.caveat), "").strip())
+    return " ".join(filter(None, sentences))
+
+
+def format_part(part: int, whole: int) -> str:
+    """Return how many of how many: `2 of 3`, or `all 3`."""
+    return f"all {whole}" if part == whole else f"{part} of {whole}"
 
 
 def name_unvaried_group(group: RunGroup) -> str:

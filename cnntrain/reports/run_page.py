@@ -17,19 +17,19 @@ from PIL import Image
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.network_diagram import build_diagram
+from cnntrain.reports.run_scores import build_score_context, build_weight_rows, format_interval
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import (
     explain_odd_pictures,
-    explain_odd_predictions,
     read_arrays,
     read_network,
+    read_predictions,
     read_record,
     read_report,
 )
 from cnntrain.runs.tables import read_steps
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
-from cnntrain.training.metrics import score_saved_predictions
 
 MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
 TIMED_PARTS = {
@@ -66,15 +66,16 @@ class RunFiles:
         self.network = read_network(run.folder)
         self.steps = read_steps(run)
         self.names: list[str] = self.record.get("class_names", [])
-        files = [run.folder / f"{stem}.npz" for stem in ("predictions", "pictures")]
-        (predictions, odd_predictions), (pictures, odd_pictures) = map(read_arrays, files)
-        odd_predictions = odd_predictions or explain_odd_predictions(predictions, len(self.names))
-        odd_pictures = odd_pictures or explain_odd_pictures(pictures, predictions, len(self.names))
-        self.predictions = {} if odd_predictions else predictions
+        self.test_images: int | None = self.record.get("data", {}).get("sizes", {}).get("test")
+        count = len(self.names)
+        self.predictions, odd_predictions = read_predictions(run.folder, count)
+        pictures, odd_pictures = read_arrays(run.folder / "pictures.npz")
+        odd_pictures = odd_pictures or explain_odd_pictures(pictures, self.predictions, count)
         self.pictures = {} if odd_pictures else pictures
+        reasons = {"predictions.npz": odd_predictions, "pictures.npz": odd_pictures}
         self.notes = [
-            f"Warning: {file.name} is damaged and left out: {reason}"
-            for file, reason in zip(files, (odd_predictions, odd_pictures), strict=True)
+            f"Warning: {name} is damaged and left out: {reason}"
+            for name, reason in reasons.items()
             if reason
         ]
         self.phases: list[int] = [e for e in self.report.get("phases", []) if e]
@@ -82,8 +83,6 @@ class RunFiles:
 
 def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[str, Any]:
     """Return the variables of the template run.html.j2."""
-    predictions = run_files.predictions
-    scores = score_saved_predictions(predictions, len(run_files.names)) if predictions else None
     return {
         "again": shlex.join(["report", str(run.folder)]),
         "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
@@ -92,12 +91,10 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "lead": format_run_lead(result, run_files),
         "command": format_run_command(run_files.record),
         "numbers": build_headline_tiles(result, run_files),
-        "weights": build_weight_rows(run_files.report),
+        "weights": build_weight_rows(run_files.report, run_files.test_images),
         "warnings": [*read_warnings(run), *run_files.notes],
         "curves": plot_training_curves(result, run_files),
-        "scores": scores,
-        "confusion": charts.plot_confusion(scores.confusion, run_files.names) if scores else None,
-        "classes": scores.list_rows(run_files.names) if scores else [],
+        **build_score_context(run_files.predictions, run_files.names),
         "mistakes": build_image_tiles(run_files, "mistakes", "mistake"),
         "sample": build_image_tiles(run_files, "sample", "sample"),
         "draws": build_augmentation_draws(run_files),
@@ -143,14 +140,17 @@ def format_run_lead(result: RunResult, run_files: RunFiles) -> str:
 def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[str, str]]:
     """Return the numbers at the top of the page: accuracies, parameters, multiply-adds, speed."""
     numbers, report = result.numbers, run_files.report
+    interval = format_interval(result.test, run_files.test_images)
     tiles = []
     chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', NO_VALUE)}")):
         if f"{part}.accuracy" in numbers:
-            loss = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
+            small = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
+            if part == "test" and interval:
+                small = f"95 % interval {interval}; {small}"
             tiles.append(
                 make_headline_tile(
-                    f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), loss
+                    f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), small
                 )
             )
     counts = report.get("parameters", {})
@@ -187,20 +187,6 @@ def format_feature_note(run_files: RunFiles) -> str:
     if not run_files.report.get("features_once"):
         return ""
     return ", above features of frozen layers that were computed once"
-
-
-def build_weight_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row for each of the weights that were evaluated: best, final, EMA and refit."""
-    names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
-    names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
-    rows = []
-    for key, name in names.items():
-        if key in report.get("test", {}):
-            parts = [report.get("valid", {}).get(key), report["test"][key]]
-            kinds = ("loss", "accuracy")
-            cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
-            rows.append([name, *cells])
-    return rows
 
 
 def read_warnings(run: Run) -> list[str]:

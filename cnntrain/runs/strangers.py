@@ -203,6 +203,16 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str | None]:
         return {}, " ".join(str(error).split()) or type(error).__name__
 
 
+def read_predictions(folder: Path, num_classes: int) -> tuple[dict[str, np.ndarray], str | None]:
+    """Return the arrays of a run's predictions.npz, and why they cannot be used, or None.
+
+    There are no arrays if the file is missing or cannot be used.
+    """
+    arrays, reason = read_arrays(folder / "predictions.npz")
+    reason = reason or explain_odd_predictions(arrays, num_classes)
+    return {} if reason else arrays, reason
+
+
 def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str | None:
     """Return why the arrays of predictions.npz cannot be drawn, or None if they can."""
     if not arrays:

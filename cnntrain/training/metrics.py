@@ -38,6 +38,11 @@ class Scores:
         """The mean F1 of the classes that have images."""
         return float(np.nanmean(self.f1))
 
+    def list_worst_classes(self, names: Sequence[str], count: int) -> list[tuple[str, float]]:
+        """Return at most `count` classes with the lowest F1 below 1, each with it, worst first."""
+        order = np.argsort(self.f1, kind="stable")[:count]  # nan is last
+        return [(names[n], float(self.f1[n])) for n in order.tolist() if self.f1[n] < 1]
+
     def list_rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Return a row for each class, in their order, with texts for a table."""
         columns = zip(names, self.precision, self.recall, self.f1, self.support, strict=True)
@@ -68,6 +73,21 @@ def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) ->
     precision, recall = divide_or_nan(hits, predicted), divide_or_nan(hits, support)
     f1 = np.where(support > 0, divide_or_nan(2 * hits, support + predicted), np.nan)
     return [matrix, precision, recall, f1, support]
+
+
+def list_confused_pairs(
+    confusion: np.ndarray, names: Sequence[str], count: int
+) -> list[tuple[str, str, int]]:
+    """Return the `count` pairs of classes that are confused most often, the commonest first.
+
+    A pair is the true class, the class that it is called, and how many images. `confusion`
+    (classes, classes) has the true class by rows.
+    """
+    mistakes = confusion - np.diag(confusion.diagonal())
+    places = np.argsort(-mistakes, axis=None, kind="stable")[:count]
+    rows, columns = np.unravel_index(places, mistakes.shape)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(names[r], names[c], int(mistakes[r, c])) for r, c in pairs if mistakes[r, c]]
 
 
 def warn_about_majority_class(

@@ -7,14 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import norm
 from sklearn import metrics
 
-from cnntrain.inference.scores import (
-    compute_calibration_error,
-    compute_wilson_interval,
-    score_predictions,
-)
+from cnntrain.inference.scores import score_predictions
 
 
 def evaluate(verb, *words):
@@ -75,28 +70,6 @@ def test_metrics_are_those_of_scikit_learn():
         assert row["recall"] == pytest.approx(expected["recall"])
         assert row["f1"] == pytest.approx(expected["f1-score"])
         assert row["images"] == expected["support"]
-
-
-def test_calibration_error_is_that_of_the_paper():
-    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.32, 0.68]])
-    labels = np.array([0, 1, 1, 1])
-    # 0.9 lies in (13/15, 14/15], 0.7 and 0.68 in (10/15, 11/15].
-    assert compute_calibration_error(p, labels) == pytest.approx(
-        2 / 4 * 0.4 + 2 / 4 * abs(1 - 0.69)
-    )
-    random = np.random.default_rng(1)
-    p = random.dirichlet(np.full(10, 0.1), 300_000)
-    honest = (p.cumsum(axis=1) > random.random((len(p), 1))).argmax(axis=1)
-    assert compute_calibration_error(p, honest) < 0.005
-
-
-@pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (327, 359)])
-def test_interval_is_that_of_wilson(hits, count):
-    z, p = norm.ppf(0.975), hits / count
-    middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
-    low, high = max(0, middle - half), min(1, middle + half)
-    assert compute_wilson_interval(hits, count) == pytest.approx([low, high], abs=1e-9)
 
 
 def test_flips_average_the_probabilities_of_an_image_and_its_mirror_image(verb, digits):

@@ -8,11 +8,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import classification_report
 
 from cnntrain.reports import charts
 from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.reports.run_page import write_run_report
+from cnntrain.reports.run_scores import build_weight_rows
 from cnntrain.training.metrics import score_saved_predictions
 
 SHORT = ("epochs=2", "dataset.limit=200", "batch_size=32", "augmentation=shift_flip")
@@ -76,6 +78,23 @@ def test_saved_predictions_have_the_reported_accuracy(finished):
         assert (np.diff(predictions["probabilities"], axis=1) <= 0).all()
     report = json.loads((finished / "report.json").read_text())
     assert hits.mean() == pytest.approx(report["test"]["best"]["accuracy"])
+
+
+def test_results_on_the_page_are_intervals_with_the_worst_classes(finished):
+    page = (finished / "report.html").read_text()
+    report = json.loads((finished / "report.json").read_text())
+    images = json.loads((finished / "run.json").read_text())["data"]["sizes"]["test"]
+    hits = round(report["test"]["best"]["accuracy"] * images)
+    interval = binomtest(hits, images).proportion_ci(0.95, method="wilson")
+    assert f"95 % interval {interval.low:.4f} to {interval.high:.4f}; best epoch" in page
+    for part in ("Recognised worst, by F1: ", "Confused most often: ", "calibration error is 0."):
+        assert part in page, part
+
+
+def test_a_run_without_the_number_of_its_test_images_has_no_interval():
+    report = {"test": {"final": {"accuracy": 0.5, "loss": 1.0}}, "valid": {}}
+    assert build_weight_rows(report, None) == [["last epoch", "–", "–", "1.0000", "0.5000", "–"]]
+    assert build_weight_rows(report, 100)[0][-1] == "0.4038 to 0.5962"
 
 
 def test_a_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):

@@ -6,6 +6,7 @@ from sklearn import metrics
 
 from cnntrain.training.evaluation import METRICS, compute_headline_metrics
 from cnntrain.training.metrics import (
+    list_confused_pairs,
     score_by_class,
     score_saved_predictions,
     warn_about_majority_class,
@@ -42,6 +43,19 @@ def test_class_without_images_has_no_f1_and_is_in_no_mean():
     assert [row["cells"] for row in found.list_rows(NAMES)][2] == ["–", "–", "–"]
     log_probabilities = np.log(np.eye(3)[guesses] * 0.97 + 0.01)
     assert compute_headline_metrics(log_probabilities, labels)["macro_f1"] == 1
+
+
+def test_the_worst_classes_and_the_commonest_confusions_come_first():
+    labels, guesses = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 0, 2])
+    found = score_saved_predictions(predictions(labels, guesses), 4)
+    names = (*NAMES, "absent")
+    assert list_confused_pairs(found.confusion, names, 9) == [
+        ("common", "frequent", 2),
+        ("frequent", "common", 1),
+    ]
+    assert list_confused_pairs(found.confusion, names, 1) == [("common", "frequent", 2)]
+    worst = found.list_worst_classes(names, 4)
+    assert worst == [("common", pytest.approx(0.4)), ("frequent", pytest.approx(0.4))]
 
 
 def test_numbers_of_an_evaluation_are_those_of_scikit_learn():

@@ -1,0 +1,103 @@
+"""Test whether the best of several settings is better than each other one.
+
+Settings with two seeds or more are compared over their seeds, others by a run of each on the same
+test images. Of k settings the best is compared with k - 1 others. Holm's correction for these is
+enough although the numbers chose the best: see multiple comparisons with the best (Hsu, 1984).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnntrain.analysis.significance import (
+    Contrast,
+    compare_paired,
+    compare_seeds,
+    correct_for_many,
+)
+from cnntrain.errors import SpecError
+from cnntrain.runs.directory import Run
+from cnntrain.runs.results import RunResult
+from cnntrain.runs.strangers import read_predictions, read_record
+from cnntrain.spec.metrics import HIGHER_IS_BETTER, higher_is_better
+
+
+def contrast_with_best(
+    groups: Sequence[Sequence[RunResult]], metric: str, images: Mapping[Path, str]
+) -> list[Contrast | str]:
+    """Return what a test says of the first group (A) and each other one (B), or why there is none.
+
+    A group holds runs that differ in their seed. `metric` is the one that is compared over seeds,
+    and `images` has the fingerprint of the test images of each run by its folder.
+    """
+    found = [contrast_groups(groups[0], other, metric, images) for other in groups[1:]]
+    corrected = iter(correct_for_many([c for c in found if isinstance(c, Contrast)]))
+    return [next(corrected) if isinstance(c, Contrast) else c for c in found]
+
+
+def contrast_groups(
+    best: Sequence[RunResult],
+    other: Sequence[RunResult],
+    metric: str,
+    images: Mapping[Path, str],
+) -> Contrast | str:
+    """Return what a test says of two groups of runs, uncorrected, or why there is none."""
+    runs = [select_finished_runs(group, metric) for group in (best, other)]
+    if not all(runs):
+        return f"one of them has no finished run with {metric}"
+    a, b = ({seed: r.numbers[metric] for seed, r in by_seed.items()} for by_seed in runs)
+    if min(len(a), len(b)) > 1:
+        is_share = metric.rpartition(".")[2] in HIGHER_IS_BETTER
+        name = metric.replace(".", " ").replace("_", " ")
+        better = higher_is_better(metric)
+        return compare_seeds(a, b, metric=name, higher_is_better=better, is_share=is_share)
+    if "." not in metric:
+        return f"{metric} of one run each says nothing of other runs"
+    seed_a, seed_b = next(((seed, seed) for seed in a if seed in b), (next(iter(a)), next(iter(b))))
+    return contrast_runs(runs[0][seed_a], runs[1][seed_b], images)
+
+
+def select_finished_runs(group: Sequence[RunResult], metric: str) -> dict[Any, RunResult]:
+    """Return the finished runs that have a metric by their seed, one for each seed."""
+    finished = [r for r in group if r.status == "finished" and metric in r.numbers]
+    return {result.settings.get("seed"): result for result in finished}
+
+
+def contrast_runs(a: RunResult, b: RunResult, images: Mapping[Path, str]) -> Contrast | str:
+    """Return what McNemar's test says of two runs on the same test images, or why it cannot."""
+    names = images.get(a.folder), images.get(b.folder)
+    if not all(names):
+        return "run.json of one of them does not name its test images"
+    if names[0] != names[1]:
+        return "they were tested on different images"
+    predictions = []
+    for result in (a, b):
+        try:
+            classes = read_record(Run(result.folder)).get("class_names", [])
+            arrays, reason = read_predictions(result.folder, len(classes))
+        except (SpecError, OSError) as error:
+            return getattr(error, "given", str(error))
+        if not arrays:
+            lack = f"cannot be used: {reason}" if reason else "is missing"
+            return f"predictions.npz of {result.name} {lack}"
+        predictions.append(arrays)
+    if not np.array_equal(predictions[0]["labels"], predictions[1]["labels"]):
+        return "their test images have different labels"
+    return compare_paired(*(p["classes"][:, 0] == p["labels"] for p in predictions))
+
+
+def describe_contrast(contrast: Contrast | str, a: str, b: str) -> str:
+    """Return a contrast of A and B as a sentence, also where it is only a reason for none."""
+    if isinstance(contrast, str):
+        return f"No test tells whether {a} is better than {b}: {contrast}."
+    return contrast.describe(a, b)
+
+
+def convert_contrast(contrast: Contrast | str) -> dict[str, Any]:
+    """Return a contrast for JSON; the verdict is None where there is no test."""
+    if isinstance(contrast, str):
+        return {"verdict": None, "reason": contrast}
+    return {"verdict": contrast.verdict, **asdict(contrast)}

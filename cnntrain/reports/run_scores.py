@@ -1,0 +1,69 @@
+"""Build what the page of a run says of its results: intervals, classes, confusions, calibration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cnntrain.analysis.calibration import compute_calibration_error, compute_reliability
+from cnntrain.analysis.significance import compute_wilson_interval
+from cnntrain.reports import charts
+from cnntrain.terminal.units import NO_VALUE
+from cnntrain.training.metrics import list_confused_pairs, score_saved_predictions
+
+WORST_CLASSES = 3  # classes that are named as the worst; at most half of them
+PAIRS_SHOWN = 5  # confused most often
+
+
+def build_score_context(
+    predictions: Mapping[str, np.ndarray], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the variables of run.html.j2 on the test predictions of the weights that were chosen.
+
+    `predictions` holds the arrays of predictions.npz, and may be empty.
+    """
+    if not predictions:
+        empty = ("scores", "confusion", "reliability", "calibration_error")
+        return {"classes": [], "worst": [], "pairs": [], **dict.fromkeys(empty)}
+    scores = score_saved_predictions(predictions, len(names))
+    confidence = predictions["probabilities"][:, 0].astype(float)
+    hits = predictions["classes"][:, 0] == predictions["labels"]
+    return {
+        "scores": scores,
+        "confusion": charts.plot_confusion(scores.confusion, names),
+        "classes": scores.list_rows(names),
+        "worst": scores.list_worst_classes(names, min(WORST_CLASSES, len(names) // 2)),
+        "pairs": list_confused_pairs(scores.confusion, names, PAIRS_SHOWN),
+        "reliability": charts.plot_reliability(compute_reliability(confidence, hits)),
+        "calibration_error": compute_calibration_error(confidence, hits),
+    }
+
+
+def build_weight_rows(report: Mapping[str, Any], test_images: int | None) -> list[list[str]]:
+    """Return a row for each of the weights that were evaluated: best, final, EMA and refit.
+
+    The last cell is the interval of the accuracy on so many `test_images`.
+    """
+    names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
+    names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
+    rows = []
+    for key, name in names.items():
+        if key in report.get("test", {}):
+            parts = [report.get("valid", {}).get(key), report["test"][key]]
+            kinds = ("loss", "accuracy")
+            cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
+            interval = format_interval(report["test"][key], test_images) or NO_VALUE
+            rows.append([name, *cells, interval])
+    return rows
+
+
+def format_interval(numbers: Mapping[str, float], images: int | None) -> str:
+    """Return Wilson's 95 % interval of the accuracy in `numbers`, such as `0.9721 to 0.9893`.
+
+    It is "" without an accuracy in [0, 1] or without the number of images.
+    """
+    accuracy = numbers.get("accuracy", -1.0)
+    if not images or not 0 <= accuracy <= 1:
+        return ""
+    low, high = compute_wilson_interval(round(accuracy * images), images)
+    return f"{low:.4f} to {high:.4f}"
