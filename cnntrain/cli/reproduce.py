@@ -42,6 +42,7 @@ usage: cnntrain reproduce RECIPE [key=value ...] [--seeds N] [--minutes M] [--js
        cnntrain reproduce --list [--json]
          recipe, source, published, ours, and the minutes that a seed takes here
 exit codes: 0 agrees, 1 differs, 3 cannot be compared"""
+NUMBER_WIDTHS = {"published": 9, "ours": 15, "of": 5, "minutes": 7}  # columns of --list
 
 
 def main(words: Sequence[str]) -> int:
@@ -150,11 +151,12 @@ def print_recipes(recipes: Sequence[Recipe], as_json: bool) -> None:
         return
     console = make_console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    name_width = max((len(recipe.name) for recipe in recipes), default=1)
-    table.add_column("recipe", no_wrap=True, min_width=name_width)
-    table.add_column("source", overflow="ellipsis", no_wrap=True)
-    for heading, width in (("published", 9), ("ours", 15), ("of", 5), ("minutes", 7)):
-        table.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    names = max((len(recipe.name) for recipe in recipes), default=1)
+    table.add_column("recipe", no_wrap=True)
+    room = console.width - names - sum(NUMBER_WIDTHS.values()) - 2 * len(NUMBER_WIDTHS)
+    table.add_column("source", overflow="ellipsis", no_wrap=True, max_width=max(room, 1))
+    for heading in NUMBER_WIDTHS:
+        table.add_column(heading, justify="right", no_wrap=True)
     for recipe in recipes:
         table.add_row(recipe.name, recipe.expected.source, *format_recipe_numbers(recipe))
     console.print(table)

@@ -118,10 +118,11 @@ def test_jobs_that_never_became_runs_are_rows_with_their_reasons(left_behind, tm
 
 def test_option_that_was_chosen_is_recorded(left_behind):
     """The option is recorded, not guessed: other options have these knobs, too."""
-    words = ["experiment=flowers17_resnet", "schedule=plateau", "schedule.plateau.patience=null"]
+    recipe = "resnet_flowers17_ours"
+    words = [f"experiment={recipe}", "schedule=plateau", "schedule.plateau.patience=null"]
     folder = left_behind("a", *words)
     choices = json.loads((folder / "run.json").read_text())["choices"]
-    assert choices.items() >= {"experiment": "flowers17_resnet", "model": "resnet20_v1"}.items()
+    assert choices.items() >= {"experiment": recipe, "model": "resnet20_v1"}.items()
     assert choices.keys() == {*GROUPS, "experiment"}
     settings = read_run(folder).settings
     assert {group: settings[group] for group in GROUPS} == {g: choices[g] for g in GROUPS}
