@@ -74,12 +74,16 @@ def main() -> None:
     curves = of_depth(arguments.depth) if arguments.depth else OF_THE_PAPER
     name = f"depth{arguments.depth}" if arguments.depth else "degradation"
     folder = arguments.output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
-    losses = {}
+    losses: dict[Curve, list[np.ndarray]] = {}
     for number, curve in enumerate(curves):
-        run = folder / f"{number}_{curve.label.replace(', ', '_').replace(' ', '_')}"
-        losses[curve] = found = train(curve, run, arguments)
-        end = smoothed(found, arguments.steps)[-1] if len(found) else math.nan
-        print(f"{curve.label}: {len(found):,} steps, loss at the end {end:.3f}\n")
+        for seed in arguments.seeds:
+            run = (
+                folder / f"{number}_{curve.label.replace(', ', '_').replace(' ', '_')}_seed={seed}"
+            )
+            found = train(curve, run, seed, arguments)
+            losses.setdefault(curve, []).append(found)
+            end = smoothed(found, arguments.steps)[-1] if len(found) else math.nan
+            print(f"{curve.label}, seed {seed}: {len(found):,} steps, loss at the end {end:.3f}\n")
     title = f"{arguments.depth:,} convolutions" if arguments.depth else "Plain networks and ResNets"
     figure = folder / f"{name}.png"
     draw(losses, arguments.steps, f"{title}, {arguments.images:,} images of CIFAR-10", figure)
@@ -92,12 +96,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=10_000, help="of CIFAR-10 (default 10000)")
     parser.add_argument("--data-dir", help="where TFDS keeps CIFAR-10 (default: as cnntrain)")
     parser.add_argument("--depth", type=int, help="one network of so many convolutions instead")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="a line for each")
     parser.add_argument("--output", type=Path, help="the folder of the runs and the picture")
     return parser.parse_args()
 
 
-def train(curve: Curve, run: Path, arguments: argparse.Namespace) -> np.ndarray:
+def train(curve: Curve, run: Path, seed: int, arguments: argparse.Namespace) -> np.ndarray:
     """Return the training loss of each step (steps,); fewer where it ceased to be finite."""
     if (run / "report.json").exists():
         return losses_of(run)
@@ -105,7 +109,7 @@ def train(curve: Curve, run: Path, arguments: argparse.Namespace) -> np.ndarray:
     epochs = math.ceil(arguments.steps / per_epoch)
     command = [
         *(sys.executable, "-m", "cnntrain", *SETTINGS, *curve.overrides),
-        *(f"epochs={epochs}", f"max_steps={arguments.steps}", f"seed={arguments.seed}"),
+        *(f"epochs={epochs}", f"max_steps={arguments.steps}", f"seed={seed}"),
         *(f"dataset.limit={arguments.images}", "dataset.valid=500"),  # the curves need no more
         f"hydra.run.dir={run}",
         *([f"data_dir={arguments.data_dir}"] if arguments.data_dir else []),
@@ -135,15 +139,19 @@ def smoothed(losses: np.ndarray, steps: int) -> np.ndarray:
     return (sums[ends] - sums[begins]) / (ends - begins)
 
 
-def draw(losses: dict[Curve, np.ndarray], steps: int, title: str, path: Path) -> None:
+def draw(losses: dict[Curve, list[np.ndarray]], steps: int, title: str, path: Path) -> None:
     """Save smoothed losses as a picture; a circle is where a run of fewer than `steps` diverged."""
     mpl.use("Agg")
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for curve, values in losses.items():
+    lines = [
+        (curve, n, values) for curve, found in losses.items() for n, values in enumerate(found)
+    ]
+    for curve, number, values in lines:
         means, done = smoothed(values, steps), np.arange(1, len(values) + 1)
         diverged = len(values) < steps
         note = f" (diverged at step {len(values) + 1:,})" if diverged else ""
-        axes.plot(done, means, curve.line, color=curve.color, label=curve.label + note)
+        label = curve.label + note if number == 0 else None
+        axes.plot(done, means, curve.line, color=curve.color, label=label)
         if diverged:
             axes.plot(done[-1:], means[-1:], "o", color=curve.color)
     axes.axhline(math.log(10), color="gray", linewidth=0.8, linestyle=":", label="chance loss")

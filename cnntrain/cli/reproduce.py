@@ -153,7 +153,7 @@ def print_recipes(recipes: Sequence[Recipe], as_json: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     names = max((len(recipe.name) for recipe in recipes), default=1)
     table.add_column("recipe", no_wrap=True)
-    room = console.width - names - sum(NUMBER_WIDTHS.values()) - 2 * len(NUMBER_WIDTHS)
+    room = console.width - names - sum(NUMBER_WIDTHS.values()) - 14  # of borders
     table.add_column("source", overflow="ellipsis", no_wrap=True, max_width=max(room, 1))
     for heading in NUMBER_WIDTHS:
         table.add_column(heading, justify="right", no_wrap=True)
