@@ -22,7 +22,7 @@ def cnn_idea(
     *,
     filters: list[Count],
     convolution: Literal["full", "separable"],
-    activation: Literal["relu", "tanh", "maxout"],
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "selu", "maxout"],
     pieces: Count,
     shrink: Literal["pool", "stride", "never"],
     batch_norm: bool,

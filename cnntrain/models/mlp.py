@@ -13,7 +13,7 @@ def mlp(
     num_classes: int,
     *,
     hidden: list[Count],
-    activation: Literal["linear", "relu", "leaky_relu", "tanh"],
+    activation: Literal["linear", "relu", "leaky_relu", "tanh", "sigmoid", "elu", "gelu", "selu"],
     negative_slope: NonNegative,
     batch_norm: bool,
 ) -> keras.Model:
