@@ -22,25 +22,30 @@ def cnn(
     hidden: Count | None,
     dropout: Probability,
     batch_norm: bool,
+    norm_position: Literal["before", "after"],
     one_logit: bool,
 ) -> keras.Model:
     """Return a convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     Every stage is a 3x3 convolution of `filters` filters, batch normalisation if asked, the
     activation and a max pool of `pool` (in the last stage only with `final_pool`; none if it is 1).
+    The normalisation stands before the activation, or after it and the pool: `norm_position`.
     `stage_dropout` follows the stages, `dropout` the hidden layer; `hidden` None leaves out both.
     With `one_logit` two classes share one logit (B, 1).
     Raises SpecError if the images are so small that nothing is left before the last stage.
     """
     check_cnn_images(image_shape, len(filters), padding, pool, final_pool)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
+    norm_before, norm_after = (batch_norm and norm_position == p for p in ("before", "after"))
     for stage, channels in enumerate(filters, start=1):
-        x = layers.Conv2D(channels, 3, padding=padding, use_bias=not batch_norm)(x)
-        if batch_norm:
+        x = layers.Conv2D(channels, 3, padding=padding, use_bias=not norm_before)(x)
+        if norm_before:
             x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x) if activation == "relu" else layers.Activation(activation)(x)
         if pool > 1 and (final_pool or stage < len(filters)):
             x = layers.MaxPooling2D(pool)(x)  # (H/pool^stage, W/pool^stage, channels)
+        if norm_after:
+            x = layers.BatchNormalization()(x)
     if stage_dropout:
         x = layers.Dropout(stage_dropout)(x)
     x = layers.Flatten()(x)

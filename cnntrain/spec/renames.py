@@ -19,10 +19,16 @@ ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto"}
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "initializer": {"head": "same"},
+    "model.alexnet": {"norm_position": "before", "dropout_position": "after"},
     "model.application": {"interpolation": "bilinear"},
-    "model.cnn": {"pool": 2, "activation": "relu"},
+    "model.cnn": {"pool": 2, "activation": "relu", "norm_position": "before"},
     "model.cnn_depth": {"kernel_size": 3, "dense": []},
+    "model.cnn_idea": {"norm_position": "before"},
+    "model.mlp": {"norm_position": "after"},
+    "model.vgg": {"norm_position": "before"},
 }
+# The same, where the network changed too: older runs open, but hash and checkpoint are others.
+CHANGED_KNOBS: dict[str, dict[str, Any]] = {"model.inception_tutorial": {"module": "reduced"}}
 OVERRIDE_KEY = re.compile(r"([+~]*)([^=\s]+)")
 
 
@@ -41,11 +47,17 @@ def get_added_knobs(group: str, component: Any) -> dict[str, Any]:
     return ADDED_KNOBS.get(group, {}) | ADDED_KNOBS.get(f"{group}.{component}", {})
 
 
+def get_later_knobs(group: str, component: Any) -> dict[str, Any]:
+    """Return the knobs that a component of a group has now and older versions lacked."""
+    changed = CHANGED_KNOBS.get(f"{group}.{component}", {})
+    return get_added_knobs(group, component) | changed
+
+
 def add_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with the values of knobs that older versions lacked."""
     groups = {group for group, value in config.items() if isinstance(value, Mapping)}
     return {
-        key: get_added_knobs(key, value.get("name")) | dict(value) if key in groups else value
+        key: get_later_knobs(key, value.get("name")) | dict(value) if key in groups else value
         for key, value in config.items()
     }
 
