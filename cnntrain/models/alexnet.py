@@ -43,7 +43,7 @@ VARIANTS = {
         Conv(256, 3, 1, "valid", 2),
     ],
 }
-NORMALISED = ("conv1", "conv2")  # the convolutions that local response normalisation follows (section 3.3)
+NORMALISED = ("conv1", "conv2")  # by local response normalisation (section 3.3)
 GROUPED = (2, 4, 5)  # the convolutions that the paper splits between its two GPUs
 
 
