@@ -69,6 +69,6 @@ def test_naive_modules_have_the_weights_counted_by_hand():
     assert count_totals(build_unfilled_network("inception_naive"))["parameters"] == weights
 
 
-def test_tutorial_may_be_normalised(spec):
-    normed = spec("model=inception_tutorial", "model.batch_norm=true").model((32, 32, 3), 17)
+def test_tutorial_may_be_normalised():
+    normed = build_unfilled_network("inception_tutorial", ["model.batch_norm=true"])
     assert sum(row.startswith("batch norm") for row in describe_layers(normed)) == 1 + 9 * 5

@@ -11,6 +11,7 @@ from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import read_job_result
 from cnntrain.runs.strangers import get_recorded_paths, read_config
+from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_overrides
 from cnntrain.spec.renames import ADDED, RENAMED, rename_overrides, rename_settings
@@ -141,7 +142,6 @@ def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
     import numpy as np
 
     from cnntrain.runs.checkpoint import Checkpoint
-    from cnntrain.spec.build import build_spec
     from cnntrain.training.checkpointing import check_resumable
 
     checked = build_spec(read_config(Run(older)))
@@ -163,3 +163,22 @@ def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
 def test_older_job_without_a_run_has_its_setting_under_the_new_name(tmp_path):
     job = {"overrides": ["model.init_from=a"], "status": "failed"}
     assert read_job_result(tmp_path, job).settings == {"init_from": "a"}
+
+
+def test_older_network_keeps_the_order_of_its_layers(spec):
+    config = compose_config(["model=alexnet_bn"]).config
+    for knob in ("norm_position", "dropout_position"):
+        del config["model"][knob]
+    checked = build_spec(config)
+    assert (checked.model["norm_position"], checked.model["dropout_position"]) == ("before", "after")
+    assert not {"model.norm_position", "model.dropout_position"} & checked.deciding_values.keys()
+    assert checked.hash == spec("model=alexnet_bn", "model.norm_position=before").hash
+    assert checked.hash != spec("model=alexnet_bn").hash
+
+
+def test_older_run_of_a_network_that_changed_opens_and_has_another_hash():
+    """So its saved network can be evaluated, and its checkpoint is not resumed in the new one."""
+    config = compose_config(["model=inception_tutorial"]).config
+    del config["model"]["module"]
+    checked = build_spec(config)
+    assert checked.model["module"] == checked.deciding_values["model.module"] == "reduced"
