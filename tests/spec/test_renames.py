@@ -170,7 +170,8 @@ def test_older_network_keeps_the_order_of_its_layers(spec):
     for knob in ("norm_position", "dropout_position"):
         del config["model"][knob]
     checked = build_spec(config)
-    assert (checked.model["norm_position"], checked.model["dropout_position"]) == ("before", "after")
+    assert checked.model["norm_position"] == "before"
+    assert checked.model["dropout_position"] == "after"
     assert not {"model.norm_position", "model.dropout_position"} & checked.deciding_values.keys()
     assert checked.hash == spec("model=alexnet_bn", "model.norm_position=before").hash
     assert checked.hash != spec("model=alexnet_bn").hash
