@@ -58,14 +58,9 @@ def nin(
 def mlpconv(
     x: keras.KerasTensor, stage: MlpConv, num_classes: int, number: int
 ) -> keras.KerasTensor:
-    """Apply the three convolutions of a stage, each with ReLU; the height and width stay.
-
-    The layer `features` is the input of the convolution that has a filter for each class.
-    """
+    """Apply the three convolutions of a stage, each with ReLU; the height and width stay."""
     for place, filters in enumerate(stage.filters):
         name = f"mlpconv{number}_conv{place + 1}"
-        if filters is None:
-            x = layers.Identity(name="features")(x)
         x = layers.Conv2D(
             filters or num_classes, 1 if place else stage.kernel, padding="same", name=name
         )(x)

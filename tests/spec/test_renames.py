@@ -14,7 +14,7 @@ from cnntrain.runs.strangers import get_recorded_paths, read_config
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_overrides
-from cnntrain.spec.renames import ADDED, RENAMED, rename_overrides, rename_settings
+from cnntrain.spec.renames import ADDED, ADDED_KNOBS, RENAMED, rename_overrides, rename_settings
 from cnntrain.sweeps.expand import expand_jobs
 
 BEFORE = {now: before for before, now in RENAMED.items()}
@@ -132,6 +132,27 @@ def test_added_setting_is_not_in_the_hash_while_it_means_what_earlier_versions_d
     assert spec("pipeline=host", "steps_per_block=4").hash == spec().hash
     assert spec("xla=true").deciding_values["xla"] is True
     assert len({spec(f"xla={value}").hash for value in ("auto", "true", "false")}) == 3
+
+
+@pytest.mark.parametrize("option", ["cnn_mnist", "cnn_depth", "mobilenet", "mlp_256_128"])
+def test_added_knobs_are_not_in_the_hash_while_they_mean_what_earlier_versions_did(spec, option):
+    from cnntrain.spec.build import build_spec
+
+    now = spec(f"model={option}")
+    before = json.loads(json.dumps(dict(now.config)))
+    added = [
+        (group, knob)
+        for group in ("initializer", "model")
+        for knob in ADDED_KNOBS.get(group, {})
+        | ADDED_KNOBS.get(f"{group}.{before[group]['name']}", {})
+    ]
+    for group, knob in added:
+        del before[group][knob]
+    assert build_spec(before) == now
+    assert build_spec(before).hash == now.hash
+    assert not {f"{group}.{knob}" for group, knob in added} & now.deciding_values.keys()
+    assert ("model.activation" in now.deciding_values) == (option == "mlp_256_128")
+    assert spec(f"model={option}", "initializer.head=zeros").hash != now.hash
 
 
 def test_older_run_has_the_added_settings_in_a_comparison(older):

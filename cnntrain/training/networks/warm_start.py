@@ -153,8 +153,9 @@ def warm_start_model(
     """
     weighted = {layer.name: layer for layer in model.layers if layer.weights}
     allowed = set(weighted)
+    heads = [name for name in model.output_names if name in weighted] or list(weighted)[-1:]
     if source.class_names is not None and source.class_names != tuple(class_names):
-        allowed -= set(model.output_names)
+        allowed -= set(heads)
     if source.name == "vgg_a" and model.name.startswith("vgg_") and model.name != source.name:
         allowed &= VGG_A_SHARED_LAYERS
     loaded = [
@@ -179,7 +180,7 @@ def warm_start_model(
         "loaded": loaded,
         "new": [name for name in weighted if name not in loaded],
         "left": [name for name in source.arrays if name not in loaded],
-        "unsure": [] if source.class_names else [n for n in model.output_names if n in loaded],
+        "unsure": [] if source.class_names else [name for name in heads if name in loaded],
     }
 
 
