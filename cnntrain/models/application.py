@@ -88,8 +88,9 @@ def application(
     Its preprocessing is built in, and its layers are layers of the model, under their own names.
     `upsample` enlarges the images by a whole factor first, by `interpolation`. `weights` is null,
     `imagenet` (looked for in `weights_dir`, in Keras' cache, then on the network) or a file; the
-    model's `pretrained` names the layers that have such weights. In `head` a whole number is a dense layer with ReLU, a
-    number below 1 is a dropout; with `one_logit` two classes share one logit (B, 1).
+    model's `pretrained` names the layers that have such weights. In `head` a whole number is a
+    dense layer with ReLU, a number below 1 is a dropout; with `one_logit` two classes share one
+    logit (B, 1).
     Raises SpecError for images that are too small, for a width that the network does not have, and
     for weights that are missing or do not fit.
     """

@@ -15,6 +15,7 @@ import keras
 from keras import initializers
 
 from cnntrain.spec.knobs import NonNegative, Positive
+from cnntrain.training.networks.warm_start import find_logit_layers
 
 
 def initializer(
@@ -35,7 +36,7 @@ def initializer(
     the first predictions would be confident and wrong.
     """
     head_component = component if head == "same" else globals()[head]  # a function below
-    heads = {network.get_layer(name).path for name in network.output_names}
+    heads = {network.get_layer(name).path for name in find_logit_layers(network)}
     for variable in _find_fresh_kernels(network):
         is_head = variable.path.rpartition("/")[0] in heads
         draw = (head_component if is_head else component)(_derive_seed(seed, variable.path))

@@ -41,8 +41,11 @@ TABLE = """
 """
 
 
-def test_layers_are_those_of_the_authors(spec):
-    assert describe_layers(spec("model=nin").model((32, 32, 3), 10)) == read_table(TABLE)
+@pytest.mark.parametrize("last_relu", ["true", "false"])
+def test_layers_are_those_of_the_authors(spec, last_relu):
+    model = spec("model=nin", f"model.last_relu={last_relu}").model((32, 32, 3), 10)
+    table = read_table(TABLE)
+    assert describe_layers(model) == (table if last_relu == "true" else table[:-2] + table[-1:])
 
 
 def test_head_is_the_convolution_that_has_a_map_for_each_class(spec):
@@ -50,6 +53,11 @@ def test_head_is_the_convolution_that_has_a_map_for_each_class(spec):
     (phase,) = spec("finetune=head").finetune(model)
     with_weights = {layer.name for layer in model.layers if layer.weights}
     assert phase.layers & with_weights == {"mlpconv3_conv3"}
+    spec("initializer.head=zeros").initializer(model, 0)
+    zeros = {v.path.partition("/")[0] for v in model.weights if not v.numpy().any()}
+    assert {name for name in zeros if model.get_layer(name).kernel.numpy().max() == 0} == {
+        "mlpconv3_conv3"
+    }
 
 
 @pytest.mark.parametrize("classes", ["abc", "abd"])
