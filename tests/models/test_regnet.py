@@ -40,6 +40,10 @@ COUNTS = {
         ),
     ): (None, 7_259_656),
 }
+HEAVY = {
+    "regnetx_200mf": "four seconds: each group of a convolution is a layer",
+    "regnetx_400mf": "four seconds: each group of a convolution is a layer",
+}
 # Depth, w_0, w_a, w_m and group width -> the widths and blocks of the stages: of the paper's
 # Figures 15 to 17.
 PUBLISHED = {
@@ -92,7 +96,10 @@ def expected_rows(size: int, stem_stride: int, classes: int) -> list[str]:
     return [*rows, "global average pool 368", f"dense {classes}"]
 
 
-@pytest.mark.parametrize(("size", "stem", "classes"), [(224, "imagenet", 1000), (32, "cifar", 10)])
+@pytest.mark.parametrize(
+    ("size", "stem", "classes"),
+    [(224, "imagenet", 1000), pytest.param(32, "cifar", 10, marks=pytest.mark.slow)],
+)
 def test_layers_are_those_of_the_paper(spec, size, stem, classes):
     model = spec("model=regnetx_200mf", f"model.stem={stem}").model((size, size, 3), classes)
     rows = join_groups(describe_layers(model))
