@@ -24,6 +24,8 @@ from cnntrain.terminal.tables import (
 )
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
+MAX_CONNECTED_LAYERS = 10  # of a network whose connections are shown, layer by layer
+
 
 def main(words: Sequence[str]) -> int:
     """`cnntrain list [GROUP]` or `cnntrain list model OPTION [...]`; return the exit code 0."""
@@ -132,6 +134,7 @@ def print_layers(
     """Print the layers of an option's network, with totals."""
     network = build_unfilled_network(option, overrides, config_dir)
 
+    from cnntrain.analysis.connections import count_connections
     from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
 
     paper = read_paper_network(option_files.find_option_files("model", config_dir)[option])
@@ -140,6 +143,7 @@ def print_layers(
         describe_layers(network),
         count_totals(network),
     )
+    connections = count_connections(network)
     uncounted = [row.layer for row in rows if row.multiply_adds is None]
     if as_json:
         described = {
@@ -150,6 +154,7 @@ def print_layers(
             **total,
             "receptive_field": find_receptive_field(rows),
             "not_counted": uncounted,
+            "connections": connections,
             "layers": [asdict(row) for row in rows],
         }
         print(json.dumps(described, indent=2))
@@ -159,6 +164,9 @@ def print_layers(
         f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
     ]
+    if len(connections) <= MAX_CONNECTED_LAYERS:
+        each = ", ".join(f"{name} {number:,}" for name, number in connections.items())
+        lines.append(f"{sum(connections.values()):,} connections: {each}")
     if field := find_receptive_field(rows):
         lines.append(f"receptive field of {format_pixels(field)} pixels")
     if uncounted:

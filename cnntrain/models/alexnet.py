@@ -43,7 +43,7 @@ VARIANTS = {
         Conv(256, 3, 1, "valid", 2),
     ],
 }
-NORMALISED = (1, 2)  # the convolutions that local response normalisation follows (section 3.3)
+NORMALISED = ("conv1", "conv2")  # by local response normalisation (section 3.3)
 GROUPED = (2, 4, 5)  # the convolutions that the paper splits between its two GPUs
 
 
@@ -54,14 +54,19 @@ def alexnet(
     variant: Variant,
     groups: Literal[1, 2],
     norm: Literal["lrn", "batch", "none"],
+    norm_position: Literal["before", "after"],
     hidden: list[Count],
     dropout: Probability,
+    dropout_position: Literal["before", "after"],
 ) -> keras.Model:
     """Return an AlexNet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
     With two `groups` the second, fourth and fifth convolution see half of the feature maps each, as
     on the two GPUs of the paper. `norm` is local response normalisation behind the first two
-    convolutions, or batch normalisation before every ReLU. `dropout` follows every hidden layer.
+    convolutions, or batch normalisation of every layer but the last. `norm_position` before puts
+    them where their papers have them: local response normalisation before the pool, batch
+    normalisation before the ReLU. After is behind both, and behind the dropout of a hidden layer.
+    `dropout_position` says where the dropout of every hidden layer is.
     Raises SpecError if the images are so small that nothing is left before the last pool.
     """
     table = VARIANTS[variant]
@@ -69,18 +74,29 @@ def alexnet(
     inputs = x = keras.Input(image_shape)  # (227, 227, C)
     for number, row in enumerate(table, start=1):
         x = conv(x, row, groups if number in GROUPED else 1, f"conv{number}")
-        x = batch_norm_relu(x, norm == "batch", f"conv{number}")
-        if norm == "lrn" and number in NORMALISED:
-            x = local_response_norm(x)
+        if norm == "batch" and norm_position == "before":
+            x = normalise(x, norm, f"conv{number}")
+        x = layers.ReLU(name=f"conv{number}_relu")(x)
+        if norm == "lrn" and norm_position == "before":
+            x = normalise(x, norm, f"conv{number}")
         if row.pool:
             x = layers.MaxPooling2D(row.pool, 2, name=f"pool{number}")(x)
+        if norm_position == "after":
+            x = normalise(x, norm, f"conv{number}")
     # (27, 27, 96), (13, 13, 256), (13, 13, 384) twice, (6, 6, 256)
 
     x = layers.Flatten(name="flatten")(x)  # (9216,)
     for number, units in enumerate(hidden, start=len(table) + 1):
+        if dropout_position == "before":
+            x = layers.Dropout(dropout)(x)
         x = layers.Dense(units, name=f"fc{number}")(x)
-        x = batch_norm_relu(x, norm == "batch", f"fc{number}")
-        x = layers.Dropout(dropout)(x)
+        if norm_position == "before":
+            x = normalise(x, norm, f"fc{number}")
+        x = layers.ReLU(name=f"fc{number}_relu")(x)
+        if dropout_position == "after":
+            x = layers.Dropout(dropout)(x)
+        if norm_position == "after":
+            x = normalise(x, norm, f"fc{number}")
     logits = layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     return keras.Model(inputs, logits, name="alexnet")
 
@@ -106,11 +122,11 @@ def conv(x: keras.KerasTensor, row: Conv, groups: int, name: str) -> keras.Keras
     return layers.Concatenate(name=name)(parts)
 
 
-def batch_norm_relu(x: keras.KerasTensor, batch_norm: bool, name: str) -> keras.KerasTensor:
-    """Apply batch normalisation if asked, then ReLU; the layer before keeps its bias."""
-    if batch_norm:
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+def normalise(x: keras.KerasTensor, norm: str, name: str) -> keras.KerasTensor:
+    """Apply the normalisation that follows the layer `name`, if any; that layer keeps its bias."""
+    if norm == "batch":
+        return layers.BatchNormalization(name=f"{name}_bn")(x)
+    return local_response_norm(x) if norm == "lrn" and name in NORMALISED else x
 
 
 def check_alexnet_images(image_shape: tuple[int, int, int], table: list[Conv]) -> None:

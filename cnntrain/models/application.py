@@ -76,6 +76,7 @@ def application(
     architecture: Variant,
     alpha: Positive,
     upsample: Count,
+    interpolation: Literal["bilinear", "nearest"],
     weights: str | None,
     weights_dir: str | None,
     pool: Literal["average", "max", "flatten"],
@@ -85,10 +86,11 @@ def application(
     """Return a network of Keras: float pixels 0..255 (B, H, W, C) in, logits (B, num_classes) out.
 
     Its preprocessing is built in, and its layers are layers of the model, under their own names.
-    `upsample` enlarges the images by a whole factor first. `weights` is null, `imagenet` (looked
-    for in `weights_dir`, in Keras' cache, then on the network) or a file; the model's `pretrained`
-    names the layers that have such weights. In `head` a whole number is a dense layer with ReLU, a
-    number below 1 is a dropout; with `one_logit` two classes share one logit (B, 1).
+    `upsample` enlarges the images by a whole factor first, by `interpolation`. `weights` is null,
+    `imagenet` (looked for in `weights_dir`, in Keras' cache, then on the network) or a file; the
+    model's `pretrained` names the layers that have such weights. In `head` a whole number is a
+    dense layer with ReLU, a number below 1 is a dropout; with `one_logit` two classes share one
+    logit (B, 1).
     Raises SpecError for images that are too small, for a width that the network does not have, and
     for weights that are missing or do not fit.
     """
@@ -100,7 +102,7 @@ def application(
         x = ops.repeat(x, 3, axis=-1)  # (H, W, 3)
     x = preprocess_pixels(x, variant.preprocessing)
     if upsample > 1:
-        x = layers.UpSampling2D(upsample, interpolation="bilinear")(x)  # (upsample * H, …)
+        x = layers.UpSampling2D(upsample, interpolation=interpolation)(x)  # (upsample * H, …)
 
     width = {"alpha": alpha} if len(variant.alphas) > 1 else {}
     build = functools.partial(

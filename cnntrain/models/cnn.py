@@ -1,4 +1,4 @@
-"""Small convnets, the first models of a course: stages of one 3x3 convolution and a max pool."""
+"""Small convnets, the first models of a course: stages of a 3x3 convolution and a max pool."""
 
 from typing import Literal
 
@@ -15,34 +15,43 @@ def cnn(
     *,
     filters: list[Count],
     padding: Literal["same", "valid"],
+    pool: Count,
     final_pool: bool,
     stage_dropout: Probability,
-    hidden: Count,
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "selu"],
+    hidden: Count | None,
     dropout: Probability,
     batch_norm: bool,
+    norm_position: Literal["before", "after"],
     one_logit: bool,
 ) -> keras.Model:
     """Return a convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    Every stage is a 3x3 convolution of `filters` filters, batch normalisation if asked, ReLU and a
-    2x2 max pool (in the last stage only with `final_pool`). `stage_dropout` follows the stages,
-    `dropout` the hidden layer. With `one_logit` two classes share one logit (B, 1).
+    Every stage is a 3x3 convolution of `filters` filters, batch normalisation if asked, the
+    activation and a max pool of `pool` (in the last stage only with `final_pool`; none if it is 1).
+    The normalisation stands before the activation, or after it and the pool: `norm_position`.
+    `stage_dropout` follows the stages, `dropout` the hidden layer; `hidden` None leaves out both.
+    With `one_logit` two classes share one logit (B, 1).
     Raises SpecError if the images are so small that nothing is left before the last stage.
     """
-    check_cnn_images(image_shape, len(filters), padding, final_pool)
+    check_cnn_images(image_shape, len(filters), padding, pool, final_pool)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
+    norm_before, norm_after = (batch_norm and norm_position == p for p in ("before", "after"))
     for stage, channels in enumerate(filters, start=1):
-        x = layers.Conv2D(channels, 3, padding=padding, use_bias=not batch_norm)(x)
-        if batch_norm:
+        x = layers.Conv2D(channels, 3, padding=padding, use_bias=not norm_before)(x)
+        if norm_before:
             x = layers.BatchNormalization()(x)
-        x = layers.ReLU()(x)
-        if final_pool or stage < len(filters):
-            x = layers.MaxPooling2D()(x)  # (H/2^stage, W/2^stage, channels)
+        x = layers.ReLU()(x) if activation == "relu" else layers.Activation(activation)(x)
+        if pool > 1 and (final_pool or stage < len(filters)):
+            x = layers.MaxPooling2D(pool)(x)  # (H/pool^stage, W/pool^stage, channels)
+        if norm_after:
+            x = layers.BatchNormalization()(x)
     if stage_dropout:
         x = layers.Dropout(stage_dropout)(x)
     x = layers.Flatten()(x)
-    x = layers.Dense(hidden, activation="relu")(x)
-    if dropout:
+    if hidden:
+        x = layers.Dense(hidden, activation=activation)(x)
+    if hidden and dropout:
         x = layers.Dropout(dropout)(x)
     units = 1 if one_logit and num_classes == 2 else num_classes
     logits = layers.Dense(units, dtype="float32")(x)
@@ -50,12 +59,12 @@ def cnn(
 
 
 def check_cnn_images(
-    image_shape: tuple[int, int, int], stages: int, padding: str, final_pool: bool
+    image_shape: tuple[int, int, int], stages: int, padding: str, pool: int, final_pool: bool
 ) -> None:
     """Raise SpecError for images of which nothing is left after the last stage."""
     smallest = 1
     for stage in range(stages, 0, -1):  # from the last stage's output back to the image
-        smallest *= 2 if final_pool or stage < stages else 1
+        smallest *= pool if final_pool or stage < stages else 1
         smallest += 2 if padding == "valid" else 0
     if min(image_shape[:2]) < smallest:
         raise SpecError(

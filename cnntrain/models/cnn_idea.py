@@ -22,10 +22,11 @@ def cnn_idea(
     *,
     filters: list[Count],
     convolution: Literal["full", "separable"],
-    activation: Literal["relu", "tanh", "maxout"],
+    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "selu", "maxout"],
     pieces: Count,
     shrink: Literal["pool", "stride", "never"],
     batch_norm: bool,
+    norm_position: Literal["before", "after"],
     head: Literal["flatten", "average"],
 ) -> keras.Model:
     """Return a small convnet: float images (B, H, W, C) in, logits (B, num_classes) out.
@@ -34,11 +35,13 @@ def cnn_idea(
     activation; `maxout` takes the largest of `pieces` feature maps. `shrink` says how a stage
     halves the image: by a 2x2 max pool, by a stride of 2, or never; in the last case each stage
     sees twice as far as the one before, by dilation. `separable` convolutions are depthwise, then
-    pointwise, in all stages but the first.
+    pointwise, in all stages but the first. The normalisation stands before the activation, or after
+    it and the pool: `norm_position`.
     Raises SpecError if the images are so small that nothing is left before the last stage.
     """
     check_cnn_idea_images(image_shape, len(filters), shrink)
     inputs = x = keras.Input(image_shape)  # (H, W, C)
+    norm_before, norm_after = (batch_norm and norm_position == p for p in ("before", "after"))
     for stage, channels in enumerate(filters):
         x = (layers.SeparableConv2D if convolution == "separable" and stage else layers.Conv2D)(
             channels * (pieces if activation == "maxout" else 1),
@@ -46,13 +49,15 @@ def cnn_idea(
             padding="same",
             strides=2 if shrink == "stride" else 1,
             dilation_rate=2**stage if shrink == "never" else 1,
-            use_bias=not batch_norm,
+            use_bias=not norm_before,
         )(x)
-        if batch_norm:
+        if norm_before:
             x = layers.BatchNormalization()(x)
         x = maxout(x, pieces) if activation == "maxout" else layers.Activation(activation)(x)
         if shrink == "pool":
             x = layers.MaxPooling2D()(x)
+        if norm_after:
+            x = layers.BatchNormalization()(x)
         # (H/2^stage, W/2^stage, channels), stages from 1; (H, W, channels) if it never shrinks
     x = (layers.Flatten if head == "flatten" else layers.GlobalAveragePooling2D)()(x)
     logits = layers.Dense(num_classes, dtype="float32")(x)

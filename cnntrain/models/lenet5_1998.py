@@ -38,25 +38,27 @@ BITMAPS = """
 def lenet5_1998(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Return LeNet-5: raw pixels (B, H, W, 1) in, minus squared distances (B, 10) out.
 
-    Pixels are those of MNIST: 0 is paper, 255 is ink. Raises SpecError unless the images are grey
-    and 28x28 (which are padded to 32x32) or 32x32, and unless there are 10 classes.
+    Pixels are those of MNIST: 0 is paper, 255 is ink. Every layer but the last squashes its sums by
+    a sigmoid that is symmetric about 0: a scaled tanh, named `c1_scaled_tanh` behind `c1`.
+    Raises SpecError unless the images are grey and 28x28 (which are padded to 32x32) or 32x32, and
+    unless there are 10 classes.
     """
     check_lenet5_images(image_shape, num_classes)
     inputs = x = keras.Input(image_shape)  # (28, 28, 1) or (32, 32, 1)
     if image_shape[0] == 28:
         x = layers.ZeroPadding2D(2)(x)  # (32, 32, 1), paper all round
     x = layers.Rescaling(1.275 / 255, -0.1, name="preprocessing")(x)  # -0.1 (paper) to 1.175 (ink)
-    x = squash(layers.Conv2D(6, 5, name="c1")(x))  # (28, 28, 6)
+    x = squash(layers.Conv2D(6, 5, name="c1")(x), "c1")  # (28, 28, 6)
     x = subsample(x, "s2")  # (14, 14, 6)
     x = [
         layers.Conv2D(1, 5, name=f"c3_{number}")(ops.take(x, channels, axis=-1))
         for number, channels in enumerate(TABLE_I)
     ]
-    x = squash(layers.Concatenate(name="c3")(x))  # (10, 10, 16)
+    x = squash(layers.Concatenate(name="c3")(x), "c3")  # (10, 10, 16)
     x = subsample(x, "s4")  # (5, 5, 16)
-    x = squash(layers.Conv2D(120, 5, name="c5")(x))  # (1, 1, 120)
+    x = squash(layers.Conv2D(120, 5, name="c5")(x), "c5")  # (1, 1, 120)
     x = layers.Flatten(name="features")(x)  # (120,)
-    x = squash(layers.Dense(84, dtype="float32", name="f6")(x))  # (84,)
+    x = squash(layers.Dense(84, dtype="float32", name="f6")(x), "f6")  # (84,)
 
     network = keras.Model(inputs, rbf_layer(x, num_classes), name="lenet5_1998")
     network.get_layer("rbf").set_weights([parse_centres().T])
@@ -84,15 +86,18 @@ def check_lenet5_images(image_shape: tuple[int, int, int], num_classes: int) -> 
         )
 
 
-def squash(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Apply the paper's squashing function (appendix A), which maps 1 to 1 and -1 to -1."""
-    return 1.7159 * ops.tanh(2 / 3 * x)
+def squash(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Squash the sums of the layer `name` by 1.7159 tanh(2x/3) (appendix A of the paper).
+
+    It maps 1 to 1 and -1 to -1, where it bends most.
+    """
+    return 1.7159 * layers.Activation("tanh", dtype=x.dtype, name=f"{name}_scaled_tanh")(2 / 3 * x)
 
 
 def subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Squash the sum of each 2x2 block, times a weight of its feature map, plus its bias."""
-    x = 4 * layers.AveragePooling2D(2)(x)
-    return squash(layers.DepthwiseConv2D(1, name=name)(x))
+    x = 4 * layers.AveragePooling2D(2, name=f"{name}_sum")(x)
+    return squash(layers.DepthwiseConv2D(1, name=name)(x), name)
 
 
 def rbf_layer(x: keras.KerasTensor, num_classes: int) -> keras.KerasTensor:

@@ -3,6 +3,8 @@
 Layers have the names that `keras.applications` gives them, so that its weights load by name.
 """
 
+from typing import Literal
+
 import keras
 from keras import layers
 
@@ -30,10 +32,13 @@ def vgg(
     hidden: Count,
     dropout: Probability,
     batch_norm: bool,
+    norm_position: Literal["before", "after"],
 ) -> keras.Model:
     """Return a VGG: float images (B, H, W, C) in, logits (B, num_classes) out.
 
-    `hidden` is the width of the two dense layers of the head, each followed by `dropout`.
+    `hidden` is the width of the two dense layers of the head, each followed by `dropout`. Batch
+    normalisation stands before the ReLU of a convolution, or after it and the pool, if there is
+    one: `norm_position`.
     Raises SpecError for images smaller than 32x32.
     """
     if min(image_shape[:2]) < 32:
@@ -43,12 +48,17 @@ def vgg(
             "dataset.image_size=[32,32]",
         )
     inputs = x = keras.Input(image_shape)  # (H, W, C)
+    norm_before, norm_after = (batch_norm and norm_position == p for p in ("before", "after"))
     for stage, (filters, kernels) in enumerate(zip(FILTERS, VARIANTS[variant], strict=True), 1):
         for number, kernel in enumerate(kernels, 1):
-            x = conv(x, filters, kernel, batch_norm, f"block{stage}_conv{number}")
+            name = f"block{stage}_conv{number}"
+            x = conv(x, filters, kernel, norm_before, name)
             if variant == "A-LRN" and stage == 1:
                 x = local_response_norm(x)
-        x = layers.MaxPooling2D(name=f"block{stage}_pool")(x)
+            if number == len(kernels):
+                x = layers.MaxPooling2D(name=f"block{stage}_pool")(x)
+            if norm_after:
+                x = layers.BatchNormalization(name=f"{name}_bn")(x)
     # (H/32, W/32, 512)
 
     x = layers.Flatten(name="flatten")(x)

@@ -20,6 +20,8 @@ from cnntrain.training.warnings import warn_about_frozen_random_weights, warn_ab
 MAX_INITIAL_SHARE = 0.05  # weight of batch norm's initial statistics at the end of the run
 MAX_PLAIN_LAYERS = 10  # layers with kernels; deeper networks need batch norm or shortcuts
 FEW_STEPS = 200
+# Activation -> the initializer that keeps the scale of its maps, as He's does for ReLU.
+FITTING_INITIALIZERS = {"selu": "lecun_normal", "sigmoid": "glorot_uniform"}
 
 
 def collect_warnings(
@@ -37,6 +39,7 @@ def collect_warnings(
         warn_about_feature_memory(outline, needed),
         warn_about_batch_norm_momentum(spec, draft, total_steps),
         warn_about_decoupled_decay(spec),
+        warn_about_initializer(spec),
         warn_about_deep_plain_network(spec, draft),
         warn_about_frozen_random_weights(
             spec.finetune.name, are_frozen_layers_trained(spec, draft)
@@ -127,6 +130,18 @@ def warn_about_decoupled_decay(spec: Spec) -> str | None:
         "optimizer.weight_decay is decoupled: papers that train by SGD mean L2, which is "
         f"{1 / (1 - momentum):.0f} times stronger at momentum {momentum:g}; their weight decay of "
         "5e-4 is optimizer.l2=2.5e-4"
+    )
+
+
+def warn_about_initializer(spec: Spec) -> str | None:
+    """Warn if He's initializer, which is made for ReLU, meets SELU or sigmoid."""
+    activation = spec.model.knobs.get("activation")
+    fitting = FITTING_INITIALIZERS.get(str(activation))
+    if fitting is None or not spec.initializer.name.startswith("he_"):
+        return None
+    return (
+        f"model.activation is {activation} and initializer={spec.initializer.name} is made for "
+        f"ReLU; try initializer={fitting}"
     )
 
 

@@ -20,7 +20,7 @@ from cnntrain.files.writing import check_entry, check_links_inside
 from cnntrain.runs.directory import FORMAT, WEIGHTS, Run
 from cnntrain.runs.tables import MAX_TABLE_BYTES, NumberRow
 from cnntrain.spec.knobs import Count, Natural, convert_value
-from cnntrain.spec.renames import ADDED, rename_keys, rename_settings
+from cnntrain.spec.renames import ADDED, add_knobs, rename_keys, rename_settings
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.terminal.units import format_size
 
@@ -102,7 +102,7 @@ def read_config(run: Run) -> dict[str, Any]:
     config = read_mapping(run.spec, SMALL_BYTES)
     if odd := [group for group in GROUPS if not isinstance(config.get(group, {}), dict)]:
         raise explain_damage(run.spec, f"{odd[0]} is no option with its settings")
-    return ADDED | rename_settings(config)
+    return ADDED | add_knobs(rename_settings(config))
 
 
 def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:

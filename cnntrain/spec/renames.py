@@ -1,7 +1,8 @@
 """Settings that were renamed or added: old command lines, files and runs know the old ones.
 
 A setting that is renamed gets a line in `RENAMED`, and nothing else in the package knows its old
-name. A setting that is added gets a line in `ADDED`: the spec.yaml of an older version lacks it.
+name. A setting that is added gets a line in `ADDED`, a knob of a group's options one in
+`ADDED_KNOBS`: the spec.yaml of an older version lacks it.
 """
 
 import re
@@ -15,6 +16,19 @@ from cnntrain.spec.knobs import format_value
 RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 # New setting -> what older versions did. With that value it changes no hash and no checkpoint.
 ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto"}
+# Group, or the component of a group -> knobs that it had not -> what older versions did.
+ADDED_KNOBS: dict[str, dict[str, Any]] = {
+    "initializer": {"head": "same"},
+    "model.alexnet": {"norm_position": "before", "dropout_position": "after"},
+    "model.application": {"interpolation": "bilinear"},
+    "model.cnn": {"pool": 2, "activation": "relu", "norm_position": "before"},
+    "model.cnn_depth": {"kernel_size": 3, "dense": []},
+    "model.cnn_idea": {"norm_position": "before"},
+    "model.mlp": {"norm_position": "after"},
+    "model.vgg": {"norm_position": "before"},
+}
+# The same, where the network changed too: older runs open, but hash and checkpoint are others.
+CHANGED_KNOBS: dict[str, dict[str, Any]] = {"model.inception_tutorial": {"module": "reduced"}}
 OVERRIDE_KEY = re.compile(r"([+~]*)([^=\s]+)")
 
 
@@ -26,6 +40,26 @@ def rename_key(key: str) -> str:
 def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings by dotted key, as in a checkpoint or run.json, under their new names."""
     return {rename_key(key): value for key, value in settings.items()}
+
+
+def get_added_knobs(group: str, component: Any) -> dict[str, Any]:
+    """Return the knobs that were added to a component of a group, with what older versions did."""
+    return ADDED_KNOBS.get(group, {}) | ADDED_KNOBS.get(f"{group}.{component}", {})
+
+
+def get_later_knobs(group: str, component: Any) -> dict[str, Any]:
+    """Return the knobs that a component of a group has now and older versions lacked."""
+    changed = CHANGED_KNOBS.get(f"{group}.{component}", {})
+    return get_added_knobs(group, component) | changed
+
+
+def add_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the values of knobs that older versions lacked."""
+    groups = {group for group, value in config.items() if isinstance(value, Mapping)}
+    return {
+        key: get_later_knobs(key, value.get("name")) | dict(value) if key in groups else value
+        for key, value in config.items()
+    }
 
 
 def rename_overrides(overrides: Sequence[str]) -> list[str]:

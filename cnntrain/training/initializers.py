@@ -9,11 +9,13 @@ kernel and returns its initializer.
 
 import hashlib
 from collections.abc import Callable
+from typing import Literal
 
 import keras
 from keras import initializers
 
 from cnntrain.spec.knobs import NonNegative, Positive
+from cnntrain.training.networks.warm_start import find_logit_layers
 
 
 def initializer(
@@ -21,17 +23,24 @@ def initializer(
     network: keras.Model,
     seed: int,
     *,
+    head: Literal[
+        "same", "zeros", "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
+        "lecun_uniform", "lecun_normal",
+    ],
     head_gain: NonNegative,
-) -> None:
+) -> None:  # fmt: skip
     """Set every kernel of `network` that has learnt nothing yet, each with a seed of its own.
 
-    The kernels of the layers that put out the logits are multiplied by `head_gain`: no ReLU
-    follows them, so with He's gain the first predictions would be confident and wrong.
+    The kernels of the layers that put out the logits are drawn by the initializer that `head`
+    names, or by the same, and multiplied by `head_gain`: no ReLU follows them, so with He's gain
+    the first predictions would be confident and wrong.
     """
-    heads = {network.get_layer(name).path for name in network.output_names}
+    head_component = component if head == "same" else globals()[head]  # a function below
+    heads = {network.get_layer(name).path for name in find_logit_layers(network)}
     for variable in _find_fresh_kernels(network):
-        value = component(_derive_seed(seed, variable.path))(variable.shape, variable.dtype)
         is_head = variable.path.rpartition("/")[0] in heads
+        draw = (head_component if is_head else component)(_derive_seed(seed, variable.path))
+        value = draw(variable.shape, variable.dtype)
         variable.assign(value * head_gain if is_head else value)
 
 

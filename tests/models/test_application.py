@@ -33,6 +33,8 @@ COUNTS = {
     ("resnet101_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (44_707_176, None),
     ("resnet152_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (60_419_944, None),
     ("resnet50v2_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (25_613_800, None),
+    ("resnet101v2_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (44_675_560, None),
+    ("resnet152v2_imagenet", (32, 32, 3), 1000, ("model.weights=null",)): (60_380_648, None),
     ("inception_v3_imagenet", (75, 75, 3), 1000, ("model.weights=null",)): (23_851_784, None),
     ("inception_resnet_v2_imagenet", (75, 75, 3), 1000, ("model.weights=null",)): (
         55_873_736,
@@ -54,6 +56,8 @@ HEAVY = {
     "resnet101_imagenet": "a second or more",
     "resnet152_imagenet": "a second or more",
     "resnet50v2_imagenet": "a second or more",
+    "resnet101v2_imagenet": "a second or more",
+    "resnet152v2_imagenet": "a second or more",
     "inception_v3_imagenet": "a second or more",
     "inception_resnet_v2_imagenet": "a second or more",
     "densenet121_imagenet": "a second or more",
@@ -130,12 +134,14 @@ def test_networks_for_any_or_grey_images_are_not_called_for_colour(spec):
         assert not repeats_grey_channel(spec(f"model={option}").model((32, 32, 1), 10))
 
 
-def test_upsampling_enlarges_bilinearly(spec):
-    small = spec(*SMALL, "model.upsample=2").model((32, 32, 3), 3)
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_upsampling_enlarges_by_the_interpolation_asked_for(spec, interpolation):
+    settings = ("model.upsample=2", f"model.interpolation={interpolation}")
+    small = spec(*SMALL, *settings).model((32, 32, 3), 3)
     large = spec(*SMALL).model((64, 64, 3), 3)
     large.set_weights(small.get_weights())
     images = pixels(2, 32, 32, 3).astype("float32")
-    enlarged = keras.ops.image.resize(images, (64, 64), interpolation="bilinear")
+    enlarged = keras.ops.image.resize(images, (64, 64), interpolation=interpolation)
     np.testing.assert_allclose(small(images), large(enlarged), atol=1e-5)
 
 

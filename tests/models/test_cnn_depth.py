@@ -7,6 +7,7 @@ import pytest
 from cnntrain.errors import SpecError
 from cnntrain.models.parts import deep
 from cnntrain.training.networks.build import count_parameters, iterate_leaf_layers
+from helpers.layers import describe_layers, read_table
 
 # By hand, 32x32x3, 16 filters and 10 classes: 3 * 9 * 16 = 432 weights of the first convolution,
 # 16 * 9 * 16 = 2,304 of each other; 16 biases each, or 4 * 16 numbers of batch normalisation, half
@@ -17,6 +18,14 @@ COUNTS = {
     ("cnn_depth", (32, 32, 3), 10, ("model.residual=false",)): (45_658, 45_018),
     # 44,378 and 20 * 16
     ("cnn_depth", (32, 32, 3), 10, ("model.batch_norm=false",)): (44_698, 44_698),
+    # the convolutions with 25 weights a pair of maps: 1,200 + 19 * 6,400 = 122,800; 1,280 or 640;
+    # and three dense layers: 16 * 16 + 16 = 272 twice, and 170
+    (
+        "cnn_depth",
+        (32, 32, 3),
+        10,
+        ("model.kernel_size=5", "model.dense=[16,16]"),
+    ): (124_794, 124_154),
     # 432 + 170 + 64
     ("cnn_depth", (32, 32, 3), 10, ("model.depth=1",)): (666, 634),
     # 432 + 101 * 2,304 + 170 = 233,306; and 102 * 64, or 102 * 32: two parts
@@ -39,6 +48,25 @@ def test_depth_counts_the_convolutions_also_where_parts_meet(spec, depth, monkey
     model = spec("model=cnn_depth", f"model.depth={depth}").model((8, 8, 3), 10)
     assert len(convolutions(model)) == depth
     assert len({weight.path for weight in model.weights}) == len(model.weights)
+
+
+def test_tail_of_dense_layers_and_the_kernel_size_are_those_asked_for(spec):
+    plain = ("model.depth=2", "model.kernel_size=5", "model.residual=false")
+    switches = (*plain, "model.batch_norm=false", "model.dense=[16,16]")
+    model = spec("model=cnn_depth", *switches).model((32, 32, 3), 10)
+    assert describe_layers(model) == read_table("""
+        conv 5x5 32x32x16
+        max pool 4x4/4 8x8x16
+        relu 8x8x16
+        conv 5x5 8x8x16
+        relu 8x8x16
+        global average pool 16
+        dense 16
+        relu 16
+        dense 16
+        relu 16
+        dense 10
+    """)
 
 
 def test_network_cut_into_parts_computes_the_same(spec, monkeypatch):

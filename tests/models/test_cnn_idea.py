@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.analysis.zoo import build_unfilled_network
 from cnntrain.errors import SpecError
+from helpers.layers import describe_layers
 
 # By hand, 32x32x3 and 10 classes. Weights and biases of the three convolutions, of 3, 16 and 32
 # maps each: 27 * 16 + 16 = 448, 144 * 32 + 32 = 4,640 and 288 * 64 + 64 = 18,496; of the dense
@@ -30,6 +32,19 @@ COUNTS = {
     ("cnn_relu", (32, 32, 3), 10, ("model.batch_norm=true",)): (34_170, 33_946),
 }
 OPTIONS = sorted({option for option, *_ in COUNTS})
+
+
+@pytest.mark.parametrize(
+    ("position", "kinds"),
+    [
+        ("before", ["conv 3x3", "batch norm", "tanh", "max pool 2x2/2"]),
+        ("after", ["conv 3x3", "tanh", "max pool 2x2/2", "batch norm"]),
+    ],
+)
+def test_batch_norm_stands_before_the_activation_or_after_it_and_the_pool(position, kinds):
+    knobs = ["model.batch_norm=true", f"model.norm_position={position}"]
+    rows = describe_layers(build_unfilled_network("cnn_tanh", knobs))
+    assert [row.rpartition(" ")[0] for row in rows] == [*kinds * 3, "flatten", "dense"]
 
 
 def images(*shape: int) -> np.ndarray:

@@ -28,7 +28,6 @@ COUNTS = {
     ("inception_resnet_v1", (299, 299, 3), 1000, ()): (22_769_848, None),
     ("inception_resnet_v2", (299, 299, 3), 1000, ()): (55_873_736, 55_813_192),
     ("inception_resnet_v2", (299, 299, 3), 1000, ("model.variant=paper",)): (32_450_360, None),
-    ("inception_tutorial", (224, 224, 3), 17, ()): (5_448_529, 5_448_529),
     ("inception_mini", (32, 32, 3), 10, ()): (299_242, 296_490),
 }
 SMALLEST = {
@@ -138,6 +137,7 @@ def test_auxiliary_heads_fit_from_the_size_that_the_error_names(spec, options, s
         ("model=inception_v2", 32),
         ("model=inception_v2 model.stem=small", 8),
         ("model=inception_tutorial", 32),
+        ("model=inception_naive", 32),
         ("model=inception_mini", 4),
         ("model=inception_mini model.stride=4 model.blocks=[1]", 4),
         pytest.param(f"model=inception_v3 {NO_HEADS}", 75, marks=pytest.mark.slow),
@@ -259,15 +259,6 @@ def test_inception_v3_with_its_head_gives_the_same_logits(spec):
     assert network.auxiliary == (0.4,)
     body = keras.Model(network.inputs, network.outputs[0])
     assert [w.shape for w in body.weights] == [w.shape for w in plain.weights]
-
-
-def test_inception_tutorial_flattens_a_grid_of_seven(spec):
-    network = spec("model=inception_tutorial").model((224, 224, 3), 17)
-    towers = shapes(network, keras.layers.Concatenate)
-    assert [shape[-1] for shape in towers] == [144, 256, 160, 200, 216, 240, 320, 320, 368]
-    assert network.layers[-1].kernel.shape == (7 * 7 * 368, 17)
-    normed = spec("model=inception_tutorial", "model.batch_norm=true").model((32, 32, 3), 17)
-    assert len(shapes(normed, keras.layers.BatchNormalization)) == 46
 
 
 # Our own small Inception.

@@ -1,13 +1,13 @@
 """LeNet-5 of 1998 against the paper: parameters, connections, Table I and the centres."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
 
+from cnntrain.analysis.connections import count_connections
 from cnntrain.errors import SpecError
-from cnntrain.models.lenet5_1998 import TABLE_I, compute_rejection, parse_centres, squash
+from cnntrain.models.lenet5_1998 import TABLE_I, compute_rejection, parse_centres
+from helpers.layers import describe_layers, read_table
 
 COUNTS = {
     ("lenet5_1998", (32, 32, 1), 10, ()): (60_840, 60_000),
@@ -26,31 +26,69 @@ def network(spec):
     return network
 
 
+def squash(sums):
+    """Return the paper's squashing function (appendix A) of sums."""
+    return 1.7159 * np.tanh(2 / 3 * sums)
+
+
 def pixels(*shape):
     return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
 
 
-# Section II.B: name -> (trainable parameters, units of a map, connections of a unit, connections).
-@pytest.mark.parametrize(
-    ("name", "parameters", "units", "connections"),
-    [
-        ("c1", 156, 28 * 28, 122_304),
-        ("s2", 12, 14 * 14, 5_880),
-        ("c3", 1_516, 10 * 10, 151_600),
-        ("s4", 32, 5 * 5, 2_000),
-        ("c5", 48_120, 1, 48_120),
-        ("f6", 10_164, 1, 10_164),
-    ],
-)
-def test_layers_have_the_parameters_and_connections_of_the_paper(
-    network, name, parameters, units, connections
-):
-    parts = [layer for layer in network.layers if layer.name.partition("_")[0] == name]
-    assert sum(part.count_params() for part in parts) == parameters
-    assert math.prod(parts[-1].output.shape[1:-1]) == units
-    # A unit of S2 or S4 adds four inputs before their one weight, and its bias is a connection too.
-    each = parameters * 5 // 2 if name.startswith("s") else parameters
-    assert each * units == connections
+# Section II.B: name -> (trainable parameters, connections).
+LAYERS = {
+    "c1": (156, 122_304),
+    "s2": (12, 5_880),
+    "c3": (1_516, 151_600),
+    "s4": (32, 2_000),
+    "c5": (48_120, 48_120),
+    "f6": (10_164, 10_164),
+}
+
+
+def test_layers_have_the_parameters_and_connections_of_the_paper(network):
+    parameters = dict.fromkeys(LAYERS, 0)
+    for layer in network.layers:
+        if layer.trainable_weights:
+            parameters[layer.name.partition("_")[0]] += layer.count_params()
+    assert parameters == {name: number for name, (number, _) in LAYERS.items()}
+    connections = {name: number for name, (_, number) in LAYERS.items()} | {"rbf": 840}
+    assert count_connections(network) == connections
+    assert sum(connections.values()) == 340_908  # as the end of section II.B has it
+
+
+# Section II.B and Figure 2. `multiply` are the factors of the scaled tanh, and 4 of a sum, for
+# which Keras has the average.
+SQUASHED = """
+multiply            {0}
+tanh                {0}
+multiply            {0}
+"""
+SUBSAMPLED = """
+average pool 2x2/2  {0}
+multiply            {0}
+depthwise conv 1x1  {0}
+"""
+
+
+def test_layers_are_those_of_figure_2_in_its_order(network):
+    c3 = [f"branch\ntake 14x14x{len(maps)}\nconv 5x5 10x10x1" for maps in TABLE_I]
+    stages = [
+        ("conv 5x5 28x28x6", "28x28x6"),
+        (SUBSAMPLED, "14x14x6"),
+        ("\n".join([*c3, "concatenate 10x10x16"]), "10x10x16"),
+        (SUBSAMPLED, "5x5x16"),
+        ("conv 5x5 1x1x120", "1x1x120"),
+        ("flatten 120\ndense 84", "84"),
+    ]
+    table = ["rescaling 32x32x1"]
+    for rows, shape in stages:
+        table += read_table(rows.format(shape)) + read_table(SQUASHED.format(shape))
+    rows = describe_layers(network)
+    assert rows[: len(table)] == table
+    assert "dense 10" in rows[len(table) :]  # the centres of the radial basis functions
+    squashes = [layer.name for layer in network.layers if layer.name.endswith("_scaled_tanh")]
+    assert squashes == [f"{name}_scaled_tanh" for name in LAYERS]
 
 
 def test_every_map_of_s2_is_seen_by_ten_of_c3():
@@ -77,15 +115,14 @@ def test_subsampling_adds_four_and_has_a_weight_and_a_bias(network):
     weight, bias = np.array([1, 2, 3, 4, 5, 6]), np.array([6, 5, 4, 3, 2, 1])
     s2.set_weights([weight.reshape(1, 1, 6, 1), bias])
     maps = np.random.default_rng(0).normal(size=(1, 28, 28, 6)).astype("float32")
-    squashed = 1.7159 * np.tanh(2 / 3 * maps)
-    sums = squashed.reshape(1, 14, 2, 14, 2, 6).sum(axis=(2, 4))
+    sums = squash(maps).reshape(1, 14, 2, 14, 2, 6).sum(axis=(2, 4))
     got = keras.Model(c1.output, s2.output)(maps)
     np.testing.assert_allclose(got, weight * sums + bias, atol=1e-4)
 
 
 def test_logits_are_minus_squared_distances_to_the_bitmaps(network):
     f6 = network.get_layer("f6").output
-    drawn = squash(keras.Model(network.input, f6)(pixels(5, 32, 32, 1))).numpy()
+    drawn = squash(keras.Model(network.input, f6)(pixels(5, 32, 32, 1)).numpy())
     expected = -((drawn[:, None].astype("float64") - parse_centres()[None]) ** 2).sum(axis=-1)
     np.testing.assert_allclose(network(pixels(5, 32, 32, 1)), expected, rtol=1e-5)
 
@@ -112,8 +149,12 @@ def test_one_is_drawn_as_a_one():
     ]
 
 
-def test_squashing_maps_one_and_minus_one_to_themselves():
-    np.testing.assert_allclose(squash(np.array([-1.0, 0, 1])), [-1, 0, 1], atol=1e-4)
+def test_squashing_maps_one_and_minus_one_to_themselves(network):
+    c1, s2_sum = network.get_layer("c1").output, network.get_layer("s2_sum").input
+    sums = np.tile(np.array([-1.0, 0, 1], "float32"), 28 * 28 * 2).reshape(1, 28, 28, 6)
+    squashed = keras.Model(c1, s2_sum)(sums)
+    np.testing.assert_allclose(squashed, sums, atol=1e-4)
+    np.testing.assert_allclose(squashed, squash(sums), atol=1e-6)
 
 
 def test_small_images_are_padded_with_paper(spec, network):

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.analysis.zoo import build_unfilled_network
 from cnntrain.models.parts.blocks import local_response_norm
+from helpers.layers import describe_layers
 
 COUNTS = {
     ("vgg11", (224, 224, 3), 1000, ("model.hidden=4096", "model.batch_norm=false")): (
@@ -40,6 +42,43 @@ COUNTS = {
         None,
     ),
 }
+
+
+# Table 1: the convolutions of each stage, of 64, 128, 256, 512 and 512 filters.
+TABLE_1 = {
+    "vgg11": "3, 3, 3 3, 3 3, 3 3",
+    "vgg11_lrn": "3 lrn, 3, 3 3, 3 3, 3 3",
+    "vgg13": "3 3, 3 3, 3 3, 3 3, 3 3",
+    "vgg16_1x1": "3 3, 3 3, 3 3 1, 3 3 1, 3 3 1",
+    "vgg16": "3 3, 3 3, 3 3 3, 3 3 3, 3 3 3",
+    "vgg19": "3 3, 3 3, 3 3 3 3, 3 3 3 3, 3 3 3 3",
+}
+HIDDEN = ["dense 4096", "relu 4096", "dropout 0.5 4096"]
+HEAD = ["flatten 25088", *HIDDEN, *HIDDEN, "dense 1000"]
+
+
+@pytest.mark.parametrize(
+    ("option", "position"),
+    [*((option, None) for option in TABLE_1), ("vgg11", "before"), ("vgg11", "after")],
+)
+def test_layers_are_those_of_table_1(option, position):
+    """`position` is that of batch normalisation, which the paper's networks have not."""
+    rows, side = [], 224
+    for stage, filters in zip(TABLE_1[option].split(", "), [64, 128, 256, 512, 512], strict=True):
+        for word in stage.split():
+            if word == "lrn":
+                rows.append(f"lrn {side}x{side}x{filters}")
+                continue
+            order = [f"conv {word}x{word}", "relu"]
+            if position:
+                order.insert(1 if position == "before" else 2, "batch norm")
+            rows += [f"{kind} {side}x{side}x{filters}" for kind in order]
+        side //= 2
+        last_norm = rows.pop() if position == "after" else None
+        rows.append(f"max pool 2x2/2 {side}x{side}x{filters}")
+        rows += [f"batch norm {side}x{side}x{filters}"] if last_norm else []
+    knobs = ["model.batch_norm=true", f"model.norm_position={position}"] if position else []
+    assert describe_layers(build_unfilled_network(option, knobs)) == [*rows, *HEAD]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ MEASURED = {
 PITFALLS = {
     "batch_norm_momentum=0.99 model=resnet20_v1 epochs=5": "still the initial ones",
     "optimizer=sgd optimizer.weight_decay=5e-4": "optimizer.l2",
+    "model=mlp_256_128 model.activation=selu": "lecun_normal",
     "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "chance loss",
     "finetune=head": "random weights",
     "model=mobilenet model.weights=imagenet dataset.channels=3 finetune=head": "another scale",

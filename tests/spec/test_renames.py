@@ -11,9 +11,10 @@ from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import read_job_result
 from cnntrain.runs.strangers import get_recorded_paths, read_config
+from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_overrides
-from cnntrain.spec.renames import ADDED, RENAMED, rename_overrides, rename_settings
+from cnntrain.spec.renames import ADDED, ADDED_KNOBS, RENAMED, rename_overrides, rename_settings
 from cnntrain.sweeps.expand import expand_jobs
 
 BEFORE = {now: before for before, now in RENAMED.items()}
@@ -133,6 +134,27 @@ def test_added_setting_is_not_in_the_hash_while_it_means_what_earlier_versions_d
     assert len({spec(f"xla={value}").hash for value in ("auto", "true", "false")}) == 3
 
 
+@pytest.mark.parametrize("option", ["cnn_mnist", "cnn_depth", "mobilenet", "mlp_256_128"])
+def test_added_knobs_are_not_in_the_hash_while_they_mean_what_earlier_versions_did(spec, option):
+    from cnntrain.spec.build import build_spec
+
+    now = spec(f"model={option}")
+    before = json.loads(json.dumps(dict(now.config)))
+    added = [
+        (group, knob)
+        for group in ("initializer", "model")
+        for knob in ADDED_KNOBS.get(group, {})
+        | ADDED_KNOBS.get(f"{group}.{before[group]['name']}", {})
+    ]
+    for group, knob in added:
+        del before[group][knob]
+    assert build_spec(before) == now
+    assert build_spec(before).hash == now.hash
+    assert not {f"{group}.{knob}" for group, knob in added} & now.deciding_values.keys()
+    assert ("model.activation" in now.deciding_values) == (option == "mlp_256_128")
+    assert spec(f"model={option}", "initializer.head=zeros").hash != now.hash
+
+
 def test_older_run_has_the_added_settings_in_a_comparison(older):
     assert ADDED.items() <= read_config(Run(older)).items()
 
@@ -141,7 +163,6 @@ def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
     import numpy as np
 
     from cnntrain.runs.checkpoint import Checkpoint
-    from cnntrain.spec.build import build_spec
     from cnntrain.training.checkpointing import check_resumable
 
     checked = build_spec(read_config(Run(older)))
@@ -163,3 +184,23 @@ def test_older_spec_keeps_its_hash_and_its_checkpoint(older, tmp_path):
 def test_older_job_without_a_run_has_its_setting_under_the_new_name(tmp_path):
     job = {"overrides": ["model.init_from=a"], "status": "failed"}
     assert read_job_result(tmp_path, job).settings == {"init_from": "a"}
+
+
+def test_older_network_keeps_the_order_of_its_layers(spec):
+    config = compose_config(["model=alexnet_bn"]).config
+    for knob in ("norm_position", "dropout_position"):
+        del config["model"][knob]
+    checked = build_spec(config)
+    assert checked.model["norm_position"] == "before"
+    assert checked.model["dropout_position"] == "after"
+    assert not {"model.norm_position", "model.dropout_position"} & checked.deciding_values.keys()
+    assert checked.hash == spec("model=alexnet_bn", "model.norm_position=before").hash
+    assert checked.hash != spec("model=alexnet_bn").hash
+
+
+def test_older_run_of_a_network_that_changed_opens_and_has_another_hash():
+    """So its saved network can be evaluated, and its checkpoint is not resumed in the new one."""
+    config = compose_config(["model=inception_tutorial"]).config
+    del config["model"]["module"]
+    checked = build_spec(config)
+    assert checked.model["module"] == checked.deciding_values["model.module"] == "reduced"

@@ -93,6 +93,30 @@ def test_head_gain_scales_the_logits_alone(spec):
     assert np.array_equal(plain.layers[1].kernel.numpy(), scaled.layers[1].kernel.numpy())
 
 
+def test_head_has_another_initializer_and_the_other_kernels_stay(spec):
+    same, zeros, glorot = network(), network(), network()
+    spec("initializer.head_gain=1").initializer(same, 0)
+    spec("initializer.head_gain=1", "initializer.head=zeros").initializer(zeros, 0)
+    spec("initializer.head_gain=1", "initializer.head=glorot_uniform").initializer(glorot, 0)
+    for model, variance in ((zeros, 0), (glorot, VARIANCE["glorot_uniform"])):
+        assert model.layers[-1].kernel.numpy().var() == pytest.approx(variance, rel=0.05)
+        for layer, other in zip(model.layers[:-1], same.layers, strict=False):
+            assert all(map(np.array_equal, layer.get_weights(), other.get_weights()))
+
+
+def test_every_initializer_without_knobs_may_be_that_of_the_head(spec):
+    for option in set(OPTIONS) - {
+        "orthogonal",
+        "random_normal",
+        "random_uniform",
+        "truncated_normal",
+    }:
+        one, other = network(), network()
+        spec(f"initializer={option}").initializer(one, 0)
+        spec("initializer=he_normal", f"initializer.head={option}").initializer(other, 0)
+        assert np.array_equal(one.layers[-1].kernel.numpy(), other.layers[-1].kernel.numpy())
+
+
 def test_a_sweep_over_initializers_compares_initializers_alone(spec):
     """He's options once had a tenth of the others' gain, which turned the lesson round."""
     assert {spec(f"initializer={option}").initializer["head_gain"] for option in OPTIONS} == {0.1}

@@ -153,8 +153,9 @@ def warm_start_model(
     """
     weighted = {layer.name: layer for layer in model.layers if layer.weights}
     allowed = set(weighted)
+    heads = find_logit_layers(model)
     if source.class_names is not None and source.class_names != tuple(class_names):
-        allowed -= set(model.output_names)
+        allowed -= set(heads)
     if source.name == "vgg_a" and model.name.startswith("vgg_") and model.name != source.name:
         allowed &= VGG_A_SHARED_LAYERS
     loaded = [
@@ -179,8 +180,18 @@ def warm_start_model(
         "loaded": loaded,
         "new": [name for name in weighted if name not in loaded],
         "left": [name for name in source.arrays if name not in loaded],
-        "unsure": [] if source.class_names else [n for n in model.output_names if n in loaded],
+        "unsure": [] if source.class_names else [name for name in heads if name in loaded],
     }
+
+
+def find_logit_layers(model: keras.Model) -> list[str]:
+    """Return the layers whose weights make the logits of each output.
+
+    These are the outputs, or where they have no weights (NiN ends in an average), the last layer
+    that has some.
+    """
+    weighted = [layer.name for layer in model.layers if layer.weights]
+    return [name for name in model.output_names if name in weighted] or weighted[-1:]
 
 
 def has_same_shapes(layer: keras.layers.Layer, arrays: Arrays) -> bool:
