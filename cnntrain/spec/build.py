@@ -6,6 +6,7 @@ from typing import Any
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.contradictions import CONTRADICTIONS
 from cnntrain.spec.knobs import convert_value, describe_annotation, format_value
+from cnntrain.spec.renames import add_knobs
 from cnntrain.spec.signatures import GROUPS, build_component
 from cnntrain.spec.spec import RECORDS, SETTINGS, Spec
 
@@ -20,7 +21,7 @@ def build_spec(config: Mapping[str, Any]) -> Spec:
 
     Raises SpecError for a wrong setting, and for settings that contradict each other.
     """
-    config = LATER_GROUPS | dict(config)
+    config = LATER_GROUPS | add_knobs(config)
     check_spec_keys(config)
     config |= {group: {**knobs, **config[group]} for group, knobs in LATER_KNOBS.items()}
     settings: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """Settings that were renamed or added: old command lines, files and runs know the old ones.
 
 A setting that is renamed gets a line in `RENAMED`, and nothing else in the package knows its old
-name. A setting that is added gets a line in `ADDED`: the spec.yaml of an older version lacks it.
+name. A setting that is added gets a line in `ADDED`, a knob of a group's options one in
+`ADDED_KNOBS`: the spec.yaml of an older version lacks it.
 """
 
 import re
@@ -15,6 +16,10 @@ from cnntrain.spec.knobs import format_value
 RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 # New setting -> what older versions did. With that value it changes no hash and no checkpoint.
 ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto"}
+# Group, or the component of a group -> knobs that it had not -> what older versions did.
+ADDED_KNOBS: dict[str, dict[str, Any]] = {
+    "dataset": {"cut": "stratified"},
+}
 OVERRIDE_KEY = re.compile(r"([+~]*)([^=\s]+)")
 
 
@@ -26,6 +31,20 @@ def rename_key(key: str) -> str:
 def rename_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings by dotted key, as in a checkpoint or run.json, under their new names."""
     return {rename_key(key): value for key, value in settings.items()}
+
+
+def get_added_knobs(group: str, component: Any) -> dict[str, Any]:
+    """Return the knobs that were added to a component of a group, with what older versions did."""
+    return ADDED_KNOBS.get(group, {}) | ADDED_KNOBS.get(f"{group}.{component}", {})
+
+
+def add_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the values of knobs that older versions lacked."""
+    groups = {group for group, value in config.items() if isinstance(value, Mapping)}
+    return {
+        key: get_added_knobs(key, value.get("name")) | dict(value) if key in groups else value
+        for key, value in config.items()
+    }
 
 
 def rename_overrides(overrides: Sequence[str]) -> list[str]:

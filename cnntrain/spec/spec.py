@@ -19,7 +19,7 @@ from cnntrain.spec.knobs import (
     Workers,
 )
 from cnntrain.spec.nested import flatten_mapping
-from cnntrain.spec.renames import ADDED, RENAMED
+from cnntrain.spec.renames import ADDED, RENAMED, get_added_knobs
 from cnntrain.spec.signatures import GROUPS, Component, collect_vocabulary, convert_to_plain
 
 
@@ -65,7 +65,7 @@ class RunSettings:
     loss: LossSettings
     ema_decay: Factor | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
+    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "mean_rgb", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction
     monitor: Literal[
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
@@ -103,17 +103,23 @@ class Spec(RunSettings):
     def deciding_values(self) -> dict[str, Any]:
         """The settings that decide the numbers, by dotted key: no path, nothing that is logged.
 
-        A setting of `ADDED` is left out while it has the value that earlier versions meant.
+        A setting of `ADDED` or `ADDED_KNOBS` is left out while it has the value that earlier
+        versions meant.
         """
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
         chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()
+        added = ADDED | {
+            f"{group}.{knob}": value
+            for group in deciding
+            for knob, value in get_added_knobs(group, chosen[group]["name"]).items()
+        }
         decides = {
             key: value
             for key, value in items
-            if key not in WITHOUT_EFFECT and not (key in ADDED and value == ADDED[key])
+            if key not in WITHOUT_EFFECT and not (key in added and value == added[key])
         }
         return json.loads(json.dumps(decides))  # as a checkpoint holds them
 
