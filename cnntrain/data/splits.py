@@ -1,4 +1,4 @@
-"""A source cut into train, valid and test: official parts, else stratified and seeded ones."""
+"""A source cut into train, valid and test: official parts, else drawn or first images of train."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from cnntrain.data.labels import add_label_noise, group_classes, select_classes
 from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
 from cnntrain.data.photos.photo_cache import CachedPhotos
+from cnntrain.data.sampling import (
+    resolve_split_size,
+    sample_rows,
+    split_first,
+    split_stratified,
+)
 from cnntrain.data.source import (
     ARRAY_REMEDIES,
     Examples,
@@ -30,8 +35,12 @@ DEFAULT_SIDE = 64
 SMALLEST_SIDE = 16
 # The knobs of a data set that decide which of its images each split gets, and their labels.
 ROW_KNOBS = (
-    "classes", "label_map", "label_noise", "valid", "test", "split_seed", "fraction", "limit",
+    "classes", "label_map", "label_noise", "valid", "test", "cut", "split_seed",
+    "fraction", "limit",
 )  # fmt: skip
+
+
+Cut = Literal["stratified", "first"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,7 @@ def choose_rows(
     label_noise: float,
     valid: float,
     test: float,
+    cut: Cut,
     split_seed: int,
     fraction: float | None,
     limit: int | None,
@@ -133,7 +143,7 @@ def choose_rows(
     names = tuple(map(normalise_unicode, source.class_names))
     source = select_classes(replace(source, class_names=names), classes)
     groups, class_names = group_classes(source.class_names, label_map)
-    rows, origin = split_source(source, valid, test, split_seed)
+    rows, origin = split_source(source, valid, test, cut, split_seed)
     if fraction is not None:
         count = round(fraction * len(rows["train"]))
         rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
@@ -166,7 +176,7 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
 
 
 def split_source(
-    source: Source, valid: float, test: float, seed: int
+    source: Source, valid: float, test: float, cut: Cut, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the rows of train, valid and test, and in a few words where each comes from."""
     if "train" not in source.parts:
@@ -184,10 +194,13 @@ def split_source(
             parts[name], origin[name] = source.parts[name], source.origin
             continue
         del wanted[name]
-        train, parts[name] = split_stratified(
-            train, source.labels[train], share, seed, 1 + len(wanted)
-        )
-        origin[name] = f"cut from train, stratified, split_seed={seed}"
+        labels = source.labels[train]
+        if cut == "first":
+            train, parts[name] = split_first(train, labels, share, name)
+            origin[name] = f"cut from train, its first {len(parts[name]):,} images"
+        else:
+            train, parts[name] = split_stratified(train, labels, share, seed, 1 + len(wanted))
+            origin[name] = f"cut from train, stratified, split_seed={seed}"
     is_cut = not shares.keys() <= source.parts.keys()
     parts["train"], origin["train"] = train, "all that is left" if is_cut else source.origin
     return parts, origin
@@ -225,88 +238,6 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
             "at least one image of each class on both sides of a cut",
             " ".join(f"dataset.{name}={count}" for name, count in possible.items()),
         )
-
-
-def resolve_split_size(size: float, total: int) -> int:
-    """Return how many images a size stands for: a fraction of `total` if below 1, else a count."""
-    return round(size * total) if size < 1 else int(size)
-
-
-def split_stratified(
-    rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows in two, in class proportions: the rest, and `size` (see `resolve_split_size`).
-
-    Takes at least one of each class, and leaves at least `keep`.
-    """
-    rest, taken = train_test_split(
-        np.arange(len(rows)),
-        test_size=resolve_split_size(size, len(rows)),
-        random_state=seed,
-        stratify=labels,
-    )
-    sizes = np.bincount(labels)
-    chosen = np.isin(np.arange(len(rows)), taken)
-    order = np.concatenate([taken, rest])
-    chosen = balance_choice(
-        chosen, labels, np.minimum(sizes, 1), np.maximum(sizes - keep, 0), order
-    )
-    return rows[~chosen], rows[chosen]
-
-
-def balance_choice(
-    chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """Return a mask (N,) of as many examples as `chosen`, with `least` to `most` of each class.
-
-    `least` and `most` are (classes,). The mask differs from `chosen` only as far as it must: the
-    first of its class in `order` is added, and the last is removed from the class with the largest
-    surplus.
-    """
-    chosen = chosen.copy()
-    counts = np.bincount(labels[chosen], minlength=len(least))
-
-    def move(label: int, into: bool) -> None:
-        members = order[(labels[order] == label) & (chosen[order] != into)]
-        chosen[members[0 if into else -1]] = into
-        counts[label] += 1 if into else -1
-
-    while (lacks := counts < least).any() or (counts > most).any():
-        if lacks.any():
-            move(int(lacks.argmax()), True)
-            move(int((counts - least).argmax()), False)
-        else:
-            move(int((counts - most).argmax()), False)
-            move(int((most - counts).argmax()), True)
-    return chosen
-
-
-def sample_rows(
-    rows: np.ndarray, labels: np.ndarray, count: int, seed: int, knob: str
-) -> np.ndarray:
-    """Return at most `count` of the rows, in class proportions and at least one of each class.
-
-    Raises SpecError, which names the setting `knob`, if there are more classes than that.
-    """
-    if count >= len(rows):
-        return rows
-    own = labels[rows]
-    classes = np.unique(own)
-    if count < len(classes):
-        raise SpecError(
-            f"dataset.{knob} leaves {count} images and there are {len(classes)} classes",
-            "at least one image of each class",
-            f"dataset.limit={10 * len(classes)}" if knob == "limit" else "a larger share",
-        )
-    order = np.random.default_rng(seed).permutation(len(rows))
-    share = np.empty(len(order))  # how much of its class comes before an example
-    for label in classes:
-        members = order[own[order] == label]
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    order = np.argsort(share, kind="stable")
-    sizes = np.bincount(own)
-    chosen = np.isin(np.arange(len(rows)), order[:count])
-    return rows[balance_choice(chosen, own, np.minimum(sizes, 1), sizes, order)]
 
 
 def reframe_images(

@@ -65,7 +65,7 @@ class RunSettings:
     loss: LossSettings
     ema_decay: Factor | None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "none"]
+    normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "mean_rgb", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction
     monitor: Literal[
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",

@@ -192,7 +192,7 @@ def test_parts_without_training_images_are_refused_for_training(tree, spec, tmp_
     from cnntrain.data.splits import split_source
 
     with pytest.raises(SpecError, match="no training images, only the part valid and test"):
-        split_source(read_tree_source(open_tree(tmp_path / "set")), 0.1, 0.2, 0)
+        split_source(read_tree_source(open_tree(tmp_path / "set")), 0.1, 0.2, "stratified", 0)
 
 
 def test_tiny_imagenet_keeps_its_folder_below_each_class(tree):

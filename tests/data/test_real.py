@@ -88,7 +88,8 @@ def cut(spec, tmp_path):
         chosen = spec(f"dataset={option}").dataset
         module = importlib.import_module(f"cnntrain.data.datasets.{chosen.name}")
         source = getattr(module, chosen.name)(tmp_path, archives, **chosen.knobs)
-        rows, _ = split_source(source, chosen["valid"], chosen["test"], chosen["split_seed"])
+        knobs = ("valid", "test", "cut", "split_seed")
+        rows, _ = split_source(source, *(chosen[knob] for knob in knobs))
         photos = isinstance(source.images, Photos)
         names = source.images.names if photos else [str(n) for n in range(len(source.labels))]
         return Cut(

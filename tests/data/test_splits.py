@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from cnntrain.data.labels import select_classes
+from cnntrain.data.sampling import sample_rows, split_stratified
 from cnntrain.data.source import Source
-from cnntrain.data.splits import sample_rows, split_source, split_stratified
+from cnntrain.data.splits import split_source
 from cnntrain.errors import SpecError
 
 
@@ -45,6 +46,21 @@ def test_split_seed_decides_the_cut_and_the_runs_seed_does_not(splits):
     base = contents(splits().test)
     assert contents(splits("seed=5").test) == base
     assert contents(splits("dataset.split_seed=1").test) != base
+
+
+def test_the_first_images_become_test_and_valid(splits):
+    digits = splits("dataset.cut=first", "dataset.test=0.2", "dataset.valid=100")
+    assert [part.rows[[0, -1]].tolist() for _, part in digits.items()] == [
+        [459, 1796], [359, 458], [0, 358]
+    ]  # fmt: skip
+    assert digits.origin["valid"] == "cut from train, its first 100 images"
+
+
+def test_first_images_of_photos_that_are_sorted_by_class_are_refused():
+    source = Source(np.empty((40, 0)), np.repeat([0, 1], 20), ("a", "b"), {"train": np.arange(40)})
+    with pytest.raises(SpecError, match="first 4 images, which are for test, have 1 of 2") as error:
+        split_source(source, 0.1, 0.1, "first", 0)
+    assert error.value.hint == "dataset.cut=stratified"
 
 
 def test_limit_keeps_the_proportions(splits):
@@ -189,7 +205,7 @@ def cuts(sizes, test=0.2, valid=0.1, seed=0):
     labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
     names = tuple(f"c{number}" for number in range(len(sizes)))
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(len(labels))})
-    parts, _ = split_source(whole, valid, test, seed)
+    parts, _ = split_source(whole, valid, test, "stratified", seed)
     every = np.concatenate([*parts.values()])
     assert np.array_equal(np.sort(every), np.arange(len(labels)))
     return {part: np.bincount(labels[rows], minlength=len(sizes)) for part, rows in parts.items()}
@@ -254,10 +270,10 @@ def test_classes_too_rare_to_be_cut_can_be_left_out_as_suggested():
     names = ("ant", "bee", "cat", "dog")
     whole = Source(np.zeros(0), labels, names, {"train": np.arange(21)})
     with pytest.raises(SpecError) as refused:
-        split_source(whole, 0.2, 0.2, 0)
+        split_source(whole, 0.2, 0.2, "stratified", 0)
     assert "bee has 2 of the images" in refused.value.given
     assert refused.value.hint == "dataset.classes=[ant,dog]"
-    split_source(select_classes(whole, ["ant", "dog"]), 0.2, 0.2, 0)
+    split_source(select_classes(whole, ["ant", "dog"]), 0.2, 0.2, "stratified", 0)
 
 
 @pytest.mark.parametrize(("count", "knob"), [(100, "limit"), (3, "limit"), (50, "fraction")])

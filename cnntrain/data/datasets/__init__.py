@@ -1,7 +1,8 @@
 """The data sets: one file per source, `f(data_dir, manual_dir, *, knobs) -> Source`.
 
-`dataset` turns any source into its three splits: official where they exist, else stratified and
-seeded, cut from the training part. Up to `build_splits` a split is only row numbers and labels.
+`dataset` turns any source into its three splits: official where they exist, else cut from the
+training part: stratified and seeded, or its first images. Up to `build_splits` a split is only row
+numbers and labels.
 """
 
 from collections.abc import Callable
@@ -39,6 +40,7 @@ def dataset(
     label_noise: Fraction,
     valid: Share,
     test: Share,
+    cut: Literal["stratified", "first"],
     split_seed: Seed,
     fraction: Factor | None,
     limit: Count | None,
@@ -46,13 +48,14 @@ def dataset(
     """Return the splits of a source.
 
     `valid` and `test` are the sizes of the splits that the source lacks: a fraction of the training
-    images that are left if below 1, else a count. `split_seed` says which examples they get; it is
-    not the run's seed, so that runs stay comparable. `fraction` keeps that share of the training
-    images, `limit` at most that many images of each split, both in class proportions. For
-    `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for `cache`
-    see `cache_photos`, for `classes`, `label_map` and `label_noise` see `labels.py`. Files that are
-    no images are left out, and named in `skipped`; `notes` has what else users should know of their
-    photos. Raises SpecError for a setting that does not suit the source.
+    images that are left if below 1, else a count. They are drawn in class proportions by
+    `split_seed`, which is not the run's seed, so that runs stay comparable, or with the `cut` first
+    they are the first images: those of test, then those of valid. `fraction` keeps that share of
+    the training images, `limit` at most that many images of each split, both in class proportions.
+    For `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for
+    `cache` see `cache_photos`, for `classes`, `label_map` and `label_noise` see `labels.py`. Files
+    that are no images are left out, and named in `skipped`; `notes` has what else users should
+    know of their photos. Raises SpecError for a setting that does not suit the source.
     """
     source = component(data_dir, manual_dir)
     if isinstance(photos := source.images, Photos):
@@ -75,7 +78,7 @@ def dataset(
         )
     chosen = choose_rows(
         source, classes=classes, label_map=label_map, label_noise=label_noise, valid=valid,
-        test=test, split_seed=split_seed, fraction=fraction, limit=limit,
+        test=test, cut=cut, split_seed=split_seed, fraction=fraction, limit=limit,
     )  # fmt: skip
     assert not isinstance(source.images, Photos)
     size = None if image_size == "auto" else image_size

@@ -4,6 +4,7 @@ It is a float32 `Rescaling` with its statistics as constants, so that it is save
 the network and nobody can normalise twice.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +20,15 @@ def build_normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
 
     `none` leaves the pixels (0-255) as they are; `rescale` maps to 0..1; `standardise` to mean 0
     and standard deviation 1 in each channel; `pixel_mean` maps to 0..1 and subtracts the mean image
-    (He et al. 2015, arXiv:1512.03385, section 4.2).
+    (He et al. 2015, arXiv:1512.03385, section 4.2); `mean_rgb` only subtracts the mean of each
+    channel from the pixels, 0-255 (Simonyan & Zisserman 2014, arXiv:1409.1556, section 2.1).
     """
     scale, offset = {
         "none": lambda train: (1.0, 0.0),
         "rescale": lambda train: (1 / 255, 0.0),
         "standardise": compute_standardisation,
         "pixel_mean": compute_pixel_mean,
+        "mean_rgb": compute_mean_rgb,
     }[kind](train)
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalisation")
 
@@ -70,3 +73,9 @@ def compute_pixel_mean(train: Examples) -> tuple[float, list[list[list[float]]]]
     """Return the scale to 0..1, and the negated mean image (H, W, C) as the offset."""
     total = sum(images.sum(axis=0, dtype=np.int64) for images in train.iterate_images())
     return 1 / 255, (-(total / len(train)) / 255).tolist()
+
+
+def compute_mean_rgb(train: Examples) -> tuple[float, list[float]]:
+    """Return the scale 1, and the negated mean (C,) of each channel as the offset."""
+    sums = sum(images.sum(axis=(0, 1, 2), dtype=np.int64) for images in train.iterate_images())
+    return 1.0, (-(sums / (len(train) * math.prod(train.store.shape[1:3])))).tolist()

@@ -27,10 +27,11 @@ from cnntrain.terminal.units import format_size
 MAX_EXTRA_BYTES, EXPANSION = 2**30, 1000
 Arrays = dict[str, list[np.ndarray]]  # the arrays of each layer by its name
 
-# The layers that deeper VGGs take from net A: section 3.1 of Simonyan & Zisserman 2014.
-VGG_A_SHARED_LAYERS = {
-    "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
-}  # fmt: skip
+# The layers that deeper VGGs take from net A: section 3.1 of Simonyan & Zisserman 2014. The batch
+# norm behind a convolution, which the paper predates, belongs to it.
+VGG_A_SHARED_CONVS = ("block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2")
+VGG_A_SHARED_NORMS = tuple(f"{conv}_bn" for conv in VGG_A_SHARED_CONVS)
+VGG_A_SHARED_LAYERS = {*VGG_A_SHARED_CONVS, *VGG_A_SHARED_NORMS, "fc1", "fc2", "predictions"}
 
 
 @dataclass(frozen=True)

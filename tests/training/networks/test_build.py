@@ -76,7 +76,9 @@ def test_network_that_is_divided_computes_the_same(spec, tmp_path):
     assert total == sum(build.count_parameters(part)["total"] for part in (below, above))
 
 
-@pytest.mark.parametrize("normalisation", ["standardise", "rescale", "pixel_mean", "none"])
+@pytest.mark.parametrize(
+    "normalisation", ["standardise", "rescale", "pixel_mean", "mean_rgb", "none"]
+)
 def test_normalisation_is_within_the_network_and_its_constants_make_it_again(
     spec, tmp_path, normalisation
 ):

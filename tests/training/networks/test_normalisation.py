@@ -19,6 +19,7 @@ OTHER = RANDOM.integers(100, 256, (10, 6, 5, 3), np.uint8)
             "standardise",
             (OTHER - TRAIN.images.mean(axis=(0, 1, 2))) / TRAIN.images.std(axis=(0, 1, 2)),
         ),
+        ("mean_rgb", OTHER - TRAIN.images.mean(axis=(0, 1, 2))),
         ("pixel_mean", (OTHER - TRAIN.images.mean(axis=0)) / 255),
     ],
 )

@@ -152,15 +152,21 @@ def test_digits_to_odd_and_even_train_only_the_new_head(train, base):
     assert report["init"]["new"] == ["dense_2"]
 
 
-def test_deeper_vgg_takes_from_vgg11_what_the_paper_says(spec, tmp_path):
-    small_head = "model.hidden=16"
-    spec("model=vgg11", small_head).model((32, 32, 3), 10).save(tmp_path / "vgg11.keras")
-    ours = spec("model=vgg16", small_head).model((32, 32, 3), 10)
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_deeper_vgg_takes_from_vgg11_what_the_paper_says_and_its_norms(spec, tmp_path, batch_norm):
+    words = ("model.hidden=16", f"model.batch_norm={batch_norm}".lower())
+    theirs = spec("model=vgg11", *words).model((32, 32, 3), 10)
+    for layer in theirs.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(layer.moving_mean + 3)
+    theirs.save(tmp_path / "vgg11.keras")
+    ours = spec("model=vgg16", *words).model((32, 32, 3), 10)
     report = warm_start_model(ours, read_source_weights(str(tmp_path / "vgg11.keras")), DIGITS)
-    assert report["loaded"] == [
-        "block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2", "fc1", "fc2", "predictions",
-    ]  # fmt: skip
-    again = spec("model=vgg11", small_head).model((32, 32, 3), 10)
+    convs = ["block1_conv1", "block2_conv1", "block3_conv1", "block3_conv2"]
+    body = [name for conv in convs for name in (conv, f"{conv}_bn")] if batch_norm else convs
+    assert report["loaded"] == [*body, "fc1", "fc2", "predictions"]
+    assert same(ours, theirs, report["loaded"])
+    again = spec("model=vgg11", *words).model((32, 32, 3), 10)
     assert (
         warm_start_model(again, read_source_weights(str(tmp_path / "vgg11.keras")), DIGITS)["new"]
         == []
