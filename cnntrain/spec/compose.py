@@ -20,7 +20,7 @@ from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.about import KINDS, About, convert_about
-from cnntrain.spec.expectation import convert_expectation
+from cnntrain.spec.expectation import Expectation, convert_expectation
 from cnntrain.spec.hints import (
     DEVICE_WORDS,
     choose_devices,
@@ -96,10 +96,9 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
     run_dir, choices = hydra["run"]["dir"], hydra["choices"]
     del config["sweep"]
     if "expect" in config:
-        experiment = find_option_files("experiment", config_dir).get(choices.get("experiment", ""))
-        convert_expectation(config.pop("expect"), experiment or "expect")
-    if not run_dir:
-        raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
+        recipe = choices.get("experiment", "")
+        file = find_option_files("experiment", config_dir).get(recipe, Path("expect"))
+        check_needs(convert_expectation(config.pop("expect"), file), config, recipe)
     for group in GROUPS:
         if isinstance(knobs := config.get(group), dict):
             files, option = find_option_files(group, config_dir), choices.get(group, group)
@@ -110,6 +109,17 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
             config[group] = {key: fill_in_knobs(knobs[key], files) for key in name_first}
     keys = {override.key_or_group for override in overrides}
     return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
+
+
+def check_needs(expected: Expectation, config: Mapping[str, Any], recipe: str) -> None:
+    """Raise SpecError if a recipe needs the weights of another one, and they are not given."""
+    for setting, needed in (expected.needs or {}).items():
+        if config.get(setting) is None:
+            raise SpecError(
+                f"{recipe} needs {setting}",
+                f"a run of {needed}: {setting}=RUN",
+                f"cnntrain reproduce {recipe}",
+            )
 
 
 def compose_whole_config(
