@@ -240,6 +240,7 @@ def prepare_fit(
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
         chance_loss=compute_chance_loss(splits.train.labels),
+        chance_accuracy=np.bincount(splits.train.labels).max() / len(splits.train),
         position=Position(),
         journal=Journal(run, spec.batch_size),
         decisions=Watching(spec) if replay is None else Replaying(spec, replay),
