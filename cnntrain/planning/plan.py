@@ -24,7 +24,7 @@ from cnntrain.planning.step_memory import (
 from cnntrain.planning.warnings import collect_warnings
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
-from cnntrain.training.phases import count_phase_steps
+from cnntrain.training.phases import build_rate, count_phase_steps
 
 CURVE_POINTS = 240  # points of the learning-rate curve, all phases together
 
@@ -89,8 +89,7 @@ def sample_learning_rates(
     for phase, length in zip(draft.phases, lengths, strict=True):
         if not length:
             continue
-        base = phase.learning_rate or spec.optimizer["learning_rate"]
-        rate = spec.schedule(base, steps_per_epoch, length)
+        rate = build_rate(spec, phase, steps_per_epoch, length)
         count = max(2, round(CURVE_POINTS * length / sum(lengths)))
         steps = np.unique(np.linspace(0, length - 1, count).astype(np.int32))
         values = keras.ops.convert_to_numpy(rate(keras.ops.convert_to_tensor(steps)))

@@ -13,6 +13,8 @@ from cnntrain.reports.chart_text import make_axis_names
 
 Figure = dict[str, Any]
 HEIGHT = 320  # pixels
+# The label and the line of metrics that are parts of the loss, not metrics of a split.
+PARTS_OF_LOSS = {"objective": ("objective", {"dash": "dot"}), "l2_loss": ("L2", {"dash": "dash"})}
 MAX_TICKS = 12  # more values are not all named on an axis
 MAX_MATRIX_CLASSES = 200  # a larger confusion matrix is not drawn
 NAMED_COLUMNS, ROW_HEIGHT = 40, 13  # of a large matrix: named columns, and pixels for each row
@@ -73,8 +75,8 @@ def plot_over_epochs(
     traces = []
     for key in keys:
         part, _, name = key.rpartition(".")
-        dash = {"dash": "dot"} if name == "objective" else {}
-        label = "objective" if dash else part or name.replace("_", " ")
+        own_label, dash = PARTS_OF_LOSS.get(name, (None, {}))
+        label = own_label or part or name.replace("_", " ")
         line = make_line(label, rows, key, colors.get(part, "$accent"))
         traces.append(line | {"line": line["line"] | dash})
         if not part:

@@ -201,7 +201,7 @@ def read_warnings(run: Run) -> list[str]:
 def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.Figure]:
     """Return charts of loss, accuracy and learning rate over the epochs; none before the first.
 
-    The objective is drawn if it is not the same as the loss.
+    The objective is drawn if it is not the same as the loss, and what L2 adds to it.
     """
     rows = result.history
     if not rows:
@@ -212,6 +212,7 @@ def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.
         for row in rows
     )
     keys = ["train.loss", "valid.loss", *(["train.objective"] if has_objective else [])]
+    keys += ["train.l2_loss"] if "train.l2_loss" in rows[-1] else []
     best = result.best.get("epoch")
     rates = [
         {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}

@@ -98,9 +98,10 @@ class RunConsole:
         if self.monitor in row and self.monitor not in ("valid.loss", "valid.accuracy"):
             name = self.monitor.partition(".")[2].replace("_", " ")
             valid += f"  {name} {row[self.monitor]:.4f}"
+        l2 = f"  L2 {row['train.l2_loss']:.4f}" if "train.l2_loss" in row else ""
         self.note(
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
-            f"  loss {row['train.loss']:.4f}  accuracy {row['train.accuracy']:.4f}{valid}"
+            f"  loss {row['train.loss']:.4f}{l2}  accuracy {row['train.accuracy']:.4f}{valid}"
             f"  learning rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
         )
 

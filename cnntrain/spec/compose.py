@@ -106,7 +106,12 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
                 knobs.pop("about", None), KINDS.get(group, About), files.get(option, option)
             )
             name_first = sorted(knobs, key=lambda key: key != "name")
-            config[group] = {key: fill_in_knobs(knobs[key], files) for key in name_first}
+            config[group] = {
+                key: fill_in_component(knobs[key], key, config_dir)
+                if key in GROUPS
+                else fill_in_knobs(knobs[key], files)
+                for key in name_first
+            }
     keys = {override.key_or_group for override in overrides}
     return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
 
@@ -164,6 +169,29 @@ def fill_in_knobs(value: Any, files: Mapping[str, Path]) -> Any:
         else:
             components.append(component)
     return components
+
+
+def fill_in_component(value: Any, group: str, config_dir: str | None) -> Any:
+    """Return a component such as `finetune.schedule` with the knobs that it leaves out.
+
+    The values are those of the option that it names. The name of an option alone stands for the
+    option. Any other value is returned as it is.
+    """
+    stated = {"name": value} if isinstance(value, str) else value
+    files = find_option_files(group, config_dir)
+    if not isinstance(stated, dict) or (name := str(stated.get("name"))) not in files:
+        return stated
+    chosen = load_hydra_config([f"{group}={quote_literal(name)}"], config_dir)[group]
+    own = {key: knob for key, knob in stated.items() if key != "name"}
+    option = OmegaConf.to_container(chosen, resolve=True)
+    assert isinstance(option, dict)
+    option.pop("about", None)
+    records = {
+        key: option[key] | knob
+        for key, knob in own.items()
+        if isinstance(knob, dict) and isinstance(option.get(key), dict)
+    }
+    return option | own | records
 
 
 def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfig:

@@ -29,17 +29,18 @@ def check_nesterov(spec: Spec) -> None:
 
 def check_schedule_boundaries(spec: Spec) -> None:
     """Raise SpecError if a step schedule's boundaries do not rise, or its factors are too few."""
-    boundaries = spec.schedule.knobs.get("after_epochs")
-    if boundaries is None:
-        return
-    factors = spec.schedule.knobs["factors"]
-    if len(boundaries) != len(factors):
-        raise SpecError(
-            f"schedule.after_epochs has {len(boundaries)} numbers, schedule.factors {len(factors)}",
-            "as many factors as boundaries",
-        )
-    if list(boundaries) != sorted(set(boundaries)):
-        raise SpecError(f"schedule.after_epochs is {list(boundaries)}", "rising numbers")
+    second = spec.finetune.knobs.get("schedule")
+    for key, schedule in (("schedule", spec.schedule), ("finetune.schedule", second)):
+        if schedule is None or "after_epochs" not in schedule.knobs:
+            continue
+        boundaries, factors = schedule["after_epochs"], schedule["factors"]
+        if len(boundaries) != len(factors):
+            raise SpecError(
+                f"{key}.after_epochs has {len(boundaries)} numbers, {key}.factors {len(factors)}",
+                "as many factors as boundaries",
+            )
+        if list(boundaries) != sorted(set(boundaries)):
+            raise SpecError(f"{key}.after_epochs is {list(boundaries)}", "rising numbers")
 
 
 def check_label_map(spec: Spec) -> None:

@@ -44,13 +44,16 @@ class Record:
 
 @dataclass(frozen=True)
 class NestedComponent:
-    """A knob that is a component itself, such as one of `augmentation.ops`: a name and its knobs.
+    """A knob that is a component, such as `finetune.schedule` or one of `augmentation.ops`.
 
     `make_component` returns it for its group, its mapping and the dotted key of that mapping.
     """
 
     group: str
     make_component: Callable[[str, Mapping[str, Any], str], Any]
+
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]  # noqa: UP007 (this is what makes `|` work)
 
 
 DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
@@ -146,7 +149,7 @@ def describe_annotation(annotation: Any, near: str = "") -> str:
     if isinstance(annotation, Record):
         return f"the settings {', '.join(annotation.fields)}"
     if isinstance(annotation, NestedComponent):
-        return f"the name of an {annotation.group} and its settings"
+        return f"the name of a component of {annotation.group} and its settings"
     if origin is Annotated:
         return args[1].text
     if origin is Literal:
@@ -258,6 +261,8 @@ def convert_union(value: Any, annotation: Any, where: str) -> Any:
     if value is None and type(None) in alternatives:
         return None
     for alternative in alternatives:
+        if isinstance(alternative, NestedComponent) and isinstance(value, Mapping):
+            return convert_nested(value, alternative, where)
         if alternative is not type(None):
             try:
                 return convert_value(value, alternative, where)

@@ -175,9 +175,13 @@ def read_function_knobs(file: Path, function: str) -> dict[str, Any]:
 def collect_vocabulary(file: Path) -> dict[str, Any]:
     """Return the names that annotations in `file` may use.
 
-    They are the vocabulary of knobs, the file's own records and `Variant`, and `Augmentation`.
+    They are the vocabulary of knobs, the file's own records and `Variant`, and the
+    kinds of nested components.
     """
-    known = VOCABULARY | {"Augmentation": NestedComponent("augmentation", build_component)}
+    known = VOCABULARY | {
+        group.title(): NestedComponent(group, build_component)
+        for group in ("augmentation", "schedule")
+    }
     for node in parse_source(file).body:
         if isinstance(node, ast.ClassDef):
             fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]

@@ -8,6 +8,7 @@ from cnntrain.spec.metrics import choose_tie_breaker
 from cnntrain.spec.spec import Spec
 from cnntrain.training.journal import Row
 from cnntrain.training.monitor import Monitor, PlateauWatch
+from cnntrain.training.schedules import Plateau
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,19 @@ class Watching:
         self.best = Monitor(spec.monitor, tie=choose_tie_breaker(spec.monitor))
         self.best_row: Row | None = None
         self.phases, self.reductions = [0], list[int]()  # these two are for a Replay
-        self.reset_monitors()
+        self.reset_monitors(Plateau(**spec.schedule["plateau"]))
 
-    def reset_monitors(self) -> None:
+    def reset_monitors(self, plateau: Plateau) -> None:
         """Forget what patience and the plateau have seen: each phase watches for itself."""
-        plateau = self.spec.schedule["plateau"]
         self.patience = Monitor(self.spec.monitor, self.spec.early_stopping.min_delta)
         self.plateau = PlateauWatch(
-            Monitor("valid.loss", plateau["min_delta"]), plateau["patience"], plateau["cooldown"]
+            Monitor("valid.loss", plateau.min_delta), plateau.patience, plateau.cooldown
         )
 
-    def begin_phase(self, epochs: int) -> None:
-        """Begin a further phase, after so many epochs."""
+    def begin_phase(self, epochs: int, plateau: Plateau) -> None:
+        """Begin a further phase, after so many epochs, with the plateau of its schedule."""
         self.phases.append(epochs)
-        self.reset_monitors()
+        self.reset_monitors(plateau)
 
     def find_phase_end(self, phase: int, planned: int, steps_per_epoch: int) -> int:
         """Return the step with which a phase ends, unless it stops early."""

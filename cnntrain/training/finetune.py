@@ -13,20 +13,22 @@ import keras
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Count, Factor, Positive
 from cnntrain.training.networks.build import is_kernel
+from cnntrain.training.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Phase:
     """A part of a run: the names of the layers that train in it, and how.
 
-    `epochs` None stands for all that are left, `learning_rate` None for the optimizer's own;
-    `rates` are factors of it for single layers. With `cache` the outputs of the frozen part
-    are computed once and reused, where that is possible.
+    `epochs` None stands for all that are left, `learning_rate` None for the optimizer's own,
+    `schedule` None for that of the run; `rates` are factors of the rate for single layers. With
+    `cache` the outputs of the frozen part are computed once and reused, where that is possible.
     """
 
     layers: frozenset[str]
     epochs: int | None = None
     learning_rate: float | None = None
+    schedule: Schedule | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
     cache: bool = False
 
@@ -78,21 +80,24 @@ def two_phase(
     head_epochs: Count,
     from_layer: str | None,
     learning_rate: Positive,
+    schedule: Schedule | None,
     batch_norm: bool,
     cache: bool,
 ) -> list[Phase]:
     """Return two phases: the head alone for `head_epochs`, then all layers from `from_layer` on.
 
     `from_layer` None stands for all layers. The second phase has its own `learning_rate`, curve and
-    optimizer state. Without `batch_norm` the batch norms below the head stay frozen in it, because
-    statistics of small batches would spoil what they have learnt.
+    optimizer state, and a `schedule` of its own unless that is None. Without `batch_norm` the batch
+    norms below the head stay frozen in it, because statistics of small batches would spoil what
+    they have learnt.
     """
     later = _find_layers_from(model, from_layer) if from_layer else _find_trainable_layers(model)
     if not batch_norm:
         later = later - (_find_batch_norms(model) - _find_head_layers(model))
+    second = later | _find_head_layers(model)
     return [
         Phase(_find_head_layers(model), epochs=head_epochs, cache=cache),
-        Phase(later | _find_head_layers(model), learning_rate=learning_rate, cache=cache),
+        Phase(second, learning_rate=learning_rate, schedule=schedule, cache=cache),
     ]
 
 

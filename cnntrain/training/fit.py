@@ -47,6 +47,7 @@ from cnntrain.training.phases import (
     MAX_BLOCK_BYTES,
     MAX_BLOCK_STEPS,
     PhaseRun,
+    build_rate,
     check_rates,
     compute_features,
     count_phase_steps,
@@ -89,9 +90,11 @@ class Fit:
             for number, length in enumerate(self.count_phase_steps(loop.steps.total)):
                 if number < loop.position.phase or not length:
                     continue
+                rate = self.rates[number]
+                assert rate is not None
                 if number > loop.position.phase:
                     loop.position.begin_phase(number)
-                    loop.decisions.begin_phase(loop.position.epochs)
+                    loop.decisions.begin_phase(loop.position.epochs, rate.plateau)
                 end = loop.decisions.find_phase_end(
                     number, loop.position.phase_began + length, loop.steps.per_epoch
                 )
@@ -237,6 +240,7 @@ def prepare_fit(
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
         chance_loss=compute_chance_loss(splits.train.labels),
+        chance_accuracy=np.bincount(splits.train.labels).max() / len(splits.train),
         position=Position(),
         journal=Journal(run, spec.batch_size),
         decisions=Watching(spec) if replay is None else Replaying(spec, replay),
@@ -288,9 +292,8 @@ def plan_rates(spec: Spec, phases: Sequence[Phase], steps: Steps) -> list[Rate |
     planned = count_phase_steps(phases, steps.per_epoch, steps.planned)
     rates: list[Rate | None] = []
     for phase, length, before in zip(phases, lengths, planned, strict=True):
-        base = phase.learning_rate or spec.optimizer["learning_rate"]
         count = length if spec.replan or not before else before
-        rates.append(spec.schedule(base, steps.per_epoch, count) if length else None)
+        rates.append(build_rate(spec, phase, steps.per_epoch, count) if length else None)
     return rates
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cnntrain.runs.directory import Run
+from cnntrain.runs.tables import read_history
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")
@@ -96,8 +97,25 @@ class Journal:
         self.logged = (self.count, self.sums[1])
         return row
 
-    def make_epoch_row(self, position: Position, valid: Row, learning_rate: float) -> Row:
-        """Return an epoch's numbers, under the names that `monitor` and history.csv use."""
+    def count_correct(self, since: int) -> tuple[float, int]:
+        """Return how many training images were recognised, and of how many.
+
+        They are those of the epochs that ended after the step `since`, and of the present one.
+        """
+        right, steps, began = self.sums[2], self.count, 0
+        for row in read_history(self.run):
+            count, began = int(row["step"]) - began, int(row["step"])
+            if began > since:
+                right, steps = right + count * row["train.accuracy"], steps + count
+        return right * self.batch_size, steps * self.batch_size
+
+    def make_epoch_row(
+        self, position: Position, valid: Row, learning_rate: float, l2_loss: float | None
+    ) -> Row:
+        """Return an epoch's numbers, under the names that `monitor` and history.csv use.
+
+        `l2_loss` is what L2 adds to the loss with the epoch's last weights; None without L2.
+        """
         objective, cross_entropy, accuracy = (total / self.count for total in self.sums)
         return {
             "epoch": position.epochs,
@@ -105,6 +123,7 @@ class Journal:
             "train.loss": cross_entropy,
             "train.accuracy": accuracy,
             "train.objective": objective,
+            **({} if l2_loss is None else {"train.l2_loss": l2_loss}),
             **valid,
             "learning_rate": learning_rate,
             "seconds": round(self.epoch_seconds, 3),

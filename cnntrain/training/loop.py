@@ -6,6 +6,7 @@ row of steps.csv does; how steps are cut into blocks decides no number.
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -28,10 +29,13 @@ from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.evaluation import METRICS, evaluate_network
 from cnntrain.training.journal import Journal, Position
 from cnntrain.training.networks.build import get_normalisation_constants
+from cnntrain.training.optimizers import compute_l2_loss
 from cnntrain.training.phases import Block, PhaseRun
 from cnntrain.training.weight_average import WeightAverage
 
-LEARNT_BY = 200  # steps after which a loss that is still that of guessing is worth a warning
+# Steps after which a loss that is still that of guessing is worth a warning: LEARNT_BY, or half of
+# the first phase where that is less; fewer than FEWEST_JUDGED say nothing.
+LEARNT_BY, FEWEST_JUDGED = 200, 20
 BLOCK_SECONDS = 0.2  # that a block is to take: a signal waits for one block at most
 MEASURED_BLOCKS = 3  # of one step each; the last one's time decides the length of later ones
 
@@ -65,6 +69,7 @@ class Loop:
     average: WeightAverage | None
     steps: Steps
     chance_loss: float
+    chance_accuracy: float
     position: Position
     journal: Journal
     decisions: Watching
@@ -159,7 +164,7 @@ class Loop:
         self.journal.add_steps(losses)
         if block.last % self.spec.log_every == 0 or self.ends_epoch(phase, block.last):
             self.journal.write_steps_row(block.last, float(rate))
-            self.warn_of_guessing()
+            self.warn_of_guessing(phase)
         logs = {"cross_entropy": self.journal.cross_entropy}
         rate_now = self.journal.images_per_second
         self.progress.step(self.position.epochs + 1, block.last, rate_now, logs)
@@ -175,9 +180,11 @@ class Loop:
         phase.step.settle()
         position, decisions = self.position, self.decisions
         position.end_epoch()
+        l2 = self.spec.optimizer["l2"]
+        l2_loss = compute_l2_loss(phase.step.parts.network, l2) if l2 else None
         with self.average.swapped_in() if self.average else contextlib.nullcontext():
             valid = self.validate(phase)
-            row = self.journal.make_epoch_row(position, valid, self.learning_rate)
+            row = self.journal.make_epoch_row(position, valid, self.learning_rate, l2_loss)
             if decisions.is_best(row):
                 self.checkpoints.save_best(self.network)
         if decisions.should_reduce(row):
@@ -222,15 +229,21 @@ class Loop:
             if line is not None:
                 self.progress.note(line)
 
-    def warn_of_guessing(self) -> None:
+    def warn_of_guessing(self, phase: PhaseRun) -> None:
         """Warn once, in the first phase, of a loss that is still that of guessing."""
-        if self.has_judged_guessing or self.position.phase or self.position.step < LEARNT_BY:
+        step = self.position.step
+        due = min(LEARNT_BY, max(FEWEST_JUDGED, math.ceil(phase.end / 2)))
+        if self.has_judged_guessing or self.position.phase or step < due:
             return
         self.has_judged_guessing = True
         rows = read_steps(self.run)
-        losses = [row["train.loss"] for row in rows if row["step"] > LEARNT_BY // 2]
+        losses = [row["train.loss"] for row in rows if row["step"] > due // 2]
         warning = warnings.warn_about_guessing(
-            self.position.step, float(np.mean(losses)), self.chance_loss
+            step,
+            float(np.mean(losses)),
+            self.chance_loss,
+            self.journal.count_correct(due // 2),
+            self.chance_accuracy,
         )
         if warning is not None:
             self.progress.note(warning)

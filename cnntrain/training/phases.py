@@ -14,6 +14,7 @@ from cnntrain.data.pipeline import TrainingBatches
 from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import round_number_to_float32
+from cnntrain.spec.spec import Spec
 from cnntrain.training.checkpointing import Groups
 from cnntrain.training.evaluation import predict_outputs
 from cnntrain.training.finetune import Phase
@@ -79,6 +80,13 @@ def count_phase_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps
         left = total_steps - sum(lengths)
         lengths.append(min(left, (phase.epochs or left) * steps_per_epoch))
     return lengths
+
+
+def build_rate(spec: Spec, phase: Phase, steps_per_epoch: int, steps: int) -> Rate:
+    """Return the learning rate of a phase of so many steps; SpecError if its schedule refuses."""
+    base = phase.learning_rate or spec.optimizer["learning_rate"]
+    rate: Rate = (phase.schedule or spec.schedule)(base, steps_per_epoch, steps)
+    return rate
 
 
 def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:

@@ -77,6 +77,10 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):
         self.factor.assign(self.factor * self.plateau.factor)
 
 
+# The steps of an epoch, and of a phase, with a base rate before them -> the rate of the phase.
+Schedule = Callable[[float, int, int], Rate]
+
+
 def schedule(
     component: Callable[..., keras.KerasTensor],
     base: float,

@@ -137,11 +137,14 @@ def record_and_announce_run(
         ),
         warnings.warn_about_changed_pixels(data.get("pixels") if data else pixels, pixels),
     ]
-    are_trained = fit.starts_learnt() or any(run.state.glob("*.state"))
+    resumes = any(run.state.glob("*.state"))
+    are_trained = fit.starts_learnt() or resumes
+    total_steps = fit.loop.steps.total
     others = [
         warnings.warn_about_unsure_layers(facts.get("init", {}), splits.class_names),
         warnings.warn_about_frozen_random_weights(spec.finetune.name, are_trained),
         warnings.warn_about_slow_precision(spec.precision, facts["device"]["kind"] != "CPU"),
+        *([] if resumes else warnings.list_setting_warnings(spec, fit.built.model, total_steps)),
     ]
     for line in (
         *(f"Warning: {warning}" for warning in changes if warning),

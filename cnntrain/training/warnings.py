@@ -7,12 +7,119 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
+from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.device import has_bfloat16_instructions
 from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING
+from cnntrain.training.networks.build import iterate_leaf_layers
 
+MAX_INITIAL_SHARE = 0.05  # weight of batch norm's initial statistics at the end of the run
+MAX_PLAIN_LAYERS = 10  # layers with kernels; deeper networks need batch norm or shortcuts
+FEW_STEPS = 200
+# Activation -> the initializer that keeps the scale of its maps, as He's does for ReLU.
+FITTING_INITIALIZERS = {"selu": "lecun_normal", "sigmoid": "glorot_uniform"}
 WAITING_SHARE = 0.2  # of the time of training, from which on waiting for images is worth a word
+
+
+def list_setting_warnings(spec: Spec, model: keras.Model, total_steps: int) -> list[str]:
+    """Return the warnings of settings that are allowed, but that went wrong in many tutorials.
+
+    `model` is the builder's own network, behind the normalisation.
+    """
+    warnings = [
+        warn_about_batch_norm_momentum(spec, model, total_steps),
+        warn_about_decoupled_decay(spec),
+        warn_about_initializer(spec),
+        warn_about_deep_plain_network(spec, model),
+        warn_about_image_scale(spec, model),
+        warn_about_few_steps(spec, total_steps),
+    ]
+    return [warning for warning in warnings if warning]
+
+
+def warn_about_batch_norm_momentum(spec: Spec, model: keras.Model, total_steps: int) -> str | None:
+    """Warn if batch norm still remembers its initial statistics when the run ends."""
+    if spec.batch_norm_momentum == "auto" or not find_batch_norms(model):
+        return None
+    share = float(spec.batch_norm_momentum) ** total_steps
+    if share < MAX_INITIAL_SHARE:
+        return None
+    return (
+        f"batch_norm_momentum is {spec.batch_norm_momentum:g}: after {total_steps:,} steps "
+        f"{share:.0%} of the statistics are still the initial ones, and validation sees those; "
+        "try auto"
+    )
+
+
+def warn_about_decoupled_decay(spec: Spec) -> str | None:
+    """Warn if SGD has decoupled weight decay, because papers that train by SGD mean L2."""
+    momentum = spec.optimizer.knobs.get("momentum", 0)
+    if spec.optimizer.name != "sgd" or not spec.optimizer["weight_decay"] or spec.optimizer["l2"]:
+        return None
+    return (
+        "optimizer.weight_decay is decoupled: papers that train by SGD mean L2, which is "
+        f"{1 / (1 - momentum):.0f} times stronger at momentum {momentum:g}; their weight decay of "
+        "5e-4 is optimizer.l2=2.5e-4"
+    )
+
+
+def warn_about_initializer(spec: Spec) -> str | None:
+    """Warn if He's initializer, which is made for ReLU, meets SELU or sigmoid."""
+    activation = spec.model.knobs.get("activation")
+    fitting = FITTING_INITIALIZERS.get(str(activation))
+    if fitting is None or not spec.initializer.name.startswith("he_"):
+        return None
+    return (
+        f"model.activation is {activation} and initializer={spec.initializer.name} is made for "
+        f"ReLU; try initializer={fitting}"
+    )
+
+
+def warn_about_deep_plain_network(spec: Spec, model: keras.Model) -> str | None:
+    """Warn of a deep network without batch norm or shortcuts, trained too fast to learn.
+
+    VGG-16 without batch norm, trained by Adam at 1e-3, stays at the chance loss.
+    """
+    kernels = [la for la in iterate_leaf_layers(model) if hasattr(la, "kernel")]
+    joins = (keras.layers.Add, keras.layers.Concatenate)
+    plain = not find_batch_norms(model) and not any(
+        isinstance(la, joins) for la in iterate_leaf_layers(model)
+    )
+    fast = spec.optimizer.name != "sgd" and spec.optimizer["learning_rate"] >= 1e-3
+    fresh = not spec.model.knobs.get("weights") and spec.init_from is None
+    if not (plain and fast and fresh and len(kernels) > MAX_PLAIN_LAYERS):
+        return None
+    return (
+        f"{len(kernels)} layers without batch norm, trained by {spec.optimizer.name} at "
+        f"{spec.optimizer['learning_rate']:g}, often stay at the chance loss; try "
+        "model.batch_norm=true or a tenth of the rate"
+    )
+
+
+def warn_about_image_scale(spec: Spec, model: keras.Model) -> str | None:
+    """Warn if pretrained weights get images of another scale than those that they learnt from."""
+    side = min(model.input_shape[1:3])
+    if spec.model.knobs.get("weights") != "imagenet" or 96 <= side <= 384:
+        return None
+    return (
+        f"weights=imagenet were learnt on photos of about 224 pixels and these have {side}: "
+        "another scale; try dataset.image_size=[224,224], or a size from 96 on"
+    )
+
+
+def warn_about_few_steps(spec: Spec, total_steps: int) -> str | None:
+    """Warn of a run of very few steps, unless `max_steps` asks for it."""
+    if total_steps >= FEW_STEPS or spec.max_steps is not None:
+        return None
+    return f"{total_steps} steps in all are few to learn from; more epochs or a smaller batch"
+
+
+def find_batch_norms(model: keras.Model) -> list[keras.layers.Layer]:
+    return [
+        la for la in iterate_leaf_layers(model) if isinstance(la, keras.layers.BatchNormalization)
+    ]
 
 
 def warn_about_changed_replicas(before: int, now: int) -> str | None:
@@ -73,9 +180,18 @@ def warn_about_slow_precision(precision: str, on_gpu: bool) -> str | None:
     )
 
 
-def warn_about_guessing(step: int, loss: float, chance_loss: float) -> str | None:
-    """Warn of a loss that is, after so many steps, still that of guessing by class frequency."""
-    if abs(loss - chance_loss) >= 0.01 * chance_loss:
+def warn_about_guessing(
+    step: int, loss: float, chance_loss: float, correct: tuple[float, int], chance: float
+) -> str | None:
+    """Warn of a loss that is, after so many steps, still that of guessing by class frequency.
+
+    Nothing is wrong where the network recognised clearly more of the images that it trained on,
+    three standard errors, than the share `chance` of the commonest class: then it has begun to
+    learn, and the loss follows. `correct` are the images recognised, and all images.
+    """
+    right, images = correct
+    has_begun = right - chance * images > 3 * math.sqrt(images * chance * (1 - chance))
+    if has_begun or abs(loss - chance_loss) >= 0.01 * chance_loss:
         return None
     return (
         f"Warning: after {step} steps the loss is {loss:.3f}, as if the network "

@@ -31,6 +31,7 @@ LONG = (
 )  # fmt: skip
 TWO_PHASE = (
     *CONVNET, "finetune=two_phase", "finetune.head_epochs=3", "finetune.learning_rate=3e-4",
+    "finetune.schedule={name: inverse_time, plateau: {patience: 1}}",
     "finetune.batch_norm=true", "dataset.limit=320", "batch_size=16", "epochs=7",
     "checkpoint.every_steps=3", "log_every=3", "refit=true",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import pytest
 
 from cnntrain.training.decisions import Replay, Replaying, Watching
+from cnntrain.training.schedules import Plateau
 
 
 def make_row(epoch, loss, accuracy=0.5):
@@ -28,6 +29,19 @@ def test_decisions_that_go_on_from_a_checkpoint_are_those_without_a_break(spec):
         second.restore({"loop": {}, **first.to_facts()})
         assert before + decide(second, rows[stop:]) == expected
         assert second.to_facts() == whole.to_facts()
+
+
+def test_second_phase_watches_the_plateau_of_its_own_schedule_also_after_a_break(spec):
+    schedule = "finetune.schedule={name: constant, plateau: {patience: 1}}"
+    checked = spec("finetune=two_phase", schedule)
+    watching, resumed = Watching(checked), Watching(checked)
+    rows = [make_row(n, 2) for n in (1, 2, 3)]
+    assert not any(watching.should_reduce(row) for row in rows)
+    watching.begin_phase(3, Plateau(**checked.finetune["schedule"]["plateau"]))
+    assert not watching.should_reduce(make_row(4, 2))
+    resumed.restore({"loop": {}, **watching.to_facts()})
+    assert resumed.should_reduce(make_row(5, 2))
+    assert resumed.reductions == [5]
 
 
 def test_row_without_validation_is_never_the_best(spec):

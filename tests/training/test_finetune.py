@@ -6,7 +6,7 @@ import pytest
 
 from cnntrain.errors import SpecError
 from cnntrain.training.networks.build import find_freeze_boundary, freeze_layers_except
-from cnntrain.training.phases import count_phase_steps
+from cnntrain.training.phases import build_rate, count_phase_steps
 from helpers.run_files import read_rows
 
 SHORT = ("epochs=4", "dataset.limit=128", "batch_size=32")
@@ -163,6 +163,49 @@ def test_batch_norms_of_the_base_train_in_the_second_phase_only_if_asked(train, 
     assert all(mean.any() == batch_norm for mean in means)
     kernels, first = trained_weights(run), train(*NET, *SHORT, "epochs=1", name="first")[0]
     assert not np.array_equal(kernels["conv2d/kernel"], trained_weights(first)["conv2d/kernel"])
+
+
+XCEPTION = (
+    "finetune=two_phase", "finetune.head_epochs=2", "epochs=4", "optimizer=sgd",
+    "optimizer.learning_rate=0.2", "schedule=inverse_time", "finetune.learning_rate=0.01",
+    "finetune.schedule={name: inverse_time, decay: 0.001}", "finetune.batch_norm=true",
+)  # fmt: skip
+
+
+def test_second_phase_has_its_own_schedule_and_knobs_left_out_are_those_of_the_option(spec):
+    checked = spec(*XCEPTION)
+    inputs = keras.Input((4,))
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Dense(3, name="base")(inputs))
+    two = checked.finetune(keras.Model(inputs, keras.layers.Dense(2, name="head")(x)))
+    step = np.array([0, 50, 99])
+    first, second = (np.asarray(build_rate(checked, phase, 50, 100)(step)) for phase in two)
+    assert first == pytest.approx(0.2 / (1 + 0.01 * step))
+    assert second == pytest.approx(0.01 / (1 + 0.001 * step))
+    assert two[0].layers == {"head"}
+    assert {"base", "norm", "head"} <= two[1].layers
+    assert checked.finetune["schedule"]["plateau"]["patience"] is None
+    plain = spec("finetune=two_phase")
+    assert plain.finetune["schedule"] is None
+    assert "finetune.schedule" not in plain.deciding_values
+    assert checked.deciding_values["finetune.schedule.decay"] == 0.001
+    step_down = spec("finetune=two_phase", "finetune.schedule=plateau").finetune["schedule"]
+    assert (step_down.name, step_down["plateau"]["patience"]) == ("constant", 5)
+
+
+@pytest.mark.parametrize(
+    ("word", "given"),
+    [
+        ("finetune.schedule=sine", "finetune.schedule.name is sine"),
+        ("finetune.schedule={name: step, decay: 1}", "finetune.schedule.decay is not a setting"),
+        (
+            "finetune.schedule={name: resnet_step, factors: [1]}",
+            "schedule.after_epochs has 4 numb",
+        ),
+    ],
+)
+def test_schedule_that_does_not_exist_is_refused(spec, word, given):
+    with pytest.raises(SpecError, match=given):
+        spec("finetune=two_phase", word)
 
 
 def test_two_phases_are_one_history_with_a_rate_and_patience_each(train):

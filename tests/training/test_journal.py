@@ -39,7 +39,7 @@ def test_row_of_steps_is_the_mean_since_the_last_row(tmp_path):
 def test_row_of_an_epoch_is_the_mean_of_its_steps_and_the_next_one_begins_anew(tmp_path):
     journal = open_journal(tmp_path)
     journal.add_steps(LOSSES)
-    row = journal.make_epoch_row(Position(step=7, epochs=1), {"valid.loss": 0.5}, 0.1)
+    row = journal.make_epoch_row(Position(step=7, epochs=1), {"valid.loss": 0.5}, 0.1, None)
     names = ("train.objective", "train.loss", "train.accuracy")
     assert [row[name] for name in names] == pytest.approx(LOSSES.mean(axis=0))
     assert row["images_per_second"] > 0

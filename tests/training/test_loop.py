@@ -49,6 +49,17 @@ def test_history_has_a_row_an_epoch_and_best_is_its_best(train):
     assert [row["step"] for row in read_rows(run, "steps.csv")] == steps
 
 
+def test_short_run_is_warned_of_its_settings_at_the_start_and_of_guessing_at_its_half(train):
+    said = []
+    words = ("model=mlp_300_100", "initializer=zeros", "optimizer=sgd", "epochs=10", *SHORT[1:])
+    train(*words, "optimizer.weight_decay=1e-4", said=said)
+    warned = [line for line in said if line.startswith("Warning: ")]
+    assert "optimizer.weight_decay is decoupled" in warned[0]
+    assert "40 steps in all are few" in warned[1]
+    assert "after 20 steps the loss is 2.3" in warned[2]
+    assert len(warned) == 3
+
+
 def test_max_steps_ends_the_run_within_an_epoch_and_steps_per_epoch_shortens_them(train):
     run, report = train("epochs=5", *SHORT[1:], "steps_per_epoch=2", "max_steps=5")
     assert (report["steps"], report["epochs"]) == (5, 3)

@@ -97,7 +97,11 @@ def test_l2_is_in_the_objective_and_not_in_the_reported_losses(train, short_run)
     history = read_rows(run)
     assert all(row["train.objective"] > row["train.loss"] + 0.1 for row in history)
     assert report["valid"]["final"]["loss"] == pytest.approx(history[-1]["valid.loss"])
+    kernels = [array for array in load_weights(run.final) if array.ndim > 1]
+    expected = 0.01 * sum((kernel**2).sum() for kernel in kernels)
+    assert history[-1]["train.l2_loss"] == pytest.approx(expected, rel=1e-5)
     plain = read_rows(short_run[0])
+    assert "train.l2_loss" not in plain[0]
     assert all(row["train.objective"] == pytest.approx(row["train.loss"]) for row in plain)
 
 

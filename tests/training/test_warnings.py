@@ -20,8 +20,16 @@ def test_short_waits_are_not_worth_a_word():
 
 
 def test_loss_near_that_of_guessing_is_warned_of():
-    assert "as if the network guessed" in warnings.warn_about_guessing(200, 2.31, 2.3)
-    assert warnings.warn_about_guessing(200, 2.0, 2.3) is None
+    assert "as if the network guessed" in warnings.warn_about_guessing(
+        200, 2.31, 2.3, (2600, 25600), 0.1
+    )
+    assert warnings.warn_about_guessing(200, 2.0, 2.3, (2600, 25600), 0.1) is None
+
+
+def test_network_that_recognises_more_than_chance_does_not_guess_whatever_its_loss():
+    assert warnings.warn_about_guessing(30, 2.3, 2.3, (300, 1920), 0.1) is None
+    assert warnings.warn_about_guessing(30, 2.3, 2.3, (200, 1920), 0.1) is not None
+    assert warnings.warn_about_guessing(30, 0.69, 0.69, (1000, 1920), 0.5) is not None
 
 
 def test_standing_still_is_warned_of_only_if_nothing_has_changed():
