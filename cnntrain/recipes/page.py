@@ -1,6 +1,7 @@
 """The page of a reproduction: the published number, ours, and the curves of these runs."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,20 +49,28 @@ def build_number_rows(verdict: Verdict) -> list[tuple[str, str, str]]:
     expected, interval = verdict.recipe.expected, verdict.interval
     split = expected.metric.partition("_")[0]
     note = f"; {expected.published_note}" if expected.published_note else ""
-    rows = [("published", format_value(expected.published_value), f"{expected.source}{note}")]
+    rows = []
+    if (value := expected.published_value) is not None or note:
+        rows.append(("published", format_value(value), f"{expected.source}{note}"))
     for other, value in (expected.published or {}).items():
         if other != split:
             rows.append((f"published, {other}", format_percent(value), expected.source))
     if (measured := expected.measured) is not None and interval is not None:
-        seeds = ", ".join(map(str, measured.seeds))
-        where = f"seeds {seeds}; {measured.epochs} epochs; {measured.machine}, {measured.date}"
+        seeds, place = format_seeds(measured.seeds), f"{measured.machine}, {measured.date}"
+        where = f"{seeds}; {measured.epochs} epochs; {place}"
         rows.append(("ours, mean", format_percent(interval.mean), where))
         between = f"{format_percent(interval.low)} to {format_percent(interval.high)}"
         rows.append(("expected", between, interval.reason))
-    seeds = ", ".join(str(run.seed) for run in verdict.runs)
+    here = format_seeds([run.seed for run in verdict.runs])
     with_what = f" with {' '.join(verdict.overrides)}" if verdict.overrides else ""
-    rows.append(("here", format_value(verdict.mean), f"seeds {seeds or 'none'}{with_what}"))
+    rows.append(("here", format_value(verdict.mean), f"{here}{with_what}"))
     return rows
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Return `seed 0`, `seeds 0, 1, 2`, or `no run`."""
+    word = "seed" if len(seeds) == 1 else "seeds"
+    return f"{word} {', '.join(map(str, seeds))}" if seeds else "no run"
 
 
 def format_value(value: float | None) -> str:
@@ -102,13 +111,31 @@ def plot_reproduction(verdict: Verdict) -> charts.Figure | None:
     return charts.make_figure(
         lines,
         xaxis=charts.make_epoch_axis(last),
-        yaxis=charts.make_axis("accuracy", tickformat=".1%"),
+        yaxis=charts.make_axis("accuracy", tickformat=".1%", range=find_range(verdict)),
         shapes=shapes,
         annotations=notes,
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
         margin={"l": 64, "r": 16, "t": 40, "b": 48},
     )
+
+
+def find_range(verdict: Verdict) -> list[float]:
+    """Return the ends of the axis of accuracies: the steep beginning of curves is cut off."""
+    values = [
+        row["valid.accuracy"]
+        for run in verdict.runs
+        for row in run.result.history[len(run.result.history) // 5 :]
+        if "valid.accuracy" in row
+    ]
+    values += [run.value for run in verdict.runs if run.value is not None]
+    if verdict.interval is not None:
+        values += [verdict.interval.low, verdict.interval.high]
+    if (published := verdict.recipe.expected.published_value) is not None:
+        values.append(published)
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = max(0.1 * (high - low), 0.005)
+    return [low - room, high + room]
 
 
 def make_note(y: float, text: str, anchor: str) -> dict[str, Any]:

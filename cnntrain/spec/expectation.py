@@ -132,11 +132,12 @@ def compute_interval(measured: Measured, metric: str, runs: int = 1) -> Interval
     of_images = (mean * (1 - mean) / images) ** 0.5
     deviation = max(between_seeds, of_images)
     half = NORMAL_99 * deviation * (1 / count + 1 / runs) ** 0.5
+    seeds, error = f"{100 * between_seeds:.2f} %", f"{100 * of_images:.2f} %"
     wider = (
-        f"the seeds' standard deviation of {between_seeds:.2%}"
+        f"the standard deviation of {seeds} between the seeds"
         if between_seeds >= of_images
-        else f"the standard error of {images:,} images, {of_images:.2%}, "
-        f"which is more than the seeds' {between_seeds:.2%}"
+        else f"the standard error of {images:,} images, {error}, which is more than the {seeds} "
+        "between the seeds"
     )
     reason = f"99 % of runs are expected there, by {wider}"
     low, high = max(0.0, mean - half), min(1.0, mean + half)
