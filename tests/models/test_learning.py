@@ -30,6 +30,7 @@ CHOSEN = {
     "cnn_depth": ("cnn_depth", ("model.filters=32",)),  # 16 are at 13 % of the start
     # Without batch norm, as the course has it, it learns at 3e-4, and not at 1e-3.
     "inception_tutorial": ("inception_tutorial", ("model.batch_norm=true",)),
+    "regnet": ("regnetx_200mf", ("model.depth=3",)),  # 13 blocks have 408 groups to compile
 }
 SETTINGS = {
     option: option_files.load_option(option_files.CONF / "model" / f"{option}.yaml")
