@@ -25,7 +25,10 @@ DATA_SETTINGS = ("dataset", "data_dir", "manual_dir", "batch_size", "threads")
 # Settings of the run's data set that its network needs on any other data set, too.
 CARRIED_KEYS = ("resize", "label_map", "value_range")
 # Overrides that ask to divide a data set which comes undivided.
-SPLIT_OVERRIDES = {"dataset.valid", "dataset.test", "dataset.cut", "dataset.split_seed"}
+SPLIT_OVERRIDES = {
+    "dataset.valid", "dataset.test", "dataset.cut", "dataset.split_seed",
+    "dataset.slices.train", "dataset.slices.valid", "dataset.slices.test",
+}  # fmt: skip
 UNDIVIDED = "not divided into parts: all of it"
 # Settings that decide how images look and where they are stored, but not which images there are.
 APPEARANCE_KEYS = ("image_size", "resize", "channels", "value_range", "cache", "folder")

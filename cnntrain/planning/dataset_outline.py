@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cnntrain.data.fetch.layouts import PARTS
+from cnntrain.data.fetch.tfds_slices import divide_splits
 from cnntrain.data.inventory import find_prepared_folder
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, Splits
@@ -135,8 +135,20 @@ def read_option_facts(file: Path, dataset: Component) -> DatasetFacts | None:
     if about.images is None or about.num_classes is None:
         return None
     parts = {str(part): count for part, count in about.images.items()}
+    if slices := dataset.knobs.get("slices"):
+        tfds_names = {"valid": "validation"}
+        sizes = {tfds_names.get(part, part): count for part, count in parts.items()}
+        parts = count_parts(sizes, slices)
     names = invent_class_names(about.num_classes, dataset)
     return DatasetFacts(parts, names, about.image_shape, f"as {file.name} says; not prepared here")
+
+
+def count_parts(sizes: Mapping[str, int], slices: Mapping[str, str | None]) -> dict[str, int]:
+    """Return how many images of TFDS' splits, of `sizes`, each of ours has."""
+    return {
+        part: sum(len(piece.rows) for piece in pieces)
+        for part, pieces in divide_splits(sizes, slices).items()
+    }
 
 
 def invent_class_names(count: int, dataset: Component) -> list[str]:
@@ -165,10 +177,7 @@ def read_tfds_facts(folder: Path, knobs: Mapping[str, Any]) -> DatasetFacts | No
         return None
     dimensions = [int(size) for size in image.get("shape", {}).get("dimensions", ())]
     has_fixed_shape = len(dimensions) == 3 and all(size > 0 for size in dimensions)
-    parts = {"train": sum(sizes.values())} if len(sizes) == 1 else {
-        part: size for part, aliases in PARTS.items()
-        for name, size in sizes.items() if name in aliases
-    }  # fmt: skip
+    parts = count_parts(sizes, knobs["slices"])
     if "train" not in parts or not math.prod(parts.values()):
         return None
     height, width, channels = dimensions if has_fixed_shape else (0, 0, 0)

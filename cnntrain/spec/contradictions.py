@@ -3,6 +3,7 @@
 import math
 
 from cnntrain.errors import SpecError
+from cnntrain.spec.slices import parse_slices
 from cnntrain.spec.spec import Spec
 
 
@@ -51,6 +52,13 @@ def check_label_map(spec: Spec) -> None:
             "a data set of digits",
             "dataset=mnist",
         )
+
+
+def check_slices(spec: Spec) -> None:
+    """Raise SpecError for a slice of TFDS' splits that cannot be read."""
+    for part, text in spec.dataset.knobs.get("slices", {}).items():
+        if text is not None:
+            parse_slices(text, f"dataset.slices.{part}")
 
 
 def check_value_range(spec: Spec) -> None:
@@ -132,6 +140,7 @@ CONTRADICTIONS = [
     check_nesterov,
     check_schedule_boundaries,
     check_label_map,
+    check_slices,
     check_value_range,
     check_micro_batches,
     check_known_replicas,

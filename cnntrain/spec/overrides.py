@@ -19,7 +19,8 @@ from cnntrain.spec.renames import rename_key
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
 TEXT_SETTINGS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
-    "dataset.tfds", "dataset.image_key", "dataset.label_key", "init_from", "model.weights",
+    "dataset.tfds", "dataset.image_key", "dataset.label_key", "dataset.slices.train",
+    "dataset.slices.valid", "dataset.slices.test", "init_from", "model.weights",
     "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
     "finetune.from_layer",
 ))  # fmt: skip

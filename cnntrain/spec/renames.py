@@ -19,6 +19,7 @@ ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto"}
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "dataset": {"cut": "stratified"},
+    "dataset.tfds": {"slices": {"train": None, "valid": None, "test": None}},
     "finetune.two_phase": {"schedule": None},
     "initializer": {"head": "same"},
     "model.alexnet": {"norm_position": "before", "dropout_position": "after"},

@@ -111,11 +111,9 @@ class Spec(RunSettings):
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()
-        added = ADDED | {
-            f"{group}.{knob}": value
-            for group in deciding
-            for knob, value in get_added_knobs(group, chosen[group]["name"]).items()
-        }
+        added = ADDED | flatten_mapping(
+            {group: get_added_knobs(group, chosen[group]["name"]) for group in deciding}
+        )
         decides = {
             key: value
             for key, value in items

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as library
 
-from cnntrain.data.datasets.tfds import tfds
+from cnntrain.data.datasets.tfds import Slices, tfds
+from cnntrain.data.fetch.tfds_slices import divide_splits
 from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
 from helpers.tiny import photo, photos_of, written
@@ -21,7 +22,8 @@ def splits(spec, tmp_path):
 
 
 def source(data_dir, name, image_key=None, label_key=None):
-    return tfds(data_dir, None, tfds=name, image_key=image_key, label_key=label_key)
+    slices = Slices(train=None, valid=None, test=None)
+    return tfds(data_dir, None, tfds=name, image_key=image_key, label_key=label_key, slices=slices)
 
 
 def images_of(count, classes, shape=(8, 8, 3), **more):
@@ -87,6 +89,74 @@ def test_tf_flowers_is_cut_into_75_15_and_10_percent(splits, tmp_path):
     found = splits("dataset=tf_flowers", "dataset.image_size=[8,8]")
     assert [len(part) for _, part in found.items()] == [150, 30, 20]
     assert source(tmp_path, "tf_flowers").images.names[17] == "train[17]"
+
+
+SLICES = (
+    "dataset.slices.train=train[25%:]", "dataset.slices.valid=train[10%:25%]",
+    "dataset.slices.test=train[:10%]",
+)  # fmt: skip
+
+
+def test_tf_flowers_is_sliced_as_tfds_slices_it(splits, tmp_path):
+    kinds = {"image": IMAGE, "label": features.ClassLabel(num_classes=5)}
+    written(tmp_path, "tf_flowers", "3.0.1", kinds, {"train": list(photos_of(200, 5))})
+    found = splits("dataset=tf_flowers", "dataset.image_size=[8,8]", *SLICES)
+    assert {name: len(part) for name, part in found.items()} == {
+        "train": 150, "valid": 30, "test": 20,
+    }  # fmt: skip
+    names = {name: [found.names[row] for row in part.rows] for name, part in found.items()}
+    assert names["test"] == [f"train[{n}]" for n in range(20)]
+    assert names["valid"] == [f"train[{n}]" for n in range(20, 50)]
+    builder = library.builder("tf_flowers", data_dir=tmp_path)
+    theirs = builder.as_dataset(split="train[10%:25%]").as_numpy_iterator()
+    assert found.valid.labels.tolist() == [example["label"] for example in theirs]
+    assert found.origin["valid"].startswith("slices of TFDS: train is train[25%:], valid")
+
+
+TEXTS = [
+    "train", "train[:10%]", "train[33%:67%]", "train[-10%:]", "train[:-10%]", "train[5:60]",
+    "train[-7:]", "train[12.5%:]", "train[:3]+test[50%:]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("count", [67, 3670])
+def test_slices_are_those_of_tfds(text, count):
+    sizes = {"train": count, "test": 10}
+    infos = {
+        name: library.core.splits.SplitInfo(
+            name=name, shard_lengths=[size], num_bytes=0, filename_template=None
+        )
+        for name, size in sizes.items()
+    }
+    theirs = [
+        (part.splitname, part.from_ or 0, sizes[part.splitname] if part.to is None else part.to)
+        for part in library.core.ReadInstruction.from_spec(text).to_absolute(infos)
+    ]
+    ours = divide_splits(sizes, {"train": text, "test": "test[:1]"})["train"]
+    assert [(piece.split, piece.rows.start, piece.rows.stop) for piece in ours] == theirs
+
+
+@pytest.mark.parametrize(
+    ("slices", "given"),
+    [
+        (
+            {"valid": "train[:10%]"},
+            "train is train and valid is train[:10%], which share 10 images",
+        ),
+        ({"train": "train[:60]", "test": "train[59:]"}, "share 1 images"),
+        ({"train": "train[:60]+train[50:]"}, "share 10 images"),
+        ({"train": "train[50:]", "valid": "test"}, "valid is test and test is test"),
+        ({"train": "training"}, "dataset.slices.train is training"),
+        ({"train": "train[:101]"}, "takes the examples 0 to 101"),
+        ({"train": "train[60%:40%]"}, "takes the examples 60 to 40"),
+        ({"train": "train[:0.1%]"}, "takes the examples 0 to 0"),
+    ],
+)
+def test_slices_that_share_images_or_have_none_are_refused(slices, given):
+    with pytest.raises(SpecError) as answer:
+        divide_splits({"train": 100, "test": 10}, slices)
+    assert given in answer.value.given
 
 
 def test_broken_photo_without_a_name_is_named_by_its_place(splits, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as library
 
-from cnntrain.data.datasets.tfds import tfds
+from cnntrain.data.datasets.tfds import Slices, tfds
 from cnntrain.errors import SpecError
 from helpers.tiny import photo
 
@@ -81,7 +81,8 @@ def register(site, monkeypatch, **wrong):
 
 
 def prepare(data_dir, manual_dir=None):
-    knobs = {"tfds": "cnntrain_pets", "image_key": None, "label_key": None}
+    slices = Slices(train=None, valid=None, test=None)
+    knobs = {"tfds": "cnntrain_pets", "image_key": None, "label_key": None, "slices": slices}
     return tfds(data_dir, manual_dir, **knobs)
 
 

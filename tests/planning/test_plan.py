@@ -107,6 +107,15 @@ def test_every_data_set_that_says_what_it_holds_adds_up(spec, option):
     assert facts.shape == about.image_shape
 
 
+def test_data_set_that_is_not_here_is_planned_with_its_slices(spec):
+    from cnntrain.planning.dataset_outline import read_option_facts
+
+    file = option_files.find_option_files("dataset")["oxford_flowers102"]
+    slices = ("dataset.slices.train=train+test[:50%]", "dataset.slices.test=test[50%:]")
+    facts = read_option_facts(file, spec("dataset=oxford_flowers102", *slices).dataset)
+    assert facts.parts == {"train": 1020 + 3074, "valid": 1020, "test": 3075}
+
+
 def test_a_prepared_data_set_says_the_same_as_its_file(plan, cifar10_dir):
     here = plan("dataset=cifar10", f"data_dir={cifar10_dir}", "model=cnn_cifar")
     away = plan("dataset=cifar10", "data_dir=nowhere", "model=cnn_cifar")

@@ -7,6 +7,7 @@ from cnntrain.running.resume import parse_change
 from cnntrain.spec import overrides
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
+from cnntrain.spec.knobs import Record
 from cnntrain.spec.overrides import (
     TEXT_SETTINGS,
     parse_override,
@@ -97,7 +98,10 @@ def test_texts_are_every_knob_that_is_a_plain_text():
             read_shared_knobs(group),
             *(read_component_knobs(group, name) for name in list_components(group)),
         ]
-        plain |= {f"{group}.{knob}" for own in knobs for knob, kind in own.items() if is_text(kind)}
+        for knob, kind in ((knob, kind) for own in knobs for knob, kind in own.items()):
+            parts = kind.fields if isinstance(kind, Record) else {}
+            plain |= {f"{group}.{knob}.{part}" for part in parts if is_text(parts[part])}
+            plain |= {f"{group}.{knob}"} if is_text(kind) else set()
     assert plain | {"hydra.run.dir", "hydra.sweep.dir"} == TEXT_SETTINGS
 
 

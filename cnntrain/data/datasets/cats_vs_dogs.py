@@ -21,7 +21,8 @@ def cats_vs_dogs(data_dir: Path, manual_dir: Path | None) -> Source:
     `choose_test_rows` cuts it. The data set is prepared as `tfds` prepares any, with its errors.
     """
     features = choose_feature_keys(find_builder("cats_vs_dogs", data_dir), None, None)
-    whole = read_builder_source(prepare_builder("cats_vs_dogs", data_dir, manual_dir), *features)
+    builder = prepare_builder("cats_vs_dogs", data_dir, manual_dir)
+    whole = read_builder_source(builder, *features, {})
     assert isinstance(whole.images, Photos)
     test = choose_test_rows(whole.images.names, whole.labels)
     train = np.setdiff1d(whole.parts["train"], test)

@@ -1,8 +1,9 @@
 """Read what TFDS has prepared as a source: small images as an array, photos as their bytes."""
 
+import itertools
 import operator
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as library
 
 from cnntrain.data.device_memory import ENCODED_SHARE, check_memory
-from cnntrain.data.fetch.layouts import PARTS
+from cnntrain.data.fetch.tfds_slices import Piece, divide_splits
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, allocate_images
 from cnntrain.errors import SpecError, find_nearest
@@ -60,14 +61,17 @@ def choose_one_feature(builder: Any, what: str, kind: type, key: str | None, usu
     )
 
 
-def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
-    """Return the source that a builder has ready in its `data_dir`, with its official splits.
+def read_builder_source(
+    builder: Any, image_key: str, label_key: str, slices: Mapping[str, str | None]
+) -> Source:
+    """Return the source that a builder has ready in its `data_dir`: its official splits, or slices.
 
-    Photos are sorted by their file names if they have some, else they are in TFDS' order. Raises
-    SpecError if the files are damaged or the training images have no labels.
+    `slices` are of TFDS' splits, for train, valid and test. Photos are sorted by their file names
+    if they have some, else they are in TFDS' order. Raises SpecError if the files are damaged, the
+    training images have no labels, or the splits share images.
     """
     names = builder.info.features[label_key].names
-    splits = match_splits(builder)
+    splits = find_parts(builder, slices)
     feature = builder.info.features[image_key]
     is_small = (
         None not in feature.shape
@@ -87,40 +91,47 @@ def read_builder_source(builder: Any, image_key: str, label_key: str) -> Source:
         ) from error
     ends = np.cumsum(sizes)
     rows = {part: np.arange(e - n, e) for part, n, e in zip(splits, sizes, ends, strict=True)}
-    hidden = [splits[part] for part in rows if (labels[rows[part]] < 0).any()]
-    rows = {part: own for part, own in rows.items() if splits[part] not in hidden}
+    without = [part for part in rows if (labels[rows[part]] < 0).any()]
+    hidden = [piece.split for part in without for piece in splits[part]]
+    rows = {part: own for part, own in rows.items() if part not in without}
     if "train" not in rows:
         raise SpecError(f"{builder.name} has training images without a label", "a label for each")
     notes = [f"{builder.name}: the labels of {name} are not published: left out" for name in hidden]
-    if unused := [name for name in builder.info.splits if name not in splits.values()]:
+    used = {piece.split for pieces in splits.values() for piece in pieces}
+    if unused := [name for name in builder.info.splits if name not in used]:
         notes.append(f"{builder.name}: its splits {', '.join(unused)} are not used")
-    return Source(images, labels, tuple(names), rows, notes=notes)
+    given = [f"{part} is {text}" for part, text in slices.items() if text is not None]
+    origin = f"slices of TFDS: {', '.join(given)}" if given else "official"
+    return Source(images, labels, tuple(names), rows, origin, notes=notes)
 
 
-def match_splits(builder: Any) -> dict[str, str]:
-    """Return TFDS' name for each of our splits; a single split is train.
+def find_parts(builder: Any, slices: Mapping[str, str | None]) -> dict[str, list[Piece]]:
+    """Return the pieces of TFDS' splits that train, valid and test consist of.
 
-    Raises SpecError if no split of several is called train.
+    Raises SpecError for wrong `slices`, and if no split of several is called train.
     """
-    splits = list(builder.info.splits)
-    if len(splits) == 1:
-        return {"train": splits[0]}
-    named = {part: name for part, names in PARTS.items() for name in splits if name in names}
-    if "train" not in named:
-        raise SpecError(f"{builder.name} has the splits {', '.join(splits)}", "one called train")
-    return named
+    sizes = {name: builder.info.splits[name].num_examples for name in builder.info.splits}
+    parts = divide_splits(sizes, slices)
+    if "train" not in parts:
+        raise SpecError(
+            f"{builder.name} has the splits {', '.join(sizes)}",
+            "one called train",
+            f"dataset.slices.train={next(iter(sizes))}",
+        )
+    return parts
 
 
 def read_small_images(
-    builder: Any, splits: Collection[str], image_key: str, label_key: str
+    builder: Any, parts: Collection[list[Piece]], image_key: str, label_key: str
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Return the images (N, H, W, C) uint8 and labels (N,) int32 of all splits, and split sizes."""
-    sizes = [builder.info.splits[split].num_examples for split in splits]
+    """Return the images (N, H, W, C) uint8 and labels (N,) int32 of all parts, and their sizes."""
+    sizes = [sum(len(piece.rows) for piece in pieces) for pieces in parts]
     height, width, channels = builder.info.features[image_key].shape
     images = allocate_images(sum(sizes), (height, width), channels, MORE_MEMORY)
     labels, start = np.empty(sum(sizes), np.int32), 0
-    for split in splits:
-        for batch in iterate_examples(builder, split, (image_key, label_key), decoded=(image_key,)):
+    wanted = (image_key, label_key)
+    for piece in itertools.chain.from_iterable(parts):
+        for batch in iterate_examples(builder, piece, wanted, decoded=(image_key,)):
             end = start + len(batch[label_key])
             images[start:end], labels[start:end] = batch[image_key], batch[label_key]
             start = end
@@ -128,22 +139,26 @@ def read_small_images(
 
 
 def read_encoded_photos(
-    builder: Any, splits: Collection[str], image_key: str, label_key: str
+    builder: Any, parts: Collection[list[Piece]], image_key: str, label_key: str
 ) -> tuple[Photos, np.ndarray, list[int]]:
-    """Return the photos and labels (N,) int32 of all splits, and the size of each split."""
-    check_photo_memory(builder, splits)
+    """Return the photos and labels (N,) int32 of all parts, and the size of each part."""
+    check_photo_memory(builder, itertools.chain.from_iterable(parts))
     name_key = find_name_feature(builder)
     wanted = [image_key, label_key, *([name_key] if name_key else [])]
     rows, sizes = list[tuple[str, bytes, int]](), list[int]()
-    for split in splits:
-        split_rows = list[tuple[str, bytes, int]]()
-        for batch in iterate_examples(builder, split, wanted, decoded=()):
-            names = [name.decode() for name in batch[name_key]] if name_key else [
-                f"{split}[{len(split_rows) + index}]" for index in range(len(batch[label_key]))
-            ]  # fmt: skip
-            split_rows += zip(names, batch[image_key], batch[label_key], strict=True)
-        rows += sorted(split_rows, key=operator.itemgetter(0)) if name_key else split_rows
-        sizes.append(len(split_rows))
+    for pieces in parts:
+        part_rows = list[tuple[str, bytes, int]]()
+        for piece in pieces:
+            start = piece.rows.start
+            for batch in iterate_examples(builder, piece, wanted, decoded=()):
+                end = start + len(batch[label_key])
+                names = [name.decode() for name in batch[name_key]] if name_key else [
+                    f"{piece.split}[{index}]" for index in range(start, end)
+                ]  # fmt: skip
+                part_rows += zip(names, batch[image_key], batch[label_key], strict=True)
+                start = end
+        rows += sorted(part_rows, key=operator.itemgetter(0)) if name_key else part_rows
+        sizes.append(len(part_rows))
     all_names, contents, labels = zip(*rows, strict=True)
     return Photos(all_names, contents.__getitem__), np.array(labels, np.int32), sizes
 
@@ -157,11 +172,12 @@ def find_name_feature(builder: Any) -> str | None:
 
 
 def iterate_examples(
-    builder: Any, split: str, wanted: Collection[str], decoded: Collection[str]
+    builder: Any, piece: Piece, wanted: Collection[str], decoded: Collection[str]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the features `wanted` of a split in the order of its files, 1,000 examples at a time.
+    """Yield the features `wanted` of a piece of a split, 1,000 examples at a time.
 
-    Only images whose feature is in `decoded` are decoded; the others stay bytes.
+    The order is that of its files. Only images whose feature is in `decoded` are decoded; the
+    others stay bytes.
     """
     features = builder.info.features
     images = [name for name in features if isinstance(features[name], library.features.Image)]
@@ -171,16 +187,19 @@ def iterate_examples(
         return {name: example[name] for name in wanted}
 
     examples = builder.as_dataset(
-        split=split,
+        split=piece.instruction,
         decoders={name: library.decode.SkipDecoding() for name in images if name not in decoded},
         read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
     return examples.map(select_features).batch(1000).as_numpy_iterator()
 
 
-def check_photo_memory(builder: Any, splits: Collection[str]) -> None:
+def check_photo_memory(builder: Any, pieces: Iterable[Piece]) -> None:
     """Refuse photos whose bytes do not fit in memory, where they stay."""
-    needed = sum(builder.info.splits[split].num_bytes for split in splits)
+    needed = sum(
+        builder.info.splits[piece.split].num_bytes * len(piece.rows) // max(piece.count, 1)
+        for piece in pieces
+    )
     check_memory(
         f"the photos of {builder.name}",
         needed,
