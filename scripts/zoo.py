@@ -32,7 +32,15 @@ and multiply-adds (of convolutions, dense layers and matrix products, for one im
 the paper's network: at its input, with its classes and with the overrides in the last column.
 Without these an option has the defaults of its file in `conf/model/`, which may be meant for
 smaller images. *Fixed* parameters do not train: moving statistics, and weights that stay as they
-are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers.
+are. Auxiliary heads are left out.
+
+`cnntrain list model OPTION` shows every layer of the paper's network, in order: what it is, its
+kernel, stride and activation, what it puts out and costs. For other images and classes:
+
+```
+cnntrain list model vgg11 'dataset.image_size=[64,64]' classes=17 model.hidden=256
+cnntrain list model vgg11 dataset=cifar10   # as it would be trained on CIFAR-10
+```
 """
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -10,18 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.analysis.zoo import build_unfilled_network, describe_family, list_zoo
+from cnntrain.analysis.zoo import describe_family, list_zoo
+from cnntrain.cli.list_layers import print_layers
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
-from cnntrain.spec.about import read_paper_network
 from cnntrain.spec.option_files import read_default_options
-from cnntrain.terminal.tables import (
-    format_pixels,
-    make_console,
-    make_layer_table,
-    print_truncated,
-)
+from cnntrain.terminal.tables import make_console, print_truncated
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
 
@@ -36,6 +30,7 @@ def main(words: Sequence[str]) -> int:
     if arguments.help:
         print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
+        print("            ['dataset.image_size=[H,W]'] [classes=N], or [dataset=NAME ...]")
         return 0
     list_options(
         arguments.group, arguments.option, arguments.overrides, arguments.config_dir, arguments.json
@@ -124,50 +119,6 @@ def print_zoo(config_dir: str | None, as_json: bool) -> None:
 def format_zoo_line(width: int, name: str, *cells: Any) -> str:
     year, parameters, cost, image, what = (NO_VALUE if cell is None else cell for cell in cells)
     return f"{name:<{width}}  {year:>4}  {parameters:>7}  {cost:>9}  {image:<9}  {what}".rstrip()
-
-
-def print_layers(
-    option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
-) -> None:
-    """Print the layers of an option's network, with totals."""
-    network = build_unfilled_network(option, overrides, config_dir)
-
-    from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
-
-    paper = read_paper_network(option_files.find_option_files("model", config_dir)[option])
-    words, rows, total = (
-        [*paper.overrides, *overrides],
-        describe_layers(network),
-        count_totals(network),
-    )
-    uncounted = [row.layer for row in rows if row.multiply_adds is None]
-    if as_json:
-        described = {
-            "option": option,
-            "image_shape": paper.image_shape,
-            "num_classes": paper.num_classes,
-            "overrides": words,
-            **total,
-            "receptive_field": find_receptive_field(rows),
-            "not_counted": uncounted,
-            "layers": [asdict(row) for row in rows],
-        }
-        print(json.dumps(described, indent=2))
-        return
-    image, fixed = "x".join(map(str, paper.image_shape)), total["parameters"] - total["trainable"]
-    lines = [
-        f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
-        f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
-    ]
-    if field := find_receptive_field(rows):
-        lines.append(f"receptive field of {format_pixels(field)} pixels")
-    if uncounted:
-        lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
-    console = make_console()
-    title = f"{image} images, {paper.num_classes} classes, {' '.join([f'model={option}', *words])}"
-    console.print(Text(title, style="bold"), highlight=False)
-    console.print(make_layer_table(rows))
-    console.print(Text("\n".join(lines)), highlight=False)
 
 
 def build_option_table(group: str, listed: dict[str, str]) -> Table:

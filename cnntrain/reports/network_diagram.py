@@ -32,8 +32,8 @@ def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "width": round(width, 1),
                 "height": round(height, 1),
                 "kind": classify_layer(layer["kind"]),
-                "title": f"{layer['layer']}: {layer['kind']} {layer['window'] or ''}".rstrip()
-                + f", {shape}, {layer['parameters']:,} parameters",
+                "title": f"{layer['layer']}: {layer['what']}, {shape}, "
+                f"{layer['parameters']:,} parameters",
             }
         )
         place = min(max(x, LABEL_SPACING / 2), WIDTH - LABEL_SPACING / 2)

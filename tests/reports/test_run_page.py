@@ -260,8 +260,8 @@ def test_the_page_explains_the_speed_of_cached_features(left_behind):
 
 def test_a_diagram_has_a_box_for_each_layer_and_labels_that_do_not_touch():
     layers = [
-        {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "parameters": 9,
-         "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
+        {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "what": "Conv2D 3x3",
+         "parameters": 9, "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
     diagram = build_diagram(layers)
