@@ -44,6 +44,11 @@ class ZooEntry:
         """The shape of the images, as `32x32x3`."""
         return "x".join(map(str, self.made_for.image_shape)) if self.made_for else None
 
+    @property
+    def megabytes(self) -> float | None:
+        """The size of the parameters in float32, in MiB."""
+        return None if self.parameters is None else 4 * self.parameters / 2**20
+
     def as_json(self) -> dict[str, Any]:
         paper = self.made_for
         return {
@@ -56,6 +61,9 @@ class ZooEntry:
             "parameters": self.parameters,
             "trainable": self.trainable,
             "multiply_adds": self.multiply_adds,
+            "depth": self.about.depth,
+            "top_1": self.about.top_1,
+            "top_5": self.about.top_5,
         }
 
 
@@ -74,6 +82,12 @@ def list_zoo(config_dir: str | None = None) -> list[ZooEntry]:
         return *family, entry.year or NO_YEAR, entry.parameters or 0, entry.option
 
     return sorted(entries, key=order)
+
+
+def list_applications(config_dir: str | None = None) -> list[ZooEntry]:
+    """Return the options that are networks of `keras.applications`, the smallest first."""
+    entries = [entry for entry in list_zoo(config_dir) if entry.family == "application"]
+    return sorted(entries, key=lambda entry: entry.parameters or 0)
 
 
 def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry:

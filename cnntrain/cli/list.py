@@ -9,14 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.analysis.zoo import describe_family, list_zoo
+from cnntrain.analysis.zoo import ZooEntry, describe_family, list_applications, list_zoo
 from cnntrain.cli.list_layers import print_layers
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
 from cnntrain.spec.option_files import read_default_options
-from cnntrain.terminal.tables import make_console, print_truncated
+from cnntrain.terminal.tables import NARROW_PIPE_WIDTH, make_console, print_truncated
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
+
+APPLICATIONS = "applications"  # a word beside the groups
 
 
 def main(words: Sequence[str]) -> int:
@@ -28,7 +30,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
-        print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
+        print("usage: cnntrain list [GROUP|applications] [--json] [--config-dir FOLDER]")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
         print("            ['dataset.image_size=[H,W]'] [classes=N], or [dataset=NAME ...]")
         return 0
@@ -45,17 +47,20 @@ def list_options(
     config_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Print all groups, one group, the zoo (the group `model`), or the layers of a model's option.
+    """Print all groups, one group, the zoo (`model`), the `applications`, or a model's layers.
 
     Raises SpecError for an unknown group or option, and for an option of another group.
     """
     listed = option_files.summarise_options(config_dir)
+    if group == APPLICATIONS and option is None:
+        print_applications(config_dir, as_json)
+        return
     if group is not None and group not in listed:
-        nearest = find_nearest(group, listed)
+        nearest = find_nearest(group, [*listed, APPLICATIONS])
         hint = f"cnntrain list {nearest}" if nearest else None
         if group in listed["model"]:
             hint = f"cnntrain list model {group}"
-        raise SpecError(f"{group} is not a group", listed, hint)
+        raise SpecError(f"{group} is not a group", [*listed, APPLICATIONS], hint)
     if option is not None and group != "model":
         raise SpecError(
             f"{option} follows the group {group}",
@@ -111,9 +116,51 @@ def print_zoo(config_dir: str | None, as_json: bool) -> None:
         console,
         Text(
             "\nParameters, and multiply-adds for one image, of the paper's network at its input;"
-            "\ncnntrain list model OPTION shows which overrides that takes, and the layers."
+            "\ncnntrain list model OPTION shows which overrides that takes, and the layers;"
+            "\ncnntrain list applications what Keras publishes of its networks with weights."
         ),
     )
+
+
+def print_applications(config_dir: str | None, as_json: bool) -> None:
+    """Print the networks of `keras.applications`, with what Keras publishes of their weights."""
+    entries = list_applications(config_dir)
+    if as_json:
+        listed = {entry.option: entry.as_json() for entry in entries}
+        print(json.dumps({APPLICATIONS: listed}, indent=2))
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("option", no_wrap=True)
+    for heading in ("params", "MiB", "depth", "top-1", "top-5", "mult-adds", "input"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for entry in entries:
+        cells = format_application_cells(entry)
+        table.add_row(entry.option, *(NO_VALUE if cell is None else cell for cell in cells))
+    console = make_console(NARROW_PIPE_WIDTH)
+    console.print(table)
+    notes = (
+        "Parameters in float32 with a head for 1,000 classes. Depth, and the percentage of "
+        "ImageNet's validation images whose class is the likeliest or among the five likeliest, "
+        "as keras.io/api/applications has them.",
+        "Their weights: model.weights=imagenet, or cnntrain predict --model OPTION IMAGE.",
+    )
+    console.print(Text("\n" + "\n".join(notes)), highlight=False)
+
+
+def format_application_cells(entry: ZooEntry) -> list[str | None]:
+    """Return the cells of an application's row behind its name; None for what is not known."""
+    about, size = entry.about, entry.megabytes
+    shares = [
+        None if share is None else f"{100 * share:.1f}" for share in (about.top_1, about.top_5)
+    ]
+    return [
+        abbreviate_number(entry.parameters),
+        None if size is None else f"{size:.0f}",
+        None if about.depth is None else str(about.depth),
+        *shares,
+        abbreviate_number(entry.multiply_adds),
+        entry.input,
+    ]
 
 
 def format_zoo_line(width: int, name: str, *cells: Any) -> str:

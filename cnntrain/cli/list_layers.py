@@ -16,7 +16,7 @@ from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Count, convert_value
 from cnntrain.spec.overrides import parse_single_override
 from cnntrain.terminal.tables import (
-    LAYER_TABLE_WIDTH,
+    NARROW_PIPE_WIDTH,
     format_pixels,
     make_console,
     make_layer_table,
@@ -64,7 +64,7 @@ def print_layers(option: str, words: Sequence[str], config_dir: str | None, as_j
         lines.append(f"receptive field of {format_pixels(field)} pixels")
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
-    console = make_console(LAYER_TABLE_WIDTH)
+    console = make_console(NARROW_PIPE_WIDTH)
     chosen = " ".join([f"model={option}", *made_for.overrides])
     title = f"{image} images, {made_for.num_classes} classes, {chosen}"
     console.print(Text(title, style="bold"), highlight=False)

@@ -11,7 +11,7 @@ from rich.text import Text
 from cnntrain.terminal.units import abbreviate_number
 
 PIPE_WIDTH = 100  # columns where there is no terminal
-LAYER_TABLE_WIDTH = 80  # of a table of layers where there is no terminal
+NARROW_PIPE_WIDTH = 80  # the same for tables of layers, which fit any terminal
 MIN_NAME_WIDTH, MAX_WANTED_NAME = 8, 22  # columns of the name of a layer
 
 

@@ -128,7 +128,24 @@ def test_list_of_models_in_json(capsys):
         "parameters": 138_357_544,
         "trainable": 138_357_544,
         "multiply_adds": 15_470_264_320,
+        "depth": 16,
+        "top_1": 0.713,
+        "top_5": 0.901,
     }
+
+
+def test_applications_are_compared(capsys):
+    text = listed(capsys, "applications")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    rows = [line.split() for line in text.splitlines()]
+    expected = ["4.254", "M", "16", "55", "70.4", "89.5", "568.7", "M", "224x224x3"]
+    assert ["mobilenet", *expected] in rows
+    found = json.loads(listed(capsys, "applications", "--json"))["applications"]
+    assert found["xception"]["top_5"] == 0.945
+    sizes = [row["parameters"] for row in found.values()]
+    assert sizes == sorted(sizes)
+    assert set(found) == {known.option for known in list_zoo() if known.family == "application"}
+    assert all(row["top_1"] for row in found.values())
 
 
 def test_options_of_a_user_are_listed_with_dashes(capsys, own):
@@ -232,6 +249,8 @@ def test_layers_are_listed_without_chatter(command):
     [
         ("list model mobilnet", "mobilnet is no option", "cnntrain list model mobilenet"),
         ("list vgg16", "vgg16 is not a group", "cnntrain list model vgg16"),
+        ("list aplications", "aplications is not a group", "cnntrain list applications"),
+        ("list applications vgg16", "applications is not a group", None),
         ("list optimizer adam", "adam follows the group optimizer", "cnntrain list optimizer"),
         ("list model mobilenet alpha=0.25", "alpha=0.25", "model.alpha=0.25"),
         ("list model mobilenet optimizer=sgd", "optimizer=sgd", None),
