@@ -41,6 +41,7 @@ kernel, stride and activation, what it puts out and costs. For other images and 
 ```
 cnntrain list model vgg11 'dataset.image_size=[64,64]' classes=17 model.hidden=256
 cnntrain list model vgg11 dataset=cifar10   # as it would be trained on CIFAR-10
+cnntrain list model googlenet --diagram googlenet.svg   # a picture of its graph, too
 ```
 
 `cnntrain list applications` compares the networks of Keras. MiB are their parameters in float32;

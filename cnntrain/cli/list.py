@@ -28,28 +28,39 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("option", nargs="?")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--diagram")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
         print("usage: cnntrain list [GROUP|applications] [--json] [--config-dir FOLDER]")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
         print("            ['dataset.image_size=[H,W]'] [classes=N], or [dataset=NAME ...]")
+        print("            [--diagram FILE.svg]: a picture of its graph, too")
         return 0
-    list_options(
-        arguments.group, arguments.option, arguments.overrides, arguments.config_dir, arguments.json
-    )
+    if arguments.diagram is not None and arguments.option is None:
+        raise SpecError(
+            "--diagram is given and no network is named",
+            "cnntrain list model OPTION",
+            f"cnntrain list model resnet20_v1 --diagram {arguments.diagram or 'FILE.svg'}",
+        )
+    if arguments.option is not None and arguments.group == "model":
+        print_layers(
+            arguments.option,
+            arguments.overrides,
+            arguments.config_dir,
+            arguments.json,
+            arguments.diagram,
+        )
+        return 0
+    list_options(arguments.group, arguments.option, arguments.config_dir, arguments.json)
     return 0
 
 
 def list_options(
-    group: str | None,
-    option: str | None,
-    overrides: Sequence[str],
-    config_dir: str | None,
-    as_json: bool,
+    group: str | None, option: str | None, config_dir: str | None, as_json: bool
 ) -> None:
-    """Print all groups, one group, the zoo (`model`), the `applications`, or a model's layers.
+    """Print all groups, one group, the zoo (the group `model`), or the `applications`.
 
-    Raises SpecError for an unknown group or option, and for an option of another group.
+    Raises SpecError for an unknown group, and for an `option` behind it.
     """
     listed = option_files.summarise_options(config_dir)
     if group == APPLICATIONS and option is None:
@@ -61,15 +72,13 @@ def list_options(
         if group in listed["model"]:
             hint = f"cnntrain list model {group}"
         raise SpecError(f"{group} is not a group", [*listed, APPLICATIONS], hint)
-    if option is not None and group != "model":
+    if option is not None:
         raise SpecError(
             f"{option} follows the group {group}",
             "an option behind the group model only, which lists its layers",
             f"cnntrain list {group}",
         )
-    if option is not None:
-        print_layers(option, overrides, config_dir, as_json)
-    elif group == "model":
+    if group == "model":
         print_zoo(config_dir, as_json)
     else:
         shown = listed if group is None else {group: listed[group]}

@@ -26,18 +26,35 @@ INPUT_KEYS = ("classes", "dataset.image_size", "dataset.channels")
 DATA_KEYS = ("dataset", "data_dir", "manual_dir")
 
 
-def print_layers(option: str, words: Sequence[str], config_dir: str | None, as_json: bool) -> None:
-    """Print the layers of an option's network, with totals.
+def print_layers(
+    option: str,
+    words: Sequence[str],
+    config_dir: str | None,
+    as_json: bool,
+    diagram: str | None = None,
+) -> None:
+    """Print the layers of an option's network, with totals; draw its graph into `diagram`, an SVG.
 
     `words` are overrides of the model, and the images and classes to build it for. Raises SpecError
-    for others.
+    for others, and for a file that cannot be written.
     """
+    file = None
+    if diagram is not None:
+        from cnntrain.reports.contact_sheet import choose_picture_file
+
+        file = choose_picture_file(option, diagram, ".svg", "--diagram")
     made_for = choose_network(option, words, config_dir)
     network = build_unfilled_network(option, made_for, config_dir)
 
     from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
 
     rows, total = describe_layers(network), count_totals(network)
+    title = format_title(option, made_for)
+    if file is not None:
+        from cnntrain.reports.contact_sheet import write_new_file
+        from cnntrain.reports.graph_diagram import draw_graph
+
+        write_new_file(draw_graph(rows, title).encode(), file)
     uncounted = [row.layer for row in rows if row.multiply_adds is None]
     if as_json:
         described = {
@@ -52,10 +69,7 @@ def print_layers(option: str, words: Sequence[str], config_dir: str | None, as_j
         }
         print(json.dumps(described, indent=2))
         return
-    image, fixed = (
-        "x".join(map(str, made_for.image_shape)),
-        total["parameters"] - total["trainable"],
-    )
+    fixed = total["parameters"] - total["trainable"]
     lines = [
         f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
         f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
@@ -64,12 +78,19 @@ def print_layers(option: str, words: Sequence[str], config_dir: str | None, as_j
         lines.append(f"receptive field of {format_pixels(field)} pixels")
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
+    if file is not None:
+        lines.append(f"the graph is drawn in {file}")
     console = make_console(NARROW_PIPE_WIDTH)
-    chosen = " ".join([f"model={option}", *made_for.overrides])
-    title = f"{image} images, {made_for.num_classes} classes, {chosen}"
     console.print(Text(title, style="bold"), highlight=False)
     console.print(make_layer_table(rows, console.width))
     console.print(Text("\n".join(lines)), highlight=False)
+
+
+def format_title(option: str, made_for: PaperNetwork) -> str:
+    """Return the images, the classes and the overrides of a network in one line."""
+    image = "x".join(map(str, made_for.image_shape))
+    chosen = " ".join([f"model={option}", *made_for.overrides])
+    return f"{image} images, {made_for.num_classes} classes, {chosen}"
 
 
 def choose_network(option: str, words: Sequence[str], config_dir: str | None) -> PaperNetwork:

@@ -210,6 +210,12 @@ def test_layers_for_other_images_and_classes(capsys, words, shape, classes, over
     assert found["layers"][-1]["output"] == [classes]
 
 
+def test_graph_is_drawn_beside_the_table(capsys, tmp_path):
+    file = tmp_path / "lenet5.svg"
+    assert f"{file.name}\n" in listed(capsys, "model", "lenet5", "--diagram", str(file))
+    assert file.read_text().count("<g>") == 8
+
+
 def test_layers_in_json_with_overrides(capsys):
     found = json.loads(listed(capsys, "model", "mobilenet", "model.alpha=0.25", "--json"))
     assert found["overrides"] == ["model.alpha=0.25"]
@@ -260,6 +266,9 @@ def test_layers_are_listed_without_chatter(command):
         ("list model mobilenet classes=3,4", "names several values", None),
         ("list model mobilenet dataset.image_size=64", "dataset.image_size is 64", None),
         ("list model mobilenet dataset=mnits", "dataset is mnits", "dataset=mnist"),
+        ("list model --diagram x.svg", "no network is named", None),
+        ("list model lenet5 --diagram x.png", "--diagram is x.png", "--diagram lenet5.svg"),
+        ("list model lenet5 --diagram no/x.svg", "no, the folder of the picture", None),
         ("list model mobilenet dataset.limit=3", "dataset.limit=3", None),
         ("list model mobilenet model.alhpa=0.25", "model.alhpa", "model.alpha=0.25"),
         ("list model mobilenet model.alpha=-1", "model.alpha is -1", None),
