@@ -181,6 +181,9 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
     lines = [
         f"measured over {measured.steps} steps: {1000 * each:,.0f} ms a step, "
         f"{batch / each:,.0f} images/s",
+        f"an image: {1000 * measured.forward:.3f} ms forward, {1000 * measured.training:.3f} ms "
+        "forward, backward and update"
+        + (" (above features that are computed once)" if measured.features_once else ""),
         f"an epoch takes about {format_duration(plan.steps_per_epoch * each)}, the run "
         f"{format_duration(plan.total_steps * each)}, without validation",
     ]
