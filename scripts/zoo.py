@@ -21,6 +21,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec import option_files
 from cnntrain.spec.about import read_paper_network
 
+PUBLISHED = ("MiB", "depth", "top-1", "top-5")  # columns of the networks of Keras
 DOCS = Path(__file__).parent.parent / "docs" / "models.md"
 INTRODUCTION = """\
 # The models
@@ -32,7 +33,20 @@ and multiply-adds (of convolutions, dense layers and matrix products, for one im
 the paper's network: at its input, with its classes and with the overrides in the last column.
 Without these an option has the defaults of its file in `conf/model/`, which may be meant for
 smaller images. *Fixed* parameters do not train: moving statistics, and weights that stay as they
-are. Auxiliary heads are left out. `cnntrain list model OPTION` shows the layers.
+are. Auxiliary heads are left out.
+
+`cnntrain list model OPTION` shows every layer of the paper's network, in order: what it is, its
+kernel, stride and activation, what it puts out and costs. For other images and classes:
+
+```
+cnntrain list model vgg11 'dataset.image_size=[64,64]' classes=17 model.hidden=256
+cnntrain list model vgg11 dataset=cifar10   # as it would be trained on CIFAR-10
+cnntrain list model googlenet --diagram googlenet.svg   # a picture of its graph, too
+```
+
+`cnntrain list applications` compares the networks of Keras. MiB are their parameters in float32;
+depth, and top-1 and top-5 on ImageNet's validation images, are as keras.io/api/applications has
+them.
 """
 
 
@@ -74,17 +88,24 @@ def markdown(entries: Sequence[ZooEntry]) -> str:
     """Return docs/models.md: a table for each family."""
     parts = [INTRODUCTION]
     for family, members in groupby(entries, lambda entry: entry.family):
-        rows = [row(entry) for entry in members]
-        heading = "| option | what it is | parameters | of these fixed | multiply-adds | made for |"
-        table = "\n".join([heading, "|---|---|--:|--:|--:|---|", *rows])
+        more = PUBLISHED if family == "application" else ()
+        rows = [row(entry, bool(more)) for entry in members]
+        names = ("option", "what it is", "parameters", "of these fixed", "multiply-adds", *more)
+        heading = f"| {' | '.join(names)} | made for |"
+        table = "\n".join([heading, f"|---|---|{'--:|' * (3 + len(more))}---|", *rows])
         parts.append(f"## `{family}`\n{describe_family(family)}\n\n{table}\n")
     return "\n".join(parts)
 
 
-def row(known: ZooEntry) -> str:
+def row(known: ZooEntry, published: bool) -> str:
+    """Return the row of an option, with what Keras publishes of it if that has columns."""
     fixed = (known.parameters or 0) - (known.trainable or 0)
     numbers = [known.parameters, fixed, known.multiply_adds]
     cells = ["–" if known.parameters is None else f"{number:,}" for number in numbers]
+    if published:
+        shares = [f"{100 * s:.1f} %" if s else "–" for s in (known.about.top_1, known.about.top_5)]
+        size = f"{known.megabytes:.0f}" if known.megabytes else "–"
+        cells += [size, str(known.about.depth or "–"), *shares]
     made = known.made_for
     text = "–"
     if made is not None:

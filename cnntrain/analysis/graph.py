@@ -31,15 +31,26 @@ UNCOUNTED = (
     *("Einsum", "Dot", "Tensordot", "Inner", "Outer", "Vdot", "ConvTranspose"),
     *("DotProductAttention", "Attention", "AdditiveAttention"),
 )
+# Attributes of layers that a table shows, and how.
+SETTINGS = {
+    "rate": "rate {:g}",  # of dropouts
+    "max_value": "up to {:g}",  # of ReLU6
+    "negative_slope": "slope {:g}",  # of LeakyReLU
+    "interpolation": "{}",  # of upsampling
+}
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """What one call of a layer, or of an operation, has and costs."""
+    """What one call of a layer, or of an operation, is, has and costs."""
 
     layer: str
     kind: str
     window: str | None  # 3x3/2: kernel and stride, of convolutions and pools
+    activation: str | None  # of an activation layer, or within another: Dense(activation="relu")
+    setting: str | None  # such as "rate 0.5" of a dropout
+    what: str  # kind, window, activation and setting, for people
+    inputs: tuple[int, ...]  # the numbers of the rows that it reads; the image has none
     output: Shape
     parameters: int
     multiply_adds: int | None  # for one image; None: not counted
@@ -53,6 +64,7 @@ class GraphTensor:
 
     tensor: keras.KerasTensor
     field: ReceptiveField | None  # None where no spatial positions are left
+    row: int | None = None  # the number of the row whose output it is; None for the image
 
     @property
     def shape(self) -> Shape:
@@ -93,32 +105,47 @@ class GraphWalk:
         field = merge_fields([source.field for source in sources])
         if window:
             padding = compute_front_padding(node, window, sources[0].shape)
-            outputs = [GraphTensor(tensor, window(field, padding)) for tensor in tensors]
+            fields = [window(field, padding)] * len(tensors)
         else:
             field = shift_field(field, node.operation)
-            outputs = [
-                GraphTensor(t, field if has_positions(t, sources) else None) for t in tensors
-            ]
-        new = {id(v): math.prod(v.shape) for v in getattr(node.operation, "weights", [])}
-        parameters = sum(size for key, size in new.items() if key not in self.counted)
-        cost = count_multiply_adds(node, outputs)
-        kind = type(node.operation).__name__
-        if window or new or cost != 0 or "Pooling" in kind:
-            last_field = outputs[0].field if window else None
-            self.rows.append(
-                LayerRow(
-                    layer=name,
-                    kind=kind if parameters or not new else f"{kind} (again)",
-                    window=describe_window(window, node.operation) if window else None,
-                    output=outputs[0].shape,
-                    parameters=parameters,
-                    multiply_adds=cost,
-                    receptive_field=last_field.size if last_field else None,
-                    stride=last_field.stride if last_field else None,
-                )
-            )
-        self.counted |= set(new)
+            fields = [field if has_positions(t, sources) else None for t in tensors]
+        outputs = [GraphTensor(t, f, len(self.rows)) for t, f in zip(tensors, fields, strict=True)]
+        self.add_row(node, sources, outputs, name, window)
         return outputs
+
+    def add_row(
+        self,
+        node: Any,
+        sources: list[GraphTensor],
+        outputs: list[GraphTensor],
+        name: str,
+        window: SlidingWindow | None,
+    ) -> None:
+        """Add the row of a call; its parameters are 0 if an earlier call has counted them."""
+        operation, field = node.operation, outputs[0].field if window else None
+        new = {id(v): math.prod(v.shape) for v in getattr(operation, "weights", [])}
+        parameters = sum(size for key, size in new.items() if key not in self.counted)
+        self.counted |= set(new)
+        kind = type(operation).__name__
+        parts = (
+            kind if parameters or not new else f"{kind} (again)",
+            describe_window(window, operation) if window else None,
+            name_activation(operation),
+            describe_setting(operation),
+        )
+        self.rows.append(
+            LayerRow(
+                name,
+                *parts,
+                what=" ".join(part for part in parts if part),
+                inputs=tuple(dict.fromkeys(s.row for s in sources if s.row is not None)),
+                output=outputs[0].shape,
+                parameters=parameters,
+                multiply_adds=count_multiply_adds(node, outputs),
+                receptive_field=field.size if field else None,
+                stride=field.stride if field else None,
+            )
+        )
 
 
 def compute_outputs(node: Any, sources: list[GraphTensor]) -> list[keras.KerasTensor]:
@@ -145,6 +172,21 @@ def has_positions(tensor: keras.KerasTensor, sources: list[GraphTensor]) -> bool
 def describe_window(window: SlidingWindow, operation: Any) -> str:
     groups = getattr(operation, "groups", 1)
     return f"{window} in {groups} groups" if groups > 1 else str(window)
+
+
+def name_activation(operation: Any) -> str | None:
+    """Return the name of the activation of a layer, `relu` for `Dense(activation="relu")`."""
+    name = getattr(getattr(operation, "activation", None), "__name__", "linear")
+    return None if name == "linear" else name
+
+
+def describe_setting(operation: Any) -> str | None:
+    """Return the setting of an operation that a table shows, such as `rate 0.5`, or None."""
+    for attribute, text in SETTINGS.items():
+        value = getattr(operation, attribute, None)
+        if isinstance(value, int | float | str) and value:
+            return text.format(value)
+    return None
 
 
 # Multiply-adds.

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from cnntrain.analysis.graph import GraphTensor, GraphWalk
+from cnntrain.analysis.graph import GraphTensor, GraphWalk, name_activation
 from cnntrain.analysis.receptive_field import make_image_field
 
 # What the derivative of a layer or an operation reads: its input, its output, or neither. The
@@ -169,7 +169,7 @@ def find_saved_buffers(
 ) -> list[Buffer]:
     """Return the buffers that the derivative of a call reads, given its input and output ones."""
     operation, kind = node.operation, type(node.operation).__name__
-    inner = get_activation_name(operation)
+    inner = name_activation(operation) or "linear"
     if getattr(operation, "weights", ()) and not operation.trainable_weights:
         return find_activation_buffers(inner, out)
     if kind in NORM_LAYERS:
@@ -194,11 +194,6 @@ def find_saved_buffers(
     if kind not in READS_NEITHER and kind not in READS_INPUT:
         reads += out
     return reads + find_activation_buffers(inner, out)
-
-
-def get_activation_name(operation: Any) -> str:
-    """Return the name of the activation within a layer, `linear` if it has none."""
-    return getattr(getattr(operation, "activation", None), "__name__", "linear")
 
 
 def find_activation_buffers(name: str, out: list[Buffer]) -> list[Buffer]:

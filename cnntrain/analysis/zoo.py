@@ -6,12 +6,11 @@ needs no TensorFlow. Options of a user's own have no costs there.
 
 import ast
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
 from cnntrain.spec.about import ModelAbout, PaperNetwork, read_option, read_paper_network
 from cnntrain.spec.signatures import PACKAGE, list_components, locate_component, parse_source
@@ -45,6 +44,11 @@ class ZooEntry:
         """The shape of the images, as `32x32x3`."""
         return "x".join(map(str, self.made_for.image_shape)) if self.made_for else None
 
+    @property
+    def megabytes(self) -> float | None:
+        """The size of the parameters in float32, in MiB."""
+        return None if self.parameters is None else 4 * self.parameters / 2**20
+
     def as_json(self) -> dict[str, Any]:
         paper = self.made_for
         return {
@@ -57,6 +61,9 @@ class ZooEntry:
             "parameters": self.parameters,
             "trainable": self.trainable,
             "multiply_adds": self.multiply_adds,
+            "depth": self.about.depth,
+            "top_1": self.about.top_1,
+            "top_5": self.about.top_5,
         }
 
 
@@ -75,6 +82,12 @@ def list_zoo(config_dir: str | None = None) -> list[ZooEntry]:
         return *family, entry.year or NO_YEAR, entry.parameters or 0, entry.option
 
     return sorted(entries, key=order)
+
+
+def list_applications(config_dir: str | None = None) -> list[ZooEntry]:
+    """Return the options that are networks of `keras.applications`, the smallest first."""
+    entries = [entry for entry in list_zoo(config_dir) if entry.family == "application"]
+    return sorted(entries, key=lambda entry: entry.parameters or 0)
 
 
 def read_zoo_entry(option: str, file: Path, counted: dict[str, Any]) -> ZooEntry:
@@ -109,38 +122,34 @@ def describe_family(family: str | None) -> str:
     )[0]
 
 
-def build_unfilled_network(
-    option: str, overrides: Sequence[str] = (), config_dir: str | None = None
-) -> Any:
-    """Return the paper's network of an option, with `overrides` such as `model.depth=18`.
-
-    Its weights have shapes but no values, which takes a fraction of the time and no memory.
-    Auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
-    say what it is made for, and for overrides of anything but the model.
-    """
+def find_model_file(option: str, config_dir: str | None) -> Path:
+    """Return the file of an option of the group `model`; raise SpecError if there is none."""
     files = option_files.find_option_files("model", config_dir)
     if option not in files:
         close = find_nearest(option, files)
         hint = f"cnntrain list model {close}" if close else None
         raise SpecError(f"{option} is no option of the group model", files, hint)
-    for word in overrides:
-        if not word.lstrip("+~").startswith("model."):
-            knobs = [knob for knob in option_files.load_option(files[option]) if knob != "name"]
-            knob, _, value = word.partition("=")
-            close = find_nearest(knob.rpartition(".")[2], knobs)
-            raise SpecError(
-                f"{word} is not about the model, and only {option} is built",
-                f"model.KNOB=VALUE, with {format_choices(knobs)}",
-                f"model.{close}={value or 'VALUE'}" if close else None,
-            )
-    paper = read_paper_network(files[option])
+    return files[option]
+
+
+def build_unfilled_network(
+    option: str, made_for: PaperNetwork | None = None, config_dir: str | None = None
+) -> Any:
+    """Return the network of an option for `made_for`, without it that of its paper.
+
+    Its weights have shapes but no values, which takes a fraction of the time and no memory.
+    Auxiliary heads are left out. Raises SpecError for an option that does not exist or does not
+    say what it is made for, and for what the model refuses.
+    """
+    file = find_model_file(option, config_dir)
+    made_for = made_for or read_paper_network(file)
     # Pretrained weights would be looked up and downloaded, and then thrown away.
-    fresh = ["model.weights=null"] if option_files.load_option(files[option]).get("weights") else []
+    fresh = ["model.weights=null"] if option_files.load_option(file).get("weights") else []
 
     from cnntrain.spec.build import build_spec
     from cnntrain.spec.compose import compose_config
 
-    chosen = [f"model={option}", *fresh, *paper.overrides, *overrides]
+    chosen = [f"model={option}", *fresh, *made_for.overrides]
     model = build_spec(compose_config(chosen, config_dir).config).model
 
     from cnntrain.terminal.stderr import silence_stderr
@@ -152,4 +161,4 @@ def build_unfilled_network(
 
     keras.utils.clear_session()  # layers are numbered from the start again
     with keras.StatelessScope(initialize_variables=False):
-        return drop_auxiliary_heads(model(paper.image_shape, paper.num_classes))
+        return drop_auxiliary_heads(model(made_for.image_shape, made_for.num_classes))

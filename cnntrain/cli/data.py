@@ -5,7 +5,9 @@ import json
 import shlex
 import signal
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -33,6 +35,10 @@ from cnntrain.terminal.stderr import silence_stderr
 from cnntrain.terminal.tables import make_console, print_truncated
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PHOTO_SIZE = "dataset.image_size=[224,224]"  # of a photo to preview, if none is given
 USAGE = {
     "list": (
         "cnntrain data list [data_dir=…] [manual_dir=…] [--json]",
@@ -48,8 +54,9 @@ USAGE = {
         "  exit code 1 where a file is broken, or an image is in two splits",
     ),
     "preview": (
-        "cnntrain data preview NAME [key=value ...] [--output FILE.png]",
-        "  the first training images as a picture: as they are, and augmented beside",
+        "cnntrain data preview NAME|PHOTO ... [key=value ...] [--values] [--output FILE.png]",
+        "  the first training images, or photos, as a picture: as they are, and augmented beside;",
+        "  --values: one image, with the values of its pixels written in",
     ),
     "clean": (
         "cnntrain data clean [data_dir=…] [--keep SIZE] [--json]",
@@ -67,6 +74,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
     parser.add_argument("--keep")
+    parser.add_argument("--values", action="store_true")
     arguments = parser.parse_intermixed_args(words)
     return run_data_command(arguments.verb, arguments.words, arguments)
 
@@ -83,7 +91,8 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
         )
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
-    values = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep}
+    values = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep,
+              "--values": flags.values}  # fmt: skip
     for flag, value in values.items():
         if value and flag not in usage:
             raise SpecError(f"{flag} is not for data {verb}", usage)
@@ -95,13 +104,15 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
         clean_caches(words, flags.config_dir, keep, flags.json)
         return 0
     signal.signal(signal.SIGTERM, raise_terminated)
+    if verb == "preview" and (photos := find_photo_words(words, flags.config_dir)):
+        return preview_photos(photos, words, flags)
     name = find_dataset_name(words, flags.config_dir, verb)
     overrides = [word for word in words if word != name]
     if verb == "prepare":
         return prepare_dataset(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
         return verify_dataset(name, overrides, flags.config_dir, flags.json)
-    return preview_dataset(name, overrides, flags.config_dir, flags.output)
+    return preview_dataset(name, overrides, flags)
 
 
 def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -> str:
@@ -169,20 +180,75 @@ def verify_dataset(
     return 0 if verification.is_clean else 1
 
 
-def preview_dataset(
-    name: str, overrides: Sequence[str], config_dir: str | None, output: str | None
-) -> int:
+def find_photo_words(words: Sequence[str], config_dir: str | None) -> list[str]:
+    """Return the photos among the words; raise SpecError if a data set is named beside them."""
+    bare = [word for word in words if "=" not in word and not word.startswith("~")]
+    files = option_files.find_option_files("dataset", config_dir)
+    photos = [word for word in bare if word not in files and is_photo_word(word)]
+    chosen = [word for word in words if word.startswith("dataset=")]
+    if photos and (others := [word for word in bare if word not in photos] + chosen):
+        raise SpecError(
+            f"{photos[0]} and {others[0]} are both given",
+            "photos, or one data set",
+            shlex.join(["cnntrain", "data", "preview", *photos]),
+        )
+    return photos
+
+
+def is_photo_word(word: str) -> bool:
+    """Return whether a word names a file that may be a photo: any but a zip of photos."""
+    return Path(word).is_file() and Path(word).suffix.lower() != ".zip"
+
+
+def preview_photos(photos: Sequence[str], words: Sequence[str], flags: Namespace) -> int:
+    """Draw photos, augmented beside each, into a new PNG; print its name, and return 0."""
+    from cnntrain.inference.image_arguments import gather_photos
+
+    overrides = [word for word in words if word not in photos]
+    size = [] if any("image_size" in word for word in overrides) else [PHOTO_SIZE]
+    spec = compose_checked_spec(
+        "image_folder", ["dataset.folder=.", *size, *overrides], flags.config_dir
+    )
+
+    def draw(command: str) -> "Image":
+        with silence_stderr():
+            from cnntrain.reports import pixel_values, preview
+        splits = preview.load_photos(spec, gather_photos(photos))
+        if not flags.values:
+            return preview.draw_photo_preview(spec, splits, command)
+        return pixel_values.draw_pixel_values(splits.train.images[0], [command])
+
+    return save_preview(draw, Path(photos[0]).stem, words, flags)
+
+
+def preview_dataset(name: str, overrides: Sequence[str], flags: Namespace) -> int:
     """Draw the first training images, augmented beside each, into a new PNG; print its name."""
+    spec = compose_checked_spec(name, overrides, flags.config_dir)
+
+    def draw(command: str) -> "Image":
+        splits = load_splits(spec)
+        with silence_stderr():
+            from cnntrain.data.first_batch import find_first_batch
+            from cnntrain.reports import pixel_values, preview
+        if not flags.values:
+            return preview.draw_preview(spec, splits, command)
+        first = find_first_batch(spec, splits.train)[:1]
+        label = splits.class_names[splits.train.labels[first[0]]]
+        (image,) = splits.train.gather_images(first)
+        return pixel_values.draw_pixel_values(image, [command, label])
+
+    return save_preview(draw, name, [name, *overrides], flags)
+
+
+def save_preview(
+    draw: Callable[[str], "Image"], stem: str, words: Sequence[str], flags: Namespace
+) -> int:
+    """Write the picture that `draw` makes of a command into a new PNG; print its name, return 0."""
     from cnntrain.reports.contact_sheet import choose_picture_file, save_picture
 
-    spec = compose_checked_spec(name, overrides, config_dir)
-    file = choose_picture_file(f"preview_{name}", output)
-    splits = load_splits(spec)
-    with silence_stderr():
-        from cnntrain.reports import preview as drawing
-    sheet = drawing.draw_preview(
-        spec, splits, shlex.join(["cnntrain", "data", "preview", name, *overrides])
-    )
+    file = choose_picture_file(f"preview_{stem}", flags.output)
+    shown = ["cnntrain", "data", "preview", *words, *["--values"] * flags.values]
+    sheet = draw(shlex.join(shown))
     save_picture(sheet, file)
     print(f"{sheet.size[0]}x{sheet.size[1]} pixels in {file}")
     return 0

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -10,21 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.analysis.zoo import build_unfilled_network, describe_family, list_zoo
+from cnntrain.analysis.zoo import ZooEntry, describe_family, list_applications, list_zoo
+from cnntrain.cli.list_layers import print_layers
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
-from cnntrain.spec.about import read_paper_network
 from cnntrain.spec.option_files import read_default_options
-from cnntrain.terminal.tables import (
-    format_pixels,
-    make_console,
-    make_layer_table,
-    print_truncated,
-)
+from cnntrain.terminal.tables import NARROW_PIPE_WIDTH, make_console, print_truncated
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
-MAX_CONNECTED_LAYERS = 10  # of a network whose connections are shown, layer by layer
+APPLICATIONS = "applications"  # a word beside the groups
 
 
 def main(words: Sequence[str]) -> int:
@@ -34,44 +28,57 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("option", nargs="?")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--diagram")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
-        print("usage: cnntrain list [GROUP] [--json] [--config-dir FOLDER]")
+        print("usage: cnntrain list [GROUP|applications] [--json] [--config-dir FOLDER]")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
+        print("            ['dataset.image_size=[H,W]'] [classes=N], or [dataset=NAME ...]")
+        print("            [--diagram FILE.svg]: a picture of its graph, too")
         return 0
-    list_options(
-        arguments.group, arguments.option, arguments.overrides, arguments.config_dir, arguments.json
-    )
+    if arguments.diagram is not None and arguments.option is None:
+        raise SpecError(
+            "--diagram is given and no network is named",
+            "cnntrain list model OPTION",
+            f"cnntrain list model resnet20_v1 --diagram {arguments.diagram or 'FILE.svg'}",
+        )
+    if arguments.option is not None and arguments.group == "model":
+        print_layers(
+            arguments.option,
+            arguments.overrides,
+            arguments.config_dir,
+            arguments.json,
+            arguments.diagram,
+        )
+        return 0
+    list_options(arguments.group, arguments.option, arguments.config_dir, arguments.json)
     return 0
 
 
 def list_options(
-    group: str | None,
-    option: str | None,
-    overrides: Sequence[str],
-    config_dir: str | None,
-    as_json: bool,
+    group: str | None, option: str | None, config_dir: str | None, as_json: bool
 ) -> None:
-    """Print all groups, one group, the zoo (the group `model`), or the layers of a model's option.
+    """Print all groups, one group, the zoo (the group `model`), or the `applications`.
 
-    Raises SpecError for an unknown group or option, and for an option of another group.
+    Raises SpecError for an unknown group, and for an `option` behind it.
     """
     listed = option_files.summarise_options(config_dir)
+    if group == APPLICATIONS and option is None:
+        print_applications(config_dir, as_json)
+        return
     if group is not None and group not in listed:
-        nearest = find_nearest(group, listed)
+        nearest = find_nearest(group, [*listed, APPLICATIONS])
         hint = f"cnntrain list {nearest}" if nearest else None
         if group in listed["model"]:
             hint = f"cnntrain list model {group}"
-        raise SpecError(f"{group} is not a group", listed, hint)
-    if option is not None and group != "model":
+        raise SpecError(f"{group} is not a group", [*listed, APPLICATIONS], hint)
+    if option is not None:
         raise SpecError(
             f"{option} follows the group {group}",
             "an option behind the group model only, which lists its layers",
             f"cnntrain list {group}",
         )
-    if option is not None:
-        print_layers(option, overrides, config_dir, as_json)
-    elif group == "model":
+    if group == "model":
         print_zoo(config_dir, as_json)
     else:
         shown = listed if group is None else {group: listed[group]}
@@ -118,64 +125,56 @@ def print_zoo(config_dir: str | None, as_json: bool) -> None:
         console,
         Text(
             "\nParameters, and multiply-adds for one image, of the paper's network at its input;"
-            "\ncnntrain list model OPTION shows which overrides that takes, and the layers."
+            "\ncnntrain list model OPTION shows which overrides that takes, and the layers;"
+            "\ncnntrain list applications what Keras publishes of its networks with weights."
         ),
     )
+
+
+def print_applications(config_dir: str | None, as_json: bool) -> None:
+    """Print the networks of `keras.applications`, with what Keras publishes of their weights."""
+    entries = list_applications(config_dir)
+    if as_json:
+        listed = {entry.option: entry.as_json() for entry in entries}
+        print(json.dumps({APPLICATIONS: listed}, indent=2))
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("option", no_wrap=True)
+    for heading in ("params", "MiB", "depth", "top-1", "top-5", "mult-adds", "input"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for entry in entries:
+        cells = format_application_cells(entry)
+        table.add_row(entry.option, *(NO_VALUE if cell is None else cell for cell in cells))
+    console = make_console(NARROW_PIPE_WIDTH)
+    console.print(table)
+    notes = (
+        "Parameters in float32 with a head for 1,000 classes. Depth, and the percentage of "
+        "ImageNet's validation images whose class is the likeliest or among the five likeliest, "
+        "as keras.io/api/applications has them.",
+        "Their weights: model.weights=imagenet, or cnntrain predict --model OPTION IMAGE.",
+    )
+    console.print(Text("\n" + "\n".join(notes)), highlight=False)
+
+
+def format_application_cells(entry: ZooEntry) -> list[str | None]:
+    """Return the cells of an application's row behind its name; None for what is not known."""
+    about, size = entry.about, entry.megabytes
+    shares = [
+        None if share is None else f"{100 * share:.1f}" for share in (about.top_1, about.top_5)
+    ]
+    return [
+        abbreviate_number(entry.parameters),
+        None if size is None else f"{size:.0f}",
+        None if about.depth is None else str(about.depth),
+        *shares,
+        abbreviate_number(entry.multiply_adds),
+        entry.input,
+    ]
 
 
 def format_zoo_line(width: int, name: str, *cells: Any) -> str:
     year, parameters, cost, image, what = (NO_VALUE if cell is None else cell for cell in cells)
     return f"{name:<{width}}  {year:>4}  {parameters:>7}  {cost:>9}  {image:<9}  {what}".rstrip()
-
-
-def print_layers(
-    option: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
-) -> None:
-    """Print the layers of an option's network, with totals."""
-    network = build_unfilled_network(option, overrides, config_dir)
-
-    from cnntrain.analysis.connections import count_connections
-    from cnntrain.analysis.layer_table import count_totals, describe_layers, find_receptive_field
-
-    paper = read_paper_network(option_files.find_option_files("model", config_dir)[option])
-    words, rows, total = (
-        [*paper.overrides, *overrides],
-        describe_layers(network),
-        count_totals(network),
-    )
-    connections = count_connections(network)
-    uncounted = [row.layer for row in rows if row.multiply_adds is None]
-    if as_json:
-        described = {
-            "option": option,
-            "image_shape": paper.image_shape,
-            "num_classes": paper.num_classes,
-            "overrides": words,
-            **total,
-            "receptive_field": find_receptive_field(rows),
-            "not_counted": uncounted,
-            "connections": connections,
-            "layers": [asdict(row) for row in rows],
-        }
-        print(json.dumps(described, indent=2))
-        return
-    image, fixed = "x".join(map(str, paper.image_shape)), total["parameters"] - total["trainable"]
-    lines = [
-        f"{total['parameters']:,} parameters" + (f", {fixed:,} of them fixed" if fixed else ""),
-        f"{total['multiply_adds']:,} multiply-adds of one forward pass for one image",
-    ]
-    if len(connections) <= MAX_CONNECTED_LAYERS:
-        each = ", ".join(f"{name} {number:,}" for name, number in connections.items())
-        lines.append(f"{sum(connections.values()):,} connections: {each}")
-    if field := find_receptive_field(rows):
-        lines.append(f"receptive field of {format_pixels(field)} pixels")
-    if uncounted:
-        lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
-    console = make_console()
-    title = f"{image} images, {paper.num_classes} classes, {' '.join([f'model={option}', *words])}"
-    console.print(Text(title, style="bold"), highlight=False)
-    console.print(make_layer_table(rows))
-    console.print(Text("\n".join(lines)), highlight=False)
 
 
 def build_option_table(group: str, listed: dict[str, str]) -> Table:

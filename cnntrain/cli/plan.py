@@ -14,7 +14,8 @@ USAGE = """\
 usage: cnntrain plan [key=value ...] [--measure] [--layers] [--json]
   what a run would be, without training: parameters, multiply-adds, steps, learning rate, memory
   and the largest batch for it, and warnings; data is not prepared
-  --measure  also make a few real steps, and say how long an epoch takes
+  --measure  also make a few real steps: the time of an image forward, forward and backward, and of
+             an epoch
   --layers   also a row for each layer"""
 
 

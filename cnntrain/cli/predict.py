@@ -4,18 +4,19 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.cli.parser import make_parser
-from cnntrain.errors import SpecError, find_nearest
+from cnntrain.errors import SpecError
 from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import open_classifier
+from cnntrain.inference.imagenet_request import (
+    build_imagenet_spec,
+    make_imagenet_frame,
+    rephrase_for_flags,
+    split_imagenet_words,
+)
 from cnntrain.runs.directory import WEIGHTS
-from cnntrain.spec import option_files
-from cnntrain.spec.about import read_paper_network
-from cnntrain.spec.build import build_spec
-from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
 from cnntrain.terminal.units import format_duration
 
@@ -77,65 +78,19 @@ def predict_with_run(arguments: Namespace) -> int:
 
 def predict_with_imagenet(arguments: Namespace) -> int:
     """Predict with a network of `keras.applications` and ImageNet's classes; return exit code."""
-    overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]
-    images = [word for word in arguments.words if word not in overrides]
+    images, overrides = split_imagenet_words(arguments.words)
     spec, shape = build_imagenet_spec(
         arguments.model, arguments.weights or "imagenet", overrides, arguments.config_dir
     )
     image_arguments.check_image_arguments(images)
     with silence_stderr():
-        from cnntrain.data.photos.photo import Frame
         from cnntrain.inference.imagenet import build_published_network
     try:
         published = build_published_network(spec.model, shape)
     except SpecError as error:
         raise rephrase_for_flags(error) from None
-    height, width, channels = shape
-    frame = Frame((height, width), channels, "crop", None)  # type: ignore[arg-type]
+    frame = make_imagenet_frame(shape)
     return print_predictions(arguments, images, published.network, published.class_names, frame)
-
-
-def build_imagenet_spec(
-    name: str, weights: str, overrides: Sequence[str], config_dir: str | None
-) -> tuple[Spec, tuple[int, int, int]]:
-    """Return the spec of an option with ImageNet weights, and its image shape (H, W, C).
-
-    Raises SpecError for another option, and for overrides that are not for prediction.
-    """
-    from cnntrain.spec.compose import compose_config
-
-    files = option_files.find_option_files("model", config_dir)
-    options = [
-        key
-        for key, file in files.items()
-        if option_files.load_option(file)["name"] == "application"
-    ]
-    if name not in options:
-        nearest = find_nearest(name, options)
-        raise SpecError(f"--model is {name}", options, f"--model {nearest}" if nearest else None)
-    for word in overrides:
-        if word.startswith("model.weights="):
-            raise SpecError(
-                f"{word} is given", "imagenet or a file, as a flag", "--weights imagenet"
-            )
-        if not word.startswith(("model.", "weights_dir=")):
-            raise SpecError(
-                f"{word} is not for prediction", "model.KNOB=VALUE or weights_dir=FOLDER"
-            )
-    words = [f"model={name}", f'model.weights="{weights}"', *overrides]
-    shape = read_paper_network(files[name]).image_shape
-    return build_spec(compose_config(words, config_dir).config), shape
-
-
-def rephrase_for_flags(error: SpecError) -> SpecError:
-    """Return an error about `model.weights` as one about `--weights`, which cannot be null."""
-    fresh = "model.weights=null"
-    hint = (error.hint or "").replace(f", or {fresh}", "").replace(fresh, "")
-    given, expected, hint = (
-        text.replace("model.weights=", "--weights ").replace("model.weights", "--weights")
-        for text in (error.given, error.expected.removeprefix("null, "), hint)
-    )
-    return SpecError(given, expected, hint or None)
 
 
 def print_predictions(

@@ -21,11 +21,16 @@ from cnntrain.spec.signatures import Component
 CLASS_INDEX = "imagenet_class_index.json"
 URL = "https://storage.googleapis.com/download.tensorflow.org/data/" + CLASS_INDEX
 MD5 = "c2c37ea517e94d9795004a39431a14cb"
+NO_TOP: dict[str, Any] = {"include_top": False, "pooling": "avg"}
 
 
 @dataclass(frozen=True)
 class PublishedNetwork:
-    """A network for ImageNet's classes: raw images (B, H, W, C) uint8 in, logits (B, 1000) out."""
+    """A network that takes raw images (B, H, W, C) uint8.
+
+    It returns logits (B, 1000) of ImageNet's classes, or, without a top, features (B, n). Then
+    there are no class names.
+    """
 
     network: keras.Model
     class_names: tuple[str, ...]
@@ -39,24 +44,52 @@ def build_published_network(
     `image_shape` is (H, W, C). Raises SpecError if the weights or the class names are missing, or
     if the weights do not fit the network.
     """
+    names = load_imagenet_class_names(model["weights_dir"])
+    return PublishedNetwork(build_application(model, image_shape, include_top=True), names)
+
+
+def build_network_with_or_without_top(
+    model: Component, image_shape: tuple[int, int, int]
+) -> PublishedNetwork:
+    """Return the network of `build_published_network`, without its top if the weights have none.
+
+    Raises SpecError if the weights are missing or do not fit either, and for missing class names.
+    """
+    try:
+        network = build_application(model, image_shape, include_top=True)
+    except SpecError as error:
+        try:
+            bare = build_application(model, image_shape, include_top=False)
+        except SpecError:
+            raise error from None
+        return PublishedNetwork(bare, ())
+    return PublishedNetwork(network, load_imagenet_class_names(model["weights_dir"]))
+
+
+def build_application(
+    model: Component, image_shape: tuple[int, int, int], include_top: bool
+) -> keras.Model:
+    """Return a network of Keras with its weights, behind its own preprocessing.
+
+    Like a run's it is a chain of a normalisation, which changes nothing, and the model.
+    """
     architecture, alpha = model["architecture"], model["alpha"]
     variant = VARIANTS[architecture]
     check_alpha(alpha, architecture, variant, model["weights"])
-    names = load_imagenet_class_names(model["weights_dir"])
-    images = keras.Input(image_shape, dtype="uint8", name="images")
-    pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(images)
+    pixels = keras.Input(image_shape)
     build = functools.partial(
         call_quietly,
         getattr(keras.applications, variant.function),
         input_tensor=preprocess_pixels(pixels, variant.preprocessing),
-        classifier_activation=None,
         weights="imagenet",
+        **({"classifier_activation": None} if include_top else NO_TOP),
         **({"alpha": alpha} if len(variant.alphas) > 1 else {}),
     )
-    whole = load_pretrained(
-        build, architecture, model["weights"], model["weights_dir"], "with its top"
-    )
-    return PublishedNetwork(keras.Model(images, whole.output, name=architecture), names)
+    part = "with its top" if include_top else "without its top"
+    whole = load_pretrained(build, architecture, model["weights"], model["weights_dir"], part)
+    images = x = keras.Input(image_shape, dtype="uint8", name="images")
+    x = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(x)
+    return keras.Model(images, keras.Model(pixels, whole.output, name=architecture)(x))
 
 
 def load_imagenet_class_names(weights_dir: str | None) -> tuple[str, ...]:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cnntrain.data.source import Examples
 from cnntrain.planning.plan import Plan
 from cnntrain.runs.directory import Run
 from cnntrain.training.decisions import Replay
-from cnntrain.training.fit import prepare_fit
+from cnntrain.training.evaluation import compile_prediction
+from cnntrain.training.fit import Fit, prepare_fit
 
 WARM_UP_STEPS = 2  # not counted: they trace the graph and allocate memory
 MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever comes first
@@ -22,11 +26,18 @@ MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever come
 
 @dataclass(frozen=True)
 class StepMeasurement:
-    """The median `seconds` of the measured `steps`, and the `growth` of peak memory in bytes."""
+    """The median `seconds` of the measured `steps`, and the `growth` of peak memory in bytes.
+
+    An image takes `forward` seconds to predict, and `training` seconds to learn from: forward,
+    backward and update. With `features_once` frozen layers are not part of the latter.
+    """
 
     steps: int
     seconds: float
     growth: int | None  # None where the operating system does not tell
+    forward: float
+    training: float
+    features_once: bool
 
 
 class EnoughSteps(Exception):
@@ -88,7 +99,30 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
             fit.train()
     after = read_peak_memory()
     growth = after - before if after is not None and before is not None else None
-    return StepMeasurement(len(timer.step_seconds), statistics.median(timer.step_seconds), growth)
+    seconds = statistics.median(timer.step_seconds)
+    return StepMeasurement(
+        steps=len(timer.step_seconds),
+        seconds=seconds,
+        growth=growth,
+        forward=measure_forward_pass(fit, train),
+        training=seconds / fit.spec.batch_size,
+        features_once=fit.loop.features_once,
+    )
+
+
+def measure_forward_pass(fit: Fit, train: Examples) -> float:
+    """Return the median seconds that predicting an image takes, in batches as evaluation has."""
+    count = min(2 * fit.spec.batch_size, len(train))
+    images = train.gather_images(np.arange(count))
+    predict = compile_prediction(fit.built.network, fit.devices.xla)
+    times, began = list[float](), time.perf_counter()
+    while len(times) <= MEASURED_STEPS and (
+        len(times) < 2 or time.perf_counter() - began < MAX_SECONDS
+    ):
+        start = time.perf_counter()
+        np.asarray(predict(images, count))
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:]) / count  # the first call compiles
 
 
 def reset_peak_memory() -> int | None:

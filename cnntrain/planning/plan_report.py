@@ -12,7 +12,7 @@ from cnntrain.planning.batch_size import compute_memory_for_step, compute_usable
 from cnntrain.planning.benchmark import StepMeasurement
 from cnntrain.planning.plan import Plan
 from cnntrain.planning.text_chart import draw_text_chart
-from cnntrain.terminal.tables import make_console, make_layer_table
+from cnntrain.terminal.tables import NARROW_PIPE_WIDTH, make_console, make_layer_table
 from cnntrain.terminal.units import abbreviate_number, format_duration, format_mib
 
 GPU_SIZES = (8, 11, 16, 24, 40, 80)  # GiB of memory of common cards
@@ -73,7 +73,8 @@ def print_plan(
         print_text(console, note)
     print_text(console, "\n".join(format_plan_counts(plan)))
     if layers:
-        console.print(make_layer_table(plan.layers))
+        width = console.width if console.is_terminal else NARROW_PIPE_WIDTH
+        console.print(make_layer_table(plan.layers, width), width=width)
     print_text(console, f"\nlearning rate  {format_learning_rate_range(plan)}")
     print_text(console, draw_text_chart(plan.learning_rates, plan.total_steps))
     print_memory(console, plan)
@@ -180,6 +181,9 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
     lines = [
         f"measured over {measured.steps} steps: {1000 * each:,.0f} ms a step, "
         f"{batch / each:,.0f} images/s",
+        f"an image: {1000 * measured.forward:.3f} ms forward, {1000 * measured.training:.3f} ms "
+        "forward, backward and update"
+        + (" (above features that are computed once)" if measured.features_once else ""),
         f"an epoch takes about {format_duration(plan.steps_per_epoch * each)}, the run "
         f"{format_duration(plan.total_steps * each)}, without validation",
     ]

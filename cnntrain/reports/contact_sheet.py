@@ -116,20 +116,23 @@ def wrap_line(line: str, font: Font, width: int) -> Sequence[str]:
     return lines
 
 
-def choose_picture_file(stem: str, output: str | None) -> Path:
-    """Return the PNG file to write: `output`, or the first of STEM.png, STEM_2.png, … that is free.
+def choose_picture_file(
+    stem: str, output: str | None, suffix: str = ".png", flag: str = "--output"
+) -> Path:
+    """Return the file to write: `output`, or the first of STEM.png, STEM_2.png, … that is free.
 
-    Raises SpecError if it cannot be written or exists: no picture replaces another.
+    Raises SpecError if it cannot be written, does not end in `suffix`, or exists: no picture
+    replaces another. `flag` is where `output` comes from.
     """
     names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-    free = next(name for name in names if not Path(f"{name}.png").exists())
-    file = Path(f"{free}.png") if output is None else expand_folder(output, "--output")
-    if file.suffix != ".png":
-        raise SpecError(f"--output is {output or 'empty'}", "a file that ends in .png")
-    if file.exists():
+    free = next(f"{name}{suffix}" for name in names if not Path(f"{name}{suffix}").exists())
+    file = Path(free) if output is None else expand_folder(output, flag)
+    if file.suffix != suffix:
         raise SpecError(
-            f"--output is {file}, which already exists", "a new file", f"--output {free}.png"
+            f"{flag} is {output or 'empty'}", f"a file that ends in {suffix}", f"{flag} {free}"
         )
+    if file.exists():
+        raise SpecError(f"{flag} is {file}, which already exists", "a new file", f"{flag} {free}")
     if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
         what = "cannot be written to" if file.parent.is_dir() else "does not exist"
         raise SpecError(
@@ -139,16 +142,21 @@ def choose_picture_file(stem: str, output: str | None) -> Path:
 
 
 def save_picture(sheet: Image.Image, file: Path) -> None:
-    """Write a picture to a new file, whole or not at all; raise SpecError if it cannot be made."""
+    """Write a picture to a new PNG, as `write_new_file` does."""
     content = io.BytesIO()
     sheet.save(content, "png")
+    write_new_file(content.getvalue(), file)
+
+
+def write_new_file(content: bytes, file: Path) -> None:
+    """Write a new file, whole or not at all; raise SpecError if it cannot be made."""
     try:
         stream = file.open("xb")  # not write_whole: what came there meanwhile is not replaced
     except OSError as error:
         raise SpecError(f"{file} cannot be made: {error.strerror}", "a new file") from error
     with stream:
         try:
-            stream.write(content.getbuffer())
+            stream.write(content)
         except BaseException:
             file.unlink()
             raise

@@ -7,7 +7,7 @@ from typing import Any
 WIDTH, HEIGHT, BASE, GAP = 1040, 250, 200, 2  # units of the SVG; BASE is the y of the boxes' feet
 TALLEST, LOWEST = 170, 14
 LABEL_SPACING = 58  # the least distance between two labels
-KINDS = (("Conv", "conv"), ("Dense", "dense"), ("Pool", "pool"), ("Norm", "norm"))
+KINDS = (("Conv", "conv"), ("Dense", "dense"), ("Pool", "pool"), ("Norm", "norm"), ("LRN", "norm"))
 
 
 def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -32,8 +32,8 @@ def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "width": round(width, 1),
                 "height": round(height, 1),
                 "kind": classify_layer(layer["kind"]),
-                "title": f"{layer['layer']}: {layer['kind']} {layer['window'] or ''}".rstrip()
-                + f", {shape}, {layer['parameters']:,} parameters",
+                "title": f"{layer['layer']}: {layer['what']}, {shape}, "
+                f"{layer['parameters']:,} parameters",
             }
         )
         place = min(max(x, LABEL_SPACING / 2), WIDTH - LABEL_SPACING / 2)

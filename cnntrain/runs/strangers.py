@@ -46,8 +46,8 @@ NETWORK_TYPES = {
     "name": str, "parameters": int, "multiply_adds": int, "penalty": float, "layers": list[dict],
 }  # fmt: skip
 LAYER_TYPES = {
-    "layer": str, "kind": str, "window": str, "output": list[Count], "parameters": Natural,
-    "multiply_adds": Natural,
+    "layer": str, "kind": str, "window": str, "what": str, "output": list[Count],
+    "parameters": Natural, "multiply_adds": Natural,
 }  # fmt: skip
 JOB_TYPES = {
     "overrides": list[str], "status": str, "reason": str, "retried": str, "started": str,
@@ -152,8 +152,13 @@ def read_network(folder: Path) -> dict[str, Any] | None:
         check_required_keys(file, layer, ("layer", "kind", "output", "parameters"))
         if not layer["output"]:
             raise explain_damage(file, f"{layer['layer']} puts out nothing")
-    more = {"window": None, "multiply_adds": None}
-    return network | {"layers": [more | layer for layer in layers]}
+    return network | {"layers": [complete_layer(layer) for layer in layers]}
+
+
+def complete_layer(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer of network.json with the keys that earlier versions did not write."""
+    what = f"{layer['kind']} {layer.get('window') or ''}".rstrip()
+    return {"window": None, "multiply_adds": None, "what": what, **layer}
 
 
 def check_required_keys(file: Path, content: Mapping[str, Any], keys: Sequence[str]) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import ByteCount, Count, ModelOverride, Year, convert_all, format_value
+from cnntrain.spec.knobs import (
+    ByteCount,
+    Count,
+    Factor,
+    ModelOverride,
+    Year,
+    convert_all,
+    format_value,
+)
 from cnntrain.spec.option_files import load_option_file
 from cnntrain.spec.signatures import collect_vocabulary
 
@@ -42,11 +50,17 @@ class PaperNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAbout(About):
-    """The facts about a model: the network of its paper."""
+    """The facts about a model: the network of its paper, and what Keras publishes of its own.
+
+    `depth` and the shares of ImageNet's validation images are those of keras.io/api/applications.
+    """
 
     image_shape: tuple[Count, Count, Count] | None = None  # (H, W, C)
     num_classes: Count | None = None
     overrides: list[ModelOverride] | None = None
+    depth: Count | None = None  # layers with parameters, or of the topology: Keras mixes them
+    top_1: Factor | None = None  # the share whose likeliest class is right
+    top_5: Factor | None = None  # the share whose class is among the five likeliest
 
     @property
     def paper_network(self) -> PaperNetwork | None:

@@ -21,6 +21,7 @@ def build_grad_cam_section(inspection: Inspection) -> Section:
 
     Adds the fact `grad_cam` to the inspection.
     """
+    assert inspection.target is not None
     output, name = (
         find_last_feature_maps(inspection.layer_outputs),
         inspection.names[inspection.target],

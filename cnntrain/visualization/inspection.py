@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.inference.classifier import Classifier
-from cnntrain.spec.spec import Spec
 from cnntrain.training.evaluation import compute_log_probabilities
 from cnntrain.visualization.layer_outputs import compute_layer_outputs, list_layer_outputs
 from cnntrain.visualization.options import InspectionOptions
+from cnntrain.visualization.subject import Subject
 
 MAX_CLASSES = 5  # the likeliest classes that are listed
 
@@ -19,16 +18,14 @@ class Inspection:
     """What a network sees in a picture (H, W, C) uint8.
 
     `feature_maps` are (h, w, channels) float32 by the name of their layer, `probabilities` are
-    (classes,), and `target` is the number of the class to look for. The sections of the page add to
-    `facts`, the content of look.json, and to `left_out`, sentences on what they cannot show.
+    (classes,), empty without classes, and `target` is the number of the class to look for. The
+    sections of the page add to `facts`, the content of look.json, and to `left_out`, sentences on
+    what they cannot show.
     """
 
-    def __init__(
-        self, classifier: Classifier, spec: Spec, image: np.ndarray, options: InspectionOptions
-    ):
-        self.classifier, self.spec, self.image, self.options = classifier, spec, image, options
-        self.names = classifier.class_names
-        self.network = classifier.load_network()
+    def __init__(self, subject: Subject, image: np.ndarray, options: InspectionOptions):
+        self.subject, self.image, self.options = subject, image, options
+        self.names, self.network = subject.class_names, subject.network
         self.layer_outputs = list_layer_outputs(self.network)
         tensors, logits = compute_layer_outputs(
             self.network, tf.constant(image[np.newaxis], tf.float32)
@@ -37,9 +34,10 @@ class Inspection:
             output.name: np.asarray(tensors[output.name][0], np.float32)
             for output in self.layer_outputs
         }
-        self.probabilities = compute_probabilities(logits.numpy())
-        best = int(self.probabilities.argmax())
-        self.target = best if options.target is None else options.target
+        self.probabilities = compute_probabilities(logits.numpy()) if self.names else np.empty(0)
+        self.target = options.target
+        if self.names and self.target is None:
+            self.target = int(self.probabilities.argmax())
         self.facts: dict[str, Any] = {"classes": rank_classes(self.probabilities, self.names)}
         self.left_out: list[str] = []
 

@@ -14,12 +14,6 @@ NAMES_SHOWN = 12  # more names are not listed, only the nearest
 def check_layer_request(file: Path, layer: str | None, channel: int | None) -> None:
     """Raise SpecError if the network in `file` has no such layer, or the layer no such filter."""
     if layer is None:
-        if channel is not None:
-            raise SpecError(
-                f"--filter is {channel} and no --layer is given",
-                "--layer NAME too",
-                "--layer NAME --filter N",
-            )
         return
     layers = dict(
         iterate_named_layers(unwrap_network_config(read_network_config(file)["config"]), "")

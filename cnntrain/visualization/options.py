@@ -1,12 +1,11 @@
 """The options of `cnntrain look`, checked before TensorFlow is loaded."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnntrain.errors import SpecError, find_nearest
-from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import abbreviate_names
-from cnntrain.visualization import layer_names
 
 
 @dataclass(frozen=True)
@@ -19,20 +18,27 @@ class InspectionOptions:
     epsilon: int  # how far FGSM moves each pixel, of 255
 
 
-def parse_inspection_options(arguments: Namespace, classifier: Classifier) -> InspectionOptions:
-    """Return the options on the command line.
+def check_inspection_flags(arguments: Namespace) -> None:
+    """Raise SpecError for an epsilon out of range, and for a filter without its layer."""
+    if not 1 <= arguments.epsilon <= 255:
+        raise SpecError(f"--epsilon is {arguments.epsilon}", "1 to 255", "--epsilon 8")
+    if arguments.filter is not None and arguments.layer is None:
+        raise SpecError(
+            f"--filter is {arguments.filter} and no --layer is given",
+            "--layer NAME too",
+            "--layer NAME --filter N",
+        )
 
-    Raises SpecError for an epsilon out of range, and for an unknown class, layer or filter.
-    """
-    names = classifier.class_names
+
+def parse_inspection_options(arguments: Namespace, names: Sequence[str]) -> InspectionOptions:
+    """Return the options on the command line; raise SpecError for a class not in `names`."""
     if arguments.target is not None and arguments.target not in names:
         close = find_nearest(arguments.target, names)
         hint = f"--target {close}" if close else None
         raise SpecError(
-            f"--target is {arguments.target}", f"a class: {abbreviate_names(names)}", hint
+            f"--target is {arguments.target}",
+            f"a class: {abbreviate_names(names)}" if names else "weights with a top, for classes",
+            hint,
         )
-    if not 1 <= arguments.epsilon <= 255:
-        raise SpecError(f"--epsilon is {arguments.epsilon}", "1 to 255", "--epsilon 8")
-    layer_names.check_layer_request(classifier.file, arguments.layer, arguments.filter)
     target = None if arguments.target is None else names.index(arguments.target)
     return InspectionOptions(target, arguments.layer, arguments.filter, arguments.epsilon)

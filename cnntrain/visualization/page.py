@@ -10,17 +10,14 @@ from PIL import Image
 
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file
-from cnntrain.inference.classifier import Classifier
 from cnntrain.reports import figures, webpage
 from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri
-from cnntrain.runs.results import collect_settings
-from cnntrain.spec.spec import Spec
-from cnntrain.terminal.stderr import silence_stderr
 from cnntrain.terminal.units import format_percent
 from cnntrain.visualization.folder import OutputFolder
+from cnntrain.visualization.look import inspect_picture
 from cnntrain.visualization.options import InspectionOptions
-from cnntrain.visualization.picture import PictureSource, load_pixels
 from cnntrain.visualization.sections import Section, Tile
+from cnntrain.visualization.subject import Subject
 
 # The side of a tile in inches, by how many tiles are beside each other.
 TILE_SIDES = {3: 3.2, 4: 2.4, 6: 1.6, 8: 1.35}
@@ -31,32 +28,36 @@ LETTERS_PER_INCH = 17  # of a caption, in an inch
 
 @figures.use_default_style()
 def write_look_page(
-    folder: Path, classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
+    folder: Path, described: str, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> None:
     """Write the page, a PNG of each section, and the adversarial image, pixel for pixel."""
     webpage.write_page(
-        folder / "look.html", "look.html.j2", build_look_context(classifier, facts, sections)
+        folder / "look.html", "look.html.j2", build_look_context(described, facts, sections)
     )
     for section in sections:
         figures.save_figure(draw_section(section), folder / f"{section.key}.png")
+    if "adversarial" not in facts:
+        return
     adversarial = sections[-1].rows[0].tiles[-1].image
     with replace_by_file(folder / "misread.png") as file:
         Image.fromarray(squeeze_grey(adversarial)).save(file, "png")
 
 
 def build_look_context(
-    classifier: Classifier, facts: Mapping[str, Any], sections: Sequence[Section]
+    described: str, facts: Mapping[str, Any], sections: Sequence[Section]
 ) -> dict[str, Any]:
     """Return the variables of the template look.html.j2."""
-    settings = collect_settings(classifier.config, classifier.record)
-    name, best, truth = Path(facts["image"]).name, facts["classes"][0], facts["truth"]
+    name, truth = Path(facts["image"]).name, facts["truth"]
+    lead = "It puts out features of the picture, and no classes."
+    if facts["classes"]:
+        best = facts["classes"][0]
+        lead = f"{best['name']}, {format_percent(best['probability'])}"
+        lead += f"; it is labelled {truth}." if truth else "."
     return {
         "command": facts["command"],
         "title": f"What the network sees in {'a picture' if name == '-' else name}",
-        "eyebrow": f"{classifier.folder.resolve().name} · {classifier.weights} weights · "
-        f"{settings['model']} on {settings['dataset']}",
-        "lead": f"{best['name']}, {format_percent(best['probability'])}"
-        + (f"; it is labelled {truth}." if truth else "."),
+        "eyebrow": described,
+        "lead": lead,
         "classes": [
             {**row, "percent": format_percent(row["probability"])} for row in facts["classes"]
         ],
@@ -165,34 +166,19 @@ def draw_text(axes: Any, x: float, y: float, text: str, size: int) -> None:
 
 
 def write_look(
-    classifier: Classifier,
-    spec: Spec,
-    picture: PictureSource,
+    subject: Subject,
+    pixels: np.ndarray,
     options: InspectionOptions,
     folder: OutputFolder,
-    command: str,
+    origin: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Inspect a picture and write all files into `folder`; return the facts of look.json.
+    """Inspect a picture (H, W, C) uint8, write all files into `folder`; return look.json's facts.
 
-    `command` is the command line, for the page to repeat it. Loads TensorFlow.
+    `origin` are facts on where the picture comes from: `command`, `image` and `truth`.
     """
-    with silence_stderr():
-        from cnntrain.training.devices.setup import configure_backend
-        from cnntrain.visualization import page
-        from cnntrain.visualization.look import inspect_picture
-    configure_backend(spec)
-    image, truth = load_pixels(classifier, spec, picture)
-    facts, sections = inspect_picture(classifier, spec, image, options)
-    origin = {
-        "command": command,
-        "run": str(classifier.folder),
-        "weights": classifier.weights,
-        "image": picture.origin,
-        "truth": truth,
-        "folder": str(folder.path),
-    }
-    facts = origin | facts
+    facts, sections = inspect_picture(subject, pixels, options)
+    facts = {**origin, **subject.facts, "folder": str(folder.path), **facts}
     with folder.open_draft_folder() as draft:
-        page.write_look_page(draft, classifier, facts, sections)
+        write_look_page(draft, subject.described, facts, sections)
         write_json(draft / "look.json", facts)
     return facts

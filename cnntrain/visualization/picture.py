@@ -40,6 +40,11 @@ def find_picture(
             raise SpecError(f"{images[0]} and --test {test} are both given", "one picture")
         check_test_image(test, classifier, spec)
         return PictureSource(f"test image {test}", f"test_{test}", test=test)
+    return find_photo(images, classifier.frame)
+
+
+def find_photo(images: Sequence[str], frame: "Frame") -> PictureSource:
+    """Return the photo that `images` name; raise SpecError if not exactly one, or a broken one."""
     if not images:
         raise SpecError("no image is named", "one photo, or --test N", "cnntrain look --help")
     image_arguments.check_image_arguments(images)
@@ -47,7 +52,7 @@ def find_picture(
         what = f"{len(images)} images are named" if len(images) > 1 else f"{images[0]} is a folder"
         raise SpecError(what, "one image", "cnntrain predict, which takes many")
     photos = image_arguments.gather_photos(images)
-    check_single_photo(photos, classifier.frame)
+    check_single_photo(photos, frame)
     name = "standard_input" if images[0] == "-" else Path(images[0]).stem
     origin = "-" if images[0] == "-" else str(Path(images[0]).resolve())
     return PictureSource(origin, name, photos)

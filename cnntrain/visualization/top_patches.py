@@ -8,10 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.analysis.receptive_field import ReceptiveField
-from cnntrain.data.inventory import is_dataset_here
 from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
-from cnntrain.inference.examples import abbreviate_names, load_examples
+from cnntrain.inference.examples import abbreviate_names
 from cnntrain.terminal.progress import show_progress
 from cnntrain.visualization import layer_names
 from cnntrain.visualization.inspection import Inspection
@@ -169,10 +168,8 @@ def collect_training_patches(
     Without the training images there are no tiles, and the text says so. Adds to the fact `filter`
     of the inspection.
     """
-    if not is_dataset_here(inspection.spec):
-        return [], note_missing_images(inspection, f"not in data_dir={inspection.spec.data_dir}")
     try:
-        train, _ = load_examples(inspection.classifier, inspection.spec, "train")
+        train = inspection.subject.load_training_images()
     except SpecError as error:
         return [], note_missing_images(inspection, error.given)
     rows, count = np.arange(len(train)), len(train)
@@ -181,7 +178,12 @@ def collect_training_patches(
             np.random.default_rng(SAMPLE_SEED).choice(count, MAX_SEARCHED_IMAGES, replace=False)
         )
     patches = find_strongest_patches(
-        inspection.network, train[rows], output, channel, PATCHES_SHOWN, inspection.spec.batch_size
+        inspection.network,
+        train[rows],
+        output,
+        channel,
+        PATCHES_SHOWN,
+        inspection.subject.batch_size,
     )
     inspection.facts["filter"] |= {
         "training_images": len(rows),
@@ -203,6 +205,8 @@ def collect_training_patches(
 
 def note_missing_images(inspection: Inspection, reason: str) -> str:
     """Add to the inspection's `left_out` that the training images are missing; return a text."""
-    text = f"The training patches are left out: the run's data is not here ({reason})."
+    is_run = "run" in inspection.subject.facts
+    owner = "the run's data is" if is_run else "the training images are"
+    text = f"The training patches are left out: {owner} not here ({reason})."
     inspection.left_out.append(text)
-    return f"{text} Name its folder by cnntrain look … data_dir=FOLDER."
+    return f"{text} Name its folder by cnntrain look … data_dir=FOLDER." if is_run else text

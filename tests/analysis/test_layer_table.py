@@ -13,6 +13,7 @@ from cnntrain.analysis.layer_table import (
     drop_auxiliary_heads,
     find_receptive_field,
 )
+from cnntrain.models.parts.blocks import local_response_norm
 from cnntrain.training.networks.build import count_parameters
 
 PAPER = "model.hidden=4096 model.batch_norm=false"
@@ -94,6 +95,56 @@ def test_receptive_fields_are_those_published(name):
         function = getattr(keras.applications, name)
         built = function(weights=None, include_top=False, input_shape=(224, 224, 3))
     assert find_receptive_field(describe_layers(built)) == (FIELDS[name],) * 2
+
+
+# Every layer, in order.
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (layers.Conv2D(4, (1, 7), strides=2, activation="relu"), "Conv2D 1x7/2 relu"),
+        (layers.Conv2D(8, 3, groups=4), "Conv2D 3x3 in 4 groups"),
+        (layers.Dense(4, activation="softmax"), "Dense softmax"),
+        (layers.Activation("tanh"), "Activation tanh"),
+        (layers.ReLU(6), "ReLU up to 6"),
+        (layers.ReLU(), "ReLU"),
+        (layers.LeakyReLU(), "LeakyReLU slope 0.3"),
+        (layers.Dropout(0.25), "Dropout rate 0.25"),
+        (layers.AveragePooling2D(3, 2), "AveragePooling2D 3x3/2"),
+        (layers.UpSampling2D(2, interpolation="bilinear"), "UpSampling2D 2x2/0.5 bilinear"),
+        (layers.Flatten(), "Flatten"),
+        (lambda x: ops.relu(x), "Relu"),
+    ],
+)
+def test_table_says_what_a_layer_does(layer, what):
+    assert last(layer).what == what
+
+
+def test_branches_come_one_after_another_and_name_their_inputs():
+    def block(x):
+        first = layers.ReLU(name="b")(layers.Conv2D(8, 1, name="a")(x))
+        second = layers.Conv2D(8, 1, name="d")(layers.MaxPooling2D(1, name="c")(x))
+        return layers.Add(name="f")([layers.Concatenate(name="e")([first, second]), x])
+
+    rows = describe_layers(network(lambda x: block(layers.Conv2D(16, 1, name="x")(x)), 8, 8, 3))
+    assert "".join(row.layer for row in rows) == "xabcdef"
+    assert [row.inputs for row in rows] == [(), (0,), (1,), (0,), (3,), (2, 4), (5, 0)]
+
+
+def test_local_response_normalisation_is_one_row():
+    def stem(x):
+        for _ in range(2):
+            x = local_response_norm(layers.ReLU()(layers.Conv2D(8, 1)(x)), size=3)
+        return layers.Flatten()(x)
+
+    rows = describe_layers(network(stem, 8, 8, 3))
+    assert [row.what for row in rows[:3]] == ["Conv2D 1x1", "ReLU", "LRN over 3 channels"]
+    assert [(row.layer, row.inputs, row.output) for row in rows[2::3]] == [
+        ("lrn", (1,), (8, 8, 8)),
+        ("lrn_1", (4,), (8, 8, 8)),
+    ]
+    assert rows[-1].inputs == (5,)
 
 
 # By hand.

@@ -128,7 +128,24 @@ def test_list_of_models_in_json(capsys):
         "parameters": 138_357_544,
         "trainable": 138_357_544,
         "multiply_adds": 15_470_264_320,
+        "depth": 16,
+        "top_1": 0.713,
+        "top_5": 0.901,
     }
+
+
+def test_applications_are_compared(capsys):
+    text = listed(capsys, "applications")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    rows = [line.split() for line in text.splitlines()]
+    expected = ["4.254", "M", "16", "55", "70.4", "89.5", "568.7", "M", "224x224x3"]
+    assert ["mobilenet", *expected] in rows
+    found = json.loads(listed(capsys, "applications", "--json"))["applications"]
+    assert found["xception"]["top_5"] == 0.945
+    sizes = [row["parameters"] for row in found.values()]
+    assert sizes == sorted(sizes)
+    assert set(found) == {known.option for known in list_zoo() if known.family == "application"}
+    assert all(row["top_1"] for row in found.values())
 
 
 def test_options_of_a_user_are_listed_with_dashes(capsys, own):
@@ -165,7 +182,38 @@ def test_layers_of_a_network(capsys):
     assert "138,357,544 parameters" in text
     assert "15,470,264,320 multiply-adds" in text
     assert "receptive field of 212 pixels" in text
-    assert max(len(line) for line in text.splitlines()) <= 100
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("option", ["cnn_tanh", "convnext_tiny"])
+def test_layers_fit_eighty_columns_without_a_terminal(capsys, option):
+    text = listed(capsys, "model", option)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert ("Activation tanh" in text) == (option == "cnn_tanh")
+
+
+@pytest.mark.parametrize(
+    ("words", "shape", "classes", "overrides"),
+    [
+        (["dataset.image_size=[64,48]", "classes=17"], [64, 48, 3], 17, ["model.hidden=4096"]),
+        (["dataset.channels=1", "model.hidden=8"], [224, 224, 1], 1000, ["model.hidden=8"]),
+        (["dataset=mnist", "dataset.image_size=[32,32]"], [32, 32, 1], 10, []),
+        (["dataset=digits", "classes=3"], [32, 32, 1], 3, []),
+    ],
+)
+def test_layers_for_other_images_and_classes(capsys, words, shape, classes, overrides):
+    found = json.loads(listed(capsys, "model", "vgg11", *words, "--json"))
+    assert (found["image_shape"], found["num_classes"]) == (shape, classes)
+    assert set(overrides) <= set(found["overrides"])
+    assert bool(found["overrides"]) == bool(overrides)
+    assert found["layers"][0]["output"][:2] == shape[:2]
+    assert found["layers"][-1]["output"] == [classes]
+
+
+def test_graph_is_drawn_beside_the_table(capsys, tmp_path):
+    file = tmp_path / "lenet5.svg"
+    assert f"{file.name}\n" in listed(capsys, "model", "lenet5", "--diagram", str(file))
+    assert file.read_text().count("<g>") == 8
 
 
 def test_layers_in_json_with_overrides(capsys):
@@ -174,10 +222,14 @@ def test_layers_in_json_with_overrides(capsys):
     assert found["not_counted"] == []
     assert found["receptive_field"] == [315, 315]
     assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
-    assert found["layers"][0] == {
+    assert found["layers"][1] == {
         "layer": "conv1",
         "kind": "Conv2D",
         "window": "3x3/2",
+        "activation": None,
+        "setting": None,
+        "what": "Conv2D 3x3/2",
+        "inputs": [0],
         "output": [112, 112, 8],
         "parameters": 216,
         "multiply_adds": 112 * 112 * 216,
@@ -203,9 +255,21 @@ def test_layers_are_listed_without_chatter(command):
     [
         ("list model mobilnet", "mobilnet is no option", "cnntrain list model mobilenet"),
         ("list vgg16", "vgg16 is not a group", "cnntrain list model vgg16"),
+        ("list aplications", "aplications is not a group", "cnntrain list applications"),
+        ("list applications vgg16", "applications is not a group", None),
         ("list optimizer adam", "adam follows the group optimizer", "cnntrain list optimizer"),
         ("list model mobilenet alpha=0.25", "alpha=0.25", "model.alpha=0.25"),
         ("list model mobilenet optimizer=sgd", "optimizer=sgd", None),
+        ("list model mobilenet image_size=[9,9]", "image_size=[9,9]", "dataset.image_size=[9,9]"),
+        ("list model mobilenet clases=3", "clases=3", "classes=3"),
+        ("list model mobilenet classes=0", "classes is 0", None),
+        ("list model mobilenet classes=3,4", "names several values", None),
+        ("list model mobilenet dataset.image_size=64", "dataset.image_size is 64", None),
+        ("list model mobilenet dataset=mnits", "dataset is mnits", "dataset=mnist"),
+        ("list model --diagram x.svg", "no network is named", None),
+        ("list model lenet5 --diagram x.png", "--diagram is x.png", "--diagram lenet5.svg"),
+        ("list model lenet5 --diagram no/x.svg", "no, the folder of the picture", None),
+        ("list model mobilenet dataset.limit=3", "dataset.limit=3", None),
         ("list model mobilenet model.alhpa=0.25", "model.alhpa", "model.alpha=0.25"),
         ("list model mobilenet model.alpha=-1", "model.alpha is -1", None),
         ("list model silent --config-dir OWN", "silent.yaml does not say which network", None),

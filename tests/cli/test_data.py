@@ -84,6 +84,12 @@ def test_table_fits_the_terminal(data, monkeypatch):
         ),
         ("preview digits --output x.jpg", "--output is x.jpg", None),
         ("preview digits --output there.png", "there.png, which already exists", None),
+        ("preview there.png digits", "there.png and digits are both", None),
+        ("preview there.png dataset=digits", "there.png and dataset=digits are both", None),
+        ("preview there.png", "no image of a known format", None),
+        ("preview there.png augmentaton=color", "augmentaton", "augmentation=color"),
+        ("preview photo.jpg", "photo.jpg is no data set", None),
+        ("verify digits --values", "--values is not for data verify", None),
         ("verify image_folder", "dataset.folder is not given", None),
         (f"prepare {FOLDER}", "photos, which is not there", None),
     ],
@@ -151,6 +157,19 @@ def test_preview_draws_a_new_picture_each_time(data, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["preview_digits.png"]
     assert data(words)[1].split()[-1] == "preview_digits_2.png"
     assert data(f"{words} --output mine.png")[1].endswith(" mine.png\n")
+
+
+def test_preview_of_photos_shows_what_augmentation_makes_of_them(data, tmp_path):
+    for name in "ab":
+        Image.new("RGB", (90, 60), "red").save(tmp_path / f"{name}.png")
+    one = "preview a.png augmentation=flip_crop dataset.image_size=[32,32]"
+    assert data(one)[::2] == (0, "")
+    assert data(f"{one} b.png --output both.png")[1].endswith(" pixels in both.png\n")
+    assert data(f"{one} --values --output values.png")[0] == 0
+    assert "128x128" in data("preview a.png --values dataset.image_size=[128,128]")[2]
+    sizes = {file.stem: Image.open(file).size for file in tmp_path.glob("*.png")}
+    assert sizes.keys() == {"a", "b", "preview_a", "both", "values"}
+    assert sizes["values"][0] == 32 * 28 + 32  # a cell for each pixel, and the margins
 
 
 SLOW = (

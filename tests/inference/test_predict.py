@@ -120,7 +120,7 @@ MISTAKES = [
     (("nowhere", "."), "nowhere is not there"),
     (("--model", "mobilnet", "."), "--model mobilenet"),
     (("--model", "lenet5", "."), "--model is lenet5"),
-    (("--model", "mobilenet", "epochs=3", "."), "epochs=3 is not for prediction"),
+    (("--model", "mobilenet", "epochs=3", "."), "epochs=3 is not for a published network"),
     (("--model", "mobilenet", "model.alpha=2x", "."), "model.alpha is 2x"),
 ]
 

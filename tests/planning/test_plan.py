@@ -1,8 +1,11 @@
 """`cnntrain plan`: counted right, before anything is trained or prepared."""
 
+import itertools
 import json
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from cnntrain.cli.main import main
@@ -161,6 +164,38 @@ def test_memory_is_within_20_percent_of_a_real_step(command, cifar10_dir, name):
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert found["measured"]["growth"] == pytest.approx(found["memory"]["step"], rel=0.2)
+
+
+def test_forward_pass_is_timed_in_batches_of_evaluation(monkeypatch):
+    from cnntrain.data.source import Examples
+    from cnntrain.planning import benchmark
+
+    sizes, clock = [], itertools.count()  # every look at the clock is a second later
+    fit = SimpleNamespace(
+        spec=SimpleNamespace(batch_size=4),
+        built=SimpleNamespace(network=None),
+        devices=SimpleNamespace(xla=False),
+    )
+    monkeypatch.setattr(
+        benchmark, "compile_prediction", lambda *_: lambda images, size: sizes.append(len(images))
+    )
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
+    train = Examples(np.zeros((20, 2, 2, 1), np.uint8), np.zeros(20, np.int32))
+    assert benchmark.measure_forward_pass(fit, train) == 1 / 8
+    assert set(sizes) == {8}
+    assert len(sizes) >= 2
+
+
+def test_measured_times_of_an_image_are_said():
+    from cnntrain.planning.benchmark import StepMeasurement
+    from cnntrain.planning.plan_report import format_measured_times
+
+    measured = StepMeasurement(20, 0.128, None, 0.00025, 0.001, False)
+    fake = SimpleNamespace(spec=SimpleNamespace(batch_size=128), steps_per_epoch=10, total_steps=99)
+    assert format_measured_times(fake, measured)[:2] == [
+        "measured over 20 steps: 128 ms a step, 1,000 images/s",
+        "an image: 0.250 ms forward, 1.000 ms forward, backward and update",
+    ]
 
 
 def test_batches_that_do_not_fit_are_said_for_each_gpu(plan):

@@ -45,3 +45,33 @@ def test_soft_labels_are_written_with_their_shares():
     assert format_soft_label(shares, ["cat", "cow", "dog"]) == ["dog 0.70", "cat 0.30"]
     assert format_soft_label(np.array([0.0, 1.0], np.float32), ["cat", "cow"]) == ["cow"]
     assert format_soft_label(np.int32(1), ["cat", "cow"]) == []
+
+
+def test_photos_are_drawn_as_training_draws_them(spec, tmp_path):
+    from cnntrain.inference.image_arguments import gather_photos
+    from cnntrain.reports.preview import load_photos
+
+    write_photos(tmp_path / "photos")
+    run_spec = spec(
+        "dataset=image_folder", "dataset.folder=photos", "dataset.image_size=[16,16]",
+        f"data_dir={tmp_path}", "augmentation=mixup",
+    )  # fmt: skip
+    splits = load_photos(run_spec, gather_photos([str(tmp_path / "photos" / "cat")]))
+    assert splits.class_names == tuple(f"{number:02}.png" for number in range(12))
+    images, targets = make_training_batch_of_spec(run_spec, splits, 0, np.arange(12))
+    assert (images.shape, targets.shape) == ((12, 16, 16, 3), (12, 12))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixel_values_are_written_into_their_pixels(channels):
+    from cnntrain.reports.pixel_values import CELL_WIDTH, draw_pixel_values
+
+    image = np.full((2, 3, channels), 255, np.uint8)
+    image[1, 2] = 7
+    sheet = np.asarray(draw_pixel_values(image, ["a"]))
+    cells = sheet[-16 - 2 * max(2, channels) * 14 : -16, 16:-16]
+    tall = len(cells) // 2
+    black = cells[tall:, 2 * CELL_WIDTH :]
+    assert (black[0] == 7).all()  # the colour of the pixel
+    assert 100 < black.max() <= 255  # the number on it
+    assert (cells[0] == 255).all()

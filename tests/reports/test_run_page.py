@@ -277,10 +277,19 @@ def test_the_page_explains_the_speed_of_cached_features(left_behind):
     )
 
 
+def test_the_page_says_what_an_image_takes_forward_and_backward(left_behind):
+    folder = left_behind("a")
+    report = {"images_per_second": 2000, "evaluation": {"images_per_second": 8000}}
+    (folder / "report.json").write_text(json.dumps(report | {"test": {}, "valid": {}}))
+    page = write_run_report(folder).read_text()
+    assert re.search(r"forward, backward, update</td><td[^>]*>0\.500 ms an image", page)
+    assert re.search(r"forward alone, in evaluation</td><td[^>]*>0\.125 ms an image", page)
+
+
 def test_a_diagram_has_a_box_for_each_layer_and_labels_that_do_not_touch():
     layers = [
-        {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "parameters": 9,
-         "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
+        {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "what": "Conv2D 3x3",
+         "parameters": 9, "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
     diagram = build_diagram(layers)

@@ -68,6 +68,8 @@ WRONG = [
     ("model", "{num_classes: ten}", r"about\.num_classes is ten"),
     ("model", "{overrides: [hidden=4096]}", r"about\.overrides"),
     ("model", "{overrides: [model.hidden]}", r"about\.overrides"),
+    ("model", "{top_1: 71.3}", r"about\.top_1 is 71\.3"),
+    ("model", "{depth: 0}", r"about\.depth is 0"),
     ("model", "{bytes: 3}", r"about\.bytes is not a setting"),
     ("dataset", "{bytes: -1}", r"about\.bytes is -1"),
     ("dataset", "{images: {trian: 5}}", r"about\.images"),

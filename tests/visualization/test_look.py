@@ -145,6 +145,84 @@ MISTAKES = [
 ]
 
 
+def save_mobilenet_weights(folder, include_top):
+    """Write random weights of the narrowest MobileNet as Keras names its published ones."""
+    import keras
+
+    folder.mkdir()
+    index = {str(n): [f"n{n:08}", f"thing_{n}"] for n in range(1000)}
+    (folder / "imagenet_class_index.json").write_text(json.dumps(index))
+    keras.utils.set_random_seed(0)
+    whole = keras.applications.MobileNet(
+        (224, 224, 3), alpha=0.25, include_top=include_top, weights=None
+    )
+    end = "" if include_top else "_no_top"
+    file = folder / f"mobilenet_2_5_224_tf{end}.weights.h5"
+    whole.save_weights(file)
+    return file, whole
+
+
+@pytest.fixture
+def photo(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_weights_without_a_top_show_filters_and_no_classes(verb, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file, _ = save_mobilenet_weights(tmp_path / "published", include_top=False)
+    words = ("--weights", file, "model.alpha=0.25", photo)
+    code, out, _ = verb("look", "--model", "mobilenet", *words, "--layer", "conv1", "--filter", "1")
+    assert code == 0
+    assert out.splitlines()[-1] == "look/photo/look.html"
+    assert "The weights have no top" in out
+    found = {file.name for file in (tmp_path / "look" / "photo").iterdir()}
+    assert found == FILES - {"grad_cam.png", "adversarial.png", "misread.png"}
+    page = (tmp_path / "look" / "photo" / "look.html").read_text()
+    assert "mobilenet · alpha 0.25 · weights mobilenet_2_5_224_tf_no_top.weights.h5" in page
+    assert "features of the picture, and no classes" in page
+    assert json.loads((tmp_path / "look" / "photo" / "look.json").read_text())["classes"] == []
+
+
+@pytest.mark.slow
+def test_a_published_network_is_looked_into_like_a_run(verb, photo, tmp_path):
+    import keras
+
+    file, whole = save_mobilenet_weights(tmp_path / "published", include_top=True)
+    words = ("model.alpha=0.25", f"weights_dir={file.parent}", "--output", tmp_path / "look", photo)
+    code, out, _ = verb("look", "--model", "mobilenet", *words, "--target", "thing_5", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert {file.name for file in (tmp_path / "look").iterdir()} == FILES
+    assert facts["grad_cam"]["class"] == "thing_5"
+    pixels = np.asarray(Image.open(photo)).astype(np.float32)
+    pixels = keras.applications.mobilenet.preprocess_input(pixels)
+    expected = whole.predict(pixels[np.newaxis], verbose=0)[0]
+    for row in facts["classes"]:
+        index = int(row["name"].removeprefix("thing_"))
+        assert row["probability"] == pytest.approx(expected[index], abs=1e-6)
+
+
+PUBLISHED_MISTAKES = [
+    (("--model", "mobilnet"), "try       --model mobilenet"),
+    (("--model", "lenet5"), "--model is lenet5"),
+    (("--model", "mobilenet"), "no image is named"),
+    (("--model", "mobilenet", "nothing.jpg"), "nothing.jpg is not there"),
+    (("--model", "mobilenet", "--test", "3"), "--test is 3, and --model is no run"),
+    (("--model", "mobilenet", "--weights", "no.h5", "PHOTO"), "--weights is no.h5, which is not"),
+    (("--model", "mobilenet", "epochs=3", "PHOTO"), "epochs=3 is not for a published network"),
+    (("--model", "mobilenet", "--filter", "3", "PHOTO"), "no --layer is given"),
+    (("--weights", "imagenet", "PHOTO"), "try       --model NAME --weights imagenet"),
+    (("--weights", "bset", "PHOTO"), "best, final, ema, refit"),
+]
+
+
+@pytest.mark.parametrize(("words", "given"), PUBLISHED_MISTAKES)
+def test_mistakes_with_a_published_network_are_answered(refusal, photo, words, given):
+    assert given in str(refusal("look", *(photo if word == "PHOTO" else word for word in words)))
+
+
 @pytest.mark.parametrize(("words", "given"), MISTAKES)
 def test_mistakes_are_answered(refusal, digits, tmp_path, words, given):
     broken = tmp_path / "folder" / "broken.jpg"

@@ -11,11 +11,14 @@ from pathlib import Path
 import keras
 import requests
 
-from cnntrain.errors import SpecError, find_nearest
+from cnntrain.errors import SpecError
 from cnntrain.keras_settings import find_keras_folder
 from cnntrain.models.parts.keras_private import intercept_get_file
-
-FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
+from cnntrain.models.parts.weights_file import (
+    FORMATS,
+    expand_weights_path,
+    resolve_weights_file,
+)
 
 
 def load_pretrained(
@@ -52,31 +55,6 @@ def load_pretrained(
     if not files:
         raise RuntimeError("Keras asked for no file of weights: see models/parts/keras_private.py")
     return network
-
-
-def resolve_weights_file(text: str) -> Path:
-    """Return the path of the user's .h5 file; raise SpecError if it is none."""
-    path = expand_weights_path(text, "model.weights")
-    if path.is_file() and path.suffix == ".h5":
-        return path
-    if find_nearest(text, ["imagenet"]):
-        hint = "model.weights=imagenet"
-    else:
-        hint = "model.weights=/absolute/path/of/a/file.h5"
-    what = "no .h5 file" if path.is_file() else "a folder" if path.is_dir() else "not there"
-    raise SpecError(
-        f"model.weights is {text or 'empty'}, which is {what}",
-        f"null, imagenet, or a file: {FORMATS}",
-        hint,
-    )
-
-
-def expand_weights_path(text: str, setting: str) -> Path:
-    """Return a path with `~` expanded; raise SpecError if that is impossible."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
 
 
 def find_official_file(name: str, weights_dir: str | None) -> Path | None:
