@@ -70,8 +70,10 @@ def load_photos(spec: Spec, photos: Photos) -> Splits:
     kept = cache_photos(photos, frame, cache, Path(spec.data_dir) / CACHE_FOLDER)
     source = apply_cached_photos(source, frame, kept)
     assert not isinstance(source.images, Photos)
-    chosen = choose_rows(source, classes=None, label_map="none", label_noise=0, valid=0, test=0,
-                         split_seed=0, fraction=None, limit=None)  # fmt: skip
+    chosen = choose_rows(
+        source, classes=None, label_map="none", label_noise=0, valid=0, test=0, cut="stratified",
+        split_seed=0, fraction=None, limit=None,
+    )  # fmt: skip
     return build_splits(source, source.images, chosen)
 
 
