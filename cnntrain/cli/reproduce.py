@@ -80,9 +80,7 @@ def main(words: Sequence[str]) -> int:
     recipe = find_recipe(names[0], arguments.config_dir)
     if (place := getattr(arguments, "from")) is not None:
         folder = Path(place)
-        runs = folder / "runs" if (folder / "runs").is_dir() else folder
-        verdict = judge_folder(recipe, runs, overrides, folder)
-        return show_verdict(verdict, folder, arguments.json)
+        return show_verdict(judge_folder(recipe, folder, overrides), folder, arguments.json)
     folder = make_folder_name(recipe.name)
     try:
         with print_elsewhere(arguments.json):

@@ -1,6 +1,8 @@
 """Train a recipe with some seeds, as a sweep, and hold what comes out to what is expected."""
 
+import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +18,11 @@ from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED
 from cnntrain.spec.overrides import parse_overrides, quote_literal
 from cnntrain.sweeps.directory import Sweep
-from cnntrain.sweeps.job_process import STOP_RUNNING
+from cnntrain.sweeps.job_process import POLL_SECONDS, STOP_RUNNING
 from cnntrain.sweeps.sweep import run_sweep
 from cnntrain.sweeps.sweep_file import read_plan
 
+RUNS = "runs"  # the folder of the runs, if those that they need have one of their own
 FIXED = {
     "experiment": "its name as a word", "seed": "--seeds N",
     "hydra.run.dir": "hydra.sweep.dir=FOLDER", "hydra.sweep.dir": None,
@@ -69,53 +72,66 @@ def reproduce_recipe(recipe: Recipe, request: Request, folder: Path) -> Verdict:
     a mistake, before the first run begins, and Interrupted after a signal.
     """
     request.check_overrides()
+    end = math.inf if request.minutes is None else time.monotonic() + 60 * request.minutes
     needed = []
     for setting, name in (recipe.expected.needs or {}).items():
         base = folder / "needed" / name
-        train_seeds(find_recipe(name, request.config_dir), request, base)
+        if not train_seeds(find_recipe(name, request.config_dir), request, base, end):
+            reason = f"No run has begun, because {name}, whose weights it needs, has not finished."
+            return write_verdict(judge_runs(recipe, [], request.overrides, reason), folder)
         # The job of a seed has the number of the seed, and its folder is named after both.
         best = base.absolute() / "${seed}_seed=${seed}" / "best.keras"
         needed.append(f"{setting}={quote_literal(str(best))}")
-    runs_folder = folder / "runs" if needed else folder
-    train_seeds(recipe, request, runs_folder, needed)
-    return judge_folder(recipe, runs_folder, request.overrides, folder)
+    runs_folder = folder / RUNS if needed else folder
+    train_seeds(recipe, request, runs_folder, end, needed)
+    return judge_folder(recipe, folder, request.overrides)
 
 
 def train_seeds(
-    recipe: Recipe, request: Request, folder: Path, further: Sequence[str] = ()
-) -> None:
-    """Train a recipe with each seed, as a sweep in `folder`, until its minutes are over."""
+    recipe: Recipe, request: Request, folder: Path, end: float, further: Sequence[str] = ()
+) -> bool:
+    """Train a recipe with each seed, as a sweep in `folder`; return whether all have finished.
+
+    At the time `end`, of the monotonic clock, running jobs write a checkpoint and exit. Raises
+    Interrupted after a signal.
+    """
     words = [
         f"experiment={recipe.name}", *request.overrides, *further,
         f"seed=range({request.seeds})" if request.seeds > 1 else "seed=choice(0)",
         f"hydra.sweep.dir={quote_literal(str(folder))}",
     ]  # fmt: skip
-    timer = None
-    if request.minutes is not None:
-        stop = threading.Timer(60 * request.minutes, stop_sweep, [folder])
-        stop.daemon = True
-        stop.start()
-        timer = stop
+    ended = threading.Event()
+    clock = threading.Thread(target=stop_sweep_in_time, args=(folder, end, ended), daemon=True)
+    clock.start()
     try:
         code = run_sweep(words, request.config_dir)
     finally:
-        if timer is not None:
-            timer.cancel()
+        ended.set()
     if code in (INTERRUPTED, TERMINATED):
         raise Interrupted(code)
+    return code == 0
 
 
-def stop_sweep(folder: Path) -> None:
-    """Let the running jobs of a sweep write a checkpoint and exit, and begin no other."""
-    if folder.is_dir():
-        write_whole(folder / "stop", STOP_RUNNING)
+def stop_sweep_in_time(folder: Path, end: float, ended: threading.Event) -> None:
+    """Stop a sweep at the time `end`, or as soon as it has begun; return if it has ended before."""
+    while not ended.wait(POLL_SECONDS):
+        if time.monotonic() >= end and (folder / "sweep.yaml").is_file():
+            write_whole(folder / "stop", STOP_RUNNING)
+            return
 
 
-def judge_folder(
-    recipe: Recipe, runs_folder: Path, overrides: Sequence[str], folder: Path
-) -> Verdict:
-    """Judge the runs of a sweep over seeds, and write reproduce.html and .json into `folder`."""
-    verdict = judge_runs(recipe, read_seed_runs(recipe, runs_folder), overrides)
+def judge_folder(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Verdict:
+    """Judge the runs that `reproduce_recipe` has left in a folder, and write page and JSON again.
+
+    Raises SpecError if it holds none.
+    """
+    runs_folder = folder / RUNS if (folder / RUNS).is_dir() else folder
+    runs = read_seed_runs(recipe, runs_folder)
+    return write_verdict(judge_runs(recipe, runs, overrides), folder)
+
+
+def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
+    """Write reproduce.html and reproduce.json into a folder, and return the verdict."""
     write_json(folder / "reproduce.json", verdict.to_json())
     write_reproduction_page(verdict, folder)
     return verdict

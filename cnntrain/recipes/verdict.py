@@ -91,11 +91,19 @@ def read_seed_run(folder: Path, seed: int, metric: str) -> SeedRun:
     return SeedRun(seed, result, value, read_record(run))
 
 
-def judge_runs(recipe: Recipe, runs: Sequence[SeedRun], overrides: Sequence[str] = ()) -> Verdict:
-    """Return the verdict on the runs of a recipe that were trained with further `overrides`."""
+def judge_runs(
+    recipe: Recipe,
+    runs: Sequence[SeedRun],
+    overrides: Sequence[str] = (),
+    why_none: str = "No run has begun.",
+) -> Verdict:
+    """Return the verdict on the runs of a recipe that were trained with further `overrides`.
+
+    `why_none` is the reason if there is no run.
+    """
     measured, metric = recipe.expected.measured, recipe.expected.metric
     interval = None if measured is None else compute_interval(measured, metric, max(1, len(runs)))
-    obstacles = find_obstacles(recipe, runs)
+    obstacles = find_obstacles(recipe, runs) if runs else [why_none]
 
     def decide(kind: Any, reasons: Sequence[str]) -> Verdict:
         return Verdict(recipe, kind, tuple(reasons), tuple(runs), interval, tuple(overrides))
@@ -126,8 +134,6 @@ def find_obstacles(recipe: Recipe, runs: Sequence[SeedRun]) -> list[str]:
     """Return why the runs cannot be compared with what was measured, in whole sentences."""
     measured = recipe.expected.measured
     reasons = [] if measured else ["Nobody has measured this recipe yet."]
-    if not runs:
-        reasons.append("There is no run.")
     for run in runs:
         reasons += find_obstacles_of_run(run, measured)
     return list(dict.fromkeys(reasons))

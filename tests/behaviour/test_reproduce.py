@@ -163,3 +163,10 @@ def test_interrupted_reproduction_goes_on(command, tmp_path, write_recipe):
     done = command("reproduce", "small", "--config-dir", "conf", "--from", folder)
     assert "Nobody has measured" in done.stdout
     assert "shortened" not in done.stdout
+
+
+def test_no_time_at_all_is_told_from_a_disagreement(command, tmp_path, write_recipe):
+    write_recipe(epochs=500)
+    done = command("reproduce", "small", "--config-dir", "conf", "--minutes", "0.001", "--json")
+    assert done.returncode == 3, done.stderr
+    assert json.loads(done.stdout)["verdict"] == "cannot be compared"
