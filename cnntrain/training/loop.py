@@ -28,8 +28,8 @@ from cnntrain.training.decisions import Row, Watching
 from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.evaluation import METRICS, evaluate_network
 from cnntrain.training.journal import Journal, Position
+from cnntrain.training.losses import compute_l2_loss
 from cnntrain.training.networks.build import get_normalisation_constants
-from cnntrain.training.optimizers import compute_l2_loss
 from cnntrain.training.phases import Block, PhaseRun
 from cnntrain.training.weight_average import WeightAverage
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from cnntrain.errors import SpecError
+from cnntrain.training.networks.build import is_kernel
 
 LossFunction = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 
@@ -131,3 +132,9 @@ def make_soft_labels(labels: keras.KerasTensor, classes: int) -> keras.KerasTens
     if are_soft_labels(labels, classes):
         return ops.cast(labels, "float32")
     return ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), classes)
+
+
+def compute_l2_loss(network: keras.Model, l2: float) -> float:
+    """Return what L2 adds to the loss: l2 * sum(w^2) over the kernels of `network` that train."""
+    kernels = (v.numpy().ravel() for v in network.trainable_variables if is_kernel(v))
+    return l2 * sum(float(np.vdot(kernel, kernel)) for kernel in kernels)

@@ -8,7 +8,6 @@ arXiv:1711.05101). Biases and norm parameters have neither.
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from cnntrain.spec.knobs import NonNegative, Positive, Probability
 from cnntrain.training.networks.build import is_kernel
@@ -46,12 +45,6 @@ def optimizer(
     if keras.backend.backend() == "jax":  # there a step changes, and reads, what it is given
         rate.factor = built.add_variable((), "ones", "float32", name="plateau_factor")
     return built
-
-
-def compute_l2_loss(network: keras.Model, l2: float) -> float:
-    """Return what L2 adds to the loss: l2 * sum(w^2) over the kernels of `network` that train."""
-    kernels = (v.numpy().ravel() for v in network.trainable_variables if is_kernel(v))
-    return l2 * sum(float(np.vdot(kernel, kernel)) for kernel in kernels)
 
 
 def sgd(rate: Rate, *, momentum: Probability, nesterov: bool) -> keras.optimizers.Optimizer:

@@ -16,7 +16,7 @@ from cnntrain.running import resume
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import read_config
 from cnntrain.spec.places import replace_paths, resolve_relative_paths
-from cnntrain.spec.renames import ADDED
+from cnntrain.spec.renames import ADDED, add_knobs
 
 
 def photos(folder: Path, count: int = 12) -> Path:
@@ -146,7 +146,7 @@ def test_no_path_becomes_settings_and_each_is_read_back(tmp_path, name):
     config = {"seed": 3, "dataset": {"folder": name}}
     run = Run.claim(tmp_path / "run", config, [f"dataset.folder={name}"])
     text = run.spec.read_text(encoding="utf-8")
-    assert read_config(run) == ADDED | config
+    assert read_config(run) == ADDED | add_knobs(config)
     assert yaml.safe_load(text) == config
     assert len(text.splitlines()[0]) > len("# cnntrain dataset.folder=")
     assert "seed: 7" not in text.splitlines()[1]
