@@ -99,6 +99,8 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
         recipe = choices.get("experiment", "")
         file = find_option_files("experiment", config_dir).get(recipe, Path("expect"))
         check_needs(convert_expectation(config.pop("expect"), file), config, recipe)
+    if not run_dir:
+        raise SpecError("hydra.run.dir is empty", "a directory for the run", "hydra.run.dir=my_run")
     for group in GROUPS:
         if isinstance(knobs := config.get(group), dict):
             files, option = find_option_files(group, config_dir), choices.get(group, group)

@@ -1,9 +1,13 @@
 """The layers of a network as rows of text, to compare with a table as a source gives it."""
 
+from dataclasses import replace
+
 from keras import layers
 
 from cnntrain.analysis.receptive_field import find_window
+from cnntrain.analysis.zoo import build_unfilled_network, find_model_file
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
+from cnntrain.spec.about import read_paper_network
 
 KINDS = {
     layers.Conv2D: "conv",
@@ -15,6 +19,13 @@ KINDS = {
     layers.GlobalMaxPooling2D: "global max pool",
     layers.BatchNormalization: "batch norm",
 }
+
+
+def build_paper_network(option, overrides=()):
+    """Return the network of an option's paper with further overrides, without weights."""
+    made_for = read_paper_network(find_model_file(option, None))
+    made_for = replace(made_for, overrides=(*made_for.overrides, *overrides))
+    return build_unfilled_network(option, made_for)
 
 
 def describe_layers(network):

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain.analysis.zoo import build_unfilled_network
 from cnntrain.errors import SpecError
 from cnntrain.models.alexnet import GROUPED
-from helpers.layers import describe_layers, read_table
+from helpers.layers import build_paper_network, describe_layers, read_table
 
 COUNTS = {
     ("alexnet", (227, 227, 3), 1000, ()): (62_378_344, 62_378_344),
@@ -155,11 +154,11 @@ dense               17
     ],
 )
 def test_layers_are_those_of_the_table_in_its_order(option, overrides, table):
-    assert describe_layers(build_unfilled_network(option, overrides)) == read_table(table)
+    assert describe_layers(build_paper_network(option, overrides)) == read_table(table)
 
 
 def test_batch_norm_before_the_relu_is_that_of_its_paper():
-    network = build_unfilled_network("alexnet_bn", ["model.norm_position=before"])
+    network = build_paper_network("alexnet_bn", ["model.norm_position=before"])
     kinds = [row.rpartition(" ")[0] for row in describe_layers(network)]
     layers = ["conv 3x3", "batch norm", "relu"]
     assert kinds[:4] == ["conv 11x11/4", "batch norm", "relu", "max pool 3x3/2"]

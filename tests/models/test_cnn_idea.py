@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain.analysis.zoo import build_unfilled_network
 from cnntrain.errors import SpecError
-from helpers.layers import describe_layers
+from helpers.layers import build_paper_network, describe_layers
 
 # By hand, 32x32x3 and 10 classes. Weights and biases of the three convolutions, of 3, 16 and 32
 # maps each: 27 * 16 + 16 = 448, 144 * 32 + 32 = 4,640 and 288 * 64 + 64 = 18,496; of the dense
@@ -43,7 +42,7 @@ OPTIONS = sorted({option for option, *_ in COUNTS})
 )
 def test_batch_norm_stands_before_the_activation_or_after_it_and_the_pool(position, kinds):
     knobs = ["model.batch_norm=true", f"model.norm_position={position}"]
-    rows = describe_layers(build_unfilled_network("cnn_tanh", knobs))
+    rows = describe_layers(build_paper_network("cnn_tanh", knobs))
     assert [row.rpartition(" ")[0] for row in rows] == [*kinds * 3, "flatten", "dense"]
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from cnntrain.analysis.zoo import build_unfilled_network
-from helpers.layers import describe_layers, read_table
+from helpers.layers import build_paper_network, describe_layers, read_table
 
 # The tables of courses, whose sources have batch normalisation where it stands here.
 MLP_BN = """
@@ -150,4 +149,4 @@ NORMED = "model.batch_norm=true"
     ],
 )
 def test_layers_are_those_of_the_table_in_its_order(option, overrides, table):
-    assert describe_layers(build_unfilled_network(option, overrides)) == read_table(table)
+    assert describe_layers(build_paper_network(option, overrides)) == read_table(table)

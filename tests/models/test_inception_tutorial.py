@@ -3,8 +3,7 @@
 import pytest
 
 from cnntrain.analysis.layer_table import count_totals
-from cnntrain.analysis.zoo import build_unfilled_network
-from helpers.layers import describe_layers, read_table
+from helpers.layers import build_paper_network, describe_layers, read_table
 
 COUNTS = {
     ("inception_tutorial", (224, 224, 3), 17, ()): (5_448_529, 5_448_529),
@@ -54,7 +53,7 @@ def list_tutorial_rows(naive: bool) -> list[str]:
     [("inception_tutorial", False, 13.54), ("inception_naive", True, 33.34)],
 )
 def test_tutorial_has_the_layers_of_its_table(option, naive, giga):
-    network = build_unfilled_network(option)
+    network = build_paper_network(option)
     assert describe_layers(network) == list_tutorial_rows(naive)
     assert count_totals(network)["multiply_adds"] == pytest.approx(giga * 1e9, rel=1e-3)
 
@@ -66,9 +65,9 @@ def test_naive_modules_have_the_weights_counted_by_hand():
         weights += depth * (f4 + 9 * f1 + 25 * f3) + f1 + f3 + f4
         depth += f1 + f3 + f4
     weights += 7 * 7 * depth * 17 + 17
-    assert count_totals(build_unfilled_network("inception_naive"))["parameters"] == weights
+    assert count_totals(build_paper_network("inception_naive"))["parameters"] == weights
 
 
 def test_tutorial_may_be_normalised():
-    normed = build_unfilled_network("inception_tutorial", ["model.batch_norm=true"])
+    normed = build_paper_network("inception_tutorial", ["model.batch_norm=true"])
     assert sum(row.startswith("batch norm") for row in describe_layers(normed)) == 1 + 9 * 5

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnntrain.analysis.zoo import build_unfilled_network
 from cnntrain.models.parts.blocks import local_response_norm
-from helpers.layers import describe_layers
+from helpers.layers import build_paper_network, describe_layers
 
 COUNTS = {
     ("vgg11", (224, 224, 3), 1000, ("model.hidden=4096", "model.batch_norm=false")): (
@@ -78,7 +77,7 @@ def test_layers_are_those_of_table_1(option, position):
         rows.append(f"max pool 2x2/2 {side}x{side}x{filters}")
         rows += [f"batch norm {side}x{side}x{filters}"] if last_norm else []
     knobs = ["model.batch_norm=true", f"model.norm_position={position}"] if position else []
-    assert describe_layers(build_unfilled_network(option, knobs)) == [*rows, *HEAD]
+    assert describe_layers(build_paper_network(option, knobs)) == [*rows, *HEAD]
 
 
 @pytest.mark.parametrize(
