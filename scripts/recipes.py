@@ -129,7 +129,7 @@ def write_unmeasured(recipes: Sequence[Recipe]) -> str:
     for recipe in recipes:
         hours = "–" if recipe.expected.hours is None else f"{recipe.expected.hours:g}"
         what = f"`{recipe.command}`: {recipe.summary.rstrip('.')}"
-        what += f". {recipe.expected.note}" if recipe.expected.note else ""
+        what += f" ({recipe.expected.note})" if recipe.expected.note else ""
         cells = (what, recipe.expected.source, format_published(recipe), hours)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
