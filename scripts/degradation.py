@@ -2,7 +2,7 @@
 
 As in He et al. (2015, arXiv:1512.03385, Fig. 6): plain networks of 20 and 56 layers and ResNets of
 the same depths, on some of CIFAR-10. Plain, the deeper one trains worse; with shortcuts, better.
-With `--depth N` it is one network of N convolutions (`cnn_depth`), with shortcuts and without.
+With `--depths 20 100` they are rows of 20 and 100 convolutions (`cnn_depth`) instead.
 
 Every curve is a run of the command line in a directory of its own, whose `steps.csv` is drawn. With
 `--output` an existing folder, runs that have ended there are not repeated. A loss that is not
@@ -14,6 +14,7 @@ import csv
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,19 +61,24 @@ OF_THE_PAPER = (
 )
 
 
-def of_depth(depth: int) -> tuple[Curve, ...]:
-    settings = ("model=cnn_depth", f"model.depth={depth}", "optimizer.global_clip_norm=1")
-    return (
-        Curve("plain", (*settings, "model.residual=false"), "tab:red", "-"),
-        Curve("with shortcuts", (*settings, "model.residual=true"), "tab:blue", "-"),
-    )
+def build_depth_curves(depths: Sequence[int]) -> tuple[Curve, ...]:
+    """Return plain networks of `depths` convolutions, and the same with shortcuts."""
+    curves = []
+    for residual, name, color in ((False, "plain", "tab:red"), (True, "shortcuts", "tab:blue")):
+        for depth in depths:
+            words = ("model=cnn_depth", f"model.depth={depth}", "optimizer.global_clip_norm=1")
+            line = "-" if depth == max(depths) else "--"
+            label = f"{name}, {depth:,} layers"
+            settings = (*words, f"model.residual={str(residual).lower()}")
+            curves.append(Curve(label, settings, color, line))
+    return tuple(curves)
 
 
 def main() -> None:
     """Train the networks one after another and draw their losses."""
     arguments = parsed()
-    curves = of_depth(arguments.depth) if arguments.depth else OF_THE_PAPER
-    name = f"depth{arguments.depth}" if arguments.depth else "degradation"
+    curves = build_depth_curves(arguments.depths) if arguments.depths else OF_THE_PAPER
+    name = "depths" if arguments.depths else "degradation"
     folder = arguments.output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
     losses: dict[Curve, list[np.ndarray]] = {}
     for number, curve in enumerate(curves):
@@ -84,7 +90,7 @@ def main() -> None:
             losses.setdefault(curve, []).append(found)
             end = smoothed(found, arguments.steps)[-1] if len(found) else math.nan
             print(f"{curve.label}, seed {seed}: {len(found):,} steps, loss at the end {end:.3f}\n")
-    title = f"{arguments.depth:,} convolutions" if arguments.depth else "Plain networks and ResNets"
+    title = "Rows of convolutions" if arguments.depths else "Plain networks and ResNets"
     figure = folder / f"{name}.png"
     draw(losses, arguments.steps, f"{title}, {arguments.images:,} images of CIFAR-10", figure)
     print(figure)
@@ -95,7 +101,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3200, help="of each run (default 3200)")
     parser.add_argument("--images", type=int, default=10_000, help="of CIFAR-10 (default 10000)")
     parser.add_argument("--data-dir", help="where TFDS keeps CIFAR-10 (default: as cnntrain)")
-    parser.add_argument("--depth", type=int, help="one network of so many convolutions instead")
+    parser.add_argument(
+        "--depths", nargs="+", type=int, help="rows of so many convolutions instead"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="a line for each")
     parser.add_argument("--output", type=Path, help="the folder of the runs and the picture")
     return parser.parse_args()

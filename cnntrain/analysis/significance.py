@@ -221,24 +221,29 @@ def compare_seeds(
     )  # fmt: skip
 
 
-def correct_for_many(contrasts: Sequence[Contrast]) -> list[Contrast]:
+def correct_for_many(contrasts: Sequence[Contrast], comparisons: int) -> list[Contrast]:
     """Return contrasts, in their order, with p values corrected by Holm (1979).
 
-    The chance that any of them finds a difference where there is none is then at most 5 %.
+    `comparisons` are all that might have been made: of k settings, of which the numbers chose the
+    best, k (k - 1) / 2. The chance that any contrast finds a difference where there is none is then
+    at most 5 %.
     """
-    adjusted = adjust_p_values([contrast.p_value for contrast in contrasts])
+    adjusted = adjust_p_values([contrast.p_value for contrast in contrasts], comparisons)
     return [
-        replace(contrast, p_value=p_value, comparisons=len(contrasts))
+        replace(contrast, p_value=p_value, comparisons=comparisons)
         for contrast, p_value in zip(contrasts, adjusted, strict=True)
     ]
 
 
-def adjust_p_values(p_values: Sequence[float]) -> list[float]:
-    """Return p values, in their order, corrected for their number by Holm (1979)."""
+def adjust_p_values(p_values: Sequence[float], comparisons: int) -> list[float]:
+    """Return p values, in their order, corrected by Holm (1979) for a number of comparisons.
+
+    That may be larger than the number of p values, if others were or might have been looked at.
+    """
     adjusted, largest = [1.0] * len(p_values), 0.0
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        largest = max(largest, min(1.0, (comparisons - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
-import os
+import shlex
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from cnntrain.recipes.page import build_number_rows
 from cnntrain.recipes.reproduce import (
     Interrupted,
     Request,
+    find_recipe_of_folder,
     judge_folder,
     make_folder_name,
     reproduce_recipe,
@@ -35,14 +38,17 @@ USAGE = """\
 usage: cnntrain reproduce RECIPE [key=value ...] [--seeds N] [--minutes M] [--json]
          train a recipe, and compare with what was published and with what we measured;
          after M minutes it stops, and what it has cannot be compared
-       cnntrain reproduce --from FOLDER RECIPE
+       cnntrain reproduce --from FOLDER
          compare again, without training, after cnntrain resume FOLDER, say
        cnntrain reproduce --all --minutes M [--seeds N]
          as many recipes as fit, the shortest first
        cnntrain reproduce --list [--json]
-         recipe, source, published, ours, and the minutes that a seed takes here
-exit codes: 0 agrees, 1 differs, 3 cannot be compared"""
-NUMBER_WIDTHS = {"published": 9, "ours": 15, "of": 5, "minutes": 7}  # columns of --list
+         recipe, source, published, ours, and how long a seed takes here
+exit codes: 0 agrees, 1 differs, 3 cannot be compared; of --all: 1 if one differs, else 0 if one
+agrees, else 3"""
+# Columns of --list: heading -> width.
+NUMBER_WIDTHS = {"published": 9, "ours, 99 %": 15, "of": 5, "time": 8}
+MIN_SOURCE_WIDTH = 10  # a narrower column is left out
 
 
 def main(words: Sequence[str]) -> int:
@@ -63,32 +69,53 @@ def main(words: Sequence[str]) -> int:
         parse_seeds(arguments.seeds), parse_minutes(arguments.minutes), overrides,
         arguments.config_dir,
     )  # fmt: skip
+    check_contradictions(arguments, names)
     if arguments.list:
         print_recipes(list_recipes(arguments.config_dir), arguments.json)
         return 0
     if arguments.all:
-        if names:
-            raise SpecError(f"--all and {names[0]} are both given", "one of them")
         if request.minutes is None:
             raise SpecError(
                 "--all has no end", "the minutes to spend", "cnntrain reproduce --all --minutes 60"
             )
         return reproduce_all(request, arguments.json)
+    place = getattr(arguments, "from")
+    if place is not None and not names:
+        names = [find_recipe_of_folder(Path(place))]
     if len(names) != 1:
         given = f"{len(names)} recipes are named" if names else "no recipe is named"
         raise SpecError(given, "one recipe, or --all", "cnntrain reproduce --list")
     recipe = find_recipe(names[0], arguments.config_dir)
-    if (place := getattr(arguments, "from")) is not None:
+    if place is not None:
         folder = Path(place)
-        return show_verdict(judge_folder(recipe, folder, overrides), folder, arguments.json)
+        return show_verdict(judge_folder(recipe, folder), folder, arguments.json)
     folder = make_folder_name(recipe.name)
     try:
         with print_elsewhere(arguments.json):
             verdict = reproduce_recipe(recipe, request, folder)
     except Interrupted as stopped:
-        print(f"Then: cnntrain reproduce {recipe.name} --from {folder}", file=sys.stderr)
+        print(format_judge_command(folder), file=sys.stderr)
         return stopped.code
     return show_verdict(verdict, folder, arguments.json)
+
+
+def check_contradictions(arguments: Namespace, names: Sequence[str]) -> None:
+    """Raise SpecError for words and flags of which one would have no effect."""
+    given = {f"--{flag}": getattr(arguments, flag) for flag in ("list", "all", "from")}
+    given |= {f"--{flag}": getattr(arguments, flag) for flag in ("seeds", "minutes")}
+    without = {
+        "--list": ("--all", "--from", "--seeds", "--minutes", *arguments.words),
+        "--all": ("--from", *names),
+        "--from": ("--seeds", "--minutes", *(w for w in arguments.words if w not in names)),
+    }
+    for flag, others in without.items():
+        for other in others if given[flag] else ():
+            if given.get(other, True):
+                raise SpecError(f"{flag} and {other} are both given", "one of them")
+
+
+def format_judge_command(folder: Path) -> str:
+    return f"Then: {shlex.join(['cnntrain', 'reproduce', '--from', str(folder)])}"
 
 
 def parse_seeds(text: str | None) -> int:
@@ -138,6 +165,9 @@ def show_verdict(verdict: Verdict, folder: Path, as_json: bool) -> int:
     console.print(Text(f"{verdict.recipe.name} {verdict.kind}.", style=f"bold {color}"))
     for reason in verdict.reasons:
         console.print(Text(reason), highlight=False)
+    if any(run.result.status != "finished" for run in verdict.runs):
+        go_on = f"{format_judge_command(folder)} compares again, once the runs have finished."
+        console.print(Text(go_on), highlight=False, soft_wrap=True)
     console.print(Text(str(folder / "reproduce.html")), highlight=False, soft_wrap=True)
     return verdict.exit_code
 
@@ -150,35 +180,43 @@ def print_recipes(recipes: Sequence[Recipe], as_json: bool) -> None:
     console = make_console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     names = max((len(recipe.name) for recipe in recipes), default=1)
-    table.add_column("recipe", no_wrap=True)
     room = console.width - names - sum(NUMBER_WIDTHS.values()) - 14  # of borders
-    table.add_column("source", overflow="ellipsis", no_wrap=True, max_width=max(room, 1))
+    table.add_column("recipe", no_wrap=True)
+    if room >= MIN_SOURCE_WIDTH:
+        table.add_column("source", overflow="ellipsis", no_wrap=True, max_width=room)
     for heading in NUMBER_WIDTHS:
         table.add_column(heading, justify="right", no_wrap=True)
     for recipe in recipes:
-        table.add_row(recipe.name, recipe.expected.source, *format_recipe_numbers(recipe))
+        source = [recipe.expected.source] if room >= MIN_SOURCE_WIDTH else []
+        table.add_row(recipe.name, *source, *format_recipe_numbers(recipe))
     console.print(table)
     measured = sum(recipe.expected.measured is not None for recipe in recipes)
     console.print(
-        f"{len(recipes)} recipes, {measured} of them measured. Ours is the mean of seeds, and what "
-        "a new run may differ by. Minutes are estimated for one seed on this machine of "
-        f"{os.cpu_count()} cores; h are hours, of what nobody has measured yet.",
+        f"{len(recipes)} recipes, {measured} of them measured. Ours is the mean of seeds, ± what a "
+        "new run may differ by. The time is that of one seed on one core, on two at best half of "
+        "it; of what nobody has measured yet, it is an estimate for two cores.",
         highlight=False,
     )
 
 
 def format_recipe_numbers(recipe: Recipe) -> tuple[str, str, str, str]:
-    """Return the cells published, ours, split and minutes of a recipe."""
+    """Return the cells published, ours, split and time of a recipe."""
     expected = recipe.expected
     split, value = expected.metric.partition("_")[0], expected.published_value
     published = NO_VALUE if value is None else format_percent(value)
+    if value is None and expected.published_note:
+        published = "a note"
     if (measured := expected.measured) is None:
-        hours = NO_VALUE if expected.hours is None else f"{expected.hours:g} h"
-        return published, "unmeasured", split, hours
+        return published, "unmeasured", split, format_time(60 * (expected.hours or 0))
     interval = compute_interval(measured, expected.metric)
     half = 100 * max(interval.high - interval.mean, interval.mean - interval.low)
     ours = f"{100 * interval.mean:.2f} ± {half:.2f} %"
-    return published, ours, split, f"{recipe.minutes:.1f}"
+    return published, ours, split, format_time(recipe.minutes or 0)
+
+
+def format_time(minutes: float) -> str:
+    """Return minutes as `0.3 min` or `4.5 h`."""
+    return f"{minutes:.1f} min" if minutes < 90 else f"{minutes / 60:,.3g} h"
 
 
 def describe_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -207,21 +245,19 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
 def reproduce_all(request: Request, as_json: bool) -> int:
     """Reproduce the measured recipes that fit into the minutes, the shortest first.
 
-    Returns 1 if one differs, else 0 if one agrees, else 3. A recipe whose data or weights are not
-    here is left out, with the reason.
+    Returns 1 if one differs, else 0 if one agrees, else 3; after a signal its code. A recipe whose
+    data or weights are not here is left out, with the reason.
     """
-    request.check_overrides()
     recipes = [recipe for recipe in list_recipes(request.config_dir) if recipe.minutes is not None]
-    recipes.sort(key=lambda recipe: recipe.minutes or 0)
+    minutes = {r.name: estimate_minutes(r, request) for r in recipes}
     folder, end = make_folder_name("all"), time.monotonic() + 60 * (request.minutes or 0)
-    verdicts, left_out = list[Verdict](), dict[str, str]()
-    for recipe in recipes:
-        minutes = (recipe.minutes or 0) * request.seeds
+    verdicts, left_out, code = list[Verdict](), dict[str, str](), None
+    for recipe in sorted(recipes, key=lambda recipe: minutes[recipe.name]):
         remaining = (end - time.monotonic()) / 60
-        if minutes > remaining:
-            left_out[recipe.name] = f"takes {minutes:.0f} minutes, and {remaining:.0f} are left"
+        if minutes[recipe.name] > remaining:
+            left_out[recipe.name] = f"it takes about {format_time(minutes[recipe.name])}"
             continue
-        part = Request(request.seeds, remaining, request.overrides, request.config_dir)
+        part = replace(request, minutes=remaining)
         try:
             with print_elsewhere(as_json):
                 print(f"\n{recipe.name}: {recipe.summary}")
@@ -229,14 +265,22 @@ def reproduce_all(request: Request, as_json: bool) -> int:
         except SpecError as error:
             left_out[recipe.name] = error.given
         except Interrupted as stopped:
-            return stopped.code
+            code = stopped.code
+            break
+    if folder.is_dir():
+        results = {"recipes": [v.to_json() for v in verdicts], "left_out": left_out}
+        write_json(folder / "reproduce.json", results)
     show_all(verdicts, left_out, as_json, make_console())
-    if verdicts:
-        write_json(folder / "reproduce.json", [verdict.to_json() for verdict in verdicts])
-        if not as_json:
-            print(f"results in {folder}")
+    if code is not None:
+        return code
     kinds = {verdict.kind for verdict in verdicts}
     return next((EXIT_CODES[kind] for kind in ("differs", "agrees") if kind in kinds), 3)
+
+
+def estimate_minutes(recipe: Recipe, request: Request) -> float:
+    """Return the minutes that all seeds of a recipe take, with the recipes that it needs."""
+    needed = [find_recipe(n, request.config_dir) for n in (recipe.expected.needs or {}).values()]
+    return request.seeds * sum(one.minutes or 0 for one in (recipe, *needed))
 
 
 def show_all(
@@ -254,6 +298,7 @@ def show_all(
         here = NO_VALUE if verdict.mean is None else format_percent(verdict.mean)
         numbers = format_recipe_numbers(verdict.recipe)[:3]
         table.add_row(verdict.recipe.name, verdict.kind, here, *numbers)
-    console.print(table)
+    if verdicts:
+        console.print(table)
     for name, reason in left_out.items():
         console.print(Text(f"{name} was left out: {reason}"), highlight=False, soft_wrap=True)

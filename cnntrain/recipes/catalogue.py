@@ -1,6 +1,5 @@
 """The recipes in `conf/experiment/` that say what is expected of them."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +23,13 @@ class Recipe:
 
     @property
     def minutes(self) -> float | None:
-        """The minutes that one seed takes, estimated from the processor time that ours took.
+        """The minutes that one seed takes, without recipes whose weights it needs.
 
-        A machine with more cores than the one that measured is not counted as faster, because
-        small networks do not use them. None if nobody has measured the recipe.
+        It is the processor time that ours took, which hardly depends on what else a machine does;
+        two cores may need half of it. None if nobody has measured the recipe.
         """
-        if (measured := self.expected.measured) is None:
-            return None
-        cores = min(os.cpu_count() or 1, measured.cores)
-        return max(measured.cpu_seconds) / cores / 60
+        measured = self.expected.measured
+        return None if measured is None else max(measured.cpu_seconds) / 60
 
 
 def list_recipes(config_dir: str | None = None) -> list[Recipe]:

@@ -11,8 +11,8 @@ from cnntrain.reports import charts, webpage
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 
 WORDS = {
-    "agrees": "This machine agrees.", "differs": "This machine differs.",
-    "cannot be compared": "This cannot be compared.",
+    "agrees": "This machine agrees", "differs": "This machine differs",
+    "cannot be compared": "This cannot be compared",
 }  # fmt: skip
 
 
@@ -21,9 +21,10 @@ def write_reproduction_page(verdict: Verdict, folder: Path) -> None:
     recipe = verdict.recipe
     context = {
         "title": f"{recipe.name}, reproduced",
-        "lead": WORDS[verdict.kind],
+        "lead": format_lead(verdict),
         "verdict": verdict,
-        "summary": recipe.summary,
+        "summary": recipe.summary.replace("`", ""),
+        "caption": format_caption(verdict),
         "rows": build_number_rows(verdict),
         "figure": plot_reproduction(verdict),
         "metric": METRIC_NAMES[recipe.expected.metric],
@@ -42,6 +43,22 @@ def write_reproduction_page(verdict: Verdict, folder: Path) -> None:
         ],
     }
     webpage.write_page(folder / "reproduce.html", "reproduce.html.j2", context)
+
+
+def format_lead(verdict: Verdict) -> str:
+    """Return the verdict as a sentence, with the settings that are not the recipe's."""
+    overrides = f", with {' '.join(verdict.overrides)}" if verdict.overrides else ""
+    return f"{WORDS[verdict.kind]}{overrides}."
+
+
+def format_caption(verdict: Verdict) -> str:
+    """Return the caption of the chart: what its lines are."""
+    parts = ["The validation accuracy of each run over its epochs, without the steep beginning"]
+    if verdict.interval is not None:
+        parts.append("the band is where the number must lie")
+    if verdict.recipe.expected.published_value is not None:
+        parts.append("the dashed line is what was published")
+    return "; ".join(parts) + "."
 
 
 def build_number_rows(verdict: Verdict) -> list[tuple[str, str, str]]:
@@ -111,7 +128,9 @@ def plot_reproduction(verdict: Verdict) -> charts.Figure | None:
     return charts.make_figure(
         lines,
         xaxis=charts.make_epoch_axis(last),
-        yaxis=charts.make_axis("accuracy", tickformat=".1%", range=find_range(verdict)),
+        yaxis=charts.make_axis(
+            "accuracy", tickformat=".1%", range=find_range(verdict), automargin=True
+        ),
         shapes=shapes,
         annotations=notes,
         showlegend=True,

@@ -1,6 +1,7 @@
 """Train a recipe with some seeds, as a sweep, and hold what comes out to what is expected."""
 
 import math
+import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -9,24 +10,24 @@ from datetime import datetime
 from pathlib import Path
 
 from cnntrain.errors import SpecError
-from cnntrain.files.documents import write_json
+from cnntrain.files.documents import explain_damage, write_json
 from cnntrain.files.writing import write_whole
 from cnntrain.recipes.catalogue import Recipe, find_recipe
 from cnntrain.recipes.page import write_reproduction_page
-from cnntrain.recipes.verdict import SeedRun, Verdict, judge_runs, read_seed_run
+from cnntrain.recipes.verdict import Verdict, judge_runs, read_seed_run
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED
 from cnntrain.spec.overrides import parse_overrides, quote_literal
+from cnntrain.spec.spec import WITHOUT_EFFECT
 from cnntrain.sweeps.directory import Sweep
 from cnntrain.sweeps.job_process import POLL_SECONDS, STOP_RUNNING
 from cnntrain.sweeps.sweep import run_sweep
 from cnntrain.sweeps.sweep_file import read_plan
 
+NEEDED = "needed"  # the folder of the runs of recipes whose weights a recipe needs
+SEED_FOLDER = "FOLDER_OF_THE_SEED"  # stands for it while a path is quoted
 RUNS = "runs"  # the folder of the runs, if those that they need have one of their own
-FIXED = {
-    "experiment": "its name as a word", "seed": "--seeds N",
-    "hydra.run.dir": "hydra.sweep.dir=FOLDER", "hydra.sweep.dir": None,
-}  # fmt: skip
+FIXED = {"experiment": "its name as a word", "seed": "--seeds N"}
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Request:
     overrides: tuple[str, ...]
     config_dir: str | None
 
-    def check_overrides(self) -> None:
+    def check_overrides(self, recipe: Recipe) -> None:
         """Raise SpecError for an override of what this command decides itself, or of a sweep."""
         for override in parse_overrides(self.overrides):
             key = override.key_or_group
-            if key in FIXED:
+            if key in FIXED or key in (recipe.expected.needs or {}) or key.startswith("hydra"):
                 raise SpecError(
-                    f"{override.text} is decided by reproduce", "other settings", FIXED[key]
+                    f"{override.text} is decided by reproduce", "other settings", FIXED.get(key)
                 )
             if override.is_sweep_override():
                 raise SpecError(
@@ -71,20 +72,20 @@ def reproduce_recipe(recipe: Recipe, request: Request, folder: Path) -> Verdict:
     The recipes whose weights it needs are trained first, with the same seeds. Raises SpecError for
     a mistake, before the first run begins, and Interrupted after a signal.
     """
-    request.check_overrides()
+    request.check_overrides(recipe)
     end = math.inf if request.minutes is None else time.monotonic() + 60 * request.minutes
     needed = []
     for setting, name in (recipe.expected.needs or {}).items():
-        base = folder / "needed" / name
+        base = folder / NEEDED / name
         if not train_seeds(find_recipe(name, request.config_dir), request, base, end):
             reason = f"No run has begun, because {name}, whose weights it needs, has not finished."
-            return write_verdict(judge_runs(recipe, [], request.overrides, reason), folder)
+            return write_verdict(judge_runs(recipe, [], (), reason), folder)
         # The job of a seed has the number of the seed, and its folder is named after both.
-        best = base.absolute() / "${seed}_seed=${seed}" / "best.keras"
-        needed.append(f"{setting}={quote_literal(str(best))}")
+        best = quote_literal(str(base.absolute() / SEED_FOLDER / "best.keras"))
+        needed.append(f"{setting}={best.replace(SEED_FOLDER, '${seed}_seed=${seed}')}")
     runs_folder = folder / RUNS if needed else folder
     train_seeds(recipe, request, runs_folder, end, needed)
-    return judge_folder(recipe, folder, request.overrides)
+    return judge_folder(recipe, folder)
 
 
 def train_seeds(
@@ -120,14 +121,57 @@ def stop_sweep_in_time(folder: Path, end: float, ended: threading.Event) -> None
             return
 
 
-def judge_folder(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Verdict:
+def judge_folder(recipe: Recipe, folder: Path) -> Verdict:
     """Judge the runs that `reproduce_recipe` has left in a folder, and write page and JSON again.
 
-    Raises SpecError if it holds none.
+    Raises SpecError if it holds none, or runs of another recipe, or if all were refused; nothing is
+    written then.
     """
-    runs_folder = folder / RUNS if (folder / RUNS).is_dir() else folder
-    runs = read_seed_runs(recipe, runs_folder)
-    return write_verdict(judge_runs(recipe, runs, overrides), folder)
+    sweep = read_sweep(folder)
+    if (name := find_recipe_name(sweep)) != recipe.name:
+        hint = shlex.join(["cnntrain", "reproduce", "--from", str(folder)])
+        raise SpecError(f"{folder} is of {name}", f"runs of {recipe.name}", hint)
+    seeds = {job.folder: read_seed(sweep, job.overrides) for job in sweep.jobs}
+    begun = [place for place in seeds if Run(place).record.is_file()]
+    reasons = [job.record.get("reason") for job in sweep.jobs]
+    if not begun and (reason := next(filter(None, reasons), None)):
+        raise SpecError(reason, "what a run needs: its data, its weights", "manual_dir=FOLDER")
+    runs = [read_seed_run(place, seeds[place], recipe.expected.metric) for place in begun]
+    missing = f"{len(seeds) - len(begun)} of {len(seeds)} runs have not begun."
+    verdict = judge_runs(
+        recipe, runs, list_changes(sweep, recipe), missing if len(begun) < len(seeds) else ""
+    )
+    return write_verdict(verdict, folder)
+
+
+def list_changes(sweep: Sweep, recipe: Recipe) -> list[str]:
+    """Return the overrides of a sweep that change what is computed, and not where it is done."""
+    needed = recipe.expected.needs or {}
+    keys = (*FIXED, *needed, *WITHOUT_EFFECT, "hydra.sweep.dir", "model.weights")
+    return [
+        word
+        for word in sweep.plan["overrides"]
+        if word.partition("=")[0] not in keys and not word.startswith("sweep.")
+    ]
+
+
+def find_recipe_of_folder(folder: Path) -> str:
+    """Return the name of the recipe whose runs a folder holds; raise SpecError if it holds none."""
+    return find_recipe_name(read_sweep(folder))
+
+
+def find_recipe_name(sweep: Sweep) -> str:
+    """Return the recipe of a sweep, or `no recipe`."""
+    words = [word for word in sweep.plan["overrides"] if word.startswith("experiment=")]
+    return words[0].partition("=")[2] if words else "no recipe"
+
+
+def read_seed(sweep: Sweep, overrides: Sequence[str]) -> int:
+    """Return the seed of a job; raise SpecError if it has none that is a number."""
+    seeds = [word.partition("=")[2] for word in overrides if word.startswith("seed=")]
+    if not seeds or not seeds[0].isdecimal():
+        raise explain_damage(sweep.plan_file, "it is not a sweep over seeds")
+    return int(seeds[0])
 
 
 def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
@@ -137,16 +181,18 @@ def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
     return verdict
 
 
-def read_seed_runs(recipe: Recipe, folder: Path) -> list[SeedRun]:
-    """Return the runs of a sweep over seeds that have begun; raise SpecError if there is none."""
-    sweep = Sweep(folder)
+def read_sweep(folder: Path) -> Sweep:
+    """Return the sweep over seeds in a reproduction's folder, without locking it.
+
+    Raises SpecError if there is none.
+    """
+    sweep = Sweep(folder / RUNS if (folder / RUNS).is_dir() else folder)
     if not sweep.plan_file.is_file():
-        raise SpecError(f"{folder} holds no sweep", "a folder that cnntrain reproduce has made")
+        expected = "a folder that cnntrain reproduce RECIPE has made"
+        if (folder / NEEDED).is_dir():
+            expected += ", with the recipe's own runs: those that it needs were stopped before"
+        raise SpecError(f"{folder} holds no runs of a recipe", expected)
     sweep.plan = read_plan(sweep.plan_file)
-    runs = []
     for words in sweep.plan["jobs"]:
-        job = sweep.add_job(words)
-        if Run(job.folder).record.is_file():
-            seed = next(int(word.partition("=")[2]) for word in words if word.startswith("seed="))
-            runs.append(read_seed_run(job.folder, seed, recipe.expected.metric))
-    return runs
+        sweep.add_job(words)
+    return sweep

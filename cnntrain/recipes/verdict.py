@@ -16,7 +16,7 @@ from cnntrain.recipes.catalogue import Recipe
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, describe_status, read_run
 from cnntrain.runs.strangers import read_record, read_report
-from cnntrain.spec.expectation import Interval, Measured, compute_interval
+from cnntrain.spec.expectation import Interval, Measured, compute_interval, digest_recipe
 from cnntrain.terminal.units import format_percent
 
 EXIT_CODES = {"agrees": 0, "differs": 1, "cannot be compared": 3}
@@ -92,26 +92,26 @@ def read_seed_run(folder: Path, seed: int, metric: str) -> SeedRun:
 
 
 def judge_runs(
-    recipe: Recipe,
-    runs: Sequence[SeedRun],
-    overrides: Sequence[str] = (),
-    why_none: str = "No run has begun.",
+    recipe: Recipe, runs: Sequence[SeedRun], overrides: Sequence[str] = (), missing: str = ""
 ) -> Verdict:
     """Return the verdict on the runs of a recipe that were trained with further `overrides`.
 
-    `why_none` is the reason if there is no run.
+    `missing` says, as a sentence, which runs have not begun, if any.
     """
     measured, metric = recipe.expected.measured, recipe.expected.metric
     interval = None if measured is None else compute_interval(measured, metric, max(1, len(runs)))
-    obstacles = find_obstacles(recipe, runs) if runs else [why_none]
 
     def decide(kind: Any, reasons: Sequence[str]) -> Verdict:
         return Verdict(recipe, kind, tuple(reasons), tuple(runs), interval, tuple(overrides))
 
+    obstacles = list_differences(recipe, runs)
+    if measured is None or interval is None or obstacles:
+        return decide("cannot be compared", obstacles or [missing])
     if diverged := [run for run in runs if run.record.get("kind") == Diverged.__name__]:
         return decide("differs", [f"The run of seed {diverged[0].seed} diverged; ours did not."])
-    if obstacles or measured is None or interval is None:
-        return decide("cannot be compared", obstacles)
+    unfinished = [reason for run in runs if (reason := explain_unfinished(run, measured))]
+    if missing or unfinished or not runs:
+        return decide("cannot be compared", [*unfinished, *([missing] if missing else [])])
     values = [run.value for run in runs if run.value is not None]
     mean = statistics.fmean(values)
     what = f"{format_percent(mean)} is the {METRIC_NAMES[metric]}"
@@ -130,38 +130,38 @@ def judge_runs(
     return decide("differs", [sentence, *notes])
 
 
-def find_obstacles(recipe: Recipe, runs: Sequence[SeedRun]) -> list[str]:
-    """Return why the runs cannot be compared with what was measured, in whole sentences."""
+def list_differences(recipe: Recipe, runs: Sequence[SeedRun]) -> list[str]:
+    """Return in what the runs are not of the kind that was measured, in whole sentences."""
     measured = recipe.expected.measured
-    reasons = [] if measured else ["Nobody has measured this recipe yet."]
+    if measured is None:
+        return ["Nobody has measured this recipe yet."]
+    reasons = []
+    if digest_recipe(recipe.file) != measured.recipe:
+        reasons.append("The recipe has other settings now than when it was measured.")
     for run in runs:
-        reasons += find_obstacles_of_run(run, measured)
-    return list(dict.fromkeys(reasons))
+        name, record = f"The run of seed {run.seed}", run.record
+        sizes = record.get("data", {}).get("sizes")
+        if sizes is not None and sizes != measured.images:
+            ours = format_sizes(measured.images)
+            reasons.append(f"{name} has {format_sizes(sizes)} images, ours {ours}.")
+        device, backend = record.get("device", {}).get("kind"), record.get("backend", "tensorflow")
+        if device is not None and (device, backend) != (measured.device, measured.backend):
+            reasons.append(
+                f"{name} was trained on a {device} with {backend}, ours on a {measured.device} "
+                f"with {measured.backend}."
+            )
+    return reasons
 
 
-def find_obstacles_of_run(run: SeedRun, measured: Measured | None) -> list[str]:
-    result, name = run.result, f"The run of seed {run.seed}"
-    epochs = len(result.history)
+def explain_unfinished(run: SeedRun, measured: Measured) -> str | None:
+    """Return why a run is not as long as those that were measured, or None if it is."""
+    result, name, epochs = run.result, f"The run of seed {run.seed}", len(run.result.history)
     if result.status != "finished" or run.value is None:
         reason = f": {result.reason}" if result.reason else ""
-        return [f"{name} {describe_status(result.status)} after {epochs} epochs{reason}."]
-    if measured is None:
-        return []
-    reasons = []
-    if epochs < measured.epochs:
-        reasons.append(f"{name} has {epochs} epochs and ours {measured.epochs}: it was shortened.")
-    sizes = run.record.get("data", {}).get("sizes", {})
-    if sizes != measured.images:
-        ours = format_sizes(measured.images)
-        reasons.append(f"{name} has {format_sizes(sizes)} images, ours {ours}.")
-    device = run.record.get("device", {}).get("kind")
-    backend = run.record.get("backend", "tensorflow")
-    if (device, backend) != (measured.device, measured.backend):
-        reasons.append(
-            f"{name} was trained on a {device} with {backend}, ours on a {measured.device} with "
-            f"{measured.backend}."
-        )
-    return reasons
+        return f"{name} {describe_status(result.status)} after {epochs} epochs{reason}."
+    if epochs != measured.epochs:
+        return f"{name} has {epochs} epochs, and ours {measured.epochs}."
+    return None
 
 
 def format_sizes(sizes: Mapping[Any, int]) -> str:

@@ -165,7 +165,7 @@ def summarize_contrasts(comparison: Comparison) -> str:
     if tests:
         kinds = " and ".join(sorted({test.test for test in tests}))
         sentences.append(
-            f"Tested by {kinds}, with Holm's correction for {len(tests)} comparisons: "
+            f"Tested by {kinds}, with Holm's correction for {tests[0].comparisons} comparisons: "
             "from p = 0.05 on it is a tie."
         )
         sentences.append(next((test.caveat for test in tests if test.caveat), "").strip())

@@ -1,8 +1,8 @@
 """Test whether the best of several settings is better than each other one.
 
 Settings with two seeds or more are compared over their seeds, others by a run of each on the same
-test images. Of k settings the best is compared with k - 1 others. Holm's correction for these is
-enough although the numbers chose the best: see multiple comparisons with the best (Hsu, 1984).
+test images. Because the numbers chose the best of k settings, p values are corrected for all pairs,
+k (k - 1) / 2, and not for the k - 1 that are told.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,9 @@ def contrast_with_best(
     and `images` has the fingerprint of the test images of each run by its folder.
     """
     found = [contrast_groups(groups[0], other, metric, images) for other in groups[1:]]
-    corrected = iter(correct_for_many([c for c in found if isinstance(c, Contrast)]))
+    tested = [c for c in found if isinstance(c, Contrast)]
+    pairs = len(tested) * (len(tested) + 1) // 2
+    corrected = iter(correct_for_many(tested, pairs))
     return [next(corrected) if isinstance(c, Contrast) else c for c in found]
 
 

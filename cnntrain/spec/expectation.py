@@ -17,8 +17,8 @@ from cnntrain.spec.knobs import Count, Fraction, Positive, Seed, convert_all, fo
 from cnntrain.spec.option_files import load_option_file
 from cnntrain.spec.signatures import collect_vocabulary
 
-# A 99 % prediction interval of a normal distribution reaches this many standard deviations.
-NORMAL_99 = 2.576
+# As many degrees of freedom the binomial variance of the images counts beside that of the seeds.
+PRIOR_DEGREES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,26 +119,28 @@ def digest_recipe(file: Path) -> str:
 
 
 def compute_interval(measured: Measured, metric: str, runs: int = 1) -> Interval:
-    """Return where the mean `metric` of new `runs` lies with a probability of 99 %.
+    """Return where the mean `metric` of new `runs` lies with a probability of about 99 %.
 
-    It is the prediction interval of a normal distribution whose standard deviation is that between
-    our seeds, but at least the binomial standard error of the evaluated images: a few seeds that
-    happen to be alike say too little, and seeds differ on single images at random.
+    Two or three seeds say little about how much seeds vary: they may happen to be alike. Therefore
+    their variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027): the binomial variance of
+    the evaluated images counts as PRIOR_DEGREES degrees of freedom beside those of the seeds. The
+    interval is the prediction interval of Student's t with the degrees of both. If seeds vary twice
+    as much as images do, it holds about 96 %.
     """
+    from scipy.special import stdtrit  # not needed to compose a spec
+
     values = getattr(measured, metric)
     count, mean = len(values), statistics.fmean(values)
     between_seeds = statistics.stdev(values) if count > 1 else 0.0
     images = measured.images[metric.partition("_")[0]]  # type: ignore[index]
     of_images = (mean * (1 - mean) / images) ** 0.5
-    deviation = max(between_seeds, of_images)
-    half = NORMAL_99 * deviation * (1 / count + 1 / runs) ** 0.5
-    seeds, error = f"{100 * between_seeds:.2f} %", f"{100 * of_images:.2f} %"
-    wider = (
-        f"the standard deviation of {seeds} between the seeds"
-        if between_seeds >= of_images
-        else f"the standard error of {images:,} images, {error}, which is more than the {seeds} "
-        "between the seeds"
+    degrees = PRIOR_DEGREES + count - 1
+    squares = PRIOR_DEGREES * of_images**2 + (count - 1) * between_seeds**2
+    deviation = (squares / degrees) ** 0.5
+    half = float(stdtrit(degrees, 0.995)) * deviation * (1 / count + 1 / runs) ** 0.5
+    reason = (
+        f"99 % of runs are expected there: our {count} seeds deviate by {100 * between_seeds:.2f} "
+        f"points, and {images:,} images have a standard error of {100 * of_images:.2f}"
     )
-    reason = f"99 % of runs are expected there, by {wider}"
     low, high = max(0.0, mean - half), min(1.0, mean + half)
     return Interval(mean, between_seeds, low, high, reason)

@@ -105,12 +105,13 @@ def test_one_seed_is_not_compared():
 
 def test_holm_corrects_for_many_comparisons():
     # Wright (1992), Biometrics 48, and R's p.adjust: the smallest times 4, then the larger ones.
-    assert adjust_p_values([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert adjust_p_values([0.9, 0.8]) == [1.0, 1.0]
-    assert adjust_p_values([]) == []
+    assert adjust_p_values([0.01, 0.04, 0.03, 0.005], 4) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_p_values([0.9, 0.8], 2) == [1.0, 1.0]
+    assert adjust_p_values([], 0) == []
+    assert adjust_p_values([0.01, 0.04], 3) == pytest.approx([0.03, 0.08])
     pairs = [compare_paired(*make_correct(50, *only, 9)) for only in [(9, 1), (30, 2)]]
-    corrected = correct_for_many(pairs)
-    assert [c.p_value for c in corrected] == adjust_p_values([c.p_value for c in pairs])
+    corrected = correct_for_many(pairs, 2)
+    assert [c.p_value for c in corrected] == adjust_p_values([c.p_value for c in pairs], 2)
     assert "after Holm's correction for 2 comparisons" in corrected[0].describe()
 
 

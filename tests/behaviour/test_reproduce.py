@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnntrain.recipes.catalogue import list_recipes
+from cnntrain.spec.expectation import digest_recipe
 from helpers.processes import begin
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ MEASURED = """\
     cpu_seconds: [1, 1]
     images: {sizes}
     fingerprint: {fingerprint}
-    recipe: '0'
+    recipe: {recipe}
     device: CPU
     backend: tensorflow
     machine: this
@@ -87,13 +88,16 @@ def test_small_recipe_is_trained_and_judged_as_often_as_one_likes(command, tmp_p
     record = json.loads((Path(listed["runs"][0]["folder"]) / "run.json").read_text())
     facts = {"sizes": record["data"]["sizes"], "fingerprint": record["data"]["fingerprint"]}
     for accuracy, epochs, code in ((mean, 3, 0), (mean - 0.3, 3, 1), (mean, 4, 3)):
-        measured = MEASURED.format(accuracy=accuracy, epochs=epochs, **facts)
+        digest = digest_recipe(tmp_path / "conf" / "experiment" / "small.yaml")
+        measured = MEASURED.format(accuracy=accuracy, epochs=epochs, recipe=digest, **facts)
         write_recipe(measured=measured)
-        again = command(*words, "--from", folder)
+        again = command("reproduce", "--config-dir", "conf", "--from", folder)
         assert again.returncode == code, again.stdout + again.stderr
         assert max(map(len, again.stdout.splitlines()[:-1])) <= 100
     assert "reproduce.html" in again.stdout
-    assert "shortened" in (folder / "reproduce.html").read_text()
+    assert "epochs, and ours 4" in (folder / "reproduce.html").read_text()
+    other = command("reproduce", "lenet5_digits", "--from", folder)
+    assert (other.returncode, "is of small" in other.stderr) == (2, True)
     assert {"reproduce.json", "sweep.html"} <= {file.name for file in folder.iterdir()}
 
 
@@ -160,9 +164,9 @@ def test_interrupted_reproduction_goes_on(command, tmp_path, write_recipe):
     assert process.wait(60) == 130
     folder = find_folder(tmp_path)
     assert command("resume", folder).returncode == 0
-    done = command("reproduce", "small", "--config-dir", "conf", "--from", folder)
+    done = command("reproduce", "--config-dir", "conf", "--from", folder)
     assert "Nobody has measured" in done.stdout
-    assert "shortened" not in done.stdout
+    assert json.loads((folder / "reproduce.json").read_text())["runs"][0]["epochs"] == 400
 
 
 def test_no_time_at_all_is_told_from_a_disagreement(command, tmp_path, write_recipe):

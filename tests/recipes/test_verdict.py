@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ from cnntrain.errors import SpecError
 from cnntrain.recipes.catalogue import Recipe, find_recipe, list_recipes
 from cnntrain.recipes.page import write_reproduction_page
 from cnntrain.recipes.verdict import judge_runs, read_seed_run
-from cnntrain.spec.expectation import Expectation, Measured
+from cnntrain.spec.expectation import Expectation, Measured, digest_recipe
 
 SIZES = {"train": 1000, "valid": 100, "test": 200}
 RECORD = {
@@ -20,19 +19,21 @@ RECORD = {
 
 
 @pytest.fixture
-def recipe():
+def recipe(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("epochs: 2")
     accuracies = (0.69, 0.70, 0.71)
     measured = Measured(
         seeds=(0, 1, 2), valid_best=accuracies, valid_final=accuracies, test_best=accuracies,
         test_final=accuracies, epochs=2, seconds=accuracies, cpu_seconds=(60.0, 60.0, 90.0),
-        images=SIZES, fingerprint="ours", recipe="r", device="CPU", backend="tensorflow",
-        machine="2 cores", cores=2, versions={}, date="2026-11-27",
+        images=SIZES, fingerprint="ours", recipe=digest_recipe(file), device="CPU",
+        backend="tensorflow", machine="2 cores", cores=2, versions={}, date="2026-11-27",
     )  # fmt: skip
     expected = Expectation(
         source="a paper", settings="source", published={"test": 0.75}, metric="test_best",
         measured=measured,
     )  # fmt: skip
-    return Recipe("mine", "Mine.", Path("mine.yaml"), expected)
+    return Recipe("mine", "Mine.", file, expected)
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_the_mean_of_seeds_is_judged(judge):
         ({"backend": "jax"}, "with jax"),
         ({"data": RECORD["data"] | {"sizes": SIZES | {"train": 10}}}, "has 10 train"),
         ({"status": "interrupted"}, "was interrupted after 2 epochs"),
-        ({"epochs": 1}, "it was shortened"),
+        ({"epochs": 1}, "has 1 epochs, and ours 2"),
+        ({"epochs": 3}, "has 3 epochs, and ours 2"),
     ],
 )
 def test_what_is_not_the_same_is_not_compared(judge, record, word):
@@ -105,6 +107,24 @@ def test_a_run_that_diverged_differs(judge):
     assert judge(0.70, **record).kind == "differs"
 
 
+def test_a_diverged_run_of_another_kind_is_not_compared(judge, recipe):
+    record = {"status": "failed", "kind": "Diverged", "device": {"kind": "GPU"}}
+    assert judge(0.70, **record).kind == "cannot be compared"
+
+
+def test_a_recipe_that_was_changed_since_is_not_compared(judge, recipe):
+    recipe.file.write_text("epochs: 2\nbatch_size: 3")
+    verdict = judge(0.70)
+    assert verdict.kind == "cannot be compared"
+    assert "other settings now" in verdict.reasons[0]
+
+
+def test_runs_that_have_not_begun_are_missed(judge, recipe):
+    missing = "1 of 2 runs have not begun."
+    verdict = judge_runs(recipe, judge(0.70).runs, (), missing)
+    assert (verdict.kind, verdict.reasons) == ("cannot be compared", (missing,))
+
+
 def test_an_unmeasured_recipe_cannot_be_compared(judge, recipe):
     bare = replace(recipe, expected=replace(recipe.expected, measured=None))
     verdict = judge(0.70, of=bare)
@@ -112,10 +132,8 @@ def test_an_unmeasured_recipe_cannot_be_compared(judge, recipe):
     assert bare.minutes is None
 
 
-def test_minutes_follow_from_processor_time(recipe, monkeypatch):
-    for cores, minutes in ((1, 1.5), (2, 0.75), (64, 0.75)):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        assert recipe.minutes == pytest.approx(minutes)
+def test_minutes_are_those_of_the_processor(recipe):
+    assert recipe.minutes == pytest.approx(1.5)
 
 
 def test_page_and_json_hold_the_numbers_and_run_no_foreign_text(judge, recipe, tmp_path):
