@@ -127,6 +127,8 @@ def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -
         hint = shlex.join(["cnntrain", "data", verb, "image_folder", folder])
     if not bare:
         raise SpecError("no data set is named", files, hint)
+    if verb == "preview" and Path(bare[0]).suffix and bare[0] not in files:
+        raise SpecError(f"{bare[0]} is not there", "a photo, or a data set", hint)
     if bare[0] not in files:
         raise SpecError(f"{bare[0]} is no data set", files, hint)
     if len(bare + chosen) > 1:

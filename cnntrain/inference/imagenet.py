@@ -85,7 +85,7 @@ def build_application(
         **({"classifier_activation": None} if include_top else NO_TOP),
         **({"alpha": alpha} if len(variant.alphas) > 1 else {}),
     )
-    part = "with its top" if include_top else "without its top"
+    part = f"with or without its top, and alpha={alpha:g}"
     whole = load_pretrained(build, architecture, model["weights"], model["weights_dir"], part)
     images = x = keras.Input(image_shape, dtype="uint8", name="images")
     x = keras.layers.Rescaling(1.0, dtype="float32", name="normalisation")(x)

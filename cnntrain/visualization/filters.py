@@ -102,8 +102,8 @@ def build_feature_map_section(inspection: Inspection) -> Section:
         ]
         rows.append(TileRow(f"{output.name}, {height}×{width}, {channels} channels", tiles))
     text = (
-        f"From the picture to the classes: of each layer, the {CHANNELS_SHOWN} channels that vary "
-        "most over the picture. Dark is the lowest value of a channel, bright is its highest."
+        f"From the picture on: of each layer, the {CHANNELS_SHOWN} channels that vary most over "
+        "the picture. Dark is the lowest value of a channel, bright is its highest."
     )
     return Section("maps", "Feature maps through the layers", text, rows, CHANNELS_SHOWN)
 

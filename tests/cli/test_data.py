@@ -88,7 +88,7 @@ def test_table_fits_the_terminal(data, monkeypatch):
         ("preview there.png dataset=digits", "there.png and dataset=digits are both", None),
         ("preview there.png", "no image of a known format", None),
         ("preview there.png augmentaton=color", "augmentaton", "augmentation=color"),
-        ("preview photo.jpg", "photo.jpg is no data set", None),
+        ("preview photo.jpg", "photo.jpg is not there", None),
         ("verify digits --values", "--values is not for data verify", None),
         ("verify image_folder", "dataset.folder is not given", None),
         (f"prepare {FOLDER}", "photos, which is not there", None),
