@@ -31,9 +31,9 @@ How to read the numbers:
   comparable only.
 * *Ours* is the mean of runs with several seeds, and the standard deviation between them. *Best* are
   the weights that validation chose, *last* those of the last epoch. Nothing was tuned on the test
-  images.
-* *A run* says where a new run must lie: the 99 % prediction interval, whose standard deviation is
-  that of our seeds, and at least the standard error of the evaluated images.
+  images, except where a note says so.
+* *A run* says where a new run must lie: a 99 % prediction interval, from the deviation between our
+  seeds and the standard error of the evaluated images. With few seeds the latter counts more.
 * *Unmeasured* means that nobody has run it here. The hours are an estimate for two cores.
 
 `cnntrain reproduce --list --json` has the number of every seed. Two stories are told in more than
