@@ -85,12 +85,12 @@ def print_layers(
         lines.append(f"receptive field of {format_pixels(field)} pixels")
     if uncounted:
         lines.append(f"not counted are the multiply-adds of {', '.join(uncounted)}")
-    if file is not None:
-        lines.append(f"the graph is drawn in {file}")
     console = make_console(NARROW_PIPE_WIDTH)
     console.print(Text(title, style="bold"), highlight=False)
     console.print(make_layer_table(rows, console.width))
     console.print(Text("\n".join(lines)), highlight=False)
+    if file is not None:
+        console.print(Text(f"the graph is drawn in {file}"), highlight=False, soft_wrap=True)
 
 
 def format_title(option: str, made_for: PaperNetwork) -> str:

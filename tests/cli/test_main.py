@@ -70,6 +70,7 @@ def test_two_runs_of_one_moment_have_two_directories(command, tmp_path):
     assert len(list((tmp_path / "outputs").iterdir())) == 2
 
 
+@pytest.mark.slow  # the recipe lenet5_digits; shorter runs of it are in many tests
 def test_make_train_reaches_what_it_promises(answer, tmp_path):
     (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "epochs=" in line]
     done = answer(*line.split()[1:])
