@@ -94,7 +94,7 @@ def main(words: Sequence[str]) -> int:
         with print_elsewhere(arguments.json):
             verdict = reproduce_recipe(recipe, request, folder)
     except Interrupted as stopped:
-        print(format_judge_command(folder), file=sys.stderr)
+        print(f"Then: {format_judge_command(folder)}", file=sys.stderr)
         return stopped.code
     return show_verdict(verdict, folder, arguments.json)
 
@@ -115,7 +115,7 @@ def check_contradictions(arguments: Namespace, names: Sequence[str]) -> None:
 
 
 def format_judge_command(folder: Path) -> str:
-    return f"Then: {shlex.join(['cnntrain', 'reproduce', '--from', str(folder)])}"
+    return shlex.join(["cnntrain", "reproduce", "--from", str(folder)])
 
 
 def parse_seeds(text: str | None) -> int:
@@ -249,6 +249,8 @@ def reproduce_all(request: Request, as_json: bool) -> int:
     data or weights are not here is left out, with the reason.
     """
     recipes = [recipe for recipe in list_recipes(request.config_dir) if recipe.minutes is not None]
+    for recipe in recipes:
+        request.check_overrides(recipe)
     minutes = {r.name: estimate_minutes(r, request) for r in recipes}
     folder, end = make_folder_name("all"), time.monotonic() + 60 * (request.minutes or 0)
     verdicts, left_out, code = list[Verdict](), dict[str, str](), None

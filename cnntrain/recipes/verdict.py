@@ -1,8 +1,7 @@
 """Hold runs to what a recipe expects: they agree, differ, or cannot be compared.
 
 Runs are compared only if they are whole, on as many images as ours, and on the same kind of device
-and backend. Where the images are others than ours, or only one side of the comparison is known, the
-verdict says so.
+and backend. If their images are not byte for byte ours, the verdict says so.
 """
 
 import statistics

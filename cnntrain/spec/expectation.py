@@ -35,7 +35,7 @@ class Measured:
     test_best: list[Fraction]
     test_final: list[Fraction]
     epochs: Count
-    seconds: list[Positive]  # from the first image read to the last number
+    seconds: list[Positive]  # from the command to its end, of a machine that may do other work, too
     cpu_seconds: list[Positive]  # of all cores; other programs that run beside do not count
     images: dict[Literal["train", "valid", "test"], Count]
     fingerprint: str  # of all images, as in run.json
