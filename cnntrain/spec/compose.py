@@ -1,4 +1,4 @@
-"""Compose overrides and `conf/` into a plain configuration: the only use of Hydra's Compose API.
+"""Compose overrides and `conf/` into a plain configuration.
 
 Overrides are checked before Hydra sees them. An error that Hydra still raises becomes a SpecError:
 given, expected, try.
@@ -11,38 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose as hydra_compose
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.errors import SpecError, format_choices
 from cnntrain.spec.about import KINDS, About, convert_about
+from cnntrain.spec.components import fill_in_component, fill_in_knobs
 from cnntrain.spec.expectation import Expectation, convert_expectation
-from cnntrain.spec.hints import (
-    DEVICE_WORDS,
-    choose_devices,
-    choose_option,
-    choose_option_with_knob,
-    suggest_override,
-)
-from cnntrain.spec.hydra_private import start_hydra
+from cnntrain.spec.hints import DEVICE_WORDS, choose_devices, choose_option
+from cnntrain.spec.hydra_config import explain_hydra_error, load_hydra_config, shorten_error
 from cnntrain.spec.knobs import format_value
-from cnntrain.spec.option_files import (
-    CHOICES,
-    CONF,
-    find_config_folder,
-    find_option_files,
-    load_option,
-)
-from cnntrain.spec.overrides import (
-    TEXT_SETTINGS,
-    ParsedOverride,
-    parse_override,
-    quote_literal,
-)
+from cnntrain.spec.option_files import CHOICES, CONF, find_option_files, load_option
+from cnntrain.spec.overrides import TEXT_SETTINGS, ParsedOverride, parse_override, quote_literal
 from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
@@ -53,7 +35,6 @@ SWEEP_KEYS = re.compile(
 RUN_DIR = "hydra.run.dir"
 HYDRA_KEYS = re.compile(r"hydra\b.*")
 PACKAGE_LINE = re.compile(r"\s*#\s*@package\b")
-HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 
 
 @dataclass(frozen=True)
@@ -153,57 +134,6 @@ def resolve_node(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True)
 
 
-def fill_in_knobs(value: Any, files: Mapping[str, Path]) -> Any:
-    """Return a list of components, such as `augmentation.ops`, with the knobs that they leave out.
-
-    The values come from the file of the option that a component names; `files` has the file of each
-    option. Any other value is returned as it is.
-    """
-    if not isinstance(value, list):
-        return value
-    components = []
-    for component in value:
-        if isinstance(component, dict) and (name := str(component.get("name"))) in files:
-            stated = {
-                key: fill_in_knobs(knob, files) for key, knob in component.items() if key != "name"
-            }
-            components.append(load_option(files[name]) | stated)
-        else:
-            components.append(component)
-    return components
-
-
-def fill_in_component(value: Any, group: str, config_dir: str | None) -> Any:
-    """Return a component such as `finetune.schedule` with the knobs that it leaves out.
-
-    The values are those of the option that it names. The name of an option alone stands for the
-    option. Any other value is returned as it is.
-    """
-    stated = {"name": value} if isinstance(value, str) else value
-    files = find_option_files(group, config_dir)
-    if not isinstance(stated, dict) or (name := str(stated.get("name"))) not in files:
-        return stated
-    chosen = load_hydra_config([f"{group}={quote_literal(name)}"], config_dir)[group]
-    own = {key: knob for key, knob in stated.items() if key != "name"}
-    option = OmegaConf.to_container(chosen, resolve=True)
-    assert isinstance(option, dict)
-    option.pop("about", None)
-    records = {
-        key: option[key] | knob
-        for key, knob in own.items()
-        if isinstance(knob, dict) and isinstance(option.get(key), dict)
-    }
-    return option | own | records
-
-
-def load_hydra_config(overrides: list[str], config_dir: str | None) -> DictConfig:
-    """Return Hydra's whole configuration, its own settings included."""
-    start_hydra(CONF, find_config_folder(config_dir))
-    whole = hydra_compose("config", overrides=overrides, return_hydra_config=True)
-    HydraConfig.instance().set_config(whole)
-    return whole
-
-
 def check_override(override: ParsedOverride, config_dir: str | None) -> None:
     """Raise SpecError for an override with several values, no setting, or no option of a group."""
     key, text = override.key_or_group, override.text
@@ -293,72 +223,3 @@ def check_option(group: str, file: Path, config_dir: str | None) -> None:
             f"{file} cannot be used: {shorten_error(error)}",
             "names and values of settings, and options that exist",
         ) from None
-
-
-def explain_hydra_error(
-    error: Exception, overrides: Sequence[ParsedOverride], config_dir: str | None
-) -> SpecError:
-    """Return the SpecError that explains an error of Hydra or OmegaConf."""
-    if isinstance(error, OmegaConfBaseException):
-        where = f"{error.full_key}: " if error.full_key else ""
-        return SpecError(
-            where + shorten_error(error), "settings, or oc.env variables, that exist", None
-        )
-    choices = [
-        override.input_line or override.text
-        for override in overrides
-        if override.key_or_group in CHOICES or override.key_or_group.startswith("hydra/")
-    ]
-    all_keys = list_dotted_keys(OmegaConf.to_container(load_hydra_config(choices, config_dir)))
-    keys = [key for key in all_keys if not {"about", "expect"} & {*key.split(".")[:2]}]
-    for override in overrides:
-        key = override.key_or_group
-        if key not in keys and key not in CHOICES and not key.startswith("hydra/"):
-            return explain_unknown_key(override, keys)
-        if shorten_error(error) == f"Could not override '{key}'":
-            text = override.text  # of an item of a list that another override replaces
-            return SpecError(f"{text}: it is not given yet", "+ before the setting", f"+{text}")
-        if key in TEXT_SETTINGS and key in shorten_error(error):
-            return SpecError(f"{override.text} names nothing", "a path or a name")
-    if isinstance(error.__cause__, ConfigTypeError):
-        kind = "a list" if error.__cause__.object_type is list else "settings, each by its name"
-        return SpecError(shorten_error(error).removeprefix("Error merging override "), kind)
-    return SpecError(shorten_error(error), "options and settings that fit together")
-
-
-def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
-    """Return the SpecError for a key that does not exist, with the keys that stand beside it."""
-    key, hint = override.key_or_group, None
-    parent, _, last = key.rpartition(".")
-    beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
-    beside = [k for k in beside if k != "hydra"]
-    if not override.is_delete() and "/" not in key:
-        value = override.text.partition("=")[2]
-        if not parent:
-            hint = suggest_override(key, value, keys)
-        elif nearest := find_nearest(
-            last, [k.rpartition(".")[2] for k in beside if k not in CHOICES]
-        ):
-            hint = shlex.quote(f"{parent}.{nearest}={value}")
-        elif (group := parent.replace("hydra.", "hydra/")) in (*CHOICES, *HYDRA_GROUPS):
-            hint = choose_option_with_knob(group, last, value)
-    expected = format_choices(beside, last) if beside else "a setting or a group …"
-    more = ": cnntrain --help" if "…" in expected else ""
-    return SpecError(f"{key} is not a setting", f"{expected}{more}", hint)
-
-
-def list_dotted_keys(node: Any, prefix: str = "") -> list[str]:
-    """Return the dotted keys of a nested mapping, inner nodes included; list items have numbers."""
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if not isinstance(node, dict):
-        return []
-    keys = []
-    for key, value in node.items():
-        keys += [f"{prefix}{key}", *list_dotted_keys(value, f"{prefix}{key}.")]
-    return keys
-
-
-def shorten_error(error: BaseException) -> str:
-    text = str(error) or str(error.__cause__) or type(error).__name__
-    return text.strip().splitlines()[0].rstrip(".")

@@ -17,13 +17,12 @@ from hydra.errors import HydraException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.compose import (
-    HYDRA_GROUPS,
     RUN_DIR,
     SWEEP_KEYS,
     check_hydra_setting,
     compose_whole_config,
-    shorten_error,
 )
+from cnntrain.spec.hydra_config import HYDRA_GROUPS, shorten_error
 from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.option_files import CONF, find_config_folder, find_option_files, load_option

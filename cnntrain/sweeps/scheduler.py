@@ -13,7 +13,7 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import open_existing, write_whole
 from cnntrain.runs.environment import format_time_now
 from cnntrain.signals import Signals
-from cnntrain.spec.compose import shorten_error
+from cnntrain.spec.hydra_config import shorten_error
 from cnntrain.sweeps.dashboard import Dashboard
 from cnntrain.sweeps.directory import Job, Sweep
 from cnntrain.sweeps.job_process import KILL, POLL_SECONDS, STOP_RUNNING, build_task
