@@ -124,6 +124,7 @@ def test_failure_is_recorded_with_its_traceback(answer, tmp_path, monkeypatch):
     assert "Traceback" in (tmp_path / "run" / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_sweep_runs_every_job_and_each_equals_the_run_alone(command, answer, tmp_path):
     words = ["model=mlp_256_128", *SHORT]
     done = command("-m", "initializer=zeros,he_normal", *words, "sweep.jobs=2")

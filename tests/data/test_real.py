@@ -16,6 +16,7 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.splits import split_source
 
 
+@pytest.mark.slow
 def test_cifar10_is_the_real_one(spec, cifar10_dir):
     splits = spec("dataset=cifar10").dataset(cifar10_dir, None)
     assert [len(part) for _, part in splits.items()] == [45_000, 5_000, 10_000]

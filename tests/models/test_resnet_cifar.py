@@ -212,7 +212,15 @@ def test_fixup_learns_where_every_branch_began_at_zero(spec):
     assert losses[-1] < 0.3
 
 
-@pytest.mark.parametrize("option", ["plain20", "resnet29_v2", "resnet20_fixup", "resnet_tutorial"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param("plain20", marks=pytest.mark.slow),
+        pytest.param("resnet29_v2", marks=pytest.mark.slow),
+        "resnet20_fixup",
+        "resnet_tutorial",
+    ],
+)
 def test_saved_network_loads_and_answers_alike(spec, tmp_path, option):
     model = spec(f"model={option}").model((32, 32, 3), 3)
     random = np.random.default_rng(1)

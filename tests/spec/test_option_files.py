@@ -26,11 +26,6 @@ ELSEWHERE = {
 }
 
 
-def built(names):
-    """Return options of models to parametrise with; large ones are marked as slow."""
-    return [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in sorted(names)]
-
-
 def counted():
     """Return rows of COUNTS to parametrise with; large networks are marked as slow."""
     for key, (total, trainable) in COUNTS.items():
@@ -109,9 +104,13 @@ def test_parameters_are_exact(spec, option, image_shape, num_classes, overrides)
     found = count_parameters(model)["total"], count_parameters(model)["trainable"]
     expected = COUNTS[option, image_shape, num_classes, overrides]
     assert [f for f, e in zip(found, expected, strict=True) if e] == [e for e in expected if e]
+    logits = model.outputs[0]
+    assert logits.shape[0] is None
+    assert logits.dtype == "float32"
 
 
-@pytest.mark.parametrize("option", built(MODELS))
+@pytest.mark.slow
+@pytest.mark.parametrize("option", MODELS)
 def test_model_maps_images_of_the_default_data_set_to_float32_logits(spec, option):
     import numpy as np
 

@@ -32,6 +32,7 @@ def test_last_phase_takes_the_steps_that_are_left():
     assert count_phase_steps([first, second], 10, 15) == [15, 0]
 
 
+@pytest.mark.slow  # TensorFlow tries for ten seconds
 def test_lack_of_memory_is_answered_with_the_batch_and_what_helps(spec):
     import tensorflow as tf
 

@@ -104,13 +104,8 @@ def test_head_has_another_initializer_and_the_other_kernels_stay(spec):
             assert all(map(np.array_equal, layer.get_weights(), other.get_weights()))
 
 
-def test_every_initializer_without_knobs_may_be_that_of_the_head(spec):
-    for option in set(OPTIONS) - {
-        "orthogonal",
-        "random_normal",
-        "random_uniform",
-        "truncated_normal",
-    }:
+def test_initializer_without_knobs_may_be_that_of_the_head(spec):
+    for option in ("zeros", "glorot_uniform", "lecun_normal"):
         one, other = network(), network()
         spec(f"initializer={option}").initializer(one, 0)
         spec("initializer=he_normal", f"initializer.head={option}").initializer(other, 0)

@@ -123,7 +123,9 @@ CONVNET = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("augmentation", ["flip_crop", "mixup"])
+@pytest.mark.parametrize(
+    "augmentation", ["flip_crop", pytest.param("mixup", marks=pytest.mark.slow)]
+)
 def test_blocks_and_where_batches_are_made_change_no_bit(train, augmentation):
     words = (*CONVNET, f"augmentation={augmentation}")
     ways = {
