@@ -109,12 +109,14 @@ class Fit:
 
     def starts_learnt(self) -> bool:
         """Return whether the layers that are frozen at first, if any, have learnt weights."""
-        model = self.built.model
-        weighted = {layer.name for layer in model.layers if layer.weights}
-        frozen = weighted - self.phases[0].layers - self.fixed_layers
-        return self.built.warm_start_report is not None or frozen <= set(
-            getattr(model, "pretrained", ())
-        )
+        learnt = set(getattr(self.built.model, "pretrained", ()))
+        frozen = self.find_frozen_layers(self.phases[0])
+        return self.built.warm_start_report is not None or frozen <= learnt
+
+    def find_frozen_layers(self, phase: Phase) -> set[str]:
+        """Return the names of the layers that would learn but for this phase."""
+        weighted = {layer.name for layer in self.built.model.layers if layer.weights}
+        return weighted - phase.layers - self.fixed_layers
 
     def prepare_phase(self, number: int, end: int) -> PhaseRun:
         """Return a phase as it is trained, with the checkpoint's variables if it was made in it.
@@ -131,7 +133,7 @@ class Fit:
         train, valid, validated = self.splits.train, self.splits.valid, network
         layer, where = network.get_layer("normalisation"), self.pipeline[0]
         trained, below = model, tile_normalisation(layer, self.splits.image_shape)
-        if (tensor := find_freeze_boundary(model)) is not None:
+        if self.find_frozen_layers(phase) and (tensor := find_freeze_boundary(model)) is not None:
             frozen, trained = split_network(self.built, tensor)
             below = functools.partial(frozen, training=False)
             if phase.cache and spec.augmentation.name == "none":

@@ -6,12 +6,18 @@ arXiv:1711.05101). Biases and norm parameters have neither.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
+from keras import ops
 
-from cnntrain.spec.knobs import NonNegative, Positive, Probability
+from cnntrain.spec.knobs import Count, NonNegative, Positive, Probability
 from cnntrain.training.networks.build import is_kernel
 from cnntrain.training.schedules import Rate
+
+# A quintic whose slope at zero is as large as can be: singular values end between 0.7 and 1.2, not
+# at 1, which trains as well (https://kellerjordan.github.io/posts/muon).
+QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def optimizer(
@@ -82,3 +88,73 @@ def adagrad(
 def adadelta(rate: Rate, *, rho: Probability, epsilon: Positive) -> keras.optimizers.Optimizer:
     """Return Adadelta (Zeiler 2012, arXiv:1212.5701)."""
     return keras.optimizers.Adadelta(rate, rho=rho, epsilon=epsilon)
+
+
+def muon(
+    rate: Rate,
+    *,
+    momentum: Probability,
+    iterations: Count,
+    normalise: bool,
+    sgd_factor: Positive,
+    sgd_momentum: Probability,
+) -> keras.optimizers.Optimizer:
+    """Return Muon for convolution kernels and SGD for all else (Jordan et al. 2024): see `Muon`."""
+    return Muon(rate, momentum, iterations, normalise, sgd_factor, sgd_momentum)
+
+
+class Muon(keras.optimizers.SGD):
+    """Muon for convolution kernels, and SGD with Nesterov momentum for everything else.
+
+    A kernel (h, w, in, out) counts as a matrix (out, h * w * in). Its gradients with momentum are
+    made nearly orthogonal by `iterations` of Newton and Schulz. With `normalise` a kernel is first
+    scaled to the norm sqrt(out), which changes no output where batch normalisation follows. All
+    else has `sgd_factor` times the learning rate, and the momentum `sgd_momentum`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        momentum: float,
+        iterations: int,
+        normalise: bool,
+        sgd_factor: float,
+        sgd_momentum: float,
+    ):
+        super().__init__(learning_rate, momentum=sgd_momentum, nesterov=True, name="muon")
+        self.kernel_momentum, self.newton_schulz_iterations = momentum, iterations
+        self.normalise, self.sgd_factor = normalise, sgd_factor
+
+    def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
+        """Change a variable by one step, given its gradient."""
+        if len(variable.shape) != 4:
+            super().update_step(gradient, variable, self.sgd_factor * learning_rate)
+            return
+        velocity = self.momentums[self._get_variable_index(variable)]
+        self.assign(velocity, self.kernel_momentum * velocity + gradient)
+        looked_ahead = gradient + self.kernel_momentum * velocity
+        filters = variable.shape[-1]
+        matrix = ops.transpose(ops.reshape(looked_ahead, (-1, filters)))
+        update = _orthogonalise_matrix(matrix, self.newton_schulz_iterations)
+        update = ops.reshape(ops.transpose(update), variable.shape)
+        kernel = ops.convert_to_tensor(variable)
+        if self.normalise:
+            kernel = kernel * (filters**0.5 / _compute_norm(kernel))
+        self.assign(variable, kernel - learning_rate * update)
+
+
+def _orthogonalise_matrix(matrix: Any, iterations: int) -> Any:
+    """Return a matrix (m, n) with the singular vectors of `matrix` and singular values near 1."""
+    a, b, c = QUINTIC
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = ops.transpose(matrix) if tall else matrix
+    x = x / _compute_norm(x)  # singular values of at most 1
+    for _ in range(iterations):
+        square = ops.matmul(x, ops.transpose(x))
+        x = a * x + ops.matmul(b * square + c * ops.matmul(square, square), x)
+    return ops.transpose(x) if tall else x
+
+
+def _compute_norm(x: Any) -> Any:
+    """Return the square root of the sum of all squares, never 0."""
+    return ops.sqrt(ops.sum(ops.square(x))) + 1e-7

@@ -17,6 +17,7 @@ from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 from cnntrain.spec.spec import Spec
 from cnntrain.training.networks.normalisation import build_normalisation
 from cnntrain.training.networks.warm_start import SourceWeights, warm_start_model
+from cnntrain.training.networks.whitening import whiten_first_layer
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,15 @@ def build_network(
     model = spec.model(splits.image_shape, len(splits.class_names))
     spec.initializer(model, spec.seed)
     set_batch_norm_momentum(model, spec.batch_norm_momentum, total_steps)
-    report = warm_start_model(model, source, splits.class_names) if source else None
-    images = keras.Input(splits.image_shape, dtype="uint8", name="images")
     first = (
         keras.layers.Rescaling(**constants, dtype="float32", name="normalisation")
         if constants
         else choose_normalisation(spec, splits, model, source)
     )
+    if constants is None and (whitening := getattr(model, "whitening", None)) is not None:
+        whiten_first_layer(model.get_layer(whitening), first, splits.train)
+    report = warm_start_model(model, source, splits.class_names) if source else None
+    images = keras.Input(splits.image_shape, dtype="uint8", name="images")
     main = model
     if len(model.outputs) > 1:
         main = keras.Model(model.inputs, model.outputs[0], name=model.name)
