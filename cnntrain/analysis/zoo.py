@@ -146,11 +146,11 @@ def build_unfilled_network(
     # Pretrained weights would be looked up and downloaded, and then thrown away.
     fresh = ["model.weights=null"] if option_files.load_option(file).get("weights") else []
 
-    from cnntrain.spec.build import build_spec
+    from cnntrain.spec.build import build_provisional_spec
     from cnntrain.spec.compose import compose_config
 
     chosen = [f"model={option}", *fresh, *made_for.overrides]
-    model = build_spec(compose_config(chosen, config_dir).config).model
+    model = build_provisional_spec(compose_config(chosen, config_dir).config).model
 
     from cnntrain.terminal.stderr import silence_stderr
 

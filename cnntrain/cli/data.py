@@ -26,7 +26,7 @@ from cnntrain.errors import SpecError, find_nearest
 from cnntrain.files.paths import expand_folder
 from cnntrain.signals import raise_terminated
 from cnntrain.spec import option_files
-from cnntrain.spec.build import build_spec
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.hints import is_folder
 from cnntrain.spec.places import check_data_paths
@@ -137,7 +137,9 @@ def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -
 
 
 def compose_checked_spec(name: str, overrides: Sequence[str], config_dir: str | None) -> Spec:
-    spec = build_spec(compose_config([f"dataset={name}", *overrides], config_dir).config)
+    spec = build_provisional_spec(
+        compose_config([f"dataset={name}", *overrides], config_dir).config
+    )
     check_data_paths(spec.config)
     return spec
 
@@ -258,7 +260,7 @@ def save_preview(
 
 def print_datasets(overrides: Sequence[str], config_dir: str | None, as_json: bool) -> None:
     """Print every data set, what it holds, and whether it is in data_dir or manual_dir."""
-    spec = build_spec(compose_config(overrides, config_dir).config)
+    spec = build_provisional_spec(compose_config(overrides, config_dir).config)
     check_data_paths(spec.config)
     manual_dir = expand_folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
     data_dir = expand_folder(spec.data_dir, "data_dir")
@@ -289,7 +291,7 @@ def clean_caches(
     overrides: Sequence[str], config_dir: str | None, keep: int, as_json: bool
 ) -> None:
     """Remove decoded photos from data_dir until `keep` bytes are left, and print the result."""
-    spec = build_spec(compose_config(overrides, config_dir).config)
+    spec = build_provisional_spec(compose_config(overrides, config_dir).config)
     check_data_paths(spec.config)
     removed, kept, not_removed = shrink_caches(expand_folder(spec.data_dir, "data_dir"), keep)
     if as_json:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from rich.text import Text
 
 from cnntrain.cli.parser import make_parser
-from cnntrain.spec.build import build_spec
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.terminal.tables import make_console
 
@@ -26,7 +26,7 @@ def main(words: Sequence[str]) -> int:
     if arguments.help:
         print(USAGE)
         return 0
-    spec = build_spec(compose_config(arguments.overrides, arguments.config_dir).config)
+    spec = build_provisional_spec(compose_config(arguments.overrides, arguments.config_dir).config)
 
     from cnntrain.planning.doctor import run_checks
 

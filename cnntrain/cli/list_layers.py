@@ -11,7 +11,7 @@ from cnntrain.analysis.zoo import build_unfilled_network, find_model_file
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec import option_files
 from cnntrain.spec.about import PaperNetwork, read_paper_network
-from cnntrain.spec.build import build_spec
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Count, convert_value
 from cnntrain.spec.overrides import parse_single_override
@@ -150,7 +150,7 @@ def read_dataset_shape(words: Sequence[str], config_dir: str | None) -> PaperNet
     """Return the images and the number of classes of the data set that overrides choose."""
     from cnntrain.planning.dataset_outline import outline_dataset
 
-    spec = build_spec(compose_config(words, config_dir).config)
+    spec = build_provisional_spec(compose_config(words, config_dir).config)
     splits = outline_dataset(spec, config_dir).splits
     height, width, channels = splits.image_shape
     return PaperNetwork((height, width, channels), len(splits.class_names), ())

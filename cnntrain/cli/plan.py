@@ -5,8 +5,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from cnntrain.cli.parser import make_parser
-from cnntrain.planning.batch_size import build_provisional_spec, resolve_batch_size
+from cnntrain.planning.auto_settings import resolve_auto_settings
 from cnntrain.running.run import check_machine
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.terminal.stderr import silence_stderr
 
@@ -38,7 +39,7 @@ def show_plan(arguments: Namespace) -> None:
     composed = compose_config(arguments.overrides, arguments.config_dir)
     spec = build_provisional_spec(composed.config)
     check_machine(spec)
-    config, spec, note = resolve_batch_size(composed.config, spec, arguments.config_dir)
+    config, spec, notes = resolve_auto_settings(composed.config, spec, arguments.config_dir)
     with silence_stderr():
         from cnntrain.planning import benchmark, plan_report
         from cnntrain.planning.plan import plan_run
@@ -49,4 +50,4 @@ def show_plan(arguments: Namespace) -> None:
     if arguments.json:
         print(json.dumps(plan_report.build_plan_json(plan, measured), indent=2))
         return
-    plan_report.print_plan(plan, measured, note, arguments.layers)
+    plan_report.print_plan(plan, measured, notes, arguments.layers)

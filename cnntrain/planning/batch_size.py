@@ -1,15 +1,13 @@
-"""`batch_size: auto`: the largest of `accumulate` x 2^k that fits, found before the spec is frozen.
+"""`batch_size: auto`: the largest of `accumulate` x 2^k that fits into the device's memory.
 
-A run stays a pure function of its spec: what spec.yaml holds is the number. Where there are fewer
-training images, the batch that is trained has as many, a function of spec and data.
+Where there are fewer training images, the batch that is trained has as many, a function of spec and
+data.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.build import build_spec
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_size
 
@@ -21,40 +19,6 @@ MAX_AUTO_BATCH_SIZE = 512  # beyond, a step gains little and an epoch has too fe
 MEMORY_MARGIN = 0.8  # of what is free: the estimate may be 20 % too low
 
 
-def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
-    """Return the spec of a configuration whose `batch_size` may be `auto`, to find mistakes.
-
-    The batch size is then the number of micro-batches, a stand-in until `resolve_batch_size`.
-    """
-    if config.get("batch_size") != "auto":
-        return build_spec(config)
-    if (chosen := config["distribution"]["name"]) != "single":
-        raise SpecError(
-            f"batch_size is auto, which knows one device, and distribution is {chosen}",
-            "distribution=single, or a number",
-            "batch_size=128",
-        )
-    micro_batches = config.get("accumulate")
-    stand_in = micro_batches if isinstance(micro_batches, int) and micro_batches > 0 else 1
-    return build_spec({**config, "batch_size": stand_in})
-
-
-def resolve_batch_size(
-    config: Mapping[str, Any], checked: Spec, config_dir: str | None
-) -> tuple[dict[str, Any], Spec, str | None]:
-    """Return a configuration and its spec, with a number for `batch_size: auto`, and a note.
-
-    The note says how an `auto` was decided, and is None for a number. `checked` is the provisional
-    spec. It is the spec unless the size is `auto`; only then is TensorFlow loaded. Raises
-    SpecError where nothing fits.
-    """
-    if config.get("batch_size") != "auto":
-        return dict(config), checked, None
-    batch_size, reason = find_largest_batch_size(checked, config_dir)
-    resolved = {**config, "batch_size": batch_size}
-    return resolved, build_spec(resolved), f"batch_size is auto: {batch_size}, {reason}"
-
-
 def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int, str]:
     """Return the largest of `accumulate` x 2^k that fits, and the reason that it is no larger."""
     from cnntrain.terminal.stderr import silence_stderr
@@ -62,8 +26,6 @@ def find_largest_batch_size(checked: Spec, config_dir: str | None) -> tuple[int,
     with silence_stderr():
         from cnntrain.planning.dataset_outline import outline_dataset
         from cnntrain.planning.step_memory import draft_network, estimate_memory
-        from cnntrain.training.devices.setup import configure_backend
-    configure_backend(checked)
     outline = outline_dataset(checked, config_dir)
     memory = estimate_memory(checked, outline, draft_network(checked, outline))
     device = get_device_memory()

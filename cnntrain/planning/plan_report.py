@@ -1,5 +1,6 @@
 """Print a plan for people, or return it as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -64,12 +65,12 @@ def find_largest_batch_by_gpu(plan: Plan) -> dict[int, int]:
 
 
 def print_plan(
-    plan: Plan, measured: StepMeasurement | None, note: str | None, layers: bool
+    plan: Plan, measured: StepMeasurement | None, notes: Sequence[str], layers: bool
 ) -> None:
     """Print a plan, with the layers and the measured steps if wanted, and warnings at the end."""
     console = make_console()
     print_text(console, format_plan_headline(plan), style="bold")
-    if note:
+    for note in notes:
         print_text(console, note)
     print_text(console, "\n".join(format_plan_counts(plan)))
     if layers:

@@ -20,10 +20,11 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX, find_disk_failure
-from cnntrain.planning.batch_size import build_provisional_spec, resolve_batch_size
+from cnntrain.planning.auto_settings import resolve_auto_settings
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, raise_terminated
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import check_data_paths
@@ -50,14 +51,14 @@ def train_from_overrides(
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
     check_machine(spec)
-    config, spec, note = resolve_batch_size(composed.config, spec, config_dir)
+    config, spec, notes = resolve_auto_settings(composed.config, spec, config_dir)
     workers = find_cluster(spec.distribution)
     if workers is not None:
         check_replica_batches(spec, len(workers.workers))
         if not workers.is_chief:
             return train_as_worker(spec, None)
     run = Run.claim(composed.run_dir, config, overrides, composed.choices)
-    if note:
+    for note in notes:
         run.log_line(note)
         print(note)
     try:

@@ -14,6 +14,8 @@ from cnntrain.spec.spec import RECORDS, SETTINGS, Spec
 LATER_GROUPS: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": {"name": "none"}}
 # Knobs that the spec.yaml of an older version lacks, with the value that it trained with.
 LATER_KNOBS: dict[str, Any] = {"dataset": {"value_range": None}}
+# Settings that may be `auto`, with what to set where several devices share each batch.
+AUTO_SETTINGS = {"batch_size": "batch_size=128", "precision": "precision=float32"}
 
 
 def build_spec(config: Mapping[str, Any]) -> Spec:
@@ -34,6 +36,27 @@ def build_spec(config: Mapping[str, Any]) -> Spec:
     for check_contradiction in CONTRADICTIONS:
         check_contradiction(spec)
     return spec
+
+
+def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
+    """Return the spec of a configuration that may have an `auto`, to find mistakes.
+
+    Until `resolve_auto_settings` has looked at the device, the batch size is the number of
+    micro-batches, and the precision is float32.
+    """
+    asked = [setting for setting in AUTO_SETTINGS if config.get(setting) == "auto"]
+    if asked and (chosen := config["distribution"]["name"]) != "single":
+        raise SpecError(
+            f"{asked[0]} is auto, which knows one device, and distribution is {chosen}",
+            f"distribution=single, or another {asked[0]}",
+            AUTO_SETTINGS[asked[0]],
+        )
+    micro_batches = config.get("accumulate")
+    stand_ins = {
+        "batch_size": micro_batches if isinstance(micro_batches, int) and micro_batches > 0 else 1,
+        "precision": "float32",
+    }
+    return build_spec({**config, **{setting: stand_ins[setting] for setting in asked}})
 
 
 def check_spec_keys(config: Mapping[str, Any]) -> None:

@@ -19,12 +19,12 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
-from cnntrain.planning.batch_size import build_provisional_spec
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.sweep_summary import write_sweep_summary
 from cnntrain.running.run import check_machine
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.knobs import Natural, Workers, convert_all
 from cnntrain.spec.option_files import find_config_folder

@@ -6,12 +6,11 @@ import pytest
 import yaml
 
 from cnntrain.errors import SpecError
-from cnntrain.planning import batch_size
-from cnntrain.planning.batch_size import (
-    MAX_AUTO_BATCH_SIZE,
-    build_provisional_spec,
-    resolve_batch_size,
-)
+from cnntrain.planning import auto_settings
+from cnntrain.planning.auto_settings import resolve_auto_settings
+from cnntrain.planning.batch_size import MAX_AUTO_BATCH_SIZE
+from cnntrain.spec import build
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 
 GIB = 2**30
@@ -19,23 +18,26 @@ GIB = 2**30
 
 def resolved(*overrides):
     config = compose_config(overrides).config
-    return resolve_batch_size(config, build_provisional_spec(config), None)
+    return resolve_auto_settings(config, build_provisional_spec(config), None)
 
 
 @pytest.mark.parametrize(("words", "specs"), [("seed=1", 1), ("batch_size=auto", 2)])
 def test_spec_is_built_once_and_for_auto_once_more(monkeypatch, words, specs):
-    build, built = batch_size.build_spec, []
-    monkeypatch.setattr(batch_size, "build_spec", lambda config: built.append(1) or build(config))
+    original, built = build.build_spec, []
+    for module in (build, auto_settings):
+        monkeypatch.setattr(
+            module, "build_spec", lambda config: built.append(1) or original(config)
+        )
     resolved(words)
     assert len(built) == specs
 
 
 def test_auto_is_a_number_in_the_spec():
-    number, checked, note = resolved("batch_size=auto")
+    number, checked, notes = resolved("batch_size=auto")
     assert number["batch_size"] == checked.batch_size == MAX_AUTO_BATCH_SIZE
-    assert "auto" in note
-    assert "512" in note
-    assert resolved("batch_size=48")[2] is None
+    assert "auto" in notes[0]
+    assert "512" in notes[0]
+    assert resolved("batch_size=48")[2] == []
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,23 @@ def test_auto_is_a_number_in_the_spec():
     ],
 )
 def test_auto_goes_with_the_other_settings(words, number, reason):
-    _, checked, note = resolved("batch_size=auto", *words.split())
+    _, checked, notes = resolved("batch_size=auto", *words.split())
     assert checked.batch_size == number
-    assert note.endswith(reason)
+    assert notes[0].endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision", "reason"),
+    [("avx512_bf16", "mixed_bfloat16", "the CPU has instructions"), ("avx2", "float32", "has no")],
+)
+def test_precision_is_what_the_processor_computes_fastest(monkeypatch, flags, precision, reason):
+    from cnntrain.training.devices import device
+
+    monkeypatch.setattr(device, "read_cpu_facts", lambda: {"flags": flags})
+    config, checked, (note,) = resolved("precision=auto")
+    assert config["precision"] == checked.precision == precision
+    assert note.startswith(f"precision is auto: {precision}, ")
+    assert reason in note
 
 
 def test_auto_follows_the_memory(no_memory):
