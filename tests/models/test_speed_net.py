@@ -10,7 +10,10 @@ from helpers.layers import describe_layers, read_table
 # By hand: the whitening 12 * 24 = 288, which is not trained; 9 * 24 * 64 + 9 * 64 * 64 = 50,688;
 # 9 * 64 * 256 + 9 * 256 * 256 = 737,280; 2 * 9 * 256 * 256 = 1,179,648; the offsets of norms
 # 2 * 64 + 4 * 256 = 1,152, and twice as many statistics; the head 256 * 10 = 2,560.
-COUNTS = {("speed_net", (32, 32, 3), 10, ()): (1_973_920, 1_971_328)}
+COUNTS = {
+    ("speed_net", (32, 32, 3), 10, ()): (1_973_920, 1_971_328),
+    ("speed_net", (32, 32, 3), 10, ("model.whitening=false",)): (1_973_920, 1_971_616),
+}
 # The layers of airbench94 (Jordan 2024), in whose notation a group pools before its first norm.
 TABLE = """
     conv 2x2 31x31x24
@@ -83,7 +86,7 @@ def test_whitening_is_not_trained_and_a_resumed_run_has_the_same(train):
              "batch_size=32", "max_steps=4", "epochs=2")  # fmt: skip
     (first, _), (whole, _) = train(*words[:-2], "max_steps=1", "epochs=2", name="a"), train(*words)
     kernels = [
-        next(v for k, v in load_checkpoint(run.state).arrays.items() if "whitening/kernel" in k)
+        next(v for k, v in load_checkpoint(run.state).arrays.items() if "patches/kernel" in k)
         for run in (first, whole)
     ]
     np.testing.assert_array_equal(*kernels)
