@@ -96,7 +96,9 @@ def collect_measured(recipe: Recipe, seeds: list[int], folder: Path) -> dict[str
             raise SystemExit(f"{recipe.name}: a run has not finished, or has other images")
     accuracies = {
         f"{split}_{weights}": [
-            round(report[split][weights]["accuracy"], DIGITS) for report in reports
+            round(report[split][weights]["accuracy"], DIGITS)
+            for report in reports
+            if report[split]  # nothing was evaluated on valid if all its images were trained on
         ]
         for split in ("valid", "test")
         for weights in ("best", "final")

@@ -80,7 +80,12 @@ def write_measured(recipes: Sequence[Recipe]) -> str:
 
 
 def format_mean(measured: Measured, metric: str) -> str:
-    """Return the mean of a metric over seeds, with the standard deviation if there are several."""
+    """Return the mean of a metric over seeds, with the standard deviation if there are several.
+
+    It is a dash for a metric of validation that a recipe without validation images lacks.
+    """
+    if not getattr(measured, metric):
+        return "–"
     interval = compute_interval(measured, metric)
     text = f"{100 * interval.mean:.2f}"
     if len(measured.seeds) > 1:

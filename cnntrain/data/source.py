@@ -95,7 +95,7 @@ class Splits:
     """The examples of train, valid and test, which never overlap, and where each comes from.
 
     `origin` says in a few words where each split comes from; that of one that was cut from train
-    begins with "cut". `valid` is None once it has been merged into train.
+    begins with "cut". `valid` is None if all its images train (`dataset.valid=0`, and in a refit).
     `skipped`, `digests`, `names`, `notes` and `value_range` are those of the `Source`.
     """
 

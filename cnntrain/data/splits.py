@@ -164,7 +164,9 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
         name: Examples(images, chosen.labels[name], rows) for name, rows in chosen.rows.items()
     }
     return Splits(
-        **parts,
+        train=parts["train"],
+        valid=parts.get("valid"),
+        test=parts["test"],
         class_names=chosen.class_names,
         origin=chosen.origin,
         skipped=source.skipped,
@@ -178,7 +180,10 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
 def split_source(
     source: Source, valid: float, test: float, cut: Cut, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the rows of train, valid and test, and in a few words where each comes from."""
+    """Return the rows of train, valid and test, and in a few words where each comes from.
+
+    Without validation, a `valid` of 0, there are no rows of valid: its official part trains, too.
+    """
     if "train" not in source.parts:
         raise SpecError(
             f"the data set has no training images, only the part {' and '.join(source.parts)}",
@@ -186,7 +191,7 @@ def split_source(
             "call its folder train, or put another one called train beside it",
         )
     train, origin, parts = source.parts["train"], {}, {}
-    shares = {"test": test, "valid": valid}
+    shares = {"test": test} | ({"valid": valid} if valid else {})
     wanted = {name: share for name, share in shares.items() if name not in source.parts}
     check_cuts(source, wanted)
     for name, share in shares.items():
@@ -203,6 +208,10 @@ def split_source(
             origin[name] = f"cut from train, stratified, split_seed={seed}"
     is_cut = not shares.keys() <= source.parts.keys()
     parts["train"], origin["train"] = train, "all that is left" if is_cut else source.origin
+    official = source.parts.get("valid", train[:0])
+    if not valid and len(joining := official[~np.isin(official, train)]):
+        parts["train"] = np.concatenate([train, joining])
+        origin["train"] += ", joined by the valid part"
     return parts, origin
 
 

@@ -139,10 +139,11 @@ def load_examples(classifier: Classifier, spec: Spec, split: str) -> tuple["Exam
     empty, or if the classes or the image shape are not those of the network.
     """
     splits = load_evaluation_splits(classifier, spec)
-    examples = dict(splits.items())[split]
-    if not len(examples):
+    examples = dict(splits.items()).get(split)
+    if not examples:
         available = [name for name, part in splits.items() if len(part)]
-        what = f"the data set has no {split} part, only {' and '.join(available)}"
+        off = "dataset.valid is 0: " if split == "valid" and not spec.dataset["valid"] else ""
+        what = f"{off}the data set has no {split} part, only {' and '.join(available)}"
         raise SpecError(what, "a part that it has", f"--split {available[-1]}")
     if set(splits.class_names) != set(classifier.class_names):
         raise explain_class_mismatch(classifier, splits.class_names, str(classifier.folder))

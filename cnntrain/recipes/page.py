@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cnntrain.recipes.verdict import METRIC_NAMES, Verdict
+from cnntrain.recipes.verdict import METRIC_NAMES, SeedRun, Verdict
 from cnntrain.reports import charts, webpage
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 
@@ -53,7 +53,7 @@ def format_lead(verdict: Verdict) -> str:
 
 def format_caption(verdict: Verdict) -> str:
     """Return the caption of the chart: what its lines are."""
-    parts = ["The validation accuracy of each run over its epochs, without the steep beginning"]
+    parts = ["The accuracy of each run over its epochs, without the steep beginning"]
     if verdict.interval is not None:
         parts.append("the band is where the number must lie")
     if verdict.recipe.expected.published_value is not None:
@@ -95,14 +95,14 @@ def format_value(value: float | None) -> str:
 
 
 def plot_reproduction(verdict: Verdict) -> charts.Figure | None:
-    """Return the validation curve of each run, with the published number and our interval."""
+    """Return the curve of accuracy of each run, with the published number and our interval."""
     runs = [run for run in verdict.runs if run.result.history]
     if not runs:
         return None
     lines = [
         charts.make_line(
-            f"seed {run.seed}, valid", run.result.history, "valid.accuracy", "$accent",
-            opacity=1 if number == 0 else 0.5,
+            f"seed {run.seed}, {choose_part(run)}", run.result.history,
+            f"{choose_part(run)}.accuracy", "$accent", opacity=1 if number == 0 else 0.5,
         )
         for number, run in enumerate(runs)
     ]  # fmt: skip
@@ -139,13 +139,18 @@ def plot_reproduction(verdict: Verdict) -> charts.Figure | None:
     )
 
 
+def choose_part(run: SeedRun) -> str:
+    """Return the split whose accuracy is drawn over the epochs: train if there is no validation."""
+    return "valid" if run.result.is_validated else "train"
+
+
 def find_range(verdict: Verdict) -> list[float]:
     """Return the ends of the axis of accuracies: the steep beginning of curves is cut off."""
     values = [
-        row["valid.accuracy"]
+        row[key]
         for run in verdict.runs
         for row in run.result.history[len(run.result.history) // 5 :]
-        if "valid.accuracy" in row
+        if (key := f"{choose_part(run)}.accuracy") in row
     ]
     values += [run.value for run in verdict.runs if run.value is not None]
     if verdict.interval is not None:

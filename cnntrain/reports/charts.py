@@ -74,6 +74,8 @@ def plot_over_epochs(
     colors = {"train": "$c1", "valid": "$accent"}
     traces = []
     for key in keys:
+        if not any(key in row for row in rows):
+            continue  # without validation
         part, _, name = key.rpartition(".")
         own_label, dash = PARTS_OF_LOSS.get(name, (None, {}))
         label = own_label or part or name.replace("_", " ")

@@ -218,12 +218,16 @@ class Comparison:
 def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
     """Return a comparison sorted by the metric `sort`, or else by what most runs monitor.
 
-    Raises SpecError for an unknown metric.
+    If that is of validation and a run has none, they are sorted by their test accuracy. Raises
+    SpecError for an unknown metric.
     """
     if sort is not None and sort not in METRICS:
         close = find_nearest(sort, METRICS)
         raise SpecError(f"--sort is {sort}", METRICS, f"--sort {close}" if close else None)
-    sort = sort or statistics.mode(result.monitor for result in results)
+    if sort is None:
+        sort = statistics.mode(result.monitor for result in results)
+        if sort.startswith("valid.") and not all(result.is_validated for result in results):
+            sort = "test.accuracy"
     names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
     if len({*names} - {""}) > 1:
         results = [
@@ -241,11 +245,10 @@ def collect_image_fingerprints(results: Sequence[RunResult], part: str) -> list[
     """Return for each run the fingerprint of its evaluation images, those of `part`, or "".
 
     Runs on a named data set whose settings differ only in how images look have the same images,
-    and get the same fingerprint. Older runs recorded one fingerprint for all images together.
+    and get the same fingerprint. Older runs recorded one fingerprint for all images together; a run
+    without validation has none of valid.
     """
-    if not all(
-        part in result.image_fingerprints for result in results if result.image_fingerprints
-    ):
+    if any(result.image_fingerprints.keys() == {"all"} for result in results):
         part = "all"
     names, first = list[str](), dict[str, tuple[str, str]]()
     for result in results:

@@ -17,9 +17,14 @@ from PIL import Image
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.network_diagram import build_diagram
-from cnntrain.reports.run_scores import build_score_context, build_weight_rows, format_interval
+from cnntrain.reports.run_scores import (
+    build_score_context,
+    build_weight_rows,
+    format_interval,
+    list_evaluated_parts,
+)
 from cnntrain.runs.directory import Run
-from cnntrain.runs.results import RunResult, describe_status, read_run
+from cnntrain.runs.results import RunResult, chose_epoch, describe_status, read_run
 from cnntrain.runs.strangers import (
     explain_odd_pictures,
     read_arrays,
@@ -92,6 +97,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "command": format_run_command(run_files.record),
         "numbers": build_headline_tiles(result, run_files),
         "weights": build_weight_rows(run_files.report, run_files.test_images),
+        "evaluated": list_evaluated_parts(run_files.report),
         "warnings": [*read_warnings(run), *run_files.notes],
         "curves": plot_training_curves(result, run_files),
         **build_score_context(run_files.predictions, run_files.names),
@@ -142,7 +148,8 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
     numbers, report = result.numbers, run_files.report
     interval = format_interval(result.test, run_files.test_images)
     tiles = []
-    chosen = "best epoch" if "best" in report.get("test", {}) else "last epoch"
+    has_best = "best" in report.get("test", {}) and chose_epoch(report)
+    chosen = "best epoch" if has_best else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', NO_VALUE)}")):
         if f"{part}.accuracy" in numbers:
             small = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
@@ -213,7 +220,8 @@ def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.
     )
     keys = ["train.loss", "valid.loss", *(["train.objective"] if has_objective else [])]
     keys += ["train.l2_loss"] if "train.l2_loss" in rows[-1] else []
-    best = result.best.get("epoch")
+    is_chosen = result.is_validated or result.monitor in rows[-1]
+    best = result.best.get("epoch") if is_chosen else None
     rates = [
         {"epoch": row["step"] * rows[-1]["epoch"] / rows[-1]["step"], **row}
         for row in run_files.steps

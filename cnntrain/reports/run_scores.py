@@ -8,6 +8,7 @@ import numpy as np
 from cnntrain.analysis.calibration import compute_calibration_error, compute_reliability
 from cnntrain.analysis.significance import compute_wilson_interval
 from cnntrain.reports import charts
+from cnntrain.runs.results import chose_epoch
 from cnntrain.terminal.units import NO_VALUE
 from cnntrain.training.metrics import list_confused_pairs, score_saved_predictions
 
@@ -42,19 +43,25 @@ def build_score_context(
 def build_weight_rows(report: Mapping[str, Any], test_images: int | None) -> list[list[str]]:
     """Return a row for each of the weights that were evaluated: best, final, EMA and refit.
 
-    The last cell is the interval of the accuracy on so many `test_images`.
+    The last cell is the interval of the accuracy on so many `test_images`. Without validation there
+    are no cells of it, and the best weights, which then are the last ones, have no row.
     """
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
     rows = []
     for key, name in names.items():
-        if key in report.get("test", {}):
-            parts = [report.get("valid", {}).get(key), report["test"][key]]
+        if key in report.get("test", {}) and (key != "best" or chose_epoch(report)):
+            parts = [report.get(part, {}).get(key) for part in list_evaluated_parts(report)]
             kinds = ("loss", "accuracy")
             cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
             interval = format_interval(report["test"][key], test_images) or NO_VALUE
             rows.append([name, *cells, interval])
     return rows
+
+
+def list_evaluated_parts(report: Mapping[str, Any]) -> list[str]:
+    """Return the splits that the weights of a report were evaluated on."""
+    return ["test"] if report.get("valid") == {} else ["valid", "test"]
 
 
 def format_interval(numbers: Mapping[str, float], images: int | None) -> str:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cnntrain.runs.directory import Run
+from cnntrain.runs.results import chose_epoch
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
 from cnntrain.terminal.tables import PIPE_WIDTH
@@ -108,18 +109,23 @@ class RunConsole:
 
 def build_result_table(report: Mapping[str, Any]) -> Table:
     """Return the table at the end: loss and accuracy of each set of weights on valid and test."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
-        table.add_column(heading, justify="left" if heading == "weights" else "right")
+    table, parts = Table(box=box.SIMPLE_HEAD), [part for part in ("valid", "test") if report[part]]
+    table.add_column("weights")
+    for part in parts:
+        table.add_column(f"{part} loss", justify="right")
+        table.add_column(f"{part} accuracy", justify="right")
     for key, name in name_weights(report).items():
-        parts = [report["valid"].get(key), report["test"][key]]
-        cells = [f"{part[k]:.4f}" if part else "" for part in parts for k in ("loss", "accuracy")]
+        rows = [report[part].get(key) for part in parts]
+        cells = [f"{row[k]:.4f}" if row else "" for row in rows for k in ("loss", "accuracy")]
         table.add_row(name, *cells)
     return table
 
 
 def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the weights that a report has test numbers of, key -> what they are in words."""
+    """Return the weights that a report has test numbers of, key -> what they are in words.
+
+    The best ones are left out if they are the last ones because nothing chose among the epochs.
+    """
     names = {
         "best": f"best epoch ({report.get('best_epoch')})",
         "final": "last epoch",
@@ -127,4 +133,6 @@ def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
         "refit": f"refit on train + valid ({report.get('best_epoch')} epochs"
         + (", averaged)" if "ema" in report["test"] else ")"),
     }
+    if not chose_epoch(report):
+        del names["best"]
     return {key: name for key, name in names.items() if key in report["test"]}

@@ -41,7 +41,7 @@ class RunResult:
     """One run, finished or not.
 
     `settings` holds its spec by dotted key; the key of a group has the option that was chosen.
-    `test` holds the test numbers of the weights that validation chose. `image_fingerprints` holds
+    `test` holds the test numbers of the weights in `best.keras`. `image_fingerprints` holds
     the fingerprints of the splits that run.json names, and under `all` of all its images.
     """
 
@@ -62,6 +62,11 @@ class RunResult:
     @property
     def monitor(self) -> str:
         return str(self.settings.get("monitor", "valid.accuracy"))
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the run has validation, which `dataset.valid=0` switches off."""
+        return self.settings.get("dataset.valid") != 0
 
     @property
     def best(self) -> NumberRow:
@@ -107,6 +112,14 @@ def read_run(folder: Path) -> RunResult:
         compute_total_seconds(report, history),
         collect_image_fingerprints(record.get("data", {})),
     )
+
+
+def chose_epoch(report: Mapping[str, Any]) -> bool:
+    """Return whether the best weights of a report were chosen by a metric.
+
+    Without validation they are those of the last epoch.
+    """
+    return "monitor" not in report or report["monitor"].get("best") is not None
 
 
 def collect_image_fingerprints(data: Mapping[str, Any]) -> dict[str, str]:

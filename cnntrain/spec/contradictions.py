@@ -103,6 +103,29 @@ def check_refit(spec: Spec) -> None:
         )
 
 
+def check_validation(spec: Spec) -> None:
+    """Raise SpecError if there is no validation (`dataset.valid=0`) and a setting needs it."""
+    if spec.dataset["valid"]:
+        return
+    nested = spec.finetune.knobs.get("schedule")
+    schedules = {"schedule": spec.schedule, "finetune.schedule": nested or spec.schedule}
+    needing = {
+        f"{key}.plateau.patience": schedule["plateau"]["patience"]
+        for key, schedule in schedules.items()
+    }
+    if spec.monitor.startswith("valid."):
+        needing["early_stopping.patience"] = spec.early_stopping.patience
+    if spec.refit:
+        needing["refit"] = "true"
+    for key, value in needing.items():
+        if value is not None:
+            raise SpecError(
+                f"{key} is {value} and dataset.valid is 0, which leaves no validation to decide it",
+                "validation images, or settings that need none",
+                f"{key}={'false' if key == 'refit' else 'null'}",
+            )
+
+
 def check_known_replicas(spec: Spec) -> None:
     """Raise SpecError if the replicas that the settings name cannot share a batch."""
     devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
@@ -146,4 +169,5 @@ CONTRADICTIONS = [
     check_known_replicas,
     check_head_epochs,
     check_refit,
+    check_validation,
 ]

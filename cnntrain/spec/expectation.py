@@ -26,7 +26,8 @@ class Measured:
     """What our runs of a recipe gave: a number for each seed, and where and when they trained.
 
     The accuracies are of the weights that validation chose (`best`) and of the last epoch
-    (`final`), on the validation and the test images.
+    (`final`), on the validation and the test images. Those on validation images are empty for a
+    recipe that has none (`dataset.valid=0`).
     """
 
     seeds: list[Seed]
@@ -90,7 +91,7 @@ def convert_expectation(values: Any, file: Path | str) -> Expectation:
     """Return the `expect` record with the values of a mapping.
 
     Raises SpecError, which names `file` and the key, for a wrong key or value, and for lists that
-    do not have one number for each seed.
+    do not have one number for each seed, and for a metric of validation where there is none.
     """
     if not isinstance(values, Mapping):
         raise SpecError(f"{file}: expect is {format_value(values)}", "source, settings, metric, …")
@@ -101,7 +102,11 @@ def convert_expectation(values: Any, file: Path | str) -> Expectation:
     if (measured := fields["measured"]) is not None:
         fields["measured"] = Measured(**measured)
         lengths = {key: len(value) for key, value in measured.items() if isinstance(value, tuple)}
-        if len(set(lengths.values())) > 1:
+        without = () if "valid" in measured["images"] else ("valid_best", "valid_final")
+        if fields["metric"] in without:
+            given = f"{file}: expect.metric is {fields['metric']} and there are no images of valid"
+            raise SpecError(given, "a metric on the test images", "test_final")
+        if len({length for key, length in lengths.items() if key not in without}) > 1:
             raise SpecError(f"{file}: expect.measured has {lengths}", "one number for each seed")
     return Expectation(**fields)
 

@@ -107,6 +107,8 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
         "varied": [override.get_key_element() for override in varied],
         "monitor": find_common_monitor(specs),
     }
+    if "space" in plan:
+        check_search_metric(specs, plan["monitor"])
     # A launcher or a search that cannot work here must fail before anything is written.
     build_launcher(setup.launcher, [None], setup.folder)
     if "space" in plan:
@@ -120,6 +122,16 @@ def find_common_monitor(specs: Sequence[Spec]) -> str:
     if len(names) > 1:
         raise SpecError(f"monitor differs between jobs: {', '.join(names)}", "one monitor for all")
     return names[0]
+
+
+def check_search_metric(specs: Sequence[Spec], monitor: str) -> None:
+    """Raise SpecError if a search would learn from a metric of validation that trials lack."""
+    if monitor.startswith("valid.") and not all(spec.dataset["valid"] for spec in specs):
+        raise SpecError(
+            f"dataset.valid is 0, and a search learns from each trial's {monitor}",
+            "validation images, from which hydra/sweeper=optuna learns",
+            "dataset.valid=0.1",
+        )
 
 
 def parse_sweep_settings(values: Mapping[str, Any]) -> SweepSettings:

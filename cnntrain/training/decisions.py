@@ -52,8 +52,11 @@ class Watching:
         return planned
 
     def is_best(self, row: Row) -> bool:
-        """Take in an epoch; return whether it is the best so far."""
-        if "valid.loss" not in row or not self.best.update_best(row):
+        """Take in an epoch; return whether it is the best so far.
+
+        Where `monitor` is of validation and there is none, that is always the last one.
+        """
+        if self.best.name in row and not self.best.update_best(row):
             return False
         self.best_row = row
         return True
@@ -105,6 +108,9 @@ class Replaying(Watching):
 
     def count_steps(self, planned: int, steps_per_epoch: int) -> int:
         return self.replay.epochs * steps_per_epoch
+
+    def is_best(self, row: Row) -> bool:
+        return False
 
     def should_reduce(self, row: Row) -> bool:
         return row["epoch"] in self.replay.reductions

@@ -91,12 +91,11 @@ def list_confused_pairs(
 
 
 def warn_about_majority_class(
-    labels: np.ndarray, guesses: np.ndarray, class_names: Sequence[str], weighted: bool
+    labels: np.ndarray, guesses: np.ndarray, class_names: Sequence[str], remedies: Sequence[str]
 ) -> str | None:
     """Return a warning if predictions (N,) miss classes or are no better than the commonest class.
 
-    Only unbalanced labels (N,) are warned of. `weighted` says whether the loss weighs classes,
-    which would be the first remedy.
+    Only unbalanced labels (N,) are warned of. `remedies` are settings that the run does not have.
     """
     matrix, *_, support = score_by_class(labels, guesses, len(class_names))
     common, total = int(support.argmax()), len(labels)
@@ -125,8 +124,8 @@ def warn_about_majority_class(
             else ""
         )
         parts.append(f"the network never predicts {shown}{more}")
-    first = "" if weighted else "loss.class_weights=balanced and "
-    return f"Warning: {'; '.join(parts)}. Try {first}monitor=valid.balanced_accuracy"
+    hint = f". Try {' and '.join(remedies)}" if remedies else ""
+    return f"Warning: {'; '.join(parts)}{hint}"
 
 
 def divide_or_nan(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:

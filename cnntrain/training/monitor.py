@@ -24,9 +24,10 @@ class Monitor:
     def update_best(self, row: dict[str, float]) -> bool:
         """Take in the metrics of an epoch; return whether it is better than all before it.
 
-        Better is by more than `min_delta`, or an equal value with a lower `tie`; a nan never is.
+        Better is by more than `min_delta`, or an equal value with a lower `tie`. A nan never is,
+        nor is an epoch without the metric: one of validation, which may be off.
         """
-        value, tie = row[self.name], row[self.tie] if self.tie else math.inf
+        value, tie = row.get(self.name, math.nan), row[self.tie] if self.tie else math.inf
         better = not math.isnan(value) and (
             self.best is None
             or compute_cost(self.name, value) < compute_cost(self.name, self.best) - self.min_delta

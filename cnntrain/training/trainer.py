@@ -182,6 +182,13 @@ def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
 def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
     """Return the lines that introduce the network, the data and the warm start of a run."""
     lines = [format_introduction(spec, splits, fit.built.network), *splits.notes]
+    if splits.valid is None:
+        is_chosen = not spec.monitor.startswith("valid.")
+        epoch = f"epoch with the best {spec.monitor}" if is_chosen else "last epoch"
+        lines.append(
+            f"Validation is off: all {len(splits.train):,} images train, and the "
+            f"{'averaged ' if spec.ema_decay else ''}weights of the {epoch} are the result"
+        )
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
     unbalanced = describe_imbalance(counts, splits.class_names)
     if unbalanced and spec.loss.class_weights == "none":
@@ -210,19 +217,17 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
     report: dict[str, Any] = {"test": {}, "valid": {}}
 
     def evaluate(name: str) -> dict[str, np.ndarray]:
-        assert splits.valid is not None
-        predictions = {
-            "valid": predict_log_probabilities(
-                network, splits.valid, spec.batch_size, fit.devices.xla
+        predictions = {}
+        for part, examples in splits.items():
+            if part == "train":
+                continue
+            began = time.perf_counter()
+            predictions[part] = predict_log_probabilities(
+                network, examples, spec.batch_size, fit.devices.xla
             )
-        }
-        began = time.perf_counter()  # after the first prediction, which builds the graph
-        predictions["test"] = predict_log_probabilities(
-            network, splits.test, spec.batch_size, fit.devices.xla
-        )
-        rate = len(splits.test) / (time.perf_counter() - began)
-        report["evaluation"] = {"images_per_second": round(rate, 1)}
-        for part, examples in (("valid", splits.valid), ("test", splits.test)):
+            # The test split is the last; without another before it, this builds the graph, too.
+            rate = len(examples) / (time.perf_counter() - began)
+            report["evaluation"] = {"images_per_second": round(rate, 1)}
             report[part][name] = compute_headline_metrics(predictions[part], examples.labels)
         return predictions
 
@@ -238,8 +243,10 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
         report["best_epoch"] = int(loop.decisions.best_row["epoch"])
     if init := run.read_run_json().get("init"):
         report["init"] = init
-    predicted, weighted = guesses["test"].argmax(axis=-1), spec.loss.class_weights != "none"
-    warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, weighted)
+    remedies = ["loss.class_weights=balanced"] if spec.loss.class_weights == "none" else []
+    remedies += ["monitor=valid.balanced_accuracy"] if splits.valid is not None else []
+    predicted = guesses["test"].argmax(axis=-1)
+    warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, remedies)
     if warning:
         fit.loop.progress.note(warning)
     try:
@@ -305,7 +312,7 @@ def count_examples(splits: Splits) -> dict[str, int]:
 def format_introduction(spec: Spec, splits: Splits, network: keras.Model) -> str:
     """Return the line that says which network is trained on how many images."""
     counts = ", ".join(f"{count:,} {name}" for name, count in count_examples(splits).items())
-    cut = [name for name in ("valid", "test") if splits.origin[name].startswith("cut")]
+    cut = [name for name in ("valid", "test") if splits.origin.get(name, "").startswith("cut")]
     shape = "x".join(str(size) for size in splits.image_shape)
     parameters = count_parameters(network)
     remark = f" ({parameters['trainable']:,} trainable at the end)"

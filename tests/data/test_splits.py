@@ -1,5 +1,7 @@
 """Splits are official or stratified, seeded, and never overlap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -54,6 +56,27 @@ def test_the_first_images_become_test_and_valid(splits):
         [459, 1796], [359, 458], [0, 358]
     ]  # fmt: skip
     assert digits.origin["valid"] == "cut from train, its first 100 images"
+
+
+def test_without_validation_all_images_but_those_of_test_train(splits):
+    usual, whole = splits(), splits("dataset.valid=0")
+    assert [(name, len(part)) for name, part in whole.items()] == [("train", 1438), ("test", 359)]
+    assert contents(whole.test) == contents(usual.test)
+    assert {*contents(whole.train)} == {*contents(usual.train), *contents(usual.valid)}
+    assert whole.origin["train"] == "all that is left"
+    assert "valid" not in whole.origin
+
+
+def test_official_validation_images_train_without_validation():
+    parts = {"train": np.arange(6), "valid": np.arange(6, 8), "test": np.arange(8, 10)}
+    source = Source(np.empty((10, 0)), np.arange(10) % 2, ("a", "b"), parts)
+    rows, origin = split_source(source, 0, 0.1, "stratified", 0)
+    assert {name: part.tolist() for name, part in rows.items()} == {
+        "train": [*range(8)], "test": [8, 9]
+    }  # fmt: skip
+    assert origin == {"train": "official, joined by the valid part", "test": "official"}
+    same = replace(source, parts=dict.fromkeys(parts, np.arange(10)))  # one part as all three
+    assert len(split_source(same, 0, 0.1, "stratified", 0)[0]["train"]) == 10
 
 
 def test_first_images_of_photos_that_are_sorted_by_class_are_refused():

@@ -287,6 +287,24 @@ def test_images_of_a_named_data_set_are_the_same_at_another_size():
     assert compare_runs(versions, None).varied_settings == ["images"]
 
 
+def test_run_without_validation_is_ranked_by_its_test_accuracy():
+    usual = build_run("a", 0.9, "1" * 64)
+    off = build_run("b", 0.7, "2" * 64, dataset__valid=0)
+    rows = [{k: v for k, v in row.items() if "valid" not in k} for row in off.history]
+    known = {"test": "1" * 64, "all": "2" * 64}
+    off = dataclasses.replace(off, history=rows, image_fingerprints=known, test={"accuracy": 0.8})
+    usual = dataclasses.replace(usual, test={"accuracy": 0.7})
+    comparison = compare_runs([usual, off], None)
+    assert (comparison.sorted_by, comparison.varied_settings) == (
+        "test.accuracy",
+        ["dataset.valid"],
+    )
+    assert [group.results[0].name for group in comparison.groups] == ["b", "a"]
+    by_validation = compare_runs([usual, off], "valid.accuracy")
+    assert [group.results[0].name for group in by_validation.groups] == ["a", "b"]
+    assert by_validation.evaluation_image_sets == []
+
+
 def test_a_run_without_a_fingerprint_is_ranked_with_the_others():
     failed = dataclasses.replace(build_run("b", 0.9, "2" * 64), image_fingerprints={}, history=())
     assert compare_runs([build_run("a", 0.7, "1" * 64), failed], None).varied_settings == []

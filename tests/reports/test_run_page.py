@@ -92,7 +92,7 @@ def test_results_on_the_page_are_intervals_with_the_worst_classes(finished):
 
 
 def test_a_run_without_the_number_of_its_test_images_has_no_interval():
-    report = {"test": {"final": {"accuracy": 0.5, "loss": 1.0}}, "valid": {}}
+    report = {"test": {"final": {"accuracy": 0.5, "loss": 1.0}}}
     assert build_weight_rows(report, None) == [["last epoch", "–", "–", "1.0000", "0.5000", "–"]]
     assert build_weight_rows(report, 100)[0][-1] == "0.4038 to 0.5962"
 

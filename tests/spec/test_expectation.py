@@ -86,6 +86,14 @@ def test_every_seed_needs_a_number():
         convert_expectation(RECORD | {"measured": record}, "mine.yaml")
 
 
+def test_recipe_without_validation_is_held_to_a_metric_on_test_images():
+    none = {"valid_best": [], "valid_final": [], "images": {"train": 10, "test": 10}}
+    record = RECORD | {"measured": vars(make_measured(0.5, 0.6)) | none}
+    assert convert_expectation(record, "mine.yaml").measured.valid_best == ()
+    with pytest.raises(SpecError, match="metric is valid_best and there are no images of valid"):
+        convert_expectation(record | {"metric": "valid_best"}, "mine.yaml")
+
+
 def test_no_spec_holds_the_record_and_no_override_changes_it():
     assert "expect" not in compose_config(["experiment=lenet5_digits"]).config
     with pytest.raises(SpecError, match=r"expect\.metric is not a setting"):

@@ -44,10 +44,13 @@ def test_second_phase_watches_the_plateau_of_its_own_schedule_also_after_a_break
     assert resumed.reductions == [5]
 
 
-def test_row_without_validation_is_never_the_best(spec):
-    watching = Watching(spec())
-    assert not watching.is_best({"epoch": 1, "train.loss": 1.0})
-    assert watching.best_row is None
+def test_without_validation_the_last_epoch_is_the_best_unless_training_chooses(spec):
+    rows = [{"epoch": n, "train.loss": loss} for n, loss in enumerate((2.0, 1.0, 1.5), 1)]
+    watching, choosing = Watching(spec()), Watching(spec("monitor=train.loss"))
+    assert [watching.is_best(row) for row in rows] == [True] * 3
+    assert [choosing.is_best(row) for row in rows] == [True, True, False]
+    assert not any(watching.should_reduce(row) or watching.should_stop(row) for row in rows)
+    assert watching.best.best is None, "nothing was chosen"
 
 
 def test_replay_reduces_and_ends_phases_as_the_first_fit_did(spec):

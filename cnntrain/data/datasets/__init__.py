@@ -22,7 +22,7 @@ from cnntrain.data.splits import (
     reframe_images,
 )
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Seed, Share
+from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Natural, Probability, Seed, Share
 
 
 def dataset(
@@ -38,7 +38,7 @@ def dataset(
     classes: list[Name] | None,
     label_map: Literal["none", "odd_even"] | dict[Name, list[Name]],
     label_noise: Fraction,
-    valid: Share,
+    valid: Natural | Probability,
     test: Share,
     cut: Literal["stratified", "first"],
     split_seed: Seed,
@@ -50,8 +50,9 @@ def dataset(
     `valid` and `test` are the sizes of the splits that the source lacks: a fraction of the training
     images that are left if below 1, else a count. They are drawn in class proportions by
     `split_seed`, which is not the run's seed, so that runs stay comparable, or with the `cut` first
-    they are the first images: those of test, then those of valid. `fraction` keeps that share of
-    the training images, `limit` at most that many images of each split, both in class proportions.
+    they are the first images: those of test, then those of valid. A `valid` of 0 leaves no valid
+    split: all images but those of test train. `fraction` keeps that share of the training images,
+    `limit` at most that many images of each split, both in class proportions.
     For `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for
     `cache` see `cache_photos`, for `classes`, `label_map` and `label_noise` see `labels.py`. Files
     that are no images are left out, and named in `skipped`; `notes` has what else users should
