@@ -81,7 +81,7 @@ class Loop:
     has_judged_guessing: bool = False  # whether the loss is that of guessing
 
     def train_phase(self, phase: PhaseRun) -> None:
-        """Train until the last step of a phase, or until patience is out."""
+        """Train a phase as long as its images have one size, or until patience is out."""
         self.begin_phase(phase)
         with contextlib.closing(phase.stream_blocks(self.plan_blocks(phase))) as stream:
             while not self.position.stopped_early and (block := self.wait_for(stream)) is not None:
@@ -113,12 +113,12 @@ class Loop:
         self.journal.start_clock()
 
     def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:
-        """Yield the step and the length of each block, from the position to the phase's end."""
+        """Yield the step and the length of each block, from the position to `until`."""
         step = self.position.step
         every = [self.steps.per_epoch, self.spec.log_every, self.spec.checkpoint.every_steps]
-        while step < phase.end:
+        while step < phase.until:
             length = min(self.block_length, phase.longest_block)
-            count = min([length, phase.end - step, *(n - step % n for n in every if n)])
+            count = min([length, phase.until - step, *(n - step % n for n in every if n)])
             yield step, count
             step += count
 

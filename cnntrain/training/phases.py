@@ -41,6 +41,7 @@ class Block:
 class PhaseRun:
     """A phase as it is trained: its steps, what is validated, and the step it ends with.
 
+    Of a phase whose images grow it is the part until the step `until`, with images of one size.
     `network` is what is left to compute for the examples of `valid`, which are images or, above
     frozen layers, their features.
     """
@@ -51,6 +52,7 @@ class PhaseRun:
     valid: Examples | None
     rate: Rate
     end: int
+    until: int
     longest_block: int
 
     @property
