@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cnntrain.data.photos.decode import LazyImages
-from cnntrain.data.source import Examples, Images, allocate_images, check_image_memory
+from cnntrain.data.source import Examples, Images, allocate_images
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import count_steps
 from cnntrain.spec.spec import Spec
@@ -52,9 +52,9 @@ def plan_image_sizes(
 
     Each end is rounded to the nearest end of an epoch of a run of `planned_steps`, and each span
     has one epoch at least. Raises SpecError for a side that is not below that of the images, for
-    ends that do not rise, if no epoch is left for the full size, and for too little memory.
+    ends that do not rise, and if no epoch is left for the full size.
     """
-    _, *full, channels = train.store.shape
+    full = train.store.shape[1:3]
     epochs = max(spec.epochs, math.ceil(planned_steps / steps_per_epoch))
     spans, end, last_step = list[SizeSpan](), 0, 0
     for side, until in spec.image_sizes or ():
@@ -80,13 +80,11 @@ def plan_image_sizes(
             f"an epoch or more of images of their full size, {full[0]}x{full[1]}",
             f"epochs={end + 1}" if epochs == 1 else "image_sizes=null",
         )
-    if spans:
-        check_image_memory(len(train), spans[-1].size, channels, REMEDIES)
     return *spans, SizeSpan((full[0], full[1]), None)
 
 
 def describe_image_sizes(spans: Sequence[SizeSpan]) -> str | None:
-    """Return which sizes images have for how many epochs; None where all have one size."""
+    """Return which sizes images are of, and for how many epochs; None if all have one size."""
     if len(spans) == 1:
         return None
     parts, began = list[str](), 0
@@ -95,7 +93,7 @@ def describe_image_sizes(spans: Sequence[SizeSpan]) -> str | None:
         count, began = span.end - began, span.end
         epochs = "1 epoch" if count == 1 else f"{count} epochs"
         parts.append(f"of {span.size[0]}x{span.size[1]} pixels for {epochs}")
-    return f"images {', '.join(parts)}, then of {spans[-1].size[0]}x{spans[-1].size[1]}"
+    return f"{', '.join(parts)}, then of {spans[-1].size[0]}x{spans[-1].size[1]}"
 
 
 def compute_pixel_share(spans: Sequence[SizeSpan], epochs: int) -> float:

@@ -28,16 +28,8 @@ from cnntrain.training.checkpointing import (
 )
 from cnntrain.training.decisions import Replay, Replaying, Watching
 from cnntrain.training.devices.one_device import Devices
-from cnntrain.training.devices.setup import set_up_one_device
+from cnntrain.training.devices.setup import choose_pipeline, set_up_one_device
 from cnntrain.training.finetune import Phase
-from cnntrain.training.fit_plan import (
-    choose_pipeline,
-    compute_chance_loss,
-    count_longest_block,
-    count_steps,
-    plan_rates,
-    plan_sizes,
-)
 from cnntrain.training.journal import TABLES, Journal, Position
 from cnntrain.training.loop import Loop, Progress
 from cnntrain.training.networks.build import (
@@ -51,14 +43,18 @@ from cnntrain.training.networks.build import (
 from cnntrain.training.networks.normalisation import tile_normalisation
 from cnntrain.training.networks.smaller_images import (
     accept_any_image_size,
-    check_smaller_images,
+    allow_smaller_images,
 )
 from cnntrain.training.networks.warm_start import SourceWeights
 from cnntrain.training.phases import (
     PhaseRun,
     check_rates,
     compute_features,
+    count_longest_block,
     count_phase_steps,
+    count_steps,
+    plan_rates,
+    plan_sizes,
 )
 from cnntrain.training.schedules import Rate
 from cnntrain.training.train_step import Batch, StepParts, TrainStep
@@ -258,9 +254,7 @@ def prepare_fit(
     built = build_network(spec, splits, steps.planned, source, constants)
     model = built.model
     sizes = plan_sizes(spec, splits.train, steps, replay)
-    if len(sizes) > 1:
-        accept_any_image_size(built.model)
-        check_smaller_images(built, sizes, spec.batch_size)
+    allow_smaller_images(built.network, model, sizes, spec.batch_size)
     fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)
     phases = spec.finetune(model)
     check_rates(phases, spec.optimizer["learning_rate"])
@@ -272,7 +266,7 @@ def prepare_fit(
         variables=built.variables,
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
-        chance_loss=compute_chance_loss(splits.train.labels),
+        chance_loss=losses.compute_chance_loss(splits.train.labels),
         chance_accuracy=np.bincount(splits.train.labels).max() / len(splits.train),
         position=Position(),
         journal=Journal(run, spec.batch_size),

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from cnntrain.data.steps import Steps
 from cnntrain.errors import Diverged
 from cnntrain.files.documents import explain_damage
 from cnntrain.runs.checkpoint import Checkpoint
@@ -47,15 +48,6 @@ class Progress(Protocol):
     def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
     def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None: ...
     def epoch(self, row: Row) -> None: ...
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The steps of an epoch, those planned when the run began, and those that it ends with."""
-
-    per_epoch: int
-    planned: int
-    total: int
 
 
 @dataclass(kw_only=True)

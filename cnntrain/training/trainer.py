@@ -191,7 +191,7 @@ def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
         name = fit.built.network.name
         lines.append(f"{name} is made for colour: grey images go in as three equal channels")
     if (sizes := describe_image_sizes(fit.sizes)) is not None:
-        lines.append(sizes)
+        lines.append(f"images {sizes}")
     if splits.skipped:
         lines.append(format_skipped(splits.skipped))
     if (init := fit.built.warm_start_report) is not None:

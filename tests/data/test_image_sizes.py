@@ -79,7 +79,7 @@ def test_ends_are_those_of_the_nearest_epochs(spec, asked, epochs, ends):
 
 def test_sizes_are_said_and_counted_in_pixels():
     spans = (SizeSpan((16, 16), 1), SizeSpan((24, 24), 5), SizeSpan((32, 32), None))
-    said = "images of 16x16 pixels for 1 epoch, of 24x24 pixels for 4 epochs, then of 32x32"
+    said = "of 16x16 pixels for 1 epoch, of 24x24 pixels for 4 epochs, then of 32x32"
     assert describe_image_sizes(spans) == said
     assert describe_image_sizes(spans[-1:]) is None
     assert compute_pixel_share(spans, 10) == (16**2 + 4 * 24**2 + 5 * 32**2) / 10 / 32**2

@@ -1,4 +1,4 @@
-"""Networks that train on images of other sizes than they are saved for."""
+"""Networks that are trained on smaller images than they are saved for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,19 @@ import keras
 
 from cnntrain.data.image_sizes import SizeSpan
 from cnntrain.errors import SpecError
-from cnntrain.training.networks.build import BuiltNetwork, ensure_list
+from cnntrain.training.networks.build import ensure_list
 from cnntrain.training.networks.normalisation import tile_normalisation
+
+
+class TrainingPass(keras.Operation):
+    """The forward pass of a training step: uint8 images to the outputs of `model`."""
+
+    def __init__(self, network: keras.Model, model: keras.Model):
+        super().__init__()
+        self.model, self.normalise = model, tile_normalisation(network.get_layer("normalisation"))
+
+    def call(self, images: Any) -> Any:
+        return self.model(self.normalise(images), training=True)
 
 
 def accept_any_image_size(model: keras.Model) -> None:
@@ -23,22 +34,18 @@ def accept_any_image_size(model: keras.Model) -> None:
             accept_any_image_size(layer)
 
 
-class TrainingPass(keras.Operation):
-    """The forward pass of a training step, of which only the shapes are computed."""
+def allow_smaller_images(
+    network: keras.Model, model: keras.Model, spans: Sequence[SizeSpan], batch_size: int
+) -> None:
+    """Let `model`, behind the normalisation of `network`, take images of all sizes of `spans`.
 
-    def __init__(self, built: BuiltNetwork):
-        super().__init__()
-        self.model = built.model
-        self.normalise = tile_normalisation(built.network.get_layer("normalisation"))
-
-    def call(self, images: Any) -> Any:
-        return self.model(self.normalise(images), training=True)
-
-
-def check_smaller_images(built: BuiltNetwork, spans: Sequence[SizeSpan], batch_size: int) -> None:
-    """Raise SpecError if the network cannot be trained on images of all sizes of `spans`."""
-    training_pass, channels = TrainingPass(built), built.model.input_shape[-1]
-    expected = [(batch_size, *output.shape[1:]) for output in built.model.outputs]
+    Raises SpecError if its layers cannot: nothing is computed to find out but shapes.
+    """
+    if len(spans) == 1:
+        return
+    accept_any_image_size(model)
+    training_pass, channels = TrainingPass(network, model), model.input_shape[-1]
+    expected = [(batch_size, *output.shape[1:]) for output in model.outputs]
     for size in (span.size for span in spans[:-1]):
         images = keras.KerasTensor((batch_size, *size, channels), "uint8")
         try:
@@ -48,8 +55,7 @@ def check_smaller_images(built: BuiltNetwork, spans: Sequence[SizeSpan], batch_s
             works = False
         if not works:
             raise SpecError(
-                f"{built.model.name} and its normalisation do not take images of "
-                f"{size[0]}x{size[1]}",
+                f"{model.name} and its normalisation do not take images of {size[0]}x{size[1]}",
                 "layers that take images of any size, as those of a network that ends in global "
                 "pooling do, and a normalisation of each channel",
                 "image_sizes=null",
