@@ -1,10 +1,19 @@
 """Count the steps of an epoch and of a run, and fit the batch, once the data is known."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of an epoch, those planned when the run began, and those that it ends with."""
+
+    per_epoch: int
+    planned: int
+    total: int
 
 
 def plan_steps(spec: Spec, train: Examples) -> tuple[int, int]:

@@ -72,7 +72,10 @@ class StepTimer:
 
 
 def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
-    """Return what a step of the plan's first phase takes, from a short run that is thrown away."""
+    """Return what a step of the plan's first phase takes, from a short run that is thrown away.
+
+    Its images have their full size.
+    """
     splits = plan.outline.splits
     spec = plan.spec
     count = min(len(splits.train), (WARM_UP_STEPS + MEASURED_STEPS + 1) * spec.batch_size)
@@ -87,6 +90,7 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
         steps_per_epoch=None,
         epochs=WARM_UP_STEPS + MEASURED_STEPS + 1,
         refit=False,
+        image_sizes=None,
         steps_per_block=1,
     )
     timer, before = StepTimer(), reset_peak_memory()

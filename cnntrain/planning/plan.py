@@ -12,6 +12,7 @@ from cnntrain.analysis.graph import LayerRow
 from cnntrain.analysis.kept_activations import estimate_activations
 from cnntrain.analysis.layer_table import count_totals, describe_layers, drop_auxiliary_heads
 from cnntrain.data.device_memory import DeviceMemory
+from cnntrain.data.image_sizes import SizeSpan, plan_image_sizes
 from cnntrain.data.steps import plan_steps, shrink_batch_size
 from cnntrain.planning.batch_size import get_device_memory
 from cnntrain.planning.dataset_outline import DatasetOutline, outline_dataset
@@ -24,6 +25,7 @@ from cnntrain.planning.step_memory import (
 from cnntrain.planning.warnings import collect_warnings
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
+from cnntrain.training.networks.smaller_images import allow_smaller_images
 from cnntrain.training.phases import build_rate, count_phase_steps
 
 CURVE_POINTS = 240  # points of the learning-rate curve, all phases together
@@ -45,6 +47,7 @@ class Plan:
     steps_per_epoch: int
     total_steps: int
     phase_steps: Sequence[int]  # the steps of each phase
+    image_sizes: Sequence[SizeSpan]
     learning_rates: Sequence[tuple[int, float]]  # (step, learning rate)
     warnings: Sequence[str]
 
@@ -60,7 +63,9 @@ def plan_run(spec: Spec, config_dir: str | None) -> Plan:
     outline = outline_dataset(spec, config_dir)
     spec, note = shrink_batch_size(spec, len(outline.splits.train), count_known_replicas(spec))
     steps_per_epoch, total_steps = plan_steps(spec, outline.splits.train)
+    sizes = plan_image_sizes(spec, outline.splits.train, steps_per_epoch, total_steps)
     draft = draft_network(spec, outline)
+    allow_smaller_images(draft.network, draft.model, sizes, spec.batch_size)
     lengths = count_phase_steps(draft.phases, steps_per_epoch, total_steps)
     rates = sample_learning_rates(spec, draft, lengths, steps_per_epoch)
     memory = estimate_memory(spec, outline, draft)
@@ -72,7 +77,7 @@ def plan_run(spec: Spec, config_dir: str | None) -> Plan:
     warnings += collect_warnings(spec, outline, draft, total_steps, memory, device_memory)
     return Plan(
         spec, model.name, outline, count_totals(model), rows, kept, memory, device_memory,
-        process_bytes, steps_per_epoch, total_steps, lengths, rates, warnings,
+        process_bytes, steps_per_epoch, total_steps, lengths, sizes, rates, warnings,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Print a plan for people, or return it as JSON."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cnntrain.data.image_sizes import compute_pixel_share, describe_image_sizes
 from cnntrain.planning.batch_size import compute_memory_for_step, compute_usable_memory
 from cnntrain.planning.benchmark import StepMeasurement
 from cnntrain.planning.plan import Plan
@@ -101,6 +103,7 @@ def format_plan_counts(plan: Plan) -> list[str]:
     non_trainable = totals["parameters"] - totals["trainable"]
     phases = "" if len(plan.phase_steps) == 1 else f" in phases of {list(plan.phase_steps)} steps"
     epochs = plan.total_steps / plan.steps_per_epoch
+    sizes = describe_image_sizes(plan.image_sizes)
     return [
         f"data           {parts} ({plan.outline.provenance})",
         f"parameters     {totals['parameters']:,}"
@@ -110,6 +113,7 @@ def format_plan_counts(plan: Plan) -> list[str]:
         "about three times as many",
         f"steps          {plan.steps_per_epoch:,} an epoch of batch {plan.spec.batch_size}, "
         f"{plan.total_steps:,} in {epochs:g} epochs{phases}",
+        *([] if sizes is None else [f"images         {sizes}"]),
     ]
 
 
@@ -179,6 +183,10 @@ def build_gpu_table(plan: Plan) -> Table:
 def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
     """Return the lines that say how long an epoch and the run take, from the measured steps."""
     each, batch = measured.seconds, plan.spec.batch_size
+    share = compute_pixel_share(
+        plan.image_sizes, math.ceil(plan.total_steps / plan.steps_per_epoch)
+    )
+    by_pixels = " (smaller images counted by their pixels)" if share < 1 else ""
     lines = [
         f"measured over {measured.steps} steps: {1000 * each:,.0f} ms a step, "
         f"{batch / each:,.0f} images/s",
@@ -186,7 +194,7 @@ def format_measured_times(plan: Plan, measured: StepMeasurement) -> list[str]:
         "forward, backward and update"
         + (" (above features that are computed once)" if measured.features_once else ""),
         f"an epoch takes about {format_duration(plan.steps_per_epoch * each)}, the run "
-        f"{format_duration(plan.total_steps * each)}, without validation",
+        f"{format_duration(plan.total_steps * each * share)}{by_pixels}, without validation",
     ]
     if measured.growth is not None and not plan.device_memory.is_gpu:
         expected = plan.memory.compute_process_growth(batch)
@@ -212,6 +220,7 @@ def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, A
         "steps_per_epoch": plan.steps_per_epoch,
         "total_steps": plan.total_steps,
         "phases": list(plan.phase_steps),
+        "image_sizes": [asdict(span) for span in plan.image_sizes],
         "learning_rate": [list(point) for point in plan.learning_rates],
         "memory": {
             "parts": parts,

@@ -126,6 +126,33 @@ def check_validation(spec: Spec) -> None:
             )
 
 
+def check_image_sizes(spec: Spec) -> None:
+    """Raise SpecError for sizes of training images that do not rise, or that cannot change.
+
+    Where layers are frozen, and where a mean image is subtracted, all images have one size.
+    """
+    if spec.image_sizes is None:
+        return
+    sides = [side for side, _ in spec.image_sizes]
+    if not sides or sides != sorted(set(sides)):
+        raise SpecError(
+            f"image_sizes has the sides {sides}" if sides else "image_sizes is empty",
+            "rising sides, each until a later end",
+            "image_sizes=null",
+        )
+    obstacle = None
+    if spec.finetune.name != "none":
+        obstacle = f"finetune is {spec.finetune.name}", "finetune=none"
+    elif spec.normalisation == "pixel_mean":
+        obstacle = "normalisation is pixel_mean", "normalisation=auto"
+    if obstacle is not None:
+        raise SpecError(
+            f"image_sizes is set and {obstacle[0]}, which needs images of one size",
+            f"{obstacle[1]}, or image_sizes=null",
+            obstacle[1],
+        )
+
+
 def check_known_replicas(spec: Spec) -> None:
     """Raise SpecError if the replicas that the settings name cannot share a batch."""
     devices, cpus = (spec.distribution.knobs.get(key) for key in ("devices", "logical_cpus"))
@@ -170,4 +197,5 @@ CONTRADICTIONS = [
     check_head_epochs,
     check_refit,
     check_validation,
+    check_image_sizes,
 ]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec.knobs import (
     Count,
+    Duration,
     Factor,
     Fraction,
     NonNegative,
@@ -57,6 +58,7 @@ class RunSettings:
     epochs: Count
     max_steps: Count | None
     steps_per_epoch: Count | None
+    image_sizes: list[tuple[Count, Duration]] | None
     batch_size: Count
     accumulate: Count
     refit: bool

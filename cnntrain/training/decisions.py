@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cnntrain.data.image_sizes import SizeSpan
 from cnntrain.spec.metrics import choose_tie_breaker
 from cnntrain.spec.spec import Spec
 from cnntrain.training.journal import Row
@@ -13,12 +14,16 @@ from cnntrain.training.schedules import Plateau
 
 @dataclass(frozen=True)
 class Replay:
-    """What a fit decided: `reductions` are the epochs after which the plateau lowered the rate."""
+    """What a fit decided: `reductions` are the epochs after which the plateau lowered the rate.
+
+    `sizes` are those of its images; without any they are planned anew.
+    """
 
     epochs: int
     planned_epochs: int  # for which its rates were planned
     phases: Sequence[int] = (0,)  # the epochs before each phase
     reductions: Sequence[int] = ()
+    sizes: tuple[SizeSpan, ...] = ()
 
 
 class Watching:

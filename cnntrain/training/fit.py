@@ -2,8 +2,7 @@
 
 import contextlib
 import functools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.pipeline import TrainingBatches, explain_host_only
-from cnntrain.data.source import Examples, Splits
+from cnntrain.data.image_sizes import SizeSpan, resize_examples
+from cnntrain.data.pipeline import TrainingBatches
+from cnntrain.data.source import Splits
 from cnntrain.data.steps import plan_steps
-from cnntrain.errors import OutOfMemory, SpecError
+from cnntrain.errors import OutOfMemory
 from cnntrain.runs.checkpoint import Checkpoint, load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.signals import Signals
 from cnntrain.spec.spec import Spec
-from cnntrain.terminal.units import format_size
 from cnntrain.training import losses
 from cnntrain.training.checkpointing import (
     Checkpoints,
@@ -29,10 +28,10 @@ from cnntrain.training.checkpointing import (
 )
 from cnntrain.training.decisions import Replay, Replaying, Watching
 from cnntrain.training.devices.one_device import Devices
-from cnntrain.training.devices.setup import set_up_one_device
+from cnntrain.training.devices.setup import choose_pipeline, set_up_one_device
 from cnntrain.training.finetune import Phase
 from cnntrain.training.journal import TABLES, Journal, Position
-from cnntrain.training.loop import Loop, Progress, Steps
+from cnntrain.training.loop import Loop, Progress
 from cnntrain.training.networks.build import (
     BuiltNetwork,
     build_network,
@@ -42,21 +41,23 @@ from cnntrain.training.networks.build import (
     split_network,
 )
 from cnntrain.training.networks.normalisation import tile_normalisation
+from cnntrain.training.networks.smaller_images import (
+    allow_smaller_images,
+)
 from cnntrain.training.networks.warm_start import SourceWeights
 from cnntrain.training.phases import (
-    MAX_BLOCK_BYTES,
-    MAX_BLOCK_STEPS,
     PhaseRun,
-    build_rate,
     check_rates,
     compute_features,
+    count_longest_block,
     count_phase_steps,
+    count_steps,
+    plan_rates,
+    plan_sizes,
 )
 from cnntrain.training.schedules import Rate
 from cnntrain.training.train_step import Batch, StepParts, TrainStep
 from cnntrain.training.weight_average import WeightAverage
-
-MAX_RESIDENT_BYTES = 2**31  # of images that live on a GPU unless `pipeline` says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class Fit:
     phases: list[Phase]
     fixed_layers: frozenset[str]  # those that the architecture does not train
     rates: list[Rate | None]  # of each phase; None for one that has no step
+    sizes: tuple[SizeSpan, ...]  # of the training images, one after another
     loss: losses.LossFunction
     pipeline: tuple[str, str]  # where batches are made, and why
     loop: Loop
@@ -99,7 +101,10 @@ class Fit:
                     number, loop.position.phase_began + length, loop.steps.per_epoch
                 )
                 if loop.position.step < end and not loop.position.stopped_early:
-                    loop.train_phase(self.prepare_phase(number, end))
+                    for phase_run in self.prepare_phase(number, end):
+                        loop.train_phase(phase_run)
+                        if loop.position.stopped_early:
+                            break
             loop.checkpoints.wait()
             if self.devices.any_of(loop.signals.received is not None):
                 loop.signals.leave(asked=True)  # for one that came when no step was left
@@ -118,11 +123,13 @@ class Fit:
         weighted = {layer.name for layer in self.built.model.layers if layer.weights}
         return weighted - phase.layers - self.fixed_layers
 
-    def prepare_phase(self, number: int, end: int) -> PhaseRun:
-        """Return a phase as it is trained, with the checkpoint's variables if it was made in it.
+    def prepare_phase(self, number: int, end: int) -> Iterator[PhaseRun]:
+        """Yield a phase as it is trained, with the checkpoint's variables if it was made in it.
 
-        Where one tensor divides what trains from what is frozen, only the part above is trained;
-        without augmentation the features below are computed once.
+        It is one or, where images grow, a part for each size that is left, once the parts before
+        it are trained; all parts have the same optimizer. Where one tensor divides what trains from
+        what is frozen, only the part above is trained; without augmentation the features below are
+        computed once.
         """
         spec, phase, rate = self.spec, self.phases[number], self.rates[number]
         model, network = self.built.model, self.built.network
@@ -132,7 +139,7 @@ class Fit:
         optimizer = spec.optimizer(model, rate)
         train, valid, validated = self.splits.train, self.splits.valid, network
         layer, where = network.get_layer("normalisation"), self.pipeline[0]
-        trained, below = model, tile_normalisation(layer, self.splits.image_shape)
+        trained, below = model, tile_normalisation(layer)
         if self.find_frozen_layers(phase) and (tensor := find_freeze_boundary(model)) is not None:
             frozen, trained = split_network(self.built, tensor)
             below = functools.partial(frozen, training=False)
@@ -147,19 +154,36 @@ class Fit:
                 train = compute_features(frozen, train, size, xla)
                 valid = compute_features(frozen, valid, size, xla) if valid else None
                 validated, where, below = trained, "host", lambda features: features
-        batches = TrainingBatches(
-            train, len(self.splits.class_names), spec.batch_size, self.loop.steps.per_epoch,
-            spec.augmentation, spec.seed, where == "device",
-        )  # fmt: skip
-        longest = count_longest_block(spec, batches)
-        run = PhaseRun(
-            step=self.build_step(trained, optimizer, rate, phase, batches, below, longest),
-            batches=batches, network=validated, valid=valid, rate=rate, end=end,
-            longest_block=longest,
-        )  # fmt: skip
-        if self.checkpoint is not None and number == self.checkpoint.facts["loop"]["phase"]:
-            restore_variables(self.checkpoint, run.variables)
-        return run
+        if spec.precision == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(trained.trainable_variables)
+        checkpoint, per_epoch = self.checkpoint, self.loop.steps.per_epoch
+        for smaller, until in self.list_sizes_left(end):
+            batches = TrainingBatches(
+                train if smaller is None else resize_examples(train, smaller),
+                len(self.splits.class_names), spec.batch_size, per_epoch,
+                spec.augmentation, spec.seed, where == "device",
+            )  # fmt: skip
+            longest = count_longest_block(spec, batches)
+            run = PhaseRun(
+                step=self.build_step(trained, optimizer, rate, phase, batches, below, longest),
+                batches=batches, network=validated, valid=valid, rate=rate, end=end, until=until,
+                longest_block=longest,
+            )  # fmt: skip
+            if checkpoint is not None and number == checkpoint.facts["loop"]["phase"]:
+                restore_variables(checkpoint, run.variables)
+                checkpoint = None
+            yield run
+
+    def list_sizes_left(self, end: int) -> Iterator[tuple[tuple[int, int] | None, int]]:
+        """Yield the smaller sizes of images that are left until the step `end`, then None.
+
+        Each has the step until which images have it; None is their full size.
+        """
+        for span in self.sizes:
+            until = end if span.end is None else min(end, span.end * self.loop.steps.per_epoch)
+            if self.loop.position.step < until:
+                yield None if span.end is None else span.size, until
 
     def build_step(
         self,
@@ -172,9 +196,6 @@ class Fit:
         longest: int,
     ) -> Any:
         """Return the training step of the backend, for what a phase trains."""
-        if self.spec.precision == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            optimizer.build(trained.trainable_variables)
         slowed = [
             (variable, phase.rates[layer.name])
             for layer in self.built.model.layers
@@ -230,6 +251,8 @@ def prepare_fit(
     constants = read_normalisation(checkpoint)
     built = build_network(spec, splits, steps.planned, source, constants)
     model = built.model
+    sizes = plan_sizes(spec, splits.train, steps, replay)
+    allow_smaller_images(built.network, model, sizes, spec.batch_size)
     fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)
     phases = spec.finetune(model)
     check_rates(phases, spec.optimizer["learning_rate"])
@@ -241,7 +264,7 @@ def prepare_fit(
         variables=built.variables,
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
-        chance_loss=compute_chance_loss(splits.train.labels),
+        chance_loss=losses.compute_chance_loss(splits.train.labels),
         chance_accuracy=np.bincount(splits.train.labels).max() / len(splits.train),
         position=Position(),
         journal=Journal(run, spec.batch_size),
@@ -259,6 +282,7 @@ def prepare_fit(
         phases=phases,
         fixed_layers=fixed_layers,
         rates=plan_rates(spec, phases, steps),
+        sizes=sizes,
         loss=build_loss_of_spec(spec, splits, model),
         pipeline=choose_pipeline(spec, splits.train, devices),
         loop=loop,
@@ -269,34 +293,6 @@ def prepare_fit(
         epochs = loop.position.epochs
         progress.note(f"stopped early after epoch {epochs}: more epochs change nothing")
     return fit
-
-
-def count_steps(
-    spec: Spec, train: Examples, checkpoint: Checkpoint | None, replay: Replay | None
-) -> Steps:
-    """Return the steps of a fit; those planned are what it, or the fit it repeats, began with."""
-    per_epoch, total = plan_steps(spec, train)
-    planned = total
-    if replay is not None:
-        planned = replay.planned_epochs * per_epoch
-    elif checkpoint is not None:
-        planned = checkpoint.facts["loop"]["planned_steps"]
-    return Steps(per_epoch, planned, total)
-
-
-def plan_rates(spec: Spec, phases: Sequence[Phase], steps: Steps) -> list[Rate | None]:
-    """Return the rate of each phase that has steps, planned when the run began.
-
-    It is planned anew if `replan` wants it, or if the run had no steps for the phase when it began.
-    Raises SpecError for what a schedule refuses.
-    """
-    lengths = count_phase_steps(phases, steps.per_epoch, steps.total)
-    planned = count_phase_steps(phases, steps.per_epoch, steps.planned)
-    rates: list[Rate | None] = []
-    for phase, length, before in zip(phases, lengths, planned, strict=True):
-        count = length if spec.replan or not before else before
-        rates.append(build_rate(spec, phase, steps.per_epoch, count) if length else None)
-    return rates
 
 
 def build_loss_of_spec(spec: Spec, splits: Splits, model: keras.Model) -> losses.LossFunction:
@@ -321,41 +317,6 @@ def resume_loop(loop: Loop, checkpoint: Checkpoint | None) -> None:
                 f"Warning: {loop.run.folder / table} lacks rows that it had when the state was "
                 "written; they are not made again"
             )
-
-
-def compute_chance_loss(labels: np.ndarray) -> float:
-    """Return the loss, in nats, of guessing by the frequency of classes; ln(classes) if equal."""
-    share = np.bincount(labels) / len(labels)
-    share = share[share > 0]
-    return float(-(share * np.log(share)).sum())
-
-
-def choose_pipeline(spec: Spec, train: Examples, devices: Devices) -> tuple[str, str]:
-    """Return where batches are made, `host` or `device`, and why.
-
-    Raises SpecError if `pipeline` wants the device and it is impossible.
-    """
-    obstacle = explain_host_only(train, spec.augmentation)
-    if devices.replicas > 1 or spec.distribution.name != "single":
-        obstacle = "several devices share each batch"
-    if spec.pipeline == "device" and obstacle is not None:
-        raise SpecError(f"pipeline is device and {obstacle}", ("auto", "host"), "pipeline=auto")
-    if spec.pipeline != "auto":
-        return spec.pipeline, "as asked for"
-    if obstacle is not None:
-        return "host", obstacle
-    if not devices.is_gpu:
-        return "host", "on a CPU that is faster"
-    if math.prod(train.store.shape) > MAX_RESIDENT_BYTES:
-        return "host", f"the images take more than {format_size(MAX_RESIDENT_BYTES)}"
-    return "device", "the images fit on the GPU"
-
-
-def count_longest_block(spec: Spec, batches: TrainingBatches) -> int:
-    """Return how many steps a block may have: no more than fit into MAX_BLOCK_BYTES."""
-    array_bytes = sum(array.nbytes for array in batches.make_block(0, 1).values())
-    limit = MAX_BLOCK_STEPS if spec.steps_per_block == "auto" else spec.steps_per_block
-    return max(1, min(limit, MAX_BLOCK_BYTES // array_bytes, spec.log_every))
 
 
 @contextlib.contextmanager

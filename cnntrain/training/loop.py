@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from cnntrain.data.steps import Steps
 from cnntrain.errors import Diverged
 from cnntrain.files.documents import explain_damage
 from cnntrain.runs.checkpoint import Checkpoint
@@ -49,15 +50,6 @@ class Progress(Protocol):
     def epoch(self, row: Row) -> None: ...
 
 
-@dataclass(frozen=True)
-class Steps:
-    """The steps of an epoch, those planned when the run began, and those that it ends with."""
-
-    per_epoch: int
-    planned: int
-    total: int
-
-
 @dataclass(kw_only=True)
 class Loop:
     """Trains phases, block by block, and keeps what outlasts a phase."""
@@ -81,7 +73,7 @@ class Loop:
     has_judged_guessing: bool = False  # whether the loss is that of guessing
 
     def train_phase(self, phase: PhaseRun) -> None:
-        """Train until the last step of a phase, or until patience is out."""
+        """Train a phase as long as its images have one size, or until patience is out."""
         self.begin_phase(phase)
         with contextlib.closing(phase.stream_blocks(self.plan_blocks(phase))) as stream:
             while not self.position.stopped_early and (block := self.wait_for(stream)) is not None:
@@ -113,12 +105,12 @@ class Loop:
         self.journal.start_clock()
 
     def plan_blocks(self, phase: PhaseRun) -> Iterator[tuple[int, int]]:
-        """Yield the step and the length of each block, from the position to the phase's end."""
+        """Yield the step and the length of each block, from the position to `until`."""
         step = self.position.step
         every = [self.steps.per_epoch, self.spec.log_every, self.spec.checkpoint.every_steps]
-        while step < phase.end:
+        while step < phase.until:
             length = min(self.block_length, phase.longest_block)
-            count = min([length, phase.end - step, *(n - step % n for n in every if n)])
+            count = min([length, phase.until - step, *(n - step % n for n in every if n)])
             yield step, count
             step += count
 

@@ -138,3 +138,10 @@ def compute_l2_loss(network: keras.Model, l2: float) -> float:
     """Return what L2 adds to the loss: l2 * sum(w^2) over the kernels of `network` that train."""
     kernels = (v.numpy().ravel() for v in network.trainable_variables if is_kernel(v))
     return l2 * sum(float(np.vdot(kernel, kernel)) for kernel in kernels)
+
+
+def compute_chance_loss(labels: np.ndarray) -> float:
+    """Return the loss, in nats, of guessing by the frequency of classes; ln(classes) if equal."""
+    share = np.bincount(labels) / len(labels)
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum())

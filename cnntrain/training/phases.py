@@ -10,12 +10,16 @@ import numpy as np
 
 from cnntrain.data import pipeline
 from cnntrain.data.device_memory import FEATURES_SHARE, check_memory
+from cnntrain.data.image_sizes import SizeSpan, plan_image_sizes
 from cnntrain.data.pipeline import TrainingBatches
 from cnntrain.data.source import Examples
+from cnntrain.data.steps import Steps, plan_steps
 from cnntrain.errors import SpecError
+from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.spec.knobs import round_number_to_float32
 from cnntrain.spec.spec import Spec
 from cnntrain.training.checkpointing import Groups
+from cnntrain.training.decisions import Replay
 from cnntrain.training.evaluation import predict_outputs
 from cnntrain.training.finetune import Phase
 from cnntrain.training.schedules import Rate
@@ -41,6 +45,7 @@ class Block:
 class PhaseRun:
     """A phase as it is trained: its steps, what is validated, and the step it ends with.
 
+    Of a phase whose images grow it is the part until the step `until`, with images of one size.
     `network` is what is left to compute for the examples of `valid`, which are images or, above
     frozen layers, their features.
     """
@@ -51,6 +56,7 @@ class PhaseRun:
     valid: Examples | None
     rate: Rate
     end: int
+    until: int
     longest_block: int
 
     @property
@@ -82,11 +88,39 @@ def count_phase_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps
     return lengths
 
 
+def count_steps(
+    spec: Spec, train: Examples, checkpoint: Checkpoint | None, replay: Replay | None
+) -> Steps:
+    """Return the steps of a fit; those planned are what it, or the fit it repeats, began with."""
+    per_epoch, total = plan_steps(spec, train)
+    planned = total
+    if replay is not None:
+        planned = replay.planned_epochs * per_epoch
+    elif checkpoint is not None:
+        planned = checkpoint.facts["loop"]["planned_steps"]
+    return Steps(per_epoch, planned, total)
+
+
 def build_rate(spec: Spec, phase: Phase, steps_per_epoch: int, steps: int) -> Rate:
     """Return the learning rate of a phase of so many steps; SpecError if its schedule refuses."""
     base = phase.learning_rate or spec.optimizer["learning_rate"]
     rate: Rate = (phase.schedule or spec.schedule)(base, steps_per_epoch, steps)
     return rate
+
+
+def plan_rates(spec: Spec, phases: Sequence[Phase], steps: Steps) -> list[Rate | None]:
+    """Return the rate of each phase that has steps, planned when the run began.
+
+    It is planned anew if `replan` wants it, or if the run had no steps for the phase when it began.
+    Raises SpecError for what a schedule refuses.
+    """
+    lengths = count_phase_steps(phases, steps.per_epoch, steps.total)
+    planned = count_phase_steps(phases, steps.per_epoch, steps.planned)
+    rates: list[Rate | None] = []
+    for phase, length, before in zip(phases, lengths, planned, strict=True):
+        count = length if spec.replan or not before else before
+        rates.append(build_rate(spec, phase, steps.per_epoch, count) if length else None)
+    return rates
 
 
 def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
@@ -112,3 +146,23 @@ def compute_features(
     )
     found = predict_outputs(below, examples, batch_size, xla)
     return Examples(found.astype(np.float32), examples.labels)
+
+
+def plan_sizes(
+    spec: Spec, train: Examples, steps: Steps, replay: Replay | None
+) -> tuple[SizeSpan, ...]:
+    """Return the sizes of the training images, planned when the run began, as its rates are.
+
+    A fit that repeats another one has its sizes.
+    """
+    if replay is not None and replay.sizes:
+        return replay.sizes
+    planned = steps.total if spec.replan else steps.planned
+    return plan_image_sizes(spec, train, steps.per_epoch, planned)
+
+
+def count_longest_block(spec: Spec, batches: TrainingBatches) -> int:
+    """Return how many steps a block may have: no more than fit into MAX_BLOCK_BYTES."""
+    array_bytes = sum(array.nbytes for array in batches.make_block(0, 1).values())
+    limit = MAX_BLOCK_STEPS if spec.steps_per_block == "auto" else spec.steps_per_block
+    return max(1, min(limit, MAX_BLOCK_BYTES // array_bytes, spec.log_every))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
+from cnntrain.data.image_sizes import describe_image_sizes
 from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
@@ -196,6 +197,8 @@ def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
     if repeats_grey_channel(fit.built.model):
         name = fit.built.network.name
         lines.append(f"{name} is made for colour: grey images go in as three equal channels")
+    if (sizes := describe_image_sizes(fit.sizes)) is not None:
+        lines.append(f"images {sizes}")
     if splits.skipped:
         lines.append(format_skipped(splits.skipped))
     if (init := fit.built.warm_start_report) is not None:
@@ -288,8 +291,9 @@ def refit_network(
     refit_run.folder.mkdir(exist_ok=True)
     progress.note(f"refit: {epochs} epochs on train + valid")
     replay = Replay(
-        epochs, steps.planned // steps.per_epoch, decisions.phases, decisions.reductions
-    )
+        epochs, steps.planned // steps.per_epoch, decisions.phases, decisions.reductions,
+        first.sizes,
+    )  # fmt: skip
     merged = splits.merge_valid()
     shrunk_spec, _ = shrink_batch_size(spec, len(merged.train), first.devices.replicas)
     fit = prepare_fit(

@@ -147,3 +147,23 @@ def test_step_in_pieces_and_on_two_devices_is_the_step_of_one(command, tmp_path)
             expected = pytest.approx(report(tmp_path / "one")[kind]["final"], abs=1e-5)
             assert report(tmp_path / name)[kind]["final"] == expected
     assert json.loads((tmp_path / "two/run.json").read_text())["replicas"] == 2
+
+
+@pytest.mark.slow
+def test_images_that_grow_are_exact_on_jax_too(command, tmp_path):
+    words = (
+        "model=cnn_relu", "model.filters=[4,8]", "model.batch_norm=true", "model.head=average",
+        "batch_norm_momentum=0.9", "schedule=constant", "augmentation=flip_crop",
+        "image_sizes=[[24,2]]", "dataset.limit=64", "batch_size=16", "epochs=4",
+    )  # fmt: skip
+    for made in (
+        command(*words, "pipeline=device", "hydra.run.dir=whole", env=JAX),
+        command(*words, "max_steps=6", "hydra.run.dir=run", env=JAX),
+        command("resume", "run", "max_steps=null", env=JAX),
+    ):
+        assert made.returncode == 0, made.stderr
+    ours, theirs = (
+        checkpoint.load_checkpoint(tmp_path / name / "state").arrays for name in ("run", "whole")
+    )
+    assert ours.keys() == theirs.keys()
+    assert [name for name, value in theirs.items() if not np.array_equal(value, ours[name])] == []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cnntrain.cli.main import main
+from cnntrain.data.image_sizes import SizeSpan
 from cnntrain.planning.text_chart import HEIGHT, WIDTH, draw_text_chart
 from cnntrain.spec import option_files
 
@@ -80,6 +81,19 @@ def test_phases_have_curves_of_their_own(plan):
     found = plan("finetune=two_phase", "finetune.head_epochs=1", "epochs=3", "model=cnn_mnist")
     assert found["phases"] == [10, 20]
     assert len({step for step, _ in found["learning_rate"]}) == 30
+
+
+def test_a_plan_says_how_images_grow(capsys, plan):
+    words = ("model=cnn_relu", "model.head=average", "image_sizes=[[24,50%]]")
+    assert plan(*words)["image_sizes"] == [
+        {"size": [24, 24], "end": 10}, {"size": [32, 32], "end": None}
+    ]  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(["plan", *words])
+    assert "of 24x24 pixels for 10 epochs, then of 32x32" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["plan", words[-1]])
+    assert "lenet5 and its normalisation do not take images of 24x24" in capsys.readouterr().err
 
 
 def test_a_chart_is_as_high_as_the_rate():
@@ -191,7 +205,12 @@ def test_measured_times_of_an_image_are_said():
     from cnntrain.planning.plan_report import format_measured_times
 
     measured = StepMeasurement(20, 0.128, None, 0.00025, 0.001, False)
-    fake = SimpleNamespace(spec=SimpleNamespace(batch_size=128), steps_per_epoch=10, total_steps=99)
+    spans = (SizeSpan((24, 24), 5), SizeSpan((48, 48), None))
+    fake = SimpleNamespace(
+        spec=SimpleNamespace(batch_size=128), steps_per_epoch=10, total_steps=100,
+        image_sizes=spans, device_memory=SimpleNamespace(is_gpu=False),
+    )  # fmt: skip
+    assert "the run 8.0 s (smaller images" in format_measured_times(fake, measured)[2]
     assert format_measured_times(fake, measured)[:2] == [
         "measured over 20 steps: 128 ms a step, 1,000 images/s",
         "an image: 0.250 ms forward, 1.000 ms forward, backward and update",

@@ -9,13 +9,10 @@ from cnntrain.runs.checkpoint import Checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.training.checkpointing import check_resumable
 from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.devices.setup import choose_pipeline
 from cnntrain.training.finetune import Phase
-from cnntrain.training.fit import (
-    choose_pipeline,
-    compute_chance_loss,
-    explain_lack_of_memory,
-    prepare_fit,
-)
+from cnntrain.training.fit import explain_lack_of_memory, prepare_fit
+from cnntrain.training.losses import compute_chance_loss
 from cnntrain.training.networks.build import count_activations
 from cnntrain.training.phases import count_phase_steps
 
@@ -77,7 +74,7 @@ def test_images_live_on_a_gpu_where_they_fit_and_the_augmentation_can_run_there(
     assert choose(spec, is_gpu=True, replicas=2)[0] == "host"
     mirrored = ("distribution=mirrored", "distribution.logical_cpus=1")
     assert choose(spec, *mirrored)[1] == "several devices share each batch"
-    monkeypatch.setattr("cnntrain.training.fit.MAX_RESIDENT_BYTES", 100)
+    monkeypatch.setattr("cnntrain.training.devices.setup.MAX_RESIDENT_BYTES", 100)
     assert "take more than" in choose(spec, is_gpu=True)[1]
 
 

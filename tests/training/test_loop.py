@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.data.steps import Steps
 from cnntrain.errors import Diverged
 from cnntrain.runs.checkpoint import load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.spec.compose import compose_config
 from cnntrain.training.evaluation import METRICS, evaluate_network
 from cnntrain.training.journal import Position
-from cnntrain.training.loop import Loop, Steps
+from cnntrain.training.loop import Loop
 from cnntrain.training.trainer import train_run
 from helpers.run_files import SHORT, are_equal, load_weights, read_rows
 
@@ -153,7 +154,7 @@ def test_blocks_end_with_epochs_rows_checkpoints_and_phases(spec, length):
         spec=checked, steps=Steps(per_epoch=12, planned=40, total=40), block_length=length,
         position=Position(step=7),
     )  # fmt: skip
-    blocks = list(Loop.plan_blocks(loop, SimpleNamespace(end=31, longest_block=8)))
+    blocks = list(Loop.plan_blocks(loop, SimpleNamespace(until=31, longest_block=8)))
     assert [step for step, _ in blocks] == [7, *(step + n for step, n in blocks[:-1])]
     ends = {step + count for step, count in blocks}
     assert {9, 10, 12, 15, 18, 20, 24, 25, 27, 30, 31} <= ends

@@ -1,17 +1,24 @@
-"""Set up what computes: the backend, and the devices that share a batch."""
+"""Set up what computes: the backend, the devices that share a batch, and where that is made."""
 
+import math
 import os
 
 import keras
 import tensorflow as tf
 
+from cnntrain.data.pipeline import explain_host_only
+from cnntrain.data.source import Examples
+from cnntrain.errors import SpecError
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.spec import Spec
+from cnntrain.terminal.units import format_size
 from cnntrain.training.devices.cluster import find_cluster
 from cnntrain.training.devices.compilation_cache import keep_compiled_code
 from cnntrain.training.devices.device import decide_for_device
 from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.parallel import Parallel
+
+MAX_RESIDENT_BYTES = 2**31  # of images that live on a GPU unless `pipeline` says otherwise
 
 
 def configure_backend(spec: Spec) -> None:
@@ -65,3 +72,24 @@ def set_up_one_device(spec: Spec) -> Devices:
 
         replicas = count_jax_replicas()
     return Devices(replicas, decisions.kind == "GPU", decisions.xla)
+
+
+def choose_pipeline(spec: Spec, train: Examples, devices: Devices) -> tuple[str, str]:
+    """Return where batches are made, `host` or `device`, and why.
+
+    Raises SpecError if `pipeline` wants the device and it is impossible.
+    """
+    obstacle = explain_host_only(train, spec.augmentation)
+    if devices.replicas > 1 or spec.distribution.name != "single":
+        obstacle = "several devices share each batch"
+    if spec.pipeline == "device" and obstacle is not None:
+        raise SpecError(f"pipeline is device and {obstacle}", ("auto", "host"), "pipeline=auto")
+    if spec.pipeline != "auto":
+        return spec.pipeline, "as asked for"
+    if obstacle is not None:
+        return "host", obstacle
+    if not devices.is_gpu:
+        return "host", "on a CPU that is faster"
+    if math.prod(train.store.shape) > MAX_RESIDENT_BYTES:
+        return "host", f"the images take more than {format_size(MAX_RESIDENT_BYTES)}"
+    return "device", "the images fit on the GPU"

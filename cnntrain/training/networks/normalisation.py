@@ -33,9 +33,7 @@ def build_normalisation(kind: str, train: Examples) -> keras.layers.Rescaling:
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalisation")
 
 
-def tile_normalisation(
-    layer: keras.layers.Layer, image_shape: tuple[int, int, int]
-) -> Callable[[Any], Any]:
+def tile_normalisation(layer: keras.layers.Layer) -> Callable[[Any], Any]:
     """Return a function that does to images (B, H, W, C) what `layer` does, bit for bit.
 
     Its constants have a value for each number of an image, because to broadcast one for each
@@ -43,12 +41,10 @@ def tile_normalisation(
     """
     if not isinstance(layer, keras.layers.Rescaling):
         return layer
-    scale, offset = (
-        np.broadcast_to(np.asarray(value, np.float32), image_shape).ravel()
-        for value in (layer.scale, layer.offset)
-    )
+    constants = [np.asarray(value, np.float32) for value in (layer.scale, layer.offset)]
 
     def normalise(images: Any) -> Any:
+        scale, offset = (np.broadcast_to(value, images.shape[1:]).ravel() for value in constants)
         flat = ops.cast(ops.reshape(images, (images.shape[0], -1)), "float32")
         return ops.reshape(flat * scale + offset, images.shape)
 
