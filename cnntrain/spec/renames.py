@@ -30,6 +30,7 @@ ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "model.cnn_idea": {"norm_position": "before"},
     "model.mlp": {"norm_position": "after"},
     "model.vgg": {"norm_position": "before"},
+    "optimizer": {"bias_rate": 1},
 }
 # The same, where the network changed too: older runs open, but hash and checkpoint are others.
 CHANGED_KNOBS: dict[str, dict[str, Any]] = {"model.inception_tutorial": {"module": "reduced"}}

@@ -51,6 +51,7 @@ from cnntrain.training.phases import (
     check_rates,
     compute_features,
     count_phase_steps,
+    list_own_rates,
 )
 from cnntrain.training.schedules import Rate
 from cnntrain.training.train_step import Batch, StepParts, TrainStep
@@ -173,12 +174,6 @@ class Fit:
         if self.spec.precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(trained.trainable_variables)
-        slowed = [
-            (variable, phase.rates[layer.name])
-            for layer in self.built.model.layers
-            if phase.rates.get(layer.name, 1.0) != 1.0
-            for variable in layer.trainable_variables
-        ]
 
         def make_inputs(batch: Batch) -> Any:
             return below(batches.make_images(batch.get("store"), batch))
@@ -192,7 +187,9 @@ class Fit:
             resident={} if batches.form is None else {"store": batches.store},
             auxiliary=getattr(self.built.model, "auxiliary", ()),
             micro_batches=self.spec.accumulate,
-            slowed=slowed,
+            own_rates=list_own_rates(
+                self.built.model, phase.rates, self.spec.optimizer["bias_rate"]
+            ),
             average=self.loop.average,
         )
         if keras.backend.backend() == "jax":
@@ -230,7 +227,7 @@ def prepare_fit(
     model = built.model
     fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)
     phases = spec.finetune(model)
-    check_rates(phases, spec.optimizer["learning_rate"])
+    check_rates(phases, spec.optimizer["learning_rate"], spec.optimizer["bias_rate"])
     freeze_layers_except(model, phases[-1].layers)
     loop = Loop(
         spec=spec,
