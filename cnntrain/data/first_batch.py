@@ -27,11 +27,12 @@ def make_training_batch_of_spec(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training examples `chosen` (B,) as training augments them at `step`.
 
-    Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
+    Each step is taken for one of another epoch, because an epoch has an image once. Images are
+    (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
     """
     classes = len(splits.class_names)
     return pipeline.make_training_batch(
-        splits.train, classes, spec.augmentation, spec.seed, step, chosen
+        splits.train, classes, spec.augmentation, spec.seed, step, step, chosen
     )
 
 

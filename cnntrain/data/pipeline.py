@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.data.augmentations import Arrays, Augmentation, find_device_form
+from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.data.augmentations.ops.device import Tensor, take_images
 from cnntrain.data.source import Examples
 from cnntrain.spec.signatures import Component
 
 # The streams of random numbers that share the run's seed.
-ORDER, AUGMENTATION, CROP = 1, 2, 3
+ORDER, AUGMENTATION, CROP, HALF = 1, 2, 3, 4
 NOT_DRAWN = ("labels", "rows", "store")  # arrays of a batch that no augmentation draws
 T = TypeVar("T")
 
@@ -74,8 +75,9 @@ class TrainingBatches:
     def make_batch(self, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the images and labels of the examples `chosen` (B,), made on the host."""
         return make_training_batch(
-            self.examples, self.num_classes, self.augmentation, self.seed, step, chosen
-        )
+            self.examples, self.num_classes, self.augmentation, self.seed, step,
+            step // self.steps_per_epoch, chosen,
+        )  # fmt: skip
 
     def make_block(self, first: int, count: int) -> Arrays:
         """Return the batches of `count` steps from `first` on: arrays (count, ...) by name.
@@ -89,7 +91,8 @@ class TrainingBatches:
             return self.make_images_on_host(steps, chosen)
         batches: list[Arrays] = []
         for step, own in zip(steps, chosen, strict=True):
-            random = make_generator(self.seed, AUGMENTATION, step)
+            epoch = step // self.steps_per_epoch
+            random = make_batch_generator(self.seed, step, epoch, len(self.examples), own)
             labels = self.examples.labels[own]
             drawn, labels = self.form.draw(self.shape, labels, self.num_classes, random)
             batches.append(drawn | {"labels": labels})
@@ -165,14 +168,16 @@ def make_training_batch(
     augment: Augmentation,
     seed: int,
     step: int,
+    epoch: int,
     chosen: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the training batch of `step`: the examples `chosen` (B,), read, cropped, augmented.
 
-    Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
+    `epoch` is counted from 0. Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels
+    (B, num_classes) float32.
     """
     images = examples.gather_images(chosen, functools.partial(make_generator, seed, CROP, step))
-    random = make_generator(seed, AUGMENTATION, step)
+    random = make_batch_generator(seed, step, epoch, len(examples), chosen)
     return augment(images, examples.labels[chosen], num_classes, random)
 
 
@@ -180,6 +185,20 @@ def make_generator(seed: int, stream: int, step: int) -> np.random.Generator:
     """Return the generator of one stream at one step, independent of all others."""
     bits = np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step])
     return np.random.Generator(bits)
+
+
+def make_batch_generator(
+    seed: int, step: int, epoch: int, count: int, chosen: np.ndarray
+) -> BatchGenerator:
+    """Return the generator that augments the examples `chosen` (B,) of `count` at one step."""
+    half = draw_half(seed, count)[chosen] ^ (epoch % 2 == 1)
+    return BatchGenerator(make_generator(seed, AUGMENTATION, step).bit_generator, half)
+
+
+@functools.lru_cache(2)
+def draw_half(seed: int, count: int) -> np.ndarray:
+    """Draw for each training example (count,) whether it is in the half of the even epochs."""
+    return make_generator(seed, HALF, 0).random(count) < 0.5
 
 
 def derive_epoch_seed(seed: int, stream: int, epoch: tf.Tensor | int) -> tf.Tensor:

@@ -118,10 +118,11 @@ def format_plan_counts(plan: Plan) -> list[str]:
 
 
 def format_learning_rate_range(plan: Plan) -> str:
-    rates = [rate for _, rate in plan.learning_rates]
+    rates, bias_rate = [rate for _, rate in plan.learning_rates], plan.spec.optimizer["bias_rate"]
+    biases = "" if bias_rate == 1 else f"; {bias_rate:g} times that for biases"
     if min(rates) == max(rates):
-        return f"{rates[0]:.3g} throughout"
-    return f"{rates[0]:.3g} at first, {max(rates):.3g} at most, {rates[-1]:.3g} at the end"
+        return f"{rates[0]:.3g} throughout{biases}"
+    return f"{rates[0]:.3g} at first, {max(rates):.3g} at most, {rates[-1]:.3g} at the end{biases}"
 
 
 def print_memory(console: Console, plan: Plan) -> None:

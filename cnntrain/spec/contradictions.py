@@ -1,8 +1,11 @@
 """Rules between settings and groups, checked when a spec is built."""
 
 import math
+from collections.abc import Iterator
 
 from cnntrain.errors import SpecError
+from cnntrain.spec.knobs import format_setting
+from cnntrain.spec.signatures import Component
 from cnntrain.spec.slices import parse_slices
 from cnntrain.spec.spec import Spec
 
@@ -26,6 +29,25 @@ def check_nesterov(spec: Spec) -> None:
             "a momentum above 0",
             "optimizer.momentum=0.9",
         )
+
+
+def check_alternating_flip(spec: Spec) -> None:
+    """Raise SpecError if images that are mirrored in every second epoch are not half of them."""
+    for where, augmentation in iterate_augmentations("augmentation", spec.augmentation):
+        knobs = augmentation.knobs
+        if knobs.get("alternate") and knobs["flip"] != 0.5:
+            raise SpecError(
+                f"{where}.alternate is true and {where}.flip is {knobs['flip']:g}",
+                "a flip of 0.5: each image is mirrored in every second epoch",
+                format_setting(f"{where}.alternate", "false"),
+            )
+
+
+def iterate_augmentations(where: str, augmentation: Component) -> Iterator[tuple[str, Component]]:
+    """Yield an augmentation, and those that it lists, each with its dotted key."""
+    yield where, augmentation
+    for number, operation in enumerate(augmentation.knobs.get("ops", ())):
+        yield from iterate_augmentations(f"{where}.ops[{number}]", operation)
 
 
 def check_schedule_boundaries(spec: Spec) -> None:
@@ -188,6 +210,7 @@ NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")
 CONTRADICTIONS = [
     check_clipping,
     check_nesterov,
+    check_alternating_flip,
     check_schedule_boundaries,
     check_label_map,
     check_slices,

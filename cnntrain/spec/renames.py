@@ -6,7 +6,7 @@ name. A setting that is added gets a line in `ADDED`, a knob of a group's option
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cnntrain.errors import SpecError
@@ -18,6 +18,7 @@ RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto", "image_sizes": None}
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
+    "augmentation.flip_crop": {"alternate": False, "border": "black"},
     "dataset": {"cut": "stratified"},
     "dataset.tfds": {"slices": {"train": None, "valid": None, "test": None}},
     "finetune.two_phase": {"schedule": None},
@@ -29,6 +30,7 @@ ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "model.cnn_idea": {"norm_position": "before"},
     "model.mlp": {"norm_position": "after"},
     "model.vgg": {"norm_position": "before"},
+    "optimizer": {"bias_rate": 1},
 }
 # The same, where the network changed too: older runs open, but hash and checkpoint are others.
 CHANGED_KNOBS: dict[str, dict[str, Any]] = {"model.inception_tutorial": {"module": "reduced"}}
@@ -58,11 +60,40 @@ def get_later_knobs(group: str, component: Any) -> dict[str, Any]:
 
 def add_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with the values of knobs that older versions lacked."""
-    groups = {group for group, value in config.items() if isinstance(value, Mapping)}
     return {
-        key: get_later_knobs(key, value.get("name")) | dict(value) if key in groups else value
+        key: add_component_knobs(key, value) if isinstance(value, Mapping) else value
         for key, value in config.items()
     }
+
+
+def add_component_knobs(group: str, component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component, and the operations that it lists, with knobs that they lacked before."""
+    known = change_operations(component, lambda operation: add_component_knobs(group, operation))
+    return get_later_knobs(group, component.get("name")) | known
+
+
+def drop_operation_knobs(group: str, component: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component whose operations lack added knobs that mean what older versions did."""
+
+    def drop_knobs(operation: Mapping[str, Any]) -> dict[str, Any]:
+        added = get_added_knobs(group, operation["name"])
+        known = drop_operation_knobs(group, operation)
+        return {k: v for k, v in known.items() if not (k in added and v == added[k])}
+
+    return change_operations(component, drop_knobs)
+
+
+def change_operations(
+    component: Mapping[str, Any], change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a component with the operations that it lists, such as those of `compose`, changed."""
+
+    def change_knob(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [change(v) if isinstance(v, Mapping) and "name" in v else v for v in value]
+
+    return {knob: change_knob(value) for knob, value in component.items()}
 
 
 def rename_overrides(overrides: Sequence[str]) -> list[str]:

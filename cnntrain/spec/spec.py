@@ -20,7 +20,7 @@ from cnntrain.spec.knobs import (
     Workers,
 )
 from cnntrain.spec.nested import flatten_mapping
-from cnntrain.spec.renames import ADDED, RENAMED, get_added_knobs
+from cnntrain.spec.renames import ADDED, RENAMED, drop_operation_knobs, get_added_knobs
 from cnntrain.spec.signatures import GROUPS, Component, collect_vocabulary, convert_to_plain
 
 
@@ -109,7 +109,10 @@ class Spec(RunSettings):
         versions meant.
         """
         deciding = [group for group in GROUPS if group not in WITHOUT_EFFECT]
-        chosen = {group: convert_to_plain(getattr(self, group)) for group in deciding}
+        chosen = {
+            group: drop_operation_knobs(group, convert_to_plain(getattr(self, group)))
+            for group in deciding
+        }
         settings = {key: getattr(self, key) for key in SETTINGS if key not in WITHOUT_EFFECT}
         records = {key: asdict(settings[key]) for key in RECORDS if key in settings}
         items = flatten_mapping(chosen | settings | records).items()

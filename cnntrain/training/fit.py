@@ -52,6 +52,7 @@ from cnntrain.training.phases import (
     count_longest_block,
     count_phase_steps,
     count_steps,
+    list_own_rates,
     plan_rates,
     plan_sizes,
 )
@@ -196,12 +197,6 @@ class Fit:
         longest: int,
     ) -> Any:
         """Return the training step of the backend, for what a phase trains."""
-        slowed = [
-            (variable, phase.rates[layer.name])
-            for layer in self.built.model.layers
-            if phase.rates.get(layer.name, 1.0) != 1.0
-            for variable in layer.trainable_variables
-        ]
 
         def make_inputs(batch: Batch) -> Any:
             return below(batches.make_images(batch.get("store"), batch))
@@ -215,7 +210,9 @@ class Fit:
             resident={} if batches.form is None else {"store": batches.store},
             auxiliary=getattr(self.built.model, "auxiliary", ()),
             micro_batches=self.spec.accumulate,
-            slowed=slowed,
+            own_rates=list_own_rates(
+                self.built.model, phase.rates, self.spec.optimizer["bias_rate"]
+            ),
             average=self.loop.average,
         )
         if keras.backend.backend() == "jax":
@@ -255,7 +252,7 @@ def prepare_fit(
     allow_smaller_images(built.network, model, sizes, spec.batch_size)
     fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)
     phases = spec.finetune(model)
-    check_rates(phases, spec.optimizer["learning_rate"])
+    check_rates(phases, spec.optimizer["learning_rate"], spec.optimizer["bias_rate"])
     freeze_layers_except(model, phases[-1].layers)
     loop = Loop(
         spec=spec,

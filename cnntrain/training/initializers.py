@@ -9,9 +9,10 @@ kernel and returns its initializer.
 
 import hashlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import initializers
 
 from cnntrain.spec.knobs import NonNegative, Positive
@@ -111,6 +112,36 @@ def lecun_uniform(seed: int) -> initializers.Initializer:
 def lecun_normal(seed: int) -> initializers.Initializer:
     """Return truncated-normal weights of variance 1 / fan_in (LeCun et al. 1998)."""
     return initializers.LecunNormal(seed=seed)
+
+
+class Dirac(initializers.VarianceScaling):
+    """Kernels of convolutions that pass channels on; `dirac` says how."""
+
+    def __init__(self, seed: int):
+        super().__init__(1 / 3, "fan_in", "uniform", seed)  # of variance 1 / (3 fan_in)
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        kernel = super().__call__(shape, dtype)
+        if len(shape) != 4 or shape[0] % 2 == 0 or shape[1] % 2 == 0:
+            return kernel
+        height, width, inputs, filters = shape
+        passed = min(inputs, filters)
+        centre = np.eye(inputs, passed) if filters > 1 else 1
+        result = keras.ops.convert_to_numpy(kernel).copy()
+        result[..., :passed] = 0
+        result[height // 2, width // 2, :, :passed] = centre
+        return keras.ops.convert_to_tensor(result, dtype)
+
+
+def dirac(seed: int) -> initializers.Initializer:
+    """Return convolutions of odd sides that begin as the identity (arXiv:1706.00388).
+
+    Of a kernel (h, w, in, out) the first min(in, out) filters pass on one channel each, as a 1 in
+    the middle does. The other filters, and kernels of any other shape, are uniform of variance
+    1 / (3 fan_in), as PyTorch draws them. A kernel of one filter, as a depthwise convolution has,
+    passes on each of its channels.
+    """
+    return Dirac(seed)
 
 
 def orthogonal(seed: int, *, gain: Positive) -> initializers.Initializer:

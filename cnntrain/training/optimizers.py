@@ -26,6 +26,7 @@ def optimizer(
     rate: Rate,
     *,
     learning_rate: Positive,
+    bias_rate: Positive,
     l1: NonNegative,
     l2: NonNegative,
     weight_decay: NonNegative,
@@ -36,8 +37,9 @@ def optimizer(
     """Return the optimizer, built for the trainable weights of `network`.
 
     Also gives the kernels of `network` their L1 and L2 penalties. `learning_rate` is the base of
-    `rate`, unless a phase has its own. Gradients are clipped to +-clip_value, or each variable's to
-    the norm clip_norm, or all together to the norm global_clip_norm.
+    `rate`, unless a phase has its own; the step multiplies the changes of biases by `bias_rate`.
+    Gradients are clipped to +-clip_value, or each variable's to the norm clip_norm, or all together
+    to the norm global_clip_norm.
     """
     built = component(rate)
     built.weight_decay = weight_decay or None

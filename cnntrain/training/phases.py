@@ -1,7 +1,7 @@
 """The phases of a fit: how long each is, and a phase made ready to be trained."""
 
 import math
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from cnntrain.training.checkpointing import Groups
 from cnntrain.training.decisions import Replay
 from cnntrain.training.evaluation import predict_outputs
 from cnntrain.training.finetune import Phase
+from cnntrain.training.networks.build import is_bias
 from cnntrain.training.schedules import Rate
 
 MAX_BLOCK_STEPS, MAX_BLOCK_BYTES = 32, 2**26
@@ -123,16 +124,36 @@ def plan_rates(spec: Spec, phases: Sequence[Phase], steps: Steps) -> list[Rate |
     return rates
 
 
-def check_rates(phases: Sequence[Phase], learning_rate: float) -> None:
-    """Raise SpecError for rates of layers that are 0 in float32: these would learn nothing."""
+def check_rates(phases: Sequence[Phase], learning_rate: float, bias_rate: float) -> None:
+    """Raise SpecError for rates that are 0 in float32: what has them would learn nothing."""
     for phase in phases:
         base, lowest = phase.learning_rate or learning_rate, min(phase.rates.values(), default=1)
-        if round_number_to_float32(base * lowest) == 0:
-            raise SpecError(
-                f"the lowest layer would have a learning rate of {base * lowest:.3g}",
-                "rates that are not 0 in float32",
-                "a larger finetune.decay",
-            )
+        for what, factor, hint in (
+            ("the lowest layer", lowest, "a larger finetune.decay"),
+            ("biases", lowest * bias_rate, "a larger optimizer.bias_rate"),
+        ):
+            if round_number_to_float32(base * factor) == 0:
+                raise SpecError(
+                    f"{what} would have a learning rate of {base * factor:.3g}",
+                    "rates that are not 0 in float32",
+                    hint,
+                )
+
+
+def list_own_rates(
+    model: keras.Model, rates: Mapping[str, float], bias_rate: float
+) -> list[tuple[keras.Variable, float]]:
+    """Return the variables with a learning rate of their own, each with its factor of the run's.
+
+    `rates` are the factors of single layers, by name; in all layers, biases have `bias_rate` times
+    the rate of the others.
+    """
+    factors = [
+        (variable, rates.get(layer.name, 1.0) * (bias_rate if is_bias(variable) else 1.0))
+        for layer in model.layers
+        for variable in layer.trainable_variables
+    ]
+    return [(variable, factor) for variable, factor in factors if factor != 1.0]
 
 
 def compute_features(

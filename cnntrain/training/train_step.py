@@ -31,7 +31,7 @@ class StepParts:
     `resident` on the device. Losses of auxiliary heads are added with the weights `auxiliary`
     (Szegedy et al. 2014, section 5). A batch is computed in `micro_batches` to save memory: the
     gradient is their mean, so that a step is the same but for batch norm, which sees the
-    micro-batches. `slowed` are variables with their factors of the learning rate.
+    micro-batches. `own_rates` are variables with their factors of the learning rate.
     """
 
     network: keras.Model
@@ -42,7 +42,7 @@ class StepParts:
     resident: Mapping[str, np.ndarray] = field(default_factory=dict)
     auxiliary: Sequence[float] = ()
     micro_batches: int = 1
-    slowed: Sequence[tuple[keras.Variable, float]] = ()
+    own_rates: Sequence[tuple[keras.Variable, float]] = ()
     average: WeightAverage | None = None
 
     def compute_losses(self, labels: Any, outputs: Any) -> tuple[Any, Any]:
@@ -59,10 +59,10 @@ class StepParts:
 
     @contextlib.contextmanager
     def scale_and_average(self) -> Iterator[None]:
-        """After the update within, scale each slowed variable's change, then update the EMA."""
-        before = [ops.copy(variable) for variable, _ in self.slowed]
+        """After the update within, scale the changes of `own_rates`, then update the EMA."""
+        before = [ops.copy(variable) for variable, _ in self.own_rates]
         yield
-        for (variable, rate), old in zip(self.slowed, before, strict=True):
+        for (variable, rate), old in zip(self.own_rates, before, strict=True):
             variable.assign(old + rate * (variable - old))
         if self.average is not None:
             self.average.update()

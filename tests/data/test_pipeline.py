@@ -21,7 +21,9 @@ def build(name, **knobs):
     return build_component("augmentation", {"name": name, **knobs})
 
 
-NONE, CROP = build("none"), build("flip_crop", pad=1, flip=0.5)
+NONE = build("none")
+CROP = build("flip_crop", pad=1, flip=0.5, alternate=False, border="black")
+TURNS = build("flip_crop", pad=0, flip=0.5, alternate=True, border="reflect")
 MIX, NOISE = build("mixup", alpha=1.0), build("noise", std=20)
 
 
@@ -55,7 +57,9 @@ def same(ours, theirs):
     )
 
 
-@pytest.mark.parametrize("augmentation", [NONE, CROP, MIX], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "augmentation", [NONE, CROP, TURNS, MIX], ids=["none", "crop", "turns", "mixup"]
+)
 @pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize(("start", "block"), [(0, 25), (0, 4), (1, 3), (9, 16), (13, 1), (20, 5)])
 def test_batch_k_is_the_same_however_the_steps_are_cut(start, block, on_device, augmentation):
@@ -68,8 +72,34 @@ def test_batch_k_is_the_same_however_the_steps_are_cut(start, block, on_device, 
     for step, batch in enumerate(found, start):
         epoch, place = divmod(step, STEPS)
         chosen = pipeline.shuffle_examples(103, 0, epoch)[10 * place : 10 * place + 10]
-        expected = pipeline.make_training_batch(some, 103, augmentation, 0, step, chosen)
+        expected = pipeline.make_training_batch(some, 103, augmentation, 0, step, epoch, chosen)
         assert same([batch], [expected])
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_each_image_is_mirrored_in_every_second_epoch(on_device):
+    """Whatever the others of its batch are, and if an epoch leaves it out."""
+    examples, seen = make_examples(), {}
+    options = {"augmentation": TURNS, "on_device": on_device, "examples": examples}
+    for step, (images, labels) in enumerate(list_batches(count=6 * STEPS, **options)):
+        for image, label in zip(images, labels, strict=True):
+            assert_is_either(image, original := examples.store[label])
+            mirrored = not np.array_equal(image, original)
+            seen.setdefault(label, set()).add(mirrored ^ (step // STEPS % 2 == 1))
+    assert len(seen) == 103
+    assert all(len(halves) == 1 for halves in seen.values())
+    assert 35 <= sum(half == {True} for half in seen.values()) <= 68
+
+
+def assert_is_either(image, original):
+    assert np.array_equal(image, original) or np.array_equal(image, original[:, ::-1])
+
+
+def test_halves_of_another_seed_are_others_and_never_change():
+    """A run of an older version resumes with the images that come next."""
+    assert pipeline.draw_half(0, 12).astype(int).tolist() == [1, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 0]
+    assert pipeline.draw_half(0, 200)[:12].tolist() == pipeline.draw_half(0, 12).tolist()
+    assert 0.4 < (pipeline.draw_half(0, 5000) ^ pipeline.draw_half(1, 5000)).mean() < 0.6
 
 
 def test_order_of_an_epoch_never_changes():

@@ -62,6 +62,16 @@ def test_photos_are_drawn_as_training_draws_them(spec, tmp_path):
     assert (images.shape, targets.shape) == ((12, 16, 16, 3), (12, 12))
 
 
+def test_images_that_are_mirrored_in_turn_are_shown_both_ways(spec):
+    run_spec = spec("augmentation=alternating_flip_crop", "augmentation.pad=0", "dataset.limit=40")
+    splits, rows = run_spec.load_splits(), np.arange(20)
+    first, second, third = (
+        make_training_batch_of_spec(run_spec, splits, step, rows)[0] for step in range(3)
+    )
+    assert np.array_equal(second, first[:, :, ::-1])
+    assert np.array_equal(third, first)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixel_values_are_written_into_their_pixels(channels):
     from cnntrain.reports.pixel_values import CELL_WIDTH, draw_pixel_values

@@ -84,8 +84,9 @@ def test_every_knob_is_read_by_its_function(group):
         nodes = [node for statement in function.body for node in ast.walk(statement)]
         read = {node.id for node in nodes if isinstance(node, ast.Name)}
         knobs = {argument.arg for argument in function.args.kwonlyargs}
-        # The base of the learning rate, which is complete before the optimizer gets it.
-        assert knobs - {"learning_rate"} <= read, function.name
+        # The base of the learning rate, which is complete before the optimizer gets it, and the
+        # factor of biases, with which the step scales what any optimizer does.
+        assert knobs - {"learning_rate", "bias_rate"} <= read, function.name
 
 
 def test_every_model_is_counted():

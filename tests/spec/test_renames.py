@@ -198,6 +198,25 @@ def test_older_network_keeps_the_order_of_its_layers(spec):
     assert checked.hash != spec("model=alexnet_bn").hash
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("augmentation=flip_crop",),
+        ("augmentation=compose",),
+        ("augmentation=compose", "augmentation.ops=[{name: compose, ops: [{name: flip_crop}]}]"),
+    ],
+)
+def test_older_augmentation_keeps_its_border_and_its_hash_also_in_a_list(spec, words):
+    now = spec(*words)
+    before = json.loads(json.dumps(dict(now.config)))
+    known = json.dumps(before).replace('"alternate": false, "border": "black", ', "")
+    assert known != json.dumps(before)
+    assert build_spec(json.loads(known)) == now
+    assert "black" not in json.dumps(now.deciding_values)
+    other = json.loads(json.dumps(before).replace('"black"', '"edge"'))
+    assert build_spec(other).hash != now.hash
+
+
 def test_older_run_of_a_network_that_changed_opens_and_has_another_hash():
     """So its saved network can be evaluated, and its checkpoint is not resumed in the new one."""
     config = compose_config(["model=inception_tutorial"]).config

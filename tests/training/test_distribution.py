@@ -18,7 +18,8 @@ MIRRORED = ("distribution=mirrored", "distribution.logical_cpus=2")
 # All that is between the gradient and the weights, but for batch norm and dropout, which see parts.
 WHOLE_STEP = (
     "accumulate=2", "ema_decay=0.9", "optimizer=sgd", "optimizer.l2=1e-3",
-    "optimizer.global_clip_norm=0.5", "finetune=layer_wise", "augmentation=mixup",
+    "optimizer.global_clip_norm=0.5", "optimizer.bias_rate=3", "finetune=layer_wise",
+    "augmentation=mixup",
 )  # fmt: skip
 # A network with both, whose state has a mean, a seed, slots and an average.
 CONVNET = (

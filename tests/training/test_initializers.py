@@ -22,6 +22,7 @@ VARIANCE = {
     "lecun_uniform": 1 / 400,
     "lecun_normal": 1 / 400,
     "orthogonal": 1 / 400,
+    "dirac": 1 / 1200,
 }
 
 
@@ -54,6 +55,39 @@ def test_orthogonal_kernels_are_orthogonal(spec):
     spec("initializer=orthogonal", "initializer.head_gain=1").initializer(model, 0)
     kernel = model.layers[-1].kernel.numpy()
     assert np.allclose(kernel.T @ kernel, np.eye(100), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, (5, 3)])
+@pytest.mark.parametrize("filters", [2, 6, 9])
+def test_dirac_passes_on_the_channels_of_images(spec, filters, size):
+    keras.utils.clear_session()
+    inputs = keras.Input((7, 8, 6))
+    conv = keras.layers.Conv2D(filters, size, padding="same", activation="relu")
+    model = keras.Model(inputs, keras.layers.Flatten()(conv(inputs)))
+    spec("initializer=dirac", "initializer.head_gain=1").initializer(model, 0)
+    images = np.random.default_rng(0).random((2, 7, 8, 6), np.float32)
+    passed = min(filters, 6)
+    assert np.array_equal(conv(images)[..., :passed], images[..., :passed])
+    drawn = conv.kernel.numpy()[..., passed:]
+    limit = 1 / math.sqrt(np.prod(conv.kernel.shape[:3]))
+    assert (filters <= 6) == (drawn.size == 0)
+    assert filters <= 6 or 0.9 * limit < abs(drawn).max() <= limit
+
+
+def test_dirac_takes_kernels_of_every_kind(spec):
+    keras.utils.clear_session()
+    inputs = keras.Input((6, 6, 4))
+    depthwise = keras.layers.DepthwiseConv2D(3, padding="same")
+    separable = keras.layers.SeparableConv2D(4, 3, padding="same")
+    grouped = keras.layers.Conv2D(8, 3, padding="same", groups=2)
+    even = keras.layers.Conv2D(4, 2)
+    x = separable(depthwise(inputs))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(even(grouped(x))))
+    spec("initializer=dirac").initializer(keras.Model(inputs, outputs), 0)
+    images = np.random.default_rng(0).random((2, 6, 6, 4), np.float32)
+    assert np.array_equal(separable(depthwise(images)), images)
+    assert np.array_equal(grouped(images)[..., :2], images[..., :2])
+    assert even.kernel.numpy().all()
 
 
 def test_seed_decides_and_layers_differ(spec):

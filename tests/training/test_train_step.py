@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from cnntrain.errors import SpecError
 from cnntrain.training import losses
 from cnntrain.training.devices.one_device import Devices
+from cnntrain.training.finetune import Phase
+from cnntrain.training.phases import check_rates, list_own_rates
 from cnntrain.training.schedules import Plateau, Rate
 from cnntrain.training.train_step import StepParts, TrainStep
 from cnntrain.training.weight_average import WeightAverage
@@ -26,7 +29,8 @@ def train(network, steps=3, block=2, xla=False, **parts):
     """Make steps of SGD on all images, in blocks; return the losses (steps, 3) of each."""
     plateau = Plateau(patience=None, factor=0.5, cooldown=0, min_delta=0, min_lr=0)
     rate = Rate(0.5, lambda step: keras.ops.ones(()), 100, 0, plateau)
-    optimizer = keras.optimizers.SGD(rate, clipnorm=parts.pop("clip", None))
+    knobs = {name: parts.pop(name) for name in ("momentum", "nesterov") if name in parts}
+    optimizer = keras.optimizers.SGD(rate, clipnorm=parts.pop("clip", None), **knobs)
     optimizer.build(network.trainable_variables)
     step = TrainStep(
         StepParts(
@@ -45,18 +49,25 @@ def train(network, steps=3, block=2, xla=False, **parts):
     return np.array(found)
 
 
-def softmax_regression(kernel, bias, steps, clip=None):
+def softmax_regression(kernel, bias, steps, clip=None, momentum=0, nesterov=False, bias_rate=1):
     """Return the weights after steps of SGD computed by numpy, in float64."""
     kernel, bias = kernel.astype("float64"), bias.astype("float64")
+    weights, rates, speeds = [kernel, bias], [0.5, 0.5 * bias_rate], [0, 0]
     for _ in range(steps):
+        kernel, bias = weights
         logits = IMAGES @ kernel + bias
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         error = (p - np.eye(3)[LABELS]) / len(LABELS)
         gradients = [IMAGES.T @ error, error.sum(axis=0)]
         if clip:
             gradients = [g * min(1, clip / np.linalg.norm(g)) for g in gradients]
-        kernel, bias = kernel - 0.5 * gradients[0], bias - 0.5 * gradients[1]
-    return kernel, bias
+        speeds = [momentum * v + g for v, g in zip(speeds, gradients, strict=True)]
+        if nesterov:
+            gradients = [g + momentum * v for v, g in zip(speeds, gradients, strict=True)]
+        else:
+            gradients = speeds
+        weights = [w - r * g for w, r, g in zip(weights, rates, gradients, strict=True)]
+    return weights
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 12])
@@ -87,10 +98,48 @@ def test_layer_with_a_rate_of_its_own_moves_by_that_factor():
     network, slowed = linear(), linear()
     before = network.get_weights()
     train(network, steps=1)
-    train(slowed, steps=1, slowed=[(slowed.trainable_variables[0], 0.25)])
+    train(slowed, steps=1, own_rates=[(slowed.trainable_variables[0], 0.25)])
     moved, moved_less = network.get_weights()[0] - before[0], slowed.get_weights()[0] - before[0]
     assert np.allclose(moved_less, 0.25 * moved, atol=1e-7)
     assert np.array_equal(network.get_weights()[1], slowed.get_weights()[1])
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("bias_rate", [0.25, 8])
+def test_biases_learn_at_a_rate_of_their_own_with_momentum(bias_rate, nesterov):
+    network = linear()
+    own_rates = list_own_rates(network, {}, bias_rate)
+    assert [(v.name, factor) for v, factor in own_rates] == [("bias", bias_rate)]
+    momentum = {"momentum": 0.8, "nesterov": nesterov}
+    expected = softmax_regression(*network.get_weights(), 5, bias_rate=bias_rate, **momentum)
+    train(network, steps=5, own_rates=own_rates, **momentum)
+    for ours, theirs in zip(network.get_weights(), expected, strict=True):
+        assert np.allclose(ours, theirs, atol=1e-5)
+
+
+def test_biases_and_offsets_of_norms_have_the_rate_of_biases_times_that_of_their_layer():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.SeparableConv2D(4, 3, name="low")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.LayerNormalization(name="last")(x))
+    network = keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
+    network.get_layer("last").trainable = False
+    found = list_own_rates(network, {"low": 0.5, "norm": 0.25}, 4)
+    assert {variable.path: factor for variable, factor in found} == {
+        "low/depthwise_kernel": 0.5, "low/pointwise_kernel": 0.5, "low/bias": 2,
+        "norm/gamma": 0.25, "head/bias": 4,
+    }  # fmt: skip
+    assert list_own_rates(network, {}, 1) == []
+
+
+def test_rates_that_are_zero_are_refused():
+    phases = [Phase(frozenset(), rates={"low": 0.5})]
+    check_rates(phases, 0.1, 64)
+    with pytest.raises(SpecError, match="the lowest layer would have a learning rate of 5e-39"):
+        check_rates(phases, 1e-38, 1)
+    with pytest.raises(SpecError, match="biases would have a learning rate of 5e-39") as answer:
+        check_rates(phases, 1e-37, 0.1)
+    assert answer.value.hint == "a larger optimizer.bias_rate"
 
 
 def test_average_is_the_one_of_numpy():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cnntrain.data.augmentations import Arrays, Augmentation, DeviceForm, find_device_form
+from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.data.augmentations.ops.device import Tensor
 from cnntrain.spec.signatures import Component
 
@@ -26,10 +27,14 @@ def compose(
 def spawn_generators(count: int, random: np.random.Generator) -> list[np.random.Generator]:
     """Return `count` generators, one for each place in the list.
 
-    Each is independent of what the others draw and of how many follow it.
+    Each is independent of what the others draw and of how many follow it. All of them have the
+    same half of the images.
     """
     keys = random.integers(2**64, size=(count, 2), dtype=np.uint64)
-    return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
+    bits = [np.random.Philox(key=key) for key in keys]
+    if isinstance(random, BatchGenerator):
+        return [BatchGenerator(own, random.half) for own in bits]
+    return [np.random.Generator(own) for own in bits]
 
 
 def on_device(*, ops: list[Component]) -> DeviceForm | None:

@@ -243,6 +243,11 @@ def is_kernel(variable: keras.Variable) -> bool:
     return len(variable.shape) > 1
 
 
+def is_bias(variable: keras.Variable) -> bool:
+    """Return whether a variable is added to a feature map: a bias, or the offset of a norm."""
+    return not is_kernel(variable) and variable.name in ("bias", "beta")
+
+
 def count_parameters(network: keras.Model) -> dict[str, int]:
     """Return the number of parameters, `total` and `trainable`."""
     trainable = sum(math.prod(v.shape) for v in network.trainable_weights)

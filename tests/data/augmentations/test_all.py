@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
+from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.errors import SpecError
 from cnntrain.spec.option_files import CONF
 from cnntrain.spec.signatures import build_component
@@ -36,6 +37,11 @@ def augmentation(option):
     return augment_or_skip
 
 
+def make_random(seed, count=COUNT):
+    half = np.random.default_rng(seed).random(count) < 0.5
+    return BatchGenerator(np.random.Philox(seed), half)
+
+
 def images_of(shape, count=COUNT):
     """Return noise of less than full contrast, so that every change shows."""
     return np.random.default_rng(0).integers(30, 220, (count, *shape), np.uint8)
@@ -47,7 +53,7 @@ def labels_of(count=COUNT):
 
 def batches(option, shape, seed=3, count=COUNT, labels=None, times=1):
     """Return the results of an option for one batch, several times from one generator."""
-    random, augment = np.random.default_rng(seed), augmentation(option)
+    random, augment = make_random(seed, count), augmentation(option)
     labels = labels_of(count) if labels is None else labels
     return [augment(images_of(shape, count), labels, CLASSES, random) for _ in range(times)]
 
@@ -60,7 +66,7 @@ def changes(shape, results):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_colour_images_are_taken_and_changed_by_all_but_none(option):
     """Grey ones may be left alone, or refused."""
-    shape, random, augment = SHAPES[0], np.random.default_rng(3), make_augmentation(option)
+    shape, random, augment = SHAPES[0], make_random(3), make_augmentation(option)
     results = [augment(images_of(shape), labels_of(), CLASSES, random) for _ in range(8)]
     assert changes(shape, results) == (option != "none")
 
@@ -80,7 +86,7 @@ def test_arguments_are_never_written_to(option, shape):
     for array in (images, labels, shares):
         array.flags.writeable = False
     for given in (labels, shares):
-        augmentation(option)(images, given, CLASSES, np.random.default_rng(3))
+        augmentation(option)(images, given, CLASSES, make_random(3))
     assert np.array_equal(images, images_of(shape))
 
 

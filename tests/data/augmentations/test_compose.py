@@ -3,11 +3,12 @@
 import numpy as np
 
 from cnntrain.data.augmentations.compose import compose, spawn_generators
+from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.spec.signatures import build_component
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 12, 10, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 5, 32).astype(np.int32)
-CROP = {"name": "flip_crop", "pad": 2, "flip": 0.5}
+CROP = {"name": "flip_crop", "pad": 2, "flip": 0.5, "alternate": False, "border": "black"}
 CUT = {"name": "cutout", "size": 4, "fill": 0}
 ERASE = {
     "name": "random_erasing", "probability": 0.5, "area": [0.1, 0.3], "aspect": [0.5, 2],
@@ -61,6 +62,16 @@ def test_draws_of_one_do_not_change_those_of_others():
     compose(IMAGES, LABELS, 5, random(), ops=ours)
     compose(IMAGES, LABELS, 5, random(), ops=theirs)
     assert alone == crowded
+
+
+def test_alternating_flip_within_a_list_mirrors_the_half_of_the_epoch():
+    half = LABELS < 2
+    alternating = CROP | {"pad": 0, "alternate": True}
+    inner = {"name": "compose", "ops": [alternating]}
+    augment = build_component("augmentation", {"name": "compose", "ops": [inner]})
+    out, _ = augment(IMAGES, LABELS, 5, BatchGenerator(np.random.Philox(3), half))
+    assert np.array_equal(out[half], IMAGES[half][:, :, ::-1])
+    assert np.array_equal(out[~half], IMAGES[~half])
 
 
 def test_no_augmentation_changes_nothing():

@@ -9,19 +9,28 @@ import numpy as np
 import pytest
 
 from cnntrain.data.augmentations import find_device_form
+from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.spec import option_files
 from cnntrain.spec.signatures import build_component
 
 CLASSES, COUNT, STEPS = 7, 19, 3
 SHAPES = [(11, 8, 3), (6, 9, 1)]
-ON_DEVICE = {"none", "flip_crop", "shift_flip", "cutout", "mixup", "cutmix", "compose"}
+ON_DEVICE = {
+    "none", "flip_crop", "alternating_flip_crop", "shift_flip", "cutout", "mixup", "cutmix",
+    "compose",
+}  # fmt: skip
 OPTIONS = sorted(file.stem for file in (option_files.CONF / "augmentation").glob("*.yaml"))
+CROP = {"name": "flip_crop", "alternate": False, "border": "black"}
+ALTERNATING = {"name": "flip_crop", "flip": 0.5, "alternate": True}
 ERASING = {"probability": 0.7, "area": [0.1, 0.6], "aspect": [0.3, 3.0], "value": 77}
 SETTINGS = [
     {"name": "none"},
-    {"name": "flip_crop", "pad": 4, "flip": 0.5},
-    {"name": "flip_crop", "pad": 0, "flip": 1},
-    {"name": "flip_crop", "pad": 13, "flip": 0},
+    CROP | {"pad": 4, "flip": 0.5},
+    CROP | {"pad": 0, "flip": 1},
+    CROP | {"pad": 13, "flip": 0},
+    CROP | {"pad": 3, "flip": 0.5, "border": "edge"},
+    ALTERNATING | {"pad": 2, "border": "reflect"},
+    ALTERNATING | {"pad": 25, "border": "reflect"},
     {"name": "shift_flip", "shift": 0.3, "flip": 0.5},
     {"name": "shift_flip", "shift": 1, "flip": 0.5},
     {"name": "shift_flip", "shift": 0, "flip": 0},
@@ -34,8 +43,8 @@ SETTINGS = [
     {
         "name": "compose",
         "ops": [
-            {"name": "flip_crop", "pad": 4, "flip": 0.5},
-            {"name": "compose", "ops": [{"name": "flip_crop", "pad": 1, "flip": 0.5}]},
+            CROP | {"pad": 4, "flip": 0.5},
+            {"name": "compose", "ops": [ALTERNATING | {"pad": 1, "border": "reflect"}]},
             {"name": "cutout", "size": 3, "fill": 128},
             {"name": "mixup", "alpha": 0.2},
             {"name": "cutmix", "alpha": 1.0, "probability": 0.5},
@@ -83,7 +92,8 @@ def test_bytes_and_labels_are_those_of_the_host(config, shape, how):
     apply, kinds = compile_by(how, form.apply), set()
     for step in range(STEPS):
         images, labels = images_of(shape, step), labels_of(step)
-        hosts, device = (np.random.default_rng(step) for _ in range(2))
+        half = np.arange(COUNT) % 3 == 0
+        hosts, device = (BatchGenerator(np.random.Philox(step), half) for _ in range(2))
         expected, expected_labels = augmentation(images, labels, CLASSES, hosts)
         drawn, mixed = form.draw(images.shape, labels, CLASSES, device)
         tensors = {name: keras.ops.convert_to_tensor(array) for name, array in drawn.items()}
@@ -92,7 +102,7 @@ def test_bytes_and_labels_are_those_of_the_host(config, shape, how):
         assert np.array_equal(result, expected)
         assert mixed.dtype == expected_labels.dtype
         assert np.array_equal(mixed, expected_labels)
-        assert hosts.bit_generator.state == device.bit_generator.state
+        assert hosts.random() == device.random()
         kinds.add(tuple((name, a.shape, a.dtype) for name, a in drawn.items()))
     assert len(kinds) == 1  # so that steps can be stacked
     assert {kind.name for _, _, kind in next(iter(kinds))} <= {"int32", "float32", "uint8", "bool"}

@@ -1,9 +1,14 @@
 """Crop, pad and mirror a batch by whole pixels: no interpolation, no loop over images."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+
+# What lies beyond the edges of an image: black, the image in a mirror (which does not repeat the
+# pixels of the edge, as in `np.pad`), or the pixels of the edge.
+Border = Literal["black", "reflect", "edge"]
 
 
 def crop_windows(
@@ -14,20 +19,30 @@ def crop_windows(
     return views.transpose(0, 1, 2, 4, 5, 3)[np.arange(len(images)), down, right]  # (B, h, w, C)
 
 
-def pad_images(
-    images: np.ndarray, tall: int, wide: int, fill: Literal["black", "edge"]
-) -> np.ndarray:
+def pad_images(images: np.ndarray, tall: int, wide: int, border: Border) -> np.ndarray:
     """Return images with `tall` more rows above and below, `wide` more columns on both sides."""
     count, height, width, channels = images.shape
     rows, columns = slice(tall, tall + height), slice(wide, wide + width)
     padded = np.zeros((count, height + 2 * tall, width + 2 * wide, channels), images.dtype)
     padded[:, rows, columns] = images  # np.pad takes three times as long
-    if fill == "edge":
-        padded[:, rows, :wide] = images[:, :, :1]
-        padded[:, rows, wide + width :] = images[:, :, -1:]
-        padded[:, :tall] = padded[:, tall : tall + 1]
-        padded[:, tall + height :] = padded[:, tall + height - 1 : tall + height]
+    if border != "black":
+        for place, shown in look_beyond(width, wide, border):
+            padded[:, rows, wide + place] = images[:, :, shown]
+        for place, shown in look_beyond(height, tall, border):
+            padded[:, tall + place] = padded[:, tall + shown]
     return padded
+
+
+def look_beyond(
+    length: int, count: int, border: Literal["reflect", "edge"]
+) -> Iterator[tuple[int, int]]:
+    """Yield the `count` places before an axis and behind it, each with the pixel that it shows."""
+    period = max(1, 2 * (length - 1))
+    for place in (*range(-count, 0), *range(length, length + count)):
+        if border == "edge":
+            yield place, 0 if place < 0 else length - 1
+        else:
+            yield place, min(place % period, -place % period)
 
 
 def mirror_images(images: np.ndarray, flips: np.ndarray) -> np.ndarray:

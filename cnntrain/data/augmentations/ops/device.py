@@ -4,18 +4,20 @@ Only integers are computed with, and sums of floats that the host has multiplied
 fuse a product with a sum, which rounds once instead of twice.
 """
 
-from typing import Any, Literal
+from typing import Any
+
+from cnntrain.data.augmentations.ops.crops import Border
 
 Tensor = Any  # of the backend that Keras runs on
 
 
 def gather_windows(
-    images: Tensor, down: Tensor, right: Tensor, flips: Tensor, beyond: Literal["black", "edge"]
+    images: Tensor, down: Tensor, right: Tensor, flips: Tensor, border: Border
 ) -> Tensor:
     """Return from each image (B, H, W, C) the window of its own size at (`down`, `right`).
 
-    These are (B,) int32 and may be negative. `beyond` says what lies beyond the edges: black, or
-    the pixels of the edge. Windows where `flips` (B,) is true are mirrored left to right.
+    These are (B,) int32 and may be negative. `border` says what lies beyond the edges. Windows
+    where `flips` (B,) is true are mirrored left to right.
     """
     from keras import ops
 
@@ -23,14 +25,24 @@ def gather_windows(
     across = ops.arange(width, dtype="int32")
     across = ops.where(flips[:, None], width - 1 - across, across) + right[:, None]  # (B, W)
     along = ops.arange(height, dtype="int32") + down[:, None]  # (B, H)
+    if border == "reflect":
+        along, across = reflect_places(along, height), reflect_places(across, width)
     y, x = ops.clip(along, 0, height - 1), ops.clip(across, 0, width - 1)
     first = ops.arange(count, dtype="int32")[:, None] * height  # the rows of earlier images
     places = ((first + y) * width)[:, :, None] + x[:, None, :]  # (B, H, W)
     windows = ops.take(ops.reshape(images, (-1, channels)), places, axis=0)
-    if beyond == "edge":
+    if border != "black":
         return windows
     inside = ops.equal(along, y)[:, :, None] & ops.equal(across, x)[:, None, :]
     return ops.where(inside[..., None], windows, ops.cast(0, images.dtype))
+
+
+def reflect_places(places: Tensor, length: int) -> Tensor:
+    """Return which of `length` pixels are seen at places int32, which may lie beyond the edges."""
+    from keras import ops
+
+    period = max(1, 2 * (length - 1))
+    return ops.minimum(ops.mod(places, period), ops.mod(-places, period))
 
 
 def cover_rectangles(
