@@ -30,6 +30,7 @@ from cnntrain.runs.strangers import (
 )
 from cnntrain.runs.tables import read_steps
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
+from cnntrain.training.views import describe_views
 
 MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
 TIMED_PARTS = {
@@ -92,6 +93,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "command": format_run_command(run_files.record),
         "numbers": build_headline_tiles(result, run_files),
         "weights": build_weight_rows(run_files.report, run_files.test_images),
+        "views": describe_views(run_files.report.get("views", "")),
         "warnings": [*read_warnings(run), *run_files.notes],
         "curves": plot_training_curves(result, run_files),
         **build_score_context(run_files.predictions, run_files.names),
@@ -147,7 +149,7 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
         if f"{part}.accuracy" in numbers:
             small = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
             if part == "test" and interval:
-                small = f"95 % interval {interval}; {small}"
+                small = f"95 % interval {interval}; {small}{format_views(report)}"
             tiles.append(
                 make_headline_tile(
                     f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), small
@@ -171,6 +173,15 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
             )
         )
     return tiles
+
+
+def format_views(report: Mapping[str, Any]) -> str:
+    """Return `; mirrored and shifted 94.00 %`: the test accuracy on views, or "" without it."""
+    tests = report.get("test_views", {})
+    numbers = tests.get("best") or tests.get("final") or {}
+    if "accuracy" not in numbers:
+        return ""
+    return f"; {describe_views(report.get('views', ''))} {format_percent(numbers['accuracy'])}"
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
 from cnntrain.terminal.tables import PIPE_WIDTH
+from cnntrain.training.views import describe_views
 
 REDRAW_SECONDS = 0.2
 
@@ -107,13 +108,20 @@ class RunConsole:
 
 
 def build_result_table(report: Mapping[str, Any]) -> Table:
-    """Return the table at the end: loss and accuracy of each set of weights on valid and test."""
+    """Return the table at the end: loss and accuracy of each set of weights on valid and test.
+
+    The last column is the test accuracy on views of the images, if the run has evaluated some.
+    """
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("weights", "valid loss", "valid accuracy", "test loss", "test accuracy"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
+    if views := report.get("test_views"):
+        table.add_column(describe_views(report["views"]), justify="right")
     for key, name in name_weights(report).items():
         parts = [report["valid"].get(key), report["test"][key]]
         cells = [f"{part[k]:.4f}" if part else "" for part in parts for k in ("loss", "accuracy")]
+        if views:
+            cells.append(f"{views[key]['accuracy']:.4f}")
         table.add_row(name, *cells)
     return table
 

@@ -248,7 +248,7 @@ def test_of_many_classes_only_those_with_the_lowest_f1_are_printed(capsys):
     labels = random.integers(0, 100, 2000).astype(np.int32)
     result = score_predictions(np.log(p), labels, names)
     about = {"runs": ["r"], "weights": ["best"], "dataset": "d", "split": "test", "notes": []}
-    print_evaluation(result | about | {"flips": False})
+    print_evaluation(result | about | {"flips": False, "views": "none"})
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 60
     assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out
