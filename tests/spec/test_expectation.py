@@ -1,5 +1,6 @@
 """The `expect` record of a recipe: what it may hold, and the interval that follows from it."""
 
+import json
 import statistics
 
 import pytest
@@ -84,6 +85,22 @@ def test_every_seed_needs_a_number():
     record = vars(make_measured(0.5, 0.6)) | {"seeds": [0, 1, 2]}
     with pytest.raises(SpecError, match="one number for each seed"):
         convert_expectation(RECORD | {"measured": record}, "mine.yaml")
+
+
+def test_a_metric_of_views_needs_the_setting_and_measured_numbers(tmp_path):
+    record = RECORD | {"metric": "test_final_views"}
+    with pytest.raises(SpecError, match="has no test_final_views"):
+        convert_expectation(record | {"measured": vars(make_measured(0.5, 0.6))}, "mine.yaml")
+    measured = vars(make_measured(0.5, 0.6)) | {"test_final_views": [0.6, 0.7]}
+    expected = convert_expectation(record | {"measured": measured}, "mine.yaml")
+    assert compute_interval(expected.measured, "test_final_views").mean == pytest.approx(0.65)
+    assert expected.measured.test_best_views is None
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"expect": record}))
+    with pytest.raises(SpecError, match="test_views is none"):
+        read_expectation(file)
+    file.write_text(json.dumps({"expect": record, "test_views": "mirrored"}))
+    assert read_expectation(file).metric == "test_final_views"
 
 
 def test_no_spec_holds_the_record_and_no_override_changes_it():
