@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnntrain.cli.parser import make_parser
+from cnntrain.data.views import VIEWS
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import replace_nonfinite, write_json
 from cnntrain.files.paths import expand_folder
@@ -13,7 +14,6 @@ from cnntrain.inference.ensemble import check_same_images, evaluate_runs
 from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec.places import check_data_paths
-from cnntrain.training.views import VIEWS
 
 USAGE = """\
 usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]

@@ -8,10 +8,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.data.views import describe_views
 from cnntrain.terminal.tables import make_console
 from cnntrain.terminal.units import NO_VALUE
 from cnntrain.training.metrics import list_confused_pairs
-from cnntrain.training.views import describe_views
 
 LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
 CLASSES_SHOWN = 20  # classes of which all are listed; of more, those that are recognised worst

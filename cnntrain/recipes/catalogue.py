@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnntrain.data.views import describe_views
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.expectation import Expectation, read_expectation
 from cnntrain.spec.option_files import find_option_files, load_option_file, read_summary
-from cnntrain.training.views import describe_views
 
 METRIC_NAMES = {
     "valid_best": "valid accuracy of the best epoch", "valid_final": "valid accuracy at the end",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnntrain.data.views import describe_views
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.network_diagram import build_diagram
@@ -30,7 +31,6 @@ from cnntrain.runs.strangers import (
 )
 from cnntrain.runs.tables import read_steps
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
-from cnntrain.training.views import describe_views
 
 MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
 TIMED_PARTS = {

@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cnntrain.data.views import describe_views
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
 from cnntrain.terminal.tables import PIPE_WIDTH
-from cnntrain.training.views import describe_views
 
 REDRAW_SECONDS = 0.2
 

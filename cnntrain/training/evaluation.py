@@ -11,10 +11,10 @@ from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
+from cnntrain.data.views import average_outputs, make_views
 from cnntrain.training.devices.one_device import is_compiled_by_xla
 from cnntrain.training.losses import expand_single_logit
 from cnntrain.training.metrics import score_by_class
-from cnntrain.training.views import average_outputs, make_views
 
 METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cnntrain.data.source import Examples
+from cnntrain.data.views import VIEWS, describe_views, make_views
 from cnntrain.spec.spec import SETTINGS
 from cnntrain.training.evaluation import evaluate_network, predict_outputs
-from cnntrain.training.views import VIEWS, describe_views, make_views
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 5, 3), np.uint8)
 EXAMPLES = Examples(IMAGES, np.arange(23, dtype=np.int32) % 2)
