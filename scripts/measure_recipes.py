@@ -103,6 +103,13 @@ def collect_measured(recipe: Recipe, seeds: list[int], folder: Path) -> dict[str
         for split in ("valid", "test")
         for weights in ("best", "final")
     }
+    accuracies |= {
+        f"test_{weights}_views": [
+            round(report["test_views"][weights]["accuracy"], DIGITS) for report in reports
+        ]
+        for weights in ("best", "final")
+        if weights in reports[0].get("test_views", {})
+    }
     return {
         "seeds": seeds,
         **accuracies,

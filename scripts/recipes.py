@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnntrain.recipes.catalogue import Recipe, list_recipes
-from cnntrain.recipes.verdict import METRIC_NAMES
 from cnntrain.spec.expectation import Measured, compute_interval
 
 DOCS = Path(__file__).parent.parent / "docs" / "recipes.md"
@@ -69,14 +68,27 @@ def write_measured(recipes: Sequence[Recipe]) -> str:
     for recipe in recipes:
         expected, measured = recipe.expected, recipe.expected.measured
         assert measured is not None
-        split = expected.metric.partition("_")[0]
+        split, weights, *views = expected.metric.split("_")
         interval = compute_interval(measured, expected.metric)
-        cells = [format_mean(measured, key) for key in ("test_best", "test_final", "valid_best")]
-        run = f"{split} {expected.metric.partition('_')[2].replace('final', 'last')} "
+        cells = [format_cell(recipe, key) for key in ("test_best", "test_final", "valid_best")]
+        run = f"{split} {weights.replace('final', 'last')}{f', {recipe.views}' if views else ''} "
         run += f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
         name = f"`{recipe.name}`: {recipe.summary.rstrip('.')}"
         rows.append(f"| {name} | {format_published(recipe)} | {' | '.join(cells)} | {run} |")
     return "\n".join(rows)
+
+
+def format_cell(recipe: Recipe, metric: str) -> str:
+    """Return the mean of a metric over seeds, and that on views of the images if it was measured.
+
+    It is `93.23 ± 0.10 %; mirrored and shifted 94.00 ± 0.08 %`.
+    """
+    measured = recipe.expected.measured
+    assert measured is not None
+    text = format_mean(measured, metric)
+    if getattr(measured, f"{metric}_views", None):
+        text += f"; {recipe.views} {format_mean(measured, f'{metric}_views')}"
+    return text
 
 
 def format_mean(measured: Measured, metric: str) -> str:
@@ -116,7 +128,7 @@ def write_details(recipes: Sequence[Recipe]) -> str:
         cells = [
             f"`{recipe.name}`",
             recipe.expected.source,
-            METRIC_NAMES[recipe.expected.metric],
+            recipe.metric_name,
             ", ".join(map(str, measured.seeds)),
             str(measured.epochs),
             f"{max(measured.seconds):,.0f}",

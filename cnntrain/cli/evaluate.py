@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnntrain.cli.parser import make_parser
+from cnntrain.data.views import VIEWS
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import replace_nonfinite, write_json
 from cnntrain.files.paths import expand_folder
@@ -24,7 +25,9 @@ usage: cnntrain evaluate RUN [RUN ...] [dataset=NAME] [dataset.KNOB=VALUE ...]
 
   --weights NAME    best (the default), final, ema or refit
   --split NAME      test (the default), valid or train
-  --flips           the mean of each image and its mirror image
+  --flips           the mean of the probabilities of each image and its mirror image
+  --views NAME      the mean of the logits: mirrored (each image and its mirror image), or
+                    mirrored_shifted (half of that, half of both moved by a pixel)
   --fgsm 1,2,4,8    accuracy when each pixel is moved so far, of 255, against the network
   --json            everything, for scripts
   --output FILE     the same into a new file"""
@@ -37,6 +40,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--split", choices=["test", "valid", "train"], default="test")
     parser.add_argument("--flips", action="store_true")
+    parser.add_argument("--views", choices=VIEWS, default="none")
     parser.add_argument("--fgsm")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--output")
@@ -44,6 +48,9 @@ def main(words: Sequence[str]) -> int:
     if arguments.help:
         print(USAGE)
         return 0
+    for other in ("flips", "fgsm"):
+        if arguments.views != "none" and getattr(arguments, other):
+            raise SpecError(f"--views and --{other} are both given", "one of them")
     paths, overrides = split_evaluate_words(arguments.words)
     output = check_output_file(arguments.output) if arguments.output is not None else None
     epsilons = None if arguments.fgsm is None else parse_epsilons(arguments.fgsm, paths)

@@ -29,7 +29,7 @@ from cnntrain.recipes.reproduce import (
     make_folder_name,
     reproduce_recipe,
 )
-from cnntrain.recipes.verdict import EXIT_CODES, METRIC_NAMES, Verdict
+from cnntrain.recipes.verdict import EXIT_CODES, Verdict
 from cnntrain.spec.expectation import compute_interval
 from cnntrain.terminal.tables import make_console
 from cnntrain.terminal.units import NO_VALUE, format_percent
@@ -203,6 +203,7 @@ def format_recipe_numbers(recipe: Recipe) -> tuple[str, str, str, str]:
     """Return the cells published, ours, split and time of a recipe."""
     expected = recipe.expected
     split, value = expected.metric.partition("_")[0], expected.published_value
+    split += f", {recipe.views}" if expected.metric.endswith("_views") else ""
     published = NO_VALUE if value is None else format_percent(value)
     if value is None and expected.published_note:
         published = "a note"
@@ -232,7 +233,7 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
         "published": dict(expected.published or {}),
         "published_note": expected.published_note,
         "metric": expected.metric,
-        "metric_name": METRIC_NAMES[expected.metric],
+        "metric_name": recipe.metric_name,
         "mean": interval.mean if interval else None,
         "interval": [interval.low, interval.high] if interval else None,
         "interval_reason": interval.reason if interval else None,

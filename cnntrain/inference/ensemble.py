@@ -45,9 +45,9 @@ def evaluate_runs(
 ) -> dict[str, Any]:
     """Return the metrics of runs as an ensemble, as a dict that JSON can hold.
 
-    `specs` are the data to evaluate each run on, `arguments` the parsed command line with `split`
-    and `flips`. With `epsilons`, distances in 1/255 of the pixel range, the result has the accuracy
-    under an FGSM attack of each. Loads TensorFlow.
+    `specs` are the data to evaluate each run on, `arguments` the parsed command line with `split`,
+    `flips` and `views`. With `epsilons`, distances in 1/255 of the pixel range, the result has the
+    accuracy under an FGSM attack of each. Loads TensorFlow.
     """
     with silence_stderr():
         from cnntrain.inference.scores import score_predictions
@@ -62,7 +62,9 @@ def evaluate_runs(
     log_probabilities = [
         prediction
         for member in members
-        for prediction in member.predict_log_probabilities(first.class_names, arguments.flips)
+        for prediction in member.predict_log_probabilities(
+            first.class_names, arguments.flips, arguments.views
+        )
     ]
     result = {
         "runs": [str(classifier.folder) for classifier in classifiers],
@@ -70,6 +72,7 @@ def evaluate_runs(
         "dataset": spec.dataset.knobs.get("tfds", spec.dataset.name),
         "split": arguments.split,
         "flips": arguments.flips,
+        "views": arguments.views,
         "notes": [note for member in members for note in member.collect_notes()],
         **score_predictions(
             average_log_probabilities(log_probabilities),
@@ -99,21 +102,24 @@ class EnsembleMember:
         self.network = classifier.load_network()
 
     def predict_log_probabilities(
-        self, class_names: Sequence[str], flips: bool
+        self, class_names: Sequence[str], flips: bool, views: str
     ) -> list[np.ndarray]:
         """Return a list of log probabilities (N, classes), in the order of `class_names`.
 
-        The first are those of the images; with `flips`, those of the mirrored images follow.
+        The first are those of the images, with logits averaged over `views`; with `flips`, those of
+        the mirrored images follow.
         """
         from cnntrain.training.evaluation import predict_log_probabilities
 
         columns = [self.classifier.class_names.index(name) for name in class_names]
-        views = [self.examples]
+        shown = [self.examples]
         if flips:
-            views.append(replace(self.examples, store=MirroredImages(self.examples.store)))
+            shown.append(replace(self.examples, store=MirroredImages(self.examples.store)))
         return [
-            predict_log_probabilities(self.network, view, self.spec.batch_size)[:, columns]
-            for view in views
+            predict_log_probabilities(self.network, examples, self.spec.batch_size, views=views)[
+                :, columns
+            ]
+            for examples in shown
         ]
 
     def collect_notes(self) -> list[str]:

@@ -8,6 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.data.views import describe_views
 from cnntrain.terminal.tables import make_console
 from cnntrain.terminal.units import NO_VALUE
 from cnntrain.training.metrics import list_confused_pairs
@@ -39,10 +40,11 @@ def format_summary(found: Mapping[str, Any]) -> list[str]:
     )
     together = " together" if len(found["runs"]) > 1 else ""
     flips = ", each with its mirror image" if found["flips"] else ""
+    views = "" if found["views"] == "none" else f", {describe_views(found['views'])}"
     top5 = "" if found["top5"] is None else f"top-5 {found['top5']:.4f}  "
     return [
         f"{runs}{together} on {found['images']:,} images, "
-        f"{found['dataset']} {found['split']}{flips}",
+        f"{found['dataset']} {found['split']}{flips}{views}",
         *(note if note.startswith("Warning: ") else f"Note: {note}" for note in found["notes"]),
         "",
         f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",

@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnntrain.data.views import describe_views
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.spec.expectation import Expectation, read_expectation
-from cnntrain.spec.option_files import find_option_files, read_summary
+from cnntrain.spec.option_files import find_option_files, load_option_file, read_summary
+
+METRIC_NAMES = {
+    "valid_best": "valid accuracy of the best epoch", "valid_final": "valid accuracy at the end",
+    "test_best": "test accuracy of the best epoch", "test_final": "test accuracy at the end",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,18 @@ class Recipe:
     @property
     def command(self) -> str:
         return f"cnntrain experiment={self.name}"
+
+    @property
+    def views(self) -> str:
+        """The views that its runs are tested on, such as `mirrored and shifted`, or `none`."""
+        return describe_views(load_option_file(self.file).get("test_views", "none"))
+
+    @property
+    def metric_name(self) -> str:
+        """The metric that runs are compared by, in words."""
+        metric = self.expected.metric
+        views = f", {self.views}" if metric.endswith("_views") else ""
+        return METRIC_NAMES[metric.removesuffix("_views")] + views
 
     @property
     def minutes(self) -> float | None:

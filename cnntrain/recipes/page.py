@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from cnntrain.recipes.verdict import METRIC_NAMES, SeedRun, Verdict
+from cnntrain.recipes.verdict import SeedRun, Verdict
 from cnntrain.reports import charts, webpage
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 
@@ -27,7 +27,7 @@ def write_reproduction_page(verdict: Verdict, folder: Path) -> None:
         "caption": format_caption(verdict),
         "rows": build_number_rows(verdict),
         "figure": plot_reproduction(verdict),
-        "metric": METRIC_NAMES[recipe.expected.metric],
+        "metric": recipe.metric_name,
         "runs": [
             {
                 "seed": run.seed,

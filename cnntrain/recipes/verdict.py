@@ -19,10 +19,6 @@ from cnntrain.spec.expectation import Interval, Measured, compute_interval, dige
 from cnntrain.terminal.units import format_percent
 
 EXIT_CODES = {"agrees": 0, "differs": 1, "cannot be compared": 3}
-METRIC_NAMES = {
-    "valid_best": "valid accuracy of the best epoch", "valid_final": "valid accuracy at the end",
-    "test_best": "test accuracy of the best epoch", "test_final": "test accuracy at the end",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,10 +79,11 @@ class Verdict:
 
 
 def read_seed_run(folder: Path, seed: int, metric: str) -> SeedRun:
-    """Return a run of a recipe with its value of a metric such as `test_best`."""
+    """Return a run of a recipe with its value of a metric: `test_best`, `test_final_views`."""
     result, run = read_run(folder), Run(folder)
-    split, _, weights = metric.partition("_")
-    value = read_report(run).get(split, {}).get(weights, {}).get("accuracy")
+    split, weights, *views = metric.split("_")
+    part = "_".join([split, *views])  # of report.json
+    value = read_report(run).get(part, {}).get(weights, {}).get("accuracy")
     return SeedRun(seed, result, value, read_record(run))
 
 
@@ -108,12 +105,14 @@ def judge_runs(
         return decide("cannot be compared", obstacles or [missing])
     if diverged := [run for run in runs if run.record.get("kind") == Diverged.__name__]:
         return decide("differs", [f"The run of seed {diverged[0].seed} diverged; ours did not."])
-    unfinished = [reason for run in runs if (reason := explain_unfinished(run, measured))]
+    unfinished = [
+        reason for run in runs if (reason := explain_unfinished(run, measured, recipe.metric_name))
+    ]
     if missing or unfinished or not runs:
         return decide("cannot be compared", [*unfinished, *([missing] if missing else [])])
     values = [run.value for run in runs if run.value is not None]
     mean = statistics.fmean(values)
-    what = f"{format_percent(mean)} is the {METRIC_NAMES[metric]}"
+    what = f"{format_percent(mean)} is the {recipe.metric_name}"
     what += f", the mean of {len(values)} seeds" if len(values) > 1 else ""
     between = f"{format_percent(interval.low)} to {format_percent(interval.high)}"
     other_images = any(
@@ -152,15 +151,15 @@ def list_differences(recipe: Recipe, runs: Sequence[SeedRun]) -> list[str]:
     return reasons
 
 
-def explain_unfinished(run: SeedRun, measured: Measured) -> str | None:
-    """Return why a run is not as long as those that were measured, or None if it is."""
+def explain_unfinished(run: SeedRun, measured: Measured, metric_name: str) -> str | None:
+    """Return why a run is not as long as those that were measured, or what it lacks, or None."""
     result, name, epochs = run.result, f"The run of seed {run.seed}", len(run.result.history)
-    if result.status != "finished" or run.value is None:
+    if result.status != "finished":
         reason = f": {result.reason}" if result.reason else ""
         return f"{name} {describe_status(result.status)} after {epochs} epochs{reason}."
     if epochs != measured.epochs:
         return f"{name} has {epochs} epochs, and ours {measured.epochs}."
-    return None
+    return f"{name} has no {metric_name}." if run.value is None else None
 
 
 def format_sizes(sizes: Mapping[Any, int]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnntrain.data.views import describe_views
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.network_diagram import build_diagram
@@ -98,6 +99,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "numbers": build_headline_tiles(result, run_files),
         "weights": build_weight_rows(run_files.report, run_files.test_images),
         "evaluated": list_evaluated_parts(run_files.report),
+        "views": describe_views(run_files.report.get("views", "")),
         "warnings": [*read_warnings(run), *run_files.notes],
         "curves": plot_training_curves(result, run_files),
         **build_score_context(run_files.predictions, run_files.names),
@@ -154,7 +156,7 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
         if f"{part}.accuracy" in numbers:
             small = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
             if part == "test" and interval:
-                small = f"95 % interval {interval}; {small}"
+                small = f"95 % interval {interval}; {small}{format_views(report)}"
             tiles.append(
                 make_headline_tile(
                     f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), small
@@ -178,6 +180,15 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
             )
         )
     return tiles
+
+
+def format_views(report: Mapping[str, Any]) -> str:
+    """Return `; mirrored and shifted 94.00 %`: the test accuracy on views, or "" without it."""
+    tests = report.get("test_views", {})
+    numbers = tests.get("best") or tests.get("final") or {}
+    if "accuracy" not in numbers:
+        return ""
+    return f"; {describe_views(report.get('views', ''))} {format_percent(numbers['accuracy'])}"
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:

@@ -43,8 +43,9 @@ def build_score_context(
 def build_weight_rows(report: Mapping[str, Any], test_images: int | None) -> list[list[str]]:
     """Return a row for each of the weights that were evaluated: best, final, EMA and refit.
 
-    The last cell is the interval of the accuracy on so many `test_images`. Without validation there
-    are no cells of it, and the best weights, which then are the last ones, have no row.
+    Then comes the interval of the accuracy on so many `test_images`, and the accuracy on views of
+    them if the run has evaluated some. Without validation there are no cells of it, and the best
+    weights, which then are the last ones, have no row.
     """
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
@@ -55,7 +56,11 @@ def build_weight_rows(report: Mapping[str, Any], test_images: int | None) -> lis
             kinds = ("loss", "accuracy")
             cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
             interval = format_interval(report["test"][key], test_images) or NO_VALUE
-            rows.append([name, *cells, interval])
+            cells.append(interval)
+            if "test_views" in report:
+                accuracy = report["test_views"].get(key, {}).get("accuracy")
+                cells.append(NO_VALUE if accuracy is None else f"{accuracy:.4f}")
+            rows.append([name, *cells])
     return rows
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cnntrain.data.views import describe_views
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import chose_epoch
 from cnntrain.spec.spec import Spec
@@ -108,15 +109,22 @@ class RunConsole:
 
 
 def build_result_table(report: Mapping[str, Any]) -> Table:
-    """Return the table at the end: loss and accuracy of each set of weights on valid and test."""
+    """Return the table at the end: loss and accuracy of each set of weights on valid and test.
+
+    The last column is the test accuracy on views of the images, if the run has evaluated some.
+    """
     table, parts = Table(box=box.SIMPLE_HEAD), [part for part in ("valid", "test") if report[part]]
     table.add_column("weights")
     for part in parts:
         table.add_column(f"{part} loss", justify="right")
         table.add_column(f"{part} accuracy", justify="right")
+    if views := report.get("test_views"):
+        table.add_column(describe_views(report["views"]), justify="right")
     for key, name in name_weights(report).items():
         rows = [report[part].get(key) for part in parts]
         cells = [f"{row[k]:.4f}" if row else "" for row in rows for k in ("loss", "accuracy")]
+        if views:
+            cells.append(f"{views[key]['accuracy']:.4f}")
         table.add_row(name, *cells)
     return table
 

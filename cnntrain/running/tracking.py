@@ -108,7 +108,7 @@ def read_metrics_by_step(run: Run) -> list[tuple[int, dict[str, float]]]:
 def flatten_results(report: Mapping[str, Any]) -> dict[str, float]:
     """Return the finite numbers of a report by names such as `results/test/best/accuracy`."""
     results = {}
-    for part in ("valid", "test"):
+    for part in ("valid", "test", "test_views"):
         for weights, numbers in report.get(part, {}).items():
             for name, value in numbers.items():
                 if isinstance(value, int | float) and math.isfinite(value):

@@ -37,7 +37,8 @@ RECORD_TYPES = {
     "choices": dict[str, str],
 }  # fmt: skip
 REPORT_TYPES = {
-    "test": dict[str, dict], "valid": dict[str, dict], "seconds": dict[str, float],
+    "test": dict[str, dict], "valid": dict[str, dict], "views": str, "test_views": dict[str, dict],
+    "seconds": dict[str, float],
     "phases": list[int], "best_epoch": int, "images_per_second": float, "evaluation": dict,
     "evaluation.images_per_second": float, "monitor": dict, "monitor.best": float,
     "parameters": dict, "parameters.total": int, "parameters.trainable": int,
@@ -111,11 +112,11 @@ def get_recorded_paths(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_report(run: Run) -> dict[str, Any]:
-    """Return the content of report.json, with only numbers in `test` and `valid`; may be empty."""
+    """Return the content of report.json, with only numbers for each split; may be empty."""
     if not run.report.is_file():
         return {}
     report = check_types(run.report, read_mapping(run.report), REPORT_TYPES)
-    for part in ("test", "valid"):
+    for part in ("test", "valid", "test_views"):
         if part in report:
             report[part] = {key: select_numbers(values) for key, values in report[part].items()}
     return report

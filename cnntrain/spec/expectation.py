@@ -26,8 +26,8 @@ class Measured:
     """What our runs of a recipe gave: a number for each seed, and where and when they trained.
 
     The accuracies are of the weights that validation chose (`best`) and of the last epoch
-    (`final`), on the validation and the test images. Those on validation images are empty for a
-    recipe that has none (`dataset.valid=0`).
+    (`final`), on the validation and the test images, and on views of these (`test_views`). Those on
+    validation images are empty for a recipe that has none (`dataset.valid=0`).
     """
 
     seeds: list[Seed]
@@ -47,6 +47,8 @@ class Measured:
     cores: Count
     versions: dict[str, str]
     date: str
+    test_best_views: list[Fraction] | None = None
+    test_final_views: list[Fraction] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,10 @@ class Expectation:
     settings: Literal["source", "ours"]  # as the source has them, or as we know better
     published: dict[Literal["valid", "test"], Fraction] | None = None  # accuracies
     published_note: str | None = None
-    metric: Literal["valid_best", "valid_final", "test_best", "test_final"]
+    metric: Literal[
+        "valid_best", "valid_final", "test_best", "test_final", "test_best_views",
+        "test_final_views",
+    ]  # fmt: skip
     needs: dict[str, str] | None = None  # setting -> the recipe whose best weights it takes
     hours: Positive | None = None  # that an unmeasured recipe wants on two cores, estimated
     note: str | None = None
@@ -85,18 +90,23 @@ OPTIONAL = {
     "published": None, "published_note": None, "needs": None, "hours": None, "note": None,
     "measured": None,
 }  # fmt: skip
+OPTIONAL_MEASURED = {"test_best_views": None, "test_final_views": None}
 
 
 def convert_expectation(values: Any, file: Path | str) -> Expectation:
     """Return the `expect` record with the values of a mapping.
 
     Raises SpecError, which names `file` and the key, for a wrong key or value, and for lists that
-    do not have one number for each seed, and for a metric of validation where there is none.
+    do not have one number for each seed, among them that of `metric`; and for a metric of
+    validation where there is none.
     """
     if not isinstance(values, Mapping):
         raise SpecError(f"{file}: expect is {format_value(values)}", "source, settings, metric, …")
+    given = OPTIONAL | dict(values)
+    if isinstance(given["measured"], Mapping):
+        given["measured"] = OPTIONAL_MEASURED | dict(given["measured"])
     try:
-        fields = dict(convert_all(OPTIONAL | dict(values), RECORDS["Expectation"].fields, "expect"))
+        fields = dict(convert_all(given, RECORDS["Expectation"].fields, "expect"))
     except SpecError as error:
         raise SpecError(f"{file}: {error.given}", error.expected) from None
     if (measured := fields["measured"]) is not None:
@@ -104,17 +114,29 @@ def convert_expectation(values: Any, file: Path | str) -> Expectation:
         lengths = {key: len(value) for key, value in measured.items() if isinstance(value, tuple)}
         without = () if "valid" in measured["images"] else ("valid_best", "valid_final")
         if fields["metric"] in without:
-            given = f"{file}: expect.metric is {fields['metric']} and there are no images of valid"
-            raise SpecError(given, "a metric on the test images", "test_final")
+            what = f"{file}: expect.metric is {fields['metric']} and there are no images of valid"
+            raise SpecError(what, "a metric on the test images", "test_final")
         if len({length for key, length in lengths.items() if key not in without}) > 1:
             raise SpecError(f"{file}: expect.measured has {lengths}", "one number for each seed")
+        if fields["metric"] not in lengths:
+            what = f"{file}: expect.measured has no {fields['metric']}, which is expect.metric"
+            raise SpecError(what, "one number for each seed")
     return Expectation(**fields)
 
 
 def read_expectation(file: Path) -> Expectation | None:
-    """Return the `expect` record of a recipe's file, or None if it has none."""
-    values = load_option_file(file).get("expect")
-    return None if values is None else convert_expectation(values, file)
+    """Return the `expect` record of a recipe's file, or None if it has none.
+
+    Raises SpecError as `convert_expectation` does, and for a metric of views that no run has.
+    """
+    settings = load_option_file(file)
+    if (values := settings.get("expect")) is None:
+        return None
+    expected = convert_expectation(values, file)
+    if expected.metric.endswith("_views") and settings.get("test_views", "none") == "none":
+        what = f"{file}: expect.metric is {expected.metric}, and test_views is none"
+        raise SpecError(what, "another metric, or test_views", "test_views: mirrored_shifted")
+    return expected
 
 
 def digest_recipe(file: Path) -> str:

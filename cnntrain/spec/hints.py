@@ -18,6 +18,7 @@ SETTING_WORDS = {
     "accumulate": "grad_accum gradient_accumulation_steps",
     "max_steps": "steps iterations iters",
     "ema_decay": "ema",
+    "test_views": "tta test_time_augmentation",
     "early_stopping.patience": "patience",
     "dataset.valid": "val val_split valid_split validation_split",
     "dataset.test": "test_split",

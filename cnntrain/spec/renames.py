@@ -15,7 +15,10 @@ from cnntrain.spec.knobs import format_value
 # Old name -> new name. A setting that nobody sets is null or false under both.
 RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 # New setting -> what older versions did. With that value it changes no hash and no checkpoint.
-ADDED = {"xla": "auto", "pipeline": "auto", "steps_per_block": "auto", "image_sizes": None}
+ADDED = {
+    "xla": "auto", "pipeline": "auto", "steps_per_block": "auto", "image_sizes": None,
+    "test_views": "none",
+}  # fmt: skip
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "augmentation.flip_crop": {"alternate": False, "border": "black"},

@@ -73,6 +73,7 @@ class RunSettings:
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
         "train.accuracy", "train.loss",
     ]  # fmt: skip
+    test_views: Literal["none", "mirrored", "mirrored_shifted"]
     early_stopping: EarlyStoppingSettings
     checkpoint: CheckpointSettings
     deterministic: bool

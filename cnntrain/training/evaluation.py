@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
+from cnntrain.data.views import average_outputs, make_views
 from cnntrain.training.devices.one_device import is_compiled_by_xla
 from cnntrain.training.losses import expand_single_logit
 from cnntrain.training.metrics import score_by_class
@@ -19,25 +20,25 @@ METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
 def evaluate_network(
-    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True, views: str = "none"
 ) -> dict[str, float]:
     """Return the `METRICS` of a network for `examples`; without `xla` XLA compiles nothing."""
     return compute_headline_metrics(
-        predict_log_probabilities(network, examples, batch_size, xla), examples.labels
+        predict_log_probabilities(network, examples, batch_size, xla, views), examples.labels
     )
 
 
 def predict_log_probabilities(
-    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True, views: str = "none"
 ) -> np.ndarray:
     """Return the float64 logarithms (N, classes) of the probabilities of all classes."""
-    return compute_log_probabilities(predict_outputs(network, examples, batch_size, xla))
+    return compute_log_probabilities(predict_outputs(network, examples, batch_size, xla, views))
 
 
 def predict_outputs(
-    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True
+    network: keras.Model, examples: Examples, batch_size: int, xla: bool = True, views: str = "none"
 ) -> np.ndarray:
-    """Return the outputs of a network for `examples`, in their order.
+    """Return the outputs of a network for `examples`, in their order, averaged over `views`.
 
     They are computed in batches of twice `batch_size`: nothing is kept for gradients.
     """
@@ -47,12 +48,13 @@ def predict_outputs(
         COMPILED[network] = compile_prediction(network, xla)
     predict = COMPILED[network]
 
-    def gather(first: int, count: int) -> np.ndarray:
-        return examples.gather_images(np.arange(first, first + count))
+    def gather(first: int, count: int) -> list[np.ndarray]:
+        return list(make_views(examples.gather_images(np.arange(first, first + count)), views))
 
     spans = ((first, min(size, count - first)) for first in range(0, count, size))
-    outputs = [predict(images, size) for images in pipeline.stream_blocks(gather, spans)]
-    return np.concatenate([np.asarray(output) for output in outputs])
+    blocks = pipeline.stream_blocks(gather, spans)
+    outputs = [[predict(images, size) for images in block] for block in blocks]
+    return np.concatenate([average_outputs(list(map(np.asarray, o)), views) for o in outputs])
 
 
 # The compiled predictions of networks, by network, for as long as these are in use.

@@ -82,7 +82,8 @@ def train_on(
     report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")
     if spec.refit:
-        report["test"]["refit"] = refit_network(spec, run, splits, fit, progress, source)
+        for part, metrics in refit_network(spec, run, splits, fit, progress, source).items():
+            report[part]["refit"] = metrics
         stopwatch.record_lap("refit")
     devices.from_chief([0.0])  # waits until all workers are here
     if not devices.is_chief:
@@ -218,6 +219,8 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
     """
     network, loop = fit.built.network, fit.loop
     report: dict[str, Any] = {"test": {}, "valid": {}}
+    if spec.test_views != "none":
+        report |= {"views": spec.test_views, "test_views": {}}
 
     def evaluate(name: str) -> dict[str, np.ndarray]:
         predictions = {}
@@ -232,18 +235,25 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
             rate = len(examples) / (time.perf_counter() - began)
             report["evaluation"] = {"images_per_second": round(rate, 1)}
             report[part][name] = compute_headline_metrics(predictions[part], examples.labels)
+        for part, metrics in evaluate_views(spec, splits, fit).items():
+            report[part][name] = metrics
         return predictions
 
     run.save_network(network, run.final)
     guesses = evaluate("final")
-    if fit.loop.average is not None:
-        with fit.loop.average.swapped_in():
+    if loop.average is not None:
+        with loop.average.swapped_in():
             run.save_network(network, run.ema)
-            evaluate("ema")
+            guesses = evaluate("ema")
     if loop.decisions.best_row is not None:
         network.load_weights(run.best)
-        guesses = evaluate("best")
         report["best_epoch"] = int(loop.decisions.best_row["epoch"])
+        if report["best_epoch"] < loop.position.epochs:
+            guesses = evaluate("best")
+        else:  # the last ones are the best
+            for part in ("valid", "test", "test_views"):
+                if last := report.get(part):
+                    last["best"] = last["ema" if loop.average else "final"]
     if init := run.read_run_json().get("init"):
         report["init"] = init
     remedies = ["loss.class_weights=balanced"] if spec.loss.class_weights == "none" else []
@@ -270,6 +280,19 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
     }
 
 
+def evaluate_views(spec: Spec, splits: Splits, fit: Fit) -> dict[str, dict[str, float]]:
+    """Return the metrics of a network on views of the test images, as `test_views` of the report.
+
+    Returns an empty dict if the spec asks for no views.
+    """
+    if spec.test_views == "none":
+        return {}
+    metrics = evaluate_network(
+        fit.built.network, splits.test, spec.batch_size, fit.devices.xla, spec.test_views
+    )
+    return {"test_views": metrics}
+
+
 def refit_network(
     spec: Spec,
     run: Run,
@@ -277,12 +300,13 @@ def refit_network(
     first: Fit,
     progress: Progress,
     source: SourceWeights | None,
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """Train once more on train + valid, for as many epochs as `first` found best.
 
-    Returns the metrics on the test split; empty for a worker that is not the chief. The refit has
-    checkpoints of its own below the run, and repeats what validation decided in the first fit: the
-    number of epochs, when each phase ended, and when the plateau lowered the rate.
+    Returns the metrics on the test split, as `test` of the report, and on its views, as
+    `test_views`; nothing for a worker that is not the chief. The refit has checkpoints of its own
+    below the run, and repeats what validation decided in the first fit: the number of epochs, when
+    each phase ended, and when the plateau lowered the rate.
     """
     decisions, steps = first.loop.decisions, first.loop.steps
     best_row, epochs = decisions.best_row, first.loop.position.epochs
@@ -306,7 +330,8 @@ def refit_network(
     average, network = fit.loop.average, fit.built.network
     with average.swapped_in() if average else contextlib.nullcontext():
         run.save_network(network, run.refit)
-        return evaluate_network(network, splits.test, spec.batch_size, fit.devices.xla)
+        metrics = evaluate_network(network, splits.test, spec.batch_size, fit.devices.xla)
+        return {"test": metrics} | evaluate_views(spec, splits, fit)
 
 
 def count_examples(splits: Splits) -> dict[str, int]:

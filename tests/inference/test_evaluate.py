@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 from sklearn import metrics
 
 from cnntrain.inference.scores import score_predictions
@@ -79,6 +80,68 @@ def test_flips_average_the_probabilities_of_an_image_and_its_mirror_image(verb, 
     chosen = mean[range(len(mean)), digits.labels]
     assert result["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
     assert result["accuracy"] == (mean.argmax(axis=1) == digits.labels).mean()
+
+
+@pytest.fixture(scope="module")
+def seen_in_views(training):
+    return training(
+        "epochs=2", "dataset.limit=100", "batch_size=50", "ema_decay=0.9", "refit=true",
+        "test_views=mirrored_shifted",
+    )  # fmt: skip
+
+
+def test_views_give_the_numbers_of_the_runs_report(verb, seen_in_views):
+    report = seen_in_views.report
+    assert report["views"] == "mirrored_shifted"
+    assert set(report["test_views"]) == {"best", "final", "ema", "refit"}
+    for weights, reported in report["test_views"].items():
+        result = evaluate(
+            verb, seen_in_views.folder, "--weights", weights, "--views", "mirrored_shifted"
+        )
+        assert {key: result[key] for key in reported} == reported
+        assert result["views"] == "mirrored_shifted"
+        assert reported["loss"] != report["test"][weights]["loss"]
+
+
+def test_page_and_log_of_a_run_say_what_its_views_gave(seen_in_views):
+    accuracy = seen_in_views.report["test_views"]["final"]["accuracy"]
+    log = (seen_in_views.folder / "train.log").read_text()
+    last = next(line for line in log.splitlines() if line.strip().startswith("last epoch"))
+    assert "mirrored and" in log  # the heading has two lines
+    assert last.split()[-1] == f"{accuracy:.4f}"
+    page = (seen_in_views.folder / "report.html").read_text()
+    assert '<th class="n">mirrored and shifted</th>' in page
+    assert f'<td class="n">{accuracy:.4f}</td></tr>' in page
+
+
+def test_an_ensemble_averages_the_probabilities_of_its_views(verb, digits, seen_in_views):
+    runs = (digits, seen_in_views)
+    result = evaluate(
+        verb, *(run.folder for run in runs), "dataset=digits", "dataset.limit=100",
+        "--views", "mirrored",
+    )  # fmt: skip
+    images, labels = seen_in_views.images, seen_in_views.labels
+    mean = 0
+    for run in runs:
+        network = run.network()
+        logits = [network.predict(x, verbose=0) for x in (images, images[:, :, ::-1])]
+        mean = mean + softmax(np.mean(logits, axis=0), axis=-1) / 2
+    assert result["accuracy"] == np.mean(mean.argmax(axis=1) == labels)
+    chosen = mean[range(len(labels)), labels]
+    assert result["loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("other", [("--flips",), ("--fgsm", "1")])
+def test_views_are_refused_beside_another_way_of_looking(refusal, digits, other):
+    answer = refusal("evaluate", digits.folder, "--views", "mirrored", *other)
+    assert answer.given == f"--views and {other[0]} are both given"
+    assert refusal("evaluate", digits.folder, "--views", "shifted").given == "--views is shifted"
+
+
+def test_views_are_named_before_the_numbers(verb, digits):
+    code, out, _ = verb("evaluate", digits.folder, "--views", "mirrored_shifted")
+    assert code == 0
+    assert out.splitlines()[0].endswith("test, mirrored and shifted")
 
 
 @pytest.mark.slow
@@ -248,7 +311,7 @@ def test_of_many_classes_only_those_with_the_lowest_f1_are_printed(capsys):
     labels = random.integers(0, 100, 2000).astype(np.int32)
     result = score_predictions(np.log(p), labels, names)
     about = {"runs": ["r"], "weights": ["best"], "dataset": "d", "split": "test", "notes": []}
-    print_evaluation(result | about | {"flips": False})
+    print_evaluation(result | about | {"flips": False, "views": "none"})
     out = capsys.readouterr().out
     assert len(out.splitlines()) < 60
     assert "the 20 of 100 classes with the lowest F1; --json has all\n" in out

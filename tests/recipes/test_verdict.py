@@ -132,6 +132,28 @@ def test_an_unmeasured_recipe_cannot_be_compared(judge, recipe):
     assert bare.minutes is None
 
 
+def test_accuracies_on_views_of_the_images_are_judged(recipe, left_behind):
+    recipe.file.write_text("epochs: 2\ntest_views: mirrored_shifted")
+    measured = replace(
+        recipe.expected.measured, test_final_views=(0.79, 0.80, 0.81),
+        recipe=digest_recipe(recipe.file),
+    )  # fmt: skip
+    metric = "test_final_views"
+    of = replace(recipe, expected=replace(recipe.expected, metric=metric, measured=measured))
+    folder = left_behind("seed=0", **RECORD)
+    verdict = judge_runs(of, [read_seed_run(folder, 0, metric)])
+    assert verdict.kind == "cannot be compared"
+    assert verdict.reasons == (
+        "The run of seed 0 has no test accuracy at the end, mirrored and shifted.",
+    )
+    report = json.loads((folder / "report.json").read_text())
+    views = {"views": "mirrored_shifted", "test_views": {"final": {"accuracy": 0.8}}}
+    (folder / "report.json").write_text(json.dumps(report | views))
+    verdict = judge_runs(of, [read_seed_run(folder, 0, metric)])
+    assert (verdict.kind, verdict.mean) == ("agrees", 0.8)
+    assert "80.00 % is the test accuracy at the end, mirrored and shifted" in verdict.reasons[0]
+
+
 def test_minutes_are_those_of_the_processor(recipe):
     assert recipe.minutes == pytest.approx(1.5)
 

@@ -95,6 +95,8 @@ def test_a_run_without_the_number_of_its_test_images_has_no_interval():
     report = {"test": {"final": {"accuracy": 0.5, "loss": 1.0}}}
     assert build_weight_rows(report, None) == [["last epoch", "–", "–", "1.0000", "0.5000", "–"]]
     assert build_weight_rows(report, 100)[0][-1] == "0.4038 to 0.5962"
+    views = {"views": "mirrored", "test_views": {"final": {"accuracy": 0.625}}}
+    assert build_weight_rows(report | views, None)[0][-1] == "0.6250"
 
 
 def test_a_report_needs_neither_tensorflow_nor_the_data(finished, tmp_path):

@@ -1,5 +1,6 @@
 """The `expect` record of a recipe: what it may hold, and the interval that follows from it."""
 
+import json
 import statistics
 
 import pytest
@@ -92,6 +93,22 @@ def test_recipe_without_validation_is_held_to_a_metric_on_test_images():
     assert convert_expectation(record, "mine.yaml").measured.valid_best == ()
     with pytest.raises(SpecError, match="metric is valid_best and there are no images of valid"):
         convert_expectation(record | {"metric": "valid_best"}, "mine.yaml")
+
+
+def test_a_metric_of_views_needs_the_setting_and_measured_numbers(tmp_path):
+    record = RECORD | {"metric": "test_final_views"}
+    with pytest.raises(SpecError, match="has no test_final_views"):
+        convert_expectation(record | {"measured": vars(make_measured(0.5, 0.6))}, "mine.yaml")
+    measured = vars(make_measured(0.5, 0.6)) | {"test_final_views": [0.6, 0.7]}
+    expected = convert_expectation(record | {"measured": measured}, "mine.yaml")
+    assert compute_interval(expected.measured, "test_final_views").mean == pytest.approx(0.65)
+    assert expected.measured.test_best_views is None
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"expect": record}))
+    with pytest.raises(SpecError, match="test_views is none"):
+        read_expectation(file)
+    file.write_text(json.dumps({"expect": record, "test_views": "mirrored"}))
+    assert read_expectation(file).metric == "test_final_views"
 
 
 def test_no_spec_holds_the_record_and_no_override_changes_it():
