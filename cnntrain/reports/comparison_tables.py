@@ -48,10 +48,15 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
 
 
 def choose_metrics(comparison: Comparison) -> dict[str, str]:
-    """Return the metrics to show with their headings, the one that is sorted by first."""
-    metric = comparison.sorted_by
+    """Return the metrics to show with their headings, the one that is sorted by first.
+
+    Those of validation are left out if no run has it.
+    """
+    metric, shown = comparison.sorted_by, SHOWN_METRICS
+    if not any(result.is_validated for result in comparison.results):
+        shown = {name: heading for name, heading in shown.items() if name.startswith("test.")}
     first = {metric: metric.replace(".", " ").replace("_", " ")} if "." in metric else {}
-    return {**first, **SHOWN_METRICS} if metric not in SHOWN_METRICS else SHOWN_METRICS
+    return {**first, **shown} if metric not in shown else shown
 
 
 def describe_order(comparison: Comparison) -> str:
