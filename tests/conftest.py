@@ -48,7 +48,7 @@ def present(path: Path) -> Path:
 @pytest.fixture
 def spec():
     """Compose and check a spec: spec("model=vgg16", "epochs=1")."""
-    from cnntrain.spec.build import build_spec as check
+    from cnntrain.spec.build import build_provisional_spec as check
     from cnntrain.spec.compose import compose_config
 
     return lambda *overrides: check(compose_config(overrides).config)
