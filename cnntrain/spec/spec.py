@@ -69,6 +69,7 @@ class RunSettings:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     normalisation: Literal["auto", "rescale", "standardise", "pixel_mean", "mean_rgb", "none"]
     batch_norm_momentum: Literal["auto"] | Fraction
+    fused_norm: bool
     monitor: Literal[
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
         "train.accuracy", "train.loss",

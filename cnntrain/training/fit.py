@@ -214,6 +214,7 @@ class Fit:
                 self.built.model, phase.rates, self.spec.optimizer["bias_rate"]
             ),
             average=self.loop.average,
+            fused_norm=self.spec.fused_norm,
         )
         if keras.backend.backend() == "jax":
             from cnntrain.training.train_step_jax import JaxTrainStep

@@ -16,6 +16,7 @@ from keras import ops
 
 from cnntrain.training.devices.one_device import Batch, Devices
 from cnntrain.training.losses import LossFunction, compute_accuracy, compute_cross_entropy
+from cnntrain.training.networks.fused_norm import fuse_batch_norms
 from cnntrain.training.schedules import Rate
 from cnntrain.training.weight_average import WeightAverage
 
@@ -32,6 +33,7 @@ class StepParts:
     (Szegedy et al. 2014, section 5). A batch is computed in `micro_batches` to save memory: the
     gradient is their mean, so that a step is the same but for batch norm, which sees the
     micro-batches. `own_rates` are variables with their factors of the learning rate.
+    `fused_norm` lets TensorFlow compute each batch norm as one operation.
     """
 
     network: keras.Model
@@ -44,6 +46,7 @@ class StepParts:
     micro_batches: int = 1
     own_rates: Sequence[tuple[keras.Variable, float]] = ()
     average: WeightAverage | None = None
+    fused_norm: bool = False
 
     def compute_losses(self, labels: Any, outputs: Any) -> tuple[Any, Any]:
         """Return the objective, and (3,) it, the cross-entropy and the accuracy of the logits.
@@ -164,7 +167,8 @@ class TrainStep:
     def differentiate(self, inputs: Any, labels: Any, values: list[Any]) -> Any:
         """Return the gradients of the weights, the new `values`, and the losses."""
         changed, optimizer = self.statistics + self.seeds, self.parts.optimizer
-        with tf.GradientTape() as tape:
+        fuse = fuse_batch_norms if self.parts.fused_norm else contextlib.nullcontext
+        with tf.GradientTape() as tape, fuse(self.parts.network):
             # weights too: within the scope, Keras' penalties know no others
             known = [(weight, weight.value) for weight in self.weights]
             state = [*known, *zip(changed, values, strict=True)]
