@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict degradation initializers build lock clean
+.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict degradation ablation initializers build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -57,6 +57,9 @@ bench-predict: $(READY) ## photos per second of `cnntrain predict` beside the ba
 
 degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
 	$(BIN)/python scripts/degradation.py $(ARGUMENTS)
+
+ablation: $(READY) ## cifar10_94_fast with one thing changed at a time; hours
+	$(BIN)/python scripts/ablation.py $(ARGUMENTS)
 
 initializers: $(READY) ## how far initializers bring a perceptron on MNIST, as a picture
 	$(BIN)/python scripts/initializers.py $(ARGUMENTS)

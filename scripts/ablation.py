@@ -1,6 +1,6 @@
 """Train the fast recipe of CIFAR-10 with one thing changed at a time: `make ablation`.
 
-    python scripts/ablation.py [words] --epochs 4 --seeds 0 1 --output FOLDER [--only NAME …]
+    python scripts/ablation.py [words] --epochs 4 --seeds 0 1 [--output FOLDER] [--only NAME …]
 
 Each run is a process of the command line; further words, such as data_dir=…, are overrides of all.
 Accuracies are of a validation split, which training does not see: nothing is tuned on test images.
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 from measure_recipes import locate_run, measure_children
@@ -51,13 +52,14 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="overrides of all runs")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, help="the folder of the runs")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_intermixed_args()
+    output = arguments.output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_ablation"
     common = [f"epochs={arguments.epochs}", "dataset.valid=5000", "test_views=none"]
     found = {}
     for name in arguments.only:
-        folder = arguments.output / name.replace(" ", "_").replace("'", "").replace(",", "")
+        folder = output / name.replace(" ", "_").replace("'", "").replace(",", "")
         words = [*common, *VARIANTS[name], *arguments.words]
         found[name] = [train_seed(folder, seed, words) for seed in arguments.seeds]
         print(f"{name}: {found[name]}", flush=True)
