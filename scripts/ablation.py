@@ -20,6 +20,7 @@ from measure_recipes import locate_run, measure_children
 
 RECIPE = "cifar10_94_fast"
 SGD = (
+    "~optimizer.sgd_factor", "~schedule.power",
     "optimizer=sgd", "optimizer.learning_rate=2.9", "optimizer.momentum=0.85",
     "optimizer.nesterov=true", "optimizer.weight_decay=0.009", "optimizer.bias_rate=64",
     "schedule=triangular", "schedule.start=0.2", "schedule.peak=23%", "schedule.final=0.07",
@@ -59,7 +60,8 @@ def main() -> None:
     common = [f"epochs={arguments.epochs}", "dataset.valid=5000", "test_views=none"]
     found = {}
     for name in arguments.only:
-        folder = output / name.replace(" ", "_").replace("'", "").replace(",", "")
+        plain = name.replace(" ", "_").replace("'", "").replace(",", "")
+        folder = output / f"{arguments.epochs}_epochs" / plain
         words = [*common, *VARIANTS[name], *arguments.words]
         found[name] = [train_seed(folder, seed, words) for seed in arguments.seeds]
         print(f"{name}: {found[name]}", flush=True)

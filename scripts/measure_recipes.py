@@ -22,7 +22,7 @@ import yaml
 from cnntrain.recipes.catalogue import Recipe, find_recipe
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import read_processor_name
-from cnntrain.runs.strangers import read_record, read_report
+from cnntrain.runs.strangers import read_config, read_record, read_report
 from cnntrain.runs.tables import read_history
 from cnntrain.spec.expectation import digest_recipe, read_expectation
 
@@ -120,6 +120,7 @@ def collect_measured(recipe: Recipe, seeds: list[int], folder: Path) -> dict[str
         "fingerprint": first["data"]["fingerprint"],
         "recipe": digest_recipe(recipe.file),
         "device": first["device"]["kind"],
+        "precision": read_config(runs[0])["precision"],
         "backend": first["backend"],
         "machine": f"{first['cpu_count']} cores, {first.get('processor', read_processor_name())}",
         "cores": first["cpu_count"] or os.cpu_count(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from cnntrain.data.photos.decode import LazyImages
+from cnntrain.data.photos.decode import RandomCrops
 from cnntrain.data.source import Examples, Images, allocate_images
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import count_steps
@@ -55,7 +55,7 @@ def plan_image_sizes(
     ends that do not rise, and if no epoch is left for the full size.
     """
     full = train.store.shape[1:3]
-    epochs = max(spec.epochs, math.ceil(planned_steps / steps_per_epoch))
+    epochs = math.ceil(planned_steps / steps_per_epoch)
     spans, end, last_step = list[SizeSpan](), 0, 0
     for side, until in spec.image_sizes or ():
         if side >= min(full):
@@ -78,7 +78,7 @@ def plan_image_sizes(
         raise SpecError(
             f"image_sizes has smaller images for {end} of {epochs} epochs",
             f"an epoch or more of images of their full size, {full[0]}x{full[1]}",
-            f"epochs={end + 1}" if epochs == 1 else "image_sizes=null",
+            "image_sizes=null" if spec.max_steps else f"epochs={end + 1}",
         )
     return *spans, SizeSpan((full[0], full[1]), None)
 
@@ -110,13 +110,13 @@ def compute_pixel_share(spans: Sequence[SizeSpan], epochs: int) -> float:
 def resize_examples(examples: Examples, size: tuple[int, int]) -> Examples:
     """Return examples with their images resized to `size` (height, width), in the same order.
 
-    Images in memory are resized at once, those of a file whenever they are asked for, and photos
-    that are decoded for each batch are decoded into `size`. Raises SpecError for too little memory.
+    Images in memory are resized at once, others whenever they are asked for, to the same bytes.
+    Random crops of photos are decoded into `size`. Raises SpecError for too little memory.
     """
     store = examples.store
     if store.shape[1:3] == size:
         return examples
-    if isinstance(store, LazyImages):
+    if isinstance(store, RandomCrops):
         frame = replace(store.frame, size=size)
         return replace(examples, store=replace(store, frame=frame))
     if isinstance(store, np.memmap) or not isinstance(store, np.ndarray):

@@ -118,7 +118,8 @@ def format_plan_counts(plan: Plan) -> list[str]:
 
 
 def format_learning_rate_range(plan: Plan) -> str:
-    rates, bias_rate = [rate for _, rate in plan.learning_rates], plan.spec.optimizer["bias_rate"]
+    rates, optimizer = [rate for _, rate in plan.learning_rates], plan.spec.optimizer
+    bias_rate = optimizer["bias_rate"] * optimizer.knobs.get("sgd_factor", 1)  # that of Muon
     biases = "" if bias_rate == 1 else f"; {bias_rate:g} times that for biases"
     if min(rates) == max(rates):
         return f"{rates[0]:.3g} throughout{biases}"

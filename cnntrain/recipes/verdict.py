@@ -148,6 +148,9 @@ def list_differences(recipe: Recipe, runs: Sequence[SeedRun]) -> list[str]:
                 f"{name} was trained on a {device} with {backend}, ours on a {measured.device} "
                 f"with {measured.backend}."
             )
+        precision = run.result.settings.get("precision")
+        if None not in (precision, measured.precision) and precision != measured.precision:
+            reasons.append(f"{name} was trained in {precision}, ours in {measured.precision}.")
     return reasons
 
 

@@ -49,6 +49,7 @@ class Measured:
     date: str
     test_best_views: list[Fraction] | None = None
     test_final_views: list[Fraction] | None = None
+    precision: str | None = None  # what `precision: auto` came to; None in older records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ OPTIONAL = {
     "published": None, "published_note": None, "needs": None, "hours": None, "note": None,
     "measured": None,
 }  # fmt: skip
-OPTIONAL_MEASURED = {"test_best_views": None, "test_final_views": None}
+OPTIONAL_MEASURED = {"test_best_views": None, "test_final_views": None, "precision": None}
 
 
 def convert_expectation(values: Any, file: Path | str) -> Expectation:

@@ -41,9 +41,7 @@ from cnntrain.training.networks.build import (
     split_network,
 )
 from cnntrain.training.networks.normalisation import tile_normalisation
-from cnntrain.training.networks.smaller_images import (
-    allow_smaller_images,
-)
+from cnntrain.training.networks.smaller_images import allow_smaller_images
 from cnntrain.training.networks.warm_start import SourceWeights
 from cnntrain.training.phases import (
     PhaseRun,
@@ -51,8 +49,8 @@ from cnntrain.training.phases import (
     compute_features,
     count_longest_block,
     count_phase_steps,
-    count_steps,
     list_own_rates,
+    plan_fit_steps,
     plan_rates,
     plan_sizes,
 )
@@ -245,10 +243,14 @@ def prepare_fit(
         check_resumable(spec, run, splits, checkpoint, plan_steps(spec, splits.train)[1])
         for name in checkpoint.damaged_files:
             progress.note(f"{run.state / name} is damaged and is not used")
-    steps = count_steps(spec, splits.train, checkpoint, replay)
+    steps = plan_fit_steps(spec, splits.train, checkpoint, replay)
     constants = read_normalisation(checkpoint)
     built = build_network(spec, splits, steps.planned, source, constants)
     model = built.model
+    if (whitening := getattr(model, "whitening", None)) is not None:
+        kernel = model.get_layer(whitening).kernel  # which workers may have rounded otherwise
+        numbers = devices.from_chief(kernel.numpy().ravel().tolist())
+        kernel.assign(np.reshape(numbers, kernel.shape).astype(np.float32))
     sizes = plan_sizes(spec, splits.train, steps, replay)
     allow_smaller_images(built.network, model, sizes, spec.batch_size)
     fixed_layers = frozenset(layer.name for layer in model.layers if not layer.trainable)

@@ -1,4 +1,4 @@
-"""Where a fit is, and the rows of numbers that it writes on its way."""
+"""Where a fit is, the rows of numbers that it writes on its way, and its time."""
 
 import contextlib
 import time
@@ -163,3 +163,18 @@ def restore_running_means(
         "seconds": loop["seconds"],
         "epoch_seconds": loop["epoch_seconds"] if count else 0.0,
     }
+
+
+class Stopwatch:
+    """Takes the seconds of each part of a run, and of all parts together."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def record_lap(self, name: str) -> None:
+        """Record the seconds since the last lap, rounded to milliseconds, under `name`."""
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self.last, 3)
+        self.seconds["total"] = round(now - self.began, 3)
+        self.last = now

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from cnntrain.spec.knobs import Count, NonNegative, Positive, Probability
+from cnntrain.spec.knobs import Count, Factor, NonNegative, Positive, Probability
 from cnntrain.training.networks.build import is_kernel
 from cnntrain.training.schedules import Rate
 
@@ -99,7 +99,7 @@ def muon(
     iterations: Count,
     normalise: bool,
     sgd_factor: Positive,
-    sgd_momentum: Probability,
+    sgd_momentum: Factor,
 ) -> keras.optimizers.Optimizer:
     """Return Muon for convolution kernels and SGD for all else (Jordan et al. 2024): see `Muon`."""
     return Muon(rate, momentum, iterations, normalise, sgd_factor, sgd_momentum)
@@ -111,7 +111,8 @@ class Muon(keras.optimizers.SGD):
     A kernel (h, w, in, out) counts as a matrix (out, h * w * in). Its gradients with momentum are
     made nearly orthogonal by `iterations` of Newton and Schulz. With `normalise` a kernel is first
     scaled to the norm sqrt(out), which changes no output where batch normalisation follows. All
-    else has `sgd_factor` times the learning rate, and the momentum `sgd_momentum`.
+    else, depthwise kernels too, has `sgd_factor` times the learning rate, and the momentum
+    `sgd_momentum`.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class Muon(keras.optimizers.SGD):
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
         """Change a variable by one step, given its gradient."""
-        if len(variable.shape) != 4:
+        if len(variable.shape) != 4 or variable.shape[-1] == 1:  # a depthwise kernel is no matrix
             super().update_step(gradient, variable, self.sgd_factor * learning_rate)
             return
         velocity = self.momentums[self._get_variable_index(variable)]

@@ -89,7 +89,7 @@ def count_phase_steps(phases: Sequence[Phase], steps_per_epoch: int, total_steps
     return lengths
 
 
-def count_steps(
+def plan_fit_steps(
     spec: Spec, train: Examples, checkpoint: Checkpoint | None, replay: Replay | None
 ) -> Steps:
     """Return the steps of a fit; those planned are what it, or the fit it repeats, began with."""

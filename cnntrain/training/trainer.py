@@ -33,6 +33,7 @@ from cnntrain.training.evaluation import (
     predict_log_probabilities,
 )
 from cnntrain.training.fit import Fit, prepare_fit
+from cnntrain.training.journal import Stopwatch
 from cnntrain.training.loop import Progress
 from cnntrain.training.metrics import warn_about_majority_class
 from cnntrain.training.networks.build import count_parameters, repeats_grey_channel
@@ -54,7 +55,7 @@ def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None
 
 
 def train_on(
-    devices: Devices, spec: Spec, run: Run, progress: Progress, stopwatch: "Stopwatch"
+    devices: Devices, spec: Spec, run: Run, progress: Progress, stopwatch: Stopwatch
 ) -> dict[str, Any] | None:
     """Do what `train_run` does, on devices that are set up."""
     splits = spec.load_splits()
@@ -95,21 +96,6 @@ def train_on(
     report["images_per_second"] = round(steps * shrunk_spec.batch_size / journal.seconds, 1)
     write_json(run.report, report)
     return report
-
-
-class Stopwatch:
-    """Takes the seconds of each part of a run, and of all parts together."""
-
-    def __init__(self) -> None:
-        self.began = self.last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def record_lap(self, name: str) -> None:
-        """Record the seconds since the last lap, rounded to milliseconds, under `name`."""
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self.last, 3)
-        self.seconds["total"] = round(now - self.began, 3)
-        self.last = now
 
 
 def load_initial_weights(spec: Spec, run: Run) -> SourceWeights | None:
@@ -231,7 +217,6 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
             predictions[part] = predict_log_probabilities(
                 network, examples, spec.batch_size, fit.devices.xla
             )
-            # The test split is the last; without another before it, this builds the graph, too.
             rate = len(examples) / (time.perf_counter() - began)
             report["evaluation"] = {"images_per_second": round(rate, 1)}
             report[part][name] = compute_headline_metrics(predictions[part], examples.labels)
@@ -240,6 +225,9 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
         return predictions
 
     run.save_network(network, run.final)
+    if splits.valid is None:  # else that of the validation images builds the graph
+        few = splits.test[np.arange(min(len(splits.test), 2 * spec.batch_size))]
+        predict_log_probabilities(network, few, spec.batch_size, fit.devices.xla)
     guesses = evaluate("final")
     if loop.average is not None:
         with loop.average.swapped_in():

@@ -31,6 +31,7 @@ def list_setting_warnings(spec: Spec, model: keras.Model, total_steps: int) -> l
     warnings = [
         warn_about_batch_norm_momentum(spec, model, total_steps),
         warn_about_decoupled_decay(spec),
+        warn_about_normalised_kernels(spec, model),
         warn_about_initializer(spec),
         warn_about_deep_plain_network(spec, model),
         warn_about_image_scale(spec, model),
@@ -50,6 +51,16 @@ def warn_about_batch_norm_momentum(spec: Spec, model: keras.Model, total_steps: 
         f"batch_norm_momentum is {spec.batch_norm_momentum:g}: after {total_steps:,} steps "
         f"{share:.0%} of the statistics are still the initial ones, and validation sees those; "
         "try auto"
+    )
+
+
+def warn_about_normalised_kernels(spec: Spec, model: keras.Model) -> str | None:
+    """Warn if Muon keeps the norm of kernels whose scale no batch norm takes away."""
+    if not spec.optimizer.knobs.get("normalise") or find_batch_norms(model):
+        return None
+    return (
+        "optimizer.normalise keeps the norm of each convolution kernel, and no batch norm "
+        f"takes their scale out of {model.name}; try optimizer.normalise=false"
     )
 
 

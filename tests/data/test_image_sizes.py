@@ -43,17 +43,23 @@ def test_examples_keep_their_order_and_their_labels(tmp_path, monkeypatch):
         assert small.store.shape[1:] == (4, 5, 3)
 
 
-@pytest.mark.parametrize("kind", [LazyImages, RandomCrops])
-def test_photos_are_decoded_into_the_smaller_size(kind):
+def gather(examples):
+    return examples.gather_images(np.arange(2), lambda: np.random.default_rng(1))
+
+
+def test_photos_have_the_same_bytes_whether_they_are_kept_or_decoded_each_time():
     photos = Photos(["a", "b"], lambda row: photo(row, (40, 30)))
-    frame = Frame((20, 20), 3, "random_crop", None)
-    labels = np.zeros(2, np.int32)
-    small = resize_examples(Examples(kind(photos, frame), labels), (10, 10))
-    direct = Examples(kind(photos, Frame((10, 10), 3, "random_crop", None)), labels)
+    lazy, labels = LazyImages(photos, Frame((20, 20), 3, "crop", None)), np.zeros(2, np.int32)
+    kept = Examples(lazy[np.arange(2)], labels)
+    small = resize_examples(Examples(lazy, labels), (10, 10))
+    assert np.array_equal(gather(small), gather(resize_examples(kept, (10, 10))))
 
-    def gather(examples):
-        return examples.gather_images(np.arange(2), lambda: np.random.default_rng(1))
 
+def test_random_crops_are_decoded_into_the_smaller_size():
+    photos = Photos(["a", "b"], lambda row: photo(row, (40, 30)))
+    frame, labels = Frame((20, 20), 3, "random_crop", None), np.zeros(2, np.int32)
+    small = resize_examples(Examples(RandomCrops(photos, frame), labels), (10, 10))
+    direct = Examples(RandomCrops(photos, Frame((10, 10), 3, "random_crop", None)), labels)
     assert gather(small).shape == (2, 10, 10, 3)
     assert np.array_equal(gather(small), gather(direct))
 

@@ -23,6 +23,7 @@ MEASURED = {
 # What is allowed and rarely meant, and a word of the answer.
 PITFALLS = {
     "batch_norm_momentum=0.99 model=resnet20_v1 epochs=5": "still the initial ones",
+    "optimizer=muon model=lenet5": "try optimizer.normalise=false",
     "optimizer=sgd optimizer.weight_decay=5e-4": "optimizer.l2",
     "model=mlp_256_128 model.activation=selu": "lecun_normal",
     "model=vgg16 model.batch_norm=false dataset.image_size=[32,32]": "chance loss",

@@ -1,7 +1,9 @@
 """The `expect` record of a recipe: what it may hold, and the interval that follows from it."""
 
 import json
+import runpy
 import statistics
+from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -128,3 +130,11 @@ def test_recipe_says_what_is_expected_and_was_measured_as_it_is_now(name):
         assert len(measured.seeds) > 1
     else:
         assert expected.hours is not None, "the hours that it wants"
+
+
+def test_every_variant_of_the_ablation_composes(spec, monkeypatch):
+    scripts = Path(__file__).parents[2] / "scripts"
+    monkeypatch.syspath_prepend(str(scripts))
+    ablation = runpy.run_path(str(scripts / "ablation.py"))
+    for words in ablation["VARIANTS"].values():
+        spec(f"experiment={ablation['RECIPE']}", "dataset.valid=5000", *words)

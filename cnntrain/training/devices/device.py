@@ -93,7 +93,7 @@ def decide_for_device(spec: Spec, device: Device | None = None) -> DeviceSetting
     determinism, why_deterministic = decide_determinism(spec, device, xla)
     ampere = device.capability is not None and device.capability >= AMPERE
     tf32 = ampere and device.tf32 and spec.precision == "float32"
-    bfloat16 = device.bfloat16
+    bfloat16 = None if on_jax else device.bfloat16  # whether XLA gains by it is not measured
     if on_gpu:
         bfloat16 = None if device.capability is None else ampere
     suggestion = None

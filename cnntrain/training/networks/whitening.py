@@ -6,7 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from cnntrain.data.source import Examples
 
-LOOKED_AT = 5000  # training images, the first ones
+LOOKED_AT = 5000  # training images, evenly over all of them
 CHUNK = 250  # of them at once
 EPSILON = 5e-4  # added to eigenvalues, so that directions of mere noise are not blown up
 
@@ -21,10 +21,10 @@ def whiten_first_layer(
     """
     height, width, channels, _ = layer.kernel.shape
     covariance = np.zeros((height * width * channels,) * 2)
-    count = min(LOOKED_AT, len(train))
+    chosen = np.unique(np.linspace(0, len(train) - 1, LOOKED_AT).astype(int))
     patches = 0
-    for first in range(0, count, CHUNK):
-        images = train.gather_images(np.arange(first, min(first + CHUNK, count)))
+    for first in range(0, len(chosen), CHUNK):
+        images = train.gather_images(chosen[first : first + CHUNK])
         normalised = np.asarray(normalisation(images), np.float64)
         views = sliding_window_view(normalised, (height, width), axis=(1, 2))  # (b, y, x, C, h, w)
         rows = views.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(covariance))
