@@ -95,14 +95,14 @@ def adadelta(rate: Rate, *, rho: Probability, epsilon: Positive) -> keras.optimi
 def muon(
     rate: Rate,
     *,
-    momentum: Probability,
+    kernel_momentum: Probability,
     iterations: Count,
     normalise: bool,
     sgd_factor: Positive,
     sgd_momentum: Factor,
 ) -> keras.optimizers.Optimizer:
     """Return Muon for convolution kernels and SGD for all else (Jordan et al. 2024): see `Muon`."""
-    return Muon(rate, momentum, iterations, normalise, sgd_factor, sgd_momentum)
+    return Muon(rate, kernel_momentum, iterations, normalise, sgd_factor, sgd_momentum)
 
 
 class Muon(keras.optimizers.SGD):
@@ -118,14 +118,14 @@ class Muon(keras.optimizers.SGD):
     def __init__(
         self,
         learning_rate: Any,
-        momentum: float,
+        kernel_momentum: float,
         iterations: int,
         normalise: bool,
         sgd_factor: float,
         sgd_momentum: float,
     ):
         super().__init__(learning_rate, momentum=sgd_momentum, nesterov=True, name="muon")
-        self.kernel_momentum, self.newton_schulz_iterations = momentum, iterations
+        self.kernel_momentum, self.newton_schulz_iterations = kernel_momentum, iterations
         self.normalise, self.sgd_factor = normalise, sgd_factor
 
     def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> None:
