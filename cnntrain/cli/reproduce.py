@@ -203,7 +203,6 @@ def format_recipe_numbers(recipe: Recipe) -> tuple[str, str, str, str]:
     """Return the cells published, ours, split and time of a recipe."""
     expected = recipe.expected
     split, value = expected.metric.partition("_")[0], expected.published_value
-    split += ", views" if expected.metric.endswith("_views") else ""
     published = NO_VALUE if value is None else format_percent(value)
     if value is None and expected.published_note:
         published = "a note"
