@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.files.paths import expand_folder
-from cnntrain.spec.build import build_spec
+from cnntrain.planning.auto_settings import resolve_auto_settings
+from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_single_override
 from cnntrain.spec.spec import Spec
@@ -150,7 +151,8 @@ def build_benchmark_spec(
     own = ("schedule=constant", *CASES[model].overrides)
     kept = [word for word in own if word.partition("=")[0] not in keys]
     words = [f"model={model}", *kept, *overrides, f"epochs={rounds + 1}"]
-    return build_spec(compose_config(words, config_dir).config)
+    config = compose_config(words, config_dir).config
+    return resolve_auto_settings(config, build_provisional_spec(config), config_dir)[1]
 
 
 def check_figure_file(text: str, ways: Collection[str]) -> Path:

@@ -85,3 +85,9 @@ def test_a_figure_has_an_ending_and_a_folder(tmp_path, name):
 def test_a_figure_has_no_place_for_the_start_of_commands(tmp_path):
     with pytest.raises(SpecError, match="only startup"):
         check_figure_file(str(tmp_path / "figure.png"), ["startup"])
+
+
+def test_precision_may_be_what_suits_the_device(installed):
+    installed()
+    chosen = ask("precision=auto", models="lenet5").specs["lenet5"].precision
+    assert chosen in ("float32", "mixed_bfloat16")
