@@ -22,6 +22,7 @@ from cnntrain.reports.run_scores import (
     build_score_context,
     build_weight_rows,
     format_interval,
+    format_views,
     list_evaluated_parts,
 )
 from cnntrain.runs.directory import Run
@@ -180,15 +181,6 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
             )
         )
     return tiles
-
-
-def format_views(report: Mapping[str, Any]) -> str:
-    """Return `; mirrored and shifted 94.00 %`: the test accuracy on views, or "" without it."""
-    tests = report.get("test_views", {})
-    numbers = tests.get("best") or tests.get("final") or {}
-    if "accuracy" not in numbers:
-        return ""
-    return f"; {describe_views(report.get('views', ''))} {format_percent(numbers['accuracy'])}"
 
 
 def make_headline_tile(name: str, value: str, small: str) -> dict[str, str]:

@@ -7,9 +7,10 @@ import numpy as np
 
 from cnntrain.analysis.calibration import compute_calibration_error, compute_reliability
 from cnntrain.analysis.significance import compute_wilson_interval
+from cnntrain.data.views import describe_views
 from cnntrain.reports import charts
 from cnntrain.runs.results import chose_epoch
-from cnntrain.terminal.units import NO_VALUE
+from cnntrain.terminal.units import NO_VALUE, format_percent
 from cnntrain.training.metrics import list_confused_pairs, score_saved_predictions
 
 WORST_CLASSES = 3  # classes that are named as the worst; at most half of them
@@ -79,3 +80,12 @@ def format_interval(numbers: Mapping[str, float], images: int | None) -> str:
         return ""
     low, high = compute_wilson_interval(round(accuracy * images), images)
     return f"{low:.4f} to {high:.4f}"
+
+
+def format_views(report: Mapping[str, Any]) -> str:
+    """Return `; mirrored and shifted 94.00 %`: the test accuracy on views, or "" without it."""
+    tests = report.get("test_views", {})
+    numbers = tests.get("best") or tests.get("final") or {}
+    if "accuracy" not in numbers:
+        return ""
+    return f"; {describe_views(report.get('views', ''))} {format_percent(numbers['accuracy'])}"

@@ -26,9 +26,7 @@ def build_spec(config: Mapping[str, Any]) -> Spec:
     config = LATER_GROUPS | add_knobs(config)
     check_spec_keys(config)
     config |= {group: {**knobs, **config[group]} for group, knobs in LATER_KNOBS.items()}
-    settings: dict[str, Any] = {
-        key: convert_value(config[key], kind, key) for key, kind in SETTINGS.items()
-    }
+    settings: dict[str, Any] = {key: convert_setting(key, config[key]) for key in SETTINGS}
     for key, record in RECORDS.items():
         settings[key] = record(**settings[key])
     groups: dict[str, Any] = {group: build_component(group, config[group]) for group in GROUPS}
@@ -57,6 +55,16 @@ def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
         "precision": "float32",
     }
     return build_spec({**config, **{setting: stand_ins[setting] for setting in asked}})
+
+
+def convert_setting(key: str, value: Any) -> Any:
+    """Return the value of a setting of the run; SpecError, which names `auto` where it may be."""
+    try:
+        return convert_value(value, SETTINGS[key], key)
+    except SpecError as error:
+        if key not in AUTO_SETTINGS:
+            raise
+        raise SpecError(error.given, f"{error.expected}, or auto", error.hint) from None
 
 
 def check_spec_keys(config: Mapping[str, Any]) -> None:
