@@ -17,8 +17,9 @@ DATA = Path(os.environ.get("CNNTRAIN_TEST_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_collection_finish():
-    """Look for garbage among what tests make, not in the half a million objects of TensorFlow."""
+    """Look for garbage seldom, among what tests make, not in TensorFlow's half a million objects."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

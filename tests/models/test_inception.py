@@ -137,7 +137,7 @@ def test_auxiliary_heads_fit_from_the_size_that_the_error_names(spec, options, s
         ("model=inception_v2", 32),
         ("model=inception_v2 model.stem=small", 8),
         ("model=inception_tutorial", 32),
-        ("model=inception_naive", 32),
+        pytest.param("model=inception_naive", 32, marks=pytest.mark.slow),
         ("model=inception_mini", 4),
         ("model=inception_mini model.stride=4 model.blocks=[1]", 4),
         pytest.param(f"model=inception_v3 {NO_HEADS}", 75, marks=pytest.mark.slow),
