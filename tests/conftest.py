@@ -17,7 +17,7 @@ DATA = Path(os.environ.get("CNNTRAIN_TEST_DATA", ROOT.parent / "shared" / "data"
 
 
 def pytest_collection_finish():
-    """Look for garbage seldom, among what tests make, not in TensorFlow's half a million objects."""
+    """Look for garbage seldom, and not in the half a million objects of TensorFlow."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
