@@ -25,13 +25,23 @@ SGD = (
     "optimizer.nesterov=true", "optimizer.weight_decay=0.009", "optimizer.bias_rate=64",
     "schedule=triangular", "schedule.start=0.2", "schedule.peak=23%", "schedule.final=0.07",
 )  # fmt: skip
+COLOUR = "{name: color, brightness: 0.1, contrast: 0.13, saturation: 0, hue: 0}"
+MOVED = "{name: flip_crop, pad: 2, flip: 0.5, alternate: true, border: reflect}"
+
+
+def augment(*ops: str) -> tuple[str, ...]:
+    """Return the override that makes these the augmentations, one after another."""
+    return (f"augmentation.ops=[{', '.join(ops)}]",)
+
+
 VARIANTS = {
     "as it is": (),
     "first layer drawn and trained": ("model.whitening=false",),
     "patches of 3x3": ("model.patch=3",),
-    "mirrored by a new coin in each epoch": ("augmentation.alternate=false",),
-    "not moved": ("augmentation.pad=0",),
-    "black borders": ("augmentation.border=black",),
+    "mirrored by a new coin in each epoch": augment(MOVED.replace("true", "false"), COLOUR),
+    "not moved": augment(MOVED.replace("pad: 2", "pad: 0"), COLOUR),
+    "black borders": augment(MOVED.replace("reflect", "black"), COLOUR),
+    "the same colours": augment(MOVED),
     "no label smoothing": ("loss.label_smoothing=0",),
     "airbench's SGD": SGD,
     "biases at the rate of other weights": ("optimizer.bias_rate=1",),
@@ -41,7 +51,7 @@ VARIANTS = {
     "full size throughout": ("image_sizes=null",),
     "float32": ("precision=float32",),
     "Keras' memory of batch norm": ("batch_norm_momentum=0.99",),
-    "SiLU": ("model.activation=silu",),
+    "GELU": ("model.activation=gelu",),
     "ReLU": ("model.activation=relu",),
     "batches of 1,000": ("batch_size=1000", "optimizer.learning_rate=0.17"),
     "64, 128 and 256 filters": ("model.filters=[64,128,256]",),
