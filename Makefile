@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict degradation ablation initializers build lock clean
+.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -51,6 +51,9 @@ bench-determinism: $(READY) ## what determinism costs, in images per second
 
 bench-pipeline: $(READY) ## images per second of our pipeline beside what tutorials do
 	$(BIN)/python scripts/bench_pipeline.py $(ARGUMENTS)
+
+bench-scale: $(READY) ## how a run on a million photos begins and is fed (ARGUMENTS="--folder FOLDER")
+	$(BIN)/python scripts/bench_scale.py $(ARGUMENTS)
 
 bench-predict: $(READY) ## photos per second of `cnntrain predict` beside the bare calls
 	$(BIN)/python scripts/bench_predict.py $(ARGUMENTS)

@@ -96,4 +96,6 @@ def escape_unprintable(text: str, keep: str = "") -> str:
 
     A terminal obeys some of them.
     """
+    if text.isprintable():
+        return text
     return "".join(s if s.isprintable() or s in keep else ascii(s)[1:-1] for s in text)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shlex
 import signal
 from argparse import Namespace
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
-from cnntrain.data.load import load_splits
+from cnntrain.data.load import load_source, load_splits
 from cnntrain.data.photos.cache_folder import (
     CACHE_FOLDER,
     count_caches,
@@ -45,8 +46,9 @@ USAGE = {
         "  every data set, its size, and whether it is here",
     ),
     "prepare": (
-        "cnntrain data prepare NAME [key=value ...] [--json]",
+        "cnntrain data prepare NAME [key=value ...] [--to array_record] [--output FOLDER] [--json]",
         "  download it, or take the archives in manual_dir; decode what is kept decoded",
+        "  --to array_record: write the photos into shards that dataset=records trains on",
     ),
     "verify": (
         "cnntrain data verify NAME [key=value ...] [--json]",
@@ -75,6 +77,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--output")
     parser.add_argument("--keep")
     parser.add_argument("--values", action="store_true")
+    parser.add_argument("--to", choices=["array_record"])
     arguments = parser.parse_intermixed_args(words)
     return run_data_command(arguments.verb, arguments.words, arguments)
 
@@ -92,7 +95,7 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
     values = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep,
-              "--values": flags.values}  # fmt: skip
+              "--to": flags.to, "--values": flags.values}  # fmt: skip
     for flag, value in values.items():
         if value and flag not in usage:
             raise SpecError(f"{flag} is not for data {verb}", usage)
@@ -109,6 +112,10 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
     name = find_dataset_name(words, flags.config_dir, verb)
     overrides = [word for word in words if word != name]
     if verb == "prepare":
+        if flags.to:
+            return prepare_records(name, overrides, flags)
+        if flags.output:
+            raise SpecError("--output is given without --to", "where the records go", usage)
         return prepare_dataset(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
         return verify_dataset(name, overrides, flags.config_dir, flags.json)
@@ -163,14 +170,37 @@ def prepare_dataset(
     return 0
 
 
+def prepare_records(name: str, overrides: Sequence[str], flags: Namespace) -> int:
+    """Write the photos of a data set into records, and print what they hold; return 0."""
+    spec = compose_checked_spec(name, overrides, flags.config_dir)
+    source = load_source(spec)
+
+    from cnntrain.data.fetch.record_writing import write_source
+    from cnntrain.data.photos.photo import Photos
+
+    if not isinstance(source.images, Photos):
+        raise SpecError(
+            f"{name} is an array of small images, which are in memory before the first step",
+            "photos in files, in a zip or in a data set of TFDS",
+        )
+    own = spec.dataset.knobs
+    known = str(own.get("tfds") or Path(str(own.get("folder", name))).absolute().stem)
+    title = re.sub(r"[^a-z0-9]+", "_", known.lower()).strip("_") or "photos"
+    home = expand_folder(spec.data_dir, "data_dir")
+    folder = Path(flags.output) if flags.output else home / f"{title}_records"
+    write_source(source, folder, title)
+    return prepare_dataset("records", [f"dataset.folder={folder}"], flags.config_dir, flags.json)
+
+
 def verify_dataset(
     name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
 ) -> int:
     """Print what the splits of a data set hold; return 1 for broken files or shared images."""
     keys = [word.partition("=")[0] for word in overrides]
-    # Photos are only decoded to find broken ones, so that they need not be kept.
-    without_cache = [] if "dataset.cache" in keys else ["dataset.cache=none"]
-    spec = compose_checked_spec(name, [*without_cache, *overrides], config_dir)
+    # All photos are decoded, however many, but only to find broken ones: they need not be kept.
+    wanted = ["dataset.cache=none", "dataset.scan=all"]
+    own = [word for word in wanted if word.partition("=")[0] not in keys]
+    spec = compose_checked_spec(name, [*own, *overrides], config_dir)
     splits = load_splits(spec)
 
     from cnntrain.cli import data_report

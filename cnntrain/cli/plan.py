@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from cnntrain.cli.parser import make_parser
 from cnntrain.planning.auto_settings import resolve_auto_settings
@@ -41,13 +42,16 @@ def show_plan(arguments: Namespace) -> None:
     check_machine(spec)
     config, spec, notes = resolve_auto_settings(composed.config, spec, arguments.config_dir)
     with silence_stderr():
-        from cnntrain.planning import benchmark, plan_report
+        from cnntrain.planning import benchmark, input_rate, plan_report
         from cnntrain.planning.plan import plan_run
         from cnntrain.training.devices.setup import configure_backend
     configure_backend(spec)
     plan = plan_run(spec, arguments.config_dir)
     measured = benchmark.measure_steps(plan, config) if arguments.measure else None
+    photos = input_rate.measure_input(plan) if arguments.measure else None
     if arguments.json:
-        print(json.dumps(plan_report.build_plan_json(plan, measured), indent=2))
+        facts = plan_report.build_plan_json(plan, measured)
+        facts["input"] = asdict(photos) if photos else None
+        print(json.dumps(facts, indent=2))
         return
-    plan_report.print_plan(plan, measured, notes, arguments.layers)
+    plan_report.print_plan(plan, measured, photos, notes, arguments.layers)

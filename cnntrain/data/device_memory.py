@@ -1,9 +1,10 @@
-"""What memory there is: of each GPU, of the machine, and what a container leaves of it.
+"""What memory and cores there are: of GPUs, of the machine, and what a container leaves of it.
 
 What a run holds in memory is refused by `check_memory` before it is made, where it would not fit.
 """
 
 import csv
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class DeviceMemory:
     total: int
     free: int
     is_gpu: bool
+
+
+def count_cores() -> int:
+    """Return how many processors this process may use; by default TensorFlow uses them all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def query_gpus() -> list[DeviceMemory]:
@@ -100,6 +106,12 @@ FEATURES_SHARE = MemoryShare(0.3)  # features of frozen layers: they are copied 
 WEIGHTS_SHARE = MemoryShare(1.0, of_total=True)  # more does not fit even without other programs
 
 
+def fits_memory(needed: int, share: MemoryShare) -> bool:
+    """Return whether so many bytes are within a share of the machine's memory."""
+    machine = read_machine_memory()
+    return needed <= share.fraction * (machine.total if share.of_total else machine.free)
+
+
 def check_memory(
     what: str, needed: int, share: MemoryShare, expected: str, remedy: str | None = None
 ) -> None:
@@ -107,9 +119,9 @@ def check_memory(
 
     Raises SpecError with what is needed, what there is, and the remedy.
     """
-    machine = read_machine_memory()
-    room = machine.total if share.of_total else machine.free
-    if needed > share.fraction * room:
+    if not fits_memory(needed, share):
+        machine = read_machine_memory()
+        room = machine.total if share.of_total else machine.free
         where = "that this machine has" if share.of_total else "that are free"
         raise SpecError(
             f"{what} take {format_size(needed)}, and at most {format_size(share.fraction * room)} "

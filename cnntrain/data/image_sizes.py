@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from cnntrain.data.photos.decode import RandomCrops
+from cnntrain.data.photos.lazy_images import RandomCrops
 from cnntrain.data.source import Examples, Images, allocate_images
 from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import count_steps
@@ -117,8 +117,7 @@ def resize_examples(examples: Examples, size: tuple[int, int]) -> Examples:
     if store.shape[1:3] == size:
         return examples
     if isinstance(store, RandomCrops):
-        frame = replace(store.frame, size=size)
-        return replace(examples, store=replace(store, frame=frame))
+        return replace(examples, store=store.reframe(replace(store.frame, size=size)))
     if isinstance(store, np.memmap) or not isinstance(store, np.ndarray):
         return replace(examples, store=ResizedImages(store, size))
     images = allocate_images(len(examples), size, store.shape[3], REMEDIES)

@@ -3,10 +3,12 @@
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cnntrain.errors import SpecError
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec.signatures import locate_component
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
@@ -14,7 +16,7 @@ from cnntrain.terminal.stderr import silence_stderr
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnntrain.data.source import Splits
+    from cnntrain.data.source import Source, Splits
 
 
 def load_photo(
@@ -35,9 +37,9 @@ def load_photo(
     Pillow's antialiased bilinear filter. Raises SpecError, which says why, for `auto`, and if the
     file does not exist or is not a whole image.
     """
-    from cnntrain.data.fetch.folders import read_photo_file
     from cnntrain.data.photos.decode import decode_chosen_photos
     from cnntrain.data.photos.photo import Frame, Photos
+    from cnntrain.data.photos.readers import read_photo_file
 
     if value_range == "auto":
         raise SpecError(
@@ -60,9 +62,36 @@ def load_splits(spec: Spec) -> "Splits":
 
     What libraries print on standard output meanwhile goes to standard error.
     """
+    with import_dataset(spec):
+        return spec.load_splits()
+
+
+def load_source(spec: Spec) -> "Source":
+    """Return the data set of a spec as its makers divide it, as quietly as `load_splits`."""
+    manual_dir = expand_folder(spec.manual_dir, "manual_dir") if spec.manual_dir else None
+    with import_dataset(spec):
+        return spec.dataset.bound_function(expand_folder(spec.data_dir, "data_dir"), manual_dir)
+
+
+@contextlib.contextmanager
+def import_dataset(spec: Spec) -> Iterator[None]:
+    """Import the data set's module, and send what is printed in the block to standard error."""
+    choose_decoders(spec)
     with silence_stderr():
         importlib.import_module(f"cnntrain.{locate_component('dataset', spec.dataset.name)[1]}")
         if "tensorflow_datasets" in sys.modules:  # it imports TensorFlow later, and loudly
             importlib.import_module("tensorflow")
     with contextlib.redirect_stdout(sys.stderr):
-        return spec.load_splits()
+        yield
+
+
+def choose_decoders(spec: Spec) -> None:
+    """Set how many processes decode photos: one a core, or as many as the run has threads.
+
+    Jobs that share a machine have a thread or two each.
+    """
+    from cnntrain.data.photos.lazy_images import set_decoding_processes
+
+    set_decoding_processes(
+        spec.threads if spec.decoders == "auto" and spec.threads else spec.decoders
+    )

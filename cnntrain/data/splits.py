@@ -92,6 +92,7 @@ def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Sou
     assert isinstance(source.images, Photos)
     names, broken = source.images.names, kept.findings.broken
     skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
+    skipped = (*source.skipped, *skipped)
     whole = np.ones(len(source.labels), bool)
     whole[list(broken)] = False
     check_decodable_classes(source, whole, dict(skipped))

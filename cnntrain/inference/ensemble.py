@@ -134,7 +134,7 @@ class EnsembleMember:
         is_older = "images" not in data
         had_photos = is_older and self.spec.dataset.name == self.classifier.spec.dataset.name
         pixels_version = data.get("pixels", 0 if had_photos else None)
-        if self.splits.digests is not None and pixels_version not in (None, PIXELS_VERSION):
+        if self.splits.names is not None and pixels_version not in (None, PIXELS_VERSION):
             notes.append(
                 f"photos were resized in another way when {folder} was trained: the network sees "
                 "slightly other pixels than it has learnt from"

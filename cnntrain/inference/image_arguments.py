@@ -29,14 +29,15 @@ def gather_photos(words: Sequence[str]) -> "Photos":
     A folder stands for all files below it. `-` stands for standard input: paths, one a line, or,
     if it is not text, one image. Raises SpecError if there is no photo.
     """
-    from cnntrain.data.fetch.folders import read_folder_tree, read_photo_file
+    from cnntrain.data.fetch.folders import read_folder_tree
     from cnntrain.data.photos.photo import Photos
+    from cnntrain.data.photos.readers import read_photo_file
 
     names, sources = list[str](), list[Path | bytes]()
 
     def add_path(path: Path) -> None:
         if path.is_dir():
-            files = [path / file for file in read_folder_tree(path).files]
+            files = [path / file for file in read_folder_tree(path).list_files()]
             names.extend(escape_unprintable(str(file)) for file in files)
             sources.extend(files)
         else:

@@ -15,7 +15,8 @@ import numpy as np
 
 from cnntrain.data.fetch.tfds_slices import divide_splits
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.photos.photo import Photos
+from cnntrain.data.listing import is_only_listed, pick_spread_photos
+from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.source import Source, Splits
 from cnntrain.data.splits import ROW_KNOBS, build_splits, choose_frame, choose_rows
 from cnntrain.errors import SpecError
@@ -25,7 +26,7 @@ from cnntrain.spec.about import DatasetAbout, read_option
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
-SELF_DESCRIBING = ("digits", "image_folder")  # data sets that need no preparation
+SELF_DESCRIBING = ("digits", "image_folder", "records")  # data sets that need no preparation
 POOL_SIZE = 64  # different images of noise
 MAX_KEPT_SIDE = 128  # pixels; larger images of TFDS are photos, and resized
 
@@ -44,11 +45,18 @@ class NoiseImages:
 
 @dataclass(frozen=True)
 class DatasetOutline:
-    """Splits with noise for images, where their facts are from, and whether images are photos."""
+    """Splits with noise for images, where their facts are from, and whether images are photos.
+
+    `photos` are those that are here, with their `frame`; if they `are_listed`, they are decoded
+    each time they are needed.
+    """
 
     splits: Splits
     provenance: str
     has_photos: bool
+    photos: Photos | None = None
+    frame: Frame | None = None
+    are_listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,23 +82,33 @@ def outline_dataset(spec: Spec, config_dir: str | None) -> DatasetOutline:
     else:
         facts = find_dataset_facts(spec, data_dir, config_dir)
         source, known, own = make_stand_in_source(facts), facts.provenance, facts.shape
-    shape = compute_image_shape(spec.dataset, own)
+    photos = own if isinstance(own, Photos) else None
+    are_listed = photos is not None and is_only_listed(
+        photos, spec.dataset["scan"], spec.dataset["cache"]
+    )
+    frame, shape = None, tuple[int, ...]()
+    if isinstance(own, tuple):
+        shape = compute_image_shape(spec.dataset, own)
+    else:
+        looked_at = pick_spread_photos(photos) if photos and are_listed else photos
+        frame = choose_photo_frame(spec.dataset, looked_at)
+        shape = frame.shape
     chosen = choose_rows(source, **{knob: spec.dataset[knob] for knob in ROW_KNOBS})
     splits = build_splits(source, NoiseImages((len(source.labels), *shape)), chosen)
-    return DatasetOutline(splits, known, not isinstance(own, tuple))
+    is_shaped = isinstance(own, tuple)
+    return DatasetOutline(splits, known, not is_shaped, photos, frame, are_listed)
 
 
-def compute_image_shape(
-    dataset: Component, own: Photos | tuple[int, ...] | None
-) -> tuple[int, ...]:
-    """Return the shape (H, W, C) that images get.
-
-    `own` is the shape that they have, or the photos, or None if they are not prepared.
-    """
+def compute_image_shape(dataset: Component, own: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape (H, W, C) that images get, of which `own` is the shape that they have."""
     size, channels = dataset["image_size"], dataset["channels"]
-    if isinstance(own, tuple):
-        return (*(own[:2] if size in (None, "auto") else size), channels or own[2])
-    return choose_frame(own, size, channels, dataset["resize"], dataset["value_range"])[0].shape
+    return (*(own[:2] if size in (None, "auto") else size), channels or own[2])
+
+
+def choose_photo_frame(dataset: Component, photos: Photos | None) -> Frame:
+    """Return the frame that photos are decoded into; `photos` is None if they are not prepared."""
+    settings = [dataset[knob] for knob in ("image_size", "channels", "resize", "value_range")]
+    return choose_frame(photos, *settings)[0]
 
 
 def make_stand_in_source(facts: DatasetFacts) -> Source:

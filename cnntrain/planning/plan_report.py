@@ -13,6 +13,7 @@ from rich.text import Text
 from cnntrain.data.image_sizes import compute_pixel_share, describe_image_sizes
 from cnntrain.planning.batch_size import compute_memory_for_step, compute_usable_memory
 from cnntrain.planning.benchmark import StepMeasurement
+from cnntrain.planning.input_rate import InputRate, format_input_rate
 from cnntrain.planning.plan import Plan
 from cnntrain.planning.text_chart import draw_text_chart
 from cnntrain.terminal.tables import NARROW_PIPE_WIDTH, make_console, make_layer_table
@@ -67,9 +68,13 @@ def find_largest_batch_by_gpu(plan: Plan) -> dict[int, int]:
 
 
 def print_plan(
-    plan: Plan, measured: StepMeasurement | None, notes: Sequence[str], layers: bool
+    plan: Plan,
+    measured: StepMeasurement | None,
+    photos: InputRate | None,
+    notes: Sequence[str],
+    layers: bool,
 ) -> None:
-    """Print a plan, with the layers and the measured steps if wanted, and warnings at the end."""
+    """Print a plan, with the layers, the measured steps and photos if wanted, and its warnings."""
     console = make_console()
     print_text(console, format_plan_headline(plan), style="bold")
     for note in notes:
@@ -82,7 +87,10 @@ def print_plan(
     print_text(console, draw_text_chart(plan.learning_rates, plan.total_steps))
     print_memory(console, plan)
     if measured:
-        print_text(console, "\n" + "\n".join(format_measured_times(plan, measured)))
+        lines = format_measured_times(plan, measured)
+        if photos:
+            lines += format_input_rate(photos, plan.spec.batch_size / measured.seconds)
+        print_text(console, "\n" + "\n".join(lines))
     for warning in plan.warnings:
         print_text(console, f"\nWarning: {warning}")
 

@@ -86,6 +86,7 @@ Count = Annotated[int, make_integer_range(1, LARGEST_INTEGER)]
 Natural = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
 # A number of threads, processes or devices.
 Workers = Annotated[int, make_integer_range(1, 1024)]
+Decoders = Annotated[int, make_integer_range(0, 1024)]  # 0: threads decode
 # A number of layers, or of parts of one; the deepest published network has 1,202.
 Depth = Annotated[int, make_integer_range(1, 2000)]
 Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]

@@ -17,12 +17,12 @@ RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 # New setting -> what older versions did. With that value it changes no hash and no checkpoint.
 ADDED = {
     "xla": "auto", "pipeline": "auto", "steps_per_block": "auto", "image_sizes": None,
-    "test_views": "none", "fused_norm": False,
+    "test_views": "none", "fused_norm": False, "decoders": "auto",
 }  # fmt: skip
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "augmentation.flip_crop": {"alternate": False, "border": "black"},
-    "dataset": {"cut": "stratified"},
+    "dataset": {"cut": "stratified", "scan": "auto"},
     "dataset.tfds": {"slices": {"train": None, "valid": None, "test": None}},
     "finetune.two_phase": {"schedule": None},
     "initializer": {"head": "same"},

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cnntrain.files.paths import expand_folder
 from cnntrain.spec.knobs import (
     Count,
+    Decoders,
     Duration,
     Factor,
     Fraction,
@@ -81,6 +82,7 @@ class RunSettings:
     xla: Literal["auto"] | bool
     pipeline: Literal["auto", "host", "device"]
     steps_per_block: Literal["auto"] | Count
+    decoders: Literal["auto"] | Decoders
     threads: Workers | None
     log_every: Count
     data_dir: str
@@ -146,16 +148,16 @@ class Spec(RunSettings):
 
 WITHOUT_EFFECT = (
     "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
-    "model.weights_dir", "log_every", "checkpoint", "pipeline", "steps_per_block",
+    "model.weights_dir", "log_every", "checkpoint", "pipeline", "steps_per_block", "decoders",
     "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
     "tracking",
 )  # fmt: skip
 # The settings that may change when a run is resumed.
 MAY_CHANGE = (
     "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
-    "model.weights_dir", "log_every", "pipeline", "steps_per_block", "checkpoint.every_steps",
-    "checkpoint.every_minutes", "distribution.workers", "distribution.index", "distribution.port",
-    "distribution.timeout",
+    "dataset.scan", "model.weights_dir", "log_every", "pipeline", "steps_per_block", "decoders",
+    "checkpoint.every_steps", "checkpoint.every_minutes", "distribution.workers",
+    "distribution.index", "distribution.port", "distribution.timeout",
 )  # fmt: skip
 SETTINGS = collect_vocabulary(Path(__file__))["RunSettings"].fields
 RECORDS: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.data.fingerprint import compute_fingerprint
+from cnntrain.data.fingerprint import LISTING, compute_fingerprint
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import find_disk_failure
@@ -167,7 +167,13 @@ def check_resumable(
         )
     known = read_record(run) if run.record.exists() else {}  # a refit has no record
     begun = known.get("data", {}).get("fingerprint")
-    if begun and begun != compute_fingerprint(splits):
+    if begun and begun != (found := compute_fingerprint(splits)):
+        if found.startswith(LISTING) and not begun.startswith(LISTING):
+            raise SpecError(
+                "the photos are only listed, and the run began with the contents of all",
+                "photos that are all read before the first step",
+                f"cnntrain resume {run.folder} dataset.scan=all",
+            )
         place = "dataset.folder" if "folder" in spec.dataset.knobs else "data_dir"
         raise SpecError(
             "the images are not those that the run began with",

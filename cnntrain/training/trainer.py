@@ -11,6 +11,8 @@ import numpy as np
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
 from cnntrain.data.image_sizes import describe_image_sizes
 from cnntrain.data.labels import describe_imbalance
+from cnntrain.data.listing import describe_replaced_photos
+from cnntrain.data.load import choose_decoders
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.steps import shrink_batch_size
@@ -58,6 +60,7 @@ def train_on(
     devices: Devices, spec: Spec, run: Run, progress: Progress, stopwatch: Stopwatch
 ) -> dict[str, Any] | None:
     """Do what `train_run` does, on devices that are set up."""
+    choose_decoders(spec)
     splits = spec.load_splits()
     stopwatch.record_lap("data")
 
@@ -82,6 +85,11 @@ def train_on(
 
     report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")
+    if devices.is_chief:
+        data, lines = describe_replaced_photos(splits, run.read_run_json()["data"])
+        run.update_run_json(data=data)
+        for line in lines:
+            progress.note(line)
     if spec.refit:
         for part, metrics in refit_network(spec, run, splits, fit, progress, source).items():
             report[part]["refit"] = metrics
@@ -160,7 +168,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
             "skipped": dict(splits.skipped),
             "notes": list(splits.notes),
             "value_range": splits.value_range,
-            "pixels": PIXELS_VERSION if splits.digests is not None else None,
+            "pixels": PIXELS_VERSION if splits.names is not None else None,
         },
         "class_names": splits.class_names,
         "planned": {"steps": fit.loop.steps.total, "steps_per_epoch": fit.loop.steps.per_epoch},

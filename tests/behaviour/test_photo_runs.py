@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from helpers import odd
@@ -111,3 +112,67 @@ def test_a_killed_run_on_photos_goes_on_and_ends_as_if_it_never_was(photos, tmp_
         [*resume, killed], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert gone.returncode == 2
+
+
+LISTED = ("dataset.scan=none", "data_dir=data", "epochs=6", "checkpoint.every_steps=3")
+
+
+def start_and_kill(words, folder, rows):
+    """Begin a run in folder/run, kill it after `rows` epochs, and return its processes' numbers."""
+    line = [sys.executable, "-m", "cnntrain", *words, "hydra.run.dir=run"]
+    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
+    table, family = folder / "run" / "history.csv", []
+    while not table.exists() or table.read_text().count("\n") < 1 + rows:
+        assert process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    return family
+
+
+@pytest.mark.slow
+def test_a_killed_run_on_listed_photos_ends_the_same_whoever_decodes_and_from_records(
+    photos, tmp_path
+):
+    for number in (3, 4, 50):
+        (photos / "red" / f"{number:03}.jpg").write_bytes(b"nothing")
+    words = (*RUN, *LISTED, "decoders=2", "augmentation=flip_crop")
+    line = [sys.executable, "-m", "cnntrain"]
+    options = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    whole = subprocess.run([*line, *words, "hydra.run.dir=whole"], **options)
+    assert "Replaced 3 files that are no images by the next of the class:" in whole.stdout
+
+    decoders = start_and_kill(words, tmp_path, 2)
+    assert decoders
+    psutil.wait_procs(decoders, timeout=10)
+    assert not any(process.is_running() for process in decoders)
+    for file in photos.glob("*/*.jpg"):
+        file.touch()
+    shutil.rmtree(tmp_path / "data" / "cnntrain_cache")
+    subprocess.run([*line, "resume", "run", "decoders=0"], **options)
+    pairs = zip(weights(tmp_path / "run"), weights(tmp_path / "whole"), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    data = [json.loads((tmp_path / run / "run.json").read_text())["data"]
+            for run in ("run", "whole")]  # fmt: skip
+    assert data[0]["fingerprint"].startswith("listing:")
+    assert data[0] == data[1]
+
+    for number in (3, 4, 50):  # records have whole photos only: so have the files now
+        (photos / "red" / f"{number:03}.jpg").unlink()
+    prepare = ["data", "prepare", "image_folder", "dataset.folder=photos", "--to", "array_record"]
+    subprocess.run([*line, *prepare, "--output", "shards"], **options)
+    others = [word for word in words if not word.startswith(("dataset=", "dataset.folder="))]
+    shards = ["dataset=records", "dataset.folder=shards"]
+    subprocess.run([*line, *words, "hydra.run.dir=files"], **options)
+    subprocess.run([*line, *shards, *others, "hydra.run.dir=records"], **options)
+    pairs = zip(weights(tmp_path / "files"), weights(tmp_path / "records"), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_listed_photo_that_is_no_file_is_replaced_and_named(photos, command):
+    (photos / "red" / "000.jpg").unlink()
+    (photos / "red" / "000.jpg").symlink_to("nowhere.jpg")
+    done = command(*RUN, *LISTED, "epochs=1", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "Replaced 1 file that is no image by the next of the class:" in done.stdout

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntrain.data.photos import decode
+from cnntrain.data.photos import decode, lazy_images
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.errors import SpecError
@@ -90,7 +90,7 @@ def test_common_shape_is_that_of_all_or_none(photos, contents):
 
 
 def test_images_are_decoded_by_any_rows_as_an_array_is_indexed(photos, contents, pixels):
-    images = decode.LazyImages(photos, FRAME)
+    images = lazy_images.LazyImages(photos, FRAME)
     assert images.shape == pixels.shape
     rows = np.array([COUNT - 1, 0, 7, 7, 1])
     assert np.array_equal(images[rows], pixels[rows])
@@ -99,7 +99,7 @@ def test_images_are_decoded_by_any_rows_as_an_array_is_indexed(photos, contents,
 
 
 def test_random_crops_are_those_of_their_generator(photos, pixels):
-    crops = decode.RandomCrops(photos, replace(FRAME, size=(5, 5), resize="random_crop"))
+    crops = lazy_images.RandomCrops(photos, replace(FRAME, size=(5, 5), resize="random_crop"))
     rows = np.array([0, 1, 0])
     first, again, other = (crops.draw_crops(rows, np.random.default_rng(s)) for s in (0, 0, 1))
     assert first.shape == (3, 5, 5, 3)

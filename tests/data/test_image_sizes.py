@@ -11,7 +11,7 @@ from cnntrain.data.image_sizes import (
     resize_examples,
     resize_images,
 )
-from cnntrain.data.photos.decode import LazyImages, RandomCrops
+from cnntrain.data.photos.lazy_images import LazyImages, RandomCrops
 from cnntrain.data.photos.photo import Frame, Photos, reframe_image
 from cnntrain.data.source import Examples
 from helpers.tiny import photo

@@ -21,6 +21,7 @@ OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF
 # Options with knobs that the user must give.
 ELSEWHERE = {
     "dataset=image_folder": ["dataset.folder=."],
+    "dataset=records": ["dataset.folder=."],
     "dataset=tfds": ["dataset.tfds=food101"],
     "experiment=mnist_parity_transfer": ["init_from=a_run"],
 }

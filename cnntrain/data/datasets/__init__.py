@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from cnntrain.data.listing import find_followers, is_only_listed, list_photos, pick_spread_photos
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
+from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.photo_cache import cache_photos
 from cnntrain.data.source import Source, Splits
@@ -35,6 +37,7 @@ def dataset(
     channels: Literal[1, 3] | None,
     value_range: tuple[float, float] | Literal["auto"] | None,
     cache: Literal["auto", "memory", "disk", "none"],
+    scan: Literal["auto", "all", "none"],
     classes: list[Name] | None,
     label_map: Literal["none", "odd_even"] | dict[Name, list[Name]],
     label_noise: Fraction,
@@ -54,17 +57,22 @@ def dataset(
     split: all images but those of test train. `fraction` keeps that share of the training images,
     `limit` at most that many images of each split, both in class proportions.
     For `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for
-    `cache` see `cache_photos`, for `classes`, `label_map` and `label_noise` see `labels.py`. Files
-    that are no images are left out, and named in `skipped`; `notes` has what else users should
-    know of their photos. Raises SpecError for a setting that does not suit the source.
+    `cache` see `cache_photos`, for `scan` see `is_only_listed`, for `classes`, `label_map` and
+    `label_noise` see `labels.py`. Files that are no images are left out, and named in `skipped`;
+    `notes` has what else users should know of their photos. Raises SpecError for a setting that
+    does not suit the source.
     """
     source = component(data_dir, manual_dir)
     if isinstance(photos := source.images, Photos):
-        frame, notes = choose_frame(photos, image_size, channels, resize, value_range)
+        is_listed, folder = is_only_listed(photos, scan, cache), data_dir / CACHE_FOLDER
+        looked_at = pick_spread_photos(photos) if is_listed else photos
+        frame, notes = choose_frame(looked_at, image_size, channels, resize, value_range)
         source = replace(source, notes=[*source.notes, *notes])
-        source = apply_cached_photos(
-            source, frame, cache_photos(photos, frame, cache, data_dir / CACHE_FOLDER)
-        )
+        if is_listed:
+            listed = list_photos(photos, frame, folder)
+            source = replace(source, images=listed, names=photos.names)
+        else:
+            source = apply_cached_photos(source, frame, cache_photos(photos, frame, cache, folder))
     elif isinstance(value_range, tuple):
         raise SpecError(
             f"dataset.value_range is {list(value_range)} and all images have 8 bits",
@@ -81,6 +89,8 @@ def dataset(
         source, classes=classes, label_map=label_map, label_noise=label_noise, valid=valid,
         test=test, cut=cut, split_seed=split_seed, fraction=fraction, limit=limit,
     )  # fmt: skip
+    if isinstance(source.images, ListedImages):
+        source.images.followers = find_followers(len(source.labels), chosen.rows, chosen.labels)
     assert not isinstance(source.images, Photos)
     size = None if image_size == "auto" else image_size
     images, rows = reframe_images(source.images, chosen.rows, size, channels, resize)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cnntrain.data.fetch.folders import open_tree, read_tree_source
+from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.source import Source
 from cnntrain.spec.places import find_images
 
@@ -15,4 +16,4 @@ def image_folder(data_dir: Path, manual_dir: Path | None, *, folder: str) -> Sou
     `layouts.py`). Raises SpecError if the folder does not exist, cannot be read or could mean two
     things, has fewer than two classes or an empty one, or has parts whose classes differ.
     """
-    return read_tree_source(open_tree(find_images(folder, data_dir)))
+    return read_tree_source(open_tree(find_images(folder, data_dir), data_dir / CACHE_FOLDER))

@@ -134,7 +134,7 @@ def compute_md5(path: Path, collection: PhotoCollection) -> str:
     if path.is_file():
         return hash_file(path, "md5")
     total = hashlib.md5()
-    for file in open_tree(path).files:
+    for file in open_tree(path).list_files():
         if name := collection.name_file(file):
             total.update(f"{name} {hash_file(path / file, 'md5')}\n".encode())
     return total.hexdigest()
@@ -191,8 +191,8 @@ def iterate_members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], by
     """
     if path.is_dir() or path.suffix.lower() == ".zip":
         tree = open_tree(path)
-        for file in tree.files:
-            yield file, partial(tree.read, file)
+        for file in tree.list_files():
+            yield file, partial(tree.read, str(file))
         return
     with tarfile.open(path) as tar:
         for member in tar:
@@ -203,7 +203,7 @@ def iterate_members(path: Path) -> Iterator[tuple[PurePosixPath, Callable[[], by
 def load_unpacked(folder: Path, collection: PhotoCollection) -> UnpackedPhotos:
     """Return the photos in an unpacked folder; raise SpecError if somebody removed some."""
     origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
-    files = [file for file in read_folder_tree(folder).files if collection.name_file(file)]
+    files = [file for file in read_folder_tree(folder).list_files() if collection.name_file(file)]
     if len(files) != origin["photos"]:
         raise SpecError(
             f"{folder} has {len(files):,} photos of {origin['photos']:,}",

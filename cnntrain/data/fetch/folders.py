@@ -4,10 +4,9 @@ Both are a list of paths and a function that reads one; `layouts.py` tells class
 """
 
 import os
-import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -16,29 +15,44 @@ import numpy as np
 
 from cnntrain.data.fetch.layouts import PARTS, format_tree_path, read_layout
 from cnntrain.data.photos.photo import Photos
+from cnntrain.data.photos.photo_index import (
+    SCANNED_PHOTOS,
+    locate_index,
+    open_index,
+    stamp_folder,
+)
+from cnntrain.data.photos.readers import FileReader, check_photo_bytes, read_photo_file
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError, escape_unprintable
 from cnntrain.spec.knobs import normalise_unicode
-from cnntrain.terminal.units import format_size
 
 # What operating systems and network drives leave in folders, in lower case. It is ignored, as are
 # hidden files.
-LITTER = (
+LITTER = frozenset((
     "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "__pycache__",
     "@eadir", "eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",
     "$recycle.bin", "recycler", "system volume information", "lost+found",
-)  # fmt: skip
-LARGEST_PHOTO = 2**28  # bytes; a larger file is a film or an archive, and is not read
+))  # fmt: skip
+ROOT = PurePosixPath()
 
 
 @dataclass(frozen=True)
 class FileTree:
-    """The files and folders below a folder or in a zip, as sorted paths relative to it."""
+    """The files below a folder or in a zip: the sorted names of the files in each folder.
+
+    `names` has the root and every folder below it, by its path relative to the root, also those
+    without files. `read` returns the contents of a file by its relative path. `root` is the folder,
+    or None for a zip.
+    """
 
     name: str
-    files: Sequence[PurePosixPath]
-    folders: Sequence[PurePosixPath]
-    read: Callable[[PurePosixPath], bytes]
+    names: Mapping[PurePosixPath, Sequence[str]]
+    read: Callable[[str], bytes]
+    root: Path | None = None
+
+    def list_files(self) -> list[PurePosixPath]:
+        """Return the sorted paths of all files; of a million it takes its time."""
+        return sorted(folder / name for folder, names in self.names.items() for name in names)
 
     def list_subfolders(self, folder: PurePosixPath) -> list[str]:
         """Return the sorted names of the folders directly in `folder`."""
@@ -48,20 +62,28 @@ class FileTree:
     def subfolders(self) -> dict[PurePosixPath, list[str]]:
         """The sorted names of the folders in each folder that has some."""
         names: dict[PurePosixPath, list[str]] = {}
-        for path in self.folders:
-            names.setdefault(path.parent, []).append(path.name)
+        for path in self.names:
+            if path != ROOT:
+                names.setdefault(path.parent, []).append(path.name)
         return {folder: sorted(own) for folder, own in names.items()}
 
     @cached_property
     def file_counts(self) -> Counter[PurePosixPath]:
         """The number of files below each folder."""
-        return Counter(folder for path in self.files for folder in path.parents)
+        counts = Counter[PurePosixPath]()
+        for path, names in self.names.items():
+            for folder in (path, *path.parents):
+                counts[folder] += len(names)
+        return counts
 
 
-def open_tree(root: Path) -> FileTree:
-    """Return the contents of a folder or a zip; raise SpecError if it cannot be read."""
+def open_tree(root: Path, cache_folder: Path | None = None) -> FileTree:
+    """Return the contents of a folder or a zip; raise SpecError if it cannot be read.
+
+    The names in a large folder are kept in `cache_folder`, and are there the next time.
+    """
     try:
-        return read_folder_tree(root) if root.is_dir() else read_zip_tree(root)
+        return read_folder_tree(root, cache_folder) if root.is_dir() else read_zip_tree(root)
     except (OSError, zipfile.BadZipFile) as error:
         where = getattr(error, "filename", None) or root
         reason = getattr(error, "strerror", None) or str(error)
@@ -70,30 +92,43 @@ def open_tree(root: Path) -> FileTree:
         ) from error
 
 
-def read_folder_tree(root: Path) -> FileTree:
-    """Return the contents of a folder, with those of linked folders."""
-    files, folders = list[PurePosixPath](), list[PurePosixPath]()
-    above = (root.resolve(), *root.resolve().parents)
-    for path, is_folder in walk_folder(root, above):
-        (folders if is_folder else files).append(PurePosixPath(path.relative_to(root).as_posix()))
-    return FileTree(
-        str(root), sorted(files), sorted(folders), lambda path: read_photo_file(root / path)
-    )
+def read_folder_tree(root: Path, cache_folder: Path | None = None) -> FileTree:
+    """Return the contents of a folder, with those of linked folders (see `open_tree`)."""
+    names = None
+    if cache_folder is not None and locate_index(root, cache_folder).exists():
+        names = open_index(root, cache_folder).find_names(root)
+    if names is None:
+        above = (root.resolve(), *root.resolve().parents)
+        stamps = dict[PurePosixPath, list[int]]()
+        names = dict(walk_folder(root, ROOT, above, stamps))
+        if cache_folder is not None and sum(map(len, names.values())) > SCANNED_PHOTOS:
+            open_index(root, cache_folder).add_names(root, names, stamps)
+    return FileTree(str(root), names, lambda path: read_photo_file(root / path), root)
 
 
-def walk_folder(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
-    """Yield every path below a folder, and whether it is a folder to look into.
+def walk_folder(
+    folder: Path,
+    place: PurePosixPath,
+    above: tuple[Path, ...],
+    stamps: dict[PurePosixPath, list[int]],
+) -> Iterator[tuple[PurePosixPath, list[str]]]:
+    """Yield the place of a folder and the sorted names of its files; then those of folders below.
 
-    A link to a folder in `above` counts as a file, so that links in a circle end.
+    A link to a folder in `above` counts as a file, so that links in a circle end. `stamps` gets
+    what shows whether the names in a folder have changed since.
     """
+    files, folders = list[str](), list[tuple[str, Path]]()
+    stamps[place] = stamp_folder(folder)
     for entry in os.scandir(folder):
         if is_hidden(entry.name):
             continue
-        path = Path(entry.path)
-        inside = leads_to_folder(entry) and path.resolve() not in above
-        yield path, inside
-        if inside:
-            yield from walk_folder(path, (*above, path.resolve()))
+        if leads_to_folder(entry) and (path := Path(entry.path).resolve()) not in above:
+            folders.append((entry.name, path))
+        else:
+            files.append(entry.name)
+    yield place, sorted(files)
+    for name, path in sorted(folders):
+        yield from walk_folder(folder / name, place / name, (*above, path), stamps)
 
 
 def leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -103,39 +138,26 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def read_photo_file(path: Path) -> bytes:
-    """Return the bytes of a file; raise OSError with a reason in words if it is no photo's."""
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise OSError("a link to a folder that it lies in")
-    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise OSError("no ordinary file")
-    check_photo_bytes(status.st_size)
-    return path.read_bytes()
-
-
-def check_photo_bytes(size: int) -> None:
-    """Raise OSError if a file of `size` bytes is too large for a photo."""
-    if size > LARGEST_PHOTO:
-        raise OSError(f"{format_size(size)} is too large for a photo")
-
-
 def read_zip_tree(file: Path) -> FileTree:
     """Return the contents of a zip; raise BadZipFile if it is none."""
     archive = zipfile.ZipFile(file)
     # Some programs for Windows write backslashes.
-    infos = {PurePosixPath(info.filename.replace("\\", "/").lstrip("/")): info
+    infos = {str(PurePosixPath(info.filename.replace("\\", "/").lstrip("/"))): info
              for info in archive.infolist() if not info.is_dir()}  # fmt: skip
-    files = sorted(path for path in infos if not any(is_hidden(part) for part in path.parts))
-    folders = {folder for path in files for folder in path.parents} - {PurePosixPath()}
+    names: dict[PurePosixPath, list[str]] = {ROOT: []}
+    for path in map(PurePosixPath, sorted(infos)):
+        if not any(is_hidden(part) for part in path.parts):
+            for folder in path.parents:
+                names.setdefault(folder, [])
+            names[path.parent].append(path.name)
 
-    def read(path: PurePosixPath) -> bytes:
+    def read(path: str) -> bytes:
         if infos[path].flag_bits & 1:
             raise RuntimeError("encrypted")
         check_photo_bytes(infos[path].file_size)
         return archive.read(infos[path])
 
-    return FileTree(str(file), files, sorted(folders), read)
+    return FileTree(str(file), names, read)
 
 
 def is_hidden(name: str) -> bool:
@@ -152,28 +174,41 @@ def read_tree_source(tree: FileTree) -> Source:
     members: dict[tuple[str, str], list[PurePosixPath]] = {
         home: [] for home in sorted(layout.homes.values(), key=order_by_part)
     }
-    for path in sorted(tree.files, key=lambda path: PurePosixPath(normalise_unicode(str(path)))):
-        if found := next((folder for folder in path.parents if folder in layout.homes), None):
-            members[layout.homes[found]].append(path)
+    for folder in tree.names:
+        if found := next((f for f in (folder, *folder.parents) if f in layout.homes), None):
+            members[layout.homes[found]].append(folder)
     for folder, home in layout.homes.items():
-        if not members[home]:
+        if not any(tree.names[own] for own in members[home]):
             raise SpecError(f"{format_tree_path(tree, folder)} has no files", "images of a class")
 
-    names = sorted({name for _, name in members})
-    paths = [path for own in members.values() for path in own]
-    sizes = [len(own) for own in members.values()]
-    labels = np.repeat(np.array([names.index(name) for _, name in members], np.int32), sizes)
+    numbers = {name: number for number, name in enumerate(sorted({name for _, name in members}))}
+    own_paths = [order_files(tree, folders) for folders in members.values()]
+    paths = [path for own in own_paths for path in own]
+    sizes = [len(own) for own in own_paths]
+    labels = np.repeat(np.array([numbers[name] for _, name in members], np.int32), sizes)
     owners = np.repeat([part for part, _ in members], sizes)
-    photos = Photos(
-        [escape_unprintable(str(path)) for path in paths], lambda row: tree.read(paths[row])
-    )
+    read = FileReader(str(tree.root), paths) if tree.root else lambda row: tree.read(paths[row])
+    photos = Photos([escape_unprintable(path) for path in paths], read)
     return Source(
         photos,
         labels,
-        tuple(escape_unprintable(name) for name in names),
+        tuple(map(escape_unprintable, numbers)),
         {part: np.flatnonzero(owners == part) for part in dict.fromkeys(owners.tolist())},
         notes=layout.notes,
     )
+
+
+def order_files(tree: FileTree, folders: Sequence[PurePosixPath]) -> list[str]:
+    """Return the paths of all files in some folders of a tree, ordered as Unicode's form NFC is.
+
+    So their order is the same on a system that stores names in another form.
+    """
+    if len(folders) == 1 and all(map(str.isascii, tree.names[folders[0]])):
+        return [f"{folders[0]}/{name}" for name in tree.names[folders[0]]]
+    parts = sorted((*folder.parts, name) for folder in folders for name in tree.names[folder])
+    return [
+        "/".join(path) for path in sorted(parts, key=lambda path: [*map(normalise_unicode, path)])
+    ]
 
 
 def order_by_part(home: tuple[str, str]) -> tuple[int, str]:

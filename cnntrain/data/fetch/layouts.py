@@ -5,7 +5,6 @@ that could mean two things is refused with the likely meaning; what is left out 
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from mimetypes import guess_type
@@ -137,12 +136,11 @@ def read_parts_below(tree: "FileTree", top: PurePosixPath) -> Homes:
     ):
         return {}
     every = [part for part in PARTS if any(part in parts for parts in parts_of_class.values())]
-    loose = {path.parent for path in tree.files if is_image(path)}
     divided = [name for name, parts in parts_of_class.items() if parts]
     for name, parts in parts_of_class.items():
         check_part_names(tree, top / name, parts)
         lacks = [part for part in every if part not in parts]
-        if lacks or top / name in loose:
+        if lacks or has_images_directly(tree, top / name):
             what = f"no part {' and no part '.join(lacks)}" if lacks else "images beside its parts"
             raise SpecError(
                 f"{format_tree_path(tree, top / name)} has {what}, and {format_names(divided)} "
@@ -240,7 +238,7 @@ def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
         for folder in homes
     ]
     common = sorted(set.intersection(*inside))
-    if len(common) < 2 or any(path.parent in homes and is_image(path) for path in tree.files):
+    if len(common) < 2 or any(has_images_directly(tree, folder) for folder in homes):
         return
     names = list(dict.fromkeys(name for _, name in homes.values()))
     raise SpecError(
@@ -255,31 +253,40 @@ def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
 
 def note_strays(tree: "FileTree", homes: Homes) -> Iterable[str]:
     """Yield notes on images in no class folder, and on folders within class folders."""
-    strays = Counter(path.parent for path in tree.files if is_stray(path, homes))
-    if strays:
-        places = [f"{count:,} in {place}" for place, count in strays.items()]
+    strays = {
+        folder: sum(map(may_be_image, names))
+        for folder, names in tree.names.items()
+        if not any(own in homes for own in (folder, *folder.parents))
+    }
+    if any(strays.values()):
+        places = [f"{count:,} in {place}" for place, count in strays.items() if count]
         yield f"files in no class folder have no label and are left out: {format_names(places)}"
     if inside := {name for folder in homes for name in tree.list_subfolders(folder)}:
         names = format_names(sorted(inside))
         yield f"images in subfolders of a class folder belong to that class: {names}"
 
 
-def is_stray(path: PurePosixPath, homes: Homes) -> bool:
-    """Return whether a file may be an image and lies in no class folder."""
-    if any(folder in homes for folder in path.parents):
-        return False
-    kind = guess_type(path.name, strict=False)[0]
+def may_be_image(name: str) -> bool:
+    """Return whether a file of this name may be an image: its ending does not say otherwise."""
+    kind = guess_type(name, strict=False)[0]
     return kind is None or kind.startswith("image/")
 
 
-def is_image(path: PurePosixPath) -> bool:
+def is_image(name: str) -> bool:
     """Return whether a file has the name of an image."""
-    return (guess_type(path.name, strict=False)[0] or "").startswith("image/")
+    return (guess_type(name, strict=False)[0] or "").startswith("image/")
+
+
+def has_images_directly(tree: "FileTree", folder: PurePosixPath) -> bool:
+    """Return whether a file in a folder, and in none below it, has the name of an image."""
+    return any(map(is_image, tree.names[folder]))
 
 
 def has_images(tree: "FileTree", folder: PurePosixPath) -> bool:
     """Return whether a file below a folder has the name of an image."""
-    return any(folder in path.parents and is_image(path) for path in tree.files)
+    return any(
+        has_images_directly(tree, own) for own in tree.names if folder in (own, *own.parents)
+    )
 
 
 def format_names(names: Sequence[str]) -> str:

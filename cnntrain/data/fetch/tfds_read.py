@@ -3,14 +3,17 @@
 import itertools
 import operator
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as library
 
-from cnntrain.data.device_memory import ENCODED_SHARE, check_memory
+from cnntrain.data.device_memory import ENCODED_SHARE, fits_memory
+from cnntrain.data.fetch.tfds_examples import iterate_examples
+from cnntrain.data.fetch.tfds_records import PhotoKeys, read_recorded_photos
 from cnntrain.data.fetch.tfds_slices import Piece, divide_splits
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.source import Source, allocate_images
@@ -79,9 +82,14 @@ def read_builder_source(
         and feature.shape[2] in (1, 3)
         and np.dtype(feature.np_dtype) == np.uint8
     )
-    read = read_small_images if is_small else read_encoded_photos
+    keys = PhotoKeys(image_key, label_key, find_name_feature(builder))
     try:
-        images, labels, sizes = read(builder, splits.values(), image_key, label_key)
+        if is_small:
+            found, sizes = read_small_images(builder, splits.values(), image_key, label_key)
+        elif fit_in_memory(builder, itertools.chain.from_iterable(splits.values())):
+            found, sizes = read_encoded_photos(builder, splits.values(), keys)
+        else:
+            found, sizes = read_recorded_photos(builder, splits.values(), keys, names)
     except DAMAGES as error:
         why = error.message.rpartition("}} ")[2]  # behind {{function_node …}}
         raise SpecError(
@@ -91,7 +99,7 @@ def read_builder_source(
         ) from error
     ends = np.cumsum(sizes)
     rows = {part: np.arange(e - n, e) for part, n, e in zip(splits, sizes, ends, strict=True)}
-    without = [part for part in rows if (labels[rows[part]] < 0).any()]
+    without = [part for part in rows if (found.labels[rows[part]] < 0).any()]
     hidden = [piece.split for part in without for piece in splits[part]]
     rows = {part: own for part, own in rows.items() if part not in without}
     if "train" not in rows:
@@ -102,7 +110,7 @@ def read_builder_source(
         notes.append(f"{builder.name}: its splits {', '.join(unused)} are not used")
     given = [f"{part} is {text}" for part, text in slices.items() if text is not None]
     origin = f"slices of TFDS: {', '.join(given)}" if given else "official"
-    return Source(images, labels, tuple(names), rows, origin, notes=notes)
+    return replace(found, class_names=tuple(names), parts=rows, origin=origin, notes=notes)
 
 
 def find_parts(builder: Any, slices: Mapping[str, str | None]) -> dict[str, list[Piece]]:
@@ -123,8 +131,8 @@ def find_parts(builder: Any, slices: Mapping[str, str | None]) -> dict[str, list
 
 def read_small_images(
     builder: Any, parts: Collection[list[Piece]], image_key: str, label_key: str
-) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Return the images (N, H, W, C) uint8 and labels (N,) int32 of all parts, and their sizes."""
+) -> tuple[Source, list[int]]:
+    """Return the images (N, H, W, C) uint8 of all parts with their labels, and their sizes."""
     sizes = [sum(len(piece.rows) for piece in pieces) for pieces in parts]
     height, width, channels = builder.info.features[image_key].shape
     images = allocate_images(sum(sizes), (height, width), channels, MORE_MEMORY)
@@ -135,32 +143,31 @@ def read_small_images(
             end = start + len(batch[label_key])
             images[start:end], labels[start:end] = batch[image_key], batch[label_key]
             start = end
-    return images, labels, sizes
+    return Source(images, labels, (), {}), sizes
 
 
 def read_encoded_photos(
-    builder: Any, parts: Collection[list[Piece]], image_key: str, label_key: str
-) -> tuple[Photos, np.ndarray, list[int]]:
-    """Return the photos and labels (N,) int32 of all parts, and the size of each part."""
-    check_photo_memory(builder, itertools.chain.from_iterable(parts))
-    name_key = find_name_feature(builder)
-    wanted = [image_key, label_key, *([name_key] if name_key else [])]
+    builder: Any, parts: Collection[list[Piece]], keys: PhotoKeys
+) -> tuple[Source, list[int]]:
+    """Return the photos of all parts with their labels, and the size of each part."""
+    wanted = [keys.image, keys.label, *([keys.name] if keys.name else [])]
     rows, sizes = list[tuple[str, bytes, int]](), list[int]()
     for pieces in parts:
         part_rows = list[tuple[str, bytes, int]]()
         for piece in pieces:
             start = piece.rows.start
             for batch in iterate_examples(builder, piece, wanted, decoded=()):
-                end = start + len(batch[label_key])
-                names = [name.decode() for name in batch[name_key]] if name_key else [
+                end = start + len(batch[keys.label])
+                names = [name.decode() for name in batch[keys.name]] if keys.name else [
                     f"{piece.split}[{index}]" for index in range(start, end)
                 ]  # fmt: skip
-                part_rows += zip(names, batch[image_key], batch[label_key], strict=True)
+                part_rows += zip(names, batch[keys.image], batch[keys.label], strict=True)
                 start = end
-        rows += sorted(part_rows, key=operator.itemgetter(0)) if name_key else part_rows
+        rows += sorted(part_rows, key=operator.itemgetter(0)) if keys.name else part_rows
         sizes.append(len(part_rows))
     all_names, contents, labels = zip(*rows, strict=True)
-    return Photos(all_names, contents.__getitem__), np.array(labels, np.int32), sizes
+    photos = Photos(all_names, contents.__getitem__)
+    return Source(photos, np.array(labels, np.int32), (), {}), sizes
 
 
 def find_name_feature(builder: Any) -> str | None:
@@ -171,39 +178,10 @@ def find_name_feature(builder: Any) -> str | None:
     return None
 
 
-def iterate_examples(
-    builder: Any, piece: Piece, wanted: Collection[str], decoded: Collection[str]
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the features `wanted` of a piece of a split, 1,000 examples at a time.
-
-    The order is that of its files. Only images whose feature is in `decoded` are decoded; the
-    others stay bytes.
-    """
-    features = builder.info.features
-    images = [name for name in features if isinstance(features[name], library.features.Image)]
-
-    @tf.autograph.experimental.do_not_convert
-    def select_features(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {name: example[name] for name in wanted}
-
-    examples = builder.as_dataset(
-        split=piece.instruction,
-        decoders={name: library.decode.SkipDecoding() for name in images if name not in decoded},
-        read_config=library.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-    )
-    return examples.map(select_features).batch(1000).as_numpy_iterator()
-
-
-def check_photo_memory(builder: Any, pieces: Iterable[Piece]) -> None:
-    """Refuse photos whose bytes do not fit in memory, where they stay."""
+def fit_in_memory(builder: Any, pieces: Iterable[Piece]) -> bool:
+    """Return whether the bytes of all photos fit in memory, where they would stay."""
     needed = sum(
         builder.info.splits[piece.split].num_bytes * len(piece.rows) // max(piece.count, 1)
         for piece in pieces
     )
-    check_memory(
-        f"the photos of {builder.name}",
-        needed,
-        ENCODED_SHARE,
-        "photos that fit in memory as they are encoded",
-        "dataset=image_folder, which reads them one by one",
-    )
+    return fits_memory(needed, ENCODED_SHARE)

@@ -23,8 +23,17 @@ except ImportError:  # Windows needs no lock: it removes no file that is in use
 
 CACHE_FOLDER = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 PIXELS, FINDINGS, LOCK = "pixels.npy", "findings.json", ".lock"
+INDEX = "index.sqlite"  # of the photos below a folder (see `photo_index.py`)
 # The files that a cache folder may hold; older versions left files of the last two patterns.
-CACHE_FILES = (PIXELS, FINDINGS, LOCK, f"{UNFINISHED_PREFIX}*", "broken.json", "*.part")
+CACHE_FILES = (
+    PIXELS,
+    FINDINGS,
+    LOCK,
+    f"{INDEX}*",
+    f"{UNFINISHED_PREFIX}*",
+    "broken.json",
+    "*.part",
+)
 CACHE_NAME = re.compile("[0-9a-f]{24}")
 SIZE_PATTERN = re.compile(
     r"(?P<number>\d+(\.\d+)?) *(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.IGNORECASE

@@ -31,7 +31,6 @@ from cnntrain.data.photos.photo import (
     Frame,
     Photos,
     decode_photo,
-    draw_crop_box,
     find_upright_size,
     open_image,
     read_header,
@@ -211,40 +210,6 @@ def decode_chosen_photos(
         return try_to_decode(content, frame, choose_box)
 
     return list(get_thread_pool().map(decode_one, rows, choose_boxes))
-
-
-@dataclass(frozen=True)
-class LazyImages:
-    """Photos as images (N, H, W, C) uint8, decoded each time they are asked for."""
-
-    photos: Photos
-    frame: Frame
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return len(self.photos), *self.frame.shape
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self.decode_rows(rows, [None] * len(rows))
-
-    def decode_rows(self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]) -> np.ndarray:
-        """Return the images of `rows` (B,) as (B, H, W, C) uint8, each cropped to its box.
-
-        Raises OSError if a photo cannot be decoded any more.
-        """
-        found = decode_chosen_photos(self.photos, rows.tolist(), self.frame, choose_boxes)
-        for row, photo in zip(rows, found, strict=True):
-            if isinstance(photo, str):
-                raise OSError(f"{self.photos.names[row]} is no image any more: {photo}")
-        return stack_photos(found, self.frame)
-
-
-class RandomCrops(LazyImages):
-    """`LazyImages`, randomly cropped during training."""
-
-    def draw_crops(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Return a random crop of each of the images `rows` (B,), as (B, H, W, C) uint8."""
-        return self.decode_rows(rows, [draw_crop_box(random) for _ in rows])
 
 
 def explain_broken_photo(error: Exception) -> str:

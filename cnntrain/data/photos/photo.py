@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from cnntrain.data.photos.modes import Span, ValueRange, convert_mode, read_raw_mode
+from cnntrain.data.photos.readers import FileReader
+from cnntrain.data.photos.records import RecordReader
 from cnntrain.spec.knobs import Count
 
 Resize = Literal["stretch", "crop", "pad", "random_crop"]
@@ -40,6 +42,13 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def pick(self, rows: Sequence[int]) -> "Photos":
+        """Return these photos only; a reader of `readers.py` can be sent to another process."""
+        names, read = [self.names[row] for row in rows], self.read
+        if isinstance(read, FileReader | RecordReader):
+            return Photos(names, read.pick(rows))
+        return Photos(names, lambda place: read(rows[place]))
 
 
 @dataclass(frozen=True)
@@ -262,20 +271,29 @@ def read_pixels(image: Image.Image, channels: int) -> np.ndarray:
     return np.asarray(image).reshape(image.size[1], image.size[0], channels)
 
 
-def draw_crop_box(random: np.random.Generator) -> ChooseBox:
+@dataclass(frozen=True)
+class CropBox:
+    """A random box, drawn before the photo's size is known: see `draw_crop_box`."""
+
+    area: float
+    aspect: float
+    across: float
+    down: float
+
+    def __call__(self, width: int, height: int) -> Box:
+        """Return the box in a photo; one that does not fit is cut to its width or height."""
+        aspects = np.array([self.aspect, 1 / self.aspect])
+        wide, tall = np.sqrt(self.area * width * height * aspects)
+        wide, tall = min(wide, width), min(tall, height)
+        left, top = self.across * (width - wide), self.down * (height - tall)
+        return left, top, left + wide, top + tall
+
+
+def draw_crop_box(random: np.random.Generator) -> CropBox:
     """Return a random box: 8 to 100 % of the area, its aspect ratio from 3/4 to 4/3.
 
-    Szegedy et al. (2014, section 6). The numbers are drawn now and applied to a photo's size later;
-    a box that does not fit is cut to the photo's width or height.
+    Szegedy et al. (2014, section 6).
     """
     area = random.uniform(0.08, 1)
     aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
-    across, down = random.random(2)
-
-    def choose_box(width: int, height: int) -> Box:
-        wide, tall = np.sqrt(area * width * height * np.array([aspect, 1 / aspect]))
-        wide, tall = min(wide, width), min(tall, height)
-        left, top = across * (width - wide), down * (height - tall)
-        return left, top, left + wide, top + tall
-
-    return choose_box
+    return CropBox(area, aspect, *random.random(2))

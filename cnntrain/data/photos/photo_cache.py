@@ -21,13 +21,12 @@ from filelock import FileLock, Timeout
 from cnntrain.data.photos.cache_folder import FINDINGS, LOCK, PIXELS, open_cached_pixels
 from cnntrain.data.photos.decode import (
     PHOTOS_AT_ONCE,
-    LazyImages,
     PhotoScan,
-    RandomCrops,
     decode_all_photos,
     scan_photos,
 )
 from cnntrain.data.photos.findings import Findings
+from cnntrain.data.photos.lazy_images import LazyImages, RandomCrops
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.source import PHOTO_REMEDIES, Images, allocate_images, check_image_memory
 from cnntrain.errors import SpecError

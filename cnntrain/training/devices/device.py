@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from cnntrain.data.device_memory import count_cores
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.compilation_cache import (
     get_jax_setting,
@@ -209,11 +210,6 @@ def has_bfloat16_instructions() -> bool | None:
     """
     flags = read_cpu_facts().get("flags")
     return bool(BFLOAT16_FLAGS & set(flags.split())) if flags else None
-
-
-def count_cores() -> int:
-    """Return how many processors this process may use; by default TensorFlow uses them all."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_names(names: tuple[str, ...]) -> str:

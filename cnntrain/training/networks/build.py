@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from cnntrain.data.device_memory import WEIGHTS_SHARE, check_memory
+from cnntrain.data.listing import pick_for_statistics
 from cnntrain.data.source import Splits
 from cnntrain.errors import SpecError
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
@@ -138,7 +139,7 @@ def choose_normalisation(
         check_normalisation_constants(source, splits.image_shape)
         return keras.layers.Rescaling(**source.normalisation, dtype="float32", name="normalisation")
     kind = ("none" if own else "standardise") if kind == "auto" else kind
-    return build_normalisation(kind, splits.train)
+    return build_normalisation(kind, pick_for_statistics(splits.train))
 
 
 def check_normalisation_constants(source: SourceWeights, image_shape: tuple[int, int, int]) -> None:

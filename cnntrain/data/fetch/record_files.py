@@ -1,0 +1,103 @@
+"""A folder of records: its shards, `records.npz` with what is known of each record, a manifest.
+
+`records.json` is written last, so that a folder that has it is whole.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnntrain.data.photos.photo import Photos
+from cnntrain.data.photos.records import RecordReader
+from cnntrain.data.source import Source
+from cnntrain.errors import SpecError
+
+MANIFEST, FACTS = "records.json", "records.npz"
+FORMAT = 1  # increase it when older versions cannot read the folder any more
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file of records as the manifest has it: its name, its records and bytes, its sha256."""
+
+    file: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a folder of records holds: its manifest, and facts about each record, in their order.
+
+    `places` (N,) are those of the photos in the part that was written, `labels` (N,) int32 their
+    classes, `digests` (N,) the sha256 of their files. `owners` (N,) are the parts.
+    """
+
+    manifest: dict[str, Any]
+    photos: Photos
+    places: np.ndarray
+    labels: np.ndarray
+    digests: np.ndarray
+    owners: np.ndarray
+
+
+def open_records(folder: Path) -> Records:
+    """Return the contents of a folder of records, without reading one.
+
+    Raises SpecError if it holds no finished records, or if a shard is missing or cut off.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] > FORMAT:
+            raise ValueError("they are of a newer version of cnntrain")
+        with np.load(folder / FACTS) as known:
+            facts = {key: known[key] for key in ("places", "labels", "digests")}
+            names = known["names"].tobytes().decode(errors="surrogateescape").split("\0")
+        shards = {part: [Shard(**own) for own in all] for part, all in manifest["parts"].items()}
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise SpecError(
+            f"{folder} holds no finished records: {error}",
+            "a folder that was written by cnntrain data prepare … --to array_record",
+        ) from error
+    every = [shard for own in shards.values() for shard in own]
+    for shard in every:
+        check_shard(folder, shard)
+    reader = RecordReader(
+        [str(folder / shard.file) for shard in every],
+        np.cumsum([shard.records for shard in every]).tolist(),
+    )
+    sizes = [sum(shard.records for shard in own) for own in shards.values()]
+    return Records(manifest, Photos(names, reader), owners=np.repeat([*shards], sizes), **facts)
+
+
+def check_shard(folder: Path, shard: Shard) -> None:
+    """Raise SpecError if a shard is missing or of another size."""
+    file = folder / shard.file
+    size = file.stat().st_size if file.exists() else None
+    if size != shard.bytes:
+        raise SpecError(
+            f"{file} {'is missing' if size is None else f'has {size:,} bytes'}",
+            f"{shard.bytes:,} bytes, as it was written",
+            "copy it again, or prepare the records anew",
+        )
+
+
+def read_records(folder: Path) -> Source:
+    """Return the photos in a folder of records as a source, of which no file has to be read."""
+    found = open_records(folder)
+    return Source(
+        found.photos,
+        found.labels,
+        tuple(found.manifest["class_names"]),
+        {part: np.flatnonzero(found.owners == part) for part in found.manifest["parts"]},
+        found.manifest["origin"],
+        skipped=tuple(found.manifest["skipped"].items()),
+        digests=found.digests,
+        notes=found.manifest["notes"],
+        names=found.photos.names,
+    )

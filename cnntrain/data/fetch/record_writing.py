@@ -1,0 +1,267 @@
+"""Write encoded photos into ArrayRecord shards, several at once.
+
+Beside each shard goes a file with what is known of its records. Shards that an interrupted call has
+finished are kept by the next one; when all are there, `record_files.py` has them as one folder.
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from cnntrain.data.fetch.record_files import FACTS, FORMAT, MANIFEST, Shard
+from cnntrain.data.listing import pick_spread_photos
+from cnntrain.data.photos.decode import explain_broken_photo, try_to_decode
+from cnntrain.data.photos.lazy_images import find_pool
+from cnntrain.data.photos.photo import Frame, Photos
+from cnntrain.data.photos.readers import FileReader
+from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
+from cnntrain.data.source import Source
+from cnntrain.errors import SpecError
+from cnntrain.files.locks import hold_folder
+from cnntrain.files.writing import replace_by_path, write_whole
+from cnntrain.terminal.progress import show_progress
+
+SHARD_BYTES = 2**27  # of photos in a shard, about
+PROBE = Frame((8, 8), 3, "stretch", None)  # what photos are decoded into to find broken ones
+
+
+class Piece(Protocol):
+    """Some photos in their order, which become a shard. Another process may write it."""
+
+    def __len__(self) -> int: ...
+
+    def stamp(self) -> str:
+        """Return a digest that changes with the photos, without reading them."""
+        ...
+
+    def iterate(self) -> Iterator[tuple[str, int, bytes | None, str]]:
+        """Yield the name, class and contents of each; or None, and why it cannot be read."""
+        ...
+
+
+class ShardPlan(NamedTuple):
+    """A `piece` of a part, from the place `first` on, and the `file` that it becomes."""
+
+    part: str
+    file: str
+    first: int
+    piece: Piece
+
+
+@dataclass(frozen=True)
+class PhotoPiece:
+    """Photos that are read one by one, with their classes (n,)."""
+
+    photos: Photos
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def stamp(self) -> str:
+        files = self.photos.read if isinstance(self.photos.read, FileReader) else None
+        looks = [files.look(row) for row in range(len(self))] if files else []
+        text = json.dumps([list(self.photos.names), self.labels.tolist(), looks])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def iterate(self) -> Iterator[tuple[str, int, bytes | None, str]]:
+        for row, name in enumerate(self.photos.names):
+            try:
+                content, why = self.photos.read(row), ""
+            except Exception as error:  # a broken member of an archive may raise anything
+                content, why = None, explain_broken_photo(error)
+            yield name, int(self.labels[row]), content, why
+
+
+def write_source(source: Source, folder: Path, name: str) -> None:
+    """Write the photos of a source, all but the broken ones, into a folder of records.
+
+    Raises SpecError for a full disk, for a folder that holds anything else, and while another
+    process writes.
+    """
+    photos = source.images
+    assert isinstance(photos, Photos)
+    some = pick_spread_photos(photos)
+    mean = sum(len(content or b"") for _, _, content, _ in iterate_unlabelled(some)) / len(some)
+    plans = []
+    for part, rows in source.parts.items():
+        for file, places in divide_part(name, part, len(rows), mean):
+            own = rows[places.start : places.stop]
+            piece = PhotoPiece(photos.pick(own.tolist()), source.labels[own])
+            plans.append(ShardPlan(part, file, places.start, piece))
+    write_records(
+        folder, name, plans, find_pool(photos)[0],
+        {"origin": source.origin, "notes": list(source.notes)}, source.class_names,
+    )  # fmt: skip
+
+
+def iterate_unlabelled(photos: Photos) -> Iterator[tuple[str, int, bytes | None, str]]:
+    return PhotoPiece(photos, np.zeros(len(photos), np.int32)).iterate()
+
+
+def divide_part(name: str, part: str, count: int, mean: float) -> Iterator[tuple[str, range]]:
+    """Yield the file of each shard of a part of `count` photos of `mean` bytes, and its places.
+
+    The files have the names that TFDS expects.
+    """
+    shards = max(1, round(count * mean / SHARD_BYTES))
+    ends = [count * n // shards for n in range(shards + 1)]
+    for n in range(shards):
+        yield f"{name}-{part}.array_record-{n:05}-of-{shards:05}", range(ends[n], ends[n + 1])
+
+
+def write_records(
+    folder: Path,
+    name: str,
+    plans: Sequence[ShardPlan],
+    pool: Executor,
+    about: Mapping[str, Any],
+    class_names: Sequence[str],
+) -> None:
+    """Write all shards in a pool of threads or processes, and then what makes a folder of them.
+
+    `about` is what else the manifest has.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with hold_folder(folder, f"the records of {name}"):
+        check_folder(folder, plans)
+        jobs = [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
+        try:
+            written = (job.result() for job in as_completed(jobs))
+            for _ in show_progress(written, sum(len(p.piece) for p in plans), "writing records"):
+                pass
+            finish_records(folder, name, plans, about, class_names)
+        except OSError as error:
+            raise SpecError(
+                f"the records cannot be written to {folder}: {error.strerror or error}",
+                "room on the disk; what is written stays, and the next call goes on from there",
+            ) from error
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def check_folder(folder: Path, plans: Sequence[ShardPlan]) -> None:
+    """Raise SpecError if a folder holds anything but an unfinished part of these records."""
+    planned = {plan.file for plan in plans}
+    for file in folder.iterdir():
+        if file.name.removesuffix(".npz") not in planned and not file.name.startswith("."):
+            raise SpecError(
+                f"{folder} has {file.name} in it, which does not belong to these records",
+                "an empty folder, or one in which the same records were begun",
+                "--output /another/folder",
+            )
+
+
+def write_shard(piece: Piece, file: Path) -> range:
+    """Write the photos of a piece that are whole to a shard, and beside it what is known of them.
+
+    Nothing is done if an earlier process has written both, of the same photos. Returns the range of
+    the piece.
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    stamp, facts = piece.stamp(), file.with_name(f"{file.name}.npz")
+    if file.exists() and read_stamp(facts) == stamp:
+        return range(len(piece))
+    kept, names, labels, digests, broken = [], [], [], [], dict[str, str]()
+    with replace_by_path(file) as path:
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for place, (name, label, content, why) in enumerate(piece.iterate()):
+            photo = why if content is None else try_to_decode(content, PROBE)
+            if isinstance(photo, str):
+                broken[name] = photo
+                continue
+            assert content is not None
+            writer.write(format_record(content, label, name))
+            kept.append(place)
+            names.append(name)
+            labels.append(label)
+            digests.append(hashlib.sha256(content).digest())
+        writer.close()
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with replace_by_path(facts) as path:
+        np.savez(
+            path, stamp=stamp, places=np.array(kept, np.int64), labels=np.array(labels, np.int32),
+            digests=np.array(digests, "V32"), names=json.dumps(names), broken=json.dumps(broken),
+            sha256=sha256,
+        )  # fmt: skip
+    return range(len(piece))
+
+
+def read_stamp(facts: Path) -> str | None:
+    try:
+        with np.load(facts) as known:
+            return str(known["stamp"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def finish_records(
+    folder: Path,
+    name: str,
+    plans: Sequence[ShardPlan],
+    about: Mapping[str, Any],
+    class_names: Sequence[str],
+) -> None:
+    """Write what is known of all shards together, and remove what was written beside each."""
+    shards: dict[str, list[Shard]] = {}
+    arrays: dict[str, list[np.ndarray]] = {"places": [], "labels": [], "digests": []}
+    names, broken = list[str](), dict[str, str]()
+    for plan in plans:
+        with np.load(folder / f"{plan.file}.npz") as known:
+            size, count = (folder / plan.file).stat().st_size, len(known["labels"])
+            shard = Shard(plan.file, count, size, str(known["sha256"]))
+            shards.setdefault(plan.part, []).append(shard)
+            arrays["places"].append(plan.first + known["places"])
+            arrays["labels"].append(known["labels"])
+            arrays["digests"].append(known["digests"])
+            names += json.loads(str(known["names"]))
+            broken |= json.loads(str(known["broken"]))
+    text = "\0".join(names).encode(errors="surrogateescape")
+    with replace_by_path(folder / FACTS) as path:
+        together = {key: np.concatenate(values) for key, values in arrays.items()}
+        np.savez(path, names=np.frombuffer(text, np.uint8), **together)  # type: ignore[arg-type]
+    describe_for_tfds(folder, name, class_names, shards)
+    manifest = {"format": FORMAT, "name": name, "class_names": list(class_names), **about}
+    manifest["skipped"] = broken
+    manifest["parts"] = {part: [asdict(shard) for shard in own] for part, own in shards.items()}
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
+    for plan in plans:
+        (folder / f"{plan.file}.npz").unlink(missing_ok=True)
+
+
+def describe_for_tfds(
+    folder: Path, name: str, class_names: Sequence[str], shards: Mapping[str, Sequence[Shard]]
+) -> None:
+    """Write TFDS' description of the records: `tfds.builder_from_directory` opens them."""
+    import tensorflow_datasets as library
+
+    features = {
+        IMAGE: library.features.Image(),
+        LABEL: library.features.ClassLabel(names=list(class_names)),
+        NAME: library.features.Text(),
+    }
+    template = library.core.ShardedFileTemplate(
+        data_dir=folder, dataset_name=name, filetype_suffix="array_record"
+    )
+    infos = [
+        library.core.SplitInfo(
+            name=part,
+            shard_lengths=[shard.records for shard in own],
+            num_bytes=sum(shard.bytes for shard in own),
+            filename_template=template.replace(split=part),
+        )
+        for part, own in shards.items()
+    ]
+    library.folder_dataset.write_metadata(
+        data_dir=folder, features=features, split_infos=infos, version="1.0.0",
+        filename_template=template, check_data=False,
+    )  # fmt: skip
