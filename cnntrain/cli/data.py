@@ -175,6 +175,7 @@ def prepare_records(name: str, overrides: Sequence[str], flags: Namespace) -> in
     spec = compose_checked_spec(name, overrides, flags.config_dir)
     source = load_source(spec)
 
+    from cnntrain.data.fetch.record_files import MANIFEST
     from cnntrain.data.fetch.record_writing import write_source
     from cnntrain.data.photos.photo import Photos
 
@@ -188,8 +189,16 @@ def prepare_records(name: str, overrides: Sequence[str], flags: Namespace) -> in
     title = re.sub(r"[^a-z0-9]+", "_", known.lower()).strip("_") or "photos"
     home = expand_folder(spec.data_dir, "data_dir")
     folder = Path(flags.output) if flags.output else home / f"{title}_records"
+    if (folder / MANIFEST).exists():
+        raise SpecError(
+            f"{folder} holds records already",
+            "a folder without them: --output /another/folder",
+            f"cnntrain dataset=records dataset.folder={folder}",
+        )
     write_source(source, folder, title)
-    return prepare_dataset("records", [f"dataset.folder={folder}"], flags.config_dir, flags.json)
+    kept = [word for word in overrides if not word.startswith("dataset.")]
+    words = [f"dataset.folder={folder}", *kept]
+    return prepare_dataset("records", words, flags.config_dir, flags.json)
 
 
 def verify_dataset(

@@ -131,6 +131,8 @@ def write_records(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with hold_folder(folder, f"the records of {name}"):
+        if (folder / MANIFEST).exists():  # another process was faster
+            return
         check_folder(folder, plans)
         jobs = [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
         try:

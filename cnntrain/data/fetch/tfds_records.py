@@ -21,7 +21,7 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.records import RecordReader
 from cnntrain.data.source import Source
 
-RECORDS = "cnntrain_records"  # the folder beside TFDS' own files
+RECORDS = "cnntrain_records"  # how the folder beside TFDS' own files begins
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,18 @@ def read_recorded_photos(
     They are copied into records beside TFDS' files first, if they have not been. Within a part they
     are sorted by the names of their files, if they have some, and else in TFDS' order.
     """
-    folder = Path(builder.data_dir) / RECORDS
+    title = "_".join([RECORDS, keys.image, keys.label]).replace("/", "-")
+    folder = Path(builder.data_dir) / title  # other features make other records
     if not (folder / MANIFEST).exists():
         print(
             f"The photos of {builder.name} do not fit in memory: they go into records in {folder}"
         )
-        splits = {piece.split for pieces in parts for piece in pieces}
-        plans = [plan for split in sorted(splits) for plan in plan_split(builder, split, keys)]
+        splits = builder.info.splits  # all: another run may use others
+        plans = [plan for split in splits for plan in plan_split(builder, split, keys)]
         about = {"origin": "official", "notes": []}
         write_records(folder, builder.name, plans, get_thread_pool(), about, class_names)
     found = open_records(folder)
-    names, orders = np.array(found.photos.names), list[np.ndarray]()
+    names, orders = found.photos.names, list[list[int]]()
     for pieces in parts:
         own = [
             np.flatnonzero(
@@ -90,12 +91,12 @@ def read_recorded_photos(
             )
             for piece in pieces
         ]
-        rows = np.concatenate(own)
-        orders.append(rows[np.argsort(names[rows], kind="stable")] if keys.name else rows)
-    order = np.concatenate(orders)
+        rows = np.concatenate(own).tolist()
+        orders.append(sorted(rows, key=names.__getitem__) if keys.name else rows)
+    order = [row for rows in orders for row in rows]
     read = found.photos.read
     assert isinstance(read, RecordReader)
-    photos = Photos(names[order].tolist(), replace(read, order=order.tolist()))
+    photos = Photos([names[row] for row in order], replace(read, order=order))
     source = Source(
         photos, found.labels[order], tuple(class_names), {},
         skipped=tuple(found.manifest["skipped"].items()), digests=found.digests[order],
