@@ -39,23 +39,19 @@ def measure_input(plan: Plan) -> InputRate | None:
     choose_decoders(plan.spec)
     train = plan.outline.splits.train
     some = np.linspace(0, len(train) - 1, min(MEASURED_PHOTOS, len(train))).astype(int)
-    rows, images = train.locate_rows(some), WholeImages(photos, replace(frame, value_range=None))
-    images[rows[:WARM_UP_PHOTOS]]  # the processes start
+    rows = train.locate_rows(some)
+    settled = None if frame.value_range == "auto" else frame.value_range
+    images = LazyImages(photos, replace(frame, value_range=settled))
+    batch = min(plan.spec.batch_size, len(rows))
+    images.decode_once(rows[:WARM_UP_PHOTOS], [None] * len(rows[:WARM_UP_PHOTOS]))  # it starts
     began = time.perf_counter()
-    for start in range(0, len(rows), plan.spec.batch_size):
-        images[rows[start : start + plan.spec.batch_size]]
+    for start in range(0, len(rows), batch):
+        own = rows[start : start + batch]
+        images.decode_once(own, [None] * len(own))
     rate = len(rows) / (time.perf_counter() - began)
     each_time = plan.outline.are_listed or plan.spec.dataset["cache"] == "none"
     size = len(photos) * int(np.prod(frame.shape))
     return InputRate(len(photos), rate, find_pool(photos)[1], each_time, size)
-
-
-class WholeImages(LazyImages):
-    """Photos of which the broken ones are passed over."""
-
-    def replace_broken(self, row: int, why: str) -> int:
-        """Return the next row."""
-        return (row + 1) % len(self.photos)
 
 
 def format_input_rate(rate: InputRate, trained: float) -> list[str]:

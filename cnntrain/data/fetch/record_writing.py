@@ -17,8 +17,8 @@ import numpy as np
 
 from cnntrain.data.fetch.record_files import FACTS, FORMAT, MANIFEST, Shard
 from cnntrain.data.listing import pick_spread_photos
-from cnntrain.data.photos.decode import explain_broken_photo, try_to_decode
-from cnntrain.data.photos.lazy_images import find_pool
+from cnntrain.data.photos.decode import try_to_decode, try_to_read
+from cnntrain.data.photos.lazy_images import find_pool, wait_for_result
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
@@ -41,8 +41,8 @@ class Piece(Protocol):
         """Return a digest that changes with the photos, without reading them."""
         ...
 
-    def iterate(self) -> Iterator[tuple[str, int, bytes | None, str]]:
-        """Yield the name, class and contents of each; or None, and why it cannot be read."""
+    def iterate(self) -> Iterator[tuple[str, int, bytes | str]]:
+        """Yield the name, class and contents of each, or as text why it can never be read."""
         ...
 
 
@@ -71,13 +71,9 @@ class PhotoPiece:
         text = json.dumps([list(self.photos.names), self.labels.tolist(), looks])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def iterate(self) -> Iterator[tuple[str, int, bytes | None, str]]:
+    def iterate(self) -> Iterator[tuple[str, int, bytes | str]]:
         for row, name in enumerate(self.photos.names):
-            try:
-                content, why = self.photos.read(row), ""
-            except Exception as error:  # a broken member of an archive may raise anything
-                content, why = None, explain_broken_photo(error)
-            yield name, int(self.labels[row]), content, why
+            yield name, int(self.labels[row]), try_to_read(self.photos, row)
 
 
 def write_source(source: Source, folder: Path, name: str) -> None:
@@ -89,7 +85,8 @@ def write_source(source: Source, folder: Path, name: str) -> None:
     photos = source.images
     assert isinstance(photos, Photos)
     some = pick_spread_photos(photos)
-    mean = sum(len(content or b"") for _, _, content, _ in iterate_unlabelled(some)) / len(some)
+    contents = [try_to_read(some, row) for row in range(len(some))]
+    mean = sum(len(own) for own in contents if isinstance(own, bytes)) / len(some)
     plans = []
     for part, rows in source.parts.items():
         for file, places in divide_part(name, part, len(rows), mean):
@@ -100,10 +97,6 @@ def write_source(source: Source, folder: Path, name: str) -> None:
         folder, name, plans, find_pool(photos)[0],
         {"origin": source.origin, "notes": list(source.notes)}, source.class_names,
     )  # fmt: skip
-
-
-def iterate_unlabelled(photos: Photos) -> Iterator[tuple[str, int, bytes | None, str]]:
-    return PhotoPiece(photos, np.zeros(len(photos), np.int32)).iterate()
 
 
 def divide_part(name: str, part: str, count: int, mean: float) -> Iterator[tuple[str, range]]:
@@ -129,25 +122,38 @@ def write_records(
 
     `about` is what else the manifest has.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with hold_folder(folder, f"the records of {name}"):
         if (folder / MANIFEST).exists():  # another process was faster
             return
         check_folder(folder, plans)
         jobs = [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
         try:
-            written = (job.result() for job in as_completed(jobs))
+            written = (wait_for_result(job) for job in as_completed(jobs))
             for _ in show_progress(written, sum(len(p.piece) for p in plans), "writing records"):
                 pass
             finish_records(folder, name, plans, about, class_names)
         except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
             raise SpecError(
-                f"the records cannot be written to {folder}: {error.strerror or error}",
-                "room on the disk; what is written stays, and the next call goes on from there",
+                f"the records cannot be written to {folder}: {where}{error.strerror or error}",
+                "room on the disk, and photos that stay where they are; what is written stays, and "
+                "the next call goes on from there",
             ) from error
         finally:
             for job in jobs:
                 job.cancel()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder if there is none; raise SpecError if that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(
+            f"the records cannot be written to {folder}: {error.strerror}",
+            "a folder that you may write to",
+        ) from error
 
 
 def check_folder(folder: Path, plans: Sequence[ShardPlan]) -> None:
@@ -176,12 +182,12 @@ def write_shard(piece: Piece, file: Path) -> range:
     kept, names, labels, digests, broken = [], [], [], [], dict[str, str]()
     with replace_by_path(file) as path:
         writer = ArrayRecordWriter(str(path), "group_size:1")
-        for place, (name, label, content, why) in enumerate(piece.iterate()):
-            photo = why if content is None else try_to_decode(content, PROBE)
-            if isinstance(photo, str):
-                broken[name] = photo
+        for place, (name, label, content) in enumerate(piece.iterate()):
+            if isinstance(content, bytes) and isinstance(why := try_to_decode(content, PROBE), str):
+                content = why
+            if isinstance(content, str):
+                broken[name] = content
                 continue
-            assert content is not None
             writer.write(format_record(content, label, name))
             kept.append(place)
             names.append(name)

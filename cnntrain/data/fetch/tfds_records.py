@@ -49,7 +49,7 @@ class TfdsPiece:
         described = Path(self.folder, "dataset_info.json").read_bytes()
         return hashlib.sha256(described + repr(self).encode()).hexdigest()
 
-    def iterate(self) -> Iterator[tuple[str, int, bytes | None, str]]:
+    def iterate(self) -> Iterator[tuple[str, int, bytes | str]]:
         builder = library.builder_from_directory(self.folder)
         count = builder.info.splits[self.split].num_examples
         piece = Piece(self.split, self.places, count)
@@ -58,7 +58,7 @@ class TfdsPiece:
         for batch in iterate_examples(builder, piece, wanted, decoded=(), count=64):
             for n, label in enumerate(batch[keys.label]):
                 name = batch[keys.name][n].decode() if keys.name else f"{self.split}[{place}]"
-                yield name, int(label), batch[keys.image][n], ""
+                yield name, int(label), batch[keys.image][n]
                 place += 1
 
 

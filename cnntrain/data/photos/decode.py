@@ -35,6 +35,7 @@ from cnntrain.data.photos.photo import (
     open_image,
     read_header,
 )
+from cnntrain.data.photos.readers import FileReader
 from cnntrain.errors import SpecError
 from cnntrain.terminal.progress import show_progress
 
@@ -173,6 +174,19 @@ def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     return content
 
 
+def try_to_read(photos: Photos, row: int) -> bytes | str:
+    """Return the file of a photo, or the reason why it can never be read.
+
+    Raises OSError where a file has gone, or its disk: that says nothing of the photo.
+    """
+    try:
+        return photos.read(row)
+    except Exception as error:  # a broken member of an archive may raise anything
+        if isinstance(photos.read, FileReader) and photos.read.has_gone(row, error):
+            raise
+        return explain_broken_photo(error)
+
+
 def try_to_decode(
     content: bytes, frame: Frame, choose_box: ChooseBox | None = None
 ) -> DecodedPhoto | str:
@@ -203,11 +217,8 @@ def decode_chosen_photos(
     """
 
     def decode_one(row: int, choose_box: ChooseBox | None) -> DecodedPhoto | str:
-        try:
-            content = photos.read(row)
-        except Exception as error:  # a broken member of an archive may raise anything
-            return explain_broken_photo(error)
-        return try_to_decode(content, frame, choose_box)
+        content = try_to_read(photos, row)
+        return content if isinstance(content, str) else try_to_decode(content, frame, choose_box)
 
     return list(get_thread_pool().map(decode_one, rows, choose_boxes))
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -22,10 +22,10 @@ import psutil
 from cnntrain.data.device_memory import count_cores
 from cnntrain.data.photos.decode import (
     PHOTOS_AT_ONCE,
-    explain_broken_photo,
     get_thread_pool,
     stack_photos,
     try_to_decode,
+    try_to_read,
 )
 from cnntrain.data.photos.photo import ChooseBox, DecodedPhoto, Frame, Photos, draw_crop_box
 from cnntrain.data.photos.photo_index import FileFacts, PhotoIndex
@@ -33,6 +33,7 @@ from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import RecordReader
 from cnntrain.errors import SpecError
 
+T = TypeVar("T")
 _process_count = 0
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
 PARTS_PER_WORKER = 4  # of a batch: one that waits for a slow file does not hold up the others
@@ -97,7 +98,7 @@ class LazyImages:
             jobs.append(pool.submit(decode_part, photos, self.frame, boxes, known))
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
         for (start, own), job in zip(parts.items(), jobs, strict=True):
-            part = wait_for_part(job)
+            part = wait_for_result(job)
             images[start : start + size] = part.pixels
             broken |= {start + place: why for place, why in part.broken.items()}
             self.keep_facts({own[place]: facts for place, facts in part.seen.items()})
@@ -173,8 +174,8 @@ class ListedCrops(ListedImages, RandomCrops):
     """`ListedImages`, randomly cropped during training."""
 
 
-def wait_for_part(job: "Future[DecodedPart]") -> DecodedPart:
-    """Return what a job has decoded; raise SpecError if its process was killed."""
+def wait_for_result(job: Future[T]) -> T:
+    """Return the result of a job on photos; raise SpecError if its process was killed."""
     try:
         return job.result()
     except BrokenExecutor as error:
@@ -199,13 +200,10 @@ def decode_part(
     found, seen = list[DecodedPhoto | str](), dict[int, FileFacts]()
     files = photos.read if isinstance(photos.read, FileReader) else None
     for place, choose_box in enumerate(choose_boxes):
-        try:
-            stamp = files.look(place) if files and known is not None else None
-            content = photos.read(place)
-        except Exception as error:  # a broken member of an archive may raise anything
-            if files is not None and files.has_gone(place, error):
-                raise
-            found.append(explain_broken_photo(error))
+        stamp = files.look(place) if files and known is not None else None
+        content = try_to_read(photos, place)
+        if isinstance(content, str):
+            found.append(content)
             continue
         before = known[place] if known else None
         if stamp is not None and (before is None or stamp != before[:2]):

@@ -26,9 +26,12 @@ class FileReader:
         """Return a reader of these rows only, which are counted from 0."""
         return FileReader(self.root, [self.paths[row] for row in rows])
 
-    def look(self, row: int) -> tuple[int, int]:
-        """Return the size of a file in bytes, and its time of change in nanoseconds."""
-        status = Path(self.root, self.paths[row]).stat()
+    def look(self, row: int) -> tuple[int, int] | None:
+        """Return the size of a file in bytes and its time of change in nanoseconds, or None."""
+        try:
+            status = Path(self.root, self.paths[row]).stat()
+        except OSError:  # reading it says why
+            return None
         return status.st_size, status.st_mtime_ns
 
     def has_gone(self, row: int, error: Exception) -> bool:
