@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 import shlex
 import signal
 from argparse import Namespace
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from cnntrain.cli.data_records import write_dataset_records
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
-from cnntrain.data.load import load_source, load_splits
+from cnntrain.data.load import load_splits
 from cnntrain.data.photos.cache_folder import (
     CACHE_FOLDER,
     count_caches,
@@ -112,10 +112,13 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
     name = find_dataset_name(words, flags.config_dir, verb)
     overrides = [word for word in words if word != name]
     if verb == "prepare":
-        if flags.to:
-            return prepare_records(name, overrides, flags)
-        if flags.output:
+        if flags.output and not flags.to:
             raise SpecError("--output is given without --to", "where the records go", usage)
+        if flags.to:
+            spec = compose_checked_spec(name, overrides, flags.config_dir)
+            folder = f"dataset.folder={write_dataset_records(spec, flags.output)}"
+            kept = [word for word in overrides if not word.startswith("dataset.")]
+            name, overrides = "records", [folder, *kept]
         return prepare_dataset(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
         return verify_dataset(name, overrides, flags.config_dir, flags.json)
@@ -168,37 +171,6 @@ def prepare_dataset(
         f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}"
     )
     return 0
-
-
-def prepare_records(name: str, overrides: Sequence[str], flags: Namespace) -> int:
-    """Write the photos of a data set into records, and print what they hold; return 0."""
-    spec = compose_checked_spec(name, overrides, flags.config_dir)
-    source = load_source(spec)
-
-    from cnntrain.data.fetch.record_files import MANIFEST
-    from cnntrain.data.fetch.record_writing import write_source
-    from cnntrain.data.photos.photo import Photos
-
-    if not isinstance(source.images, Photos):
-        raise SpecError(
-            f"{name} is an array of small images, which are in memory before the first step",
-            "photos in files, in a zip or in a data set of TFDS",
-        )
-    own = spec.dataset.knobs
-    known = str(own.get("tfds") or Path(str(own.get("folder", name))).absolute().stem)
-    title = re.sub(r"[^a-z0-9]+", "_", known.lower()).strip("_") or "photos"
-    home = expand_folder(spec.data_dir, "data_dir")
-    folder = Path(flags.output) if flags.output else home / f"{title}_records"
-    if (folder / MANIFEST).exists():
-        raise SpecError(
-            f"{folder} holds records already",
-            "a folder without them: --output /another/folder",
-            f"cnntrain dataset=records dataset.folder={folder}",
-        )
-    write_source(source, folder, title)
-    kept = [word for word in overrides if not word.startswith("dataset.")]
-    words = [f"dataset.folder={folder}", *kept]
-    return prepare_dataset("records", words, flags.config_dir, flags.json)
 
 
 def verify_dataset(

@@ -13,7 +13,7 @@ from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.photo_index import SCANNED_PHOTOS, open_index
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import RecordReader
-from cnntrain.data.source import Examples, Splits
+from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
 
 LOOKED_AT = 1000  # photos that stand for all, where a size or a range of values is sought
@@ -76,6 +76,14 @@ def list_photos(photos: Photos, frame: Frame, cache_folder: Path) -> ListedImage
     return (ListedCrops if frame.resize == "random_crop" else ListedImages)(photos, frame, index)
 
 
+def describe_listed_photos(photos: Photos) -> str:
+    """Return the note that a run begins with."""
+    return (
+        f"The {len(photos):,} photos are decoded each time they are needed; one that turns out to "
+        "be broken is replaced by the next of its class (dataset.scan)"
+    )
+
+
 def find_followers(
     count: int, rows: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]
 ) -> np.ndarray:
@@ -96,15 +104,12 @@ def find_followers(
 
 
 def describe_replaced_photos(
-    splits: Splits, known: Mapping[str, Any]
+    store: ListedImages, known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what run.json has of a run's data at its end, and what to say of its photos.
 
     `known` is what it has already: a run that was resumed may have met others before.
     """
-    store = splits.train.store
-    if not isinstance(store, ListedImages):
-        return dict(known), []
     names = store.photos.names
     replaced = {**known.get("replaced", {}), **{names[n]: why for n, why in store.replaced.items()}}
     changed = sorted({*known.get("changed", []), *(names[n] for n in store.changed)})

@@ -313,7 +313,7 @@ def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
 
 def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows of the section Environment: times, machine, versions, commit and hashes."""
-    device, git = record.get("device", {}), record.get("git", {})
+    device, git, data = (record.get(key, {}) for key in ("device", "git", "data"))
     changed = ", with changes" if git.get("dirty") else ""
     rows = [
         ("began", record.get("started")),
@@ -326,7 +326,9 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         *record.get("versions", {}).items(),
         ("git commit", f"{git['commit']}{changed}" if "commit" in git else None),
         ("spec hash", record.get("spec_hash")),
-        ("data fingerprint", record.get("data", {}).get("fingerprint")),
+        ("data fingerprint", data.get("fingerprint")),
+        ("broken photos, replaced by others", len(data.get("replaced", {}))),
+        ("photos that have changed", len(data.get("changed", []))),
     ]
     return [(name, str(value)) for name, value in rows if value]
 

@@ -13,6 +13,7 @@ from cnntrain.data.image_sizes import describe_image_sizes
 from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.listing import describe_replaced_photos
 from cnntrain.data.load import choose_decoders
+from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.steps import shrink_batch_size
@@ -85,8 +86,8 @@ def train_on(
 
     report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")
-    if devices.is_chief:
-        data, lines = describe_replaced_photos(splits, run.read_run_json()["data"])
+    if devices.is_chief and isinstance(splits.train.store, ListedImages):
+        data, lines = describe_replaced_photos(splits.train.store, run.read_run_json()["data"])
         run.update_run_json(data=data)
         for line in lines:
             progress.note(line)

@@ -170,9 +170,11 @@ def test_a_killed_run_on_listed_photos_ends_the_same_whoever_decodes_and_from_re
     assert all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_a_listed_photo_that_is_no_file_is_replaced_and_named(photos, command):
+def test_a_listed_photo_that_is_no_file_is_replaced_and_named(photos, command, tmp_path):
     (photos / "red" / "000.jpg").unlink()
     (photos / "red" / "000.jpg").symlink_to("nowhere.jpg")
     done = command(*RUN, *LISTED, "epochs=1", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
+    assert "The 200 photos are decoded each time they are needed" in done.stdout
+    assert "broken photos, replaced by others" in (tmp_path / "run" / "report.html").read_text()
     assert "Replaced 1 file that is no image by the next of the class:" in done.stdout

@@ -120,16 +120,12 @@ def test_an_interrupted_preparation_goes_on_and_ends_the_same(photos, prepare, t
     assert not whole.exists()
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     code = (
-        "import os, signal, sys\n"
+        "import os, sys\n"
         "from cnntrain.cli.main import main\n"
         "from cnntrain.data.fetch import record_writing\n"
         "record_writing.SHARD_BYTES = 4000\n"
-        "plain, done = record_writing.write_shard, []\n"
-        "def write(*words):\n"
-        "    done.append(0)\n"
-        "    if len(done) == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return plain(*words)\n"
-        "record_writing.write_shard = write\n"
+        "plain = record_writing.write_shard\n"
+        "record_writing.write_shard = lambda *a: (plain(*a), os.kill(os.getpid(), 9))\n"
         "main(sys.argv[1:])\n"
     )
     words = ["data", "prepare", "image_folder", f"dataset.folder={photos}", "--to", "array_record"]
@@ -150,6 +146,41 @@ def test_an_interrupted_preparation_goes_on_and_ends_the_same(photos, prepare, t
         content = ours.images.read(row)
         assert content == theirs.images.read(row)
         assert hashlib.sha256(content).digest() == digest.tobytes()
+
+
+def test_records_go_where_data_dir_says_and_are_not_written_twice(prepare, tmp_path, capsys):
+    folder = prepare("dataset.image_size=[16,16]", "dataset.cache=disk")
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [folder.name]
+    told = capsys.readouterr().out
+    assert f"cnntrain dataset=records dataset.folder={folder} data_dir={tmp_path / 'data'}" in told
+    words = ["image_folder", f"dataset.folder={tmp_path / 'Pet Photos'}", "--to", "array_record"]
+    assert run_main("data", "prepare", *words, f"data_dir={tmp_path / 'data'}") == 2
+    assert "holds records already" in capsys.readouterr().err
+
+
+def test_a_link_that_leads_nowhere_is_left_out_and_a_file_that_has_gone_ends_it(
+    photos, tmp_path, capsys, monkeypatch
+):
+    (photos / "train" / "cat" / "link.jpg").symlink_to("nowhere.jpg")
+    folder = tmp_path / "shards"
+    words = ["image_folder", f"dataset.folder={photos}", "--to", "array_record"]
+    line = ["data", "prepare", *words, "--output", str(folder), "decoders=0"]
+    plan = record_writing.divide_part
+
+    def remove_one(*about):
+        (photos / "train" / "cat" / "003.jpg").unlink(missing_ok=True)
+        return plan(*about)
+
+    content = (photos / "train" / "cat" / "003.jpg").read_bytes()
+    monkeypatch.setattr(record_writing, "divide_part", remove_one)
+    assert run_main(*line) == 2
+    assert "003.jpg: No such file or directory" in capsys.readouterr().err
+    assert not (folder / MANIFEST).exists()
+    monkeypatch.undo()
+    (photos / "train" / "cat" / "003.jpg").write_bytes(content)
+    assert run_main(*line) == 0
+    assert "train/cat/link.jpg: No such file or directory" in capsys.readouterr().out
+    assert len(read_records(folder).labels) == 48
 
 
 def test_records_of_other_photos_are_not_mixed(photos, prepare, tmp_path, capsys):

@@ -8,9 +8,7 @@ import pytest
 import tensorflow_datasets as library
 
 from cnntrain.data.datasets.tfds import Slices, tfds
-from cnntrain.data.fetch import tfds_read
 from cnntrain.data.fetch.tfds_slices import divide_splits
-from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.photos.photo import Photos
 from cnntrain.errors import SpecError
 from helpers.tiny import photo, photos_of, written
@@ -313,38 +311,6 @@ def test_unknown_name_is_refused_before_any_download(no_network, tmp_path, name,
     with pytest.raises(SpecError, match=given) as caught:
         source(tmp_path, name)
     assert caught.value.hint == hint
-
-
-@pytest.fixture
-def little_memory(monkeypatch):
-    """Return a function after whose call no photos fit in memory."""
-    return lambda: monkeypatch.setattr(tfds_read, "fits_memory", lambda *_: False)
-
-
-@pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize("words", [(), SLICES])
-def test_photos_that_do_not_fit_in_memory_are_the_same_from_records(
-    splits, tmp_path, little_memory, named, words
-):
-    kinds = {"image": IMAGE, "label": features.ClassLabel(num_classes=5)}
-    more = {"file_name": lambda n, _: f"{n * 7 % 200:03}.jpg"} if named else {}
-    kinds |= {"file_name": features.Text()} if named else {}
-    rows = list(photos_of(200, 5, **more))
-    rows[31]["image"] = io.BytesIO(photo(3)[:200])
-    written(tmp_path, "big", "1.0.0", kinds, {"train": rows})
-    line = ("dataset=tfds", "dataset.tfds=big", "dataset.image_size=[8,8]", *words)
-    expected = splits(*line)
-    little_memory()
-    for _ in range(2):  # the second time they are there
-        found = splits(*line)
-        assert compute_fingerprint(found) == compute_fingerprint(expected)
-        assert dict(found.skipped) == dict(expected.skipped)
-        for (_, part), (_, other) in zip(found.items(), expected.items(), strict=True):
-            assert np.array_equal(part.labels, other.labels)
-            assert np.array_equal(part.images, other.images)
-            names, others = ([s.names[row] for row in p.rows] for s, p in
-                             ((found, part), (expected, other)))  # fmt: skip
-            assert names == others
 
 
 @pytest.mark.parametrize("count", ["10", "30"])

@@ -10,7 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from cnntrain.data.listing import find_followers, is_only_listed, list_photos, pick_spread_photos
+from cnntrain.data.listing import (
+    describe_listed_photos,
+    find_followers,
+    is_only_listed,
+    list_photos,
+    pick_spread_photos,
+)
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.photos.photo import Photos
@@ -69,8 +75,9 @@ def dataset(
         frame, notes = choose_frame(looked_at, image_size, channels, resize, value_range)
         source = replace(source, notes=[*source.notes, *notes])
         if is_listed:
-            listed = list_photos(photos, frame, folder)
-            source = replace(source, images=listed, names=photos.names)
+            listed, note = list_photos(photos, frame, folder), describe_listed_photos(photos)
+            notes = [*source.notes, note]
+            source = replace(source, images=listed, names=photos.names, notes=notes)
         else:
             source = apply_cached_photos(source, frame, cache_photos(photos, frame, cache, folder))
     elif isinstance(value_range, tuple):

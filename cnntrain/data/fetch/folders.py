@@ -187,7 +187,9 @@ def read_tree_source(tree: FileTree) -> Source:
     sizes = [len(own) for own in own_paths]
     labels = np.repeat(np.array([numbers[name] for _, name in members], np.int32), sizes)
     owners = np.repeat([part for part, _ in members], sizes)
-    read = FileReader(str(tree.root), paths) if tree.root else lambda row: tree.read(paths[row])
+    # A process that decodes may have been started in another folder.
+    root = str(tree.root.absolute()) if tree.root else None
+    read = FileReader(root, paths) if root else lambda row: tree.read(paths[row])
     photos = Photos([escape_unprintable(path) for path in paths], read)
     return Source(
         photos,

@@ -68,7 +68,7 @@ def open_records(folder: Path) -> Records:
     for shard in every:
         check_shard(folder, shard)
     reader = RecordReader(
-        [str(folder / shard.file) for shard in every],
+        [str(folder.absolute() / shard.file) for shard in every],
         np.cumsum([shard.records for shard in every]).tolist(),
     )
     sizes = [sum(shard.records for shard in own) for own in shards.values()]

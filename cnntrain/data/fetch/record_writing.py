@@ -183,11 +183,11 @@ def write_shard(piece: Piece, file: Path) -> range:
     with replace_by_path(file) as path:
         writer = ArrayRecordWriter(str(path), "group_size:1")
         for place, (name, label, content) in enumerate(piece.iterate()):
-            if isinstance(content, bytes) and isinstance(why := try_to_decode(content, PROBE), str):
-                content = why
-            if isinstance(content, str):
-                broken[name] = content
+            photo = content if isinstance(content, str) else try_to_decode(content, PROBE)
+            if isinstance(photo, str):
+                broken[name] = photo
                 continue
+            assert isinstance(content, bytes)
             writer.write(format_record(content, label, name))
             kept.append(place)
             names.append(name)

@@ -11,7 +11,7 @@ import math
 import multiprocessing
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Literal, NamedTuple, Self, TypeVar
@@ -34,6 +34,7 @@ from cnntrain.data.photos.records import RecordReader
 from cnntrain.errors import SpecError
 
 T = TypeVar("T")
+Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
 _process_count = 0
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
 PARTS_PER_WORKER = 4  # of a batch: one that waits for a slow file does not hold up the others
@@ -91,17 +92,23 @@ class LazyImages:
         pool, workers = find_pool(self.photos)
         size = min(math.ceil(len(rows) / (workers * PARTS_PER_WORKER)), PHOTOS_AT_ONCE)
         parts = {start: rows[start : start + size].tolist() for start in range(0, len(rows), size)}
-        jobs = []
-        for start, own in parts.items():
-            boxes, known = choose_boxes[start : start + size], self.find_facts(own)
-            photos = self.photos.pick(own)
-            jobs.append(pool.submit(decode_part, photos, self.frame, boxes, known))
+        known = {start: self.find_facts(own) for start, own in parts.items()}
+        jobs = [
+            pool.submit(
+                decode_part,
+                self.photos.pick(own),
+                self.frame,
+                choose_boxes[start : start + size],
+                known[start],
+            )
+            for start, own in parts.items()
+        ]
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
         for (start, own), job in zip(parts.items(), jobs, strict=True):
             part = wait_for_result(job)
             images[start : start + size] = part.pixels
             broken |= {start + place: why for place, why in part.broken.items()}
-            self.keep_facts({own[place]: facts for place, facts in part.seen.items()})
+            self.keep_facts(own, known[start], part.seen)
         return images, broken
 
     def replace_broken(self, row: int, why: str) -> int:
@@ -111,12 +118,12 @@ class LazyImages:
         """
         raise OSError(f"{self.photos.names[row]} is no image any more: {why}")
 
-    def find_facts(self, rows: Sequence[int]) -> Sequence[FileFacts | None] | None:
+    def find_facts(self, rows: Sequence[int]) -> Known:
         """Return what is known of the files of some rows; None if nobody wants to know."""
         return None
 
-    def keep_facts(self, facts: dict[int, FileFacts]) -> None:
-        """Take note of what is known now of files, by their rows."""
+    def keep_facts(self, rows: Sequence[int], known: Known, seen: Mapping[int, FileFacts]) -> None:
+        """Take note of the files of some rows of which more is `seen`, by place, than was known."""
 
 
 class RandomCrops(LazyImages):
@@ -155,19 +162,19 @@ class ListedImages(LazyImages):
             follower = int(self.followers[follower])
         return follower
 
-    def find_facts(self, rows: Sequence[int]) -> Sequence[FileFacts | None] | None:
+    def find_facts(self, rows: Sequence[int]) -> Known:
         if self.index is None or self.files is None:
             return None
         return self.index.find_files([self.files.paths[row] for row in rows])
 
-    def keep_facts(self, facts: dict[int, FileFacts]) -> None:
-        if self.index is not None and self.files is not None and facts:
-            paths = {self.files.paths[row]: row for row in facts}
-            before = self.index.find_files(list(paths))
-            for row, known in zip(facts, before, strict=True):
-                if known is not None and known.digest != facts[row].digest:
-                    self.changed.add(row)
-            self.index.add_files({path: facts[row] for path, row in paths.items()})
+    def keep_facts(self, rows: Sequence[int], known: Known, seen: Mapping[int, FileFacts]) -> None:
+        if self.index is None or self.files is None or known is None:
+            return
+        for place, facts in seen.items():
+            before = known[place]
+            if before is not None and before.digest != facts.digest:
+                self.changed.add(rows[place])
+        self.index.add_files({self.files.paths[rows[n]]: facts for n, facts in seen.items()})
 
 
 class ListedCrops(ListedImages, RandomCrops):
@@ -190,7 +197,7 @@ def decode_part(
     photos: Photos,
     frame: Frame,
     choose_boxes: Sequence[ChooseBox | None],
-    known: Sequence[FileFacts | None] | None,
+    known: Known,
 ) -> DecodedPart:
     """Decode all of some photos into `frame`, each cropped to its box.
 

@@ -44,7 +44,7 @@ class Photos:
         return len(self.names)
 
     def pick(self, rows: Sequence[int]) -> "Photos":
-        """Return these photos only; a reader of `readers.py` can be sent to another process."""
+        """Return these photos only; files and records can be sent to another process."""
         names, read = [self.names[row] for row in rows], self.read
         if isinstance(read, FileReader | RecordReader):
             return Photos(names, read.pick(rows))

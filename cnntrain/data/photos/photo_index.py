@@ -1,4 +1,4 @@
-"""What is known of the files below a folder, in an SQLite file that all runs share.
+"""What is known of the photos below a folder, in an SQLite file that all runs share.
 
 A file counts as known while its size and time of change are the same; the sha256 of its contents
 tells a file that was only touched from one that has changed. The names in a folder count as known
