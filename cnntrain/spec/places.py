@@ -13,6 +13,7 @@ from cnntrain.spec.knobs import format_value
 
 # The settings that are paths and decide no number.
 PATH_SETTINGS = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
+RECORDS_MANIFEST = "records.json"  # a folder of records that has it is whole
 ORIGIN_SETTING = "init_from"  # its text is part of the spec; a run has its own copy of the weights
 
 
@@ -59,7 +60,9 @@ def check_data_paths(config: Mapping[str, Any]) -> None:
             check_folder(text, key)
     folder = get_dotted_value(config, "dataset.folder")
     if isinstance(folder, str):
-        find_images(folder, Path(config["data_dir"]).expanduser())
+        is_records = get_dotted_value(config, "dataset.name") == "records"
+        find = find_records if is_records else find_images
+        find(folder, Path(config["data_dir"]).expanduser())
 
 
 def check_folder(text: str, setting: str) -> None:
@@ -96,6 +99,23 @@ def find_images(folder: str, data_dir: Path) -> Path:
     raise SpecError(
         f"dataset.folder is {format_value(folder)}, which is {problem}",
         "a folder with a folder of images for each class, or a zip of one",
+        "dataset.folder=/absolute/path",
+    )
+
+
+def find_records(folder: str, data_dir: Path) -> Path:
+    """Return the folder of records `dataset.folder`, here or else in `data_dir`.
+
+    Raises SpecError if neither holds records that are finished, or it may not be read.
+    """
+    paths = [Path(folder).expanduser(), data_dir / folder] if folder else []
+    for path in paths:
+        if is_there(path / RECORDS_MANIFEST):
+            return path
+    problem = "holds no finished records" if any(map(is_there, paths)) else "is not there"
+    raise SpecError(
+        f"dataset.folder is {format_value(folder)}, which {problem}",
+        "a folder that cnntrain data prepare NAME --to array_record has written",
         "dataset.folder=/absolute/path",
     )
 

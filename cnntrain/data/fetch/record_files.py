@@ -15,8 +15,9 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.records import RecordReader
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
+from cnntrain.spec.places import RECORDS_MANIFEST as MANIFEST
 
-MANIFEST, FACTS = "records.json", "records.npz"
+FACTS = "records.npz"
 FORMAT = 1  # increase it when older versions cannot read the folder any more
 
 
