@@ -132,13 +132,14 @@ def test_an_interrupted_preparation_goes_on_and_ends_the_same(photos, prepare, t
     line = [sys.executable, "-c", code, *words, "--output", str(cut), "decoders=0"]
     killed = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    known = [file.with_suffix("") for file in cut.glob("*.npz")]
+    known = [file.with_suffix("") for file in cut.glob("pet*.npz")]
     finished = {file.name: file.stat().st_mtime_ns for file in known}
     assert finished
     assert not (cut / MANIFEST).exists()
     prepare("--output", str(cut))
     for name, written in finished.items():
         assert (cut / name).stat().st_mtime_ns == written
+    assert not list(cut.glob(".unfinished*"))
     ours, theirs = read_records(cut), read_records(whole)
     assert ours.images.names == theirs.images.names
     assert np.array_equal(ours.labels, theirs.labels)

@@ -25,7 +25,7 @@ from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
-from cnntrain.files.writing import replace_by_path, write_whole
+from cnntrain.files.writing import clear_unfinished, replace_by_path, write_whole
 from cnntrain.terminal.progress import show_progress
 
 SHARD_BYTES = 2**27  # of photos in a shard, about
@@ -127,6 +127,7 @@ def write_records(
         if (folder / MANIFEST).exists():  # another process was faster
             return
         check_folder(folder, plans)
+        clear_unfinished(folder)  # nobody else writes there: the lock is ours
         jobs = [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
         try:
             written = (wait_for_result(job) for job in as_completed(jobs))
