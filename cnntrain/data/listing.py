@@ -103,16 +103,11 @@ def find_followers(
     return followers
 
 
-def describe_replaced_photos(
-    store: ListedImages, known: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
-    """Return what run.json has of a run's data at its end, and what to say of its photos.
-
-    `known` is what it has already: a run that was resumed may have met others before.
-    """
+def describe_replaced_photos(store: ListedImages) -> tuple[dict[str, Any], list[str]]:
+    """Return what run.json has of a run's photos at its end, and what to say of them."""
     names = store.photos.names
-    replaced = {**known.get("replaced", {}), **{names[n]: why for n, why in store.replaced.items()}}
-    changed = sorted({*known.get("changed", []), *(names[n] for n in store.changed)})
+    replaced = {names[row]: why for row, why in store.replaced.items()}
+    changed = sorted(names[row] for row in store.changed)
     lines = []
     if replaced:
         what = "1 file that is no image" if len(replaced) == 1 else (
@@ -126,4 +121,4 @@ def describe_replaced_photos(
             f"Warning: {len(changed):,} photos have other contents than when they were first read: "
             f"{few}"
         )
-    return {**known, "replaced": replaced, "changed": changed}, lines
+    return {"replaced": replaced, "changed": changed}, lines

@@ -87,10 +87,13 @@ def choose_frame(
 def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Source:
     """Return the source with the cached images in place of its photos, without the broken ones.
 
-    Notes on the photos are added to its own. Raises SpecError for a class without a whole image.
+    Notes on the photos are added to its own. Raises SpecError for a class without a whole image,
+    and for photos that are not what the source has noted of them.
     """
     assert isinstance(source.images, Photos)
     names, broken = source.images.names, kept.findings.broken
+    if source.digests is not None:
+        check_noted_photos(names, source.digests, kept)
     skipped = tuple((names[row], why) for row, why in sorted(broken.items()))
     skipped = (*source.skipped, *skipped)
     whole = np.ones(len(source.labels), bool)
@@ -106,6 +109,20 @@ def apply_cached_photos(source: Source, frame: Frame, kept: CachedPhotos) -> Sou
         notes=notes,
         value_range=kept.findings.value_range,
     ).keep_examples(whole)
+
+
+def check_noted_photos(names: Sequence[str], noted: np.ndarray, kept: CachedPhotos) -> None:
+    """Raise SpecError if photos have other contents than were `noted` (N,) of them, as sha256."""
+    changed = np.flatnonzero(noted != kept.digests)
+    if len(changed):
+        row = int(changed[0])
+        why = kept.findings.broken.get(row, "its contents are others")
+        raise SpecError(
+            f"{len(changed):,} of {len(names):,} photos are not those that were written into the "
+            f"records, for example {names[row]} ({why})",
+            "records as they were written",
+            "copy them again, or prepare them anew",
+        )
 
 
 def check_decodable_classes(source: Source, whole: np.ndarray, broken: Mapping[str, str]) -> None:

@@ -36,18 +36,24 @@ def measure_input(plan: Plan) -> InputRate | None:
     photos, frame = plan.outline.photos, plan.outline.frame
     if photos is None or frame is None:
         return None
+    from cnntrain.data.pipeline import stream_blocks
+
     choose_decoders(plan.spec)
     train = plan.outline.splits.train
     some = np.linspace(0, len(train) - 1, min(MEASURED_PHOTOS, len(train))).astype(int)
     rows = train.locate_rows(some)
     settled = None if frame.value_range == "auto" else frame.value_range
     images = LazyImages(photos, replace(frame, value_range=settled))
-    batch = min(plan.spec.batch_size, len(rows))
-    images.decode_once(rows[:WARM_UP_PHOTOS], [None] * len(rows[:WARM_UP_PHOTOS]))  # it starts
-    began = time.perf_counter()
-    for start in range(0, len(rows), batch):
-        own = rows[start : start + batch]
+
+    def decode(first: int, count: int) -> None:
+        own = rows[first : first + count]
         images.decode_once(own, [None] * len(own))
+
+    batch = min(plan.spec.batch_size, len(rows))
+    decode(0, WARM_UP_PHOTOS)  # the processes start
+    began = time.perf_counter()
+    for _ in stream_blocks(decode, [(n, batch) for n in range(0, len(rows), batch)]):
+        pass
     rate = len(rows) / (time.perf_counter() - began)
     each_time = plan.outline.are_listed or plan.spec.dataset["cache"] == "none"
     size = len(photos) * int(np.prod(frame.shape))

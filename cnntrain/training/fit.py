@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.data.image_sizes import SizeSpan, resize_examples
+from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.pipeline import TrainingBatches
 from cnntrain.data.source import Splits
 from cnntrain.data.steps import plan_steps
@@ -273,6 +274,7 @@ def prepare_fit(
         devices=devices,
         progress=progress,
         signals=Signals(),
+        photos=store if isinstance(store := splits.train.store, ListedImages) else None,
     )
     fit = Fit(
         spec=spec,

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.steps import Steps
 from cnntrain.errors import Diverged
 from cnntrain.files.documents import explain_damage
@@ -69,6 +70,7 @@ class Loop:
     devices: Devices
     progress: Progress
     signals: Signals
+    photos: ListedImages | None  # of which some may turn out to be broken
     features_once: bool = False  # whether features of frozen layers were computed once
     has_judged_guessing: bool = False  # whether the loss is that of guessing
 
@@ -250,6 +252,7 @@ class Loop:
         }
         facts = {"decides": self.spec.deciding_values, "loop": asdict(self.position) | own}
         facts |= self.decisions.to_facts() | self.journal.to_facts()
+        facts |= {"photos": self.photos.to_facts()} if self.photos else {}
         with self.journal.spend("writing"):
             self.checkpoints.save(
                 {**self.lasting_variables, **phase.variables},
@@ -272,6 +275,8 @@ class Loop:
             self.features_once, self.has_judged_guessing = known["features_once"], known["warned"]
             self.decisions.restore(facts)
             self.journal.restore(facts, checkpoint.arrays)
-        except (KeyError, TypeError, AttributeError) as error:
+            if self.photos and "photos" in facts:
+                self.photos.restore(facts["photos"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise explain_damage(self.run.state, error) from None
         restore_variables(checkpoint, self.lasting_variables)

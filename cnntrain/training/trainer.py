@@ -87,8 +87,8 @@ def train_on(
     report = make_report(spec, run, splits, fit) if devices.is_chief else {"test": {}}
     stopwatch.record_lap("test")
     if devices.is_chief and isinstance(splits.train.store, ListedImages):
-        data, lines = describe_replaced_photos(splits.train.store, run.read_run_json()["data"])
-        run.update_run_json(data=data)
+        found, lines = describe_replaced_photos(splits.train.store)
+        run.update_run_json(data=run.read_run_json()["data"] | found)
         for line in lines:
             progress.note(line)
     if spec.refit:

@@ -157,6 +157,7 @@ def test_a_killed_run_on_listed_photos_ends_the_same_whoever_decodes_and_from_re
             for run in ("run", "whole")]  # fmt: skip
     assert data[0]["fingerprint"].startswith("listing:")
     assert data[0] == data[1]
+    assert len(data[0]["replaced"]) == 3
 
     for number in (3, 4, 50):  # records have whole photos only: so have the files now
         (photos / "red" / f"{number:03}.jpg").unlink()

@@ -1,5 +1,6 @@
 """Photos that are only listed: the same images, whoever decodes them, and broken ones replaced."""
 
+import json
 import os
 import shutil
 import time
@@ -100,6 +101,19 @@ def test_a_batch_with_broken_photos_is_the_same_whatever_was_asked_for_before(lo
     lazy_images.set_decoding_processes(2)
     assert np.array_equal(first.gather_images(rows), second.gather_images(rows))
     assert first.store.replaced == second.store.replaced
+
+
+def test_a_resumed_run_knows_the_photos_that_were_replaced_before(load, photos):
+    for number in (3, 7):
+        spoil(photos / "cat" / f"{number:03}.jpg")
+    first, second = (load("dataset.scan=none") for _ in range(2))
+    images = [part.images for _, part in first.items()]
+    before, after = first.train.store, second.train.store
+    assert len(before.replaced) == 2
+    after.restore(json.loads(json.dumps(before.to_facts())))
+    assert after.replaced == before.replaced
+    for own, (_, part) in zip(images, second.items(), strict=True):
+        assert np.array_equal(part.images, own)
 
 
 def test_a_photo_that_has_gone_ends_the_run_and_is_not_replaced(load, photos):

@@ -100,12 +100,20 @@ def test_tfds_reads_the_same_folder(prepare, photos):
     assert example["name"].decode() == "train/cat/003.jpg"
 
 
+def spoil_middle(file):
+    content = np.fromfile(file, np.uint8)
+    used = np.flatnonzero(content)  # the rest is empty
+    content[used[len(used) // 2]] ^= 255
+    content.tofile(file)
+
+
 @pytest.mark.parametrize(
     ("damage", "given"),
     [
         (lambda folder: (folder / MANIFEST).unlink(), "no finished records"),
         (lambda folder: next(folder.glob("*-train*00001*")).unlink(), "is missing"),
         (lambda folder: os.truncate(next(folder.glob("*-train*00001*")), 50), "has 50 bytes"),
+        (lambda folder: spoil_middle(next(folder.glob("*-train*00001*"))), "of 48 photos are not"),
     ],
 )
 def test_unfinished_and_damaged_records_are_refused(prepare, damage, given, capsys):

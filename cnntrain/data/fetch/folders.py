@@ -190,7 +190,8 @@ def read_tree_source(tree: FileTree) -> Source:
     # A process that decodes may have been started in another folder.
     root = str(tree.root.absolute()) if tree.root else None
     read = FileReader(root, paths) if root else lambda row: tree.read(paths[row])
-    photos = Photos([escape_unprintable(path) for path in paths], read)
+    names = paths if "".join(paths).isprintable() else [escape_unprintable(path) for path in paths]
+    photos = Photos(names, read)
     return Source(
         photos,
         labels,
@@ -206,7 +207,8 @@ def order_files(tree: FileTree, folders: Sequence[PurePosixPath]) -> list[str]:
     So their order is the same on a system that stores names in another form.
     """
     if len(folders) == 1 and all(map(str.isascii, tree.names[folders[0]])):
-        return [f"{folders[0]}/{name}" for name in tree.names[folders[0]]]
+        begin = f"{folders[0]}/"  # a million names are many
+        return [begin + name for name in tree.names[folders[0]]]
     parts = sorted((*folder.parts, name) for folder in folders for name in tree.names[folder])
     return [
         "/".join(path) for path in sorted(parts, key=lambda path: [*map(normalise_unicode, path)])

@@ -73,7 +73,7 @@ class PhotoPiece:
 
     def iterate(self) -> Iterator[tuple[str, int, bytes | str]]:
         for row, name in enumerate(self.photos.names):
-            yield name, int(self.labels[row]), try_to_read(self.photos, row)
+            yield name, int(self.labels[row]), try_to_read(self.photos.read, row)
 
 
 def write_source(source: Source, folder: Path, name: str) -> None:
@@ -85,7 +85,7 @@ def write_source(source: Source, folder: Path, name: str) -> None:
     photos = source.images
     assert isinstance(photos, Photos)
     some = pick_spread_photos(photos)
-    contents = [try_to_read(some, row) for row in range(len(some))]
+    contents = [try_to_read(some.read, row) for row in range(len(some))]
     mean = sum(len(own) for own in contents if isinstance(own, bytes)) / len(some)
     plans = []
     for part, rows in source.parts.items():

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -174,15 +174,15 @@ def read_unchanged(photos: Photos, row: int, digest: np.void) -> bytes:
     return content
 
 
-def try_to_read(photos: Photos, row: int) -> bytes | str:
+def try_to_read(read: Callable[[int], bytes], row: int) -> bytes | str:
     """Return the file of a photo, or the reason why it can never be read.
 
     Raises OSError where a file has gone, or its disk: that says nothing of the photo.
     """
     try:
-        return photos.read(row)
+        return read(row)
     except Exception as error:  # a broken member of an archive may raise anything
-        if isinstance(photos.read, FileReader) and photos.read.has_gone(row, error):
+        if isinstance(read, FileReader) and read.has_gone(row, error):
             raise
         return explain_broken_photo(error)
 
@@ -217,7 +217,7 @@ def decode_chosen_photos(
     """
 
     def decode_one(row: int, choose_box: ChooseBox | None) -> DecodedPhoto | str:
-        content = try_to_read(photos, row)
+        content = try_to_read(photos.read, row)
         return content if isinstance(content, str) else try_to_decode(content, frame, choose_box)
 
     return list(get_thread_pool().map(decode_one, rows, choose_boxes))

@@ -11,10 +11,10 @@ import math
 import multiprocessing
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import psutil
@@ -73,16 +73,15 @@ class LazyImages:
 
     def decode_rows(self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]) -> np.ndarray:
         """Return the images of `rows` (B,) as (B, H, W, C) uint8, each cropped to its box."""
-        images, rows = np.empty((len(rows), *self.frame.shape), np.uint8), rows.copy()
-        places = np.arange(len(rows))  # of the images that are not decoded yet
-        while len(places):
-            boxes = [choose_boxes[place] for place in places.tolist()]
-            images[places], broken = self.decode_once(rows[places], boxes)
-            places = places[list(broken)]
-            rows[places] = [
-                self.replace_broken(int(row), why)
-                for row, why in zip(rows[places], broken.values(), strict=True)
-            ]
+        images, broken = self.decode_once(rows, choose_boxes)
+        rows = rows.copy()
+        while broken:
+            places = list(broken)
+            for place, why in broken.items():
+                rows[place] = self.replace_broken(int(rows[place]), why)
+            boxes = [choose_boxes[place] for place in places]
+            images[places], found = self.decode_once(rows[places], boxes)
+            broken = {places[n]: why for n, why in found.items()}
         return images
 
     def decode_once(
@@ -91,24 +90,18 @@ class LazyImages:
         """Return the images of `rows` (B,), and the reasons of the broken ones by place."""
         pool, workers = find_pool(self.photos)
         size = min(math.ceil(len(rows) / (workers * PARTS_PER_WORKER)), PHOTOS_AT_ONCE)
-        parts = {start: rows[start : start + size].tolist() for start in range(0, len(rows), size)}
-        known = {start: self.find_facts(own) for start, own in parts.items()}
-        jobs = [
-            pool.submit(
-                decode_part,
-                self.photos.pick(own),
-                self.frame,
-                choose_boxes[start : start + size],
-                known[start],
-            )
-            for start, own in parts.items()
-        ]
+        parts = list[tuple[int, list[int], Known, Future[DecodedPart]]]()
+        for start in range(0, len(rows), size):
+            own, boxes = rows[start : start + size].tolist(), choose_boxes[start : start + size]
+            known, read = self.find_facts(own), self.photos.pick(own).read
+            job = pool.submit(decode_part, read, self.frame, boxes, known)
+            parts.append((start, own, known, job))
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
-        for (start, own), job in zip(parts.items(), jobs, strict=True):
+        for start, own, known, job in parts:
             part = wait_for_result(job)
             images[start : start + size] = part.pixels
             broken |= {start + place: why for place, why in part.broken.items()}
-            self.keep_facts(own, known[start], part.seen)
+            self.keep_facts(own, known, part.seen)
         return images, broken
 
     def replace_broken(self, row: int, why: str) -> int:
@@ -162,6 +155,15 @@ class ListedImages(LazyImages):
             follower = int(self.followers[follower])
         return follower
 
+    def to_facts(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the photos that were found broken or changed."""
+        return {"replaced": [*self.replaced.items()], "changed": sorted(self.changed)}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Take over what `to_facts` has returned."""
+        self.replaced |= {int(row): str(why) for row, why in facts["replaced"]}
+        self.changed |= set(map(int, facts["changed"]))
+
     def find_facts(self, rows: Sequence[int]) -> Known:
         if self.index is None or self.files is None:
             return None
@@ -194,21 +196,21 @@ def wait_for_result(job: Future[T]) -> T:
 
 
 def decode_part(
-    photos: Photos,
+    read: Callable[[int], bytes],
     frame: Frame,
     choose_boxes: Sequence[ChooseBox | None],
     known: Known,
 ) -> DecodedPart:
-    """Decode all of some photos into `frame`, each cropped to its box.
+    """Decode the photos that `read` returns by place into `frame`, each cropped to its box.
 
     `known` has what is known of their files; if it is None, nobody wants to know. Raises OSError
     where a file has gone, or its disk.
     """
     found, seen = list[DecodedPhoto | str](), dict[int, FileFacts]()
-    files = photos.read if isinstance(photos.read, FileReader) else None
+    files = read if isinstance(read, FileReader) else None
     for place, choose_box in enumerate(choose_boxes):
         stamp = files.look(place) if files and known is not None else None
-        content = try_to_read(photos, place)
+        content = try_to_read(read, place)
         if isinstance(content, str):
             found.append(content)
             continue
