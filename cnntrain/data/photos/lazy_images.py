@@ -23,11 +23,10 @@ from cnntrain.data.device_memory import count_cores
 from cnntrain.data.photos.decode import (
     PHOTOS_AT_ONCE,
     get_thread_pool,
-    stack_photos,
     try_to_decode,
     try_to_read,
 )
-from cnntrain.data.photos.photo import ChooseBox, DecodedPhoto, Frame, Photos, draw_crop_box
+from cnntrain.data.photos.photo import ChooseBox, Frame, Photos, draw_crop_box
 from cnntrain.data.photos.photo_index import FileFacts, PhotoIndex
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import RecordReader
@@ -206,20 +205,24 @@ def decode_part(
     `known` has what is known of their files; if it is None, nobody wants to know. Raises OSError
     where a file has gone, or its disk.
     """
-    found, seen = list[DecodedPhoto | str](), dict[int, FileFacts]()
+    pixels = np.zeros((len(choose_boxes), *frame.shape), np.uint8)
+    broken, seen = dict[int, str](), dict[int, FileFacts]()
     files = read if isinstance(read, FileReader) else None
     for place, choose_box in enumerate(choose_boxes):
         stamp = files.look(place) if files and known is not None else None
         content = try_to_read(read, place)
         if isinstance(content, str):
-            found.append(content)
+            broken[place] = content
             continue
         before = known[place] if known else None
         if stamp is not None and (before is None or stamp != before[:2]):
             seen[place] = FileFacts(*stamp, hashlib.sha256(content).digest())
-        found.append(try_to_decode(content, frame, choose_box))
-    broken = {place: photo for place, photo in enumerate(found) if isinstance(photo, str)}
-    return DecodedPart(stack_photos(found, frame), broken, seen)
+        photo = try_to_decode(content, frame, choose_box)
+        if isinstance(photo, str):
+            broken[place] = photo
+        else:
+            pixels[place] = photo.pixels
+    return DecodedPart(pixels, broken, seen)
 
 
 def set_decoding_processes(count: int | Literal["auto"]) -> None:

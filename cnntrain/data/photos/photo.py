@@ -102,14 +102,19 @@ class PhotoView(NamedTuple):
 class DecodedPhoto(NamedTuple):
     """A photo as pixels (H, W, C) uint8, and what people should know of it.
 
-    `transparent` says whether white shows through it, and `uniform` whether it has only one colour.
-    `span` is the least and the greatest value if they have more than 8 bits, else None.
+    `shown` (h, w, C) is what of the pixels is the photo. `transparent` says whether white shows
+    through it. `span` is the least and the greatest value if they have more than 8 bits, else None.
     """
 
     pixels: np.ndarray
+    shown: np.ndarray
     transparent: bool
-    uniform: bool
     span: Span | None
+
+    @property
+    def uniform(self) -> bool:
+        """Whether it has only one colour."""
+        return is_uniform(self.shown)
 
 
 def decode_photo(content: bytes, frame: Frame, choose_box: ChooseBox | None = None) -> DecodedPhoto:
@@ -137,7 +142,7 @@ def decode_photo(content: bytes, frame: Frame, choose_box: ChooseBox | None = No
         small = plain.image.resize(view.resized, Image.Resampling.BILINEAR, box)
     pixels = read_pixels(small, frame.channels)
     placed = center_in_frame(turn_upright(pixels, header.orientation), frame)
-    return DecodedPhoto(placed, plain.transparent, is_uniform(pixels), plain.span)
+    return DecodedPhoto(placed, pixels, plain.transparent, plain.span)
 
 
 def open_image(content: bytes) -> Image.Image:
