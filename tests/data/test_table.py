@@ -1,4 +1,4 @@
-"""A table of photos becomes the data set that it says, or every mistake is answered with its row."""
+"""A table of photos becomes the data set it says, or each mistake is answered with its row."""
 
 import csv
 import json

@@ -60,7 +60,7 @@ def open_records(folder: Path) -> Records:
             raise ValueError("they are of a newer version of cnntrain")
         with np.load(folder / FACTS) as known:
             facts = {key: known[key] for key in ("places", "labels", "digests")}
-            weights = known["weights"] if "weights" in known else None
+            weights = known.get("weights")
             names = known["names"].tobytes().decode(errors="surrogateescape").split("\0")
         shards = {part: [Shard(**own) for own in all] for part, all in manifest["parts"].items()}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
