@@ -51,7 +51,7 @@ def test_a_run_on_a_table_is_evaluated_exported_and_shown(table, answer, tmp_pat
     done = answer(*RUN, "epochs=2", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     assert "64 train, 16 valid, 16 test" in done.stdout
-    note = "labels.csv: file from path, split from split, weight from weight, label from class"
+    note = "labels.csv: file from path, label from class, split from split, weight from weight"
     assert note in (page := (tmp_path / "run" / "report.html").read_text())
     assert "images weigh from 1 to 5 in the training loss" in page
     record = json.loads((tmp_path / "run" / "run.json").read_text())

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,33 +42,36 @@ def read_table_source(file: Path, root: Path, names: ColumnNames) -> Source:
 def read_stamped_table(file: Path, stamp: object, root: Path, names: ColumnNames) -> Source:
     """Return what `read_table_source` does; `stamp` changes with the file."""
     table = read_table(file)
-    columns = {
-        kind: find_column(table, kind, asked)  # type: ignore[arg-type]
-        for kind, asked in (("file", names.file), ("split", names.split), ("weight", names.weight))
-    }
-    labels, label_source = read_labels(table, names)
-    parts, weights = read_parts(table, columns["split"]), read_weights(table, columns["weight"])
-    assert columns["file"] is not None
-    paths = find_files(table, columns["file"], root)
-    kept = keep_first_rows(table, paths, labels, parts, weights)
-    check_classes(table, replace(labels, numbers=labels.numbers[kept]), parts[kept], kept)
-    paths = [paths[place] for place in kept]
+    file_column = find_column(table, "file", names.file)
+    split_column = find_column(table, "split", names.split)
+    weight_column = find_column(table, "weight", names.weight)
+    assert file_column is not None
+    labels, label_column = read_labels(table, names)
+    parts, weights = read_parts(table, split_column), read_weights(table, weight_column)
+    paths = find_files(table, file_column, root)
+    kept = keep_first_rows(
+        table, [os.path.normpath(root / path) for path in paths], labels, parts, weights
+    )
+    paths, parts = [paths[place] for place in kept], parts[kept]
+    labels = replace(labels, numbers=labels.numbers[kept])
+    weights = None if weights is None else weights[kept]
+    check_classes(table, labels, parts, kept)
+    columns = {"file": file_column, "label": label_column, "split": split_column,
+               "weight": weight_column}  # fmt: skip
+    notes = [
+        describe_columns(columns),
+        *describe_weights(weights),
+        *describe_repeats(len(table.rows) - len(kept)),
+        *describe_similar_classes(labels.class_names),
+    ]
     return Source(
         Photos([escape_unprintable(path) for path in paths], FileReader(str(root), paths)),
-        labels.numbers[kept],
+        labels.numbers,
         labels.class_names,
-        {part: rows for part in PARTS if len(rows := np.flatnonzero(parts[kept] == part))},
-        f"the column {columns['split']}" if columns["split"] else "all of the table",
-        weights=None if weights is None else weights[kept],
-        notes=[
-            f"{file.name}: {note}"
-            for note in (
-                describe_columns({**columns, "label": label_source}),
-                *describe_weights(weights),
-                *describe_repeats(len(table.rows) - len(kept)),
-                *describe_similar_classes(labels.class_names),
-            )
-        ],
+        {part: rows for part in PARTS if len(rows := np.flatnonzero(parts == part))},
+        f"the column {format_text(split_column)}" if split_column else "all of the table",
+        weights=weights,
+        notes=[f"{file.name}: {note}" for note in notes],
     )
 
 
@@ -99,7 +102,7 @@ def find_spelling(root: Path, path: str) -> str | None:
     """Return how the path of a file that exists is written, shortened; None if there is none."""
     slashed = path.replace("\\", "/")
     for spelling in (path, slashed, normalise_unicode(slashed), normalise_unicode(slashed, "NFD")):
-        if os.path.isfile(os.path.join(root, spelling)):  # noqa: PTH113, PTH118 (of a million)
+        if os.path.isfile(os.path.join(root, spelling)):  # noqa: PTH113, PTH118 (a million times)
             return os.path.normpath(spelling)
     return None
 
@@ -123,7 +126,8 @@ def keep_first_rows(
 ) -> np.ndarray:
     """Return the places (n,) of the rows, without those that repeat an earlier one.
 
-    Raises SpecError if a photo is there twice and its label, part or weight differ.
+    `paths` are absolute. Raises SpecError if a photo is there twice and its label, part or weight
+    differ.
     """
     first, kept = dict[str, int](), list[int]()
     columns = {"labels": labels.numbers, "parts": parts, "weights": weights}
@@ -169,7 +173,7 @@ def check_classes(table: Table, labels: Labels, parts: np.ndarray, kept: np.ndar
         )
 
 
-def describe_columns(columns: dict[str, str | None]) -> str:
+def describe_columns(columns: Mapping[str, str | None]) -> str:
     """Return which column says what, such as `file from path, label from breed`."""
     return ", ".join(f"{kind} from {format_text(name)}" for kind, name in columns.items() if name)
 
