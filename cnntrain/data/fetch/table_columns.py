@@ -24,7 +24,7 @@ USUAL_NAMES: Mapping[Kind, Sequence[str]] = {
     "split": ("split", "part", "subset"),
     "weight": ("weight", "weights", "sampleweight"),
 }
-SEVERAL = "|"  # divides the labels in a cell
+SEVERAL, NO_LABEL = "|", "none"  # divides the labels in a cell; the cell of a photo without one
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,10 @@ def read_labels(table: Table, names: ColumnNames) -> tuple[Labels, str]:
 
 
 def read_label_column(table: Table, column: str) -> Labels:
-    """Return the labels in a column; they are several a row if a cell has `|` in it."""
+    """Return the labels in a column; they are several a row if a cell has `|` in it.
+
+    Then a cell `none` stands for a photo that shows no class.
+    """
     cells = read_cells(table, column)
     known = {cell: [normalise_unicode(part).strip() for part in cell.split(SEVERAL)]
              for cell in set(cells)}  # fmt: skip
@@ -140,10 +143,13 @@ def read_label_column(table: Table, column: str) -> Labels:
             f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
             f"a label on both sides of each {SEVERAL}",
         )
+    are_several = any(len(parts) > 1 for parts in known.values())
+    if are_several and NO_LABEL in known:
+        known[NO_LABEL] = []
     names = sort_class_names({name for parts in known.values() for name in parts})
     numbers = {name: number for number, name in enumerate(names)}
     shown = tuple(map(escape_unprintable, names))
-    if all(len(parts) == 1 for parts in known.values()):
+    if not are_several:
         return Labels(np.array([numbers[known[cell][0]] for cell in cells], np.int32), shown)
     hot = np.zeros((len(cells), len(names)), np.uint8)
     for row, cell in zip(hot, cells, strict=True):
