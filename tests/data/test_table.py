@@ -351,6 +351,27 @@ def test_fingerprint_is_of_labels_and_weights(weighed, spec, folder):
     assert fingerprint("dataset.weight_column=null") != alike
 
 
+def test_a_table_of_a_folder_is_the_same_data_set_as_the_folder(spec, folder, tmp_path):
+    for part in ("train", "test"):
+        for colour in COLOURS:
+            for number in range(6):
+                write_photo(tmp_path / "tree" / part / colour / f"{number}.jpg", number)
+    expected = spec(
+        "dataset=image_folder", f"dataset.folder={tmp_path / 'tree'}", "dataset.image_size=[16,16]"
+    ).dataset(tmp_path, None)
+    files = (tmp_path / "tree").rglob("*.jpg")
+    rows = [[file.relative_to(tmp_path), *file.parts[-3:-1]] for file in files]
+    rows.sort(key=lambda row: (row[1] == "test", row[2], row[0]))
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "subset", "target"], *rows])
+    found = load(spec, folder, f"dataset.folder={tmp_path}")
+    assert compute_fingerprint(found) == compute_fingerprint(expected)
+    assert all(
+        np.array_equal(part.images, other.images)
+        for (_, part), (_, other) in zip(found.items(), expected.items(), strict=True)
+    )
+
+
 def run_main(*words):
     with pytest.raises(SystemExit) as ended:
         main(words)
