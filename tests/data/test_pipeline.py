@@ -73,8 +73,8 @@ def test_batch_k_is_the_same_however_the_steps_are_cut(start, block, on_device, 
     for step, batch in enumerate(found, start):
         epoch, place = divmod(step, STEPS)
         chosen = pipeline.shuffle_examples(103, 0, epoch)[10 * place : 10 * place + 10]
-        batch = pipeline.make_training_batch(some, 103, augmentation, 0, step, epoch, chosen)
-        expected = batch["images"], batch["labels"]
+        own = pipeline.make_training_batch(some, 103, augmentation, 0, step, epoch, chosen)
+        expected = own["images"], own["labels"]
         assert same([batch], [expected])
 
 

@@ -231,4 +231,4 @@ def parse_weight(text: str) -> float | None:
     except ValueError:
         return None
     limits = np.finfo(np.float32)
-    return weight if limits.tiny <= weight <= limits.max else None
+    return weight if float(limits.tiny) <= weight <= float(limits.max) else None

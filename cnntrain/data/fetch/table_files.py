@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def read_table(file: Path) -> Table:
 def read_csv(file: Path) -> Table:
     """Return the table in a CSV, whose first row has the names of the columns.
 
-    The delimiter is the one that divides that row into most names. Rows without any text are passed
-    over.
+    The delimiter is the one that is there most often, outside of quotes. Rows without any text are
+    passed over.
     """
     content = file.read_bytes()
     try:
@@ -68,7 +69,7 @@ def read_csv(file: Path) -> Table:
             f"line {line} of {file} is not in UTF-8", EXPECTED, "save it as “CSV UTF-8”"
         ) from error
     first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    delimiter = max(DELIMITERS, key=re.sub('"[^"]*"', "", first).count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     names, rows, kept = list[str](), list[int](), list[list[str]]()
     try:
