@@ -70,7 +70,7 @@ def test_a_run_on_a_table_is_evaluated_exported_and_shown(table, answer, tmp_pat
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 20
 
-    done = answer("predict", "run", "set/photos/40.jpg", "--json")
+    done = answer("predict", "run", "set/photos/40.jpg", "--jsonl")
     assert done.returncode == 0, done.stderr
     assert answer("export", "run", "--format", "keras").returncode == 0
     assert answer("report", "run").returncode == 0
