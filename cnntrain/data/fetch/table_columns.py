@@ -5,9 +5,9 @@ has the numbers of its rows.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from cnntrain.data.fetch.table_files import Table, format_column_names, format_t
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.spec.knobs import normalise_unicode
 
+T = TypeVar("T")
 Kind = Literal["file", "label", "split", "weight"]
 # The names that people give to the columns, without capitals, spaces and marks.
 USUAL_NAMES: Mapping[Kind, Sequence[str]] = {
@@ -109,6 +110,30 @@ def read_cells(table: Table, column: str) -> Sequence[str]:
     return cells
 
 
+def convert_cells(
+    table: Table,
+    column: str,
+    convert: Callable[[str], T | None],
+    expected: str,
+    hint: str | None = None,
+) -> list[T]:
+    """Return what the cells of a column say (N,); each text is converted once.
+
+    Raises SpecError, with the rows, for empty cells and for those that `convert` makes None of.
+    """
+    cells = read_cells(table, column)
+    converted = {cell: convert(cell) for cell in set(cells)}
+    known = {cell: value for cell, value in converted.items() if value is not None}
+    if wrong := [place for place, cell in enumerate(cells) if cell not in known]:
+        raise SpecError(
+            f"the column {format_text(column)} of {table.file} is "
+            f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
+            expected,
+            hint,
+        )
+    return [known[cell] for cell in cells]
+
+
 def read_labels(table: Table, names: ColumnNames) -> tuple[Labels, str]:
     """Return the labels of the rows, and the column or columns that they are from, in words.
 
@@ -134,27 +159,26 @@ def read_label_column(table: Table, column: str) -> Labels:
 
     Then a cell `none` stands for a photo that shows no class.
     """
-    cells = read_cells(table, column)
-    known = {cell: [normalise_unicode(part).strip() for part in cell.split(SEVERAL)]
-             for cell in set(cells)}  # fmt: skip
-    if wrong := [place for place, cell in enumerate(cells) if not all(known[cell])]:
-        raise SpecError(
-            f"the column {format_text(column)} of {table.file} is "
-            f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
-            f"a label on both sides of each {SEVERAL}",
-        )
-    are_several = any(len(parts) > 1 for parts in known.values())
-    if are_several and NO_LABEL in known:
-        known[NO_LABEL] = []
-    names = sort_class_names({name for parts in known.values() for name in parts})
+    expected = f"a label on both sides of each {SEVERAL}"
+    rows = convert_cells(table, column, split_labels, expected)
+    are_several = any(len(row) > 1 for row in rows)
+    if are_several:
+        rows = [() if row == (NO_LABEL,) else row for row in rows]
+    names = sort_class_names({name for row in set(rows) for name in row})
     numbers = {name: number for number, name in enumerate(names)}
     shown = tuple(map(escape_unprintable, names))
     if not are_several:
-        return Labels(np.array([numbers[known[cell][0]] for cell in cells], np.int32), shown)
-    hot = np.zeros((len(cells), len(names)), np.uint8)
-    for row, cell in zip(hot, cells, strict=True):
-        row[[numbers[name] for name in known[cell]]] = 1
+        return Labels(np.array([numbers[name] for [name] in rows], np.int32), shown)
+    hot = np.zeros((len(rows), len(names)), np.uint8)
+    for values, row in zip(hot, rows, strict=True):
+        values[[numbers[name] for name in row]] = 1
     return Labels(hot, shown)
+
+
+def split_labels(cell: str) -> tuple[str, ...] | None:
+    """Return the labels in a cell, in Unicode's form NFC; None if one is empty."""
+    labels = tuple(normalise_unicode(label).strip() for label in cell.split(SEVERAL))
+    return labels if all(labels) else None
 
 
 def sort_class_names(names: Iterable[str]) -> list[str]:
@@ -169,21 +193,19 @@ def read_class_columns(table: Table, columns: Sequence[str]) -> Labels:
     """Return the labels in a column of 0 and 1 for each class, named like the class."""
     setting = "dataset.label_columns"
     names = [check_column(table, column, setting) for column in columns]
+    if len(names) < 2:
+        raise SpecError(f"{setting} is {names}", "two classes or more")
     if twice := [name for name in names if names.count(name) > 1]:
         raise SpecError(f"{setting} has {twice[0]} twice", "each class once")
-    hot = np.zeros((len(table.rows), len(names)), np.uint8)
-    for number, name in enumerate(names):
-        cells = read_cells(table, name)
-        values = {cell: {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}.get(
-            cell.lower()) for cell in set(cells)}  # fmt: skip
-        if wrong := [place for place, cell in enumerate(cells) if values[cell] is None]:
-            raise SpecError(
-                f"the column {format_text(name)} of {table.file} is "
-                f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
-                "1 where a photo shows the class, else 0",
-            )
-        hot[:, number] = [values[cell] for cell in cells]
-    return Labels(hot, tuple(map(escape_unprintable, names)))
+    expected = "1 where a photo shows the class, else 0"
+    hot = [convert_cells(table, name, parse_truth, expected) for name in names]
+    labels = np.array(hot, np.uint8).T  # (N, K)
+    return Labels(np.ascontiguousarray(labels), tuple(map(escape_unprintable, names)))
+
+
+def parse_truth(text: str) -> int | None:
+    """Return 1 or 0 for what says whether a photo shows a class; None for another text."""
+    return {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}.get(text.lower())
 
 
 def read_parts(table: Table, column: str | None) -> np.ndarray:
@@ -193,16 +215,9 @@ def read_parts(table: Table, column: str | None) -> np.ndarray:
     """
     if column is None:
         return np.full(len(table.rows), "train")
-    cells = read_cells(table, column)
-    parts = {cell: recognise_part(cell) for cell in set(cells)}
-    if wrong := [place for place, cell in enumerate(cells) if parts[cell] is None]:
-        raise SpecError(
-            f"the column {format_text(column)} of {table.file} is "
-            f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
-            f"{', '.join([*PARTS][:-1])} or {[*PARTS][-1]}, as folders may be called",
-            "dataset.split_column=null, if the column says something else",
-        )
-    return np.array([parts[cell] for cell in cells])
+    expected = f"{', '.join([*PARTS][:-1])} or {[*PARTS][-1]}, as folders may be called"
+    hint = "dataset.split_column=null, if the column says something else"
+    return np.array(convert_cells(table, column, recognise_part, expected, hint))
 
 
 def read_weights(table: Table, column: str | None) -> np.ndarray | None:
@@ -212,16 +227,9 @@ def read_weights(table: Table, column: str | None) -> np.ndarray | None:
     """
     if column is None:
         return None
-    cells = read_cells(table, column)
-    known = {cell: parse_weight(cell) for cell in set(cells)}
-    if wrong := [place for place, cell in enumerate(cells) if known[cell] is None]:
-        raise SpecError(
-            f"the column {format_text(column)} of {table.file} is "
-            f"{format_text(cells[wrong[0]])} in {table.format_rows(wrong)}",
-            "numbers above 0, with a point before the decimals",
-            "dataset.weight_column=null counts all alike",
-        )
-    return np.array([known[cell] for cell in cells], np.float32)
+    expected = "numbers above 0, with a point before the decimals"
+    hint = "dataset.weight_column=null counts all alike"
+    return np.array(convert_cells(table, column, parse_weight, expected, hint), np.float32)
 
 
 def parse_weight(text: str) -> float | None:
