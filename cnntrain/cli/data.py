@@ -29,7 +29,7 @@ from cnntrain.signals import raise_terminated
 from cnntrain.spec import option_files
 from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
-from cnntrain.spec.hints import is_folder
+from cnntrain.spec.hints import choose_photo_words, is_folder, is_table
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
@@ -133,8 +133,8 @@ def find_dataset_name(words: Sequence[str], config_dir: str | None, verb: str) -
     nearest = find_nearest((bare + chosen)[0], files) if bare + chosen else None
     hint = f"cnntrain data {verb} {nearest}" if nearest else "cnntrain data list"
     if bare and is_folder(bare[0]):
-        folder = f"dataset.folder={bare[0]}"
-        hint = shlex.join(["cnntrain", "data", verb, "image_folder", folder])
+        name, path = choose_photo_words(bare[0])
+        hint = shlex.join(["cnntrain", "data", verb, name.partition("=")[2], path])
     if not bare:
         raise SpecError("no data set is named", files, hint)
     if verb == "preview" and Path(bare[0]).suffix and bare[0] not in files:
@@ -211,8 +211,8 @@ def find_photo_words(words: Sequence[str], config_dir: str | None) -> list[str]:
 
 
 def is_photo_word(word: str) -> bool:
-    """Return whether a word names a file that may be a photo: any but a zip of photos."""
-    return Path(word).is_file() and Path(word).suffix.lower() != ".zip"
+    """Return whether a word names a file that may be a photo: any but a zip or a table."""
+    return Path(word).is_file() and Path(word).suffix.lower() != ".zip" and not is_table(word)
 
 
 def preview_photos(photos: Sequence[str], words: Sequence[str], flags: Namespace) -> int:

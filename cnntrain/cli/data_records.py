@@ -16,7 +16,8 @@ def write_dataset_records(spec: Spec, output: str | None) -> Path:
     for a data set without photos.
     """
     knobs = spec.dataset.knobs
-    known = knobs.get("tfds") or Path(str(knobs.get("folder", spec.dataset.name))).absolute().stem
+    path = knobs.get("table") or knobs.get("folder") or spec.dataset.name
+    known = knobs.get("tfds") or Path(str(path)).absolute().stem
     title = re.sub(r"[^a-z0-9]+", "_", str(known).lower()).strip("_") or "photos"
     home = expand_folder(spec.data_dir, "data_dir")
     folder = Path(output) if output else home / f"{title}_records"

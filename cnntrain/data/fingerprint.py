@@ -12,7 +12,7 @@ LISTING = "listing:"  # begins a fingerprint of names
 
 
 def compute_fingerprint(splits: Splits) -> str:
-    """Return the sha256 over the shapes, images and labels of all splits, in hexadecimal.
+    """Return the sha256 over shapes, images, labels and weights of all splits, in hexadecimal.
 
     For photos in files it covers the contents of the files instead of the pixels, or their names
     if they are only listed; then it begins with LISTING.
@@ -21,6 +21,8 @@ def compute_fingerprint(splits: Splits) -> str:
     for name, part in splits.items():
         digest.update(f"{name}{(len(part), *splits.image_shape)}".encode())
         add_to_digest(digest, splits, part)
+        if part.weights is not None:
+            digest.update(np.ascontiguousarray(part.weights).data)
     return format_digest(digest, splits)
 
 

@@ -31,9 +31,10 @@ def make_training_batch_of_spec(
     (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
     """
     classes = len(splits.class_names)
-    return pipeline.make_training_batch(
+    batch = pipeline.make_training_batch(
         splits.train, classes, spec.augmentation, spec.seed, step, step, chosen
     )
+    return batch["images"], batch["labels"]
 
 
 def format_soft_label(target: np.ndarray, class_names: Sequence[str]) -> list[str]:

@@ -125,7 +125,7 @@ def resize_examples(examples: Examples, size: tuple[int, int]) -> Examples:
     for chunk in examples.iterate_images():
         images[start : start + len(chunk)] = resize_images(chunk, size)
         start += len(chunk)
-    return Examples(images, examples.labels)
+    return replace(examples, store=images, rows=None)
 
 
 def resize_images(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -7,8 +7,9 @@ is drawn travels.
 
 import functools
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -17,12 +18,13 @@ import tensorflow as tf
 from cnntrain.data.augmentations import Arrays, Augmentation, find_device_form
 from cnntrain.data.augmentations.ops.batch_generator import BatchGenerator
 from cnntrain.data.augmentations.ops.device import Tensor, take_images
+from cnntrain.data.augmentations.ops.soft_labels import make_soft_labels
 from cnntrain.data.source import Examples
 from cnntrain.spec.signatures import Component
 
 # The streams of random numbers that share the run's seed.
 ORDER, AUGMENTATION, CROP, HALF = 1, 2, 3, 4
-NOT_DRAWN = ("labels", "rows", "store")  # arrays of a batch that no augmentation draws
+NOT_DRAWN = ("labels", "weights", "rows", "store")  # arrays of a batch that no augmentation draws
 T = TypeVar("T")
 
 
@@ -32,7 +34,8 @@ class TrainingBatches:
     A batch has images (B, H, W, C) uint8 and labels (B,) int32, or soft labels (B, num_classes)
     float32 if `augmentation` mixes images. Without augmentation, the features of frozen layers may
     stand for images. An epoch takes steps_per_epoch * batch_size different examples; which ones it
-    leaves out differs from epoch to epoch.
+    leaves out differs from epoch to epoch. If examples have weights, a batch has `weights` (B,)
+    float32, whose mean over all training examples is 1.
 
     If `on_device`, the device keeps `store`, and a block has the rows of the images in it and what
     the augmentation draws, in place of images. The images have the same bytes either way.
@@ -50,7 +53,7 @@ class TrainingBatches:
         on_device: bool,
     ):
         """Make a trial batch, which raises what the augmentation refuses."""
-        self.examples, self.num_classes, self.seed = examples, num_classes, seed
+        self.examples, self.num_classes, self.seed = scale_weights(examples), num_classes, seed
         self.batch_size, self.steps_per_epoch = batch_size, steps_per_epoch
         self.augmentation = augmentation
         self.form = find_device_form(augmentation) if on_device else None
@@ -58,7 +61,7 @@ class TrainingBatches:
         self.find_order = functools.lru_cache(2)(
             functools.partial(shuffle_examples, len(examples), seed)
         )
-        images, _ = self.make_batch(0, np.arange(batch_size))
+        images = self.make_batch(0, np.arange(batch_size))["images"]
         self.shape, self.dtype = images.shape, images.dtype
 
     @property
@@ -72,8 +75,8 @@ class TrainingBatches:
         epoch, place = divmod(step, self.steps_per_epoch)
         return self.find_order(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
 
-    def make_batch(self, step: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and labels of the examples `chosen` (B,), made on the host."""
+    def make_batch(self, step: int, chosen: np.ndarray) -> Arrays:
+        """Return the batch of the examples `chosen` (B,), made on the host."""
         return make_training_batch(
             self.examples, self.num_classes, self.augmentation, self.seed, step,
             step // self.steps_per_epoch, chosen,
@@ -82,8 +85,9 @@ class TrainingBatches:
     def make_block(self, first: int, count: int) -> Arrays:
         """Return the batches of `count` steps from `first` on: arrays (count, ...) by name.
 
-        They are `labels`, and `images` (count, B, H, W, C) uint8, or else `rows` (count, B) int32
-        of the store with what the augmentation draws. Threads may call it at once.
+        They are `labels`, `weights` if there are any, and `images` (count, B, H, W, C) uint8, or
+        else `rows` (count, B) int32 of the store with what the augmentation draws. Threads may call
+        it at once.
         """
         steps = range(first, first + count)
         chosen = np.stack([self.find_examples(step) for step in steps])  # (count, B)
@@ -93,19 +97,20 @@ class TrainingBatches:
         for step, own in zip(steps, chosen, strict=True):
             epoch = step // self.steps_per_epoch
             random = make_batch_generator(self.seed, step, epoch, len(self.examples), own)
-            labels = self.examples.labels[own]
-            drawn, labels = self.form.draw(self.shape, labels, self.num_classes, random)
-            batches.append(drawn | {"labels": labels})
-        block = {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
-        return block | {"rows": self.examples.locate_rows(chosen).astype(np.int32)}
+            draw = functools.partial(self.form.draw, self.shape)
+            drawn, targets = augment_targets(draw, self.examples[own], self.num_classes, random)
+            batches.append(drawn | targets)
+        rows = self.examples.locate_rows(chosen).astype(np.int32)
+        return stack_arrays(batches) | {"rows": rows}
 
     def make_images_on_host(self, steps: range, chosen: np.ndarray) -> Arrays:
-        """Return images (count, B, H, W, C) and labels of the examples `chosen` (count, B)."""
-        images, labels = np.empty((len(steps), *self.shape), self.dtype), []
-        for batch, step, own in zip(images, steps, chosen, strict=True):
-            batch[:], own_labels = self.make_batch(step, own)
-            labels.append(own_labels)
-        return {"images": images, "labels": np.stack(labels)}
+        """Return images (count, B, H, W, C) and targets of the examples `chosen` (count, B)."""
+        images, targets = np.empty((len(steps), *self.shape), self.dtype), list[Arrays]()
+        for place, step, own in zip(images, steps, chosen, strict=True):
+            batch = self.make_batch(step, own)
+            place[:] = batch.pop("images")
+            targets.append(batch)
+        return {"images": images, **stack_arrays(targets)}
 
     def make_images(self, store: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the images (B, H, W, C) uint8 of one step of a block, in the compiled step.
@@ -170,15 +175,61 @@ def make_training_batch(
     step: int,
     epoch: int,
     chosen: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Arrays:
     """Return the training batch of `step`: the examples `chosen` (B,), read, cropped, augmented.
 
-    `epoch` is counted from 0. Images are (B, H, W, C) uint8, labels (B,) int32 or soft labels
-    (B, num_classes) float32.
+    `epoch` is counted from 0. `images` are (B, H, W, C) uint8; for the others see
+    `augment_targets`.
     """
     images = examples.gather_images(chosen, functools.partial(make_generator, seed, CROP, step))
     random = make_batch_generator(seed, step, epoch, len(examples), chosen)
-    return augment(images, examples.labels[chosen], num_classes, random)
+    images, targets = augment_targets(
+        functools.partial(augment, images), examples[chosen], num_classes, random
+    )
+    return {"images": images, **targets}
+
+
+def augment_targets(
+    augment: Callable[[np.ndarray, int, np.random.Generator], tuple[T, np.ndarray]],
+    examples: Examples,
+    num_classes: int,
+    random: np.random.Generator,
+) -> tuple[T, Arrays]:
+    """Return what `augment` makes of a batch, and its targets.
+
+    These are `labels`, (B,) int32 or soft labels (B, num_classes) float32, and `weights` (B,)
+    float32 if the examples have any. `augment` takes labels, num_classes and random numbers, and
+    returns labels last. The parts of a mixed image weigh as the images that they are from: it has
+    the mean of their weights by its shares, and its soft label their shares by weight. So its loss
+    is the mean, by the shares, of the weighted losses of both, as mixup has it without weights.
+    """
+    labels, weights = examples.labels, examples.weights
+    if weights is None:
+        found, labels = augment(labels, num_classes, random)
+        return found, {"labels": labels}
+    soft = make_soft_labels(labels, num_classes)
+    carried = np.column_stack([soft * weights[:, np.newaxis], weights])  # (B, num_classes + 1)
+    found, mixed = augment(carried, num_classes, random)
+    if mixed is not carried:
+        weights = mixed[:, -1]
+        labels = mixed[:, :-1] / weights[:, np.newaxis]
+    return found, {"labels": labels, "weights": weights}
+
+
+def scale_weights(examples: Examples) -> Examples:
+    """Return examples with their weights, if they have any, divided by the mean weight.
+
+    So the mean loss is as large as without weights, and needs no other learning rate.
+    """
+    if examples.weights is None:
+        return examples
+    weights = examples.weights / examples.weights.mean(dtype=np.float64)
+    return replace(examples, weights=weights.astype(np.float32))
+
+
+def stack_arrays(batches: Sequence[Arrays]) -> Arrays:
+    """Return the arrays (B, ...) of several batches as arrays (count, B, ...), by name."""
+    return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def make_generator(seed: int, stream: int, step: int) -> np.random.Generator:

@@ -24,17 +24,23 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Images of a store with their labels (n,) int32; the `rows` (n,) of it, None being all."""
+    """Images of a store with their labels (n,) int32; the `rows` (n,) of it, None being all.
+
+    `weights` (n,) float32, above 0, say how much an example counts in the training loss beside the
+    others; without them all count alike. Evaluation does not look at them.
+    """
 
     store: Images
     labels: np.ndarray
     rows: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, indices: np.ndarray) -> "Examples":
-        return Examples(self.store, self.labels[indices], self.locate_rows(indices))
+        weights = None if self.weights is None else self.weights[indices]
+        return Examples(self.store, self.labels[indices], self.locate_rows(indices), weights)
 
     def locate_rows(self, indices: np.ndarray) -> np.ndarray:
         """Return the rows of the store that hold the examples `indices`."""
@@ -71,7 +77,7 @@ class Source:
     few words how they were made. `skipped` lists the files that are no images, each with the
     reason. `digests` (N,) are the sha256 of the files, and `names` (N,) are what people call them.
     `notes` tell the user how the data set came to be, and `value_range` says which values of 16 and
-    32 bits are black and white.
+    32 bits are black and white. `weights` (N,) float32 are those of `Examples`.
     """
 
     images: Images | Photos
@@ -84,6 +90,7 @@ class Source:
     notes: Sequence[str] = ()
     names: Sequence[str] | None = field(default=None, repr=False)
     value_range: Span | None = None
+    weights: np.ndarray | None = field(default=None, repr=False)
 
     def keep_examples(self, wanted: np.ndarray) -> "Source":
         """Return this source without the images for which `wanted` (N,) is false."""
@@ -122,7 +129,9 @@ class Splits:
         both = (self.train, self.valid)
         rows = np.concatenate([part.locate_rows(np.arange(len(part))) for part in both])
         labels = np.concatenate([part.labels for part in both])
-        return replace(self, train=Examples(self.train.store, labels, rows), valid=None)
+        known = [part.weights for part in both if part.weights is not None]
+        weights = np.concatenate(known) if known else None
+        return replace(self, train=Examples(self.train.store, labels, rows, weights), valid=None)
 
     def items(self) -> list[tuple[str, Examples]]:
         parts = {"train": self.train, "valid": self.valid, "test": self.test}

@@ -45,12 +45,16 @@ Cut = Literal["stratified", "first"]
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Which rows of a source each split has, their labels, and where each split comes from."""
+    """Which rows of a source each split has, their labels, and where each split comes from.
+
+    `weights` has those of the examples of each split, or nothing.
+    """
 
     rows: Mapping[str, np.ndarray]
     labels: Mapping[str, np.ndarray]
     class_names: tuple[str, ...]
     origin: dict[str, str]
+    weights: Mapping[str, np.ndarray]
 
 
 def choose_frame(
@@ -173,13 +177,16 @@ def choose_rows(
         labels["train"] = add_label_noise(
             labels["train"], len(class_names), label_noise, split_seed
         )
-    return SplitRows(rows, labels, class_names, origin)
+    own = source.weights
+    weights = {} if own is None else {name: own[part] for name, part in rows.items()}
+    return SplitRows(rows, labels, class_names, origin, weights)
 
 
 def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
     """Return the splits that consist of the chosen rows of `images`, with the source's notes."""
     parts = {
-        name: Examples(images, chosen.labels[name], rows) for name, rows in chosen.rows.items()
+        name: Examples(images, chosen.labels[name], rows, chosen.weights.get(name))
+        for name, rows in chosen.rows.items()
     }
     return Splits(
         train=parts["train"],

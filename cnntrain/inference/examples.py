@@ -31,7 +31,8 @@ SPLIT_OVERRIDES = {
 }  # fmt: skip
 UNDIVIDED = "not divided into parts: all of it"
 # Settings that decide how images look and where they are stored, but not which images there are.
-APPEARANCE_KEYS = ("image_size", "resize", "channels", "value_range", "cache", "folder")
+PATH_KEYS = ("folder", "table")
+APPEARANCE_KEYS = ("image_size", "resize", "channels", "value_range", "cache", *PATH_KEYS)
 
 
 def build_evaluation_spec(
@@ -108,8 +109,9 @@ def is_same_dataset(first: Component, second: Component) -> bool:
     """Return whether the settings of two data sets name the same images."""
     first_knobs, second_knobs = ({**c.knobs, "name": c.name} for c in (first, second))
     for knobs in (first_knobs, second_knobs):
-        if "folder" in knobs:
-            knobs["folder"] = Path(knobs["folder"]).expanduser().resolve()
+        for key in PATH_KEYS:
+            if knobs.get(key) is not None:
+                knobs[key] = Path(knobs[key]).expanduser().resolve()
     return first_knobs == second_knobs
 
 

@@ -26,7 +26,8 @@ from cnntrain.spec.about import DatasetAbout, read_option
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.spec import Spec
 
-SELF_DESCRIBING = ("digits", "image_folder", "records")  # data sets that need no preparation
+# Data sets that need no preparation.
+SELF_DESCRIBING = ("digits", "image_folder", "records", "table")
 POOL_SIZE = 64  # different images of noise
 MAX_KEPT_SIDE = 128  # pixels; larger images of TFDS are photos, and resized
 

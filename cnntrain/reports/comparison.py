@@ -16,6 +16,7 @@ from cnntrain.files.writing import escape_formula
 from cnntrain.reports.contrasts import contrast_with_best, convert_contrast, describe_contrast
 from cnntrain.runs.results import RunResult
 from cnntrain.spec.metrics import choose_tie_breaker, rank_by
+from cnntrain.spec.places import SOUGHT_IN_DATA_DIR
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import WITHOUT_EFFECT
 from cnntrain.terminal.units import NO_VALUE
@@ -266,13 +267,14 @@ def collect_image_fingerprints(results: Sequence[RunResult], part: str) -> list[
 
 def has_folder(result: RunResult) -> bool:
     """Return whether a run's images are in a folder of the user's."""
-    return result.settings.get("dataset.folder") is not None
+    return any(result.settings.get(key) is not None for key in SOUGHT_IN_DATA_DIR)
 
 
 def format_image_set(result: RunResult, name: str) -> str:
     """Return a name of a run's images: its folder or data set, and the start of a fingerprint."""
     settings = result.settings
-    place = settings.get("dataset.folder") or settings.get("dataset", "images")
+    places = [settings.get(key) for key in (*SOUGHT_IN_DATA_DIR, "dataset")]
+    place = next((place for place in places if place), "images")
     return f"{place} ({name[:8]})"
 
 

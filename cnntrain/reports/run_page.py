@@ -102,6 +102,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "evaluated": list_evaluated_parts(run_files.report),
         "views": describe_views(run_files.report.get("views", "")),
         "warnings": [*read_warnings(run), *run_files.notes],
+        "data_notes": run_files.record.get("data", {}).get("notes", []),
         "curves": plot_training_curves(result, run_files),
         **build_score_context(run_files.predictions, run_files.names),
         "mistakes": build_image_tiles(run_files, "mistakes", "mistake"),

@@ -18,6 +18,7 @@ import psutil
 import yaml
 from rich.console import Console as RichConsole
 
+from cnntrain.data.load import load_source
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX, find_disk_failure
 from cnntrain.planning.auto_settings import resolve_auto_settings
@@ -73,6 +74,8 @@ def check_machine(spec: Spec) -> None:
     if spec.init_from is not None:
         find_trained_weights(spec.init_from)
     check_data_paths(spec.config)
+    if spec.dataset.name == "table":  # a mistake in a row is answered before TensorFlow loads
+        load_source(spec)
     check_backend_support(spec)
     check_tracker(spec)
 

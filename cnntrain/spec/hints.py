@@ -24,6 +24,7 @@ SETTING_WORDS = {
     "dataset.test": "test_split",
     "dataset.image_size": "size image_size img_size imgsz input_size resolution",
     "dataset.folder": "folder data_path root",
+    "dataset.table": "table csv labels annotations",
     "model.weights": "weights",
     "init_from": "pretrained_from checkpoint_path",
     "replan": "stretch",
@@ -90,13 +91,24 @@ def choose_option_with_knob(group: str, knob: str, value: str) -> str | None:
 
 
 def choose_option(group: str, value: str, options: Iterable[str] | None = None) -> str | None:
-    """Return `model=vgg16` for `arch=vgg`; a data set that is a path becomes a folder of images."""
+    """Return `model=vgg16` for `arch=vgg`; a data set that is a path becomes photos."""
     if group == "dataset" and is_folder(value):
-        return shlex.join(["dataset=image_folder", f"dataset.folder={value}"])
+        return shlex.join(choose_photo_words(value))
     nearest = find_nearest(
         Path(value).stem, find_option_files(group) if options is None else options
     )
     return f"{group}={nearest}" if nearest else None
+
+
+def choose_photo_words(path: str) -> list[str]:
+    """Return the overrides that train on a path: a table of photos, or a folder of them."""
+    if is_table(path):
+        return ["dataset=table", f"dataset.table={path}"]
+    return ["dataset=image_folder", f"dataset.folder={path}"]
+
+
+def is_table(path: str) -> bool:
+    return Path(path).suffix.lower() in (".csv", ".tsv", ".parquet")
 
 
 def is_folder(text: str) -> bool:

@@ -179,9 +179,9 @@ def format_value(value: Any) -> str:
     return value if plain else repr(value)
 
 
-def normalise_unicode(name: object) -> str:
-    """Return a name in Unicode's form NFC: macOS writes é as two characters, others as one."""
-    return unicodedata.normalize("NFC", str(name))
+def normalise_unicode(name: object, form: Literal["NFC", "NFD"] = "NFC") -> str:
+    """Return a name in one of Unicode's forms: macOS writes é as two characters, others as one."""
+    return unicodedata.normalize(form, str(name))
 
 
 def convert_value(value: Any, annotation: Any, where: str) -> Any:

@@ -19,13 +19,14 @@ from cnntrain.spec.renames import rename_key
 # The settings whose values are paths or names: every knob whose annotation is a plain `str`.
 TEXT_SETTINGS = frozenset((
     "data_dir", "manual_dir", "weights_dir", "hydra.run.dir", "hydra.sweep.dir", "dataset.folder",
-    "dataset.tfds", "dataset.image_key", "dataset.label_key", "dataset.slices.train",
-    "dataset.slices.valid", "dataset.slices.test", "init_from", "model.weights",
-    "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
+    "dataset.table", "dataset.file_column", "dataset.label_column", "dataset.split_column",
+    "dataset.weight_column", "dataset.tfds", "dataset.image_key", "dataset.label_key",
+    "dataset.slices.train", "dataset.slices.valid", "dataset.slices.test", "init_from",
+    "model.weights", "model.weights_dir", "tracking.uri", "tracking.experiment", "tracking.project",
     "finetune.from_layer",
 ))  # fmt: skip
 # The settings that are lists of names.
-NAME_LIST_SETTINGS = ("dataset.classes",)
+NAME_LIST_SETTINGS = ("dataset.classes", "dataset.label_columns")
 MAX_NESTING = 30  # brackets within brackets; Hydra's parser and OmegaConf are recursive
 SWEEP_TYPES = (ValueType.SIMPLE_CHOICE_SWEEP, ValueType.CHOICE_SWEEP)
 ESCAPE_PATTERN = re.compile(r"\\[\\()\[\]{}:=, \t]")  # characters that a backslash escapes

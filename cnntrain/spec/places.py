@@ -12,7 +12,10 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.knobs import format_value
 
 # The settings that are paths and decide no number.
-PATH_SETTINGS = ("data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder")
+PATH_SETTINGS = (
+    "data_dir", "manual_dir", "weights_dir", "model.weights_dir", "dataset.folder", "dataset.table",
+)  # fmt: skip
+SOUGHT_IN_DATA_DIR = ("dataset.folder", "dataset.table")  # where they are not here
 RECORDS_MANIFEST = "records.json"  # a folder of records that has it is whole
 ORIGIN_SETTING = "init_from"  # its text is part of the spec; a run has its own copy of the weights
 
@@ -29,10 +32,11 @@ def resolve_relative_paths(config: Mapping[str, Any]) -> dict[str, str]:
         for key, path in paths.items()
         if not path.is_absolute() and path.parts[:1] != ("~",)
     }
-    if "dataset.folder" in relative and "data_dir" in paths:
-        inside = paths["data_dir"].expanduser().absolute() / paths["dataset.folder"]
-        if not is_there(Path(relative["dataset.folder"])) and is_there(inside):
-            relative["dataset.folder"] = str(inside)
+    for key in SOUGHT_IN_DATA_DIR:
+        if key in relative and "data_dir" in paths:
+            inside = paths["data_dir"].expanduser().absolute() / paths[key]
+            if not is_there(Path(relative[key])) and is_there(inside):
+                relative[key] = str(inside)
     return relative
 
 
@@ -58,11 +62,11 @@ def check_data_paths(config: Mapping[str, Any]) -> None:
     for key in ("data_dir", "manual_dir"):
         if text := get_dotted_value(config, key):
             check_folder(text, key)
-    folder = get_dotted_value(config, "dataset.folder")
-    if isinstance(folder, str):
-        is_records = get_dotted_value(config, "dataset.name") == "records"
-        find = find_records if is_records else find_images
-        find(folder, Path(config["data_dir"]).expanduser())
+    finders = {"records": find_records, "table": find_table_folder}
+    find_folder = finders.get(str(get_dotted_value(config, "dataset.name")), find_images)
+    for key, find in (("dataset.table", find_table), ("dataset.folder", find_folder)):
+        if isinstance(path := get_dotted_value(config, key), str):
+            find(path, Path(config["data_dir"]).expanduser())
 
 
 def check_folder(text: str, setting: str) -> None:
@@ -117,6 +121,32 @@ def find_records(folder: str, data_dir: Path) -> Path:
         f"dataset.folder is {format_value(folder)}, which {problem}",
         "a folder that cnntrain data prepare NAME --to array_record has written",
         "dataset.folder=/absolute/path",
+    )
+
+
+def find_table(table: str, data_dir: Path) -> Path:
+    """Return the file `dataset.table`, here or else in `data_dir`; SpecError if there is none."""
+    paths = [Path(table).expanduser(), data_dir / table] if table else []
+    if file := next((path for path in paths if is_there(path) and path.is_file()), None):
+        return file
+    raise SpecError(
+        f"dataset.table is {format_value(table)}, which is "
+        f"{'a folder' if any(map(is_there, paths)) else 'not there'}",
+        "a CSV or a Parquet file with a row for each photo",
+        "dataset.table=/absolute/path",
+    )
+
+
+def find_table_folder(folder: str, data_dir: Path) -> Path:
+    """Return the folder that the paths in a table are relative to, here or else in `data_dir`."""
+    paths = [Path(folder).expanduser(), data_dir / folder] if folder else []
+    if found := next((path for path in paths if is_there(path) and path.is_dir()), None):
+        return found
+    raise SpecError(
+        f"dataset.folder is {format_value(folder)}, which is "
+        f"{'a file' if any(map(is_there, paths)) else 'not there'}",
+        "the folder that the paths in the table are relative to",
+        "dataset.folder=null, if they are relative to the table",
     )
 
 

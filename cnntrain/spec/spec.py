@@ -147,15 +147,16 @@ class Spec(RunSettings):
 
 
 WITHOUT_EFFECT = (
-    "data_dir", "manual_dir", "dataset.folder", "dataset.cache", "weights_dir",
+    "data_dir", "manual_dir", "dataset.folder", "dataset.table", "dataset.cache", "weights_dir",
     "model.weights_dir", "log_every", "checkpoint", "pipeline", "steps_per_block", "decoders",
     "distribution.workers", "distribution.index", "distribution.port", "distribution.timeout",
     "tracking",
 )  # fmt: skip
 # The settings that may change when a run is resumed.
 MAY_CHANGE = (
-    "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.cache",
-    "dataset.scan", "model.weights_dir", "log_every", "pipeline", "steps_per_block", "decoders",
+    "epochs", "max_steps", "replan", "data_dir", "manual_dir", "dataset.folder", "dataset.table",
+    "dataset.cache", "dataset.scan", "model.weights_dir", "log_every", "pipeline",
+    "steps_per_block", "decoders",
     "checkpoint.every_steps", "checkpoint.every_minutes", "distribution.workers",
     "distribution.index", "distribution.port", "distribution.timeout",
 )  # fmt: skip

@@ -174,9 +174,10 @@ def check_resumable(
                 "photos that are all read before the first step",
                 f"cnntrain resume {run.folder} dataset.scan=all",
             )
-        place = "dataset.folder" if "folder" in spec.dataset.knobs else "data_dir"
+        known_places = [key for key in ("table", "folder") if key in spec.dataset.knobs]
+        place = f"dataset.{known_places[0]}" if known_places else "data_dir"
         raise SpecError(
-            "the images are not those that the run began with",
+            "the images are not those that the run began with, or have other labels or weights",
             f"the fingerprint {begun[:12]}…",
             f"cnntrain resume {run.folder} {place}=/where/those/are",
         )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -166,7 +166,7 @@ def compute_features(
         what, needed, FEATURES_SHARE, "features that fit in memory", "finetune.cache=false"
     )
     found = predict_outputs(below, examples, batch_size, xla)
-    return Examples(found.astype(np.float32), examples.labels)
+    return replace(examples, store=found.astype(np.float32), rows=None)
 
 
 def plan_sizes(

@@ -48,15 +48,22 @@ class StepParts:
     average: WeightAverage | None = None
     fused_norm: bool = False
 
-    def compute_losses(self, labels: Any, outputs: Any) -> tuple[Any, Any]:
+    def compute_losses(self, labels: Any, outputs: Any, weights: Any = None) -> tuple[Any, Any]:
         """Return the objective, and (3,) it, the cross-entropy and the accuracy of the logits.
 
         The objective is the mean loss, with the penalties and the losses of auxiliary heads.
+        `weights` (B,) multiply the losses of the examples before the mean is taken, as Keras'
+        `sample_weight` does; cross-entropy and accuracy are those of all examples alike.
         """
+
+        def compute_mean_loss(logits: Any) -> Any:
+            values = self.loss(labels, logits)
+            return ops.mean(values if weights is None else values * weights)
+
         logits, *others = outputs if isinstance(outputs, list | tuple) else [outputs]
-        objective = sum(self.network.losses, ops.mean(self.loss(labels, logits)))
+        objective = sum(self.network.losses, compute_mean_loss(logits))
         for weight, other in zip(self.auxiliary, others, strict=False):
-            objective += weight * ops.mean(self.loss(labels, other))
+            objective += weight * compute_mean_loss(other)
         measured = [f(labels, logits) for f in (compute_cross_entropy, compute_accuracy)]
         return objective, ops.stack([objective, *map(ops.mean, measured)])
 
@@ -128,29 +135,27 @@ class TrainStep:
         ]
         seeds = [v.value + own for v, own in zip(self.seeds, apart, strict=True)]
         values = [v.value for v in self.statistics] + seeds
-        inputs = self.parts.make_inputs(batch)
-        gradients, values, losses = self.compute_gradients(inputs, batch["labels"], values)
+        examples = [self.parts.make_inputs(batch), *list_targets(batch)]
+        gradients, values, losses = self.compute_gradients(examples, values)
         statistics, seeds, _ = split_list(values, len(self.statistics), len(seeds))
         seeds = [value - own for value, own in zip(seeds, apart, strict=True)]
         count = self.devices.replicas
         found = [*gradients, *statistics, losses]
         return [value / count if count > 1 else value for value in found], seeds
 
-    def compute_gradients(self, inputs: Any, labels: Any, values: list[Any]) -> Any:
+    def compute_gradients(self, examples: list[Any], values: list[Any]) -> Any:
         """Return the mean gradients of the micro-batches, the new `values`, and the mean losses.
 
-        The micro-batches are computed one after another; `values` are what each changes.
+        `examples` are their inputs and targets. The micro-batches are computed one after another;
+        `values` are what each changes.
         """
         count = self.parts.micro_batches
         if count == 1:
-            return self.differentiate(inputs, labels, values)
-        inputs, labels = (
-            tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in (inputs, labels)
-        )
+            return self.differentiate(examples, values)
+        examples = [tf.reshape(x, (count, x.shape[0] // count, *x.shape[1:])) for x in examples]
 
         def add(number: tf.Tensor, totals: list[Any], values: list[Any]) -> Any:
-            part = inputs[number], labels[number]
-            gradients, values, losses = self.differentiate(*part, values)
+            gradients, values, losses = self.differentiate([x[number] for x in examples], values)
             found = [*gradients, losses]
             return number + 1, [a + b for a, b in zip(totals, found, strict=True)], values
 
@@ -164,8 +169,9 @@ class TrainStep:
         *gradients, losses = [total / count for total in totals]
         return gradients, values, losses
 
-    def differentiate(self, inputs: Any, labels: Any, values: list[Any]) -> Any:
+    def differentiate(self, examples: list[Any], values: list[Any]) -> Any:
         """Return the gradients of the weights, the new `values`, and the losses."""
+        inputs, labels, *weights = examples
         changed, optimizer = self.statistics + self.seeds, self.parts.optimizer
         fuse = fuse_batch_norms if self.parts.fused_norm else contextlib.nullcontext
         with tf.GradientTape() as tape, fuse(self.parts.network):
@@ -174,10 +180,15 @@ class TrainStep:
             state = [*known, *zip(changed, values, strict=True)]
             with keras.StatelessScope(state, collect_losses=True) as scope:
                 outputs = self.parts.network(inputs, training=True)
-                objective, losses = self.parts.compute_losses(labels, outputs)
+                objective, losses = self.parts.compute_losses(labels, outputs, *weights)
             scaled = optimizer.scale_loss(objective)
         gradients = tape.gradient(scaled, self.weights, unconnected_gradients="zero")
         return gradients, [scope.get_current_value(v) for v in changed], losses
+
+
+def list_targets(batch: Batch) -> list[Any]:
+    """Return the labels of a batch and, if its examples have any, their weights."""
+    return [batch[name] for name in ("labels", "weights") if name in batch]
 
 
 def find_changing_variables(network: keras.Model) -> list[keras.Variable]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnntrain.training.devices.jax_arrays import find_batch_sharding
 from cnntrain.training.devices.one_device import Batch
-from cnntrain.training.train_step import StepParts
+from cnntrain.training.train_step import StepParts, list_targets
 
 Values = list[jax.Array]
 
@@ -86,8 +86,8 @@ class JaxTrainStep:
     def make_step(self, state: list[Values], batch: Batch) -> Any:
         """Return the state after a step, and its three losses."""
         weights, others, slots, averages = state
-        inputs = self.parts.make_inputs(batch)
-        gradients, others, losses = self.compute_gradients(state, inputs, batch["labels"])
+        examples = [self.parts.make_inputs(batch), *list_targets(batch)]
+        gradients, others, losses = self.compute_gradients(state, examples)
         moved, slots = self.parts.optimizer.stateless_apply(slots, gradients, weights)
         trainable, _, _, averaged = self.kinds
         known = [*zip(trainable, weights, strict=True), *zip(averaged, averages, strict=True)]
@@ -100,13 +100,16 @@ class JaxTrainStep:
             averages = [scope.get_current_value(v) for v in averaged]
         return [weights, others, slots, averages], losses
 
-    def compute_gradients(self, state: list[Values], inputs: Any, labels: Any) -> Any:
-        """Return the mean gradients of the micro-batches, the other variables, the mean losses."""
+    def compute_gradients(self, state: list[Values], examples: list[Any]) -> Any:
+        """Return the mean gradients of the micro-batches, the other variables, the mean losses.
+
+        `examples` are their inputs and targets.
+        """
         weights, others, slots, _ = state
         count = self.parts.micro_batches
         differentiate = jax.grad(self.compute_objective, has_aux=True)
         if count == 1:
-            gradients, (others, losses) = differentiate(weights, others, slots, inputs, labels)
+            gradients, (others, losses) = differentiate(weights, others, slots, *examples)
             return gradients, others, losses
 
         def add(before: Any, part: Any) -> Any:
@@ -114,20 +117,21 @@ class JaxTrainStep:
             gradients, (others, losses) = differentiate(weights, others, slots, *part)
             return (jax.tree.map(jax.numpy.add, sums, gradients), others), losses
 
-        parts = [x.reshape(count, -1, *x.shape[1:]) for x in (inputs, labels)]
+        parts = [x.reshape(count, -1, *x.shape[1:]) for x in examples]
         zeros = jax.tree.map(jax.numpy.zeros_like, weights)
         (sums, others), losses = jax.lax.scan(add, (zeros, others), parts)
         return [total / count for total in sums], others, losses.mean(axis=0)
 
     def compute_objective(
-        self, weights: Values, others: Values, slots: Values, inputs: Any, labels: Any
+        self, weights: Values, others: Values, slots: Values, inputs: Any, *targets: Any
     ) -> Any:
         """Return the objective to differentiate, the other variables after it, and the losses."""
         known = [pair for kind, values in zip(self.kinds, (weights, others, slots), strict=False)
                  for pair in zip(kind, values, strict=True)]  # fmt: skip
         with keras.StatelessScope(known, collect_losses=True) as scope:
             outputs = self.parts.network(inputs, training=True)
-            objective, losses = self.parts.compute_losses(labels, outputs)
+            labels, *shares = targets
+            objective, losses = self.parts.compute_losses(labels, outputs, *shares)
             scaled = self.parts.optimizer.scale_loss(objective)
             changed = [scope.get_current_value(v) for v in self.kinds[1]]
         return scaled, (changed, losses)

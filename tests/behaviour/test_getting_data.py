@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = sorted(file.stem for file in (option_files.CONF / "dataset").glob("*.yaml"))
 # Options that must be told something, and those that need nothing from anywhere.
 TOLD = {"tfds": ["dataset.tfds=food101"], "image_folder": ["dataset.folder=photos"],
-        "records": ["dataset.folder=photos"]}  # fmt: skip
+        "records": ["dataset.folder=photos"], "table": ["dataset.table=labels.csv"]}  # fmt: skip
 ALWAYS = ("digits",)
 
 
@@ -35,8 +35,9 @@ def test_option_answers_at_once_without_a_network(spec, tmp_path, no_network, op
     else:
         with pytest.raises(SpecError) as caught:
             spec(*words).dataset(tmp_path, None)
-        assert option in ("image_folder", "records") or "://" in caught.value.expected
-        assert caught.value.hint in ("manual_dir=THAT_FOLDER", "dataset.folder=/absolute/path")
+        assert option in ("image_folder", "records", "table") or "://" in caught.value.expected
+        absolute = ("dataset.folder=/absolute/path", "dataset.table=/absolute/path")
+        assert caught.value.hint in ("manual_dir=THAT_FOLDER", *absolute)
     assert time.monotonic() - began < 10
     ready = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
     assert not ready

@@ -22,6 +22,7 @@ OPTIONS = sorted(f"{file.parent.name}={file.stem}" for file in option_files.CONF
 ELSEWHERE = {
     "dataset=image_folder": ["dataset.folder=."],
     "dataset=records": ["dataset.folder=."],
+    "dataset=table": ["dataset.table=labels.csv"],
     "dataset=tfds": ["dataset.tfds=food101"],
     "experiment=mnist_parity_transfer": ["init_from=a_run"],
 }

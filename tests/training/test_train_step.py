@@ -25,7 +25,7 @@ def linear():
     return keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs))
 
 
-def train(network, steps=3, block=2, xla=False, **parts):
+def train(network, steps=3, block=2, xla=False, weights=None, **parts):
     """Make steps of SGD on all images, in blocks; return the losses (steps, 3) of each."""
     plateau = Plateau(patience=None, factor=0.5, cooldown=0, min_delta=0, min_lr=0)
     rate = Rate(0.5, lambda step: keras.ops.ones(()), 100, 0, plateau)
@@ -43,21 +43,26 @@ def train(network, steps=3, block=2, xla=False, **parts):
     for first in range(0, steps, block):
         count = min(block, steps - first)
         arrays = {"images": np.stack([IMAGES] * count), "labels": np.stack([LABELS] * count)}
+        if weights is not None:
+            arrays["weights"] = np.stack([weights] * count)
         values, updates, last_rate = step.run_block(step.place(arrays))
         assert (int(updates), float(last_rate)) == (first + count, 0.5)
         found += np.asarray(values).tolist()
     return np.array(found)
 
 
-def softmax_regression(kernel, bias, steps, clip=None, momentum=0, nesterov=False, bias_rate=1):
+def softmax_regression(
+    kernel, bias, steps, clip=None, momentum=0, nesterov=False, bias_rate=1, weights=None
+):
     """Return the weights after steps of SGD computed by numpy, in float64."""
+    shares = np.ones(len(LABELS)) if weights is None else weights
     kernel, bias = kernel.astype("float64"), bias.astype("float64")
     weights, rates, speeds = [kernel, bias], [0.5, 0.5 * bias_rate], [0, 0]
     for _ in range(steps):
         kernel, bias = weights
         logits = IMAGES @ kernel + bias
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        error = (p - np.eye(3)[LABELS]) / len(LABELS)
+        error = shares[:, np.newaxis] * (p - np.eye(3)[LABELS]) / len(LABELS)
         gradients = [IMAGES.T @ error, error.sum(axis=0)]
         if clip:
             gradients = [g * min(1, clip / np.linalg.norm(g)) for g in gradients]
@@ -79,6 +84,38 @@ def test_step_in_micro_batches_is_the_step_of_the_whole_batch(pieces, clip):
     for ours, theirs in zip(network.get_weights(), expected, strict=True):
         assert np.allclose(ours, theirs, atol=1e-6)
     assert logs[0][0] > logs[-1][0]
+
+
+WEIGHTS = RANDOM.uniform(0.2, 3, 12).astype("float32")
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_weights_multiply_the_losses_of_the_examples(pieces):
+    network = linear()
+    first = network.get_weights()
+    expected = softmax_regression(*first, steps=3, weights=WEIGHTS)
+    found = train(network, micro_batches=pieces, weights=WEIGHTS)
+    for ours, theirs in zip(network.get_weights(), expected, strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+    plain = train(linear(), steps=1)[0]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    logits = IMAGES @ first[0] + first[1]
+    assert found[0][0] == pytest.approx(float(loss(LABELS, logits, WEIGHTS)), rel=1e-5)
+    assert found[0][1:] == pytest.approx(plain[1:], rel=1e-5)  # of all examples alike
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.1}, {"focal_gamma": 2.0},
+                                     {"class_weights": [1.0, 3.0, 0.5]}])  # fmt: skip
+def test_weights_go_with_every_variation_of_the_loss_and_with_auxiliary_heads(options):
+    settings = {"label_smoothing": 0, "focal_gamma": 0, "class_weights": None} | options
+    loss, network = losses.build_loss(**settings), linear()
+    parts = StepParts(network=network, optimizer=None, rate=None, loss=loss, make_inputs=None,
+                      auxiliary=(0.3,))  # fmt: skip
+    logits = [RANDOM.normal(size=(12, 3)).astype("float32") for _ in range(2)]
+    objective, _ = parts.compute_losses(LABELS, logits, WEIGHTS)
+    values = [np.asarray(loss(LABELS, own)) for own in logits]
+    expected = np.mean(WEIGHTS * values[0]) + 0.3 * np.mean(WEIGHTS * values[1])
+    assert float(objective) == pytest.approx(expected, rel=1e-5)
 
 
 def test_logs_of_micro_batches_are_those_of_the_batch():

@@ -18,7 +18,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.places import RECORDS_MANIFEST as MANIFEST
 
 FACTS = "records.npz"
-FORMAT = 1  # increase it when older versions cannot read the folder any more
+FORMAT = 2  # of a folder that versions which know only 1 would misread: it has weights
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Records:
     """What a folder of records holds: its manifest, and facts about each record, in their order.
 
     `places` (N,) are those of the photos in the part that was written, `labels` (N,) int32 their
-    classes, `digests` (N,) the sha256 of their files. `owners` (N,) are the parts.
+    classes, `digests` (N,) the sha256 of their files, `weights` (N,) float32 how much they count in
+    training or None. `owners` (N,) are the parts.
     """
 
     manifest: dict[str, Any]
@@ -45,6 +46,7 @@ class Records:
     labels: np.ndarray
     digests: np.ndarray
     owners: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def open_records(folder: Path) -> Records:
@@ -58,6 +60,7 @@ def open_records(folder: Path) -> Records:
             raise ValueError("they are of a newer version of cnntrain")
         with np.load(folder / FACTS) as known:
             facts = {key: known[key] for key in ("places", "labels", "digests")}
+            weights = known.get("weights")
             names = known["names"].tobytes().decode(errors="surrogateescape").split("\0")
         shards = {part: [Shard(**own) for own in all] for part, all in manifest["parts"].items()}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -73,7 +76,8 @@ def open_records(folder: Path) -> Records:
         np.cumsum([shard.records for shard in every]).tolist(),
     )
     sizes = [sum(shard.records for shard in own) for own in shards.values()]
-    return Records(manifest, Photos(names, reader), owners=np.repeat([*shards], sizes), **facts)
+    owners = np.repeat([*shards], sizes)
+    return Records(manifest, Photos(names, reader), owners=owners, weights=weights, **facts)
 
 
 def check_shard(folder: Path, shard: Shard) -> None:
@@ -101,4 +105,5 @@ def read_records(folder: Path) -> Source:
         digests=found.digests,
         notes=found.manifest["notes"],
         names=found.photos.names,
+        weights=found.weights,
     )

@@ -96,6 +96,9 @@ def write_source(source: Source, folder: Path, name: str) -> None:
     write_records(
         folder, name, plans, find_pool(photos)[0],
         {"origin": source.origin, "notes": list(source.notes)}, source.class_names,
+        None if source.weights is None else {
+            part: source.weights[rows] for part, rows in source.parts.items()
+        },
     )  # fmt: skip
 
 
@@ -117,10 +120,11 @@ def write_records(
     pool: Executor,
     about: Mapping[str, Any],
     class_names: Sequence[str],
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write all shards in a pool of threads or processes, and then what makes a folder of them.
 
-    `about` is what else the manifest has.
+    `about` is what else the manifest has, `weights` those of the photos of each part, if any.
     """
     make_folder(folder)
     with hold_folder(folder, f"the records of {name}"):
@@ -133,7 +137,7 @@ def write_records(
             written = (wait_for_result(job) for job in as_completed(jobs))
             for _ in show_progress(written, sum(len(p.piece) for p in plans), "writing records"):
                 pass
-            finish_records(folder, name, plans, about, class_names)
+            finish_records(folder, name, plans, about, class_names, weights)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise SpecError(
@@ -219,6 +223,7 @@ def finish_records(
     plans: Sequence[ShardPlan],
     about: Mapping[str, Any],
     class_names: Sequence[str],
+    weights: Mapping[str, np.ndarray] | None,
 ) -> None:
     """Write what is known of all shards together, and remove what was written beside each."""
     shards: dict[str, list[Shard]] = {}
@@ -232,6 +237,9 @@ def finish_records(
             arrays["places"].append(plan.first + known["places"])
             arrays["labels"].append(known["labels"])
             arrays["digests"].append(known["digests"])
+            if weights is not None:
+                own = weights[plan.part][arrays["places"][-1]]
+                arrays.setdefault("weights", []).append(own)
             names += json.loads(str(known["names"]))
             broken |= json.loads(str(known["broken"]))
     text = "\0".join(names).encode(errors="surrogateescape")
@@ -239,7 +247,8 @@ def finish_records(
         together = {key: np.concatenate(values) for key, values in arrays.items()}
         np.savez(path, names=np.frombuffer(text, np.uint8), **together)  # type: ignore[arg-type]
     describe_for_tfds(folder, name, class_names, shards)
-    manifest = {"format": FORMAT, "name": name, "class_names": list(class_names), **about}
+    version = 1 if weights is None else FORMAT
+    manifest = {"format": version, "name": name, "class_names": list(class_names), **about}
     manifest["skipped"] = broken
     manifest["parts"] = {part: [asdict(shard) for shard in own] for part, own in shards.items()}
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1))
