@@ -94,6 +94,7 @@ def build_export_network(
     scoring = familiarity.build_scoring_network(network, calibration.bank)
     scores = familiarity.split_scores(scoring.predict(images, verbose=0))
     exported = familiarity.add_calibrated_outputs(network, calibration)
+    exported.predict(images[:1], verbose=0)  # Keras exports no network that was never called
     return exported, *familiarity.decide_labels(calibration, *scores)
 
 

@@ -43,6 +43,12 @@ def list_set_labels(prediction: Prediction, class_names: Sequence[str]) -> list[
     return [class_names[n] for n in order if prediction.labels[n]]
 
 
+def explain_refusal(prediction: Prediction) -> str:
+    """Return `none of these` with the reason why a photo has no label in its set."""
+    is_far = prediction.unfamiliarity is not None and prediction.unfamiliarity > 1
+    return f"{NONE_OF_THESE} ({'unfamiliar' if is_far else 'unsure'})"
+
+
 def describe_promise(calibration: Calibration, counts: Counts) -> str:
     """Return a line for people: how many photos were refused, and what the sets promise."""
     return (
@@ -89,7 +95,7 @@ def print_prediction_table(
             continue
         if calibration is not None:
             labels = list_set_labels(prediction, class_names)
-            cells.append(escape(", ".join(labels)) or f"[red]{NONE_OF_THESE}[/red]")
+            cells.append(escape(", ".join(labels)) or f"[red]{explain_refusal(prediction)}[/red]")
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(*cells, escape(name), f"{share:.4f}", escape(then))
