@@ -43,5 +43,5 @@ def export_to_onnx(network: keras.Model, splits: Splits) -> Callable[[np.ndarray
     exported(splits.test.gather_images(np.arange(1)))  # Keras exports only what was called
     with tempfile.TemporaryDirectory() as folder, silence_converters():
         file = Path(folder) / "network.onnx"
-        FORMATS["onnx"].write(exported, splits.class_names, file, None)
+        FORMATS["onnx"].write(exported, splits.class_names, file, None, None)
         return FORMATS["onnx"].run(file)

@@ -8,7 +8,6 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from cnntrain.cli.parser import make_parser
@@ -20,6 +19,7 @@ from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.inference.export_formats import FORMATS, check_installed
 from cnntrain.inference.parity import Parity
 from cnntrain.inference.untrusted import read_network_config
+from cnntrain.runs.calibration import read_calibration
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.signals import raise_terminated
 
@@ -30,6 +30,7 @@ usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]
   in its own runtime on images of the run's test split, and must say what the network says; else
   nothing is left of it.
 
+  --no-calibration  as the network was trained, although cnntrain evaluate --calibrate calibrated it
   --quantize int8   8-bit weights and activations (tflite), calibrated on training images; of
                     those that it is run on, at most 5 % may change their class
   --weights NAME    best (the default), final, ema or refit
@@ -47,6 +48,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--quantize", choices=["int8"])
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--output")
+    parser.add_argument("--no-calibration", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
@@ -55,14 +57,23 @@ def main(words: Sequence[str]) -> int:
     check_export_request(arguments)
     classifier = open_classifier(arguments.run, arguments.weights)
     spec = build_evaluation_spec(classifier, arguments.overrides, arguments.config_dir)
+    calibration = None
+    if not arguments.no_calibration:
+        calibration = read_calibration(classifier.folder, classifier.weights)
     target = choose_export_path(classifier, arguments)
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        parity = export_classifier(classifier, spec, arguments, target)
+        parity = export_classifier(classifier, spec, arguments, target, calibration)
     except Failure as error:
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     print_export(parity, arguments, classifier, target)
+    if calibration is not None and not arguments.json:
+        print(
+            f"calibrated: temperature {calibration.temperature:.3f} is in the probabilities; the "
+            f"set of an image has the labels from {calibration.threshold:.6f} on, and none where "
+            "its unfamiliarity is above 1"
+        )
     return 0
 
 
@@ -122,8 +133,8 @@ def print_export(
     files = [target] if target.is_file() else [p for p in target.rglob("*") if p.is_file()]
     size = sum(file.stat().st_size for file in files)
     if arguments.json:
-        about = {"path": str(target), "format": arguments.format, "bytes": size, **asdict(parity)}
-        print(json.dumps(about))
+        about = {"path": str(target), "format": arguments.format, "bytes": size}
+        print(json.dumps(about | parity.list_facts()))
         return
     runtime = FORMATS[arguments.format].runtime
     shape = ", ".join(str(length) for length in classifier.image_shape)

@@ -16,6 +16,7 @@ from cnntrain.inference.imagenet_request import (
     rephrase_for_flags,
     split_imagenet_words,
 )
+from cnntrain.runs.calibration import Calibration, read_calibration
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.terminal.stderr import silence_stderr
 from cnntrain.terminal.units import format_duration
@@ -34,6 +35,7 @@ usage: cnntrain predict RUN IMAGE|FOLDER|- ...
 
   --top N           how many classes (3)
   --weights NAME    best (the default), final, ema or refit; with --model imagenet or a file
+  --no-calibration  as the network was trained, although cnntrain evaluate --calibrate calibrated it
   --csv             image, error, class_1, probability_1, …
   --jsonl           an object a line"""
 
@@ -45,6 +47,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--model")
     parser.add_argument("--weights")
     parser.add_argument("--top", type=int, default=3)
+    parser.add_argument("--no-calibration", action="store_true")
     parser.add_argument("--csv", action="store_true")
     parser.add_argument("--jsonl", action="store_true")
     arguments = parser.parse_intermixed_args(words)
@@ -72,8 +75,13 @@ def predict_with_run(arguments: Namespace) -> int:
     run, *images = arguments.words
     classifier = open_classifier(run, arguments.weights)
     image_arguments.check_image_arguments(images)
+    calibration = None
+    if not arguments.no_calibration:
+        calibration = read_calibration(classifier.folder, classifier.weights)
     network = classifier.load_network()
-    return print_predictions(arguments, images, network, classifier.class_names, classifier.frame)
+    return print_predictions(
+        arguments, images, network, classifier.class_names, classifier.frame, calibration
+    )
 
 
 def predict_with_imagenet(arguments: Namespace) -> int:
@@ -99,6 +107,7 @@ def print_predictions(
     network: Any,
     class_names: Sequence[str],
     frame: "Frame",
+    calibration: Calibration | None = None,
 ) -> int:
     """Predict photos, print classes in the format of the flags, and the speed; return exit code."""
     with silence_stderr():
@@ -116,14 +125,16 @@ def print_predictions(
         )
     findings = Findings()
     began = time.perf_counter()
-    predictions = predict_photos(network, photos, frame, findings)
-    whole = write(predictions, class_names, min(arguments.top, len(class_names)))
+    predictions = predict_photos(network, photos, frame, findings, calibration)
+    counts = write(predictions, class_names, min(arguments.top, len(class_names)), calibration)
     seconds = time.perf_counter() - began
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
+    if calibration is not None:
+        print(predict_report.describe_promise(calibration, counts), file=sys.stderr)
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {format_duration(seconds)}, "
         f"{len(photos) / seconds:,.0f} images/s",
         file=sys.stderr,
     )
-    return 0 if whole else 1
+    return 0 if counts.whole else 1

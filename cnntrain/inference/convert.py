@@ -9,49 +9,61 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
-from cnntrain.inference.export_formats import FORMATS
+from cnntrain.inference.export_formats import FORMATS, PROBABILITIES, UNFAMILIARITY
 from cnntrain.inference.parity import (
-    CALIBRATION_IMAGES,
     CHECKED_IMAGES,
+    QUANTIZING_IMAGES,
     Parity,
+    compare_decisions,
     compare_predictions,
     pick_spread_rows,
 )
+from cnntrain.runs.calibration import Calibration
 from cnntrain.signals import Signals
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
 
 
 def export_classifier(
-    classifier: Classifier, spec: Spec, arguments: Namespace, target: Path
+    classifier: Classifier,
+    spec: Spec,
+    arguments: Namespace,
+    target: Path,
+    calibration: Calibration | None = None,
 ) -> Parity:
     """Export a network to `target`; return how close its predictions are to the network's own.
 
     The format and quantization are those of the parsed command line. The file is written under a
-    temporary name and run on images of the test split of `spec`. Raises Failure, and leaves no
-    file, if it cannot be written or predicts something else than the network.
+    temporary name and run on images of the test split of `spec`. With a `calibration` it gives what
+    `cnntrain predict` gives. Raises Failure, and leaves no file, if it cannot be written or gives
+    something else than the network.
     """
     format = FORMATS[arguments.format]
     test, splits = load_examples(classifier, spec, "test")
     trained = classifier.load_network()
-    network = add_softmax(convert_to_float32(trained) if format.only_float32 else trained)
+    if format.only_float32:
+        trained = convert_to_float32(trained)
     images = test.gather_images(pick_spread_rows(len(test), CHECKED_IMAGES))
-    expected = network.predict(images, verbose=0)["probabilities"]
-    calibration = None
+    network, expected, *decisions = build_export_network(trained, calibration, images)
+    set_rule = None if calibration is None else calibration.list_rule()
+    shown = None
     if arguments.quantize:
-        calibration = splits.train.gather_images(
-            pick_spread_rows(len(splits.train), CALIBRATION_IMAGES)
-        )
+        shown = splits.train.gather_images(pick_spread_rows(len(splits.train), QUANTIZING_IMAGES))
     with open_draft_path(target) as draft:
         try:
             # Converters crash if a signal raises an exception within them.
             with silence_converters(), Signals() as signals:
-                format.write(network, classifier.class_names, draft, calibration)
+                format.write(network, classifier.class_names, draft, shown, set_rule)
                 parity = compare_predictions(format.run(draft), images, expected)
+                if calibration is not None:
+                    runs = (format.run(draft), format.run(draft, UNFAMILIARITY))
+                    parity = compare_decisions(parity, runs, images, decisions, calibration)
         except Exception as error:  # converters raise exceptions of any class
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(
@@ -65,6 +77,25 @@ def export_classifier(
                 f"{parity}; it was removed"
             )
     return parity
+
+
+def build_export_network(
+    network: Any, calibration: Calibration | None, images: np.ndarray
+) -> tuple[Any, ...]:
+    """Return the network to export, and the probabilities that `cnntrain predict` has for images.
+
+    Of a calibrated network the unfamiliarities (N,) and sets of labels (N, classes) follow.
+    """
+    if calibration is None:
+        exported = add_softmax(network)
+        return exported, exported.predict(images, verbose=0)[PROBABILITIES]
+    from cnntrain.inference import familiarity  # which loads TensorFlow
+
+    scoring = familiarity.build_scoring_network(network, calibration.bank)
+    scores = familiarity.split_scores(scoring.predict(images, verbose=0))
+    exported = familiarity.add_calibrated_outputs(network, calibration)
+    exported.predict(images[:1], verbose=0)  # Keras exports no network that was never called
+    return exported, *familiarity.decide_labels(calibration, *scores)
 
 
 def convert_to_float32(network: Any) -> Any:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cnntrain.data.views import describe_views
 from cnntrain.terminal.tables import make_console
-from cnntrain.terminal.units import NO_VALUE
+from cnntrain.terminal.units import NO_VALUE, format_percent
 from cnntrain.training.metrics import list_confused_pairs
 
 LARGEST_CONFUSION_MATRIX = 12  # classes whose confusion matrix fits the width
@@ -107,3 +107,70 @@ def build_fgsm_table(rows: Sequence[Mapping[str, float]]) -> Table:
         table.add_column(f"{row['epsilon']:g}/255", justify="right")
     table.add_row("accuracy", *(f"{row['accuracy']:.4f}" for row in rows))
     return table
+
+
+def print_calibration(found: Mapping[str, Any]) -> None:
+    """Print `found`, the result of `calibrate_run`: what was fitted, and what it gives on test."""
+    console = make_console()
+    for line in format_calibration(found):
+        console.print(escape(line), soft_wrap=True, highlight=False)
+    for table in (build_temperature_table(found["test"]), build_coverage_table(found)):
+        console.print(table)
+    line = describe_worst_coverage(found["test"])
+    console.print(escape(line), soft_wrap=True, highlight=False)
+
+
+def format_calibration(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines that say what was fitted to what, and what is promised."""
+    low, high = found["interval"]
+    return [
+        f"{found['run']} ({found['weights']}), calibrated on {found['images']:,} validation images",
+        f"temperature {found['temperature']:.3f}; a label is in the set of an image from a "
+        f"probability of {found['threshold']:.4f} on",
+        "",
+        f"Promised: of images like these, {format_percent(found['coverage'])} have their class in "
+        "the set, or more.",
+        f"That is the mean over all validation splits. For one of {found['images']:,} images the "
+        f"share is between {format_percent(low)} and {format_percent(high)} in 95 % of cases.",
+    ]
+
+
+def build_temperature_table(test: Mapping[str, Any]) -> Table:
+    """Return a table of loss and calibration error of the test images, without and with it."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(f"{test['images']:,} test images")
+    for heading in ("as trained", "calibrated"):
+        table.add_column(heading, justify="right")
+    for name, key in (("loss", "loss"), ("calibration error", "ece")):
+        table.add_row(name, *(f"{test[f'{key}_{when}']:.4f}" for when in ("before", "after")))
+    return table
+
+
+def build_coverage_table(found: Mapping[str, Any]) -> Table:
+    """Return a table of what the sets of labels of the test images are worth."""
+    test = found["test"]
+    low, high = test["coverage_interval"]
+    table = Table(box=box.SIMPLE_HEAD, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    accuracy = NO_VALUE if test["accuracy"] is None else format_percent(test["accuracy"])
+    rows = (
+        ("coverage", test["coverage"], f"95 % interval {low:.4f} to {high:.4f}, Wilson"),
+        ("one label: an answer", test["answered"], f"right: {accuracy} of the answers"),
+        ("several labels", test["several"], f"{test['mean_set_size']:.3f} labels in the mean set"),
+        ("none of these", test["refused"], f"unfamiliar: {format_percent(test['unfamiliar'])}"),
+    )
+    for name, share, note in rows:
+        table.add_row(name, format_percent(share), note)
+    return table
+
+
+def describe_worst_coverage(test: Mapping[str, Any]) -> str:
+    """Return a sentence about the class of which fewest images have their label in the set."""
+    rows = [row for row in test["classes"] if row["images"]]
+    worst = min(rows, key=lambda row: row["coverage"])
+    return (
+        f"The promise is for all classes together. Least covered is {worst['name']}: "
+        f"{format_percent(worst['coverage'])} of {worst['images']:,} images."
+    )

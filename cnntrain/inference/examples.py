@@ -141,6 +141,14 @@ def load_examples(classifier: Classifier, spec: Spec, split: str) -> tuple["Exam
     empty, or if the classes or the image shape are not those of the network.
     """
     splits = load_evaluation_splits(classifier, spec)
+    return select_examples(classifier, spec, splits, split), splits
+
+
+def select_examples(classifier: Classifier, spec: Spec, splits: "Splits", split: str) -> "Examples":
+    """Return the examples of one of `splits`, labelled by the network's order of classes.
+
+    Raises SpecError as `load_examples` does.
+    """
     examples = dict(splits.items()).get(split)
     if not examples:
         available = [name for name, part in splits.items() if len(part)]
@@ -158,7 +166,7 @@ def load_examples(classifier: Classifier, spec: Spec, split: str) -> tuple["Exam
             f"dataset.image_size=[{height},{width}] dataset.channels={channels}",
         )
     order = np.array([classifier.class_names.index(name) for name in splits.class_names], np.int32)
-    return replace(examples, labels=order[examples.labels]), splits
+    return replace(examples, labels=order[examples.labels])
 
 
 def explain_class_mismatch(classifier: Classifier, names: Sequence[str], where: str) -> SpecError:

@@ -1,12 +1,13 @@
 """The formats that a network is exported to: how each is written, and run in its own runtime.
 
 All take raw images (B, H, W, C) uint8, `images`, and give `probabilities` (B, classes) float32.
-All contain the names of the classes, one a line or as JSON.
+All contain the names of the classes, one a line or as JSON. A calibrated network also gives the
+`unfamiliarity` (B,) float32 of each image, and contains how sets of labels follow, as JSON.
 """
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 
 from cnntrain.errors import SpecError
 
-LABELS_FILE = "labels.txt"
-# A function from images (B, H, W, C) uint8 to probabilities (B, classes).
+PROBABILITIES, UNFAMILIARITY = "probabilities", "unfamiliarity"  # names of outputs
+LABELS_FILE, CALIBRATION_FILE = "labels.txt", "calibration.json"
+# A function from images (B, H, W, C) uint8 to an output, such as the probabilities (B, classes).
 Predictor = Callable[[np.ndarray], np.ndarray]
+SetRule = Mapping[str, Any] | None  # how sets of labels follow from the outputs, if calibrated
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,17 @@ class ExportFormat:
     """How a format is written to a path, how it is run from there, and which packages both need.
 
     A network for a format that is `only_float32` is converted to float32 first. `write` takes a
-    network with named outputs, the class names, the path, and the images to calibrate with, or None
-    if the weights are not quantised.
+    network with named outputs, the class names, the path, the images to quantise with, or None if
+    the weights are not quantised, and what is to be known of the calibration, or None. `run` takes
+    the path and the name of the output.
     """
 
     suffix: str
     runtime: str
     needs: Sequence[str]
     only_float32: bool
-    write: Callable[[Any, Sequence[str], Path, np.ndarray | None], None]
-    run: Callable[[Path], Predictor]
+    write: Callable[[Any, Sequence[str], Path, np.ndarray | None, SetRule], None]
+    run: Callable[..., Predictor]
 
 
 def check_installed(name: str) -> None:
@@ -49,104 +53,128 @@ def check_installed(name: str) -> None:
 
 
 def write_keras(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
+    network: Any,
+    class_names: Sequence[str],
+    path: Path,
+    shown: np.ndarray | None,
+    set_rule: SetRule,
 ) -> None:
     """Write a `.keras` file with labels.txt added to its zip."""
     import keras
 
-    # The output loses its name, so that `predict` returns an array and not a dict.
-    keras.Model(network.input, network.output["probabilities"], name=network.name).save(path)
-    add_labels(path, class_names)
+    outputs = network.output
+    if set_rule is None:  # the output loses its name: `predict` returns an array and not a dict
+        outputs = outputs[PROBABILITIES]
+    keras.Model(network.input, outputs, name=network.name).save(path)
+    add_labels(path, class_names, set_rule)
 
 
-def run_keras(path: Path) -> Predictor:
+def run_keras(path: Path, output: str = PROBABILITIES) -> Predictor:
     """Return a predictor that runs a `.keras` file in Keras."""
     import keras
 
     network = keras.models.load_model(path, compile=False)
-    return lambda images: network.predict_on_batch(images)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        outputs = network.predict_on_batch(images)
+        return outputs[output] if isinstance(outputs, dict) else outputs
+
+    return predict
 
 
 def write_savedmodel(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
+    network: Any,
+    class_names: Sequence[str],
+    path: Path,
+    shown: np.ndarray | None,
+    set_rule: SetRule,
 ) -> None:
     """Write a SavedModel folder, with labels.txt in its folder for users' files, assets.extra."""
     network.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()
-    (extra / LABELS_FILE).write_text(format_labels(class_names), encoding="utf-8")
+    for name, text in list_extra_files(class_names, set_rule).items():
+        (extra / name).write_text(text, encoding="utf-8")
 
 
-def run_savedmodel(path: Path) -> Predictor:
+def run_savedmodel(path: Path, output: str = PROBABILITIES) -> Predictor:
     """Return a predictor that runs a SavedModel folder in TensorFlow."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
     serve = loaded.signatures["serving_default"]
     serve.loaded = loaded  # keeps the variables alive, which belong to `loaded`
-    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+    return lambda images: serve(images=tf.constant(images))[output].numpy()
 
 
 def write_onnx(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
+    network: Any,
+    class_names: Sequence[str],
+    path: Path,
+    shown: np.ndarray | None,
+    set_rule: SetRule,
 ) -> None:
     """Write an ONNX file by tf2onnx, with the labels as a JSON list in its metadata."""
     import onnx
 
     network.export(path, format="onnx", verbose=False)
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
+    properties = {"class_names": json.dumps(list(class_names))}
+    if set_rule is not None:
+        properties["calibration"] = json.dumps(set_rule)
+    onnx.helper.set_model_props(model, properties)
     onnx.save(model, path)
 
 
-def run_onnx(path: Path) -> Predictor:
+def run_onnx(path: Path, output: str = PROBABILITIES) -> Predictor:
     """Return a predictor that runs an ONNX file in ONNX Runtime on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"images": images})[0]
+    return lambda images: session.run([output], {"images": images})[0]
 
 
 def write_tflite(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
+    network: Any,
+    class_names: Sequence[str],
+    path: Path,
+    shown: np.ndarray | None,
+    set_rule: SetRule,
 ) -> None:
     """Write a TensorFlow Lite file.
 
-    If there are `calibration` images (N, H, W, C) uint8, its weights and activations are 8-bit. The
+    If there are `shown` images (N, H, W, C) uint8, its weights and activations are 8-bit. The
     labels are in a zip appended to the file, as associated files are in this format.
     """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    if calibration is not None:
+    if shown is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in shown)
     path.write_bytes(converter.convert())
-    add_labels(path, class_names)
+    add_labels(path, class_names, set_rule)
 
 
-def run_tflite(path: Path) -> Predictor:
+def run_tflite(path: Path, output: str = PROBABILITIES) -> Predictor:
     """Return a predictor that runs a TensorFlow Lite file in LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path))
-    (images_tensor,) = interpreter.get_input_details()
-    (probabilities_tensor,) = interpreter.get_output_details()
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        interpreter.resize_tensor_input(images_tensor["index"], images.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(images_tensor["index"], images)
-        interpreter.invoke()
-        return interpreter.get_tensor(probabilities_tensor["index"])
-
-    return predict
+    runner = Interpreter(str(path)).get_signature_runner()
+    return lambda images: runner(images=images)[output]
 
 
-def add_labels(path: Path, class_names: Sequence[str]) -> None:
-    """Add labels.txt to a zip, or append a zip with it to any other file."""
+def add_labels(path: Path, class_names: Sequence[str], set_rule: SetRule) -> None:
+    """Add labels.txt, and calibration.json, to a zip, or append a zip with them to another file."""
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS_FILE, format_labels(class_names))
+        for name, text in list_extra_files(class_names, set_rule).items():
+            archive.writestr(name, text)
+
+
+def list_extra_files(class_names: Sequence[str], set_rule: SetRule) -> dict[str, str]:
+    """Return the texts that are added to an export, by the names of their files."""
+    files = {LABELS_FILE: format_labels(class_names)}
+    return files if set_rule is None else files | {CALIBRATION_FILE: json.dumps(set_rule, indent=2)}
 
 
 def format_labels(class_names: Sequence[str]) -> str:

@@ -1,12 +1,14 @@
 """Compare the predictions of an exported network with those of the network itself."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from cnntrain.runs.calibration import Calibration
+
 CHECKED_IMAGES = 256  # images that an exported file is run on, spread over the test split
-CALIBRATION_IMAGES = 200  # of the training split; more of them change the 8-bit ranges little
+QUANTIZING_IMAGES = 200  # of the training split; more of them change the 8-bit ranges little
 BATCH_SIZES = (1, 7, 32)  # batch sizes that an exported file is tried with
 TOLERANCE = 1e-4  # the largest difference of a probability
 # With 8 bits: the share of images that may change class, and the mean difference of a probability.
@@ -17,23 +19,37 @@ QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 class Parity:
     """How much the probabilities of an exported network differ from the network's own.
 
-    `images` were compared, and `changed` of them got another class.
+    `images` were compared, and `changed` of them got another class. Of a calibrated network,
+    `changed_sets` got another set of labels, and their distances from the images of training differ
+    by `distance_difference` at most.
     """
 
     images: int
     largest_difference: float
     mean_difference: float
     changed: int
+    changed_sets: int | None = None
+    distance_difference: float | None = None
 
     def is_close(self, quantized: bool) -> bool:
         """Return whether the differences are small enough to keep the file."""
         if quantized:
+            changed = max(self.changed, self.changed_sets or 0)
             allowed = QUANTIZED_MAX_CHANGED * self.images
-            return self.changed <= allowed and self.mean_difference <= QUANTIZED_MAX_MEAN
-        return self.largest_difference <= TOLERANCE
+            return changed <= allowed and self.mean_difference <= QUANTIZED_MAX_MEAN
+        return all(
+            difference <= TOLERANCE  # false for nan
+            for difference in (self.largest_difference, self.distance_difference or 0)
+        )
+
+    def list_facts(self) -> dict[str, float]:
+        """Return the numbers by name, without those that an uncalibrated network has not."""
+        return {name: number for name, number in asdict(self).items() if number is not None}
 
     def __str__(self) -> str:
         other = f"{self.changed} have another class" if self.changed else "all have the same class"
+        if self.changed_sets is not None:
+            other += f", {self.changed_sets or 'none'} another set of labels"
         return (
             f"probabilities of {self.images} images differ by {self.largest_difference:.1e} at "
             f"most, {self.mean_difference:.1e} on average; {other}"
@@ -45,14 +61,9 @@ def compare_predictions(
 ) -> Parity:
     """Compare what `run` predicts for images (N, H, W, C) uint8 with probabilities (N, classes).
 
-    The images are run in batches of several sizes. NaN is close to nothing.
+    NaN is close to nothing.
     """
-    parts, start, size = [], 0, 0
-    while start < len(images):
-        size = next((wanted for wanted in BATCH_SIZES if wanted > size), size)
-        parts.append(run(images[start : start + size]))
-        start += size
-    probabilities = np.concatenate(parts)
+    probabilities = run_in_batches(run, images)
     differences = np.abs(probabilities - expected)
     return Parity(
         len(images),
@@ -60,6 +71,36 @@ def compare_predictions(
         float(differences.mean()),
         int((probabilities.argmax(axis=-1) != expected.argmax(axis=-1)).sum()),
     )
+
+
+def compare_decisions(
+    parity: Parity,
+    runs: Sequence[Callable[[np.ndarray], np.ndarray]],
+    images: np.ndarray,
+    expected: Sequence[np.ndarray],
+    calibration: Calibration,
+) -> Parity:
+    """Return a parity with how unfamiliarities (N,) and sets of labels (N, classes) differ, too.
+
+    `runs` give the probabilities and the unfamiliarity of images, `expected` are the unfamiliarity
+    and the sets that `cnntrain predict` has for them.
+    """
+    probabilities, unfamiliarity = (run_in_batches(run, images) for run in runs)
+    sets = probabilities >= calibration.threshold
+    sets &= (unfamiliarity <= 1)[:, np.newaxis]
+    off = calibration.limit * np.abs(unfamiliarity - expected[0])
+    changed = (sets != expected[1]).any(axis=1)
+    return replace(parity, changed_sets=int(changed.sum()), distance_difference=float(off.max()))
+
+
+def run_in_batches(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Return what `run` gives for images (N, H, W, C), in batches of BATCH_SIZES."""
+    parts, start, size = [], 0, 0
+    while start < len(images):
+        size = next((wanted for wanted in BATCH_SIZES if wanted > size), size)
+        parts.append(run(images[start : start + size]))
+        start += size
+    return np.concatenate(parts)
 
 
 def pick_spread_rows(count: int, wanted: int) -> np.ndarray:

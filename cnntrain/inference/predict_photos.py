@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,27 +11,44 @@ import numpy as np
 from cnntrain.data.photos.decode import decode_chosen_photos, iterate_row_ranges, stack_photos
 from cnntrain.data.photos.findings import Findings
 from cnntrain.data.photos.photo import DecodedPhoto, Frame, Photos
+from cnntrain.inference.familiarity import build_scoring_network, decide_labels, split_scores
+from cnntrain.runs.calibration import Calibration
 from cnntrain.terminal.progress import show_progress
 from cnntrain.training.evaluation import compute_log_probabilities
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The probabilities (classes,) of the photo `name`, or None and the reason it is `broken`."""
+    """The probabilities (classes,) of the photo `name`, or None and the reason it is `broken`.
+
+    Of a calibrated network also the set of labels (classes,), boolean, and the unfamiliarity.
+    """
 
     name: str
     probabilities: np.ndarray | None
     broken: str | None
+    labels: np.ndarray | None = None
+    unfamiliarity: float | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no label is likely enough, or the photo is unlike those of training."""
+        return self.labels is not None and not self.labels.any()
 
 
 def predict_photos(
-    network: keras.Model, photos: Photos, frame: Frame, findings: Findings
+    network: keras.Model,
+    photos: Photos,
+    frame: Frame,
+    findings: Findings,
+    calibration: Calibration | None = None,
 ) -> Iterator[Prediction]:
-    """Yield the prediction for each photo, in order.
+    """Yield the prediction for each photo, in order, with its set of labels if it is calibrated.
 
     `frame` is the shape and pixel range of training. What is odd about a photo, such as damage, is
     added to `findings`.
     """
+    scoring = build_scoring_network(network, calibration.bank) if calibration else network
     with ThreadPoolExecutor(1) as ahead:
         chunks = list(iterate_row_ranges(len(photos)))
         coming = ahead.submit(decode_chunk, photos, chunks[0], frame)
@@ -39,11 +57,15 @@ def predict_photos(
             if number + 1 < len(chunks):
                 coming = ahead.submit(decode_chunk, photos, chunks[number + 1], frame)
             images = stack_photos(decoded, frame)
-            batch = predict_probabilities(network, images, len(chunks[0]))
-            for row, photo, probabilities in zip(rows, decoded, batch, strict=True):
+            outputs = predict_padded(scoring, images, len(chunks[0]))
+            batch = list_decisions(outputs, calibration)
+            for row, photo, decision in zip(rows, decoded, batch, strict=True):
                 findings.add_photo(row, photo)
-                reason = photo if isinstance(photo, str) else None
-                yield Prediction(photos.names[row], None if reason else probabilities, reason)
+                if isinstance(photo, str):
+                    yield Prediction(photos.names[row], None, photo)
+                else:
+                    probabilities, *rest = decision
+                    yield Prediction(photos.names[row], probabilities, None, *rest)
 
 
 def decode_chunk(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto | str]:
@@ -51,9 +73,19 @@ def decode_chunk(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto
     return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
 
 
-def predict_probabilities(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Return probabilities (B, classes) for images (B, H, W, C), at most `batch_size` of them."""
+def predict_padded(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return the outputs (B, units) for images (B, H, W, C), at most `batch_size` of them."""
     # A short batch is padded: tracing the network's graph for another size would cost more.
     padding = [(0, batch_size - len(images)), (0, 0), (0, 0), (0, 0)]
-    logits = network.predict_on_batch(np.pad(images, padding))
-    return np.exp(compute_log_probabilities(logits[: len(images)]))
+    return network.predict_on_batch(np.pad(images, padding))[: len(images)]
+
+
+def list_decisions(outputs: np.ndarray, calibration: Calibration | None) -> list[tuple[Any, ...]]:
+    """Return for each image its probabilities and, if calibrated, its set and unfamiliarity.
+
+    `outputs` (B, units) are logits, or if calibrated those of a scoring network.
+    """
+    if calibration is None:
+        return [(row,) for row in np.exp(compute_log_probabilities(outputs))]
+    probabilities, unfamiliarity, sets = decide_labels(calibration, *split_scores(outputs))
+    return list(zip(probabilities, sets, unfamiliarity.tolist(), strict=True))

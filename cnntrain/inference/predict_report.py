@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,48 @@ from rich.table import Table
 
 from cnntrain.files.writing import escape_formula
 from cnntrain.inference.predict_photos import Prediction
+from cnntrain.runs.calibration import Calibration
 from cnntrain.terminal.tables import make_console
 
 RankedClasses = list[tuple[str, float]]
+NONE_OF_THESE = "none of these"
+SEPARATOR = "|"  # of several labels in one cell
+
+
+@dataclass
+class Counts:
+    """How many photos were whole and, of a calibrated network, how many of these were refused."""
+
+    whole: int = 0
+    refused: int = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Count a photo."""
+        self.whole += prediction.broken is None
+        self.refused += prediction.is_refused
+
+
+def list_set_labels(prediction: Prediction, class_names: Sequence[str]) -> list[str]:
+    """Return the names in a photo's set of labels, the likeliest first."""
+    assert prediction.probabilities is not None
+    assert prediction.labels is not None
+    order = np.argsort(-prediction.probabilities, kind="stable")
+    return [class_names[n] for n in order if prediction.labels[n]]
+
+
+def explain_refusal(prediction: Prediction) -> str:
+    """Return `none of these` with the reason why a photo has no label in its set."""
+    is_far = prediction.unfamiliarity is not None and prediction.unfamiliarity > 1
+    return f"{NONE_OF_THESE} ({'unfamiliar' if is_far else 'unsure'})"
+
+
+def describe_promise(calibration: Calibration, counts: Counts) -> str:
+    """Return a line for people: how many photos were refused, and what the sets promise."""
+    return (
+        f"{counts.refused:,} of {counts.whole:,} are none of these. Calibrated on "
+        f"{calibration.images:,} images: of photos like them {100 * calibration.coverage:g} % have "
+        "their class in the set, or more; --no-calibration predicts without"
+    )
 
 
 def select_top_classes(
@@ -29,63 +69,95 @@ def select_top_classes(
 
 
 def print_prediction_table(
-    found: Iterable[Prediction], class_names: Sequence[str], top: int
-) -> int:
-    """Print a table with a row for each photo; return how many photos were not broken."""
-    table, whole = Table(box=box.SIMPLE_HEAD), 0
+    found: Iterable[Prediction],
+    class_names: Sequence[str],
+    top: int,
+    calibration: Calibration | None = None,
+) -> Counts:
+    """Print a table with a row for each photo; return how many photos there were.
+
+    That of a calibrated network has a column for the set of labels.
+    """
+    table, counts = Table(box=box.SIMPLE_HEAD), Counts()
     table.add_column("image", overflow="fold")
+    if calibration is not None:
+        table.add_column("set")
     table.add_column("class")
     table.add_column("probability", justify="right")
     if top > 1:
         table.add_column("then")
     for prediction in found:
+        counts.add(prediction)
+        cells = [escape(prediction.name)]
         if prediction.broken is not None:
-            table.add_row(escape(prediction.name), "[red]broken[/red]", "", prediction.broken)
+            cells += [""] * (calibration is not None)
+            table.add_row(*cells, "[red]broken[/red]", "", prediction.broken)
             continue
-        whole += 1
+        if calibration is not None:
+            labels = list_set_labels(prediction, class_names)
+            cells.append(escape(", ".join(labels)) or f"[red]{explain_refusal(prediction)}[/red]")
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
-        table.add_row(escape(prediction.name), escape(name), f"{share:.4f}", escape(then))
+        table.add_row(*cells, escape(name), f"{share:.4f}", escape(then))
     make_console().print(table)
-    return whole
+    return counts
 
 
-def write_prediction_csv(found: Iterable[Prediction], class_names: Sequence[str], top: int) -> int:
+def write_prediction_csv(
+    found: Iterable[Prediction],
+    class_names: Sequence[str],
+    top: int,
+    calibration: Calibration | None = None,
+) -> Counts:
     """Write CSV to standard output, a row as soon as its photo is predicted.
 
-    The columns are image, error, class_1, probability_1 and so on. Returns how many photos were not
-    broken.
+    The columns are image, error, class_1, probability_1 and so on, and for a calibrated network
+    set, with | between its labels, and refused. Returns how many photos there were.
     """
     numbers = range(1, top + 1)
     columns = [part for n in numbers for part in (f"class_{n}", f"probability_{n}")]
+    calibrated = [] if calibration is None else ["set", "refused"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", "error", *columns])
-    whole = 0
+    writer.writerow(["image", "error", *columns, *calibrated])
+    counts = Counts()
     for prediction in found:
-        whole += prediction.broken is None
+        counts.add(prediction)
         cells = [part for pair in select_top_classes(prediction, class_names, top) for part in pair]
         cells += [""] * (len(columns) - len(cells))
+        if calibration is not None and prediction.broken is None:
+            labels = SEPARATOR.join(list_set_labels(prediction, class_names))
+            cells += [labels, str(prediction.is_refused).lower()]
         row = [prediction.name, prediction.broken or "", *cells]
+        row += [""] * (2 + len(columns) + len(calibrated) - len(row))
         writer.writerow(map(escape_formula, row))
         sys.stdout.flush()
-    return whole
+    return counts
 
 
 def write_prediction_json_lines(
-    found: Iterable[Prediction], class_names: Sequence[str], top: int
-) -> int:
+    found: Iterable[Prediction],
+    class_names: Sequence[str],
+    top: int,
+    calibration: Calibration | None = None,
+) -> Counts:
     """Write JSON lines to standard output: {"image", "classes"}, or {"image", "error"} if broken.
 
-    Returns how many photos were not broken.
+    Those of a calibrated network also have "set", "refused", "unfamiliarity" and "temperature".
+    Returns how many photos there were.
     """
-    whole = 0
+    counts = Counts()
     for prediction in found:
-        whole += prediction.broken is None
+        counts.add(prediction)
         pairs = select_top_classes(prediction, class_names, top)
         line: dict[str, Any] = {"image": prediction.name}
         if prediction.broken is None:
             line["classes"] = [{"name": name, "probability": share} for name, share in pairs]
         else:
             line["error"] = prediction.broken
+        if calibration is not None and prediction.broken is None:
+            line["set"] = list_set_labels(prediction, class_names)
+            line["refused"] = prediction.is_refused
+            line["unfamiliarity"] = prediction.unfamiliarity
+            line["temperature"] = calibration.temperature
         print(json.dumps(line, ensure_ascii=False), flush=True)
-    return whole
+    return counts

@@ -166,22 +166,46 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
     )
 
 
-def plot_reliability(bins: Sequence[ReliabilityBin]) -> Figure:
+def plot_reliability(
+    bins: Sequence[ReliabilityBin], calibrated: Sequence[ReliabilityBin] = ()
+) -> Figure:
     """Return a reliability diagram: the accuracy of each bin over its mean confidence.
 
     On the diagonal a network is as often right as it is sure. The area of a point is proportional
-    to the number of images in its bin.
+    to the number of images in its bin. The bins of `calibrated` probabilities are a second line.
     """
-    largest = max(b.images for b in bins)
-    points = {
+    diagonal = {
+        "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+        "line": {"color": "$muted", "width": 1, "dash": "dot"}, "showlegend": False,
+    }  # fmt: skip
+    largest = max(b.images for b in [*bins, *calibrated])
+    lines = [make_reliability_line("as trained", bins, "$accent", largest)]
+    if calibrated:
+        lines[0] = make_reliability_line("as trained", bins, "$c1", largest)
+        lines.append(make_reliability_line("calibrated", calibrated, "$accent", largest))
+    return make_figure(
+        [diagonal, *lines],
+        xaxis=make_axis("probability of the predicted class", range=[-0.02, 1.02]),
+        yaxis=make_axis("accuracy", range=[-0.03, 1.04]),
+        showlegend=bool(calibrated),
+        legend={"x": 0.02, "y": 0.98, "itemsizing": "constant"},
+    )
+
+
+def make_reliability_line(
+    name: str, bins: Sequence[ReliabilityBin], color: str, largest: int
+) -> dict[str, Any]:
+    """Return a plotly trace of bins; `largest` is the number of images of the largest point."""
+    return {
         "type": "scatter",
         "mode": "lines+markers",
+        "name": name,
         "x": [round(b.confidence, 4) for b in bins],
         "y": [round(b.accuracy, 4) for b in bins],
         "customdata": [[b.images, round(b.low, 3), round(b.high, 3)] for b in bins],
-        "line": {"color": "$accent", "width": 1},
+        "line": {"color": color, "width": 1},
         "marker": {
-            "color": "$accent",
+            "color": color,
             "sizemode": "area",
             "size": [b.images for b in bins],
             "sizeref": largest / 400,
@@ -190,13 +214,46 @@ def plot_reliability(bins: Sequence[ReliabilityBin]) -> Figure:
         "hovertemplate": "%{customdata[0]:,} images between %{customdata[1]} and %{customdata[2]}"
         "<br>confidence %{x:.3f}, accuracy %{y:.3f}<extra></extra>",
     }
-    diagonal = {
-        "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip",
+
+
+def plot_class_coverage(rows: Sequence[Mapping[str, Any]], promised: float) -> Figure:
+    """Return a chart of the share of each class that has its label in the set, and of refusals.
+
+    `rows` have name, images, coverage and refused. A line marks the coverage that was promised for
+    all classes together.
+    """
+    names = make_axis_names([row["name"] for row in rows])
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [round(row.get(key, 0.0), 4) for row in rows],
+            "y": names,
+            "customdata": [row["images"] for row in rows],
+            "marker": {"color": color, "size": 9, "symbol": symbol},
+            "hovertemplate": f"%{{y}}: {name} %{{x:.1%}} of %{{customdata:,}}<extra></extra>",
+        }
+        for key, name, color, symbol in (
+            ("coverage", "class in the set", "$accent", "circle"),
+            ("refused", "none of these", "$c1", "diamond-open"),
+        )
+    ]
+    line = {
+        "type": "line", "x0": promised, "x1": promised, "y0": 0, "y1": 1, "yref": "paper",
         "line": {"color": "$muted", "width": 1, "dash": "dot"},
     }  # fmt: skip
     return make_figure(
-        [diagonal, points],
-        xaxis=make_axis("probability of the predicted class", range=[-0.02, 1.02]),
-        yaxis=make_axis("accuracy", range=[-0.03, 1.04]),
-        showlegend=False,
+        traces,
+        xaxis=make_axis("share of the images of a class", range=[-0.02, 1.02], tickformat=".0%"),
+        yaxis={
+            "type": "category",
+            "automargin": True,
+            "autorange": "reversed",
+            "dtick": 1,
+        },
+        shapes=[line],
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        margin={"l": 56, "r": 16, "t": 32, "b": 48},
+        height=max(HEIGHT, 120 + 18 * len(rows)),
     )

@@ -17,6 +17,7 @@ from PIL import Image
 from cnntrain.data.views import describe_views
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
+from cnntrain.reports.calibration_section import build_calibration_context
 from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.reports.run_scores import (
     build_score_context,
@@ -54,7 +55,7 @@ def write_run_report(folder: Path, output: Path | None = None) -> Path:
     result, run, target = read_run(folder), Run(folder), output or folder
     run_files = RunFiles(run)
     page = target / "report.html"
-    context = build_run_context(result, run, run_files)
+    context = build_run_context(result, run, run_files) | build_calibration_context(folder)
     webpage.write_page(page, "run.html.j2", context)
     figures.write_figures(
         target / "figures", result, run_files.phases, context["scores"], run_files.pictures, context

@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,30 @@ def test_an_example_names_the_class_of_every_image(verb, digits, tmp_path, packa
     (tmp_path / "serving").mkdir()
     assert verb("export", digits.folder, "--format", format, "--output", tmp_path / output)[0] == 0
     np.save(tmp_path / "images.npy", digits.images)
-    (code,) = [block for block in blocks() if f"import {package}" in block]
+    named = [block for block in blocks() if f"import {package}" in block]
+    (code,) = [block for block in named if "unfamiliarity" not in block]
     line = [sys.executable, "-c", code]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     expected = [str(label) for label in digits.probabilities().argmax(axis=1)]
     assert ast.literal_eval(done.stdout) == expected
+
+
+def test_the_example_of_a_calibrated_run_gives_the_sets_of_predict(verb, digits, pngs, tmp_path):
+    pytest.importorskip("tf2onnx")
+    run = shutil.copytree(digits.folder, tmp_path / "run")
+    assert verb("evaluate", run, "--calibrate", "--coverage", "0.8")[0] == 0
+    assert verb("export", run, "--format", "onnx", "--output", tmp_path / "digits.onnx")[0] == 0
+    np.save(tmp_path / "images.npy", digits.images)
+    (code,) = [block for block in blocks() if "unfamiliarity" in block]
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sets = ast.literal_eval(done.stdout)
+    _, out, _ = verb("predict", run, pngs, "--jsonl")
+    for row in map(json.loads, out.splitlines()):
+        assert sets[int(row["image"][-7:-4])] == (sorted(row["set"]) or "none of these")
+    assert sets.count("none of these") > 0
 
 
 # the pixels that a server reads
