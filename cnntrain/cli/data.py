@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cnntrain.cli.data_records import write_dataset_records
+from cnntrain.cli.data_verify import READ_ALL, THRESHOLD_FLAGS, add_verify_flags, verify_dataset
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
 from cnntrain.data.load import load_splits
@@ -51,9 +52,16 @@ USAGE = {
         "  --to array_record: write the photos into shards that dataset=records trains on",
     ),
     "verify": (
-        "cnntrain data verify NAME [key=value ...] [--json]",
-        "  count its images by split and class, decode every image, find duplicates;",
+        "cnntrain data verify NAME [key=value ...] [--run RUN ...] [--output FOLDER] [--json]",
+        "  count its images by split and class, decode every image, find duplicates, also nearly",
+        "  the same ones, and images that are of one colour, blurred or tiny;",
         "  exit code 1 where a file is broken, or an image is in two splits",
+        "  --run RUN: labels that are probably wrong, by trained runs (or a sweep over folds)",
+        "  --output FOLDER: a page with the pictures, findings.csv to edit, corrected labels.csv",
+        "  --apply FILE: write labels.csv again, as an edited findings.csv says",
+        "  --strict: exit code 1 also where images of two splits are nearly the same",
+        "  --near LIKENESS, --flat DEVIATION, --blur VARIANCE, --tiny PIXELS: other thresholds, or",
+        "    none; docs/data_doctor.md says how they were chosen",
     ),
     "preview": (
         "cnntrain data preview NAME|PHOTO ... [key=value ...] [--values] [--output FILE.png]",
@@ -78,6 +86,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--keep")
     parser.add_argument("--values", action="store_true")
     parser.add_argument("--to", choices=["array_record"])
+    add_verify_flags(parser)
     arguments = parser.parse_intermixed_args(words)
     return run_data_command(arguments.verb, arguments.words, arguments)
 
@@ -94,10 +103,9 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
         )
         raise SpecError(f"cnntrain data is given {verb or 'no command'}", USAGE, hint)
     usage = USAGE[verb][0]
-    values = {"--json": flags.json, "--output": flags.output, "--keep": flags.keep,
-              "--to": flags.to, "--values": flags.values}  # fmt: skip
-    for flag, value in values.items():
-        if value and flag not in usage:
+    flagged = ("json", "output", "keep", "to", "values", "run", "apply", "strict", *THRESHOLD_FLAGS)
+    for flag in (f"--{name}" for name in flagged if getattr(flags, name)):
+        if flag not in " ".join(USAGE[verb]):
             raise SpecError(f"{flag} is not for data {verb}", usage)
     if verb == "list":
         print_datasets(words, flags.config_dir, flags.json)
@@ -121,7 +129,10 @@ def run_data_command(verb: str | None, words: Sequence[str], flags: Namespace) -
             name, overrides = "records", [folder, *kept]
         return prepare_dataset(name, overrides, flags.config_dir, flags.json)
     if verb == "verify":
-        return verify_dataset(name, overrides, flags.config_dir, flags.json)
+        keys = [word.partition("=")[0] for word in overrides]
+        own = [word for word in READ_ALL if word.partition("=")[0] not in keys]
+        spec = compose_checked_spec(name, [*own, *overrides], flags.config_dir)
+        return verify_dataset(name, overrides, spec, flags)
     return preview_dataset(name, overrides, flags)
 
 
@@ -171,28 +182,6 @@ def prepare_dataset(
         f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}"
     )
     return 0
-
-
-def verify_dataset(
-    name: str, overrides: Sequence[str], config_dir: str | None, as_json: bool
-) -> int:
-    """Print what the splits of a data set hold; return 1 for broken files or shared images."""
-    keys = [word.partition("=")[0] for word in overrides]
-    # All photos are decoded, however many, but only to find broken ones: they need not be kept.
-    wanted = ["dataset.cache=none", "dataset.scan=all"]
-    own = [word for word in wanted if word.partition("=")[0] not in keys]
-    spec = compose_checked_spec(name, [*own, *overrides], config_dir)
-    splits = load_splits(spec)
-
-    from cnntrain.cli import data_report
-    from cnntrain.data.verify import verify_splits
-
-    verification = verify_splits(splits)
-    if as_json:
-        print(data_report.format_verified_json(name, spec, splits, verification))
-    else:
-        data_report.print_verified(name, spec, splits, verification)
-    return 0 if verification.is_clean else 1
 
 
 def find_photo_words(words: Sequence[str], config_dir: str | None) -> list[str]:

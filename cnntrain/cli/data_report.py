@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from cnntrain.data.doctor.examination import Examination, NearDuplicate, find_odd_images
+from cnntrain.data.doctor.suspects import LabelCheck
 from cnntrain.data.inventory import find_prepared_folder
 from cnntrain.data.labels import describe_imbalance
 from cnntrain.data.source import Splits, format_skipped
@@ -20,6 +23,15 @@ from cnntrain.terminal.tables import make_console
 SHOWN_COPIES = 10  # duplicate images that are printed; --json has all
 
 
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that `data verify` has found; `check` is None without a run."""
+
+    verification: Verification
+    examination: Examination
+    check: LabelCheck | None
+
+
 def format_prepared_json(name: str, spec: Spec, splits: Splits) -> str:
     parts = {
         split: {"images": len(part), "origin": splits.origin[split]}
@@ -29,9 +41,11 @@ def format_prepared_json(name: str, spec: Spec, splits: Splits) -> str:
     return format_dataset_json(name, spec, splits, {"splits": parts, "skipped": skipped})
 
 
-def format_verified_json(name: str, spec: Spec, splits: Splits, verification: Verification) -> str:
-    more = {"warnings": list_imbalance_warnings(spec, verification)}
-    return format_dataset_json(name, spec, splits, verification.as_json() | more)
+def format_verified_json(name: str, spec: Spec, splits: Splits, found: Diagnosis) -> str:
+    more = {"warnings": list_imbalance_warnings(spec, found.verification)}
+    labels = found.check.as_json() if found.check else {}
+    facts = found.verification.as_json() | more | found.examination.as_json() | labels
+    return format_dataset_json(name, spec, splits, facts)
 
 
 def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]:
@@ -74,7 +88,8 @@ def print_prepared(name: str, spec: Spec, splits: Splits) -> None:
         print_unwrapped(format_skipped(splits.skipped))
 
 
-def print_verified(name: str, spec: Spec, splits: Splits, verification: Verification) -> None:
+def print_verified(name: str, spec: Spec, splits: Splits, found: Diagnosis) -> None:
+    verification = found.verification
     print_unwrapped(format_dataset_size(name, splits))
     for what, where in find_data_files(spec, splits).items():
         print_unwrapped(f"  {what} in {where}")
@@ -82,6 +97,10 @@ def print_verified(name: str, spec: Spec, splits: Splits, verification: Verifica
         print_unwrapped(note)
     make_console().print(make_class_table(verification))
     for line in describe_findings(verification):
+        print_unwrapped(line)
+    for line in describe_examination(found.examination):
+        print_unwrapped(line)
+    for line in describe_label_check(found.check) if found.check else ():
         print_unwrapped(line)
     for line in list_imbalance_warnings(spec, verification):
         print_unwrapped(line)
@@ -134,12 +153,63 @@ def describe_findings(verification: Verification) -> Iterator[str]:
 
 def list_copies(where: str, copies: Sequence[Sequence[Occurrence]]) -> Iterator[str]:
     """Yield lines with the number of images that are in several places, and the first of them."""
-    if copies:
-        yield f"{len(copies):,} image{'s are' if len(copies) > 1 else ' is'} {where}:"
-    for places in copies[:SHOWN_COPIES]:
-        yield "  " + " = ".join(str(copy) for copy in places)
-    if len(copies) > SHOWN_COPIES:
-        yield f"  … and {len(copies) - SHOWN_COPIES:,} more, which --json lists"
+    lines = [" = ".join(str(copy) for copy in places) for places in copies]
+    yield from list_some(f"{count_images(len(copies))} {where}", lines)
+
+
+def describe_examination(examination: Examination) -> Iterator[str]:
+    """Yield what is odd about the images as lines, near-duplicates of two splits last."""
+    yield from examination.notes
+    for word, odd_images in find_odd_images(examination):
+        lines = [f"{odd.place}: {odd.value:g}" for odd in odd_images]
+        yield from list_some(f"{count_images(len(lines))} {word}", lines)
+    inside = [pair for pair in examination.near_duplicates if not pair.is_leak]
+    where = "of one split nearly the same"
+    yield from list_some(f"{count_pairs(len(inside))} {where}", [*map(format_pair, inside)])
+    leaks = examination.near_leaks
+    where = "of two splits nearly the same: what was learnt is tested"
+    yield from list_some(f"Warning: {count_pairs(len(leaks))} {where}", [*map(format_pair, leaks)])
+
+
+def format_pair(pair: NearDuplicate) -> str:
+    sign = "~ mirrored" if pair.mirrored else "~"
+    return f"{pair.first} {sign} {pair.second}  {pair.likeness:.3f}"
+
+
+def count_images(count: int) -> str:
+    return f"{count:,} image{' is' if count == 1 else 's are'}"
+
+
+def count_pairs(count: int) -> str:
+    return f"{count:,} pair{' of images is' if count == 1 else 's of images are'}"
+
+
+def describe_label_check(check: LabelCheck) -> Iterator[str]:
+    """Yield the labels that are probably wrong as lines, and what to think of them."""
+    yield from check.notes
+    if check.trained_on:
+        yield (
+            f"{check.trained_on:,} of {check.images:,} images were trained on by every run: a "
+            "network is too sure of those, and wrong labels among them remain hidden"
+        )
+    lines = [
+        f"{suspect.place}: rather {suspect.suggested}, {suspect.suggested_probability:.3f} against "
+        f"{suspect.given_probability:.3f}{', trained on' if suspect.trained_on else ''}"
+        for suspect in check.suspects
+    ]
+    few = "label is" if len(lines) == 1 else "labels are"
+    yield from list_some(f"{len(lines):,} {few} probably wrong", lines)
+    if not lines:
+        yield "No label is probably wrong."
+
+
+def list_some(heading: str, lines: Sequence[str]) -> Iterator[str]:
+    """Yield a heading and the first of some lines; nothing if there are none."""
+    if lines:
+        yield f"{heading}:"
+    yield from (f"  {line}" for line in lines[:SHOWN_COPIES])
+    if len(lines) > SHOWN_COPIES:
+        yield f"  … and {len(lines) - SHOWN_COPIES:,} more, which --json lists"
 
 
 def print_unwrapped(text: str) -> None:

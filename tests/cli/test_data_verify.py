@@ -3,13 +3,16 @@
 import json
 import re
 import resource
+import shlex
 import shutil
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.tiny import write_photos
+from helpers.tiny import draw_scene, write_photos
 
 FOLDER = "image_folder dataset.folder=photos dataset.image_size=[16,16]"
 
@@ -120,3 +123,139 @@ def test_cifar10_is_verified_in_less_than_a_minute_of_a_processor(command, cifar
     assert done.returncode == 0, done.stderr
     assert after.ru_utime - before.ru_utime < 60
     assert re.search(r"all +45,000 +5,000 +10,000", done.stdout)
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """Photos of scenes, one of train also in test: mirrored, smaller and recompressed."""
+    for place, part in enumerate(("train", "valid", "test")):
+        for name in ("cat", "dog"):
+            (tmp_path / "photos" / part / name).mkdir(parents=True)
+            for number in range(3):
+                seed = 100 * place + 10 * number + (name == "cat")
+                draw_scene(seed).save(tmp_path / "photos" / part / name / f"{number}.png")
+    copy = draw_scene(10).resize((90, 60)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    copy.save(tmp_path / "photos" / "test" / "dog" / "copy.jpg", quality=40)
+    return tmp_path / "photos"
+
+
+def test_near_duplicates_fail_only_those_who_ask_for_it(data, alike):
+    code, out, _ = data(f"verify {FOLDER}")
+    assert code == 0
+    line = "  train train/dog/1.png (dog) ~ mirrored test test/dog/copy.jpg (dog)"
+    assert "Warning: 1 pair of images is of two splits nearly the same: what was learnt" in out
+    assert line in out
+    code, out, _ = data(f"verify {FOLDER} --strict --json")
+    found = json.loads(out)
+    assert (code, found["well"]) == (1, True)
+    assert [pair["second"]["name"] for pair in found["near_duplicates"]] == ["test/dog/copy.jpg"]
+    assert found["thresholds"]["near"] == 0.93
+    assert data(f"verify {FOLDER} --strict --near none")[0] == 0
+
+
+def test_page_and_tables_are_written_edited_and_applied(data, alike, tmp_path):
+    code, out, _ = data(f"verify {FOLDER} --output found")
+    assert code == 0
+    assert sorted(file.name for file in (tmp_path / "found").iterdir()) == [
+        "data.html",
+        "findings.csv",
+        "labels.csv",
+    ]
+    page = (tmp_path / "found" / "data.html").read_text()
+    assert "Nearly the same in two splits" in page
+    assert page.count("data:image/") == 2
+    assert "cnntrain data verify image_folder" in page
+    labels = (tmp_path / "found" / "labels.csv").read_text()
+    assert "../photos/train/dog/1.png" not in labels
+    assert labels.count("\n") == 1 + 18
+    findings = (tmp_path / "found" / "findings.csv").read_text()
+    assert "../photos/train/dog/1.png,dog,train,drop,," in findings
+    again = next(line for line in out.splitlines() if line.endswith("--apply found/findings.csv"))
+
+    (tmp_path / "found" / "findings.csv").write_text(
+        findings.replace("dog,train,drop,,", "dog,train,relabel,cat,")
+    )
+    code, out, _ = data(shlex.join(shlex.split(again)[2:]))
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        "cnntrain dataset=table dataset.table=found/labels.csv",
+    )
+    assert "../photos/train/dog/1.png,cat,train\n" in (tmp_path / "found/labels.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "given"),
+    [
+        ("--near much", "--near is much"),
+        ("--near 2", "--near is 2"),
+        ("--blur -1", "--blur is -1"),
+        ("--apply nothing.csv", "nothing.csv, which is not there"),
+        ("--apply nothing.csv --output new", "--apply and --output are both given"),
+        ("--output photos", "which has a findings.csv already"),
+        ("--run nowhere", "nowhere"),
+    ],
+)
+def test_mistake_in_a_flag_is_answered(data, alike, flags, given):
+    (alike / "findings.csv").write_text("mine")
+    code, out, err = data(f"verify {FOLDER} {flags}")
+    assert (code, out) == (2, "")
+    assert given in err
+    assert (alike / "findings.csv").read_text() == "mine"
+
+
+def test_flags_of_verify_are_for_verify_only(data):
+    assert "--near is not for data prepare" in data("prepare digits --near 1")[2]
+
+
+def vary(photo, number):
+    """Return a photo as people pass it on: smaller, recompressed, mirrored, or all of it."""
+    if number % 2:
+        photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if number % 5 < 3:
+        share = (0.3, 0.5, 0.8)[number % 3]
+        photo = photo.resize((int(photo.width * share), int(photo.height * share)))
+    return photo, (30, 50, 70, 90)[number % 4]
+
+
+def unpack_parts(part, archives, folder):
+    """Unpack real photos into parts and classes, and return their folder."""
+    if part == "cats":
+        with zipfile.ZipFile(archives / "cats_and_dogs_700.zip") as archive:
+            archive.extractall(folder)
+        home = folder / "cats_and_dogs"
+        (home / "validation").rename(home / "test")
+        return home
+    with tarfile.open(archives / "17flowers.tgz") as archive:
+        archive.extractall(folder, filter="data")
+    for number in range(1360):
+        home = folder / ("test" if number % 80 < 20 else "train") / f"{number // 80:02}"
+        home.mkdir(parents=True, exist_ok=True)
+        (folder / "jpg" / f"image_{number + 1:04}.jpg").rename(home / f"{number}.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(("part", "known"), [("cats", 1), ("flowers", 69)])
+def test_twenty_near_duplicates_between_splits_of_real_photos_are_found(
+    data, archives, tmp_path, part, known
+):
+    """`known` pairs are in the photos themselves: all of them have been looked at."""
+    home = unpack_parts(part, archives, tmp_path / part)
+    train = sorted((home / "train").rglob("*.jpg"))
+    planted = []
+    for number, row in enumerate(np.random.default_rng(0).choice(len(train), 20, replace=False)):
+        photo, quality = vary(Image.open(train[row]), number)
+        copy = home / "test" / train[row].parent.name / f"planted{number}.jpg"
+        photo.convert("RGB").save(copy, quality=quality)
+        planted.append([str(file.relative_to(home)) for file in (train[row], copy)])
+    code, out, _ = data(f"verify image_folder dataset.folder={home} dataset.valid=0 --json")
+    assert code == 0
+    found = json.loads(out)["near_duplicates"]
+    groups: dict[str, set[str]] = {}  # a copy may be paired with a twin that its original has
+    for pair in found:
+        names = [pair["first"]["name"], pair["second"]["name"]]
+        group = set().union(*(groups.get(name, {name}) for name in names))
+        groups.update(dict.fromkeys(group, group))
+    hits = sum(copy in groups.get(original, ()) for original, copy in planted)
+    print(f"{part}: {hits} of 20 found, {len(found) - hits - known} others that are none")
+    assert hits == 20
+    assert len(found) == 20 + known

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def photo(seed, size=(12, 10)):
@@ -50,3 +50,18 @@ def photos_of(count, classes, **named):
         names = {key: make(number, label) for key, make in named.items()}
         size = (10 + number % 3, 12)
         yield {"image": io.BytesIO(photo(number, size)), "label": label, **names}
+
+
+def draw_scene(seed, size=(180, 120)):
+    """Return a picture with soft light, sharp shapes and grain, as photos have; each its own."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (4, 5, 3), np.uint8)
+    scene = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(scene)
+    for _ in range(12):
+        x, y = random.integers(0, size[0]), random.integers(0, size[1])
+        wide, tall = random.integers(8, 50, 2)
+        color = tuple(random.integers(0, 256, 3).tolist())
+        draw.ellipse((int(x), int(y), int(x + wide), int(y + tall)), fill=color)
+    grain = random.normal(0, 6, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.asarray(scene) + grain, 0, 255).astype(np.uint8))

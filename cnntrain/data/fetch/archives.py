@@ -29,6 +29,7 @@ from cnntrain.data.fetch.download import (
 )
 from cnntrain.data.fetch.folders import open_tree, read_folder_tree
 from cnntrain.data.photos.photo import Photos
+from cnntrain.data.photos.readers import FileReader
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
 from cnntrain.files.writing import write_whole
@@ -210,5 +211,6 @@ def load_unpacked(folder: Path, collection: PhotoCollection) -> UnpackedPhotos:
             "what was unpacked there",
             f"rm -r {folder}",
         )
-    photos = Photos([str(file) for file in files], lambda row: (folder / files[row]).read_bytes())
+    paths = [str(file) for file in files]
+    photos = Photos(paths, FileReader(str(folder.absolute()), paths))
     return UnpackedPhotos(photos, origin["archive"], origin["md5"])

@@ -1,0 +1,192 @@
+"""`cnntrain data verify`: what is wrong with a data set, as lines, JSON, a page and tables."""
+
+import shlex
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder
+from cnntrain.data.load import load_splits
+from cnntrain.errors import SpecError
+from cnntrain.spec.spec import Spec
+
+if TYPE_CHECKING:
+    from cnntrain.cli.data_report import Diagnosis
+    from cnntrain.data.doctor.suspects import LabelCheck
+    from cnntrain.data.source import Splits
+
+PAGE, FINDINGS, LABELS = "data.html", "findings.csv", "labels.csv"
+# Photos are decoded, however many, but they need not be kept.
+READ_ALL = ("dataset.cache=none", "dataset.scan=all")
+# The flags of thresholds, with the greatest value that makes sense.
+THRESHOLD_FLAGS = {"near": 1, "flat": 128, "blur": 1_000_000, "tiny": 10_000}
+
+
+def add_verify_flags(parser: ArgumentParser) -> None:
+    """Add the flags that only `data verify` has."""
+    parser.add_argument("--run", action="append")
+    parser.add_argument("--apply")
+    parser.add_argument("--strict", action="store_true")
+    for flag in THRESHOLD_FLAGS:
+        parser.add_argument(f"--{flag}")
+
+
+def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Namespace) -> int:
+    """Print what is wrong with the splits of a spec; return 1 for broken files or shared images."""
+    asked = read_thresholds(flags)
+    if flags.apply is not None:
+        return apply_findings(spec, flags)
+    classifiers = []
+    if flags.run:
+        from cnntrain.inference.held_out import open_runs
+
+        classifiers = open_runs(flags.run)
+    output = claim_output_folder(flags.output)
+    splits = load_splits(spec)
+    if classifiers and splits.train.labels.ndim > 1:
+        raise SpecError("--run is given, and images have several labels", "one label an image")
+
+    from cnntrain.cli import data_report
+    from cnntrain.data.doctor.examination import examine_splits
+    from cnntrain.data.verify import verify_splits
+
+    verification = verify_splits(splits)
+    examination = examine_splits(splits, asked)
+    check: LabelCheck | None = None
+    if classifiers:
+        from cnntrain.data.doctor.suspects import find_suspects
+        from cnntrain.inference.held_out import predict_held_out
+
+        check = find_suspects(splits, predict_held_out(classifiers, spec, splits))
+    found = data_report.Diagnosis(verification, examination, check)
+    written = []
+    if output is not None:
+        with explain_unwritable_folder(output):
+            written = write_diagnosis(name, overrides, splits, found, output, flags)
+    if flags.json:
+        print(data_report.format_verified_json(name, spec, splits, found))
+    else:
+        data_report.print_verified(name, spec, splits, found)
+        for line in written:
+            data_report.print_unwrapped(line)
+    leaks = flags.strict and bool(examination.near_leaks)
+    return 0 if verification.is_clean and not leaks else 1
+
+
+def read_thresholds(flags: Namespace) -> dict[str, float | None]:
+    """Return the thresholds that the command line gives, None for `none`; SpecError for others."""
+    asked: dict[str, float | None] = {}
+    for flag, most in THRESHOLD_FLAGS.items():
+        if (text := getattr(flags, flag)) is None:
+            continue
+        try:
+            asked[flag] = None if text == "none" else float(text)
+        except ValueError:
+            asked[flag] = -1
+        value = asked[flag]
+        if value is not None and not 0 <= value <= most:
+            raise SpecError(
+                f"--{flag} is {text}", f"a number from 0 to {most:,}, or none", f"--{flag} none"
+            )
+    return asked
+
+
+def claim_output_folder(path: str | None) -> Path | None:
+    """Return the folder of `--output`, created if missing; SpecError if it has findings already.
+
+    A user may have edited them.
+    """
+    if path is not None and (Path(path) / FINDINGS).exists():
+        raise SpecError(
+            f"--output is {path}, which has a {FINDINGS} already",
+            "a new folder: you may have edited that file",
+            f"--apply {Path(path) / FINDINGS}",
+        )
+    return make_output_folder(path)
+
+
+def write_diagnosis(
+    name: str,
+    overrides: Sequence[str],
+    splits: "Splits",
+    found: "Diagnosis",
+    output: Path,
+    flags: Namespace,
+) -> list[str]:
+    """Write the page and the tables of what was found; return lines on what is where."""
+    from cnntrain.data.doctor.corrections import (
+        FileNames,
+        list_findings,
+        write_findings,
+        write_labels,
+    )
+    from cnntrain.reports.data_page import write_data_page
+
+    names = FileNames(splits, output)
+    findings = list_findings(names, found.verification, found.examination, found.check)
+    words = ["cnntrain", "data", "verify", name, *overrides]
+    if names.are_files:
+        counts = write_labels(names, findings, output / LABELS)
+        done = f"{counts['kept']:,} images, without {counts['dropped']:,} that are dropped, "
+        files = (
+            f"{FINDINGS} has {len(findings):,} files with something to do or to look at. {LABELS} "
+            f"is what is left when all of it is done: {done}{counts['relabelled']:,} with another "
+            f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
+        )
+        again = [*words, "--apply", str(output / FINDINGS)]
+        train = ["cnntrain", "dataset=table", f"dataset.table={output / LABELS}"]
+        guide = {"files": files, "next": f"{shlex.join(again)}\n{shlex.join(train)}"}
+    else:
+        files = (
+            f"{FINDINGS} has {len(findings):,} images with something to do or to look at. There is "
+            f"no {LABELS}: the images are in no files of their own, which it could name."
+        )
+        guide = {"files": files, "next": ""}
+    again = shlex.join([*words, *list_flags(flags)])
+    write_data_page(
+        output / PAGE, name, splits, found.verification, found.examination, found.check,
+        {**guide, "command": again},
+    )  # fmt: skip
+    write_findings(findings, output / FINDINGS)  # last: a folder that has it is whole
+    return [str(output / PAGE), files, *guide["next"].splitlines()]
+
+
+def list_flags(flags: Namespace) -> list[str]:
+    """Return the flags of `data verify` that were given, as words."""
+    words = [word for run in flags.run or () for word in ("--run", run)]
+    for flag in (*THRESHOLD_FLAGS, "output"):
+        if (text := getattr(flags, flag)) is not None:
+            words += [f"--{flag}", text]
+    return words + ["--strict"] * flags.strict
+
+
+def apply_findings(spec: Spec, flags: Namespace) -> int:
+    """Write labels.csv beside an edited findings.csv; return 0."""
+    file = Path(flags.apply)
+    if flags.output is not None or flags.run:
+        other = "--output" if flags.output is not None else "--run"
+        raise SpecError(
+            f"--apply and {other} are both given",
+            f"--apply alone: {LABELS} is written beside {file}",
+        )
+    if not file.is_file():
+        raise SpecError(
+            f"--apply is {file}, which is not there",
+            f"a {FINDINGS} that data verify --output has written",
+        )
+    splits = load_splits(spec)
+
+    from cnntrain.cli.data_report import print_unwrapped
+    from cnntrain.data.doctor.corrections import FileNames, read_findings_table, write_labels
+
+    findings = read_findings_table(file, splits.class_names)
+    labels = file.with_name(LABELS)
+    with explain_unwritable_folder(file.parent):
+        counts = write_labels(FileNames(splits, file.parent), findings, labels)
+    print_unwrapped(
+        f"{labels}: {counts['kept']:,} images, {counts['relabelled']:,} of them with another "
+        f"label; {counts['dropped']:,} dropped"
+    )
+    print_unwrapped(shlex.join(["cnntrain", "dataset=table", f"dataset.table={labels}"]))
+    return 0

@@ -1,0 +1,1 @@
+"""The doctor of `data verify`: what is wrong with images and labels, beyond broken files."""

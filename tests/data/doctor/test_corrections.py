@@ -1,0 +1,164 @@
+"""The tables of the doctor: what to do with each file, edited, and the labels that are left."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from cnntrain.data.doctor.corrections import (
+    FileNames,
+    list_findings,
+    read_findings_table,
+    write_findings,
+    write_labels,
+)
+from cnntrain.data.doctor.examination import Examination, NearDuplicate, OddImage
+from cnntrain.data.doctor.suspects import LabelCheck, Suspect
+from cnntrain.data.photos.lazy_images import LazyImages
+from cnntrain.data.photos.photo import Frame, Photos
+from cnntrain.data.photos.readers import FileReader
+from cnntrain.data.source import Examples, Splits
+from cnntrain.data.verify import Verification, locate_occurrence
+from cnntrain.errors import SpecError
+
+NAMES = [f"cat/{n}.jpg" for n in range(6)] + ["dog/=sum.jpg", "dog/7.jpg", "dog/8.jpg"]
+CLASSES = ("cat", "dog")
+
+
+@pytest.fixture
+def splits(tmp_path):
+    photos = Photos(NAMES, FileReader(str(tmp_path / "photos"), NAMES))
+    store = LazyImages(photos, Frame((16, 16), 3, "stretch", None))
+    labels = np.array([0] * 6 + [1] * 3, np.int32)
+    rows = {"train": np.array([0, 1, 2, 3, 6]), "valid": np.array([4, 7]), "test": np.array([5, 8])}
+    parts = {split: Examples(store, labels[own], own) for split, own in rows.items()}
+    origin = dict.fromkeys(rows, "official")
+    skipped = [("dog/x.jpg", "it is empty")]
+    return Splits(**parts, class_names=CLASSES, origin=origin, skipped=skipped, names=NAMES)
+
+
+@pytest.fixture
+def findings(splits, tmp_path):
+    def place(split, index):
+        return locate_occurrence(splits, split, index)
+
+    doubles = [[place("train", 0), place("test", 0)]]
+    verification = Verification({}, splits.origin, list(splits.skipped), doubles)
+    near = [
+        NearDuplicate(place("train", 1), place("valid", 0), 0.98, True),
+        NearDuplicate(place("train", 1), place("train", 2), 0.93, False),
+    ]
+    blurred = [OddImage(place("train", 3), 3.5)]
+    examination = Examination(near, [OddImage(place("valid", 1), 0.0)], blurred, [], {}, [])
+    suspects = [
+        Suspect(place("train", 4), "cat", 0.01, 0.98, True),
+        Suspect(place("train", 3), "dog", 0.2, 0.7, False),
+        Suspect(place("train", 0), "dog", 0.3, 0.6, False),
+    ]
+    check = LabelCheck(suspects, 9, 5, (1.0, 2.0), [])
+    return list_findings(FileNames(splits, tmp_path / "out"), verification, examination, check)
+
+
+def read_rows(file):
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_each_file_has_one_finding_with_what_to_do_and_all_reasons(findings):
+    rows = {finding.file: finding for finding in findings}
+    actions = {file: (finding.action, finding.suggested) for file, finding in rows.items()}
+    assert actions == {
+        "../photos/dog/x.jpg": ("drop", ""),
+        "../photos/cat/0.jpg": ("drop", "dog"),  # the copy in test is kept
+        "../photos/cat/1.jpg": ("drop", ""),  # so is the one in valid
+        "../photos/cat/2.jpg": ("drop", ""),
+        "../photos/dog/7.jpg": ("drop", ""),
+        "../photos/dog/=sum.jpg": ("relabel", "cat"),
+        "../photos/cat/3.jpg": ("relabel", "dog"),
+    }
+    assert rows["../photos/cat/0.jpg"].reason == (
+        "the same as test ../photos/cat/5.jpg; label probably wrong: 0.300 against 0.600"
+    )
+    assert rows["../photos/cat/1.jpg"].reason == (
+        "nearly the mirror image of valid ../photos/cat/4.jpg"
+    )
+    assert rows["../photos/dog/=sum.jpg"].reason.endswith("0.980, although trained on it")
+    assert rows["../photos/cat/3.jpg"].reason.startswith("blurred (3.5); label probably wrong")
+    assert findings[-1].action == "relabel"
+
+
+def test_labels_are_what_is_left_once_all_is_done(splits, findings, tmp_path):
+    (tmp_path / "out").mkdir()
+    file = tmp_path / "out" / "labels.csv"
+    counts = write_labels(FileNames(splits, file.parent), findings, file)
+    assert counts == {"kept": 5, "dropped": 4, "relabelled": 2}
+    assert file.read_text() == (
+        "file,label,split\n"
+        "../photos/cat/3.jpg,dog,train\n"
+        "../photos/dog/=sum.jpg,cat,train\n"
+        "../photos/cat/4.jpg,cat,valid\n"
+        "../photos/cat/5.jpg,cat,test\n"
+        "../photos/dog/8.jpg,dog,test\n"
+    )
+
+
+def test_a_table_that_was_edited_is_taken_back(splits, findings, tmp_path):
+    file = tmp_path / "out" / "findings.csv"
+    file.parent.mkdir()
+    write_findings(findings, file)
+    assert read_findings_table(file, CLASSES) == findings
+    text = file.read_text().replace("jpg,cat,train,drop,dog", "jpg,cat,train, Relabel ,dog")
+    text = text.replace("jpg,cat,train,drop", "jpg,cat,train,")
+    file.write_text(f"\ufeff{text}", encoding="utf-8")  # as Excel does
+    labels = tmp_path / "out" / "labels.csv"
+    names = FileNames(splits, file.parent)
+    counts = write_labels(names, read_findings_table(file, CLASSES), labels)
+    assert counts == {"kept": 8, "dropped": 1, "relabelled": 3}
+    assert read_rows(labels)[0] == {"file": "../photos/cat/0.jpg", "label": "dog", "split": "train"}
+
+
+def test_no_cell_is_a_formula(splits, tmp_path):
+    findings = FileNames(splits, tmp_path / "photos" / "dog")
+    assert findings.name_example("train", 4) == "./=sum.jpg"
+
+
+@pytest.mark.parametrize(
+    ("row", "given", "hint"),
+    [
+        ("a.jpg,cat,train,dorp,,", "row 2: the action is dorp", "drop"),
+        ("a.jpg,cat,train,relabel,dgo,", "row 2: dgo is suggested, which is no class", "dog"),
+        ("a.jpg,cat,train,relabel,,", "nothing is suggested", None),
+    ],
+)
+def test_a_row_that_nobody_can_do_is_answered(tmp_path, row, given, hint):
+    file = tmp_path / "findings.csv"
+    file.write_text(f"file,label,split,action,suggested,reason\n{row}\n")
+    with pytest.raises(SpecError) as answer:
+        read_findings_table(file, CLASSES)
+    assert given in answer.value.given
+    assert answer.value.hint == hint
+
+
+def test_a_table_without_a_column_is_answered(tmp_path):
+    file = tmp_path / "findings.csv"
+    file.write_text("file,label\na.jpg,cat\n")
+    with pytest.raises(SpecError, match="has no column split"):
+        read_findings_table(file, CLASSES)
+
+
+def test_a_file_that_is_not_in_the_data_set_is_answered(splits, findings, tmp_path):
+    with pytest.raises(SpecError, match=r"cat/0\.jpg is none of the files"):
+        write_labels(FileNames(splits, tmp_path / "a" / "b"), findings, tmp_path / "labels.csv")
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def test_images_in_no_files_have_findings_and_no_labels(tmp_path):
+    images = np.zeros((3, 8, 8, 1), np.uint8)
+    parts = {s: Examples(images, np.zeros(1, np.int32), np.array([n]))
+             for n, s in enumerate(("train", "valid", "test"))}  # fmt: skip
+    splits = Splits(**parts, class_names=("one",), origin=dict.fromkeys(parts, "official"))
+    names = FileNames(splits, tmp_path)
+    assert not names.are_files
+    assert names.name_example("test", 0) == "image 0"
+    with pytest.raises(SpecError, match="in no files of their own"):
+        write_labels(names, [], tmp_path / "labels.csv")
