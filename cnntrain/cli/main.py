@@ -28,6 +28,7 @@ from cnntrain.training.devices.backend import resolve_backend
 OUTPUT_CLOSED = 141  # the exit code that a shell gives to a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
+    "fit": "cli.fit",
     "resume": "cli.resume",
     "report": "cli.report",
     "compare": "cli.compare",
@@ -167,6 +168,7 @@ def format_help_text(config_dir: str | None) -> str:
         "",
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
+        "       cnntrain fit FOLDER             from photos to a classifier, with reasons",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
         "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
         "       cnntrain doctor                 whether this machine is fit to train",
