@@ -27,7 +27,7 @@ from cnntrain.spec.build import AUTO_SETTINGS, build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.option_files import find_option_files
 from cnntrain.spec.overrides import parse_single_override, quote_literal
-from cnntrain.spec.places import check_data_paths
+from cnntrain.spec.places import check_data_paths, is_there
 
 if TYPE_CHECKING:
     from cnntrain.planning.photo_facts import PhotoFacts
@@ -79,13 +79,13 @@ def main(words: Sequence[str]) -> int:
 
 def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, list[str]]:
     """Return the folder and the overrides among the words; raise SpecError if there is not one."""
-    folders = [word for word in words if "=" not in word or Path(word).exists()]
+    folders = [word for word in words if "=" not in word or is_there(Path(word))]
     expected = "a folder with a folder of photos for each class"
     if not folders:
         raise SpecError("no folder is named", expected, "cnntrain fit FOLDER")
     if len(folders) > 1:
         raise SpecError(f"{' and '.join(folders)} are both given", "one folder", None)
-    if folders[0] in find_option_files("dataset", config_dir) and not Path(folders[0]).exists():
+    if folders[0] in find_option_files("dataset", config_dir) and not is_there(Path(folders[0])):
         hint = f"cnntrain dataset={folders[0]}"
         raise SpecError(f"{folders[0]} is no folder but a data set", expected, hint)
     return folders[0], [word for word in words if word != folders[0]]

@@ -6,6 +6,7 @@ is, with a checkpoint. Nothing here imports TensorFlow before the command has be
 """
 
 import contextlib
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -150,7 +151,7 @@ def check_words_are_overrides(overrides: Sequence[str]) -> None:
     """Raise SpecError for a word that is no override; it hints at a verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
-            hint = option_files.qualify_option(word)
+            hint = option_files.qualify_option(word) or suggest_fit(word)
             if hint is None and (
                 nearest := find_nearest(word, [*VERBS, *option_files.list_settings()])
             ):
@@ -160,6 +161,14 @@ def check_words_are_overrides(overrides: Sequence[str]) -> None:
                 f"key=value, or the command {', '.join(VERBS)}",
                 hint,
             )
+
+
+def suggest_fit(word: str) -> str | None:
+    """Return the command that makes a classifier from a folder; None if the word names none."""
+    with contextlib.suppress(OSError):  # of a name that is too long
+        if Path(word).is_dir():
+            return shlex.join(["cnntrain", "fit", word])
+    return None
 
 
 def format_help_text(config_dir: str | None) -> str:

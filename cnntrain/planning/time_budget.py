@@ -99,7 +99,7 @@ def find_epochs(
     photos = measure_input(plan)
     rate = photos.photos_per_second if photos else math.inf
     decoding = 0.0 if photos is None or photos.each_time else photos.photos / rate
-    waiting = spec.batch_size / rate if photos and photos.each_time else 0.0
+    waiting = plan.spec.batch_size / rate if photos and photos.each_time else 0.0
     beside = decoding + count_seconds_beside(plan, phases, forward)
     left = MARGIN * 60 * minutes - (time.perf_counter() - began) - beside
     epochs = [

@@ -167,6 +167,10 @@ def test_mistakes_are_answered(answer, forty, tmp_path, words, given):
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_folder_alone_is_told_what_makes_a_classifier_of_it(answer, forty):
+    assert "try       cnntrain fit photos" in answer(forty).stderr
+
+
 def test_broken_photos_are_named_and_a_class_of_them_is_refused(answer, tmp_path):
     write_photos(tmp_path / "photos")
     (tmp_path / "photos/cat/text.png").write_text("no image")
