@@ -44,7 +44,7 @@ usage: cnntrain fit FOLDER [key=value ...] [--minutes M] [--dry-run] [--json]
   --dry-run     the proposal and the command, without training
   --json        everything, for scripts; the training is shown on standard error"""
 TABLE_ENDINGS = (".csv", ".parquet")
-READING_SETTINGS = ("data_dir", "manual_dir", "threads", "decoders")  # and those of the data set
+OPEN_GROUPS = ("model", "finetune", "augmentation")  # whose option the photos decide
 
 
 @dataclass(frozen=True)
@@ -128,25 +128,26 @@ def propose_run(
     Raises SpecError for photos that cannot be trained on, before TensorFlow is loaded.
     """
     from cnntrain.data.splits import ROW_KNOBS, choose_rows
-    from cnntrain.planning.photo_facts import count_shared_doubles, look_at_photos
+    from cnntrain.planning.photo_facts import (
+        count_chosen_classes,
+        count_shared_doubles,
+        look_at_photos,
+    )
     from cnntrain.planning.pretrained_choice import choose_pretrained
 
     dataset_words = make_dataset_words(folder)
-    reading = [
-        word
-        for word in own
-        if word.startswith("dataset.") or word.partition("=")[0] in READING_SETTINGS
-    ]
-    config = compose_config([*dataset_words, *reading], config_dir).config
-    spec = build_provisional_spec(config)
+    # Knobs of options that are not chosen yet are checked with the whole proposal.
+    known = [word for word in own if not word.startswith(tuple(f"{g}." for g in OPEN_GROUPS))]
+    spec = build_provisional_spec(compose_config([*dataset_words, *known], config_dir).config)
     check_data_paths(spec.config)
     facts, source = look_at_photos(load_source(spec))
     splits = propose_splits(facts, given)
     words = [*dataset_words, *splits.words]
-    spec = build_provisional_spec(compose_config([*words, *reading], config_dir).config)
+    spec = build_provisional_spec(compose_config([*words, *known], config_dir).config)
     chosen = choose_rows(source, **{knob: spec.dataset[knob] for knob in ROW_KNOBS})
     sizes = {split: len(chosen.rows[split]) for split in ("train", "valid", "test")
              if split in chosen.rows}  # fmt: skip
+    facts = count_chosen_classes(facts, chosen)
     pretrained = choose_pretrained(given) if suits_pretrained(facts, given) else None
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)
     proposed = [word for decision in settings for word in decision.words]

@@ -6,7 +6,7 @@ files. `cnntrain data verify` looks closer.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from cnntrain.data.photos.decode import explain_broken_photo, get_thread_pool, i
 from cnntrain.data.photos.modes import is_grey
 from cnntrain.data.photos.photo import Photos, find_upright_size, open_image, read_header
 from cnntrain.data.source import Source
-from cnntrain.data.splits import check_decodable_classes
+from cnntrain.data.splits import SplitRows, check_decodable_classes
 from cnntrain.errors import SpecError
 from cnntrain.terminal.progress import show_progress
 
@@ -145,6 +145,13 @@ def read_looks(photos: Photos, rows: np.ndarray) -> list[PhotoLook]:
         for part in ranges
         for look in get_thread_pool().map(look_at, rows[part.start : part.stop].tolist())
     ]
+
+
+def count_chosen_classes(facts: PhotoFacts, chosen: SplitRows) -> PhotoFacts:
+    """Return facts with the classes of the rows that are used: some may be left out, or grouped."""
+    labels = np.concatenate([chosen.labels[split] for split in chosen.rows])
+    counts = count_labels(labels, len(chosen.class_names))
+    return replace(facts, classes=dict(zip(chosen.class_names, counts, strict=True)))
 
 
 def count_labels(labels: np.ndarray, count: int) -> list[int]:

@@ -118,6 +118,14 @@ def test_words_of_the_user_win(answer, forty):
     assert words[-2:] == ["model=lenet5", "batch_size=5"]
 
 
+def test_classes_that_are_left_out_do_not_count(answer, forty, tmp_path):
+    write_photos(tmp_path / "more")
+    (tmp_path / "more" / "cat").rename(tmp_path / "photos" / "cat")
+    found = fit_json(answer, forty, "dataset.classes=[red,blue]", "--dry-run")
+    assert found["photos"]["classes"] == {"red": 20, "blue": 20}
+    assert sum(found["splits"].values()) == 40
+
+
 def test_minutes_become_epochs_in_the_command(answer, forty):
     found = fit_json(answer, forty, "--minutes", "0.5", "--dry-run", "model=lenet5")
     words = shlex.split(found["command"])
