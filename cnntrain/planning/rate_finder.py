@@ -35,8 +35,8 @@ FEWEST_STEPS = 30
 SMOOTHING = 0.8  # of the mean loss: each step before counts so much less
 DIVERGED = 4.0  # times the lowest loss, and above the first: the trial ends
 # The suggestion is so many times below the rate of the lowest loss. LeNet-5 on digits had that by
-# Adam, SGD and RMSprop at 0.028, 0.028 and 0.007; of eight rates the best after ten epochs were 0.01,
-# 0.03 and 0.01: 99.2, 96.1 and 97.8 %. A tenth, which is common, gave SGD 88.6 %.
+# Adam, SGD and RMSprop at 0.028, 0.028 and 0.007; of eight rates the best after ten epochs were
+# 0.01, 0.03 and 0.01: 99.2, 96.1 and 97.8 %. A tenth, which is common, gave SGD 88.6 %.
 SAFETY = 3.0
 LEARNT = 0.95  # of the first loss; a network whose loss has not fallen below has learnt nothing
 NO_PLATEAU = Plateau(patience=None, factor=0.5, cooldown=0, min_delta=0.0, min_lr=0.0)
