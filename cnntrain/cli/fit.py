@@ -170,7 +170,8 @@ def show_and_train(proposal: Proposal, arguments: Namespace) -> int:
         print_proposal(proposal.facts, proposal.sizes, proposal.shared, proposal.decisions)
         words, notes = settle_words(proposal.words, config_dir)
         flags = ["--config-dir", config_dir] if config_dir else []
-        facts["command"] = shlex.join(["cnntrain", *flags, *words])
+        shown = [word for word in words if not word.startswith("hydra.run.dir=")]
+        facts["command"] = shlex.join(["cnntrain", *flags, *shown])
         print_command(facts["command"], notes)
         code = 0 if arguments.dry_run else train_words(words, config_dir, facts)
     if arguments.json:

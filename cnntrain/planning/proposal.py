@@ -21,6 +21,7 @@ SMALLEST_PHOTO = 48  # pixels of the shorter side; in smaller ones ImageNet's we
 PRETRAINED_SIDES = (224, 192, 160, 128)  # pixels, for which MobileNet's weights are published
 SMALLEST_SIDE, SCRATCH_SIDE = 96, 64  # pixels, of images for ImageNet's weights, and from scratch
 HEAD_STEPS, SCRATCH_STEPS = 800, 3000  # in which a new head learns, and a small network
+MOST_HEAD_EPOCHS, MOST_SCRATCH_EPOCHS = 75, 100  # of few photos
 UNBALANCED = 1.5  # times more photos of the commonest class than of the rarest
 
 
@@ -52,7 +53,7 @@ def propose_splits(facts: PhotoFacts, given: Mapping[str, str]) -> Decision:
         valid = f"{share:.0%} of the rest for validation" if share else "no validation"
         words.append(f"dataset.valid={share}")
         if not share:
-            why = f"about {learning} photos to learn from: too few to choose an epoch by some"
+            why = "too few photos to choose an epoch by some of them"
     return respect_given(Decision("splits", f"{test}, {valid}", why, tuple(words)), given)
 
 
@@ -101,7 +102,7 @@ def propose_head(facts: PhotoFacts, train: int, given: Mapping[str, str]) -> lis
     """Return the decisions on training a new head above learnt layers, and later all of them."""
     side = next((n for n in PRETRAINED_SIDES if n <= min(facts.size)), SMALLEST_SIDE)
     batch_size = 32 if train >= 4 * FEW_PHOTOS else 16 if train >= FEW_PHOTOS else 8
-    epochs = count_epochs(HEAD_STEPS, train, batch_size, 40)
+    epochs = count_epochs(HEAD_STEPS, train, batch_size, MOST_HEAD_EPOCHS)
     finetune, added = propose_finetuning(train, epochs, given), 0
     if any(word == "finetune=two_phase" for word in finetune.words):
         added = FINE_TUNING_EPOCHS
@@ -135,7 +136,7 @@ def propose_finetuning(train: int, epochs: int, given: Mapping[str, str]) -> Dec
     """Return whether the head alone is trained, for `epochs`, or then all layers too."""
     head = ("finetune=head",)
     if train < MANY_PHOTOS:
-        why = f"{train:,} photos: few enough that training all layers gains nothing"
+        why = f"{train:,} photos to learn from: training all layers gains nothing with so few"
         return Decision("training", "the head; the rest is frozen", why, head)
     if "minutes" in given:
         why = "all layers would take longer than the minutes are sure to allow"
@@ -162,7 +163,9 @@ def propose_scratch(facts: PhotoFacts, train: int, given: Mapping[str, str]) -> 
         propose_small_side(facts),
         propose_batch_size(train, batch_size),
         propose_epochs(
-            count_epochs(SCRATCH_STEPS, train, batch_size, 100), "enough steps to learn in", given
+            count_epochs(SCRATCH_STEPS, train, batch_size, MOST_SCRATCH_EPOCHS),
+            "enough steps to learn in",
+            given,
         ),
         Decision(
             "learning rate",
