@@ -46,6 +46,7 @@ class PhotoFacts:
     rows: np.ndarray
     looks: Sequence[PhotoLook]
     names: Sequence[str]
+    has_several_labels: bool = False  # a photo may be of several classes
 
     @property
     def whole(self) -> list[PhotoLook]:
@@ -115,7 +116,8 @@ def look_at_photos(source: Source) -> tuple[PhotoFacts, Source]:
     every = np.unique(np.concatenate(list(source.parts.values())))
     counts = count_labels(source.labels[every], len(source.class_names))
     classes = dict(zip(source.class_names, counts, strict=True))
-    facts = PhotoFacts(classes, parts, len(photos), rows, looks, photos.names)
+    several = source.labels.ndim == 2
+    facts = PhotoFacts(classes, parts, len(photos), rows, looks, photos.names, several)
     if not facts.whole:
         name, why = facts.broken[0]
         raise SpecError(

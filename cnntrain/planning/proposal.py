@@ -223,6 +223,8 @@ def propose_epochs(epochs: int, why: str, given: Mapping[str, str]) -> Decision:
 
 def propose_class_weights(facts: PhotoFacts, has_valid: bool) -> Decision:
     """Return how the classes are weighed in the loss, and by what the best epoch is chosen."""
+    if facts.has_several_labels:
+        return Decision("class weights", "none", "a photo may be of several classes")
     if facts.imbalance < UNBALANCED:
         return Decision("class weights", "none", "all classes have about as many photos")
     monitor = ("monitor=valid.balanced_accuracy",) if has_valid else ()

@@ -38,7 +38,7 @@ def read_fit_result(folder: Path) -> FitResult | None:
     """Return how good the network of a finished run is; None if its predictions are missing."""
     names = read_record(Run(folder)).get("class_names", [])
     predictions, _ = read_predictions(folder, len(names))
-    if not predictions:
+    if not predictions or predictions["labels"].ndim != 1:  # of several labels an image
         return None
     confusion = score_saved_predictions(predictions, len(names)).confusion
     right, total = int(confusion.trace()), int(confusion.sum())
