@@ -24,7 +24,7 @@ from cnntrain.planning.text_chart import draw_text_chart
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fit import Fit, prepare_fit
-from cnntrain.training.loop import Row
+from cnntrain.training.journal import Row
 from cnntrain.training.schedules import Plateau, Rate
 from cnntrain.training.trainer import load_initial_weights
 
