@@ -6,6 +6,7 @@ is, with a checkpoint. Nothing here imports TensorFlow before the command has be
 """
 
 import contextlib
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ from cnntrain.training.devices.backend import resolve_backend
 OUTPUT_CLOSED = 141  # the exit code that a shell gives to a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
     "train": "",
+    "fit": "cli.fit",
     "resume": "cli.resume",
     "report": "cli.report",
     "compare": "cli.compare",
@@ -149,7 +151,7 @@ def check_words_are_overrides(overrides: Sequence[str]) -> None:
     """Raise SpecError for a word that is no override; it hints at a verb, option or setting."""
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
-            hint = option_files.qualify_option(word)
+            hint = option_files.qualify_option(word) or suggest_fit(word)
             if hint is None and (
                 nearest := find_nearest(word, [*VERBS, *option_files.list_settings()])
             ):
@@ -161,12 +163,21 @@ def check_words_are_overrides(overrides: Sequence[str]) -> None:
             )
 
 
+def suggest_fit(word: str) -> str | None:
+    """Return the command that makes a classifier from a folder; None if the word names none."""
+    with contextlib.suppress(OSError):  # of a name that is too long
+        if Path(word).is_dir():
+            return shlex.join(["cnntrain", "fit", word])
+    return None
+
+
 def format_help_text(config_dir: str | None) -> str:
     lines = [
         "cnntrain trains convolutional networks; a run is a pure function of its spec.",
         "",
         "usage: cnntrain [key=value ...]        train",
         "       cnntrain -m key=a,b [...]       train once for each combination of values",
+        "       cnntrain fit FOLDER             from photos to a classifier, with reasons",
         "       cnntrain resume RUN [epochs=N]  go on exactly where a run, or a sweep, stopped",
         "       cnntrain plan [key=value ...]   what a run would take: memory, steps, time",
         "       cnntrain doctor                 whether this machine is fit to train",

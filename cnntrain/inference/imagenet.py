@@ -12,9 +12,9 @@ from cnntrain.keras_settings import find_keras_folder
 from cnntrain.models.application import VARIANTS, call_quietly, check_alpha, preprocess_pixels
 from cnntrain.models.parts.pretrained import (
     download_weights_file,
-    find_official_file,
     load_pretrained,
 )
+from cnntrain.models.parts.weights_file import find_official_file
 from cnntrain.spec.signatures import Component
 
 # The file that `decode_predictions` of Keras reads, with the checksum that Keras verifies.

@@ -6,7 +6,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.training.decisions import Replay
 from cnntrain.training.evaluation import compile_prediction
 from cnntrain.training.fit import Fit, prepare_fit
+from cnntrain.training.loop import Progress
 
 WARM_UP_STEPS = 2  # not counted: they trace the graph and allocate memory
 MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever comes first
@@ -76,27 +77,11 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
 
     Its images have their full size.
     """
-    splits = plan.outline.splits
-    spec = plan.spec
-    count = min(len(splits.train), (WARM_UP_STEPS + MEASURED_STEPS + 1) * spec.batch_size)
-    train = splits.train[np.arange(count)]
-    short_spec = dataclasses.replace(
-        spec,
-        max_steps=None,
-        steps_per_epoch=None,
-        epochs=WARM_UP_STEPS + MEASURED_STEPS + 1,
-        refit=False,
-        image_sizes=None,
-        steps_per_block=1,
-    )
+    steps = WARM_UP_STEPS + MEASURED_STEPS + 1
     timer, before = StepTimer(), reset_peak_memory()
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.claim(Path(folder) / "run", config, [])
-        replay = Replay(short_spec.epochs, short_spec.epochs)
-        few_images = dataclasses.replace(splits, train=train)
-        fit = prepare_fit(short_spec, run, few_images, timer, replay=replay)
-        with contextlib.suppress(EnoughSteps):
-            fit.train()
+    short_fit = prepare_short_fit(plan, config, steps, steps, timer, Replay(steps, steps))
+    with short_fit as fit, contextlib.suppress(EnoughSteps):
+        fit.train()
     after = read_peak_memory()
     growth = after - before if after is not None and before is not None else None
     seconds = statistics.median(timer.step_seconds)
@@ -104,10 +89,42 @@ def measure_steps(plan: Plan, config: Mapping[str, Any]) -> StepMeasurement:
         steps=len(timer.step_seconds),
         seconds=seconds,
         growth=growth,
-        forward=measure_forward_pass(fit, train),
+        forward=measure_forward_pass(fit, fit.splits.train),
         training=seconds / fit.spec.batch_size,
         features_once=fit.loop.features_once,
     )
+
+
+@contextlib.contextmanager
+def prepare_short_fit(
+    plan: Plan,
+    config: Mapping[str, Any],
+    batches: int,
+    epochs: int,
+    progress: Progress,
+    replay: Replay | None = None,
+) -> Iterator[Fit]:
+    """Yield a fit of the plan's network to stand-ins for a few batches, in a temporary folder.
+
+    It has no validation, and its steps are made one by one.
+    """
+    splits, spec = plan.outline.splits, plan.spec
+    count = min(len(splits.train), batches * spec.batch_size)
+    train = splits.train[np.arange(count)]
+    short_spec = dataclasses.replace(
+        spec,
+        max_steps=None,
+        steps_per_epoch=None,
+        epochs=epochs,
+        refit=False,
+        image_sizes=None,
+        steps_per_block=1,
+        early_stopping=dataclasses.replace(spec.early_stopping, patience=None),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.claim(Path(folder) / "run", config, [])
+        few_images = dataclasses.replace(splits, train=train, valid=None)
+        yield prepare_fit(short_spec, run, few_images, progress, replay=replay)
 
 
 def measure_forward_pass(fit: Fit, train: Examples) -> float:

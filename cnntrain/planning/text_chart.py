@@ -9,10 +9,13 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 60, 5  # characters
 
 
-def draw_text_chart(points: Sequence[tuple[int, float]], end: int) -> str:
+def draw_text_chart(
+    points: Sequence[tuple[int, float]], end: int, axis: tuple[str, str, str] | None = None
+) -> str:
     """Return the curve through points (step, value) up to the step `end`, filled, with its scales.
 
-    Values are 0 or more.
+    Values are 0 or more. `axis` has the name of the lower scale and what stands at its two ends,
+    for a curve over something else than steps.
     """
     top = max(value for _, value in points)
     columns = [value / top if top else 0.0 for value in sample_columns(points, end)]
@@ -21,7 +24,8 @@ def draw_text_chart(points: Sequence[tuple[int, float]], end: int) -> str:
         cells = [BLOCKS[round(8 * min(1.0, max(0.0, HEIGHT * c - row)))] for c in columns]
         scale = f"{top:.2g}" if row == HEIGHT - 1 else "0" if row == 0 else ""
         lines.append(f"{scale:>9} │{''.join(cells).rstrip()}")
-    lines.append(f"{'step':>9} └0{end:─>{WIDTH - 1},}")
+    name, first, last = axis or ("step", "0", f"{end:,}")
+    lines.append(f"{name:>9} └{first}{last:─>{WIDTH - len(first)}}")
     return "\n".join(lines)
 
 

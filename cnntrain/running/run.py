@@ -26,7 +26,7 @@ from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, raise_terminated
 from cnntrain.spec.build import build_provisional_spec
-from cnntrain.spec.compose import compose_config
+from cnntrain.spec.compose import ComposedConfig, compose_config
 from cnntrain.spec.contradictions import check_replica_batches
 from cnntrain.spec.places import check_data_paths
 from cnntrain.spec.signatures import build_component
@@ -47,10 +47,18 @@ def train_from_overrides(
     SpecError for a mistake, and then leaves no directory.
     """
     composed = compose_config(overrides, config_dir)
-    spec = build_provisional_spec(composed.config)
     if show_only:
+        build_provisional_spec(composed.config)
         print(yaml.safe_dump(composed.config, sort_keys=False), end="")
         return 0
+    return train_composed(composed, overrides, config_dir)
+
+
+def train_composed(
+    composed: ComposedConfig, overrides: Sequence[str], config_dir: str | None
+) -> int:
+    """Do what `train_from_overrides` does, with a configuration that its overrides composed."""
+    spec = build_provisional_spec(composed.config)
     check_machine(spec)
     config, spec, notes = resolve_auto_settings(composed.config, spec, config_dir)
     workers = find_cluster(spec.distribution)

@@ -36,24 +36,45 @@ def build_spec(config: Mapping[str, Any]) -> Spec:
     return spec
 
 
+def list_open_settings(config: Mapping[str, Any]) -> list[str]:
+    """Return the settings that only a look at the device replaces: `auto`, and a time budget."""
+    autos = [setting for setting in AUTO_SETTINGS if config.get(setting) == "auto"]
+    return autos if config.get("minutes") is None else [*autos, "minutes"]
+
+
 def build_provisional_spec(config: Mapping[str, Any]) -> Spec:
-    """Return the spec of a configuration that may have an `auto`, to find mistakes.
+    """Return the spec of a configuration that may have an `auto` or `minutes`, to find mistakes.
 
     Until `resolve_auto_settings` has looked at the device, the batch size is the number of
-    micro-batches, and the precision is float32.
+    micro-batches, the precision is float32, and the epochs are those of the configuration.
     """
-    asked = [setting for setting in AUTO_SETTINGS if config.get(setting) == "auto"]
+    asked = list_open_settings(config)
     if asked and (chosen := config["distribution"]["name"]) != "single":
+        value = "auto" if asked[0] in AUTO_SETTINGS else format_value(config["minutes"])
         raise SpecError(
-            f"{asked[0]} is auto, which knows one device, and distribution is {chosen}",
+            f"{asked[0]} is {value}, which knows one device, and distribution is {chosen}",
             f"distribution=single, or another {asked[0]}",
-            AUTO_SETTINGS[asked[0]],
+            AUTO_SETTINGS.get(asked[0], "minutes=null epochs=20"),
         )
+    if "minutes" in asked:
+        convert_setting("minutes", config["minutes"])
+        if config.get("max_steps") is not None:
+            raise SpecError(
+                f"minutes is {format_value(config['minutes'])} and max_steps is "
+                f"{format_value(config['max_steps'])}",
+                "one end of the run",
+                "max_steps=null",
+            )
     micro_batches = config.get("accumulate")
     stand_ins = {
         "batch_size": micro_batches if isinstance(micro_batches, int) and micro_batches > 0 else 1,
         "precision": "float32",
+        "minutes": None,
     }
+    if "minutes" in asked:
+        head_epochs = config["finetune"].get("head_epochs", 0)
+        epochs = [n for n in (config.get("epochs"), head_epochs) if isinstance(n, int)]
+        config = {**config, "epochs": sum(epochs) or 1}
     return build_spec({**config, **{setting: stand_ins[setting] for setting in asked}})
 
 

@@ -96,6 +96,10 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
                 for key in name_first
             }
     keys = {override.key_or_group for override in overrides}
+    if config.get("minutes") is not None and "epochs" in keys:
+        raise SpecError(
+            "minutes and epochs are both given", "one end of the run", f"epochs={config['epochs']}"
+        )
     return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
 
 

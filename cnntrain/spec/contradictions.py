@@ -125,6 +125,16 @@ def check_refit(spec: Spec) -> None:
         )
 
 
+def check_minutes(spec: Spec) -> None:
+    """Raise SpecError for a budget of time in a spec that is frozen: it has epochs instead."""
+    if spec.minutes is not None:
+        raise SpecError(
+            f"minutes is {spec.minutes:g}, which only the beginning of a run turns into epochs",
+            "a number of epochs",
+            f"minutes=null epochs={spec.epochs}",
+        )
+
+
 def check_validation(spec: Spec) -> None:
     """Raise SpecError if there is no validation (`dataset.valid=0`) and a setting needs it."""
     if spec.dataset["valid"]:
@@ -219,6 +229,7 @@ CONTRADICTIONS = [
     check_known_replicas,
     check_head_epochs,
     check_refit,
+    check_minutes,
     check_validation,
     check_image_sizes,
 ]

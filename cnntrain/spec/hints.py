@@ -17,6 +17,7 @@ SETTING_WORDS = {
     "batch_size": "batch bs mini_batch",
     "accumulate": "grad_accum gradient_accumulation_steps",
     "max_steps": "steps iterations iters",
+    "minutes": "time_limit max_time time_budget",
     "ema_decay": "ema",
     "test_views": "tta test_time_augmentation",
     "early_stopping.patience": "patience",

@@ -17,7 +17,7 @@ RENAMED = {"model.init_from": "init_from", "schedule.stretch": "replan"}
 # New setting -> what older versions did. With that value it changes no hash and no checkpoint.
 ADDED = {
     "xla": "auto", "pipeline": "auto", "steps_per_block": "auto", "image_sizes": None,
-    "test_views": "none", "fused_norm": False, "decoders": "auto",
+    "test_views": "none", "fused_norm": False, "decoders": "auto", "minutes": None,
 }  # fmt: skip
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {

@@ -57,6 +57,7 @@ class RunSettings:
 
     seed: Seed
     epochs: Count
+    minutes: Positive | None
     max_steps: Count | None
     steps_per_epoch: Count | None
     image_sizes: list[tuple[Count, Duration]] | None

@@ -29,7 +29,9 @@ from cnntrain.sweeps.optuna_private import reopen_trial
 
 OLDEST_OPTUNA = 4  # 2.10, which Hydra's own sweeper needs, cannot open SQLite with SQLAlchemy 2
 # Settings that make trials short. The command that trains the best trial in full leaves them out.
-SHORTENING_KEYS = ("epochs", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit")
+SHORTENING_KEYS = (
+    "epochs", "minutes", "max_steps", "steps_per_epoch", "dataset.fraction", "dataset.limit",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,11 @@ def print_truncated(console: Console, text: Text) -> None:
     console.print(text, no_wrap=True, overflow="ellipsis", highlight=False)
 
 
+def print_unwrapped_lines(lines: Sequence[str]) -> None:
+    """Print lines without wrapping them, so that commands and names can be copied."""
+    make_console().print(Text("\n".join(lines)), soft_wrap=True, highlight=False)
+
+
 def make_layer_table(rows: Sequence[Any], width: int) -> Table:
     """Return a table with a row a layer; receptive field and stride are in pixels of the input.
 

@@ -12,11 +12,11 @@ import keras
 import requests
 
 from cnntrain.errors import SpecError
-from cnntrain.keras_settings import find_keras_folder
 from cnntrain.models.parts.keras_private import intercept_get_file
 from cnntrain.models.parts.weights_file import (
     FORMATS,
-    expand_weights_path,
+    find_official_file,
+    get_cache_folder,
     resolve_weights_file,
 )
 
@@ -55,20 +55,6 @@ def load_pretrained(
     if not files:
         raise RuntimeError("Keras asked for no file of weights: see models/parts/keras_private.py")
     return network
-
-
-def find_official_file(name: str, weights_dir: str | None) -> Path | None:
-    """Return the file in `weights_dir` or in Keras' cache, in either format, or None."""
-    folders = [expand_weights_path(weights_dir, "weights_dir")] if weights_dir else []
-    for folder in [*folders, get_cache_folder()]:
-        for file in (folder / name, folder / name.replace(".h5", ".weights.h5")):
-            if file.is_file():
-                return file
-    return None
-
-
-def get_cache_folder() -> Path:
-    return find_keras_folder() / "models"
 
 
 def download_weights_file(

@@ -1,8 +1,9 @@
-"""The path of a file of weights, checked without loading Keras."""
+"""The paths of files of weights, found and checked without loading Keras."""
 
 from pathlib import Path
 
 from cnntrain.errors import SpecError, find_nearest
+from cnntrain.keras_settings import find_keras_folder
 
 FORMATS = "legacy Keras in a .h5, Keras 3 in a .weights.h5"
 
@@ -30,3 +31,17 @@ def expand_weights_path(text: str, setting: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise SpecError(f"{setting} is {text}", f"a path that can be: {error}") from None
+
+
+def find_official_file(name: str, weights_dir: str | None) -> Path | None:
+    """Return the file in `weights_dir` or in Keras' cache, in either format, or None."""
+    folders = [expand_weights_path(weights_dir, "weights_dir")] if weights_dir else []
+    for folder in [*folders, get_cache_folder()]:
+        for file in (folder / name, folder / name.replace(".h5", ".weights.h5")):
+            if file.is_file():
+                return file
+    return None
+
+
+def get_cache_folder() -> Path:
+    return find_keras_folder() / "models"

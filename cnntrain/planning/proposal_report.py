@@ -1,0 +1,55 @@
+"""Print what `cnntrain fit` proposes: what the photos are, each decision, what to expect."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from cnntrain.analysis.significance import compute_wilson_interval
+from cnntrain.planning.photo_facts import PhotoFacts, describe_photos
+from cnntrain.planning.proposal import Decision
+from cnntrain.terminal.tables import make_console, print_unwrapped_lines
+
+FEW_TEST_PHOTOS = 200  # below which a run says how coarsely they measure
+USUAL_SHARE = 0.9  # of test photos that are recognised, in an example
+
+
+def print_proposal(
+    facts: PhotoFacts, sizes: Mapping[str, int], shared: int, decisions: Sequence[Decision]
+) -> None:
+    """Print what the photos are, a row for each decision, and what to expect."""
+    print_unwrapped_lines(describe_photos(facts))
+    if shared:
+        print_unwrapped_lines([
+            f"Warning: {shared:,} photos are in more than one split, so that the test flatters: "
+            "cnntrain data verify names them"
+        ])  # fmt: skip
+    console = make_console()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("setting", "value", "why"):
+        table.add_column(heading, overflow="fold")
+    for decision in decisions:
+        table.add_row(decision.what, Text(decision.value), Text(decision.why))
+    console.print(table)
+    counts = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
+    print_unwrapped_lines([f"photos: {counts}", *describe_expectation(sizes["test"])])
+
+
+def describe_expectation(test: int) -> list[str]:
+    """Return lines on how well so many test photos measure, if they are few."""
+    if test >= FEW_TEST_PHOTOS:
+        return []
+    right = round(USUAL_SHARE * test)
+    low, high = compute_wilson_interval(right, test)
+    return [
+        f"What to expect: each of the {test} test photos is {100 / test:.2g} % of the accuracy. "
+        f"With {right} of {test} right, that on other photos is between {low:.0%} and {high:.0%}.",
+        "More photos measure better; so does the mean over other cuts: "
+        "cnntrain -m … 'dataset.split_seed=range(5)'",
+    ]
+
+
+def print_command(command: str, notes: Sequence[str]) -> None:
+    """Print the notes on what was measured, and the command that does the same."""
+    print_unwrapped_lines([*notes, "", "The same, as a command:", command, ""])

@@ -1,0 +1,208 @@
+"""`cnntrain fit FOLDER`: from photos to a classifier, in one command that can be repeated."""
+
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cnntrain.planning import pretrained_choice
+from helpers.archives import zipped
+from helpers.tiny import write_photos
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained_choice, "can_fetch", lambda url: False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+@pytest.fixture
+def forty(tmp_path):
+    """Forty photos of two kinds that can be told apart: twenty reddish, twenty bluish."""
+    random = np.random.default_rng(0)
+    for channel, name in ((0, "red"), (2, "blue")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, 120, (100, 120 + number, 3))
+            pixels[..., channel] += 120
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(tmp_path / "photos" / name / f"{number:02}.png")
+    return "photos"
+
+
+def hash_file(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def fit_json(answer, *words):
+    ended = answer("fit", *words, "--json")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_forty_photos_give_a_classifier_that_the_shown_command_repeats(answer, forty, tmp_path):
+    words = ("epochs=3", "threads=1", "data_dir=data", "tracking=none")
+    found = fit_json(answer, forty, *words)
+    assert found["splits"] == {"train": 30, "test": 10}
+    run = tmp_path / found["run"]
+    spec = yaml.safe_load((run / "spec.yaml").read_text())
+    assert spec["dataset"]["test"] == 0.25
+    assert spec["epochs"] == 3
+    result = found["result"]
+    assert result["images"] == 10
+    assert result["interval"][0] < result["accuracy"] <= result["interval"][1] + 1e-12
+    assert result["accuracy"] == pytest.approx(
+        json.loads((run / "report.json").read_text())["test"]["final"]["accuracy"]
+    )
+    verb, *again = shlex.split(found["command"])
+    assert verb == "cnntrain"
+    ended = answer(*again, "hydra.run.dir=again")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "again" / "spec.yaml").read_text().partition("\n")[2] == (
+        run / "spec.yaml"
+    ).read_text().partition("\n")[2]
+    for name in ("final.keras", "best.keras"):
+        assert hash_file(tmp_path / "again" / name) == hash_file(run / name)
+
+
+def test_a_dry_run_says_what_would_be_done_and_what_to_expect(answer, forty, tmp_path):
+    ended = answer("fit", forty, "--dry-run")
+    assert ended.returncode == 0, ended.stderr
+    assert "40 photos of 2 classes, 20 of each" in ended.stdout
+    assert "each of the 10 test photos is 10 % of the accuracy" in ended.stdout
+    assert "With 9 of 10 right, that on other photos is between 60% and 98%" in ended.stdout
+    assert "cnntrain dataset=image_folder dataset.folder=photos dataset.test=0.25" in ended.stdout
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_dry_run_loads_no_tensorflow(answer, forty, monkeypatch):
+    heavy = ("tensorflow", "keras", "tensorflow_datasets")
+    for name in [name for name in sys.modules if name.split(".")[0] in heavy]:
+        monkeypatch.delitem(sys.modules, name)
+    assert answer("fit", forty, "--dry-run").returncode == 0
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_zip_is_taken_as_a_folder_is(answer, forty, tmp_path):
+    photos = {
+        file.relative_to(tmp_path / "photos").as_posix(): file.read_bytes()
+        for file in (tmp_path / "photos").rglob("*.png")
+    }
+    zipped(tmp_path / "photos.zip", photos)
+    from_zip, from_folder = (
+        fit_json(answer, place, "--dry-run") for place in ("photos.zip", forty)
+    )
+    assert from_zip["photos"] == from_folder["photos"]
+    assert from_zip["decisions"] == from_folder["decisions"]
+
+
+def test_weights_are_taken_where_they_lie(answer, forty, weights_dir):
+    found = fit_json(answer, forty, f"weights_dir={weights_dir}", "--dry-run")
+    words = shlex.split(found["command"])
+    assert {"model=mobilenet", "model.alpha=0.75", f"weights_dir={weights_dir}"} < set(words)
+    assert "model.weights=imagenet" in words
+
+
+def test_words_of_the_user_win(answer, forty):
+    found = fit_json(answer, forty, "model=lenet5", "batch_size=5", "--dry-run")
+    words = shlex.split(found["command"])
+    assert [word for word in words if word.startswith(("model", "batch"))] == [
+        "model=lenet5", "batch_size=5",
+    ]  # fmt: skip
+    assert words[-2:] == ["model=lenet5", "batch_size=5"]
+
+
+def test_classes_that_are_left_out_do_not_count(answer, forty, tmp_path):
+    write_photos(tmp_path / "more")
+    (tmp_path / "more" / "cat").rename(tmp_path / "photos" / "cat")
+    found = fit_json(answer, forty, "dataset.classes=[red,blue]", "--dry-run")
+    assert found["photos"]["classes"] == {"red": 20, "blue": 20}
+    assert sum(found["splits"].values()) == 40
+
+
+def test_minutes_become_epochs_in_the_command(answer, forty):
+    found = fit_json(answer, forty, "--minutes", "0.5", "--dry-run", "model=lenet5")
+    words = shlex.split(found["command"])
+    assert [word for word in words if word.startswith("epochs=")]
+    assert not [word for word in words if word.startswith("minutes")]
+
+
+def test_strange_names_of_folders_can_be_copied(answer, forty, tmp_path):
+    strange = "My Photos (2), März's=best"
+    (tmp_path / "photos").rename(tmp_path / strange)
+    found = fit_json(answer, strange, "--dry-run")
+    ended = answer(*shlex.split(found["command"])[1:], "--cfg", "job")
+    assert ended.returncode == 0, ended.stderr
+    assert yaml.safe_load(ended.stdout)["dataset"]["folder"] == strange
+
+
+def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
+    for number in range(20):
+        shutil.copy(tmp_path / "photos/red/00.png", tmp_path / f"photos/red/again{number}.png")
+    ended = answer("fit", forty, "--dry-run")
+    assert "20 files are exact doubles of others" in ended.stdout
+    assert "Warning: 1 photos are in more than one split" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], "no folder is named"),
+        (["nowhere"], "dataset.folder is nowhere, which is not there"),
+        (["cifar10"], "cifar10 is no folder but a data set"),
+        (["a", "b"], "a and b are both given"),
+        (["photos", "epoch=3"], "epoch is not a setting"),
+        (["photos", "model=vgg61"], "model is vgg61"),
+        (["photos", "dataset=mnist"], "dataset=mnist is given, and fit takes a folder"),
+        (["photos", "minutes=1", "epochs=2"], "minutes and epochs are both given"),
+        (["photos", "init_from=run"], "weights are given and no model"),
+        (["photos", "seed=1", "seed=2"], "seed is given twice"),
+        (["photos/red"], ""),
+        (["empty"], ""),
+    ],
+)
+def test_mistakes_are_answered(answer, forty, tmp_path, words, given):
+    (tmp_path / "empty").mkdir()
+    ended = answer("fit", *words)
+    assert ended.returncode == 2
+    assert f"Error: {given}" in ended.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_alone_is_told_what_makes_a_classifier_of_it(answer, forty):
+    assert "try       cnntrain fit photos" in answer(forty).stderr
+
+
+def test_broken_photos_are_named_and_a_class_of_them_is_refused(answer, tmp_path):
+    write_photos(tmp_path / "photos")
+    (tmp_path / "photos/cat/text.png").write_text("no image")
+    ended = answer("fit", "photos", "--dry-run")
+    assert "left out, being no images: cat/text.png (no image of a known format)" in ended.stdout
+    for file in (tmp_path / "photos" / "cat").iterdir():
+        file.write_text("no image")
+    ended = answer("fit", "photos", "--dry-run")
+    assert ended.returncode == 2
+    assert "none of the 13 files of cat in train is an image" in ended.stderr
+
+
+def test_a_class_of_one_photo_is_refused_before_tensorflow_loads(answer, tmp_path):
+    write_photos(tmp_path / "photos")
+    (tmp_path / "photos/rare").mkdir()
+    shutil.copy(tmp_path / "photos/cat/00.png", tmp_path / "photos/rare/1.png")
+    ended = answer("fit", "photos", "--dry-run")
+    assert ended.returncode == 2
+    assert "rare has 1 of the images" in ended.stderr
+
+
+@pytest.mark.slow
+def test_cats_and_dogs_are_told_apart_in_one_command(command, archives, weights_dir):
+    zip_file = archives / "cats_and_dogs_700.zip"
+    ended = command("fit", str(zip_file), f"weights_dir={weights_dir}", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["result"]["accuracy"] >= 0.97
