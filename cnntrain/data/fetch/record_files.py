@@ -5,6 +5,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.places import RECORDS_MANIFEST as MANIFEST
 
 FACTS = "records.npz"
+GROUPS_PREFIX = "groups: "  # of the names of arrays in FACTS
 FORMAT = 1  # increase it when older versions cannot read the folder any more
 
 
@@ -36,7 +38,8 @@ class Records:
     """What a folder of records holds: its manifest, and facts about each record, in their order.
 
     `places` (N,) are those of the photos in the part that was written, `labels` (N,) int32 their
-    classes, `digests` (N,) the sha256 of their files. `owners` (N,) are the parts.
+    classes, `digests` (N,) the sha256 of their files. `owners` (N,) are the parts, and `groups` are
+    those of the `Source`.
     """
 
     manifest: dict[str, Any]
@@ -45,6 +48,7 @@ class Records:
     labels: np.ndarray
     digests: np.ndarray
     owners: np.ndarray
+    groups: dict[str, np.ndarray]
 
 
 def open_records(folder: Path) -> Records:
@@ -58,7 +62,12 @@ def open_records(folder: Path) -> Records:
             raise ValueError("they are of a newer version of cnntrain")
         with np.load(folder / FACTS) as known:
             facts = {key: known[key] for key in ("places", "labels", "digests")}
-            names = known["names"].tobytes().decode(errors="surrogateescape").split("\0")
+            names = unpack_texts(known["names"])
+            groups = {
+                key.removeprefix(GROUPS_PREFIX): np.array(unpack_texts(known[key]), object)
+                for key in known.files
+                if key.startswith(GROUPS_PREFIX)
+            }
         shards = {part: [Shard(**own) for own in all] for part, all in manifest["parts"].items()}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise SpecError(
@@ -73,7 +82,18 @@ def open_records(folder: Path) -> Records:
         np.cumsum([shard.records for shard in every]).tolist(),
     )
     sizes = [sum(shard.records for shard in own) for own in shards.values()]
-    return Records(manifest, Photos(names, reader), owners=np.repeat([*shards], sizes), **facts)
+    owners = np.repeat([*shards], sizes)
+    return Records(manifest, Photos(names, reader), owners=owners, groups=groups, **facts)
+
+
+def pack_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return texts as an array of bytes, which .npz holds without pickling; see `unpack_texts`."""
+    return np.frombuffer("\0".join(texts).encode(errors="surrogateescape"), np.uint8)
+
+
+def unpack_texts(packed: np.ndarray) -> list[str]:
+    """Return the texts that `pack_texts` made an array of bytes of."""
+    return packed.tobytes().decode(errors="surrogateescape").split("\0")
 
 
 def check_shard(folder: Path, shard: Shard) -> None:
@@ -101,4 +121,5 @@ def read_records(folder: Path) -> Source:
         digests=found.digests,
         notes=found.manifest["notes"],
         names=found.photos.names,
+        groups=found.groups,
     )
