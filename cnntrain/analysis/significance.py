@@ -1,7 +1,8 @@
 """Tell whether one network is better than another, or whether chance makes the difference.
 
 Two runs are compared on the same test images (McNemar, 1947), and two settings over their seeds
-(Student's or Welch's t-test). A difference that chance may well have made is called a tie.
+(Welch's t-test) or over the folds of cross-validation (Nadeau & Bengio, 2003). A difference that
+chance may well have made is called a tie.
 """
 
 import math
@@ -138,6 +139,20 @@ class SeedContrast(Contrast):
         return f"{self.test} over {self.seeds_a} and {self.seeds_b} seeds"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoldContrast(Contrast):
+    """A comparison of a number of two settings, each trained on the same folds."""
+
+    folds: int
+
+    @property
+    def chance(self) -> str:
+        return "the folds alone make"
+
+    def format_test(self, a: str, b: str) -> str:
+        return f"{self.test} over {self.folds} folds"
+
+
 def compute_wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """Return the ends of Wilson's 95 % interval (1927) of the share `correct` / `total`.
 
@@ -218,6 +233,56 @@ def compare_seeds(
         seeds_a=len(a), seeds_b=len(b),
         mean_a=statistics.fmean(values_a), mean_b=statistics.fmean(values_b),
         std_a=statistics.stdev(values_a), std_b=statistics.stdev(values_b),
+    )  # fmt: skip
+
+
+def compute_fold_interval(values: Sequence[float], folds: int) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of a number over two or more of `folds` folds.
+
+    It is Student's t with the variance of Nadeau & Bengio (2003, section 3): the runs share most of
+    their training images, so that the variance of the mean is that of the folds times
+    1/n + 1/(folds - 1), the latter being the images tested over those trained on.
+    """
+    half = compute_fold_error(values, folds) * float(stdtrit(len(values) - 1, (1 + CONFIDENCE) / 2))
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def compute_fold_error(values: Sequence[float], folds: int) -> float:
+    """Return the corrected standard error of a mean over folds (see `compute_fold_interval`)."""
+    return math.sqrt(statistics.variance(values) * (1 / len(values) + 1 / (folds - 1)))
+
+
+def compare_folds(
+    pairs: Sequence[tuple[float, float]],
+    folds: int,
+    *,
+    metric: str = "accuracy",
+    higher_is_better: bool = True,
+    is_share: bool = True,
+) -> FoldContrast:
+    """Return whether the numbers of A are better than those of B on the same folds.
+
+    `pairs` has the numbers of A and B on two or more of `folds` folds. The test is the corrected
+    resampled t-test (Nadeau & Bengio, 2003) of the differences. Where these do not vary, it is an
+    exact sign test. Raises ValueError for fewer than two pairs.
+    """
+    if len(pairs) < 2:
+        raise ValueError("two folds or more are needed")
+    differences = [a - b for a, b in pairs]
+    difference, error = statistics.fmean(differences), compute_fold_error(differences, folds)
+    largest = max(abs(number) for pair in pairs for number in pair)
+    test, interval = "corrected resampled t-test", None
+    if error > ROUNDING * largest:
+        p_value = 2 * float(stdtr(len(pairs) - 1, -abs(difference) / error))
+        interval = compute_fold_interval(differences, folds)
+    elif abs(difference) > ROUNDING * largest:
+        test, p_value = "exact sign test", 2 * 0.5 ** len(pairs)
+    else:
+        difference, p_value = 0.0, 1.0
+    return FoldContrast(
+        test=test, metric=metric, difference=difference, interval=interval, p_value=p_value,
+        higher_is_better=higher_is_better, is_share=is_share, folds=len(pairs),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from cnntrain.data.doctor.examination import Examination, NearDuplicate, find_odd_images
 from cnntrain.data.doctor.suspects import LabelCheck
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.labels import describe_imbalance
+from cnntrain.data.labels import describe_imbalance, leaves_imbalance
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.files.paths import expand_folder
@@ -52,7 +52,7 @@ def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]
     """Return a warning if classes are so rare that training may never learn them."""
     counts = verification.classes["train"]
     warning = describe_imbalance([*counts.values()], [*counts])
-    return [warning] if warning and spec.loss.class_weights == "none" else []
+    return [warning] if warning and leaves_imbalance(spec) else []
 
 
 def format_dataset_json(name: str, spec: Spec, splits: Splits, more: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples, Splits
-from cnntrain.data.steps import shrink_batch_size
+from cnntrain.data.steps import plan_steps, shrink_batch_size
 from cnntrain.spec.contradictions import count_known_replicas
 from cnntrain.spec.spec import Spec
 
@@ -19,7 +19,9 @@ def is_augmented(spec: Spec, splits: Splits) -> bool:
 def find_first_batch(spec: Spec, train: Examples) -> np.ndarray:
     """Return the indices (B,) of the training examples that the first step trains on."""
     fitted, _ = shrink_batch_size(spec, len(train), count_known_replicas(spec))
-    return pipeline.shuffle_examples(len(train), spec.seed, 0)[: fitted.batch_size]
+    taken = fitted.batch_size * plan_steps(fitted, train)[0]
+    order = pipeline.order_examples(train.labels, taken, spec.seed, spec.dataset["sampling"], 0)
+    return order[: fitted.batch_size]
 
 
 def make_training_batch_of_spec(

@@ -8,6 +8,7 @@ import numpy as np
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Name, normalise_unicode
+from cnntrain.spec.spec import Spec
 
 # From this share of the images on, accuracy says little about the other classes.
 COMMONEST_SHARE = 0.9
@@ -107,7 +108,42 @@ def describe_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str
     )
     return (
         f"Warning: the classes are unbalanced: {common} has {most:,} of {total:,} training images "
-        f"and {rare} {least:,}; {why}. loss.class_weights=balanced makes all classes count alike"
+        f"and {rare} {least:,}; {why}. loss.class_weights=balanced makes all classes "
+        "count alike, dataset.sampling=balanced draws them equally often"
+    )
+
+
+def describe_balance(
+    spec: Spec, counts: Sequence[int], class_names: Sequence[str], drawn: int
+) -> str | None:
+    """Return what users should know of how often a run sees each class, or None.
+
+    `counts` are the training images of each class, `drawn` those of an epoch.
+    """
+    if spec.dataset["sampling"] == "balanced":
+        return describe_balanced_sampling(counts, class_names, drawn)
+    return describe_imbalance(counts, class_names) if leaves_imbalance(spec) else None
+
+
+def leaves_imbalance(spec: Spec) -> bool:
+    """Return whether a run does nothing about rare classes: neither weights nor sampling."""
+    return spec.loss.class_weights == "none" and spec.dataset["sampling"] != "balanced"
+
+
+def describe_balanced_sampling(
+    counts: Sequence[int], class_names: Sequence[str], drawn: int
+) -> str:
+    """Return the note on an epoch of `drawn` images in which each class comes equally often.
+
+    `counts` are the training images of each class.
+    """
+    present = [(count, name) for count, name in zip(counts, class_names, strict=True) if count]
+    (least, rare), (most, common) = min(present), max(present)
+    each = drawn / len(present)
+    return (
+        f"Balanced sampling: each class comes about {each:,.0f} times in an epoch of {drawn:,} "
+        f"images; an image of {rare} ({least:,}) {each / least:.3g} times, one of {common} "
+        f"({most:,}) {each / most:.3g} times"
     )
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +23,8 @@ from cnntrain.data.source import Examples
 from cnntrain.spec.signatures import Component
 
 # The streams of random numbers that share the run's seed.
-ORDER, AUGMENTATION, CROP, HALF = 1, 2, 3, 4
+ORDER, AUGMENTATION, CROP, HALF, TURNS, DECK = 1, 2, 3, 4, 5, 6
+Sampling = Literal["shuffled", "balanced"]
 NOT_DRAWN = ("labels", "weights", "rows", "store")  # arrays of a batch that no augmentation draws
 T = TypeVar("T")
 
@@ -34,8 +35,9 @@ class TrainingBatches:
     A batch has images (B, H, W, C) uint8 and labels (B,) int32, or soft labels (B, num_classes)
     float32 if `augmentation` mixes images. Without augmentation, the features of frozen layers may
     stand for images. An epoch takes steps_per_epoch * batch_size different examples; which ones it
-    leaves out differs from epoch to epoch. If examples have weights, a batch has `weights` (B,)
-    float32, whose mean over all training examples is 1.
+    leaves out differs from epoch to epoch. If `sampling` is `balanced`, it takes as many, each
+    class equally often (see `balance_examples`). If examples have weights, a batch has `weights`
+    (B,) float32, whose mean over all training examples is 1.
 
     If `on_device`, the device keeps `store`, and a block has the rows of the images in it and what
     the augmentation draws, in place of images. The images have the same bytes either way.
@@ -51,6 +53,7 @@ class TrainingBatches:
         augmentation: Component,
         seed: int,
         on_device: bool,
+        sampling: Sampling = "shuffled",
     ):
         """Make a trial batch, which raises what the augmentation refuses."""
         self.examples, self.num_classes, self.seed = scale_weights(examples), num_classes, seed
@@ -59,7 +62,9 @@ class TrainingBatches:
         self.form = find_device_form(augmentation) if on_device else None
         # Threads share it. A block may cross the end of an epoch.
         self.find_order = functools.lru_cache(2)(
-            functools.partial(shuffle_examples, len(examples), seed)
+            functools.partial(
+                order_examples, examples.labels, batch_size * steps_per_epoch, seed, sampling
+            )
         )
         images = self.make_batch(0, np.arange(batch_size))["images"]
         self.shape, self.dtype = images.shape, images.dtype
@@ -156,6 +161,57 @@ def explain_host_only(examples: Examples, augmentation: Component) -> str | None
     if find_device_form(augmentation) is None:
         return f"augmentation={augmentation.name}, as it is set, has no form for the device"
     return None
+
+
+def order_examples(
+    labels: np.ndarray, taken: int, seed: int, sampling: Sampling, epoch: int
+) -> np.ndarray:
+    """Return the indices, int32, of the examples of an epoch in their order, at least `taken`."""
+    if sampling == "balanced":
+        return balance_examples(labels, taken, seed, epoch)
+    return shuffle_examples(len(labels), seed, epoch)
+
+
+def balance_examples(labels: np.ndarray, count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the indices (count,) int32 of the examples of an epoch, each class equally often.
+
+    Throughout a run the classes of `labels` (n,) take turns, so that no two ever differ by more
+    than one draw; where their turns lie within the epoch is shuffled. The examples of a class come
+    in passes, across epochs, too: each once, in an order of its own for each pass. So an epoch
+    has a rare class's examples several times, and of a common one those that are next.
+    """
+    classes, sizes = np.unique(labels, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(sizes)[:-1])
+    ranks = make_generator(seed, TURNS, 0).permutation(len(classes))
+    # Draw t of the run is of the class whose rank is t modulo the number of classes.
+    starts, ends = (
+        (draw - ranks + len(classes) - 1) // len(classes)
+        for draw in (epoch * count, (epoch + 1) * count)
+    )
+    turns = np.repeat(np.arange(len(classes)), ends - starts)
+    turns = make_generator(seed, TURNS, epoch + 1).permutation(turns)
+    order = np.empty(count, np.int32)
+    order[np.argsort(turns, kind="stable")] = np.concatenate([
+        own[draw_passes(len(own), seed, number, int(start), int(end))]
+        for number, (own, start, end) in enumerate(zip(members, starts, ends, strict=True))
+    ])  # fmt: skip
+    return order
+
+
+def draw_passes(size: int, seed: int, number: int, start: int, end: int) -> np.ndarray:
+    """Return draws `start` to `end` of a class of `size` examples, the class `number` of a run.
+
+    Draws are indices below `size`. Each pass over the class is shuffled by itself.
+    """
+    first = start // size
+    passes = [
+        np.random.Generator(
+            np.random.Philox(key=[seed, DECK], counter=[0, 0, number, turn])
+        ).permutation(size)
+        for turn in range(first, -(-end // size))
+    ]
+    drawn = np.concatenate([*passes, np.empty(0, int)])
+    return drawn[start - first * size : end - first * size]
 
 
 def shuffle_examples(count: int, seed: int, epoch: int) -> np.ndarray:

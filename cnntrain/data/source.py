@@ -77,7 +77,9 @@ class Source:
     few words how they were made. `skipped` lists the files that are no images, each with the
     reason. `digests` (N,) are the sha256 of the files, and `names` (N,) are what people call them.
     `notes` tell the user how the data set came to be, and `value_range` says which values of 16 and
-    32 bits are black and white. `weights` (N,) float32 are those of `Examples`.
+    32 bits are black and white. `weights` (N,) float32 are those of `Examples`. `groups` has, by
+    each name that `dataset.groups` may give, the group (N,) of each image as a text or a number, ""
+    for an image that belongs to no other.
     """
 
     images: Images | Photos
@@ -91,6 +93,7 @@ class Source:
     names: Sequence[str] | None = field(default=None, repr=False)
     value_range: Span | None = None
     weights: np.ndarray | None = field(default=None, repr=False)
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def keep_examples(self, wanted: np.ndarray) -> "Source":
         """Return this source without the images for which `wanted` (N,) is false."""

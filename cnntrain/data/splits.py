@@ -7,6 +7,15 @@ from typing import Literal
 
 import numpy as np
 
+from cnntrain.data.folds import hold_out_fold
+from cnntrain.data.groups import (
+    Groups,
+    check_group_counts,
+    describe_missed_size,
+    find_groups,
+    split_groups,
+    warn_about_divided_groups,
+)
 from cnntrain.data.labels import add_label_noise, group_classes, select_classes
 from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
@@ -36,7 +45,7 @@ SMALLEST_SIDE = 16
 # The knobs of a data set that decide which of its images each split gets, and their labels.
 ROW_KNOBS = (
     "classes", "label_map", "label_noise", "valid", "test", "cut", "split_seed",
-    "fraction", "limit",
+    "folds", "fold", "groups", "fraction", "limit",
 )  # fmt: skip
 
 
@@ -47,7 +56,8 @@ Cut = Literal["stratified", "first"]
 class SplitRows:
     """Which rows of a source each split has, their labels, and where each split comes from.
 
-    `weights` has those of the examples of each split, or nothing.
+    `weights` has those of the examples of each split, or nothing. `notes` tell the user of folds
+    and groups.
     """
 
     rows: Mapping[str, np.ndarray]
@@ -55,6 +65,7 @@ class SplitRows:
     class_names: tuple[str, ...]
     origin: dict[str, str]
     weights: Mapping[str, np.ndarray]
+    notes: Sequence[str] = ()
 
 
 def choose_frame(
@@ -154,32 +165,62 @@ def choose_rows(
     test: float,
     cut: Cut,
     split_seed: int,
+    folds: int | None,
+    fold: int | None,
+    groups: Name | None,
     fraction: float | None,
     limit: int | None,
 ) -> SplitRows:
-    """Return the rows of each split, a function of a source's labels and parts and of `ROW_KNOBS`.
+    """Return the rows of each split: a function of `ROW_KNOBS`, labels, parts and groups.
 
     No image is looked at: there may be none yet. Raises SpecError for classes that do not exist,
     and for splits that would lack one.
     """
     names = tuple(map(normalise_unicode, source.class_names))
     source = select_classes(replace(source, class_names=names), classes)
-    groups, class_names = group_classes(source.class_names, label_map)
-    rows, origin = split_source(source, valid, test, cut, split_seed)
+    numbers, class_names = group_classes(source.class_names, label_map)
+    kept_together = None if groups is None else find_groups(source, str(groups))
+    rows, origin, notes = split_by_settings(
+        source, valid, test, cut, split_seed, folds, fold, kept_together
+    )
     if fraction is not None:
         count = round(fraction * len(rows["train"]))
         rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
     if limit is not None:
         for name, part in rows.items():
             rows[name] = sample_rows(part, source.labels, limit, split_seed, "limit")
-    labels = {name: groups[source.labels[part]] for name, part in rows.items()}
+    labels = {name: numbers[source.labels[part]] for name, part in rows.items()}
     if label_noise:
         labels["train"] = add_label_noise(
             labels["train"], len(class_names), label_noise, split_seed
         )
     own = source.weights
     weights = {} if own is None else {name: own[part] for name, part in rows.items()}
-    return SplitRows(rows, labels, class_names, origin, weights)
+    return SplitRows(rows, labels, class_names, origin, weights, notes)
+
+
+def split_by_settings(
+    source: Source,
+    valid: float,
+    test: float,
+    cut: Cut,
+    seed: int,
+    folds: int | None,
+    fold: int | None,
+    groups: Groups | None,
+) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
+    """Return what `split_source` does, of a source with a fold held out if `folds`; and notes."""
+    notes, held_out = list[str](), dict[str, str]()
+    if groups is not None:
+        notes.append(groups.describe(np.unique(np.concatenate([*source.parts.values()]))))
+    if folds is not None and fold is not None and "train" in source.parts:
+        source, part, origin = hold_out_fold(source, folds, fold, valid, seed, groups)
+        held_out = {part: origin, "train": "all that is left"}
+        notes.append(f"Fold {fold} of {folds}, counted from 0, is the {part} split")
+    if groups is not None and (warning := warn_about_divided_groups(source.parts, groups)):
+        notes.append(warning)
+    rows, origins = split_source(source, valid, test, cut, seed, groups)
+    return rows, origins | held_out, notes
 
 
 def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
@@ -196,18 +237,19 @@ def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
         origin=chosen.origin,
         skipped=source.skipped,
         digests=source.digests,
-        notes=source.notes,
+        notes=[*source.notes, *chosen.notes],
         names=source.names,
         value_range=source.value_range,
     )
 
 
 def split_source(
-    source: Source, valid: float, test: float, cut: Cut, seed: int
+    source: Source, valid: float, test: float, cut: Cut, seed: int, groups: Groups | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the rows of train, valid and test, and in a few words where each comes from.
 
     Without validation, a `valid` of 0, there are no rows of valid: its official part trains, too.
+    No cut divides one of `groups`.
     """
     if "train" not in source.parts:
         raise SpecError(
@@ -219,6 +261,8 @@ def split_source(
     shares = {"test": test} | ({"valid": valid} if valid else {})
     wanted = {name: share for name, share in shares.items() if name not in source.parts}
     check_cuts(source, wanted)
+    if groups is not None and wanted:
+        check_group_counts(source, groups, train, 1 + len(wanted))
     for name, share in shares.items():
         if name in source.parts:
             parts[name], origin[name] = source.parts[name], source.origin
@@ -228,6 +272,13 @@ def split_source(
         if cut == "first":
             train, parts[name] = split_first(train, labels, share, name)
             origin[name] = f"cut from train, its first {len(parts[name]):,} images"
+        elif groups is not None:
+            count = resolve_split_size(share, len(train))
+            train, parts[name] = split_groups(train, source, groups, share, seed, 1 + len(wanted))
+            missed = describe_missed_size(len(parts[name]), count)
+            origin[name] = (
+                f"cut from train, stratified, by {groups.kind}, split_seed={seed}{missed}"
+            )
         else:
             train, parts[name] = split_stratified(train, labels, share, seed, 1 + len(wanted))
             origin[name] = f"cut from train, stratified, split_seed={seed}"

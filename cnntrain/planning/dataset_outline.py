@@ -49,7 +49,7 @@ class DatasetOutline:
     """Splits with noise for images, where their facts are from, and whether images are photos.
 
     `photos` are those that are here, with their `frame`; if they `are_listed`, they are decoded
-    each time they are needed.
+    each time they are needed. `split_notes` tell of folds and groups.
     """
 
     splits: Splits
@@ -58,6 +58,7 @@ class DatasetOutline:
     photos: Photos | None = None
     frame: Frame | None = None
     are_listed: bool = False
+    split_notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def outline_dataset(spec: Spec, config_dir: str | None) -> DatasetOutline:
     chosen = choose_rows(source, **{knob: spec.dataset[knob] for knob in ROW_KNOBS})
     splits = build_splits(source, NoiseImages((len(source.labels), *shape)), chosen)
     is_shaped = isinstance(own, tuple)
-    return DatasetOutline(splits, known, not is_shaped, photos, frame, are_listed)
+    return DatasetOutline(splits, known, not is_shaped, photos, frame, are_listed, chosen.notes)
 
 
 def compute_image_shape(dataset: Component, own: tuple[int, ...]) -> tuple[int, ...]:

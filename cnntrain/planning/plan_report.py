@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cnntrain.data.image_sizes import compute_pixel_share, describe_image_sizes
+from cnntrain.data.labels import describe_balanced_sampling
 from cnntrain.planning.batch_size import compute_memory_for_step, compute_usable_memory
 from cnntrain.planning.benchmark import StepMeasurement
 from cnntrain.planning.input_rate import InputRate, format_input_rate
@@ -114,6 +116,7 @@ def format_plan_counts(plan: Plan) -> list[str]:
     sizes = describe_image_sizes(plan.image_sizes)
     return [
         f"data           {parts} ({plan.outline.provenance})",
+        *(f"               {note}" for note in list_split_notes(plan)),
         f"parameters     {totals['parameters']:,}"
         + (f", {non_trainable:,} of them not trainable" if non_trainable else ""),
         f"multiply-adds  {abbreviate_number(totals['multiply_adds'])} forward for one image; "
@@ -123,6 +126,17 @@ def format_plan_counts(plan: Plan) -> list[str]:
         f"{plan.total_steps:,} in {epochs:g} epochs{phases}",
         *([] if sizes is None else [f"images         {sizes}"]),
     ]
+
+
+def list_split_notes(plan: Plan) -> list[str]:
+    """Return what a plan says of folds and groups, and of sampling that is balanced."""
+    notes, train = [*plan.outline.split_notes], plan.outline.splits.train
+    if plan.spec.dataset["sampling"] == "balanced":
+        names = plan.outline.splits.class_names
+        counts = np.bincount(train.labels, minlength=len(names)).tolist()
+        drawn = plan.steps_per_epoch * plan.spec.batch_size
+        notes.append(describe_balanced_sampling(counts, names, drawn))
+    return notes
 
 
 def format_learning_rate_range(plan: Plan) -> str:
@@ -225,6 +239,7 @@ def build_plan_json(plan: Plan, measured: StepMeasurement | None) -> dict[str, A
         "num_classes": len(splits.class_names),
         "sizes": {name: len(part) for name, part in splits.items()},
         "data": plan.outline.provenance,
+        "notes": list_split_notes(plan),
         **plan.totals,
         "batch_size": batch,
         "steps_per_epoch": plan.steps_per_epoch,

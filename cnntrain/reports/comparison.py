@@ -6,19 +6,32 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from cnntrain.analysis.significance import Contrast
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import escape_formula
-from cnntrain.reports.contrasts import contrast_with_best, convert_contrast, describe_contrast
+from cnntrain.reports.contrasts import (
+    FOLD,
+    contrast_with_best,
+    convert_contrast,
+    describe_contrast,
+    find_fold,
+)
+from cnntrain.reports.evaluation_images import (
+    IMAGES_KEY,
+    REPEATED,
+    collect_image_fingerprints,
+    format_image_set,
+    name_fold_sets,
+)
+from cnntrain.reports.fold_scores import FoldScores, compute_fold_scores
 from cnntrain.runs.results import RunResult
 from cnntrain.spec.metrics import choose_tie_breaker, rank_by
-from cnntrain.spec.places import SOUGHT_IN_DATA_DIR
 from cnntrain.spec.signatures import GROUPS
-from cnntrain.spec.spec import WITHOUT_EFFECT
+from cnntrain.spec.spec import is_without_effect
 from cnntrain.terminal.units import NO_VALUE
 
 METRICS = (
@@ -26,15 +39,11 @@ METRICS = (
     "test.loss", "test.balanced_accuracy", "test.macro_f1", "train.accuracy", "train.loss",
     "best_epoch", "last_epoch", "seconds",
 )  # fmt: skip
-IMAGES_KEY = "images"  # a setting for the table, if runs were evaluated on different images
-# Settings that change pixels at most but not which images there are; those of training images only.
-PIXEL_SETTINGS = ("dataset.image_size", "dataset.resize", "dataset.channels", "dataset.cache")
-TRAIN_ONLY_SETTINGS = ("dataset.fraction", "dataset.label_noise")
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs that differ in nothing but their seed, or in settings without an effect."""
+    """Runs that differ in nothing but seed and fold, or in settings without an effect."""
 
     settings: Mapping[str, Any]  # only those that differ between groups
     results: Sequence[RunResult]
@@ -96,7 +105,7 @@ class Comparison:
         return [
             key
             for key, values in self.differences.items()
-            if key != "seed" and not self.is_implied_by_option(key, values)
+            if key not in REPEATED and not self.is_implied_by_option(key, values)
         ]
 
     def is_implied_by_option(self, key: str, values: Sequence[Any]) -> bool:
@@ -170,6 +179,32 @@ class Comparison:
         groups = [group.results for group in self.groups]
         return contrast_with_best(groups, self.sorted_by, images)
 
+    @property
+    def has_folds(self) -> bool:
+        """Whether a run holds out a fold."""
+        return any(find_fold(result) is not None for result in self.results)
+
+    @property
+    def repeats(self) -> str:
+        """What the runs of a group differ in: seed, fold, or fold and seed."""
+        if not self.has_folds:
+            return "seed"
+        seeds = [{str(r.settings.get("seed")) for r in group.results} for group in self.groups]
+        return "fold and seed" if any(len(own) > 1 for own in seeds) else "fold"
+
+    @cached_property
+    def fold_scores(self) -> list[FoldScores | None]:
+        """The scores of each group over its folds; None for one with fewer than two."""
+        return [compute_fold_scores(group.results, self.sorted_by) for group in self.groups]
+
+    def describe_fold_scores(self) -> list[str]:
+        """Return a sentence on each group that has scores over folds."""
+        pairs = zip(self.groups, self.fold_scores, strict=True)
+        texts = [(str(group), scores.describe()) for group, scores in pairs if scores is not None]
+        if self.varied_settings:
+            return [f"{name}: {text}." for name, text in texts]
+        return [f"{text[0].upper()}{text[1:]}." for _, text in texts]
+
     def name_group(self, group: RunGroup) -> str:
         """Return the name of a group: its settings, or that of its first run if none differ."""
         return str(group) if self.varied_settings else group.results[0].name
@@ -182,7 +217,7 @@ class Comparison:
 
     def list_rows(self) -> list[dict[str, Any]]:
         """Return a row for each run, in the order of the groups: status, settings and metrics."""
-        keys = [*self.varied_settings, "seed"]
+        keys = [*self.varied_settings, "seed", *([FOLD] if self.has_folds else [])]
         return [
             {"run": str(result.folder), "status": result.status, "reason": result.reason}
             | {key: result.settings.get(key) for key in keys}
@@ -196,7 +231,10 @@ class Comparison:
         return {
             "sorted_by": self.sorted_by,
             "varied": self.varied_settings,
-            "groups": [describe_group(group) for group in self.groups],
+            "groups": [
+                describe_group(group) | ({} if scores is None else {"folds": asdict(scores)})
+                for group, scores in zip(self.groups, self.fold_scores, strict=True)
+            ],
             "contrasts": [
                 {"first": 0, "other": place, **convert_contrast(contrast), "sentence": sentence}
                 for place, (contrast, sentence) in enumerate(
@@ -230,6 +268,7 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
         if sort.startswith("valid.") and not all(result.is_validated for result in results):
             sort = "test.accuracy"
     names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
+    names = name_fold_sets(results, names)
     if len({*names} - {""}) > 1:
         results = [
             replace(
@@ -240,42 +279,6 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
             for result, name in zip(results, names, strict=True)
         ]
     return Comparison(results, sort)
-
-
-def collect_image_fingerprints(results: Sequence[RunResult], part: str) -> list[str]:
-    """Return for each run the fingerprint of its evaluation images, those of `part`, or "".
-
-    Runs on a named data set whose settings differ only in how images look have the same images,
-    and get the same fingerprint. Older runs recorded one fingerprint for all images together; a run
-    without validation has none of valid.
-    """
-    if any(result.image_fingerprints.keys() == {"all"} for result in results):
-        part = "all"
-    names, first = list[str](), dict[str, tuple[str, str]]()
-    for result in results:
-        name = result.image_fingerprints.get(part, "")
-        knobs = {k: v for k, v in result.settings.items() if k.partition(".")[0] == "dataset"}
-        looks = format_setting_value({key: knobs.get(key) for key in PIXEL_SETTINGS})
-        identity = format_setting_value(
-            {k: v for k, v in knobs.items() if k not in (*PIXEL_SETTINGS, *TRAIN_ONLY_SETTINGS)}
-        )
-        first_looks, first_name = first.setdefault(identity, (looks, name))
-        only_looks_differ = looks != first_looks and not has_folder(result)
-        names.append(first_name if name and only_looks_differ else name)
-    return names
-
-
-def has_folder(result: RunResult) -> bool:
-    """Return whether a run's images are in a folder of the user's."""
-    return any(result.settings.get(key) is not None for key in SOUGHT_IN_DATA_DIR)
-
-
-def format_image_set(result: RunResult, name: str) -> str:
-    """Return a name of a run's images: its folder or data set, and the start of a fingerprint."""
-    settings = result.settings
-    places = [settings.get(key) for key in (*SOUGHT_IN_DATA_DIR, "dataset")]
-    place = next((place for place in places if place), "images")
-    return f"{place} ({name[:8]})"
 
 
 def describe_group(group: RunGroup) -> dict[str, Any]:
@@ -291,11 +294,6 @@ def describe_group(group: RunGroup) -> dict[str, Any]:
     }
     names = [str(result.folder) for result in group.results]
     return {"settings": dict(group.settings), "runs": names, **metrics}
-
-
-def is_without_effect(key: str) -> bool:
-    """Return whether a setting, such as log_every, has no effect on the weights of a run."""
-    return any(key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
 
 
 def compute_setting_order(key: str) -> tuple[int, str]:

@@ -26,6 +26,7 @@ from cnntrain.reports.comparison import (
     is_number,
     list_distinct,
 )
+from cnntrain.reports.contrasts import FOLD
 from cnntrain.spec.metrics import higher_is_better
 
 COLOUR_COUNT = 8  # the style sheet has $c0 to $c7
@@ -44,6 +45,8 @@ def plot_curves(comparison: Comparison, key: str) -> Figure:
                 shorten_name(name_group(group, comparison), 3 * MAX_NAME_LENGTH)
             )
             seed = f"{escape_for_plotly(str(group))}<br>seed {result.settings.get('seed')}"
+            if (fold := result.settings.get(FOLD)) is not None:
+                seed += f", fold {fold}"
             line = make_line(label, result.history, key, f"$c{place % COLOUR_COUNT}")
             line["line"]["dash"] = DASHES[place // COLOUR_COUNT % len(DASHES)]
             traces.append(

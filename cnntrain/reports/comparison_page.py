@@ -10,6 +10,7 @@ from cnntrain.files.writing import write_whole
 from cnntrain.reports import charts, comparison_charts, webpage
 from cnntrain.reports import comparison_tables as tables
 from cnntrain.reports.comparison import Comparison, format_setting_value
+from cnntrain.reports.contrasts import FOLD
 from cnntrain.runs.results import RunResult
 from cnntrain.terminal.units import NO_VALUE, format_duration
 
@@ -42,6 +43,9 @@ def build_comparison_context(
         "order": tables.describe_order(comparison),
         "summary": tables.summarize_contrasts(comparison),
         "contrasts": comparison.describe_contrasts(),
+        "fold_scores": comparison.describe_fold_scores() if comparison.varied_settings else [],
+        "repeats": comparison.repeats,
+        "has_folds": comparison.has_folds,
         "keys": keys,
         "headings": headings[len(keys) :],
         "rows": [{"names": row[: len(keys)], "cells": row[len(keys) :]} for row in rows],
@@ -53,7 +57,9 @@ def build_comparison_context(
         "difference_headings": names,
         "differences": differences,
         "runs": [
-            build_run_row(result, folder) for group in comparison.groups for result in group.results
+            build_run_row(result, folder, comparison.has_folds)
+            for group in comparison.groups
+            for result in group.results
         ],
     }
 
@@ -63,7 +69,7 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
     if len(groups) < len(results):
-        line += f" in {len(groups)} groups that differ in more than the seed"
+        line += f" in {len(groups)} groups that differ in more than the {comparison.repeats}"
     return line
 
 
@@ -81,6 +87,8 @@ def format_comparison_lead(comparison: Comparison) -> str:
     number = (
         f"{comparison.sorted_by} {tables.format_mean_and_deviation(best, comparison.sorted_by)}"
     )
+    if not comparison.varied_settings and (sentences := comparison.describe_fold_scores()):
+        return sentences[0]
     if not comparison.varied_settings and len(best.results) > 1:
         return f"{number}, over {len(best.collect_values(comparison.sorted_by))} runs of one spec."
     verdicts = [getattr(contrast, "verdict", None) for contrast in comparison.contrasts]
@@ -96,7 +104,8 @@ def format_effect_caption(comparison: Comparison) -> str:
             return f"{metric} of every run, and the mean of each value."
         case 2:
             several = any(len(group.results) > 1 for group in comparison.groups)
-            return f"The mean {metric} over seeds." if several else f"{metric} of each run."
+            over = comparison.repeats.replace("fold", "folds").replace("seed", "seeds")
+            return f"The mean {metric} over {over}." if several else f"{metric} of each run."
     return (
         f"A line for each combination, coloured by its mean {metric}. Drag along an axis to choose."
     )
@@ -110,12 +119,16 @@ def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
     return [comparison_charts.plot_curves(comparison, key) for key in keys]
 
 
-def build_run_row(result: RunResult, folder: Path) -> dict[str, Any]:
-    """Return the table row of a run, with a link from `folder` to its own page if it has one."""
+def build_run_row(result: RunResult, folder: Path, with_fold: bool) -> dict[str, Any]:
+    """Return the table row of a run, with a link from `folder` to its own page if it has one.
+
+    Its fold comes first if rows have it, `with_fold`.
+    """
     page, numbers = result.folder / "report.html", result.numbers
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
     values = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
     cells = [
+        *([format_setting_value(result.settings.get(FOLD, NO_VALUE))] if with_fold else []),
         format_setting_value(result.settings.get("seed", NO_VALUE)),
         tables.format_whole_number(numbers.get("best_epoch")),
         *(NO_VALUE if value is None else tables.format_decimals(value) for value in values),

@@ -23,6 +23,7 @@ SHOWN_METRICS = {
 GOOD_ENDS = ("finished", "pruned")  # statuses that need no reason
 # Columns that are left out of a narrow terminal, in this order.
 OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs", "against the best")
+MAX_FOLD_LINES = 5  # settings whose scores over folds a terminal shows
 MAX_NAMED_TIES = 5  # more settings that are tied with the best are only counted in the summary
 
 
@@ -38,6 +39,7 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
     ]
     if summary := summarize_contrasts(comparison):
         parts.append(Text(summary))
+    parts += map(Text, list_fold_lines(comparison))
     unfinished = [r for r in comparison.results if r.status not in GOOD_ENDS]
     if unfinished:
         lines = "\n".join(["", *map(format_unfinished_run, unfinished)])
@@ -45,6 +47,13 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
     if differences:
         parts += [Text(), build_difference_table(comparison)]
     return Stack(*parts)
+
+
+def list_fold_lines(comparison: Comparison) -> list[str]:
+    """Return a line on the scores over folds of each group; of many groups only the first."""
+    lines = comparison.describe_fold_scores()
+    left = len(lines) - MAX_FOLD_LINES
+    return lines if left <= 0 else [*lines[:MAX_FOLD_LINES], f"… and {left} more on the page"]
 
 
 def choose_metrics(comparison: Comparison) -> dict[str, str]:
@@ -65,7 +74,8 @@ def describe_order(comparison: Comparison) -> str:
     line = f"The best first, by {comparison.sorted_by} of the best epoch"
     if not comparison.sorted_by.startswith("valid."):
         line = f"Sorted by {comparison.sorted_by}"
-    line += "; mean ± standard deviation over seeds." if several else "."
+    over = comparison.repeats.replace("fold", "folds").replace("seed", "seeds")
+    line += f"; mean ± standard deviation over {over}." if several else "."
     if len(comparison.evaluation_image_sets) > 1:
         count = len(comparison.evaluation_image_sets)
         line += f" The runs were evaluated on {count} different sets of images: only those with "

@@ -50,6 +50,8 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
         if shows_draws
         else f"{counts}, which are not augmented."
     )
+    if (fold := spec.dataset["fold"]) is not None:
+        legend += f" Fold {fold} of {spec.dataset['folds']} is held out."
     return draw_contact_sheet([command, legend], blocks, ACROSS if shows_draws else PLAIN_ACROSS)
 
 
@@ -72,7 +74,7 @@ def load_photos(spec: Spec, photos: Photos) -> Splits:
     assert not isinstance(source.images, Photos)
     chosen = choose_rows(
         source, classes=None, label_map="none", label_noise=0, valid=0, test=0, cut="stratified",
-        split_seed=0, fraction=None, limit=None,
+        split_seed=0, folds=None, fold=None, groups=None, fraction=None, limit=None,
     )  # fmt: skip
     return build_splits(source, source.images, chosen)
 

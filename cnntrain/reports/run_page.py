@@ -22,6 +22,7 @@ from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.reports.run_scores import (
     build_score_context,
     build_weight_rows,
+    describe_division,
     format_interval,
     format_views,
     list_evaluated_parts,
@@ -145,7 +146,7 @@ def format_run_lead(result: RunResult, run_files: RunFiles) -> str:
     if sizes := run_files.record.get("data", {}).get("sizes"):
         counts = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
         sentences.append(f"{len(run_files.names)} classes; {counts} images.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *describe_division(result.settings, run_files.record)])
 
 
 def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[str, str]]:

@@ -89,3 +89,16 @@ def format_views(report: Mapping[str, Any]) -> str:
     if "accuracy" not in numbers:
         return ""
     return f"; {describe_views(report.get('views', ''))} {format_percent(numbers['accuracy'])}"
+
+
+def describe_division(settings: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """Return sentences on the fold that a run held out, and on sampling that was balanced."""
+    sentences, fold = list[str](), settings.get("dataset.fold")
+    if fold is not None:
+        origin = record.get("data", {}).get("origin", {})
+        part = next((p for p in ("test", "valid") if "fold" in str(origin.get(p))), "test")
+        folds = settings.get("dataset.folds")
+        sentences.append(f"Fold {fold} of {folds}, counted from 0, is the {part} split.")
+    if settings.get("dataset.sampling") == "balanced":
+        sentences.append("Each class came equally often in an epoch (balanced sampling).")
+    return sentences

@@ -6,7 +6,7 @@ given, expected, try.
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,7 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
         raise SpecError(
             "minutes and epochs are both given", "one end of the run", f"epochs={config['epochs']}"
         )
+    check_test_size(keys, config)
     return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
 
 
@@ -112,6 +113,17 @@ def check_needs(expected: Expectation, config: Mapping[str, Any], recipe: str) -
                 f"a run of {needed}: {setting}=RUN",
                 f"cnntrain reproduce {recipe}",
             )
+
+
+def check_test_size(keys: Collection[str], config: Mapping[str, Any]) -> None:
+    """Raise SpecError if the command line gives a test split's size where folds decide it."""
+    knobs = config["dataset"] if isinstance(config["dataset"], Mapping) else {}
+    if "dataset.test" in keys and (folds := knobs.get("folds")) is not None:
+        raise SpecError(
+            f"dataset.test is {format_value(knobs['test'])} and dataset.folds is {folds}",
+            f"no size of the test split, which is one of {folds} folds",
+            "dataset.folds=null dataset.fold=null",
+        )
 
 
 def compose_whole_config(

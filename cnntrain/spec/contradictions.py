@@ -94,6 +94,42 @@ def check_value_range(spec: Spec) -> None:
         )
 
 
+def check_folds(spec: Spec) -> None:
+    """Raise SpecError for folds without a number, a fold that does not exist, and a first cut."""
+    folds, fold = spec.dataset["folds"], spec.dataset["fold"]
+    if folds is None and fold is not None:
+        raise SpecError(
+            f"dataset.fold is {fold} and dataset.folds is null",
+            "the number of folds that the images are divided into",
+            f"dataset.fold={fold} dataset.folds={max(5, fold + 1)}",
+        )
+    if folds is not None and (fold is None or fold >= folds):
+        raise SpecError(
+            f"dataset.fold is {'null' if fold is None else fold} and dataset.folds is {folds}",
+            f"the fold that is held out, from 0 to {folds - 1}; or all, one after the other: "
+            f"cnntrain -m 'dataset.fold=range({folds})' dataset.folds={folds}",
+            "dataset.fold=0" if fold is None else f"dataset.fold={folds - 1}",
+        )
+    knob = "folds" if folds is not None else "groups"
+    if spec.dataset["cut"] == "first" and (value := spec.dataset[knob]) is not None:
+        raise SpecError(
+            f"dataset.cut is first and dataset.{knob} is {value}",
+            "a stratified cut: the first images are no fold, and may divide a group",
+            "dataset.cut=stratified",
+        )
+
+
+def check_sampling(spec: Spec) -> None:
+    """Raise SpecError if rare classes would count twice: sampled more often, and weighed more."""
+    if spec.dataset["sampling"] == "balanced" and spec.loss.class_weights == "balanced":
+        raise SpecError(
+            "dataset.sampling is balanced and loss.class_weights is balanced, so that a rare class "
+            "would count too much",
+            "one of them",
+            "loss.class_weights=none",
+        )
+
+
 def check_micro_batches(spec: Spec) -> None:
     """Raise SpecError if the micro-batches of a batch would differ in size."""
     if spec.batch_size % spec.accumulate:
@@ -225,6 +261,8 @@ CONTRADICTIONS = [
     check_label_map,
     check_slices,
     check_value_range,
+    check_folds,
+    check_sampling,
     check_micro_batches,
     check_known_replicas,
     check_head_epochs,

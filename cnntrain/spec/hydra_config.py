@@ -64,15 +64,14 @@ def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
     beside = [k for k in keys if k.rpartition(".")[0] == parent and not k.endswith(".name")]
     beside = [k for k in beside if k != "hydra"]
     if not override.is_delete() and "/" not in key:
-        value = override.text.partition("=")[2]
+        value, group = override.text.partition("=")[2], parent.replace("hydra.", "hydra/")
         if not parent:
             hint = suggest_override(key, value, keys)
-        elif nearest := find_nearest(
-            last, [k.rpartition(".")[2] for k in beside if k not in CHOICES]
-        ):
-            hint = shlex.quote(f"{parent}.{nearest}={value}")
-        elif (group := parent.replace("hydra.", "hydra/")) in (*CHOICES, *HYDRA_GROUPS):
+        elif group in (*CHOICES, *HYDRA_GROUPS):  # a knob of this very name, of another option
             hint = choose_option_with_knob(group, last, value)
+        if hint is None and parent:
+            nearest = find_nearest(last, [k.rpartition(".")[2] for k in beside if k not in CHOICES])
+            hint = shlex.quote(f"{parent}.{nearest}={value}") if nearest else None
     expected = format_choices(beside, last) if beside else "a setting or a group …"
     more = ": cnntrain --help" if "…" in expected else ""
     return SpecError(f"{key} is not a setting", f"{expected}{more}", hint)

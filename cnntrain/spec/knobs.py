@@ -84,6 +84,7 @@ def make_integer_range(low: int, high: int) -> Range:
 Seed = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
 Count = Annotated[int, make_integer_range(1, LARGEST_INTEGER)]
 Natural = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
+Folds = Annotated[int, make_integer_range(2, 1000)]
 # A number of threads, processes or devices.
 Workers = Annotated[int, make_integer_range(1, 1024)]
 Decoders = Annotated[int, make_integer_range(0, 1024)]  # 0: threads decode

@@ -22,7 +22,14 @@ ADDED = {
 # Group, or the component of a group -> knobs that it had not -> what older versions did.
 ADDED_KNOBS: dict[str, dict[str, Any]] = {
     "augmentation.flip_crop": {"alternate": False, "border": "black"},
-    "dataset": {"cut": "stratified", "scan": "auto"},
+    "dataset": {
+        "cut": "stratified",
+        "scan": "auto",
+        "folds": None,
+        "fold": None,
+        "groups": None,
+        "sampling": "shuffled",
+    },
     "dataset.tfds": {"slices": {"train": None, "valid": None, "test": None}},
     "finetune.two_phase": {"schedule": None},
     "initializer": {"head": "same"},

@@ -167,3 +167,8 @@ RECORDS: dict[str, Any] = {
     "checkpoint": CheckpointSettings,
     "loss": LossSettings,
 }
+
+
+def is_without_effect(key: str) -> bool:
+    """Return whether a setting, such as log_every, has no effect on the weights of a run."""
+    return any(key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT)

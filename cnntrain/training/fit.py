@@ -162,7 +162,7 @@ class Fit:
             batches = TrainingBatches(
                 train if smaller is None else resize_examples(train, smaller),
                 len(self.splits.class_names), spec.batch_size, per_epoch,
-                spec.augmentation, spec.seed, where == "device",
+                spec.augmentation, spec.seed, where == "device", spec.dataset["sampling"],
             )  # fmt: skip
             longest = count_longest_block(spec, batches)
             run = PhaseRun(
@@ -258,6 +258,8 @@ def prepare_fit(
     phases = spec.finetune(model)
     check_rates(phases, spec.optimizer["learning_rate"], spec.optimizer["bias_rate"])
     freeze_layers_except(model, phases[-1].layers)
+    is_balanced = spec.dataset["sampling"] == "balanced"
+    drawn = np.unique(splits.train.labels) if is_balanced else splits.train.labels
     loop = Loop(
         spec=spec,
         run=run,
@@ -265,8 +267,8 @@ def prepare_fit(
         variables=built.variables,
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
-        chance_loss=losses.compute_chance_loss(splits.train.labels),
-        chance_accuracy=np.bincount(splits.train.labels).max() / len(splits.train),
+        chance_loss=losses.compute_chance_loss(drawn),
+        chance_accuracy=np.bincount(drawn).max() / len(drawn),
         position=Position(),
         journal=Journal(run, spec.batch_size),
         decisions=Watching(spec) if replay is None else Replaying(spec, replay),

@@ -10,7 +10,7 @@ import numpy as np
 
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
 from cnntrain.data.image_sizes import describe_image_sizes
-from cnntrain.data.labels import describe_imbalance
+from cnntrain.data.labels import describe_balance, leaves_imbalance
 from cnntrain.data.listing import describe_replaced_photos
 from cnntrain.data.load import choose_decoders
 from cnntrain.data.photos.lazy_images import ListedImages
@@ -187,9 +187,9 @@ def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
             f"{'averaged ' if spec.ema_decay else ''}weights of the {epoch} are the result"
         )
     counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
-    unbalanced = describe_imbalance(counts, splits.class_names)
-    if unbalanced and spec.loss.class_weights == "none":
-        lines.append(unbalanced)
+    drawn = fit.loop.steps.per_epoch * fit.spec.batch_size
+    if (balance := describe_balance(spec, counts, splits.class_names, drawn)) is not None:
+        lines.append(balance)
     if repeats_grey_channel(fit.built.model):
         name = fit.built.network.name
         lines.append(f"{name} is made for colour: grey images go in as three equal channels")
@@ -253,7 +253,7 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
                     last["best"] = last["ema" if loop.average else "final"]
     if init := run.read_run_json().get("init"):
         report["init"] = init
-    remedies = ["loss.class_weights=balanced"] if spec.loss.class_weights == "none" else []
+    remedies = ["loss.class_weights=balanced"] if leaves_imbalance(spec) else []
     remedies += ["monitor=valid.balanced_accuracy"] if splits.valid is not None else []
     predicted = guesses["test"].argmax(axis=-1)
     warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, remedies)

@@ -6,8 +6,10 @@ from scipy import stats
 
 from cnntrain.analysis.significance import (
     adjust_p_values,
+    compare_folds,
     compare_paired,
     compare_seeds,
+    compute_fold_interval,
     compute_wilson_interval,
     correct_for_many,
     format_p_value,
@@ -141,3 +143,32 @@ def test_a_tie_is_called_a_tie_and_one_run_each_says_what_it_cannot_tell():
 )
 def test_p_values_are_shown_in_few_digits(p_value, text):
     assert format_p_value(p_value) == text
+
+
+def test_fold_interval_is_students_with_the_corrected_variance():
+    values = [0.91, 0.93, 0.90, 0.95, 0.92]
+    scale = np.std(values, ddof=1) * np.sqrt(1 / 5 + 1 / 4)
+    expected = stats.t.interval(0.95, 4, np.mean(values), scale)
+    assert compute_fold_interval(values, 5) == pytest.approx(expected)
+
+
+def test_two_settings_are_compared_fold_by_fold():
+    a, b = np.array([0.91, 0.93, 0.90, 0.95, 0.92]), np.array([0.88, 0.91, 0.86, 0.93, 0.89])
+    found = compare_folds([*zip(a, b, strict=True)], 5)
+    t = (a - b).mean() / (np.std(a - b, ddof=1) * np.sqrt(1 / 5 + 1 / 4))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(t, 4))
+    assert found.verdict == "better"
+    paired = stats.ttest_rel(a, b)
+    assert found.p_value > paired.pvalue  # which takes the runs for independent
+    assert found.describe() == (
+        f"A is better than B: accuracy higher by 2.80 points ({found.format_interval()}; "
+        f"p = {found.p_value:.2g}, corrected resampled t-test over 5 folds)."
+    )
+
+
+def test_differences_that_do_not_vary_between_folds_are_tested_by_sign():
+    assert compare_folds([(0.9, 0.9)] * 5, 5).p_value == 1
+    found = compare_folds([(0.9, 0.8)] * 5, 5)
+    assert (found.p_value, found.verdict) == (2 / 32, "tied")
+    with pytest.raises(ValueError, match="two folds or more"):
+        compare_folds([(0.9, 0.8)], 5)

@@ -58,6 +58,20 @@ def load(spec, tmp_path, *words):
     return spec("dataset.image_size=[16,16]", *words).dataset(tmp_path / "data", None)
 
 
+def test_records_keep_the_groups_of_the_photos(photos, prepare):
+    for place, number in ((0, 3), (0, 19), (1, 4)):
+        label = ("cat", "dög")[place]
+        home = photos / "train" / label / "scène"
+        home.mkdir(exist_ok=True)
+        (photos / "train" / label / f"{number:03}.jpg").rename(home / f"{number:03}.jpg")
+    source = read_records(prepare())
+    found = dict(zip(source.names, source.groups["folder"], strict=True))
+    assert {name for name, group in found.items() if group} == {
+        "train/cat/scène/003.jpg", "train/dög/scène/004.jpg"
+    }  # fmt: skip
+    assert {*found.values()} == {"", "scène"}
+
+
 @pytest.mark.parametrize("decoders", [0, 2])
 def test_records_have_the_splits_pixels_and_fingerprint_of_the_files(
     spec, photos, prepare, tmp_path, decoders

@@ -30,7 +30,17 @@ from cnntrain.data.splits import (
     reframe_images,
 )
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import Count, Factor, Fraction, Name, Natural, Probability, Seed, Share
+from cnntrain.spec.knobs import (
+    Count,
+    Factor,
+    Folds,
+    Fraction,
+    Name,
+    Natural,
+    Probability,
+    Seed,
+    Share,
+)
 
 
 def dataset(
@@ -51,6 +61,10 @@ def dataset(
     test: Share,
     cut: Literal["stratified", "first"],
     split_seed: Seed,
+    folds: Folds | None,
+    fold: Natural | None,
+    groups: Name | None,
+    sampling: Literal["shuffled", "balanced"],
     fraction: Factor | None,
     limit: Count | None,
 ) -> Splits:
@@ -60,8 +74,11 @@ def dataset(
     images that are left if below 1, else a count. They are drawn in class proportions by
     `split_seed`, which is not the run's seed, so that runs stay comparable, or with the `cut` first
     they are the first images: those of test, then those of valid. A `valid` of 0 leaves no valid
-    split: all images but those of test train. `fraction` keeps that share of the training images,
-    `limit` at most that many images of each split, both in class proportions.
+    split: all images but those of test train. Of the images outside of an official test part, in
+    as many parts as `folds`, the `fold` is held out, as `hold_out_fold` says. No cut divides one of
+    the `groups`. `fraction` keeps that share of the training images, `limit` at most that many
+    images of each split, both in class proportions. `sampling` says which training examples an
+    epoch has, for `TrainingBatches`.
     For `image_size`, `resize`, `channels` and `value_range` see `choose_frame` and `Frame`, for
     `cache` see `cache_photos`, for `scan` see `is_only_listed`, for `classes`, `label_map` and
     `label_noise` see `labels.py`. Files that are no images are left out, and named in `skipped`;
@@ -92,9 +109,16 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
+    if sampling == "balanced" and source.labels.ndim == 2:
+        raise SpecError(
+            "dataset.sampling is balanced and images may have several labels",
+            "images of one class each, of which each class comes equally often",
+            "dataset.sampling=shuffled",
+        )
     chosen = choose_rows(
         source, classes=classes, label_map=label_map, label_noise=label_noise, valid=valid,
-        test=test, cut=cut, split_seed=split_seed, fraction=fraction, limit=limit,
+        test=test, cut=cut, split_seed=split_seed, folds=folds, fold=fold, groups=groups,
+        fraction=fraction, limit=limit,
     )  # fmt: skip
     if isinstance(source.images, ListedImages):
         source.images.followers = find_followers(len(source.labels), chosen.rows, chosen.labels)

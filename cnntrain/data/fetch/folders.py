@@ -34,6 +34,7 @@ LITTER = frozenset((
     "$recycle.bin", "recycler", "system volume information", "lost+found",
 ))  # fmt: skip
 ROOT = PurePosixPath()
+FOLDER = "folder"  # what `dataset.groups` says for the folders within class folders
 
 
 @dataclass(frozen=True)
@@ -192,13 +193,34 @@ def read_tree_source(tree: FileTree) -> Source:
     read = FileReader(root, paths) if root else lambda row: tree.read(paths[row])
     names = paths if "".join(paths).isprintable() else [escape_unprintable(path) for path in paths]
     photos = Photos(names, read)
+    depths = {home: len(folder.parts) for folder, home in layout.homes.items()}
     return Source(
         photos,
         labels,
         tuple(map(escape_unprintable, numbers)),
         {part: np.flatnonzero(owners == part) for part in dict.fromkeys(owners.tolist())},
         notes=layout.notes,
+        groups=group_by_folder(dict(zip(members, own_paths, strict=True)), depths),
     )
+
+
+def group_by_folder(
+    paths: Mapping[tuple[str, str], Sequence[str]], depths: Mapping[tuple[str, str], int]
+) -> dict[str, np.ndarray]:
+    """Return the groups of a source's photos, as `Source.groups` has them; none without folders.
+
+    A group is a folder within a class folder, with all below it: `scene_12` of
+    `cat/scene_12/close/1.jpg`. Folders of one name in several classes or parts are one group. A
+    photo directly in its class folder belongs to no other. `paths` are those of each part and
+    class, and `depths` tell how deep its class folder lies.
+    """
+    names = [
+        normalise_unicode(parts[depths[home]]) if len(parts := path.split("/")) > depths[home] + 1
+        else ""
+        for home, own in paths.items()
+        for path in own
+    ]  # fmt: skip
+    return {FOLDER: np.array(names, object)} if any(names) else {}
 
 
 def order_files(tree: FileTree, folders: Sequence[PurePosixPath]) -> list[str]:

@@ -5,6 +5,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.places import RECORDS_MANIFEST as MANIFEST
 
 FACTS = "records.npz"
+GROUPS_PREFIX = "groups: "  # of the names of arrays in FACTS
 FORMAT = 2  # of a folder that versions which know only 1 would misread: it has weights
 
 
@@ -37,7 +39,7 @@ class Records:
 
     `places` (N,) are those of the photos in the part that was written, `labels` (N,) int32 their
     classes, `digests` (N,) the sha256 of their files, `weights` (N,) float32 how much they count in
-    training or None. `owners` (N,) are the parts.
+    training or None. `owners` (N,) are the parts, and `groups` are those of the `Source`.
     """
 
     manifest: dict[str, Any]
@@ -46,6 +48,7 @@ class Records:
     labels: np.ndarray
     digests: np.ndarray
     owners: np.ndarray
+    groups: dict[str, np.ndarray]
     weights: np.ndarray | None = None
 
 
@@ -60,8 +63,12 @@ def open_records(folder: Path) -> Records:
             raise ValueError("they are of a newer version of cnntrain")
         with np.load(folder / FACTS) as known:
             facts = {key: known[key] for key in ("places", "labels", "digests")}
-            weights = known.get("weights")
-            names = known["names"].tobytes().decode(errors="surrogateescape").split("\0")
+            weights, names = known.get("weights"), unpack_texts(known["names"])
+            groups = {
+                key.removeprefix(GROUPS_PREFIX): np.array(unpack_texts(known[key]), object)
+                for key in known.files
+                if key.startswith(GROUPS_PREFIX)
+            }
         shards = {part: [Shard(**own) for own in all] for part, all in manifest["parts"].items()}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise SpecError(
@@ -77,7 +84,18 @@ def open_records(folder: Path) -> Records:
     )
     sizes = [sum(shard.records for shard in own) for own in shards.values()]
     owners = np.repeat([*shards], sizes)
-    return Records(manifest, Photos(names, reader), owners=owners, weights=weights, **facts)
+    photos = Photos(names, reader)
+    return Records(manifest, photos, owners=owners, groups=groups, weights=weights, **facts)
+
+
+def pack_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return texts as an array of bytes, which .npz holds without pickling; see `unpack_texts`."""
+    return np.frombuffer("\0".join(texts).encode(errors="surrogateescape"), np.uint8)
+
+
+def unpack_texts(packed: np.ndarray) -> list[str]:
+    """Return the texts that `pack_texts` made an array of bytes of."""
+    return packed.tobytes().decode(errors="surrogateescape").split("\0")
 
 
 def check_shard(folder: Path, shard: Shard) -> None:
@@ -106,4 +124,5 @@ def read_records(folder: Path) -> Source:
         notes=found.manifest["notes"],
         names=found.photos.names,
         weights=found.weights,
+        groups=found.groups,
     )

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from cnntrain.data.fetch.record_files import FACTS, FORMAT, MANIFEST, Shard
+from cnntrain.data.fetch.record_files import (
+    FACTS,
+    FORMAT,
+    GROUPS_PREFIX,
+    MANIFEST,
+    Shard,
+    pack_texts,
+)
 from cnntrain.data.listing import pick_spread_photos
 from cnntrain.data.photos.decode import try_to_decode, try_to_read
 from cnntrain.data.photos.lazy_images import find_pool, wait_for_result
@@ -29,6 +36,8 @@ from cnntrain.files.writing import clear_unfinished, replace_by_path, write_whol
 from cnntrain.terminal.progress import show_progress
 
 SHARD_BYTES = 2**27  # of photos in a shard, about
+# Kind of group -> part -> the group of each photo of the part (n,), as in `Source.groups`.
+PartGroups = Mapping[str, Mapping[str, np.ndarray]]
 PROBE = Frame((8, 8), 3, "stretch", None)  # what photos are decoded into to find broken ones
 
 
@@ -96,6 +105,8 @@ def write_source(source: Source, folder: Path, name: str) -> None:
     write_records(
         folder, name, plans, find_pool(photos)[0],
         {"origin": source.origin, "notes": list(source.notes)}, source.class_names,
+        {kind: {part: names[rows] for part, rows in source.parts.items()}
+         for kind, names in source.groups.items()},
         None if source.weights is None else {
             part: source.weights[rows] for part, rows in source.parts.items()
         },
@@ -120,11 +131,13 @@ def write_records(
     pool: Executor,
     about: Mapping[str, Any],
     class_names: Sequence[str],
+    groups: PartGroups | None = None,
     weights: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write all shards in a pool of threads or processes, and then what makes a folder of them.
 
-    `about` is what else the manifest has, `weights` those of the photos of each part, if any.
+    `about` is what else the manifest has, `groups` the groups of the photos, and `weights` those of
+    the photos of each part, if any.
     """
     make_folder(folder)
     with hold_folder(folder, f"the records of {name}"):
@@ -137,7 +150,7 @@ def write_records(
             written = (wait_for_result(job) for job in as_completed(jobs))
             for _ in show_progress(written, sum(len(p.piece) for p in plans), "writing records"):
                 pass
-            finish_records(folder, name, plans, about, class_names, weights)
+            finish_records(folder, name, plans, about, class_names, groups or {}, weights)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise SpecError(
@@ -223,10 +236,12 @@ def finish_records(
     plans: Sequence[ShardPlan],
     about: Mapping[str, Any],
     class_names: Sequence[str],
+    groups: PartGroups,
     weights: Mapping[str, np.ndarray] | None,
 ) -> None:
     """Write what is known of all shards together, and remove what was written beside each."""
     shards: dict[str, list[Shard]] = {}
+    members: dict[str, list[str]] = {kind: [] for kind in groups}
     arrays: dict[str, list[np.ndarray]] = {"places": [], "labels": [], "digests": []}
     names, broken = list[str](), dict[str, str]()
     for plan in plans:
@@ -240,12 +255,16 @@ def finish_records(
             if weights is not None:
                 own = weights[plan.part][arrays["places"][-1]]
                 arrays.setdefault("weights", []).append(own)
+            for kind, parts in groups.items():
+                own = parts[plan.part][plan.first + known["places"]]
+                members[kind] += map(str, own)
             names += json.loads(str(known["names"]))
             broken |= json.loads(str(known["broken"]))
-    text = "\0".join(names).encode(errors="surrogateescape")
+    texts = {"names": names} | {GROUPS_PREFIX + kind: own for kind, own in members.items()}
     with replace_by_path(folder / FACTS) as path:
         together = {key: np.concatenate(values) for key, values in arrays.items()}
-        np.savez(path, names=np.frombuffer(text, np.uint8), **together)  # type: ignore[arg-type]
+        together |= {key: pack_texts(own) for key, own in texts.items()}
+        np.savez(path, **together)  # type: ignore[arg-type]
     describe_for_tfds(folder, name, class_names, shards)
     version = 1 if weights is None else FORMAT
     manifest = {"format": version, "name": name, "class_names": list(class_names), **about}
