@@ -105,11 +105,11 @@ def look_at_photos(source: Source) -> tuple[PhotoFacts, Source]:
         rows = np.unique(np.linspace(0, len(photos) - 1, LOOKED_AT).astype(int))
     looks = read_looks(photos, rows)
     whole = np.ones(len(photos), bool)
-    whole[[row for row, look in zip(rows, looks, strict=True) if look.why]] = False
-    reasons = {
-        photos.names[row]: look.why for row, look in zip(rows, looks, strict=True) if look.why
-    }
+    pairs = zip(rows.tolist(), looks, strict=True)
+    broken = {row: look.why for row, look in pairs if look.why is not None}
+    whole[list(broken)] = False
     if len(rows) == len(photos) and source.labels.ndim == 1:
+        reasons = {photos.names[row]: why for row, why in broken.items()}
         check_decodable_classes(source, whole, reasons)
         source = source.keep_examples(whole)
     parts = {part: len(own) for part, own in source.parts.items()}

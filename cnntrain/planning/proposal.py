@@ -200,8 +200,8 @@ def propose_augmentation(facts: PhotoFacts) -> Decision:
         )  # fmt: skip
         why = "few photos teach more so; grey ones may be letters, which have no mirror image"
         return Decision("augmentation", "turned, shifted and zoomed a little", why, words)
-    words = ("augmentation=shift_flip",)
-    return Decision("augmentation", "shifted and mirrored", "few photos teach more so", words)
+    why = "few photos teach more so"
+    return Decision("augmentation", "shifted and mirrored", why, ("augmentation=shift_flip",))
 
 
 def propose_batch_size(train: int, batch_size: int) -> Decision:
