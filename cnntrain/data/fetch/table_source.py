@@ -71,6 +71,11 @@ def read_stamped_table(file: Path, stamp: object, root: Path, names: ColumnNames
         {part: rows for part in PARTS if len(rows := np.flatnonzero(parts == part))},
         f"the column {format_text(split_column)}" if split_column else "all of the table",
         weights=weights,
+        groups={
+            name: np.array(cells, object)[kept]
+            for name, cells in table.columns.items()
+            if name and name not in columns.values()
+        },
         notes=[f"{file.name}: {note}" for note in notes],
     )
 
