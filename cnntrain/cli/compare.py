@@ -7,10 +7,10 @@ from pathlib import Path
 from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder, make_report_parser
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import replace_nonfinite
-from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import compare_runs
-from cnntrain.reports.comparison_page import write_comparison
-from cnntrain.reports.sweep_summary import format_report_command
+from cnntrain.reports.comparisons import comparison_tables as tables
+from cnntrain.reports.comparisons.comparison import compare_runs
+from cnntrain.reports.comparisons.comparison_page import write_comparison
+from cnntrain.reports.comparisons.sweep_summary import format_report_command
 from cnntrain.runs.results import gather_results
 from cnntrain.terminal.tables import make_console
 

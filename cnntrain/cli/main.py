@@ -34,7 +34,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "report": "cli.report",
     "compare": "cli.compare",
     "reproduce": "cli.reproduce",
-    "data": "cli.data",
+    "data": "cli.data.command",
     "list": "cli.list",
     "evaluate": "cli.evaluate",
     "predict": "cli.predict",

@@ -7,9 +7,9 @@ from pathlib import Path
 from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder, make_report_parser
 from cnntrain.errors import SpecError
 from cnntrain.files.documents import replace_nonfinite
-from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import format_setting_value
-from cnntrain.reports.sweep_summary import write_sweep_summary
+from cnntrain.reports.comparisons import comparison_tables as tables
+from cnntrain.reports.comparisons.comparison import format_setting_value
+from cnntrain.reports.comparisons.sweep_summary import write_sweep_summary
 from cnntrain.runs.results import describe_status, is_sweep, read_run
 from cnntrain.terminal.tables import make_console
 

@@ -19,8 +19,8 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
-from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.sweep_summary import write_sweep_summary
+from cnntrain.reports.comparisons import comparison_tables as tables
+from cnntrain.reports.comparisons.sweep_summary import write_sweep_summary
 from cnntrain.running.run import check_machine
 from cnntrain.runs.directory import Run
 from cnntrain.signals import INTERRUPTED, TERMINATED, Signals

@@ -12,7 +12,7 @@ import yaml
 from cnntrain.cli import main
 from cnntrain.errors import SpecError
 from cnntrain.reports import run_page
-from cnntrain.reports.comparison import compare_runs
+from cnntrain.reports.comparisons.comparison import compare_runs
 from cnntrain.running.resume import read_resumed_run, reopen_run
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import gather_results, read_run

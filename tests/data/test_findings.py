@@ -72,7 +72,7 @@ def test_photos_of_one_colour_give_a_warning(splits, tmp_path):
 
 
 def test_verify_warns_of_photos_of_one_colour(tmp_path, capsys):
-    from cnntrain.cli.data import main
+    from cnntrain.cli.data.command import main
 
     folder(tmp_path / "photos", icon((255, 255, 255, 255)))
     words = ["image_folder", f"dataset.folder={tmp_path / 'photos'}", f"data_dir={tmp_path}"]

@@ -14,10 +14,13 @@ import yaml
 from rich.console import Console
 
 from cnntrain.errors import SpecError
-from cnntrain.reports import comparison_charts
-from cnntrain.reports.comparison import compare_runs
-from cnntrain.reports.comparison_page import format_comparison_lead, format_effect_caption
-from cnntrain.reports.comparison_tables import (
+from cnntrain.reports.comparisons import comparison_charts
+from cnntrain.reports.comparisons.comparison import compare_runs
+from cnntrain.reports.comparisons.comparison_page import (
+    format_comparison_lead,
+    format_effect_caption,
+)
+from cnntrain.reports.comparisons.comparison_tables import (
     build_group_cells,
     build_group_table,
     compute_table_width,

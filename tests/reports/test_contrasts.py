@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.reports.comparison import compare_runs
-from cnntrain.reports.comparison_page import format_comparison_lead, write_comparison
-from cnntrain.reports.comparison_tables import (
+from cnntrain.reports.comparisons.comparison import compare_runs
+from cnntrain.reports.comparisons.comparison_page import format_comparison_lead, write_comparison
+from cnntrain.reports.comparisons.comparison_tables import (
     build_group_cells,
     summarize_contrasts,
 )

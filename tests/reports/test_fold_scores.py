@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from cnntrain.analysis.significance import compute_fold_interval
-from cnntrain.reports.comparison import compare_runs
-from cnntrain.reports.comparison_page import format_comparison_lead, write_comparison
-from cnntrain.reports.comparison_tables import build_group_cells, describe_order, list_fold_lines
+from cnntrain.reports.comparisons.comparison import compare_runs
+from cnntrain.reports.comparisons.comparison_page import format_comparison_lead, write_comparison
+from cnntrain.reports.comparisons.comparison_tables import (
+    build_group_cells,
+    describe_order,
+    list_fold_lines,
+)
 from cnntrain.runs.results import RunResult
 
 MLP, VGG = (0.81, 0.84, 0.80, 0.85, 0.82), (0.91, 0.93, 0.90, 0.95, 0.92)

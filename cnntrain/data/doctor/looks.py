@@ -128,7 +128,7 @@ def read_stored_photo(
     store: LazyImages, row: int, side: int
 ) -> tuple[np.ndarray | None, tuple[int, int]]:
     """Return what `read_example` returns, for a photo in a file."""
-    content = try_to_read(store.photos, row)
+    content = try_to_read(store.photos.read, row)
     try:
         assert isinstance(content, bytes)
         with open_image(content) as opened:

@@ -18,7 +18,7 @@ from cnntrain.reports.charts import (
     make_figure,
     make_line,
 )
-from cnntrain.reports.comparison import (
+from cnntrain.reports.comparisons.comparison import (
     METRICS,
     Comparison,
     RunGroup,
@@ -26,7 +26,7 @@ from cnntrain.reports.comparison import (
     is_number,
     list_distinct,
 )
-from cnntrain.reports.contrasts import FOLD
+from cnntrain.reports.comparisons.contrasts import FOLD
 from cnntrain.spec.metrics import higher_is_better
 
 COLOUR_COUNT = 8  # the style sheet has $c0 to $c7

@@ -9,7 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain.analysis.significance import Contrast, format_p_value
-from cnntrain.reports.comparison import Comparison, RunGroup, format_setting_value, list_distinct
+from cnntrain.reports.comparisons.comparison import (
+    Comparison,
+    RunGroup,
+    format_setting_value,
+    list_distinct,
+)
 from cnntrain.runs.results import RunResult
 from cnntrain.terminal.units import NO_VALUE, format_duration
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnntrain.analysis.significance import compute_fold_interval, compute_wilson_interval
-from cnntrain.reports.contrasts import (
+from cnntrain.reports.comparisons.contrasts import (
     average_by_fold,
     count_folds,
     find_fold,

@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import write_whole
-from cnntrain.reports import charts, comparison_charts, webpage
-from cnntrain.reports import comparison_tables as tables
-from cnntrain.reports.comparison import Comparison, format_setting_value
-from cnntrain.reports.contrasts import FOLD
+from cnntrain.reports import charts, webpage
+from cnntrain.reports.comparisons import comparison_charts
+from cnntrain.reports.comparisons import comparison_tables as tables
+from cnntrain.reports.comparisons.comparison import Comparison, format_setting_value
+from cnntrain.reports.comparisons.contrasts import FOLD
 from cnntrain.runs.results import RunResult
 from cnntrain.terminal.units import NO_VALUE, format_duration
 

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.reports.comparison import Comparison, compare_runs
-from cnntrain.reports.comparison_page import write_comparison
+from cnntrain.reports.comparisons.comparison import Comparison, compare_runs
+from cnntrain.reports.comparisons.comparison_page import write_comparison
 from cnntrain.runs.results import gather_results
 
 

@@ -13,21 +13,21 @@ from typing import Any
 from cnntrain.analysis.significance import Contrast
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import escape_formula
-from cnntrain.reports.contrasts import (
+from cnntrain.reports.comparisons.contrasts import (
     FOLD,
     contrast_with_best,
     convert_contrast,
     describe_contrast,
     find_fold,
 )
-from cnntrain.reports.evaluation_images import (
+from cnntrain.reports.comparisons.evaluation_images import (
     IMAGES_KEY,
     REPEATED,
     collect_image_fingerprints,
     format_image_set,
     name_fold_sets,
 )
-from cnntrain.reports.fold_scores import FoldScores, compute_fold_scores
+from cnntrain.reports.comparisons.fold_scores import FoldScores, compute_fold_scores
 from cnntrain.runs.results import RunResult
 from cnntrain.spec.metrics import choose_tie_breaker, rank_by
 from cnntrain.spec.signatures import GROUPS

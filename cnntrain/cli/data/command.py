@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from cnntrain.cli.data_records import write_dataset_records
-from cnntrain.cli.data_verify import READ_ALL, THRESHOLD_FLAGS, add_verify_flags, verify_dataset
+from cnntrain.cli.data.records import write_dataset_records
+from cnntrain.cli.data.verify import READ_ALL, THRESHOLD_FLAGS, add_verify_flags, verify_dataset
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
 from cnntrain.data.load import load_splits
@@ -172,13 +172,13 @@ def prepare_dataset(
     spec = compose_checked_spec(name, overrides, config_dir)
     splits = load_splits(spec)
 
-    from cnntrain.cli import data_report
+    from cnntrain.cli.data import report
 
     if as_json:
-        print(data_report.format_prepared_json(name, spec, splits))
+        print(report.format_prepared_json(name, spec, splits))
         return 0
-    data_report.print_prepared(name, spec, splits)
-    data_report.print_unwrapped(
+    report.print_prepared(name, spec, splits)
+    report.print_unwrapped(
         f"Train on it: {shlex.join(['cnntrain', f'dataset={name}', *overrides])}"
     )
     return 0

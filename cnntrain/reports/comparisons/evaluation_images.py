@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cnntrain.reports.contrasts import FOLD, find_fold
+from cnntrain.reports.comparisons.contrasts import FOLD, find_fold
 from cnntrain.runs.results import RunResult
 from cnntrain.spec.places import SOUGHT_IN_DATA_DIR
 from cnntrain.spec.spec import is_without_effect

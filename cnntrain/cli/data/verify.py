@@ -12,7 +12,7 @@ from cnntrain.errors import SpecError
 from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from cnntrain.cli.data_report import Diagnosis
+    from cnntrain.cli.data.report import Diagnosis
     from cnntrain.data.doctor.suspects import LabelCheck
     from cnntrain.data.source import Splits
 
@@ -47,7 +47,7 @@ def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Names
     if classifiers and splits.train.labels.ndim > 1:
         raise SpecError("--run is given, and images have several labels", "one label an image")
 
-    from cnntrain.cli import data_report
+    from cnntrain.cli.data import report
     from cnntrain.data.doctor.examination import examine_splits
     from cnntrain.data.verify import verify_splits
 
@@ -59,17 +59,17 @@ def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Names
         from cnntrain.inference.held_out import predict_held_out
 
         check = find_suspects(splits, predict_held_out(classifiers, spec, splits))
-    found = data_report.Diagnosis(verification, examination, check)
+    found = report.Diagnosis(verification, examination, check)
     written = []
     if output is not None:
         with explain_unwritable_folder(output):
             written = write_diagnosis(name, overrides, splits, found, output, flags)
     if flags.json:
-        print(data_report.format_verified_json(name, spec, splits, found))
+        print(report.format_verified_json(name, spec, splits, found))
     else:
-        data_report.print_verified(name, spec, splits, found)
+        report.print_verified(name, spec, splits, found)
         for line in written:
-            data_report.print_unwrapped(line)
+            report.print_unwrapped(line)
     leaks = flags.strict and bool(examination.near_leaks)
     return 0 if verification.is_clean and not leaks else 1
 
@@ -134,9 +134,9 @@ def write_diagnosis(
             f"is what is left when all of it is done: {done}{counts['relabelled']:,} with another "
             f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
         )
-        again = [*words, "--apply", str(output / FINDINGS)]
+        apply = [*words, "--apply", str(output / FINDINGS)]
         train = ["cnntrain", "dataset=table", f"dataset.table={output / LABELS}"]
-        guide = {"files": files, "next": f"{shlex.join(again)}\n{shlex.join(train)}"}
+        guide = {"files": files, "next": f"{shlex.join(apply)}\n{shlex.join(train)}"}
     else:
         files = (
             f"{FINDINGS} has {len(findings):,} images with something to do or to look at. There is "
@@ -177,7 +177,7 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
         )
     splits = load_splits(spec)
 
-    from cnntrain.cli.data_report import print_unwrapped
+    from cnntrain.cli.data.report import print_unwrapped
     from cnntrain.data.doctor.corrections import FileNames, read_findings_table, write_labels
 
     findings = read_findings_table(file, splits.class_names)

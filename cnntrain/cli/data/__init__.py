@@ -1,0 +1,1 @@
+"""`cnntrain data`: data sets listed, prepared, verified, shown."""

@@ -1,0 +1,1 @@
+"""Runs side by side: what differs, which images they share, which setting is better."""
