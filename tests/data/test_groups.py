@@ -188,6 +188,22 @@ def test_parts_are_no_groups(tmp_path, scenes):
     assert {*source.groups["folder"][source.parts["test"]]} == {""}
 
 
+def test_class_folders_may_have_the_same_scenes(spec, tmp_path):
+    for label in ("cat", "dog"):
+        for number in range(6):
+            home = tmp_path / "photos" / label / f"scene_{number}"
+            write_photos(tmp_path / f"{label}{number}", count=2)
+            home.parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"{label}{number}" / label).rename(home)
+    words = ["dataset=image_folder", f"dataset.folder={tmp_path / 'photos'}"]
+    with pytest.raises(SpecError, match="most likely these are the classes") as refused:
+        spec(*words).dataset(tmp_path, None)
+    assert refused.value.hint.endswith("dataset.groups=folder")
+    splits = spec(*words, "dataset.groups=folder").dataset(tmp_path, None)
+    scenes = [{splits.names[row].split("/")[1] for row in part.rows} for _, part in splits.items()]
+    assert sum(map(len, scenes)) == len(set.union(*scenes)) == 6
+
+
 def test_class_folders_without_folders_have_no_groups(tmp_path):
     source = read_tree_source(open_tree(write_photos(tmp_path / "photos")))
     assert source.groups == {}

@@ -166,12 +166,13 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
 
 
-def read_tree_source(tree: FileTree) -> Source:
+def read_tree_source(tree: FileTree, has_scenes: bool = False) -> Source:
     """Return the images of a tree as a source, with the sorted names of their folders as classes.
 
-    Raises SpecError for a layout that `read_layout` refuses, and for an empty class.
+    If it `has_scenes`, the classes may all have the same folders, which then are groups. Raises
+    SpecError for a layout that `read_layout` refuses, and for an empty class.
     """
-    layout = read_layout(tree)
+    layout = read_layout(tree, has_scenes)
     members: dict[tuple[str, str], list[PurePosixPath]] = {
         home: [] for home in sorted(layout.homes.values(), key=order_by_part)
     }

@@ -48,11 +48,12 @@ class Layout:
     notes: Sequence[str]
 
 
-def read_layout(tree: "FileTree") -> Layout:
+def read_layout(tree: "FileTree", has_scenes: bool = False) -> Layout:
     """Return the folders that hold the images of each part and class.
 
-    Class names are in Unicode's composed form (NFC). Raises SpecError if a folder could mean two
-    things, if there are fewer than two classes, and if the parts have different classes.
+    If the tree `has_scenes`, class folders may all have the same folders in them. Class names are
+    in Unicode's composed form (NFC). Raises SpecError if a folder could mean two things, if there
+    are fewer than two classes, and if the parts have different classes.
     """
     top = find_top(tree, PurePosixPath())
     parts = find_parts(tree, top)
@@ -66,7 +67,8 @@ def read_layout(tree: "FileTree") -> Layout:
         }
         notes = list(note_assumed_classes(top, parts))
     check_classes(tree, homes)
-    check_sub_folders(tree, homes)
+    if not has_scenes:
+        check_sub_folders(tree, homes)
     return Layout(homes, [f"{tree.name}: {note}" for note in [*notes, *note_strays(tree, homes)]])
 
 
@@ -247,7 +249,7 @@ def check_sub_folders(tree: "FileTree", homes: Homes) -> None:
         f"{format_names(names)} are parts",
         EXPECTED,
         "call the parts train, valid and test; if they are classes, put their images into one "
-        "folder each",
+        "folder each, or keep those of one folder together: dataset.groups=folder",
     )
 
 
