@@ -19,7 +19,7 @@ def load_train_labels(*words):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "least_precision", "least_recall"),
-    [("flowers17", 0.5, 0.8), ("cats_vs_dogs_small", 0.5, 0.8)],
+    [("flowers17", 0.7, 0.75), ("cats_vs_dogs_small", 0.8, 0.85)],
 )
 def test_most_wrong_labels_of_real_photos_are_named(
     train, verb, archives, weights_dir, tmp_path, name, least_precision, least_recall
@@ -33,7 +33,7 @@ def test_most_wrong_labels_of_real_photos_are_named(
     runs = [
         train(
             "model=mobilenet", "model.alpha=0.75", f"model.weights={weights}", "finetune=head",
-            f"dataset={name}", "dataset.image_size=[224,224]", "batch_size=32", "epochs=8", NOISE,
+            f"dataset={name}", "dataset.image_size=[224,224]", "batch_size=32", "epochs=15", NOISE,
             "dataset.valid=0.5", f"dataset.split_seed={seed}", *places, name=f"run{seed}",
         )[0]
         for seed in range(4)

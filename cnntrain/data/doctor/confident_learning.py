@@ -12,10 +12,9 @@ import numpy as np
 class LabelIssues:
     """Examples whose labels are probably wrong, the surest first.
 
-    `examples` (m,) are their indices, `suggested` (m,) the labels that they confidently have, and
-    `margins` (m,) the probabilities of the given labels less those of the suggested ones.
-    `estimate` is the number of wrong labels that the estimated joint distribution of given and true
-    labels implies.
+    `examples` (m,) are their indices, `suggested` (m,) the likeliest other labels, and `margins`
+    (m,) the probabilities of the given labels less those of the suggested ones. `estimate` is the
+    number of wrong labels that the estimated joint distribution of given and true labels implies.
     """
 
     examples: np.ndarray
@@ -27,19 +26,22 @@ class LabelIssues:
 def find_label_issues(probabilities: np.ndarray, labels: np.ndarray) -> LabelIssues:
     """Return the issues of labels (n,) int, for probabilities (n, classes).
 
-    These are the examples off the diagonal of the confident joint (equation 1 of the paper, the
-    method `C` of section 3.2), ranked by their normalised margin.
+    How many there are is estimated from the confident joint (equations 1 to 3 of the paper). They
+    are those with the lowest normalised margins (section 3.2): as many as estimated, but none whose
+    given label is the likeliest.
     """
     thresholds = compute_class_thresholds(probabilities, labels)
     confident = choose_confident_labels(probabilities, thresholds)
-    examples = np.flatnonzero((confident >= 0) & (confident != labels))
-    own = probabilities[examples, labels[examples]]
-    margins = own - probabilities[examples, confident[examples]]
-    order = np.argsort(margins, kind="stable")
     joint = count_confident_joint(confident, labels, probabilities.shape[1])
-    return LabelIssues(
-        examples[order], confident[examples][order], margins[order], estimate_errors(joint, labels)
-    )
+    estimate = estimate_errors(joint, labels)
+    everyone = np.arange(len(labels))
+    others = probabilities.copy()
+    others[everyone, labels] = -1
+    suggested = others.argmax(axis=1)
+    margins = probabilities[everyone, labels] - others[everyone, suggested]
+    lowest = np.argsort(margins, kind="stable")[: round(estimate)]
+    lowest = lowest[margins[lowest] < 0]
+    return LabelIssues(lowest, suggested[lowest], margins[lowest], estimate)
 
 
 def compute_class_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
