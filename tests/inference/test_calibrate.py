@@ -122,6 +122,7 @@ def test_images_of_another_kind_are_none_of_these(verb, calibrated, tmp_path):
     assert np.mean([row["refused"] for row in rows]) > 0.9
     out = verb("predict", calibrated, tmp_path / "noise")[1]
     assert out.count("none of these") > 36
+    assert "none of these (unfamiliar)" in out
     (tmp_path / "noise" / "broken.png").write_bytes(b"")
     out = verb("predict", calibrated, tmp_path / "noise", "--csv", "--top", "1")[1]
     table = list(csv.DictReader(io.StringIO(out)))
@@ -238,6 +239,18 @@ def test_a_damaged_calibration_is_refused_by_name(
     file.write_text(json.dumps(json.loads(file.read_text()) | DAMAGES[damage]))
     assert "calibration_best.json cannot be used" in str(refusal("predict", copy, pngs))
     assert verb("report", copy)[0] == 0
+
+
+def test_a_page_without_what_was_measured_says_so(verb, calibrated, tmp_path):
+    copy = shutil.copytree(calibrated, tmp_path / "run")
+    file = copy / "calibration_best.json"
+    facts = json.loads(file.read_text())
+    del facts["test"]["coverage_interval"]
+    file.write_text(json.dumps(facts))
+    assert verb("report", copy)[0] == 0
+    page = (copy / "report.html").read_text()
+    assert "The calibration is not used" in page
+    assert "it has no coverage_interval" in page
 
 
 def test_a_bank_that_is_gone_is_named(refusal, calibrated, tmp_path, pngs):
