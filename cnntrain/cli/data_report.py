@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.labels import describe_imbalance
+from cnntrain.data.labels import warn_about_imbalance
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.files.paths import expand_folder
@@ -30,14 +30,13 @@ def format_prepared_json(name: str, spec: Spec, splits: Splits) -> str:
 
 
 def format_verified_json(name: str, spec: Spec, splits: Splits, verification: Verification) -> str:
-    more = {"warnings": list_imbalance_warnings(spec, verification)}
+    more = {"warnings": list_imbalance_warnings(spec, splits)}
     return format_dataset_json(name, spec, splits, verification.as_json() | more)
 
 
-def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]:
+def list_imbalance_warnings(spec: Spec, splits: Splits) -> list[str]:
     """Return a warning if classes are so rare that training may never learn them."""
-    counts = verification.classes["train"]
-    warning = describe_imbalance([*counts.values()], [*counts])
+    warning = warn_about_imbalance(splits.train, splits.class_names)
     return [warning] if warning and spec.loss.class_weights == "none" else []
 
 
@@ -83,7 +82,7 @@ def print_verified(name: str, spec: Spec, splits: Splits, verification: Verifica
     make_console().print(make_class_table(verification))
     for line in describe_findings(verification):
         print_unwrapped(line)
-    for line in list_imbalance_warnings(spec, verification):
+    for line in list_imbalance_warnings(spec, splits):
         print_unwrapped(line)
 
 
@@ -104,7 +103,7 @@ def make_class_table(verification: Verification) -> Table:
             Text(label), *(f"{counts[label]:,}" for counts in verification.classes.values())
         )
     table.add_section()
-    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in verification.classes.values()))
+    table.add_row("all", *(f"{count:,}" for count in verification.images.values()))
     return table
 
 

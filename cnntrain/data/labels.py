@@ -1,24 +1,59 @@
 """Select and group classes, and add label noise: pure functions without pixels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from cnntrain.data.source import Source
+from cnntrain.data.source import Examples, Source, Splits
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec.knobs import Name, normalise_unicode
 
+# Between the labels of an image that has several, and what stands for none of them.
+SEPARATOR, NO_LABEL = "|", "none"
 # From this share of the images on, accuracy says little about the other classes.
 COMMONEST_SHARE = 0.9
 # A class that is so many times rarer than the commonest weighs next to nothing in the loss.
 RARE_FACTOR = 20
 
 
+def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the number of images of each class (classes,), for labels (N,) or (N, classes)."""
+    if labels.ndim == 2:
+        return labels.sum(axis=0, dtype=np.int64)
+    return np.bincount(labels, minlength=num_classes)
+
+
+def format_label(label: np.ndarray, class_names: Sequence[str]) -> str:
+    """Return the class of an image, or all classes that it has, joined by SEPARATOR.
+
+    `label` is a class number, or (classes,) of 0 and 1.
+    """
+    if np.ndim(label) == 0:
+        return class_names[int(label)]
+    return SEPARATOR.join(class_names[n] for n in np.flatnonzero(label).tolist()) or NO_LABEL
+
+
+def iterate_classes(labels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each class that `rows` have, with those of the rows that are of it.
+
+    `labels` are those of the source, (N,) or (N, classes).
+    """
+    own = labels[rows]
+    if labels.ndim == 2:
+        for label in np.flatnonzero(own.any(axis=0)):
+            yield int(label), rows[own[:, label] > 0]
+    else:
+        for label in np.unique(own):
+            yield int(label), rows[own == label]
+
+
 def select_classes(source: Source, wanted: Sequence[Name] | None) -> Source:
     """Return the source with only the classes `wanted`, in this order; None keeps all.
 
-    Raises SpecError for a name that is no class or comes twice, and for fewer than two names.
+    Images of other classes are left out. Where an image may have several labels it only loses
+    those of other classes, and stays, because it shows what an image without the classes looks
+    like. Raises SpecError for a name that is no class or comes twice, and for fewer than two names.
     """
     if wanted is None:
         return source
@@ -26,6 +61,9 @@ def select_classes(source: Source, wanted: Sequence[Name] | None) -> Source:
     check_class_names(classes, source.class_names, "dataset.classes")
     if len(classes) < 2:
         raise SpecError(f"dataset.classes is {classes}", "two classes or more")
+    if source.labels.ndim == 2:
+        columns = [source.class_names.index(name) for name in classes]
+        return replace(source, labels=source.labels[:, columns], class_names=tuple(classes))
     new_labels = np.array(
         [classes.index(name) if name in classes else -1 for name in source.class_names], np.int32
     )
@@ -89,6 +127,32 @@ def check_class_names(wanted: Sequence[str], class_names: Sequence[str], where: 
             raise SpecError(f"{where} has {name} twice", "each class once")
 
 
+def list_label_warnings(splits: Splits, is_weighted: bool) -> list[str]:
+    """Return warnings of classes that may never be learnt, or that cannot be judged.
+
+    The first is left out if the loss `is_weighted` by class.
+    """
+    unbalanced = warn_about_imbalance(splits.train, splits.class_names)
+    warnings = [unbalanced] if unbalanced and not is_weighted else []
+    if not splits.has_several_labels:
+        return warnings
+    for part, examples in splits.items():
+        counts = count_labels(examples.labels, len(splits.class_names))
+        missing = [splits.class_names[n] for n in np.flatnonzero(counts == 0)]
+        if missing and part != "train":
+            named = ", ".join(missing[:5]) + " …" * (len(missing) > 5)
+            warnings.append(f"Warning: {part} has no image of {named}, and so cannot judge it")
+    return warnings
+
+
+def warn_about_imbalance(train: Examples, class_names: Sequence[str]) -> str | None:
+    """Return a warning if some classes of the training images may never be learnt, or None."""
+    counts = count_labels(train.labels, len(class_names)).tolist()
+    if train.has_several_labels:
+        return describe_rare_classes(counts, len(train), class_names)
+    return describe_imbalance(counts, class_names)
+
+
 def describe_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str | None:
     """Return a warning that some classes may never be learnt, or None.
 
@@ -108,6 +172,24 @@ def describe_imbalance(counts: Sequence[int], class_names: Sequence[str]) -> str
     return (
         f"Warning: the classes are unbalanced: {common} has {most:,} of {total:,} training images "
         f"and {rare} {least:,}; {why}. loss.class_weights=balanced makes all classes count alike"
+    )
+
+
+def describe_rare_classes(
+    counts: Sequence[int], images: int, class_names: Sequence[str]
+) -> str | None:
+    """Return a warning of classes that may never be found, where images have several labels.
+
+    `counts` are the training images of each class, of so many `images`. The warning comes if a
+    class has less than a twentieth of the commonest one's images.
+    """
+    common, rare = int(np.argmax(counts)), int(np.argmin(counts))
+    if counts[rare] * RARE_FACTOR >= counts[common]:
+        return None
+    return (
+        f"Warning: the classes are unbalanced: {class_names[common]} is in {counts[common]:,} of "
+        f"{images:,} training images and {class_names[rare]} in {counts[rare]:,}; it may never be "
+        "found. loss.class_weights=balanced makes the images with and without a class count alike"
     )
 
 
