@@ -13,7 +13,7 @@ from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
-from cnntrain.inference.export_formats import FORMATS
+from cnntrain.inference.export_formats import FORMATS, Labels
 from cnntrain.inference.parity import (
     CALIBRATION_IMAGES,
     CHECKED_IMAGES,
@@ -38,7 +38,11 @@ def export_classifier(
     format = FORMATS[arguments.format]
     test, splits = load_examples(classifier, spec, "test")
     trained = classifier.load_network()
-    network = add_softmax(convert_to_float32(trained) if format.only_float32 else trained)
+    thresholds = classifier.read_thresholds() if classifier.has_several_labels else None
+    network = add_probabilities(
+        convert_to_float32(trained) if format.only_float32 else trained,
+        "softmax" if thresholds is None else "sigmoid",
+    )
     images = test.gather_images(pick_spread_rows(len(test), CHECKED_IMAGES))
     expected = network.predict(images, verbose=0)["probabilities"]
     calibration = None
@@ -50,8 +54,9 @@ def export_classifier(
         try:
             # Converters crash if a signal raises an exception within them.
             with silence_converters(), Signals() as signals:
-                format.write(network, classifier.class_names, draft, calibration)
-                parity = compare_predictions(format.run(draft), images, expected)
+                labels = Labels(classifier.class_names, thresholds)
+                format.write(network, labels, draft, calibration)
+                parity = compare_predictions(format.run(draft), images, expected, thresholds)
         except Exception as error:  # converters raise exceptions of any class
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(
@@ -86,13 +91,19 @@ def convert_to_float32(network: Any) -> Any:
     return twin
 
 
-def add_softmax(network: Any) -> Any:
-    """Return a network that puts out {"probabilities": (B, classes)} instead of logits."""
+def add_probabilities(network: Any, activation: str = "softmax") -> Any:
+    """Return a network that puts out {"probabilities": (B, classes)} instead of logits.
+
+    `activation` is softmax, or sigmoid where an image may have several labels.
+    """
     import keras
     from keras import ops
 
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     logits = network(images)
+    if activation == "sigmoid":
+        last = keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+        return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
     if logits.shape[-1] == 1:  # expand_single_logit as a layer, which names a node of the export
         logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
     last = keras.layers.Softmax(dtype="float32", name="probabilities")

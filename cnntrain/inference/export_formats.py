@@ -1,7 +1,8 @@
 """The formats that a network is exported to: how each is written, and run in its own runtime.
 
 All take raw images (B, H, W, C) uint8, `images`, and give `probabilities` (B, classes) float32.
-All contain the names of the classes, one a line or as JSON.
+All contain the names of the classes, one a line or as JSON. Where an image may have several labels
+they contain the threshold of each class, too, in the same way.
 """
 
 import json
@@ -16,9 +17,35 @@ import numpy as np
 
 from cnntrain.errors import SpecError
 
-LABELS_FILE = "labels.txt"
+LABELS_FILE, THRESHOLDS_FILE = "labels.txt", "thresholds.txt"
 # A function from images (B, H, W, C) uint8 to probabilities (B, classes).
 Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the outputs of a network mean: the names of the classes, in their order.
+
+    `thresholds` are the probabilities from which on a class is in an image; None where each image
+    has one class.
+    """
+
+    class_names: Sequence[str]
+    thresholds: Sequence[float] | None = None
+
+    def list_files(self) -> dict[str, str]:
+        """Return the text files of the labels by name: a name, or a threshold, a line."""
+        files = {LABELS_FILE: "".join(f"{name}\n" for name in self.class_names)}
+        if self.thresholds is not None:
+            files[THRESHOLDS_FILE] = "".join(f"{value}\n" for value in self.thresholds)
+        return files
+
+    def list_properties(self) -> dict[str, str]:
+        """Return the same as JSON lists, by name."""
+        properties = {"class_names": json.dumps(list(self.class_names))}
+        if self.thresholds is not None:
+            properties["thresholds"] = json.dumps(list(self.thresholds))
+        return properties
 
 
 @dataclass(frozen=True)
@@ -26,7 +53,7 @@ class ExportFormat:
     """How a format is written to a path, how it is run from there, and which packages both need.
 
     A network for a format that is `only_float32` is converted to float32 first. `write` takes a
-    network with named outputs, the class names, the path, and the images to calibrate with, or None
+    network with named outputs, its labels, the path, and the images to calibrate with, or None
     if the weights are not quantised.
     """
 
@@ -34,7 +61,7 @@ class ExportFormat:
     runtime: str
     needs: Sequence[str]
     only_float32: bool
-    write: Callable[[Any, Sequence[str], Path, np.ndarray | None], None]
+    write: Callable[[Any, Labels, Path, np.ndarray | None], None]
     run: Callable[[Path], Predictor]
 
 
@@ -48,15 +75,13 @@ def check_installed(name: str) -> None:
         )
 
 
-def write_keras(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
-) -> None:
+def write_keras(network: Any, labels: Labels, path: Path, calibration: np.ndarray | None) -> None:
     """Write a `.keras` file with labels.txt added to its zip."""
     import keras
 
     # The output loses its name, so that `predict` returns an array and not a dict.
     keras.Model(network.input, network.output["probabilities"], name=network.name).save(path)
-    add_labels(path, class_names)
+    add_labels(path, labels)
 
 
 def run_keras(path: Path) -> Predictor:
@@ -68,13 +93,14 @@ def run_keras(path: Path) -> Predictor:
 
 
 def write_savedmodel(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
+    network: Any, labels: Labels, path: Path, calibration: np.ndarray | None
 ) -> None:
     """Write a SavedModel folder, with labels.txt in its folder for users' files, assets.extra."""
     network.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()
-    (extra / LABELS_FILE).write_text(format_labels(class_names), encoding="utf-8")
+    for name, text in labels.list_files().items():
+        (extra / name).write_text(text, encoding="utf-8")
 
 
 def run_savedmodel(path: Path) -> Predictor:
@@ -87,15 +113,13 @@ def run_savedmodel(path: Path) -> Predictor:
     return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
 
 
-def write_onnx(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
-) -> None:
+def write_onnx(network: Any, labels: Labels, path: Path, calibration: np.ndarray | None) -> None:
     """Write an ONNX file by tf2onnx, with the labels as a JSON list in its metadata."""
     import onnx
 
     network.export(path, format="onnx", verbose=False)
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, {"class_names": json.dumps(list(class_names))})
+    onnx.helper.set_model_props(model, labels.list_properties())
     onnx.save(model, path)
 
 
@@ -107,9 +131,7 @@ def run_onnx(path: Path) -> Predictor:
     return lambda images: session.run(["probabilities"], {"images": images})[0]
 
 
-def write_tflite(
-    network: Any, class_names: Sequence[str], path: Path, calibration: np.ndarray | None
-) -> None:
+def write_tflite(network: Any, labels: Labels, path: Path, calibration: np.ndarray | None) -> None:
     """Write a TensorFlow Lite file.
 
     If there are `calibration` images (N, H, W, C) uint8, its weights and activations are 8-bit. The
@@ -122,7 +144,7 @@ def write_tflite(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
     path.write_bytes(converter.convert())
-    add_labels(path, class_names)
+    add_labels(path, labels)
 
 
 def run_tflite(path: Path) -> Predictor:
@@ -143,15 +165,11 @@ def run_tflite(path: Path) -> Predictor:
     return predict
 
 
-def add_labels(path: Path, class_names: Sequence[str]) -> None:
-    """Add labels.txt to a zip, or append a zip with it to any other file."""
+def add_labels(path: Path, labels: Labels) -> None:
+    """Add the files of the labels to a zip, or append a zip with them to any other file."""
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS_FILE, format_labels(class_names))
-
-
-def format_labels(class_names: Sequence[str]) -> str:
-    """Return the content of labels.txt: a class name a line, in the order of the outputs."""
-    return "".join(f"{name}\n" for name in class_names)
+        for name, text in labels.list_files().items():
+            archive.writestr(name, text)
 
 
 FORMATS = {

@@ -1,6 +1,6 @@
 """Compare the predictions of an exported network with those of the network itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 class Parity:
     """How much the probabilities of an exported network differ from the network's own.
 
-    `images` were compared, and `changed` of them got another class.
+    `images` were compared, and `changed` of them got another class, or other labels.
     """
 
     images: int
@@ -41,11 +41,15 @@ class Parity:
 
 
 def compare_predictions(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray
+    run: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    expected: np.ndarray,
+    thresholds: Sequence[float] | None = None,
 ) -> Parity:
     """Compare what `run` predicts for images (N, H, W, C) uint8 with probabilities (N, classes).
 
-    The images are run in batches of several sizes. NaN is close to nothing.
+    The images are run in batches of several sizes. NaN is close to nothing. With `thresholds`
+    (classes,) an image may have several labels.
     """
     parts, start, size = [], 0, 0
     while start < len(images):
@@ -54,11 +58,16 @@ def compare_predictions(
         start += size
     probabilities = np.concatenate(parts)
     differences = np.abs(probabilities - expected)
+    if thresholds is None:
+        is_changed = probabilities.argmax(axis=-1) != expected.argmax(axis=-1)
+    else:
+        found, before = probabilities >= thresholds, expected >= thresholds
+        is_changed = (found != before).any(axis=-1)
     return Parity(
         len(images),
         float(differences.max()),
         float(differences.mean()),
-        int((probabilities.argmax(axis=-1) != expected.argmax(axis=-1)).sum()),
+        int(is_changed.sum()),
     )
 
 
