@@ -9,8 +9,8 @@ import numpy as np
 
 from cnntrain.benchmarks.turns import Announce, Comparison, list_batches, repeat_rounds
 from cnntrain.data.source import Splits
-from cnntrain.inference.convert import add_softmax, convert_to_float32, silence_converters
-from cnntrain.inference.export_formats import FORMATS
+from cnntrain.inference.convert import add_probabilities, convert_to_float32, silence_converters
+from cnntrain.inference.export_formats import FORMATS, Labels
 from cnntrain.spec.spec import Spec
 from cnntrain.training.evaluation import evaluate_network
 from cnntrain.training.networks.build import build_network
@@ -39,9 +39,9 @@ def compare_inference(
 
 def export_to_onnx(network: keras.Model, splits: Splits) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from uint8 images to probabilities, which onnxruntime computes."""
-    exported = add_softmax(convert_to_float32(network))
+    exported = add_probabilities(convert_to_float32(network))
     exported(splits.test.gather_images(np.arange(1)))  # Keras exports only what was called
     with tempfile.TemporaryDirectory() as folder, silence_converters():
         file = Path(folder) / "network.onnx"
-        FORMATS["onnx"].write(exported, splits.class_names, file, None, None)
+        FORMATS["onnx"].write(exported, Labels(splits.class_names), file, None)
         return FORMATS["onnx"].run(file)

@@ -12,7 +12,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import replace_nonfinite, write_json
 from cnntrain.files.paths import expand_folder
 from cnntrain.inference.calibrate import calibrate_run, check_calibration_request
-from cnntrain.inference.classifier import open_classifier
+from cnntrain.inference.classifier import check_one_label, open_classifier
 from cnntrain.inference.ensemble import check_same_images, evaluate_runs
 from cnntrain.inference.examples import build_evaluation_spec
 from cnntrain.runs.directory import WEIGHTS
@@ -72,6 +72,8 @@ def main(words: Sequence[str]) -> int:
         for classifier in classifiers
     ]
     check_same_images(classifiers, specs)
+    if epsilons is not None:
+        check_one_label(classifiers[0], "--fgsm")
     for spec in specs:
         check_data_paths(spec.config)
     if arguments.calibrate:

@@ -3,7 +3,7 @@
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.cli.parser import make_parser
@@ -23,15 +23,19 @@ from cnntrain.terminal.units import format_duration
 
 if TYPE_CHECKING:
     from cnntrain.data.photos.photo import Frame
+    from cnntrain.inference.predict_photos import Prediction
+    from cnntrain.inference.predict_report import Counts
 
+DEFAULT_TOP = 3  # classes of a photo that are named
 
 USAGE = """\
 usage: cnntrain predict RUN IMAGE|FOLDER|- ...
        cnntrain predict --model NAME --weights imagenet [model.alpha=…] [weights_dir=…] IMAGE ...
 
-  The likeliest classes of photos of any size and format, decoded as for training. A folder stands
-  for everything below it; - for paths on standard input, one a line, or for one image. A broken
-  file is a row that says why; the exit code is 1 only if no file was whole.
+  The likeliest classes of photos of any size and format, decoded as for training; of a run whose
+  images may have several labels, all classes whose probability reaches their threshold. A folder
+  stands for everything below it; - for paths on standard input, one a line, or for one image. A
+  broken file is a row that says why; the exit code is 1 only if no file was whole.
 
   --top N           how many classes (3)
   --weights NAME    best (the default), final, ema or refit; with --model imagenet or a file
@@ -46,7 +50,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--model")
     parser.add_argument("--weights")
-    parser.add_argument("--top", type=int, default=3)
+    parser.add_argument("--top", type=int)
     parser.add_argument("--no-calibration", action="store_true")
     parser.add_argument("--csv", action="store_true")
     parser.add_argument("--jsonl", action="store_true")
@@ -54,7 +58,7 @@ def main(words: Sequence[str]) -> int:
     if arguments.help:
         print(USAGE)
         return 0
-    if arguments.top < 1:
+    if arguments.top is not None and arguments.top < 1:
         raise SpecError(f"--top is {arguments.top}", "a whole number from 1", "--top 1")
     if arguments.csv and arguments.jsonl:
         raise SpecError("--csv and --jsonl are both given", "one of them")
@@ -74,14 +78,21 @@ def predict_with_run(arguments: Namespace) -> int:
         raise SpecError(f"--weights is {arguments.weights}", WEIGHTS, hint)
     run, *images = arguments.words
     classifier = open_classifier(run, arguments.weights)
+    if classifier.has_several_labels and arguments.top is not None:
+        raise SpecError(
+            f"--top is {arguments.top} and images of {run} may have several labels",
+            "no number: all classes whose probability reaches their threshold",
+        )
+    thresholds = classifier.read_thresholds() if classifier.has_several_labels else None
     image_arguments.check_image_arguments(images)
     calibration = None
     if not arguments.no_calibration:
         calibration = read_calibration(classifier.folder, classifier.weights)
     network = classifier.load_network()
     return print_predictions(
-        arguments, images, network, classifier.class_names, classifier.frame, calibration
-    )
+        arguments, images, network, classifier.class_names, classifier.frame, calibration,
+        thresholds,
+    )  # fmt: skip
 
 
 def predict_with_imagenet(arguments: Namespace) -> int:
@@ -108,33 +119,60 @@ def print_predictions(
     class_names: Sequence[str],
     frame: "Frame",
     calibration: Calibration | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> int:
-    """Predict photos, print classes in the format of the flags, and the speed; return exit code."""
+    """Predict photos, print classes in the format of the flags, and the speed; return exit code.
+
+    `thresholds` are those of the classes if an image may have several of them, and then there is no
+    `calibration`.
+    """
     with silence_stderr():
         from cnntrain.data.photos.findings import Findings
-        from cnntrain.inference import predict_report
         from cnntrain.inference.predict_photos import predict_photos
+        from cnntrain.inference.predict_report import describe_promise
+        from cnntrain.training.labels.kind import ONE_LABEL, SEVERAL_LABELS
 
     photos = image_arguments.gather_photos(images)
-    write = predict_report.print_prediction_table
-    if arguments.csv or arguments.jsonl:
-        write = (
-            predict_report.write_prediction_csv
-            if arguments.csv
-            else predict_report.write_prediction_json_lines
-        )
+    kind = ONE_LABEL if thresholds is None else SEVERAL_LABELS
+    write = choose_writer(arguments, class_names, calibration, thresholds)
     findings = Findings()
     began = time.perf_counter()
-    predictions = predict_photos(network, photos, frame, findings, calibration)
-    counts = write(predictions, class_names, min(arguments.top, len(class_names)), calibration)
+    counts = write(predict_photos(network, photos, frame, findings, kind, calibration))
     seconds = time.perf_counter() - began
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
     if calibration is not None:
-        print(predict_report.describe_promise(calibration, counts), file=sys.stderr)
+        print(describe_promise(calibration, counts), file=sys.stderr)
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {format_duration(seconds)}, "
         f"{len(photos) / seconds:,.0f} images/s",
         file=sys.stderr,
     )
     return 0 if counts.whole else 1
+
+
+def choose_writer(
+    arguments: Namespace,
+    class_names: Sequence[str],
+    calibration: Calibration | None,
+    thresholds: Sequence[float] | None,
+) -> Callable[[Iterable["Prediction"]], "Counts"]:
+    """Return what writes predictions in the format of the flags, and counts the photos."""
+    form = "csv" if arguments.csv else "jsonl" if arguments.jsonl else "table"
+    if thresholds is not None:
+        from cnntrain.inference.predict_labels import LabelWriter
+
+        writer = LabelWriter(class_names, thresholds)
+        methods = {
+            "csv": writer.write_csv, "jsonl": writer.write_json_lines, "table": writer.print_table
+        }  # fmt: skip
+        return methods[form]
+    from cnntrain.inference import predict_report
+
+    writers = {
+        "csv": predict_report.write_prediction_csv,
+        "jsonl": predict_report.write_prediction_json_lines,
+        "table": predict_report.print_prediction_table,
+    }
+    top = min(arguments.top or DEFAULT_TOP, len(class_names))
+    return lambda found: writers[form](found, class_names, top, calibration)

@@ -30,7 +30,8 @@ def make_training_batch_of_spec(
     """Return the training examples `chosen` (B,) as training augments them at `step`.
 
     Each step is taken for one of another epoch, because an epoch has an image once. Images are
-    (B, H, W, C) uint8, labels (B,) int32 or soft labels (B, num_classes) float32.
+    (B, H, W, C) uint8, labels (B,) int32 or (B, num_classes) uint8, or soft labels
+    (B, num_classes) float32.
     """
     classes = len(splits.class_names)
     batch = pipeline.make_training_batch(
@@ -42,10 +43,10 @@ def make_training_batch_of_spec(
 def format_soft_label(target: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """Return the classes of a mixed image with their shares, a line each; none for a plain label.
 
-    `target` is a class number or a soft label (num_classes,).
+    `target` is a class number or a soft label (num_classes,), whole numbers of it being plain.
     """
-    if np.ndim(target) == 0:
+    if np.ndim(target) == 0 or target.dtype.kind in "iu":
         return []
     shares = [(target[c], class_names[c]) for c in np.argsort(-target, kind="stable")]
     lines = [f"{name} {share:.2f}" for share, name in shares if share >= 0.005]
-    return lines if len(lines) > 1 else [shares[0][1]]
+    return lines if len(lines) != 1 else [shares[0][1]]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cnntrain.data.label_sets import number_label_sets
 from cnntrain.data.photos.decode import resolve_value_range, scan_photos
 from cnntrain.data.photos.lazy_images import ListedCrops, ListedImages
 from cnntrain.data.photos.photo import Frame, Photos
@@ -89,12 +90,14 @@ def find_followers(
 ) -> np.ndarray:
     """Return for each of `count` rows the next row of its class in its split (count,).
 
-    The last one is followed by the first. `rows` and `labels` are those of each split.
+    Of images with several labels it is the next with the same ones. The last one is followed by
+    the first. `rows` and `labels` are those of each split.
     """
     followers = np.arange(count)
     for split, own in rows.items():
-        order = np.argsort(labels[split], kind="stable")
-        grouped, classes = own[order], labels[split][order]
+        sets = number_label_sets(labels[split])
+        order = np.argsort(sets, kind="stable")
+        grouped, classes = own[order], sets[order]
         ends = np.flatnonzero(np.diff(classes, append=-1))  # the last place of each class
         starts = np.concatenate([[0], ends[:-1] + 1])
         following = np.roll(grouped, -1)

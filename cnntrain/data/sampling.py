@@ -19,8 +19,8 @@ def split_first(
     Raises SpecError if one side lacks a class, as where images are sorted by their class.
     """
     count = resolve_split_size(size, len(rows))
-    sides = [len(np.unique(labels[part])) for part in (slice(count), slice(count, None))]
-    if min(sides) < (total := len(np.unique(labels))):
+    sides = [count_classes(labels[part]) for part in (slice(count), slice(count, None))]
+    if min(sides) < (total := count_classes(labels)):
         raise SpecError(
             f"dataset.cut is first, and the first {count:,} images, which are for {name}, have "
             f"{sides[0]} of {total} classes, the others {sides[1]}",
@@ -28,6 +28,11 @@ def split_first(
             "dataset.cut=stratified",
         )
     return rows[count:], rows[:count]
+
+
+def count_classes(labels: np.ndarray) -> int:
+    """Return how many classes labels (n,), or (n, classes) of 0 and 1, have an image of."""
+    return int(labels.any(axis=0).sum()) if labels.ndim == 2 else len(np.unique(labels))
 
 
 def split_stratified(

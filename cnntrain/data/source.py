@@ -24,10 +24,12 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class Examples:
-    """Images of a store with their labels (n,) int32; the `rows` (n,) of it, None being all.
+    """Images of a store with their labels; the `rows` (n,) of it, None being all.
 
-    `weights` (n,) float32, above 0, say how much an example counts in the training loss beside the
-    others; without them all count alike. Evaluation does not look at them.
+    `labels` are class numbers (n,) int32 or, where an image may have several labels, (n, classes)
+    uint8: 1 for each class that is in the image, else 0. `weights` (n,) float32, above 0, say how
+    much an example counts in the training loss beside the others; without them all count alike.
+    Evaluation does not look at them.
     """
 
     store: Images
@@ -41,6 +43,11 @@ class Examples:
     def __getitem__(self, indices: np.ndarray) -> "Examples":
         weights = None if self.weights is None else self.weights[indices]
         return Examples(self.store, self.labels[indices], self.locate_rows(indices), weights)
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, or none, and not exactly one."""
+        return self.labels.ndim == 2
 
     def locate_rows(self, indices: np.ndarray) -> np.ndarray:
         """Return the rows of the store that hold the examples `indices`."""
@@ -83,7 +90,7 @@ class Source:
     """
 
     images: Images | Photos
-    labels: np.ndarray  # (N,) int32
+    labels: np.ndarray  # (N,) int32, or (N, classes) uint8: see `Examples`
     class_names: tuple[str, ...]
     parts: Mapping[str, np.ndarray]
     origin: str = "official"
@@ -119,6 +126,11 @@ class Splits:
     notes: Sequence[str] = ()
     names: Sequence[str] | None = field(default=None, repr=False)
     value_range: Span | None = None
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, or none, and not exactly one."""
+        return self.train.has_several_labels
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

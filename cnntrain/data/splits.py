@@ -16,7 +16,14 @@ from cnntrain.data.groups import (
     split_groups,
     warn_about_divided_groups,
 )
-from cnntrain.data.labels import add_label_noise, group_classes, select_classes
+from cnntrain.data.label_sets import sample_label_sets, split_label_sets
+from cnntrain.data.labels import (
+    add_label_noise,
+    count_labels,
+    group_classes,
+    iterate_classes,
+    select_classes,
+)
 from cnntrain.data.photos.decode import find_common_shape
 from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
@@ -36,6 +43,7 @@ from cnntrain.data.source import (
     allocate_images,
 )
 from cnntrain.errors import SpecError
+from cnntrain.spec.contradictions import check_several_label_knobs
 from cnntrain.spec.knobs import Name, normalise_unicode
 
 # Pixels: image_size=auto makes photos DEFAULT_SIDE high and wide, unless all have one size already
@@ -144,8 +152,7 @@ def check_decodable_classes(source: Source, whole: np.ndarray, broken: Mapping[s
     """Raise SpecError for a class of which no file is an image."""
     assert isinstance(source.images, Photos)
     for part, rows in source.parts.items():
-        for label in np.unique(source.labels[rows]):
-            members = rows[source.labels[rows] == label]
+        for label, members in iterate_classes(source.labels, rows):
             if not whole[members].any():
                 name = source.images.names[members[0]]
                 raise SpecError(
@@ -178,18 +185,25 @@ def choose_rows(
     """
     names = tuple(map(normalise_unicode, source.class_names))
     source = select_classes(replace(source, class_names=names), classes)
+    has_several_labels = source.labels.ndim == 2
+    if has_several_labels:
+        check_several_label_knobs(label_map, label_noise)
+        check_labels_exist(source)
     numbers, class_names = group_classes(source.class_names, label_map)
     kept_together = None if groups is None else find_groups(source, str(groups))
     rows, origin, notes = split_by_settings(
         source, valid, test, cut, split_seed, folds, fold, kept_together
     )
+    sample = sample_label_sets if has_several_labels else sample_rows
     if fraction is not None:
         count = round(fraction * len(rows["train"]))
-        rows["train"] = sample_rows(rows["train"], source.labels, count, split_seed, "fraction")
+        rows["train"] = sample(rows["train"], source.labels, count, split_seed, "fraction")
     if limit is not None:
         for name, part in rows.items():
-            rows[name] = sample_rows(part, source.labels, limit, split_seed, "limit")
-    labels = {name: numbers[source.labels[part]] for name, part in rows.items()}
+            rows[name] = sample(part, source.labels, limit, split_seed, "limit")
+    labels = {name: source.labels[part] for name, part in rows.items()}
+    if not has_several_labels:
+        labels = {name: numbers[own] for name, own in labels.items()}
     if label_noise:
         labels["train"] = add_label_noise(
             labels["train"], len(class_names), label_noise, split_seed
@@ -221,6 +235,20 @@ def split_by_settings(
         notes.append(warning)
     rows, origins = split_source(source, valid, test, cut, seed, groups)
     return rows, origins | held_out, notes
+
+
+def check_labels_exist(source: Source) -> None:
+    """Raise SpecError if there is one class, or none that an image of each part has."""
+    if len(source.class_names) < 2:
+        raise SpecError(
+            f"images may have several labels, and there is one class, {source.class_names[0]}",
+            "two classes or more",
+        )
+    for part, rows in source.parts.items():
+        if not source.labels[rows].any():
+            raise SpecError(
+                f"no image of {part} has a label", "images with the classes to be found"
+            )
 
 
 def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
@@ -279,6 +307,9 @@ def split_source(
             origin[name] = (
                 f"cut from train, stratified, by {groups.kind}, split_seed={seed}{missed}"
             )
+        elif labels.ndim == 2:
+            train, parts[name], how = split_label_sets(train, labels, share, seed, 1 + len(wanted))
+            origin[name] = f"cut from train, stratified by {how}, split_seed={seed}"
         else:
             train, parts[name] = split_stratified(train, labels, share, seed, 1 + len(wanted))
             origin[name] = f"cut from train, stratified, split_seed={seed}"
@@ -297,7 +328,9 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
     `wanted` are the sizes of the splits to cut, by name; the error proposes sizes that work.
     """
     labels = source.labels[source.parts["train"]]
-    classes, sizes = np.unique(labels, return_counts=True)
+    sizes = count_labels(labels, len(source.class_names))
+    classes = np.flatnonzero(sizes)
+    sizes = sizes[classes]
     if wanted and sizes.min() <= len(wanted):
         rare = [source.class_names[label] for label in classes[sizes <= len(wanted)]]
         common = [source.class_names[label] for label in classes[sizes > len(wanted)]]
@@ -310,10 +343,11 @@ def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
             if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
             else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
         )
+    least = 1 if labels.ndim == 2 else len(classes)  # an image may show several classes
     left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
     for number, (name, share) in enumerate(wanted.items(), 1):
-        count, keep = resolve_split_size(share, left), (1 + len(wanted) - number) * len(classes)
-        possible[name] = int(np.clip(count, len(classes), left - keep))
+        count, keep = resolve_split_size(share, left), (1 + len(wanted) - number) * least
+        possible[name] = int(np.clip(count, least, left - keep))
         told.append(f"{count} of {left} images for the {name} split")
         fits &= count == possible[name]
         left -= possible[name]

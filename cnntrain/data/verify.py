@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnntrain.data.labels import count_labels, format_label
 from cnntrain.data.source import Examples, Splits
 
 
@@ -27,11 +28,12 @@ class Occurrence:
 class Verification:
     """What `verify_splits` found in the splits of a data set.
 
-    `classes` counts the images of each class in each split, `broken` lists the files that are no
-    images with the reason, `repeated_images` lists the occurrences of each image that occurs more
-    than once.
+    `images` counts those of each split, `classes` those of each class in it, `broken` lists the
+    files that are no images with the reason, `repeated_images` lists the occurrences of each image
+    that occurs more than once.
     """
 
+    images: dict[str, int]
     classes: dict[str, dict[str, int]]
     origin: dict[str, str]
     broken: list[tuple[str, str]]
@@ -67,7 +69,7 @@ class Verification:
         return {
             "well": self.is_clean,
             "splits": {
-                split: {"images": sum(counts.values()), "origin": self.origin[split],
+                split: {"images": self.images[split], "origin": self.origin[split],
                         "classes": counts}
                 for split, counts in self.classes.items()
             },
@@ -86,6 +88,7 @@ def verify_splits(splits: Splits) -> Verification:
     splits has decoded every photo, so that the broken ones are known.
     """
     return Verification(
+        {split: len(part) for split, part in splits.items()},
         {split: count_classes(part, splits.class_names) for split, part in splits.items()},
         splits.origin,
         list(splits.skipped),
@@ -98,7 +101,7 @@ def verify_splits(splits: Splits) -> Verification:
 
 def count_classes(part: Examples, class_names: tuple[str, ...]) -> dict[str, int]:
     """Return the number of images of each class in a split, by the class's name."""
-    counts = np.bincount(part.labels, minlength=len(class_names))
+    counts = count_labels(part.labels, len(class_names))
     return dict(zip(class_names, counts.tolist(), strict=True))
 
 
@@ -137,4 +140,4 @@ def locate_occurrence(splits: Splits, split: str, index: int) -> Occurrence:
     name = (
         splits.names[part.locate_rows(np.array([index]))[0]] if splits.names is not None else None
     )
-    return Occurrence(split, index, splits.class_names[part.labels[index]], name)
+    return Occurrence(split, index, format_label(part.labels[index], splits.class_names), name)

@@ -11,7 +11,7 @@ from cnntrain.analysis.calibration import compute_calibration_error, compute_rel
 from cnntrain.analysis.significance import compute_wilson_interval
 from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
-from cnntrain.inference.classifier import Classifier
+from cnntrain.inference.classifier import Classifier, check_one_label
 from cnntrain.inference.examples import load_evaluation_splits, select_examples
 from cnntrain.runs.calibration import Calibration, compute_weights_digest, write_calibration
 from cnntrain.spec.spec import Spec
@@ -20,6 +20,7 @@ from cnntrain.terminal.stderr import silence_stderr
 
 def check_calibration_request(classifier: Classifier, coverage: float) -> None:
     """Raise SpecError for a run whose validation images cannot promise a coverage."""
+    check_one_label(classifier, "--calibrate")
     run = classifier.folder
     if not classifier.spec.dataset["valid"]:
         raise SpecError(
@@ -78,11 +79,6 @@ def calibrate_run(classifier: Classifier, spec: Spec, coverage: float) -> dict[s
             f"these are not the images that {classifier.folder} was validated with",
             "its own validation images: a promise for others cannot be known from them",
         )
-    if valid.labels.ndim > 1:
-        raise SpecError(
-            f"--calibrate and {classifier.folder} are both given, whose images have several labels",
-            "a run in which each image has one label",
-        )
     check_image_count(len(valid), coverage)
     digest = compute_weights_digest(classifier.file)  # before the network is read
     network = classifier.load_network()
@@ -116,7 +112,7 @@ def fit_calibration(
     `distances` (N,) are those of the images from the bank. `about` are the fields of the
     calibration that say where it comes from.
     """
-    from cnntrain.training.evaluation import compute_log_probabilities
+    from cnntrain.training.labels.kind import compute_log_probabilities
     from cnntrain.training.losses import expand_single_logit
 
     temperature = conformal.fit_temperature(expand_single_logit(logits, np), labels)
@@ -142,7 +138,7 @@ def measure_calibration(
     answers, or None without any.
     """
     from cnntrain.inference.familiarity import decide_labels
-    from cnntrain.training.evaluation import compute_log_probabilities
+    from cnntrain.training.labels.kind import compute_log_probabilities
 
     _, unfamiliarity, sets = decide_labels(calibration, logits, distances)
     before, cooled = compute_log_probabilities(logits), logits / calibration.temperature

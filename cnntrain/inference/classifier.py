@@ -12,9 +12,16 @@ from cnntrain.errors import SpecError, format_choices
 from cnntrain.files.documents import explain_damage
 from cnntrain.inference.untrusted import read_network_config
 from cnntrain.runs.directory import WEIGHTS, Run
-from cnntrain.runs.strangers import find_run_folder, get_recorded_paths, read_config, read_record
+from cnntrain.runs.strangers import (
+    find_run_folder,
+    get_recorded_paths,
+    read_config,
+    read_record,
+    read_report,
+)
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.spec.metrics import HALF
 from cnntrain.spec.places import replace_paths
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
@@ -50,6 +57,26 @@ class Classifier:
         return Frame((height, width), channels, dataset["resize"], dataset["value_range"])  # type: ignore[arg-type]
 
     @property
+    def has_several_labels(self) -> bool:
+        """Whether an image may have several labels, so that probabilities are sigmoids."""
+        return self.record.get("several_labels", False)
+
+    def read_thresholds(self) -> list[float]:
+        """Return the probability from which on each class is in an image, where it has several.
+
+        Validation has chosen them for these weights. A refit, which has none, has those of the best
+        weights, and without any they are a half.
+        """
+        tuned = read_report(Run(self.folder)).get("thresholds", {})
+        known = [tuned.get(name, {}).get("classes") for name in (self.weights, "best", "final")]
+        values = next((v for v in known if isinstance(v, list)), None)
+        if values is None:
+            return [HALF] * len(self.class_names)
+        if len(values) != len(self.class_names) or not all(type(v) is float for v in values):
+            raise explain_damage(Run(self.folder).report, "its thresholds are not those of classes")
+        return values
+
+    @property
     def file(self) -> Path:
         return self.folder / f"{self.weights}.keras"
 
@@ -68,7 +95,8 @@ class Classifier:
                 self.file, "it does not take images and give a number for each class"
             )
         units = network.output_shape[-1]
-        if units != len(self.class_names) and (units, len(self.class_names)) != (1, 2):
+        is_one_logit = (units, len(self.class_names)) == (1, 2) and not self.has_several_labels
+        if units != len(self.class_names) and not is_one_logit:
             raise SpecError(
                 f"{self.file} has {units} outputs and run.json names {len(self.class_names)} "
                 "classes",
@@ -126,6 +154,15 @@ def resolve_auto_settings(
     if dataset.get("value_range") == "auto":
         dataset["value_range"] = data.get("value_range") if isinstance(data, Mapping) else None
     return {**config, "dataset": dataset}
+
+
+def check_one_label(classifier: Classifier, what: str) -> None:
+    """Raise SpecError for a run whose images may have several labels, which `what` knows not."""
+    if classifier.has_several_labels:
+        raise SpecError(
+            f"images of {classifier.folder} may have several labels, and {what} needs one an image",
+            "a run on images with one label each",
+        )
 
 
 def choose_weights(folder: Path, wanted: str | None, record: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
-from cnntrain.inference.export_formats import FORMATS, PROBABILITIES, UNFAMILIARITY
+from cnntrain.inference.export_formats import FORMATS, PROBABILITIES, UNFAMILIARITY, Labels
 from cnntrain.inference.parity import (
     CHECKED_IMAGES,
     QUANTIZING_IMAGES,
@@ -49,9 +49,12 @@ def export_classifier(
     trained = classifier.load_network()
     if format.only_float32:
         trained = convert_to_float32(trained)
+    thresholds = classifier.read_thresholds() if classifier.has_several_labels else None
     images = test.gather_images(pick_spread_rows(len(test), CHECKED_IMAGES))
-    network, expected, *decisions = build_export_network(trained, calibration, images)
+    activation = "softmax" if thresholds is None else "sigmoid"
+    network, expected, *decisions = build_export_network(trained, activation, calibration, images)
     set_rule = None if calibration is None else calibration.list_rule()
+    labels = Labels(classifier.class_names, thresholds, set_rule)
     shown = None
     if arguments.quantize:
         shown = splits.train.gather_images(pick_spread_rows(len(splits.train), QUANTIZING_IMAGES))
@@ -59,8 +62,8 @@ def export_classifier(
         try:
             # Converters crash if a signal raises an exception within them.
             with silence_converters(), Signals() as signals:
-                format.write(network, classifier.class_names, draft, shown, set_rule)
-                parity = compare_predictions(format.run(draft), images, expected)
+                format.write(network, labels, draft, shown)
+                parity = compare_predictions(format.run(draft), images, expected, thresholds)
                 if calibration is not None:
                     runs = (format.run(draft), format.run(draft, UNFAMILIARITY))
                     parity = compare_decisions(parity, runs, images, decisions, calibration)
@@ -80,14 +83,15 @@ def export_classifier(
 
 
 def build_export_network(
-    network: Any, calibration: Calibration | None, images: np.ndarray
+    network: Any, activation: str, calibration: Calibration | None, images: np.ndarray
 ) -> tuple[Any, ...]:
     """Return the network to export, and the probabilities that `cnntrain predict` has for images.
 
-    Of a calibrated network the unfamiliarities (N,) and sets of labels (N, classes) follow.
+    `activation` makes probabilities of logits (see `add_probabilities`). Of a calibrated network
+    the unfamiliarities (N,) and sets of labels (N, classes) follow.
     """
     if calibration is None:
-        exported = add_softmax(network)
+        exported = add_probabilities(network, activation)
         return exported, exported.predict(images, verbose=0)[PROBABILITIES]
     from cnntrain.inference import familiarity  # which loads TensorFlow
 
@@ -117,17 +121,23 @@ def convert_to_float32(network: Any) -> Any:
     return twin
 
 
-def add_softmax(network: Any) -> Any:
-    """Return a network that puts out {"probabilities": (B, classes)} instead of logits."""
+def add_probabilities(network: Any, activation: str = "softmax") -> Any:
+    """Return a network that puts out {"probabilities": (B, classes)} instead of logits.
+
+    `activation` is softmax, or sigmoid where an image may have several labels.
+    """
     import keras
     from keras import ops
 
     images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
     logits = network(images)
+    if activation == "sigmoid":
+        last = keras.layers.Activation("sigmoid", dtype="float32", name=PROBABILITIES)
+        return keras.Model(images, {PROBABILITIES: last(logits)}, name=network.name)
     if logits.shape[-1] == 1:  # expand_single_logit as a layer, which names a node of the export
         logits = keras.layers.Concatenate()([ops.zeros_like(logits), logits])
-    last = keras.layers.Softmax(dtype="float32", name="probabilities")
-    return keras.Model(images, {"probabilities": last(logits)}, name=network.name)
+    last = keras.layers.Softmax(dtype="float32", name=PROBABILITIES)
+    return keras.Model(images, {PROBABILITIES: last(logits)}, name=network.name)
 
 
 @contextlib.contextmanager

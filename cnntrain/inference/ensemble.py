@@ -23,6 +23,11 @@ from cnntrain.terminal.stderr import silence_stderr
 def check_same_images(classifiers: Sequence[Classifier], specs: Sequence[Spec]) -> None:
     """Raise SpecError if runs cannot be an ensemble: if their classes or their images differ."""
     first = classifiers[0]
+    if len({classifier.has_several_labels for classifier in classifiers}) > 1:
+        raise SpecError(
+            "some runs are on images with one label each, others on images with several",
+            "runs on the same kind of labels",
+        )
     for classifier, spec in zip(classifiers[1:], specs[1:], strict=True):
         if set(classifier.class_names) != set(first.class_names):
             raise explain_class_mismatch(first, classifier.class_names, str(first.folder))
@@ -50,7 +55,7 @@ def evaluate_runs(
     accuracy under an FGSM attack of each. Loads TensorFlow.
     """
     with silence_stderr():
-        from cnntrain.inference.scores import score_predictions
+        from cnntrain.inference.scores import score_label_predictions, score_predictions
         from cnntrain.training.devices.setup import configure_backend
 
     first, spec = classifiers[0], specs[0]
@@ -59,13 +64,20 @@ def evaluate_runs(
         EnsembleMember(classifier, member_spec, arguments.split)
         for classifier, member_spec in zip(classifiers, specs, strict=True)
     ]
-    log_probabilities = [
+    predictions = [
         prediction
         for member in members
-        for prediction in member.predict_log_probabilities(
-            first.class_names, arguments.flips, arguments.views
-        )
+        for prediction in member.predict_scores(first.class_names, arguments.flips, arguments.views)
     ]
+    labels = members[0].examples.labels
+    if first.has_several_labels:
+        thresholds = np.mean([member.read_thresholds(first.class_names) for member in members], 0)
+        found = score_label_predictions(
+            average_log_odds(predictions), labels, first.class_names, thresholds
+        )
+    else:
+        mean = average_log_probabilities(predictions)
+        found = score_predictions(mean, labels, first.class_names)
     result = {
         "runs": [str(classifier.folder) for classifier in classifiers],
         "weights": [classifier.weights for classifier in classifiers],
@@ -74,11 +86,7 @@ def evaluate_runs(
         "flips": arguments.flips,
         "views": arguments.views,
         "notes": [note for member in members for note in member.collect_notes()],
-        **score_predictions(
-            average_log_probabilities(log_probabilities),
-            members[0].examples.labels,
-            first.class_names,
-        ),
+        **found,
     }
     if epsilons is not None:
         from cnntrain.inference.fgsm import measure_adversarial_accuracies
@@ -101,26 +109,29 @@ class EnsembleMember:
         self.examples, self.splits = load_examples(classifier, spec, split)
         self.network = classifier.load_network()
 
-    def predict_log_probabilities(
+    def predict_scores(
         self, class_names: Sequence[str], flips: bool, views: str
     ) -> list[np.ndarray]:
-        """Return a list of log probabilities (N, classes), in the order of `class_names`.
+        """Return a list of log probabilities or log-odds (N, classes), in order of `class_names`.
 
         The first are those of the images, with logits averaged over `views`; with `flips`, those of
         the mirrored images follow.
         """
-        from cnntrain.training.evaluation import predict_log_probabilities
+        from cnntrain.training.evaluation import predict_scores
 
         columns = [self.classifier.class_names.index(name) for name in class_names]
         shown = [self.examples]
         if flips:
             shown.append(replace(self.examples, store=MirroredImages(self.examples.store)))
         return [
-            predict_log_probabilities(self.network, examples, self.spec.batch_size, views=views)[
-                :, columns
-            ]
+            predict_scores(self.network, examples, self.spec.batch_size, views=views)[:, columns]
             for examples in shown
         ]
+
+    def read_thresholds(self, class_names: Sequence[str]) -> list[float]:
+        """Return the thresholds of the run, in the order of `class_names`."""
+        own = dict(zip(self.classifier.class_names, self.classifier.read_thresholds(), strict=True))
+        return [own[name] for name in class_names]
 
     def collect_notes(self) -> list[str]:
         """Return notes on how these images differ from those that the run was trained on."""
@@ -146,6 +157,20 @@ class EnsembleMember:
         if is_same and fingerprint not in (None, compute_fingerprint(self.splits)):
             notes.append(f"these are not the images that {folder} was trained on")
         return notes
+
+
+def average_log_odds(log_odds: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the log-odds (N, classes) of the mean of probabilities given as log-odds.
+
+    A single array (N, classes) comes back as it is, without the rounding of an average.
+    """
+    if len(log_odds) == 1:
+        return log_odds[0]
+    present, absent = (
+        np.logaddexp.reduce([-np.logaddexp(0, sign * z) for z in log_odds], axis=0)
+        for sign in (-1, 1)
+    )
+    return present - absent
 
 
 def average_log_probabilities(log_probabilities: Sequence[np.ndarray]) -> np.ndarray:

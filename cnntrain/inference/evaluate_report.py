@@ -21,48 +21,77 @@ PAIRS_SHOWN = 10
 def print_evaluation(found: Mapping[str, Any]) -> None:
     """Print a summary and tables of `found`, the result of `evaluate_runs`."""
     console = make_console()
+    has_several_labels = "at_thresholds" in found
     for line in format_summary(found):
         console.print(escape(line), soft_wrap=True, highlight=False)
     if (count := len(found["classes"])) > CLASSES_SHOWN:
         line = f"\nthe {CLASSES_SHOWN} of {count:,} classes with the lowest F1; --json has all"
         console.print(line, soft_wrap=True, highlight=False)
-    for table in (build_class_table(found["classes"]), build_confusion_table(found)):
-        console.print(table)
+    console.print(build_class_table(found["classes"]))
+    if not has_several_labels:
+        console.print(build_confusion_table(found))
     if "fgsm" in found:
         console.print(build_fgsm_table(found["fgsm"]))
 
 
 def format_summary(found: Mapping[str, Any]) -> list[str]:
     """Return the lines with the metrics over all images."""
-    low, high = found["interval"]
     runs = ", ".join(
         f"{run} ({weights})" for run, weights in zip(found["runs"], found["weights"], strict=True)
     )
     together = " together" if len(found["runs"]) > 1 else ""
     flips = ", each with its mirror image" if found["flips"] else ""
     views = "" if found["views"] == "none" else f", {describe_views(found['views'])}"
-    top5 = "" if found["top5"] is None else f"top-5 {found['top5']:.4f}  "
     return [
         f"{runs}{together} on {found['images']:,} images, "
         f"{found['dataset']} {found['split']}{flips}{views}",
         *(note if note.startswith("Warning: ") else f"Note: {note}" for note in found["notes"]),
         "",
+        *(format_label_metrics(found) if "at_thresholds" in found else format_metrics(found)),
+    ]
+
+
+def format_metrics(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines with the metrics of one label an image."""
+    low, high = found["interval"]
+    top5 = "" if found["top5"] is None else f"top-5 {found['top5']:.4f}  "
+    return [
         f"accuracy {found['accuracy']:.4f}  (95 % interval {low:.4f} to {high:.4f}, Wilson)",
         f"{top5}loss {found['loss']:.4f}  balanced accuracy {found['balanced_accuracy']:.4f}  "
         f"macro F1 {found['macro_f1']:.4f}  calibration error {found['ece']:.4f}",
     ]
 
 
+def format_label_metrics(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines with the metrics of several labels an image."""
+    tuned = found["at_thresholds"]
+    low, high = tuned["interval"]
+    return [
+        f"mean average precision {found['mean_average_precision']:.4f}  loss {found['loss']:.4f}",
+        f"at the thresholds: exact match {tuned['exact_match']:.4f}  (95 % interval {low:.4f} to "
+        f"{high:.4f}, Wilson)",
+        f"    micro F1 {tuned['micro_f1']:.4f}  macro F1 {tuned['macro_f1']:.4f}",
+        f"at 0.5: exact match {found['exact_match']:.4f}  micro F1 {found['micro_f1']:.4f}  "
+        f"macro F1 {found['macro_f1']:.4f}",
+    ]
+
+
 def build_class_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of precision, recall and F1 of every class, or of those with the lowest F1."""
+    """Return a table of precision, recall and F1 of every class, or of those with the lowest F1.
+
+    Of several labels an image it has their average precision and threshold, too.
+    """
+    columns = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    if "threshold" in rows[0]:
+        columns = {"average_precision": "AP", "threshold": "threshold", **columns}
     if len(rows) > CLASSES_SHOWN:
         rows = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:CLASSES_SHOWN]
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("class", "precision", "recall", "F1", "images"):
+    for heading in ("class", *columns.values(), "images"):
         name = heading == "class"
         table.add_column(heading, justify="left" if name else "right", no_wrap=not name)
     for row in rows:
-        numbers = (row[key] for key in ("precision", "recall", "f1"))
+        numbers = (row[key] for key in columns)
         figures = (NO_VALUE if number is None else f"{number:.4f}" for number in numbers)
         table.add_row(escape(row["name"]), *figures, f"{row['images']:,}")
     return table

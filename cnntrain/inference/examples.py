@@ -165,6 +165,16 @@ def select_examples(classifier: Classifier, spec: Spec, splits: "Splits", split:
             "images of that shape",
             f"dataset.image_size=[{height},{width}] dataset.channels={channels}",
         )
+    if splits.has_several_labels != classifier.has_several_labels:
+        kinds = ("one label each", "several labels")
+        raise SpecError(
+            f"the images have {kinds[splits.has_several_labels]}, and those of {classifier.folder} "
+            f"have {kinds[classifier.has_several_labels]}",
+            "images with labels of the same kind",
+        )
+    if splits.has_several_labels:
+        columns = [splits.class_names.index(name) for name in classifier.class_names]
+        return replace(examples, labels=examples.labels[:, columns])
     order = np.array([classifier.class_names.index(name) for name in splits.class_names], np.int32)
     return replace(examples, labels=order[examples.labels])
 

@@ -1,7 +1,8 @@
 """The formats that a network is exported to: how each is written, and run in its own runtime.
 
 All take raw images (B, H, W, C) uint8, `images`, and give `probabilities` (B, classes) float32.
-All contain the names of the classes, one a line or as JSON. A calibrated network also gives the
+All contain the names of the classes, one a line or as JSON. Where an image may have several labels
+they contain the threshold of each class, too, in the same way. A calibrated network also gives the
 `unfamiliarity` (B,) float32 of each image, and contains how sets of labels follow, as JSON.
 """
 
@@ -18,10 +19,42 @@ import numpy as np
 from cnntrain.errors import SpecError
 
 PROBABILITIES, UNFAMILIARITY = "probabilities", "unfamiliarity"  # names of outputs
-LABELS_FILE, CALIBRATION_FILE = "labels.txt", "calibration.json"
+LABELS_FILE, THRESHOLDS_FILE = "labels.txt", "thresholds.txt"
+CALIBRATION_FILE = "calibration.json"
 # A function from images (B, H, W, C) uint8 to an output, such as the probabilities (B, classes).
 Predictor = Callable[[np.ndarray], np.ndarray]
-SetRule = Mapping[str, Any] | None  # how sets of labels follow from the outputs, if calibrated
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the outputs of a network mean: the names of the classes, in their order.
+
+    `thresholds` are the probabilities from which on a class is in an image; None where each image
+    has one class. `set_rule` is how a set of labels follows from the outputs of a calibrated
+    network; None of another one.
+    """
+
+    class_names: Sequence[str]
+    thresholds: Sequence[float] | None = None
+    set_rule: Mapping[str, Any] | None = None
+
+    def list_files(self) -> dict[str, str]:
+        """Return the text files of the labels by name: a name, or a threshold, a line, or JSON."""
+        files = {LABELS_FILE: "".join(f"{name}\n" for name in self.class_names)}
+        if self.thresholds is not None:
+            files[THRESHOLDS_FILE] = "".join(f"{value}\n" for value in self.thresholds)
+        if self.set_rule is not None:
+            files[CALIBRATION_FILE] = json.dumps(self.set_rule, indent=2)
+        return files
+
+    def list_properties(self) -> dict[str, str]:
+        """Return the same as JSON, by name."""
+        properties = {"class_names": json.dumps(list(self.class_names))}
+        if self.thresholds is not None:
+            properties["thresholds"] = json.dumps(list(self.thresholds))
+        if self.set_rule is not None:
+            properties["calibration"] = json.dumps(self.set_rule)
+        return properties
 
 
 @dataclass(frozen=True)
@@ -29,16 +62,15 @@ class ExportFormat:
     """How a format is written to a path, how it is run from there, and which packages both need.
 
     A network for a format that is `only_float32` is converted to float32 first. `write` takes a
-    network with named outputs, the class names, the path, the images to quantise with, or None if
-    the weights are not quantised, and what is to be known of the calibration, or None. `run` takes
-    the path and the name of the output.
+    network with named outputs, its labels, the path, and the images to quantise with, or None if
+    the weights are not quantised. `run` takes the path and the name of the output.
     """
 
     suffix: str
     runtime: str
     needs: Sequence[str]
     only_float32: bool
-    write: Callable[[Any, Sequence[str], Path, np.ndarray | None, SetRule], None]
+    write: Callable[[Any, Labels, Path, np.ndarray | None], None]
     run: Callable[..., Predictor]
 
 
@@ -52,21 +84,15 @@ def check_installed(name: str) -> None:
         )
 
 
-def write_keras(
-    network: Any,
-    class_names: Sequence[str],
-    path: Path,
-    shown: np.ndarray | None,
-    set_rule: SetRule,
-) -> None:
+def write_keras(network: Any, labels: Labels, path: Path, shown: np.ndarray | None) -> None:
     """Write a `.keras` file with labels.txt added to its zip."""
     import keras
 
     outputs = network.output
-    if set_rule is None:  # the output loses its name: `predict` returns an array and not a dict
+    if labels.set_rule is None:  # the output loses its name: `predict` returns an array, no dict
         outputs = outputs[PROBABILITIES]
     keras.Model(network.input, outputs, name=network.name).save(path)
-    add_labels(path, class_names, set_rule)
+    add_labels(path, labels)
 
 
 def run_keras(path: Path, output: str = PROBABILITIES) -> Predictor:
@@ -82,18 +108,12 @@ def run_keras(path: Path, output: str = PROBABILITIES) -> Predictor:
     return predict
 
 
-def write_savedmodel(
-    network: Any,
-    class_names: Sequence[str],
-    path: Path,
-    shown: np.ndarray | None,
-    set_rule: SetRule,
-) -> None:
+def write_savedmodel(network: Any, labels: Labels, path: Path, shown: np.ndarray | None) -> None:
     """Write a SavedModel folder, with labels.txt in its folder for users' files, assets.extra."""
     network.export(path, format="tf_saved_model", verbose=False)
     extra = path / "assets.extra"
     extra.mkdir()
-    for name, text in list_extra_files(class_names, set_rule).items():
+    for name, text in labels.list_files().items():
         (extra / name).write_text(text, encoding="utf-8")
 
 
@@ -107,22 +127,13 @@ def run_savedmodel(path: Path, output: str = PROBABILITIES) -> Predictor:
     return lambda images: serve(images=tf.constant(images))[output].numpy()
 
 
-def write_onnx(
-    network: Any,
-    class_names: Sequence[str],
-    path: Path,
-    shown: np.ndarray | None,
-    set_rule: SetRule,
-) -> None:
+def write_onnx(network: Any, labels: Labels, path: Path, shown: np.ndarray | None) -> None:
     """Write an ONNX file by tf2onnx, with the labels as a JSON list in its metadata."""
     import onnx
 
     network.export(path, format="onnx", verbose=False)
     model = onnx.load(path)
-    properties = {"class_names": json.dumps(list(class_names))}
-    if set_rule is not None:
-        properties["calibration"] = json.dumps(set_rule)
-    onnx.helper.set_model_props(model, properties)
+    onnx.helper.set_model_props(model, labels.list_properties())
     onnx.save(model, path)
 
 
@@ -134,13 +145,7 @@ def run_onnx(path: Path, output: str = PROBABILITIES) -> Predictor:
     return lambda images: session.run([output], {"images": images})[0]
 
 
-def write_tflite(
-    network: Any,
-    class_names: Sequence[str],
-    path: Path,
-    shown: np.ndarray | None,
-    set_rule: SetRule,
-) -> None:
+def write_tflite(network: Any, labels: Labels, path: Path, shown: np.ndarray | None) -> None:
     """Write a TensorFlow Lite file.
 
     If there are `shown` images (N, H, W, C) uint8, its weights and activations are 8-bit. The
@@ -153,7 +158,7 @@ def write_tflite(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image[np.newaxis]] for image in shown)
     path.write_bytes(converter.convert())
-    add_labels(path, class_names, set_rule)
+    add_labels(path, labels)
 
 
 def run_tflite(path: Path, output: str = PROBABILITIES) -> Predictor:
@@ -164,22 +169,11 @@ def run_tflite(path: Path, output: str = PROBABILITIES) -> Predictor:
     return lambda images: runner(images=images)[output]
 
 
-def add_labels(path: Path, class_names: Sequence[str], set_rule: SetRule) -> None:
-    """Add labels.txt, and calibration.json, to a zip, or append a zip with them to another file."""
+def add_labels(path: Path, labels: Labels) -> None:
+    """Add the files of the labels to a zip, or append a zip with them to any other file."""
     with zipfile.ZipFile(path, "a") as archive:
-        for name, text in list_extra_files(class_names, set_rule).items():
+        for name, text in labels.list_files().items():
             archive.writestr(name, text)
-
-
-def list_extra_files(class_names: Sequence[str], set_rule: SetRule) -> dict[str, str]:
-    """Return the texts that are added to an export, by the names of their files."""
-    files = {LABELS_FILE: format_labels(class_names)}
-    return files if set_rule is None else files | {CALIBRATION_FILE: json.dumps(set_rule, indent=2)}
-
-
-def format_labels(class_names: Sequence[str]) -> str:
-    """Return the content of labels.txt: a class name a line, in the order of the outputs."""
-    return "".join(f"{name}\n" for name in class_names)
 
 
 FORMATS = {

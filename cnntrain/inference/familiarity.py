@@ -13,7 +13,8 @@ from cnntrain.data.source import Examples
 from cnntrain.inference.parity import pick_spread_rows
 from cnntrain.models.parts.keras_private import get_graph, iterate_nodes
 from cnntrain.runs.calibration import Calibration
-from cnntrain.training.evaluation import compute_log_probabilities, predict_outputs
+from cnntrain.training.evaluation import predict_outputs
+from cnntrain.training.labels.kind import compute_log_probabilities
 
 BANK_IMAGES = 1000  # training images whose features are kept, spread over all
 BANK_NUMBERS = 2**22  # of features that are kept at most: 16 MiB

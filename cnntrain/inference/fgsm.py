@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.data.source import Examples
-from cnntrain.training.evaluation import compute_log_probabilities
+from cnntrain.training.labels.kind import compute_log_probabilities
 from cnntrain.training.losses import compute_cross_entropy
 
 

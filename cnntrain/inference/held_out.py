@@ -126,12 +126,12 @@ def describe_own_images(classifier: Classifier, own: Splits, trained_on: np.ndar
 
 def predict_probabilities_of_all(classifier: Classifier, shown: Splits) -> np.ndarray:
     """Return the probabilities (n, classes) of the images of all splits, in the splits' order."""
-    from cnntrain.training.evaluation import predict_log_probabilities
+    from cnntrain.training.evaluation import predict_scores
 
     columns = [classifier.class_names.index(name) for name in shown.class_names]
     network = classifier.load_network()
     parts = [
-        np.exp(predict_log_probabilities(network, part, BATCH_SIZE))[:, columns]
+        np.exp(predict_scores(network, part, BATCH_SIZE))[:, columns]
         for _, part in shown.items()
         if len(part)
     ]

@@ -19,9 +19,9 @@ QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 class Parity:
     """How much the probabilities of an exported network differ from the network's own.
 
-    `images` were compared, and `changed` of them got another class. Of a calibrated network,
-    `changed_sets` got another set of labels, and their distances from the images of training differ
-    by `distance_difference` at most.
+    `images` were compared, and `changed` of them got another class, or other labels. Of a
+    calibrated network, `changed_sets` got another set of labels, and their distances from the
+    images of training differ by `distance_difference` at most.
     """
 
     images: int
@@ -57,19 +57,27 @@ class Parity:
 
 
 def compare_predictions(
-    run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray
+    run: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    expected: np.ndarray,
+    thresholds: Sequence[float] | None = None,
 ) -> Parity:
     """Compare what `run` predicts for images (N, H, W, C) uint8 with probabilities (N, classes).
 
-    NaN is close to nothing.
+    NaN is close to nothing. With `thresholds` (classes,) an image may have several labels.
     """
     probabilities = run_in_batches(run, images)
     differences = np.abs(probabilities - expected)
+    if thresholds is None:
+        is_changed = probabilities.argmax(axis=-1) != expected.argmax(axis=-1)
+    else:
+        found, before = probabilities >= thresholds, expected >= thresholds
+        is_changed = (found != before).any(axis=-1)
     return Parity(
         len(images),
         float(differences.max()),
         float(differences.mean()),
-        int((probabilities.argmax(axis=-1) != expected.argmax(axis=-1)).sum()),
+        int(is_changed.sum()),
     )
 
 

@@ -14,7 +14,7 @@ from cnntrain.data.photos.photo import DecodedPhoto, Frame, Photos
 from cnntrain.inference.familiarity import build_scoring_network, decide_labels, split_scores
 from cnntrain.runs.calibration import Calibration
 from cnntrain.terminal.progress import show_progress
-from cnntrain.training.evaluation import compute_log_probabilities
+from cnntrain.training.labels.kind import ONE_LABEL, LabelKind
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ def predict_photos(
     photos: Photos,
     frame: Frame,
     findings: Findings,
+    kind: LabelKind = ONE_LABEL,
     calibration: Calibration | None = None,
 ) -> Iterator[Prediction]:
     """Yield the prediction for each photo, in order, with its set of labels if it is calibrated.
 
-    `frame` is the shape and pixel range of training. What is odd about a photo, such as damage, is
-    added to `findings`.
+    `frame` is the shape and pixel range of training, `kind` that of its labels. What is odd about a
+    photo, such as damage, is added to `findings`.
     """
     scoring = build_scoring_network(network, calibration.bank) if calibration else network
     with ThreadPoolExecutor(1) as ahead:
@@ -58,7 +59,7 @@ def predict_photos(
                 coming = ahead.submit(decode_chunk, photos, chunks[number + 1], frame)
             images = stack_photos(decoded, frame)
             outputs = predict_padded(scoring, images, len(chunks[0]))
-            batch = list_decisions(outputs, calibration)
+            batch = list_decisions(outputs, kind, calibration)
             for row, photo, decision in zip(rows, decoded, batch, strict=True):
                 findings.add_photo(row, photo)
                 if isinstance(photo, str):
@@ -80,12 +81,14 @@ def predict_padded(network: keras.Model, images: np.ndarray, batch_size: int) ->
     return network.predict_on_batch(np.pad(images, padding))[: len(images)]
 
 
-def list_decisions(outputs: np.ndarray, calibration: Calibration | None) -> list[tuple[Any, ...]]:
+def list_decisions(
+    outputs: np.ndarray, kind: LabelKind, calibration: Calibration | None
+) -> list[tuple[Any, ...]]:
     """Return for each image its probabilities and, if calibrated, its set and unfamiliarity.
 
     `outputs` (B, units) are logits, or if calibrated those of a scoring network.
     """
     if calibration is None:
-        return [(row,) for row in np.exp(compute_log_probabilities(outputs))]
+        return [(row,) for row in kind.compute_probabilities(kind.compute_scores(outputs))]
     probabilities, unfamiliarity, sets = decide_labels(calibration, *split_scores(outputs))
     return list(zip(probabilities, sets, unfamiliarity.tolist(), strict=True))

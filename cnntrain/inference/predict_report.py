@@ -12,6 +12,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from cnntrain.data.labels import SEPARATOR
 from cnntrain.files.writing import escape_formula
 from cnntrain.inference.predict_photos import Prediction
 from cnntrain.runs.calibration import Calibration
@@ -19,7 +20,6 @@ from cnntrain.terminal.tables import make_console
 
 RankedClasses = list[tuple[str, float]]
 NONE_OF_THESE = "none of these"
-SEPARATOR = "|"  # of several labels in one cell
 
 
 @dataclass

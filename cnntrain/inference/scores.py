@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from cnntrain.analysis.calibration import compute_calibration_error
+from cnntrain.analysis.label_scores import compute_label_metrics, score_labels
 from cnntrain.analysis.significance import compute_wilson_interval
-from cnntrain.training.evaluation import compute_headline_metrics
-from cnntrain.training.metrics import score_by_class
+from cnntrain.training.metrics import compute_headline_metrics, score_by_class
 
 
 def score_predictions(
@@ -37,6 +38,34 @@ def score_predictions(
             for n, name in enumerate(class_names)
         ],
         "confusion": confusion.tolist(),
+    }
+
+
+def score_label_predictions(
+    log_odds: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray
+) -> dict[str, Any]:
+    """Return the metrics of several labels an image, as a dict that JSON can hold.
+
+    `log_odds` and `labels` are (N, classes), `thresholds` (classes,). The metrics are at thresholds
+    of a half; those of `at_thresholds`, and of each class, are at `thresholds`. There `interval` is
+    Wilson's 95 % interval of the exact match. What is not defined for a class is None.
+    """
+    scores = score_labels(expit(log_odds), labels, thresholds)
+    matches = round(scores.exact_match * len(labels))
+    columns = {
+        "average_precision": scores.average_precision, "threshold": thresholds,
+        "precision": scores.precision, "recall": scores.recall, "f1": scores.f1,
+        "images": scores.support,
+    }  # fmt: skip
+    plain = {name: replace_nan_by_none(column) for name, column in columns.items()}
+    return compute_label_metrics(log_odds, labels) | {
+        "images": len(labels),
+        "at_thresholds": scores.at_thresholds()
+        | {"interval": list(compute_wilson_interval(matches, len(labels)))},
+        "classes": [
+            {"name": name, **{key: column[n] for key, column in plain.items()}}
+            for n, name in enumerate(class_names)
+        ],
     }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cnntrain.data.labels import count_labels
 from cnntrain.data.photos.decode import explain_broken_photo, get_thread_pool, iterate_row_ranges
 from cnntrain.data.photos.modes import is_grey
 from cnntrain.data.photos.photo import Photos, find_upright_size, open_image, read_header
@@ -108,13 +109,13 @@ def look_at_photos(source: Source) -> tuple[PhotoFacts, Source]:
     pairs = zip(rows.tolist(), looks, strict=True)
     broken = {row: look.why for row, look in pairs if look.why is not None}
     whole[list(broken)] = False
-    if len(rows) == len(photos) and source.labels.ndim == 1:
+    if len(rows) == len(photos):
         reasons = {photos.names[row]: why for row, why in broken.items()}
         check_decodable_classes(source, whole, reasons)
         source = source.keep_examples(whole)
     parts = {part: len(own) for part, own in source.parts.items()}
     every = np.unique(np.concatenate(list(source.parts.values())))
-    counts = count_labels(source.labels[every], len(source.class_names))
+    counts = count_labels(source.labels[every], len(source.class_names)).tolist()
     classes = dict(zip(source.class_names, counts, strict=True))
     several = source.labels.ndim == 2
     facts = PhotoFacts(classes, parts, len(photos), rows, looks, photos.names, several)
@@ -152,15 +153,8 @@ def read_looks(photos: Photos, rows: np.ndarray) -> list[PhotoLook]:
 def count_chosen_classes(facts: PhotoFacts, chosen: SplitRows) -> PhotoFacts:
     """Return facts with the classes of the rows that are used: some may be left out, or grouped."""
     labels = np.concatenate([chosen.labels[split] for split in chosen.rows])
-    counts = count_labels(labels, len(chosen.class_names))
+    counts = count_labels(labels, len(chosen.class_names)).tolist()
     return replace(facts, classes=dict(zip(chosen.class_names, counts, strict=True)))
-
-
-def count_labels(labels: np.ndarray, count: int) -> list[int]:
-    """Return how many photos each class has; labels are (N,), or (N, K) of 0 and 1."""
-    if labels.ndim == 2:
-        return [int(n) for n in labels.sum(axis=0)]
-    return [int(n) for n in np.bincount(labels, minlength=count)]
 
 
 def count_shared_doubles(facts: PhotoFacts, rows: Mapping[str, np.ndarray]) -> int:

@@ -23,7 +23,7 @@ from cnntrain.planning.step_memory import (
     estimate_memory,
 )
 from cnntrain.planning.warnings import collect_warnings
-from cnntrain.spec.contradictions import count_known_replicas
+from cnntrain.spec.contradictions import check_label_kind, count_known_replicas
 from cnntrain.spec.spec import Spec
 from cnntrain.training.networks.smaller_images import allow_smaller_images
 from cnntrain.training.phases import build_rate, count_phase_steps
@@ -61,6 +61,7 @@ def plan_run(spec: Spec, config_dir: str | None) -> Plan:
     """
     process_bytes = psutil.Process(os.getpid()).memory_info().rss
     outline = outline_dataset(spec, config_dir)
+    check_label_kind(spec, outline.splits.has_several_labels)
     spec, note = shrink_batch_size(spec, len(outline.splits.train), count_known_replicas(spec))
     steps_per_epoch, total_steps = plan_steps(spec, outline.splits.train)
     sizes = plan_image_sizes(spec, outline.splits.train, steps_per_epoch, total_steps)

@@ -6,15 +6,19 @@ style sheet, so that a figure fits light and dark pages.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnntrain.analysis.calibration import ReliabilityBin
-from cnntrain.reports.chart_text import make_axis_names
+from cnntrain.reports.chart_text import escape_for_plotly, make_axis_names, shorten_name
+
+if TYPE_CHECKING:
+    from cnntrain.reports.label_page import PrecisionRecall
 
 Figure = dict[str, Any]
 HEIGHT = 320  # pixels
 # The label and the line of metrics that are parts of the loss, not metrics of a split.
 PARTS_OF_LOSS = {"objective": ("objective", {"dash": "dot"}), "l2_loss": ("L2", {"dash": "dash"})}
+RISING = ("accuracy", "mean average precision", "exact match")  # titles of curves that rise
 MAX_TICKS = 12  # more values are not all named on an axis
 MAX_MATRIX_CLASSES = 200  # a larger confusion matrix is not drawn
 NAMED_COLUMNS, ROW_HEIGHT = 40, 13  # of a large matrix: named columns, and pixels for each row
@@ -83,7 +87,7 @@ def plot_over_epochs(
         traces.append(line | {"line": line["line"] | dash})
         if not part:
             traces[-1]["hovertemplate"] = f"{label}<br>epoch %{{x:.1f}}: %{{y:.3g}}<extra></extra>"
-    falls = not title.startswith("accuracy")  # falling curves leave room for words at the top
+    falls = not title.startswith(RISING)  # falling curves leave room for words at the top
     marks = [mark_epoch(epoch, "dot", "phase", falls) for epoch in phases]
     if best is not None:
         marks.append(mark_epoch(best, "solid", "best", falls))
@@ -163,6 +167,51 @@ def plot_confusion(matrix: Any, names: Sequence[str]) -> Figure | None:
         ),
         height=min(760, 180 + 30 * count) if few else 180 + ROW_HEIGHT * count,
         margin={"l": 56, "r": 8, "t": 12, "b": 60},
+    )
+
+
+def plot_precision_recall(curves: Sequence["PrecisionRecall"]) -> Figure:
+    """Return a chart of precision over recall: all classes together, and some of them.
+
+    A point on a curve is what the threshold of its class gives.
+    """
+    colors = ["$ink", *(f"$c{n % 8}" for n in range(len(curves)))]
+    traces: list[dict[str, Any]] = []
+    for curve, color in zip(curves, colors, strict=False):
+        label = f"{escape_for_plotly(shorten_name(curve.name))} ({curve.average_precision:.3f})"
+        line = {"color": color, "width": 3 if color == "$ink" else 1.5}
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": label,
+                "legendgroup": curve.name,
+                "x": curve.recall,
+                "y": curve.precision,
+                "line": line,
+                "hovertemplate": f"{label}<br>recall %{{x:.3f}}, precision %{{y:.3f}}"
+                "<extra></extra>",
+            }
+        )
+        if curve.point is not None:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "showlegend": False,
+                    "legendgroup": curve.name,
+                    "x": [curve.point[0]],
+                    "y": [curve.point[1]],
+                    "marker": {"color": color, "size": 9},
+                    "hovertemplate": f"{label} at its threshold<br>recall %{{x:.3f}}, "
+                    "precision %{y:.3f}<extra></extra>",
+                }
+            )
+    return make_figure(
+        traces,
+        xaxis=make_axis("recall", range=[-0.02, 1.02]),
+        yaxis=make_axis("precision", range=[-0.03, 1.04]),
+        height=460,
     )
 
 

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from cnntrain.files.writing import replace_by_file
 from cnntrain.reports.chart_text import shorten_name
 from cnntrain.reports.contact_sheet import CaptionedImage, draw_contact_sheet
+from cnntrain.reports.label_page import PrecisionRecall
 from cnntrain.runs.results import RunResult
+from cnntrain.spec.metrics import list_metric_curves
 from cnntrain.training.metrics import Scores
 
 MAX_CLASSES_ON_AXIS = 30  # of more classes, only the rows of a matrix are named, in small letters
@@ -54,6 +56,9 @@ def write_figures(
     if scores is not None and len(scores.support) <= MAX_PNG_CLASSES:
         names = [row["name"] for row in shown["classes"]]
         save_figure(draw_confusion_matrix(scores.confusion, names), folder / "confusion.png")
+    if shown["label_scores"] is not None:
+        figure = draw_precision_recall(shown["label_curves"])
+        save_figure(figure, folder / "precision_recall.png")
     for name, stem in (("sample", "predictions"), ("mistakes", "mistakes")):
         if tiles := shown[name]:
             save_contact_sheet([[make_sheet_tile(tile)] for tile in tiles], stem, folder)
@@ -110,11 +115,12 @@ def save_figure(figure: Figure, file: Path) -> None:
 def draw_training_curves(result: RunResult, phases: Sequence[int]) -> Figure:
     """Return a figure of loss, accuracy and learning rate over the epochs of a run."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
-    parts = {"loss": ("train.loss", "valid.loss"), "accuracy": ("train.accuracy", "valid.accuracy")}
+    metric, curves = next(iter(list_metric_curves(result.last).items()))
+    parts = {
+        "loss": ["train.loss", "valid.loss"], metric: curves, "learning rate": ["learning_rate"]
+    }  # fmt: skip
     epochs = [row["epoch"] for row in result.history]
-    for axes, (title, keys) in zip(
-        figure.subplots(1, 3), [*parts.items(), ("learning rate", ("learning_rate",))], strict=True
-    ):
+    for axes, (title, keys) in zip(figure.subplots(1, 3), parts.items(), strict=True):
         for key, color in zip(keys, (WARM, ACCENT), strict=False):
             if key in result.last:
                 values = [row.get(key, np.nan) for row in result.history]
@@ -126,6 +132,21 @@ def draw_training_curves(result: RunResult, phases: Sequence[int]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         if len(keys) > 1:
             axes.legend(frameon=False)
+    return figure
+
+
+def draw_precision_recall(curves: Sequence[PrecisionRecall]) -> Figure:
+    """Return a figure of precision over recall: all classes together, and some of them."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, curve in enumerate(curves):
+        style = {"color": INK, "linewidth": 2.5} if number == 0 else {"linewidth": 1}
+        label = f"{shorten_name(curve.name)} ({curve.average_precision:.3f})"
+        axes.plot(curve.recall, curve.precision, label=label, **style)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.03))
+    axes.spines[["top", "right"]].set_visible(False)
+    for text in axes.legend(frameon=False, fontsize=8).get_texts():
+        text.set_parse_math(False)
     return figure
 
 

@@ -11,6 +11,7 @@ from cnntrain.data.first_batch import (
     is_augmented,
     make_training_batch_of_spec,
 )
+from cnntrain.data.labels import format_label
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.photo_cache import CacheKind, cache_photos
@@ -36,7 +37,7 @@ def draw_preview(spec: Spec, splits: Splits, command: str) -> Image.Image:
     shows_draws = is_augmented(spec, splits)
     count = min(EXAMPLES if shows_draws else PLAIN, len(rows))
     blocks = [
-        [CaptionedImage(image, [splits.class_names[label]])]
+        [CaptionedImage(image, [format_label(label, splits.class_names)])]
         for image, label in zip(raw[:count], labels[:count], strict=True)
     ]
     for step in range(DRAWS if shows_draws else 0):

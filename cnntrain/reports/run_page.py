@@ -14,18 +14,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnntrain.data.labels import format_label
 from cnntrain.data.views import describe_views
 from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.calibration_section import build_calibration_context
 from cnntrain.reports.network_diagram import build_diagram
+from cnntrain.reports.run_environment import list_environment
 from cnntrain.reports.run_scores import (
     build_score_context,
     build_weight_rows,
     describe_division,
+    describe_prediction,
     format_interval,
     format_views,
     list_evaluated_parts,
+    list_weight_headings,
 )
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import RunResult, chose_epoch, describe_status, read_run
@@ -38,6 +42,7 @@ from cnntrain.runs.strangers import (
     read_report,
 )
 from cnntrain.runs.tables import read_steps
+from cnntrain.spec.metrics import list_metric_curves, name_metric
 from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 
 MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
@@ -101,8 +106,11 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
         "command": format_run_command(run_files.record),
         "numbers": build_headline_tiles(result, run_files),
         "weights": build_weight_rows(run_files.report, run_files.test_images),
+        "weight_headings": list_weight_headings(run_files.report),
         "evaluated": list_evaluated_parts(run_files.report),
         "views": describe_views(run_files.report.get("views", "")),
+        "is_several": run_files.record.get("several_labels", False),
+        "headline": name_metric(result.headline),
         "warnings": [*read_warnings(run), *run_files.notes],
         "data_notes": run_files.record.get("data", {}).get("notes", []),
         "curves": plot_training_curves(result, run_files),
@@ -157,13 +165,16 @@ def build_headline_tiles(result: RunResult, run_files: RunFiles) -> list[dict[st
     has_best = "best" in report.get("test", {}) and chose_epoch(report)
     chosen = "best epoch" if has_best else "last epoch"
     for part, what in (("test", chosen), ("valid", f"epoch {result.best.get('epoch', NO_VALUE)}")):
-        if f"{part}.accuracy" in numbers:
+        headline = f"{part}.{result.headline}"
+        if headline in numbers:
             small = f"{what}, loss {numbers.get(f'{part}.loss', math.nan):.4f}"
             if part == "test" and interval:
                 small = f"95 % interval {interval}; {small}{format_views(report)}"
             tiles.append(
                 make_headline_tile(
-                    f"{part} accuracy", format_percent(numbers[f"{part}.accuracy"]), small
+                    f"{part} {name_metric(result.headline)}",
+                    format_percent(numbers[headline]),
+                    small,
                 )
             )
     counts = report.get("parameters", {})
@@ -235,8 +246,9 @@ def plot_training_curves(result: RunResult, run_files: RunFiles) -> list[charts.
     ]
     return [
         charts.plot_over_epochs("loss", rows, keys, run_files.phases, best),
-        charts.plot_over_epochs(
-            "accuracy", rows, ["train.accuracy", "valid.accuracy"], run_files.phases, best
+        *(
+            charts.plot_over_epochs(title, rows, metrics, run_files.phases, best)
+            for title, metrics in list_metric_curves(rows[-1]).items()
         ),
         charts.plot_over_epochs(
             "learning rate", rates or rows, ["learning_rate"], run_files.phases, None
@@ -257,16 +269,17 @@ def build_image_tiles(run_files: RunFiles, rows: str, stem: str) -> list[dict[st
     files = [str(name) for name in run_files.pictures.get(f"{stem}_files", ())]
     files += [""] * (len(images) - len(files))
     for image, row, file in zip(images, numbers, files, strict=False):
-        label = int(run_files.predictions["labels"][row])
-        guess = int(run_files.predictions["classes"][row, 0])
+        label, guess, right, probability = describe_prediction(
+            run_files.predictions, row, run_files.names
+        )
         tiles.append(
             {
                 "image": encode_data_uri(image),
                 "pixelated": max(image.shape[:2]) <= MAX_PIXELATED_SIDE,
-                "label": run_files.names[label],
-                "guess": run_files.names[guess],
-                "right": guess == label,
-                "probability": f"{run_files.predictions['probabilities'][row, 0]:.0%}",
+                "label": label,
+                "guess": guess,
+                "right": right,
+                "probability": f"{probability:.0%}",
                 "number": int(row),
                 "file": file,
                 "array": image,
@@ -282,7 +295,7 @@ def build_augmentation_draws(run_files: RunFiles) -> list[dict[str, Any]]:
         {
             "images": [encode_data_uri(image) for image in images],
             "pixelated": max(images.shape[1:3]) <= MAX_PIXELATED_SIDE,
-            "label": run_files.names[label],
+            "label": format_label(label, run_files.names),
             "texts": [str(t) for t in texts],
             "arrays": images,
         }
@@ -312,28 +325,6 @@ def encode_data_uri(image: np.ndarray, exact: bool = False) -> str:
     content, kind = io.BytesIO(), "png" if is_png else "jpeg"
     photo.save(content, "png") if is_png else photo.save(content, "jpeg", quality=85)
     return f"data:image/{kind};base64,{b64encode(content.getvalue()).decode()}"
-
-
-def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows of the section Environment: times, machine, versions, commit and hashes."""
-    device, git, data = (record.get(key, {}) for key in ("device", "git", "data"))
-    changed = ", with changes" if git.get("dirty") else ""
-    rows = [
-        ("began", record.get("started")),
-        ("ended", record.get("ended")),
-        ("resumed", ", ".join(record.get("resumed", []))),
-        ("device", " ".join([device.get("kind", ""), *map(str, device.get("gpus", []))]).strip()),
-        ("threads", device.get("threads")),
-        ("processor", record.get("processor")),
-        ("platform", record.get("platform")),
-        *record.get("versions", {}).items(),
-        ("git commit", f"{git['commit']}{changed}" if "commit" in git else None),
-        ("spec hash", record.get("spec_hash")),
-        ("data fingerprint", data.get("fingerprint")),
-        ("broken photos, replaced by others", len(data.get("replaced", {}))),
-        ("photos that have changed", len(data.get("changed", []))),
-    ]
-    return [(name, str(value)) for name, value in rows if value]
 
 
 def list_times(result: RunResult, run_files: RunFiles) -> list[tuple[str, str]]:

@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 
 from cnntrain.analysis.calibration import compute_calibration_error, compute_reliability
+from cnntrain.analysis.label_scores import THRESHOLD_METRICS
 from cnntrain.analysis.significance import compute_wilson_interval
+from cnntrain.data.labels import format_label
 from cnntrain.data.views import describe_views
 from cnntrain.reports import charts
+from cnntrain.reports.label_page import build_label_context, describe_label_prediction
 from cnntrain.runs.results import chose_epoch
+from cnntrain.spec.metrics import abbreviate_metric, choose_report_headline
 from cnntrain.terminal.units import NO_VALUE, format_percent
 from cnntrain.training.metrics import list_confused_pairs, score_saved_predictions
 
@@ -24,13 +28,16 @@ def build_score_context(
 
     `predictions` holds the arrays of predictions.npz, and may be empty.
     """
+    empty = ("scores", "confusion", "reliability", "calibration_error", "label_scores")
+    nothing: dict[str, Any] = {"classes": [], "worst": [], "pairs": [], **dict.fromkeys(empty)}
     if not predictions:
-        empty = ("scores", "confusion", "reliability", "calibration_error")
-        return {"classes": [], "worst": [], "pairs": [], **dict.fromkeys(empty)}
+        return nothing
+    if "thresholds" in predictions:
+        return nothing | build_label_context(predictions, names)
     scores = score_saved_predictions(predictions, len(names))
     confidence = predictions["probabilities"][:, 0].astype(float)
     hits = predictions["classes"][:, 0] == predictions["labels"]
-    return {
+    return nothing | {
         "scores": scores,
         "confusion": charts.plot_confusion(scores.confusion, names),
         "classes": scores.list_rows(names),
@@ -41,28 +48,65 @@ def build_score_context(
     }
 
 
+def describe_prediction(
+    predictions: Mapping[str, np.ndarray], row: int, names: Sequence[str]
+) -> tuple[str, str, bool, float]:
+    """Return the class of a test image, the class that it is called, whether that is right.
+
+    Last comes the probability of that class. Of images with several labels the texts name all, and
+    the probability is that of the worst mistake.
+    """
+    if "thresholds" in predictions:
+        return describe_label_prediction(predictions, row, names)
+    label, guess = predictions["labels"][row], predictions["classes"][row, 0]
+    probability = float(predictions["probabilities"][row, 0])
+    return format_label(label, names), format_label(guess, names), bool(guess == label), probability
+
+
+def list_weight_headings(report: Mapping[str, Any]) -> list[str]:
+    """Return the headings of the cells that `build_weight_rows` returns."""
+    headline = abbreviate_metric(choose_report_headline(report))
+    headings = [f"{part} {k}" for part in list_evaluated_parts(report) for k in ("loss", headline)]
+    if "thresholds" in report:
+        headings += [f"test {abbreviate_metric(name)}" for name in THRESHOLD_METRICS]
+    else:
+        headings.append("95 % interval")
+    return headings + ([describe_views(report["views"])] if "test_views" in report else [])
+
+
 def build_weight_rows(report: Mapping[str, Any], test_images: int | None) -> list[list[str]]:
     """Return a row for each of the weights that were evaluated: best, final, EMA and refit.
 
     Then comes the interval of the accuracy on so many `test_images`, and the accuracy on views of
     them if the run has evaluated some. Without validation there are no cells of it, and the best
-    weights, which then are the last ones, have no row.
+    weights, which then are the last ones, have no row. Of several labels an image it is the mean
+    average precision, and in place of the interval comes what the thresholds give.
     """
+    headline = choose_report_headline(report)
     names = {"best": f"best epoch ({report.get('best_epoch')})", "final": "last epoch"}
     names |= {"ema": "EMA, last epoch", "refit": "refit on train + valid"}
     rows = []
     for key, name in names.items():
         if key in report.get("test", {}) and (key != "best" or chose_epoch(report)):
             parts = [report.get(part, {}).get(key) for part in list_evaluated_parts(report)]
-            kinds = ("loss", "accuracy")
+            kinds = ("loss", headline)
             cells = [f"{p[k]:.4f}" if p and k in p else NO_VALUE for p in parts for k in kinds]
-            interval = format_interval(report["test"][key], test_images) or NO_VALUE
-            cells.append(interval)
+            if "thresholds" in report:
+                cells += format_threshold_cells(report["thresholds"].get(key, {}))
+            else:
+                cells.append(format_interval(report["test"][key], test_images) or NO_VALUE)
             if "test_views" in report:
-                accuracy = report["test_views"].get(key, {}).get("accuracy")
+                accuracy = report["test_views"].get(key, {}).get(headline)
                 cells.append(NO_VALUE if accuracy is None else f"{accuracy:.4f}")
             rows.append([name, *cells])
     return rows
+
+
+def format_threshold_cells(tuned: Mapping[str, Any]) -> list[str]:
+    """Return the THRESHOLD_METRICS of the test images, as texts; dashes without thresholds."""
+    numbers = tuned.get("test") or {}
+    values = (numbers.get(name) for name in THRESHOLD_METRICS)
+    return [NO_VALUE if value is None else f"{value:.4f}" for value in values]
 
 
 def list_evaluated_parts(report: Mapping[str, Any]) -> list[str]:

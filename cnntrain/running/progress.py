@@ -18,6 +18,12 @@ from rich.table import Table
 from cnntrain.data.views import describe_views
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import chose_epoch
+from cnntrain.spec.metrics import (
+    abbreviate_metric,
+    choose_headlines,
+    choose_report_headline,
+    name_metric,
+)
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
 from cnntrain.terminal.tables import PIPE_WIDTH
@@ -92,18 +98,21 @@ class RunConsole:
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Print an epoch's line."""
+        hits, headline = choose_headlines(row)
+        shown = f"valid.{headline}"
         valid = (
-            f"  valid loss {row['valid.loss']:.4f}  accuracy {row['valid.accuracy']:.4f}"
+            f"  valid loss {row['valid.loss']:.4f}  {abbreviate_metric(headline)} {row[shown]:.4f}"
             if "valid.loss" in row
             else ""
         )
-        if self.monitor in row and self.monitor not in ("valid.loss", "valid.accuracy"):
-            name = self.monitor.partition(".")[2].replace("_", " ")
+        if self.monitor in row and self.monitor not in ("valid.loss", shown):
+            name = name_metric(self.monitor.partition(".")[2])
             valid += f"  {name} {row[self.monitor]:.4f}"
         l2 = f"  L2 {row['train.l2_loss']:.4f}" if "train.l2_loss" in row else ""
         self.note(
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
-            f"  loss {row['train.loss']:.4f}{l2}  accuracy {row['train.accuracy']:.4f}{valid}"
+            f"  loss {row['train.loss']:.4f}{l2}  {name_metric(hits)} {row[f'train.{hits}']:.4f}"
+            f"{valid}"
             f"  learning rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
         )
 
@@ -111,20 +120,22 @@ class RunConsole:
 def build_result_table(report: Mapping[str, Any]) -> Table:
     """Return the table at the end: loss and accuracy of each set of weights on valid and test.
 
-    The last column is the test accuracy on views of the images, if the run has evaluated some.
+    Where images have several labels it is the mean average precision. The last column is that of
+    views of the test images, if the run has evaluated some.
     """
+    headline = choose_report_headline(report)
     table, parts = Table(box=box.SIMPLE_HEAD), [part for part in ("valid", "test") if report[part]]
     table.add_column("weights")
     for part in parts:
         table.add_column(f"{part} loss", justify="right")
-        table.add_column(f"{part} accuracy", justify="right")
+        table.add_column(f"{part} {abbreviate_metric(headline)}", justify="right")
     if views := report.get("test_views"):
         table.add_column(describe_views(report["views"]), justify="right")
     for key, name in name_weights(report).items():
         rows = [report[part].get(key) for part in parts]
-        cells = [f"{row[k]:.4f}" if row else "" for row in rows for k in ("loss", "accuracy")]
+        cells = [f"{row[k]:.4f}" if row else "" for row in rows for k in ("loss", headline)]
         if views:
-            cells.append(f"{views[key]['accuracy']:.4f}")
+            cells.append(f"{views[key][headline]:.4f}")
         table.add_row(name, *cells)
     return table
 

@@ -27,8 +27,8 @@ from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, raise_terminated
 from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import ComposedConfig, compose_config
-from cnntrain.spec.contradictions import check_replica_batches
-from cnntrain.spec.places import check_data_paths
+from cnntrain.spec.contradictions import check_label_kind, check_replica_batches
+from cnntrain.spec.places import check_data_paths, peek_several_labels
 from cnntrain.spec.signatures import build_component
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_duration
@@ -84,6 +84,8 @@ def check_machine(spec: Spec) -> None:
     check_data_paths(spec.config)
     if spec.dataset.name == "table":  # a mistake in a row is answered before TensorFlow loads
         load_source(spec)
+    if (several := peek_several_labels(spec.config)) is not None:
+        check_label_kind(spec, several)
     check_backend_support(spec)
     check_tracker(spec)
 

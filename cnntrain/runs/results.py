@@ -30,7 +30,7 @@ from cnntrain.runs.strangers import (
 )
 from cnntrain.runs.tables import NumberRow, read_history
 from cnntrain.spec import option_files
-from cnntrain.spec.metrics import rank_by
+from cnntrain.spec.metrics import choose_headlines, rank_by
 from cnntrain.spec.nested import flatten_mapping
 from cnntrain.spec.renames import rename_keys
 from cnntrain.spec.signatures import GROUPS
@@ -62,6 +62,11 @@ class RunResult:
     @property
     def monitor(self) -> str:
         return str(self.settings.get("monitor", "valid.accuracy"))
+
+    @property
+    def headline(self) -> str:
+        """The metric that the run is known by: see `choose_headlines`."""
+        return choose_headlines(self.last)[1]
 
     @property
     def is_validated(self) -> bool:

@@ -35,7 +35,7 @@ RECORD_TYPES = {
     "data.notes": list[str], "planned": dict, "planned.steps": Count,
     "planned.steps_per_epoch": Count, "init": dict, "init.from": str, "init.loaded": list[str],
     "init.new": list[str], "paths": dict[str, str],
-    "choices": dict[str, str],
+    "choices": dict[str, str], "several_labels": bool,
 }  # fmt: skip
 REPORT_TYPES = {
     "test": dict[str, dict], "valid": dict[str, dict], "views": str, "test_views": dict[str, dict],
@@ -43,6 +43,7 @@ REPORT_TYPES = {
     "phases": list[int], "best_epoch": int, "images_per_second": float, "evaluation": dict,
     "evaluation.images_per_second": float, "monitor": dict, "monitor.best": float,
     "parameters": dict, "parameters.total": int, "parameters.trainable": int,
+    "thresholds": dict[str, dict],
 }  # fmt: skip
 NETWORK_TYPES = {
     "name": str, "parameters": int, "multiply_adds": int, "penalty": float, "layers": list[dict],
@@ -224,6 +225,8 @@ def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) 
     """Return why the arrays of predictions.npz cannot be drawn, or None if they can."""
     if not arrays:
         return None
+    if "thresholds" in arrays:
+        return explain_odd_label_predictions(arrays, num_classes)
     if missing := {"labels", "classes", "probabilities"} - arrays.keys():
         return f"it has no {min(missing)}"
     labels, classes, shares = (arrays[key] for key in ("labels", "classes", "probabilities"))
@@ -234,6 +237,20 @@ def explain_odd_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) 
     if not all(is_within(numbers, num_classes) for numbers in (labels, classes)):
         return f"it has other classes than the {num_classes} of run.json"
     return None
+
+
+def explain_odd_label_predictions(arrays: Mapping[str, np.ndarray], num_classes: int) -> str | None:
+    """Return why the arrays of a run with several labels an image cannot be drawn, or None."""
+    labels, shares = arrays.get("labels"), arrays.get("probabilities")
+    if labels is None or shares is None:
+        return "it has no labels or no probabilities"
+    if labels.shape != shares.shape or labels.ndim != 2 or not labels.size:
+        return "its shapes do not fit"
+    if labels.shape[1] != num_classes or arrays["thresholds"].shape != (num_classes,):
+        return f"it has other classes than the {num_classes} of run.json"
+    if shares.dtype.kind != "f" or arrays["thresholds"].dtype.kind != "f":
+        return "its numbers are none"
+    return None if is_within(labels, 2) else "its labels are not 0 and 1"
 
 
 def explain_odd_pictures(
@@ -253,7 +270,10 @@ def explain_odd_pictures(
     if predictions and not all(a.ndim == 1 and is_within(a, count) for a in rows):
         return "its rows are not those of predictions.npz"
     labels = arrays.get("augmented_labels", np.empty(0, int))
-    if labels.ndim != 1 or not is_within(labels, num_classes):
+    is_several = labels.ndim == 2 and labels.shape[1] == num_classes
+    if not is_within(labels, 2 if is_several else num_classes) or not (
+        labels.ndim == 1 or is_several
+    ):
         return "its labels are other classes"
     texts, drawn = arrays.get("augmented_texts"), images.get("augmented_images")
     if drawn is not None and (texts is None or texts.shape != (len(drawn), drawn.shape[1] - 1)):

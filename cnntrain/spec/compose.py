@@ -23,8 +23,10 @@ from cnntrain.spec.expectation import Expectation, convert_expectation
 from cnntrain.spec.hints import DEVICE_WORDS, choose_devices, choose_option
 from cnntrain.spec.hydra_config import explain_hydra_error, load_hydra_config, shorten_error
 from cnntrain.spec.knobs import format_value
+from cnntrain.spec.metrics import MONITORS, SEVERAL_LABELS_MONITORS
 from cnntrain.spec.option_files import CHOICES, CONF, find_option_files, load_option
 from cnntrain.spec.overrides import TEXT_SETTINGS, ParsedOverride, parse_override, quote_literal
+from cnntrain.spec.places import peek_several_labels
 from cnntrain.spec.renames import rename_overrides, rename_settings
 from cnntrain.spec.signatures import GROUPS
 
@@ -101,7 +103,16 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
             "minutes and epochs are both given", "one end of the run", f"epochs={config['epochs']}"
         )
     check_test_size(keys, config)
-    return ComposedConfig(rename_settings(config, keys), Path(run_dir), choices)
+    composed = resolve_monitor(rename_settings(config, keys))
+    return ComposedConfig(composed, Path(run_dir), choices)
+
+
+def resolve_monitor(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the metric that `monitor=auto` means for its data set."""
+    if config.get("monitor") != "auto":
+        return dict(config)
+    monitors = SEVERAL_LABELS_MONITORS if peek_several_labels(config) else MONITORS
+    return {**config, "monitor": monitors[0]}
 
 
 def check_needs(expected: Expectation, config: Mapping[str, Any], recipe: str) -> None:

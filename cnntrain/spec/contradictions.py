@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from cnntrain.errors import SpecError
-from cnntrain.spec.knobs import format_setting
+from cnntrain.spec.knobs import format_setting, format_value
+from cnntrain.spec.metrics import MONITORS, SEVERAL_LABELS_MONITORS
 from cnntrain.spec.signatures import Component
 from cnntrain.spec.slices import parse_slices
 from cnntrain.spec.spec import Spec
@@ -250,6 +252,44 @@ def check_replica_batches(spec: Spec, replicas: int) -> None:
             f"a multiple of {whole}",
             f"batch_size={max(1, round(spec.batch_size / whole)) * whole}",
         )
+
+
+def check_label_kind(spec: Spec, several: bool) -> None:
+    """Raise SpecError for settings that mean nothing for such labels: one an image, or several.
+
+    Only the data shows which they are: it is called where the data is known.
+    """
+    monitors = SEVERAL_LABELS_MONITORS if several else MONITORS
+    if spec.monitor not in monitors:
+        what = "images may have several labels" if several else "each image has one label"
+        raise SpecError(f"monitor is {spec.monitor} and {what}", monitors, f"monitor={monitors[0]}")
+    if not several:
+        return
+    check_several_label_knobs(spec.dataset["label_map"], spec.dataset["label_noise"])
+    if spec.dataset["sampling"] == "balanced":
+        raise SpecError(
+            "dataset.sampling is balanced and images may have several labels, so that no image "
+            "belongs to one class whose turn it is",
+            "weights in the loss, by how many images show a class",
+            "dataset.sampling=shuffled loss.class_weights=balanced",
+        )
+    if spec.loss.rejection not in ("auto", None):
+        raise SpecError(
+            f"loss.rejection is {spec.loss.rejection:g} and images may have several labels",
+            "no class of what belongs to none: an image may have no label",
+            "loss.rejection=null",
+        )
+
+
+def check_several_label_knobs(label_map: Any, label_noise: float) -> None:
+    """Raise SpecError for settings of a data set that need one label an image."""
+    for knob, value, off in (("label_map", label_map, "none"), ("label_noise", label_noise, 0)):
+        if value != off:
+            raise SpecError(
+                f"dataset.{knob} is {format_value(value)} and images may have several labels",
+                "images with one label each",
+                f"dataset.{knob}={off}",
+            )
 
 
 NOT_DIGITS = ("cifar10", "cifar100", "fashion_mnist")

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError
+from cnntrain.files.paths import expand_folder
 from cnntrain.spec.knobs import format_value
+from cnntrain.spec.signatures import build_component, find_companion
 
 # The settings that are paths and decide no number.
 PATH_SETTINGS = (
@@ -67,6 +69,25 @@ def check_data_paths(config: Mapping[str, Any]) -> None:
     for key, find in (("dataset.table", find_table), ("dataset.folder", find_folder)):
         if isinstance(path := get_dotted_value(config, key), str):
             find(path, Path(config["data_dir"]).expanduser())
+
+
+def peek_several_labels(config: Mapping[str, Any]) -> bool | None:
+    """Return whether images of the data set may have several labels, where it can soon be said.
+
+    A data set's module may define `has_several_labels(data_dir, manual_dir, *, knobs)`, which looks
+    at labels and at no image. Returns None where it does not, or where that fails: whoever loads
+    the data explains why.
+    """
+    try:
+        dataset = build_component("dataset", config["dataset"])
+        folders = [
+            expand_folder(config[key], key) if config[key] else None
+            for key in ("data_dir", "manual_dir")
+        ]
+        peek = find_companion(dataset, "has_several_labels")
+        return None if peek is None else bool(peek(*folders))
+    except (SpecError, OSError, KeyError, TypeError):
+        return None
 
 
 def check_folder(text: str, setting: str) -> None:

@@ -151,6 +151,20 @@ def locate_component(group: str, name: str) -> tuple[Path, str]:
     return root.with_suffix(".py"), GROUPS[group]
 
 
+def find_companion(component: Component, function: str) -> Any:
+    """Return a further function of a component's module with the component's knobs bound.
+
+    Returns None if the module, which is not imported to find out, has no such function.
+    """
+    file, module = locate_component(component.group, component.name)
+    if function not in find_functions(file):
+        return None
+    imported = importlib.import_module(f"cnntrain.{module}")
+    return functools.partial(
+        getattr(imported, function), **build_records(component.knobs, imported)
+    )
+
+
 @functools.cache
 def parse_source(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))

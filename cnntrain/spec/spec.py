@@ -74,7 +74,8 @@ class RunSettings:
     fused_norm: bool
     monitor: Literal[
         "valid.accuracy", "valid.loss", "valid.balanced_accuracy", "valid.macro_f1",
-        "train.accuracy", "train.loss",
+        "train.accuracy", "train.loss", "valid.mean_average_precision", "valid.exact_match",
+        "valid.micro_f1", "train.exact_match",
     ]  # fmt: skip
     test_views: Literal["none", "mirrored", "mirrored_shifted"]
     early_stopping: EarlyStoppingSettings

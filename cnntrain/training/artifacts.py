@@ -3,7 +3,8 @@
 predictions.csv  for each image of the valid and the test split its file, its class, the predicted
                  class and its probability, for people and spreadsheets
 predictions.npz  for each image of the test split its label, the most probable classes, and how
-                 probable these are
+                 probable these are; where an image may have several labels, labels and
+                 probabilities of all classes, and the threshold of each
 pictures.npz     a sample of test images, the most confident mistakes, augmented training images,
                  and the filters of the first layer
 network.json     the layers, their parameters and their multiply-adds
@@ -32,6 +33,12 @@ from cnntrain.files.documents import write_json
 from cnntrain.files.writing import escape_formula, replace_by_file, write_whole
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
+from cnntrain.training.labels.artifacts import (
+    format_label_csv,
+    rank_label_mistakes,
+    select_label_predictions,
+)
+from cnntrain.training.labels.thresholds import find_thresholds
 from cnntrain.training.networks.build import iterate_leaf_layers
 
 TOP_CLASSES = 5  # classes in predictions.npz for each image
@@ -44,14 +51,26 @@ def write_artifacts(
     spec: Spec,
     splits: Splits,
     model: keras.Model,
-    log_probabilities: Mapping[str, np.ndarray],
+    scores: Mapping[str, np.ndarray],
 ) -> None:
     """Write the four files of a finished run.
 
-    `log_probabilities` holds float64 arrays (N, classes) of the splits `valid` and `test`.
+    `scores` holds float64 arrays (N, classes) of the splits `valid` and `test`: see
+    `predict_scores`.
     """
-    write_whole(run.folder / "predictions.csv", format_predictions_csv(splits, log_probabilities))
-    predictions = select_top_classes(log_probabilities["test"], splits.test.labels)
+    if splits.has_several_labels:
+        thresholds = find_thresholds(scores, splits.valid.labels if splits.valid else None)
+        parts = [
+            (name, list_file_names(splits, part), part.labels, scores[name])
+            for name, part in splits.items()
+            if name in scores
+        ]
+        text = format_label_csv(parts, splits.class_names, thresholds)
+        predictions = select_label_predictions(scores["test"], splits.test.labels, thresholds)
+    else:
+        text = format_predictions_csv(splits, scores)
+        predictions = select_top_classes(scores["test"], splits.test.labels)
+    write_whole(run.folder / "predictions.csv", text)
     save_arrays(run.folder / "predictions.npz", predictions)
     pictures = (
         choose_test_images(splits, predictions)
@@ -110,9 +129,8 @@ def choose_test_images(splits: Splits, predictions: dict[str, np.ndarray]) -> di
     """Return a sample spread evenly over the test split, and the most confident mistakes."""
     test, count = splits.test, len(splits.test)
     sample = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).astype(int))
-    wrong = np.flatnonzero(predictions["classes"][:, 0] != test.labels)
-    surest = np.argsort(-predictions["probabilities"][wrong, 0], kind="stable")
-    mistakes = wrong[surest][:MISTAKES]
+    rank = rank_label_mistakes if splits.has_several_labels else rank_mistakes
+    mistakes = rank(predictions)[:MISTAKES]
     files = np.array(list_file_names(splits, test)) if splits.names is not None else None
     return {
         "sample": sample,
@@ -127,6 +145,13 @@ def choose_test_images(splits: Splits, predictions: dict[str, np.ndarray]) -> di
             else {"sample_files": files[sample], "mistake_files": files[mistakes]}
         ),
     }
+
+
+def rank_mistakes(predictions: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the numbers of the images that were taken for another class, the surest first."""
+    wrong = np.flatnonzero(predictions["classes"][:, 0] != predictions["labels"])
+    surest = np.argsort(-predictions["probabilities"][wrong, 0], kind="stable")
+    return wrong[surest]
 
 
 def collect_augmented_images(spec: Spec, splits: Splits) -> dict[str, Any]:

@@ -7,32 +7,35 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.special import log_softmax
 
 from cnntrain.data import pipeline
 from cnntrain.data.source import Examples
 from cnntrain.data.views import average_outputs, make_views
 from cnntrain.training.devices.one_device import is_compiled_by_xla
-from cnntrain.training.losses import expand_single_logit
-from cnntrain.training.metrics import score_by_class
-
-METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
+from cnntrain.training.labels.kind import get_label_kind
 
 
 def evaluate_network(
     network: keras.Model, examples: Examples, batch_size: int, xla: bool = True, views: str = "none"
 ) -> dict[str, float]:
-    """Return the `METRICS` of a network for `examples`; without `xla` XLA compiles nothing."""
-    return compute_headline_metrics(
-        predict_log_probabilities(network, examples, batch_size, xla, views), examples.labels
-    )
+    """Return the metrics of a network for `examples`; without `xla` XLA compiles nothing.
+
+    They are the `metrics` of the kind of labels that the examples have.
+    """
+    scores = predict_scores(network, examples, batch_size, xla, views)
+    return get_label_kind(examples.labels).compute_metrics(scores, examples.labels)
 
 
-def predict_log_probabilities(
+def predict_scores(
     network: keras.Model, examples: Examples, batch_size: int, xla: bool = True, views: str = "none"
 ) -> np.ndarray:
-    """Return the float64 logarithms (N, classes) of the probabilities of all classes."""
-    return compute_log_probabilities(predict_outputs(network, examples, batch_size, xla, views))
+    """Return what a network says of `examples`, (N, classes) float64.
+
+    It is the logarithm of each class's probability, or its log-odds where images may have several
+    labels.
+    """
+    outputs = predict_outputs(network, examples, batch_size, xla, views)
+    return get_label_kind(examples.labels).compute_scores(outputs)
 
 
 def predict_outputs(
@@ -94,21 +97,3 @@ def compile_prediction(network: keras.Model, xla: bool) -> Callable[[np.ndarray,
         return predict(images)[:count]
 
     return predict_batch
-
-
-def compute_log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return float64 logarithms (N, classes) for logits (N, classes), or (N, 1) for two classes."""
-    return log_softmax(expand_single_logit(logits, np).astype(np.float64), axis=-1)
-
-
-def compute_headline_metrics(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the `METRICS` of predictions (N, classes) for labels (N,).
-
-    `loss` is the mean cross-entropy in nats, `accuracy` the top-1 accuracy. `balanced_accuracy` is
-    the mean recall, `macro_f1` the mean F1, both over the classes that have images.
-    """
-    chosen = np.take_along_axis(log_probabilities, labels[:, np.newaxis], axis=-1)
-    guesses = log_probabilities.argmax(axis=-1)
-    _, _, recall, f1, _ = score_by_class(labels, guesses, log_probabilities.shape[-1])
-    numbers = (-chosen.mean(), (guesses == labels).mean(), np.nanmean(recall), np.nanmean(f1))
-    return dict(zip(METRICS, map(float, numbers), strict=True))

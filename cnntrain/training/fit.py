@@ -20,7 +20,6 @@ from cnntrain.runs.checkpoint import Checkpoint, load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.signals import Signals
 from cnntrain.spec.spec import Spec
-from cnntrain.training import losses
 from cnntrain.training.checkpointing import (
     Checkpoints,
     check_resumable,
@@ -32,7 +31,9 @@ from cnntrain.training.devices.one_device import Devices
 from cnntrain.training.devices.setup import choose_pipeline, set_up_one_device
 from cnntrain.training.finetune import Phase
 from cnntrain.training.journal import TABLES, Journal, Position
+from cnntrain.training.labels.kind import get_label_kind
 from cnntrain.training.loop import Loop, Progress
+from cnntrain.training.losses import LossFunction
 from cnntrain.training.networks.build import (
     BuiltNetwork,
     build_network,
@@ -75,7 +76,7 @@ class Fit:
     fixed_layers: frozenset[str]  # those that the architecture does not train
     rates: list[Rate | None]  # of each phase; None for one that has no step
     sizes: tuple[SizeSpan, ...]  # of the training images, one after another
-    loss: losses.LossFunction
+    loss: LossFunction
     pipeline: tuple[str, str]  # where batches are made, and why
     loop: Loop
     checkpoint: Checkpoint | None
@@ -214,6 +215,7 @@ class Fit:
             ),
             average=self.loop.average,
             fused_norm=self.spec.fused_norm,
+            labels=get_label_kind(self.splits.train.labels),
         )
         if keras.backend.backend() == "jax":
             from cnntrain.training.train_step_jax import JaxTrainStep
@@ -258,8 +260,10 @@ def prepare_fit(
     phases = spec.finetune(model)
     check_rates(phases, spec.optimizer["learning_rate"], spec.optimizer["bias_rate"])
     freeze_layers_except(model, phases[-1].layers)
+    labels = splits.train.labels
+    kind = get_label_kind(labels)
     is_balanced = spec.dataset["sampling"] == "balanced"
-    drawn = np.unique(splits.train.labels) if is_balanced else splits.train.labels
+    chance_loss, chance_accuracy = kind.compute_chance(np.unique(labels) if is_balanced else labels)
     loop = Loop(
         spec=spec,
         run=run,
@@ -267,10 +271,10 @@ def prepare_fit(
         variables=built.variables,
         average=WeightAverage(built.network, spec.ema_decay) if spec.ema_decay else None,
         steps=steps,
-        chance_loss=losses.compute_chance_loss(drawn),
-        chance_accuracy=np.bincount(drawn).max() / len(drawn),
+        chance_loss=chance_loss,
+        chance_accuracy=chance_accuracy,
         position=Position(),
-        journal=Journal(run, spec.batch_size),
+        journal=Journal(run, spec.batch_size, kind.hit_metric),
         decisions=Watching(spec) if replay is None else Replaying(spec, replay),
         checkpoints=Checkpoints(run, spec.checkpoint, progress.note, writes=devices.is_chief),
         devices=devices,
@@ -287,7 +291,7 @@ def prepare_fit(
         fixed_layers=fixed_layers,
         rates=plan_rates(spec, phases, steps),
         sizes=sizes,
-        loss=build_loss_of_spec(spec, splits, model),
+        loss=kind.build_loss(spec.loss, labels, model),
         pipeline=choose_pipeline(spec, splits.train, devices),
         loop=loop,
         checkpoint=checkpoint,
@@ -297,17 +301,6 @@ def prepare_fit(
         epochs = loop.position.epochs
         progress.note(f"stopped early after epoch {epochs}: more epochs change nothing")
     return fit
-
-
-def build_loss_of_spec(spec: Spec, splits: Splits, model: keras.Model) -> losses.LossFunction:
-    """Return the loss, with the weights of the classes and the network's own rejection."""
-    weights = losses.compute_class_weights(
-        spec.loss.class_weights, splits.train.labels, len(splits.class_names)
-    )
-    rejection = spec.loss.rejection
-    if rejection == "auto":
-        rejection = getattr(model, "rejection", None)
-    return losses.build_loss(spec.loss.label_smoothing, spec.loss.focal_gamma, weights, rejection)
 
 
 def resume_loop(loop: Loop, checkpoint: Checkpoint | None) -> None:

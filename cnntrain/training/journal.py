@@ -37,13 +37,15 @@ class Position:
 class Journal:
     """The sums of an epoch that is under way, and the seconds of the run, in all its lives.
 
-    `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps; `logged`
-    are the steps of it, and their summed cross-entropy, that steps.csv has. `seconds` are those of
-    finished epochs, without validation; `spent` are seconds by what they went to.
+    `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps, the last
+    being the share of images that are right, which `hit_metric` names; `logged` are the steps of
+    it, and their summed cross-entropy, that steps.csv has. `seconds` are those of finished epochs,
+    without validation; `spent` are seconds by what they went to.
     """
 
     run: Run
     batch_size: int
+    hit_metric: str = "accuracy"
     sums: list[float] = field(default_factory=lambda: [0.0] * 3)
     count: int = 0
     logged: tuple[int, float] = (0, 0.0)
@@ -106,7 +108,8 @@ class Journal:
         for row in read_history(self.run):
             count, began = int(row["step"]) - began, int(row["step"])
             if began > since:
-                right, steps = right + count * row["train.accuracy"], steps + count
+                right += count * row[f"train.{self.hit_metric}"]
+                steps += count
         return right * self.batch_size, steps * self.batch_size
 
     def make_epoch_row(
@@ -116,12 +119,12 @@ class Journal:
 
         `l2_loss` is what L2 adds to the loss with the epoch's last weights; None without L2.
         """
-        objective, cross_entropy, accuracy = (total / self.count for total in self.sums)
+        objective, cross_entropy, hits = (total / self.count for total in self.sums)
         return {
             "epoch": position.epochs,
             "step": position.step,
             "train.loss": cross_entropy,
-            "train.accuracy": accuracy,
+            f"train.{self.hit_metric}": hits,
             "train.objective": objective,
             **({} if l2_loss is None else {"train.l2_loss": l2_loss}),
             **valid,

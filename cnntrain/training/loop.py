@@ -28,8 +28,9 @@ from cnntrain.training import warnings
 from cnntrain.training.checkpointing import Checkpoints, Groups, restore_variables
 from cnntrain.training.decisions import Row, Watching
 from cnntrain.training.devices.one_device import Devices
-from cnntrain.training.evaluation import METRICS, evaluate_network
+from cnntrain.training.evaluation import evaluate_network
 from cnntrain.training.journal import Journal, Position
+from cnntrain.training.labels.kind import get_label_kind
 from cnntrain.training.losses import compute_l2_loss
 from cnntrain.training.networks.build import get_normalisation_constants
 from cnntrain.training.phases import Block, PhaseRun
@@ -194,7 +195,8 @@ class Loop:
         """Return the numbers of validation, which all workers have from the chief."""
         if phase.valid is None:
             return {}
-        numbers = [0.0] * len(METRICS)
+        names = get_label_kind(phase.valid.labels).metrics
+        numbers = [0.0] * len(names)
         with self.journal.spend("evaluation"):
             if self.devices.is_chief:
                 found = evaluate_network(
@@ -202,7 +204,7 @@ class Loop:
                 )
                 numbers = [*found.values()]
             numbers = self.devices.from_chief(numbers)
-        return {f"valid.{name}": number for name, number in zip(METRICS, numbers, strict=True)}
+        return {f"valid.{name}": number for name, number in zip(names, numbers, strict=True)}
 
     def note_end(self, phase: PhaseRun, row: Row) -> None:
         """Note what an epoch has shown to be wrong, and why a phase ends early."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from cnntrain.analysis.label_scores import divide_or_nan
 from cnntrain.terminal.units import NO_VALUE
 
+METRICS = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
 UNBALANCED_RATIO = 1.1  # largest / mean class size below which classes count as balanced
 ROUNDING_IMAGES = 1  # sizes of equal classes may differ by this much after a split
 MAX_CLASSES_IN_WARNING = 5  # classes that a warning names
@@ -75,6 +77,19 @@ def score_by_class(labels: np.ndarray, guesses: np.ndarray, num_classes: int) ->
     return [matrix, precision, recall, f1, support]
 
 
+def compute_headline_metrics(log_probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the `METRICS` of predictions (N, classes) for labels (N,).
+
+    `loss` is the mean cross-entropy in nats, `accuracy` the top-1 accuracy. `balanced_accuracy` is
+    the mean recall, `macro_f1` the mean F1, both over the classes that have images.
+    """
+    chosen = np.take_along_axis(log_probabilities, labels[:, np.newaxis], axis=-1)
+    guesses = log_probabilities.argmax(axis=-1)
+    _, _, recall, f1, _ = score_by_class(labels, guesses, log_probabilities.shape[-1])
+    numbers = (-chosen.mean(), (guesses == labels).mean(), np.nanmean(recall), np.nanmean(f1))
+    return dict(zip(METRICS, map(float, numbers), strict=True))
+
+
 def list_confused_pairs(
     confusion: np.ndarray, names: Sequence[str], count: int
 ) -> list[tuple[str, str, int]]:
@@ -126,12 +141,6 @@ def warn_about_majority_class(
         parts.append(f"the network never predicts {shown}{more}")
     hint = f". Try {' and '.join(remedies)}" if remedies else ""
     return f"Warning: {'; '.join(parts)}{hint}"
-
-
-def divide_or_nan(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Return parts / wholes, nan where a whole is 0."""
-    undefined = np.full(wholes.shape, np.nan)
-    return np.divide(parts, wholes, out=undefined, where=wholes > 0)
 
 
 def format_score(number: float, places: int) -> str:

@@ -15,7 +15,8 @@ import tensorflow as tf
 from keras import ops
 
 from cnntrain.training.devices.one_device import Batch, Devices
-from cnntrain.training.losses import LossFunction, compute_accuracy, compute_cross_entropy
+from cnntrain.training.labels.kind import ONE_LABEL, LabelKind
+from cnntrain.training.losses import LossFunction
 from cnntrain.training.networks.fused_norm import fuse_batch_norms
 from cnntrain.training.schedules import Rate
 from cnntrain.training.weight_average import WeightAverage
@@ -33,7 +34,8 @@ class StepParts:
     (Szegedy et al. 2014, section 5). A batch is computed in `micro_batches` to save memory: the
     gradient is their mean, so that a step is the same but for batch norm, which sees the
     micro-batches. `own_rates` are variables with their factors of the learning rate.
-    `fused_norm` lets TensorFlow compute each batch norm as one operation.
+    `fused_norm` lets TensorFlow compute each batch norm as one operation. `labels` is the kind of
+    labels that a batch has.
     """
 
     network: keras.Model
@@ -47,13 +49,14 @@ class StepParts:
     own_rates: Sequence[tuple[keras.Variable, float]] = ()
     average: WeightAverage | None = None
     fused_norm: bool = False
+    labels: LabelKind = ONE_LABEL
 
     def compute_losses(self, labels: Any, outputs: Any, weights: Any = None) -> tuple[Any, Any]:
-        """Return the objective, and (3,) it, the cross-entropy and the accuracy of the logits.
+        """Return the objective, and (3,) it, the cross-entropy and the hits of the logits.
 
         The objective is the mean loss, with the penalties and the losses of auxiliary heads.
         `weights` (B,) multiply the losses of the examples before the mean is taken, as Keras'
-        `sample_weight` does; cross-entropy and accuracy are those of all examples alike.
+        `sample_weight` does; cross-entropy and hits are those of all examples alike.
         """
 
         def compute_mean_loss(logits: Any) -> Any:
@@ -64,7 +67,8 @@ class StepParts:
         objective = sum(self.network.losses, compute_mean_loss(logits))
         for weight, other in zip(self.auxiliary, others, strict=False):
             objective += weight * compute_mean_loss(other)
-        measured = [f(labels, logits) for f in (compute_cross_entropy, compute_accuracy)]
+        measures = (self.labels.compute_cross_entropy, self.labels.compute_hits)
+        measured = [compute(labels, logits) for compute in measures]
         return objective, ops.stack([objective, *map(ops.mean, measured)])
 
     @contextlib.contextmanager

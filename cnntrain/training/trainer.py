@@ -10,7 +10,7 @@ import numpy as np
 
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
 from cnntrain.data.image_sizes import describe_image_sizes
-from cnntrain.data.labels import describe_balance, leaves_imbalance
+from cnntrain.data.labels import list_label_notes
 from cnntrain.data.listing import describe_replaced_photos
 from cnntrain.data.load import choose_decoders
 from cnntrain.data.photos.lazy_images import ListedImages
@@ -20,6 +20,7 @@ from cnntrain.data.steps import shrink_batch_size
 from cnntrain.files.documents import write_json
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import find_trained_weights, get_recorded_paths
+from cnntrain.spec.contradictions import check_label_kind
 from cnntrain.spec.places import ORIGIN_SETTING
 from cnntrain.spec.spec import Spec
 from cnntrain.training import artifacts, warnings
@@ -30,15 +31,12 @@ from cnntrain.training.devices.setup import (
     configure_backend,
     set_up_devices,
 )
-from cnntrain.training.evaluation import (
-    compute_headline_metrics,
-    evaluate_network,
-    predict_log_probabilities,
-)
+from cnntrain.training.evaluation import evaluate_network, predict_scores
 from cnntrain.training.fit import Fit, prepare_fit
 from cnntrain.training.journal import Stopwatch
+from cnntrain.training.labels.kind import get_label_kind
+from cnntrain.training.labels.thresholds import tune_thresholds
 from cnntrain.training.loop import Progress
-from cnntrain.training.metrics import warn_about_majority_class
 from cnntrain.training.networks.build import count_parameters, repeats_grey_channel
 from cnntrain.training.networks.warm_start import SourceWeights, read_source_weights
 
@@ -63,6 +61,7 @@ def train_on(
     """Do what `train_run` does, on devices that are set up."""
     choose_decoders(spec)
     splits = spec.load_splits()
+    check_label_kind(spec, splits.has_several_labels)
     stopwatch.record_lap("data")
 
     source = load_initial_weights(spec, run)
@@ -173,6 +172,7 @@ def collect_run_facts(spec: Spec, splits: Splits, fit: Fit) -> dict[str, Any]:
         },
         "class_names": splits.class_names,
         "planned": {"steps": fit.loop.steps.total, "steps_per_epoch": fit.loop.steps.per_epoch},
+        **({"several_labels": True} if splits.has_several_labels else {}),
     } | ({} if init is None else {"init": init})
 
 
@@ -186,10 +186,8 @@ def introduce_run(spec: Spec, splits: Splits, fit: Fit) -> list[str]:
             f"Validation is off: all {len(splits.train):,} images train, and the "
             f"{'averaged ' if spec.ema_decay else ''}weights of the {epoch} are the result"
         )
-    counts = np.bincount(splits.train.labels, minlength=len(splits.class_names)).tolist()
     drawn = fit.loop.steps.per_epoch * fit.spec.batch_size
-    if (balance := describe_balance(spec, counts, splits.class_names, drawn)) is not None:
-        lines.append(balance)
+    lines += list_label_notes(spec, splits, drawn)
     if repeats_grey_channel(fit.built.model):
         name = fit.built.network.name
         lines.append(f"{name} is made for colour: grey images go in as three equal channels")
@@ -212,10 +210,13 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
     Leaves the best weights in the network. Also writes the artifacts of the run's page, and notes
     what the predictions show.
     """
-    network, loop = fit.built.network, fit.loop
+    network, loop, kind = fit.built.network, fit.loop, get_label_kind(splits.test.labels)
+    labels = {part: examples.labels for part, examples in splits.items() if part != "train"}
     report: dict[str, Any] = {"test": {}, "valid": {}}
     if spec.test_views != "none":
         report |= {"views": spec.test_views, "test_views": {}}
+    if splits.has_several_labels:
+        report["thresholds"] = {}
 
     def evaluate(name: str) -> dict[str, np.ndarray]:
         predictions = {}
@@ -223,12 +224,12 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
             if part == "train":
                 continue
             began = time.perf_counter()
-            predictions[part] = predict_log_probabilities(
-                network, examples, spec.batch_size, fit.devices.xla
-            )
+            predictions[part] = predict_scores(network, examples, spec.batch_size, fit.devices.xla)
             rate = len(examples) / (time.perf_counter() - began)
             report["evaluation"] = {"images_per_second": round(rate, 1)}
-            report[part][name] = compute_headline_metrics(predictions[part], examples.labels)
+            report[part][name] = kind.compute_metrics(predictions[part], examples.labels)
+        if splits.has_several_labels:
+            report["thresholds"][name] = tune_thresholds(predictions, labels)
         for part, metrics in evaluate_views(spec, splits, fit).items():
             report[part][name] = metrics
         return predictions
@@ -236,7 +237,7 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
     run.save_network(network, run.final)
     if splits.valid is None:  # else that of the validation images builds the graph
         few = splits.test[np.arange(min(len(splits.test), 2 * spec.batch_size))]
-        predict_log_probabilities(network, few, spec.batch_size, fit.devices.xla)
+        predict_scores(network, few, spec.batch_size, fit.devices.xla)
     guesses = evaluate("final")
     if loop.average is not None:
         with loop.average.swapped_in():
@@ -248,15 +249,12 @@ def make_report(spec: Spec, run: Run, splits: Splits, fit: Fit) -> dict[str, Any
         if report["best_epoch"] < loop.position.epochs:
             guesses = evaluate("best")
         else:  # the last ones are the best
-            for part in ("valid", "test", "test_views"):
+            for part in ("valid", "test", "test_views", "thresholds"):
                 if last := report.get(part):
                     last["best"] = last["ema" if loop.average else "final"]
     if init := run.read_run_json().get("init"):
         report["init"] = init
-    remedies = ["loss.class_weights=balanced"] if leaves_imbalance(spec) else []
-    remedies += ["monitor=valid.balanced_accuracy"] if splits.valid is not None else []
-    predicted = guesses["test"].argmax(axis=-1)
-    warning = warn_about_majority_class(splits.test.labels, predicted, splits.class_names, remedies)
+    warning = warnings.warn_about_predictions(spec, splits, guesses["test"])
     if warning:
         fit.loop.progress.note(warning)
     try:
@@ -343,8 +341,9 @@ def format_introduction(spec: Spec, splits: Splits, network: keras.Model) -> str
     parameters = count_parameters(network)
     remark = f" ({parameters['trainable']:,} trainable at the end)"
     trainable = "" if spec.finetune.name == "none" else remark
+    several = ", several an image," if splits.has_several_labels else ""
     return (
         f"{network.name}: {parameters['total']:,} parameters{trainable}; "
-        f"{len(splits.class_names)} classes of {shape} images: {counts}"
+        f"{len(splits.class_names)} classes{several} of {shape} images: {counts}"
         + (f" ({' and '.join(cut)} cut from train)" if cut else "")
     )

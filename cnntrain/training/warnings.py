@@ -10,9 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnntrain.data.labels import leaves_imbalance
+from cnntrain.data.source import Splits
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.device import has_bfloat16_instructions
-from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING
+from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING, warn_about_majority_class
 from cnntrain.training.networks.build import iterate_leaf_layers
 
 MAX_INITIAL_SHARE = 0.05  # weight of batch norm's initial statistics at the end of the run
@@ -212,7 +214,12 @@ def warn_about_guessing(
 
 
 def warn_about_statistics(row: Mapping[str, float], chance_loss: float) -> str | None:
-    """Warn where only training looks good: batch norm's statistics lag, or worse."""
+    """Warn where only training looks good: batch norm's statistics lag, or worse.
+
+    It is judged by the accuracy, which images with several labels have not.
+    """
+    if "train.accuracy" not in row:
+        return None
     chance = math.exp(-chance_loss)
     learnt = (row["train.accuracy"] - chance) / (1 - chance)
     shown = (row.get("valid.accuracy", 1) - chance) / (1 - chance)
@@ -223,6 +230,19 @@ def warn_about_statistics(row: Mapping[str, float], chance_loss: float) -> str |
         f"training is not ({row['train.accuracy']:.3f}). The statistics of batch norm may "
         "lag behind (batch_norm_momentum=auto), or the validation images are of another kind."
     )
+
+
+def warn_about_predictions(spec: Spec, splits: Splits, scores: np.ndarray) -> str | None:
+    """Warn if the test predictions miss classes or are no better than the commonest class.
+
+    `scores` are (N, classes). Images with several labels have no commonest class.
+    """
+    if splits.has_several_labels:
+        return None
+    remedies = ["loss.class_weights=balanced"] if leaves_imbalance(spec) else []
+    remedies += ["monitor=valid.balanced_accuracy"] if splits.valid is not None else []
+    labels, guesses = splits.test.labels, scores.argmax(axis=-1)
+    return warn_about_majority_class(labels, guesses, splits.class_names, remedies)
 
 
 def warn_about_skipped_steps(updates: int, steps: int) -> str | None:

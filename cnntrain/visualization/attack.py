@@ -18,7 +18,9 @@ def build_attack_section(inspection: Inspection) -> Section:
     images = inspection.image[np.newaxis].astype(np.float32)
     signs = np.sign(compute_gradient(images, np.array([predicted], np.int32)))[0]
     adversarial = np.clip(inspection.image + epsilon * signs, 0, 255).astype(np.uint8)
-    after = compute_probabilities(inspection.network.predict_on_batch(adversarial[np.newaxis]))
+    after = compute_probabilities(
+        inspection.network.predict_on_batch(adversarial[np.newaxis]), inspection.subject.kind
+    )
     inspection.facts["adversarial"] = {
         "epsilon": epsilon,
         "classes": rank_classes(after, inspection.names),

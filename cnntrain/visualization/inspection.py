@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.training.evaluation import compute_log_probabilities
+from cnntrain.training.labels.kind import LabelKind
 from cnntrain.visualization.layer_outputs import compute_layer_outputs, list_layer_outputs
 from cnntrain.visualization.options import InspectionOptions
 from cnntrain.visualization.subject import Subject
@@ -34,7 +34,9 @@ class Inspection:
             output.name: np.asarray(tensors[output.name][0], np.float32)
             for output in self.layer_outputs
         }
-        self.probabilities = compute_probabilities(logits.numpy()) if self.names else np.empty(0)
+        self.probabilities = (
+            compute_probabilities(logits.numpy(), subject.kind) if self.names else np.empty(0)
+        )
         self.target = options.target
         if self.names and self.target is None:
             self.target = int(self.probabilities.argmax())
@@ -42,9 +44,9 @@ class Inspection:
         self.left_out: list[str] = []
 
 
-def compute_probabilities(logits: np.ndarray) -> np.ndarray:
+def compute_probabilities(logits: np.ndarray, kind: LabelKind) -> np.ndarray:
     """Return the probabilities (classes,) of the first image of logits (B, units)."""
-    return np.exp(compute_log_probabilities(logits)[0])
+    return kind.compute_probabilities(kind.compute_scores(logits)[0])
 
 
 def rank_classes(probabilities: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from cnntrain.training.labels.kind import SEVERAL_LABELS
 from cnntrain.visualization.attack import build_attack_section
 from cnntrain.visualization.filters import (
     build_feature_map_section,
@@ -22,7 +23,9 @@ NO_MAPS = (
     "out."
 )
 
-
+NO_ATTACK = (
+    "An image may have several labels: the adversarial image, which changes the class, is left out."
+)
 NO_CLASSES = (
     "The weights have no top, so that the network gives features and no classes: Grad-CAM and the "
     "adversarial image are left out."
@@ -51,5 +54,8 @@ def inspect_picture(
         return inspection.facts | {"left_out": inspection.left_out}, sections
     if output is not None:
         sections.append(build_grad_cam_section(inspection))
-    sections.append(build_attack_section(inspection))
+    if subject.kind is SEVERAL_LABELS:
+        inspection.left_out.append(NO_ATTACK)
+    else:
+        sections.append(build_attack_section(inspection))
     return inspection.facts | {"left_out": inspection.left_out}, sections

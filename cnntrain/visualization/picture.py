@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntrain.data.inventory import is_dataset_here
+from cnntrain.data.labels import format_label
 from cnntrain.errors import SpecError
 from cnntrain.inference import image_arguments
 from cnntrain.inference.classifier import Classifier
@@ -103,6 +104,6 @@ def load_pixels(
         examples, _ = load_examples(classifier, spec, "test")
         check_test_number(picture.test, len(examples))
         example = examples[np.array([picture.test])]
-        return example.images[0], classifier.class_names[int(example.labels[0])]
+        return example.images[0], format_label(example.labels[0], classifier.class_names)
     assert picture.photos is not None
     return decode_only_photo(picture.photos, classifier.frame), None

@@ -13,14 +13,15 @@ from cnntrain.inference.examples import load_examples
 from cnntrain.inference.imagenet import build_network_with_or_without_top
 from cnntrain.runs.results import collect_settings
 from cnntrain.spec.spec import Spec
+from cnntrain.training.labels.kind import ONE_LABEL, SEVERAL_LABELS, LabelKind
 
 
 @dataclass(frozen=True)
 class Subject:
     """A network that takes raw images (B, H, W, C) uint8, and where it comes from.
 
-    It returns logits for `class_names`, or features if there are none. `load_training_images`
-    raises SpecError where they are not here.
+    It returns logits for `class_names`, whose meaning is the `kind` of labels, or features if there
+    are no names. `load_training_images` raises SpecError where the images are not here.
     """
 
     described: str  # for the line above the title of the page
@@ -29,6 +30,7 @@ class Subject:
     class_names: tuple[str, ...]
     batch_size: int
     load_training_images: Callable[[], Examples]
+    kind: LabelKind = ONE_LABEL
 
 
 def make_run_subject(classifier: Classifier, spec: Spec) -> Subject:
@@ -48,6 +50,7 @@ def make_run_subject(classifier: Classifier, spec: Spec) -> Subject:
         classifier.class_names,
         spec.batch_size,
         load_training_images,
+        SEVERAL_LABELS if classifier.has_several_labels else ONE_LABEL,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnntrain.analysis.receptive_field import ReceptiveField
+from cnntrain.data.labels import format_label
 from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
 from cnntrain.inference.examples import abbreviate_names
@@ -30,7 +31,7 @@ class Patch:
     """The part of an image that one position of a feature map sees."""
 
     image: np.ndarray  # (H, W, C) uint8
-    label: int
+    label: np.ndarray  # of the image: see `Examples`
     value: float  # of the feature map at the position
     box: tuple[int, int, int, int]  # top, left, bottom, right in pixels
 
@@ -71,7 +72,7 @@ def find_strongest_patches(
     values, positions = (np.concatenate(parts) for parts in zip(*peaks, strict=True))
     best = np.argsort(-values, kind="stable")[:count]
     return [
-        Patch(image, int(train.labels[row]), float(values[row]),
+        Patch(image, train.labels[row], float(values[row]),
               locate_receptive_field(output, int(positions[row]), image.shape))
         for row, image in zip(best, train.gather_images(best), strict=True)
     ]  # fmt: skip
@@ -189,7 +190,11 @@ def collect_training_patches(
         "training_images": len(rows),
         "of": count,
         "highest": [
-            {"class": inspection.names[patch.label], "value": patch.value, "box": patch.box}
+            {
+                "class": format_label(patch.label, inspection.names),
+                "value": patch.value,
+                "box": patch.box,
+            }
             for patch in patches
         ],
     }
@@ -199,7 +204,9 @@ def collect_training_patches(
         f"{sample if len(rows) < count else f'all {count:,}'}: the patch where its map is highest, "
         "the class of the image, and that highest value."
     )
-    tiles = [Tile(p.pixels, f"{inspection.names[p.label]}, {p.value:.3g}") for p in patches]
+    tiles = [
+        Tile(p.pixels, f"{format_label(p.label, inspection.names)}, {p.value:.3g}") for p in patches
+    ]
     return tiles, text
 
 

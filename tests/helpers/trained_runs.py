@@ -61,6 +61,15 @@ def digits(training):
 
 
 @pytest.fixture(scope="session")
+def properties(training):
+    """Train on the properties of digits: several labels an image."""
+    from helpers.several import use_properties
+
+    with use_properties():
+        return training(*WORDS)
+
+
+@pytest.fixture(scope="session")
 def lenet(training, archives, tmp_path_factory):
     """Train LeNet-5 on MNIST."""
     places = (f"manual_dir={archives}", f"data_dir={tmp_path_factory.mktemp('data')}")

@@ -11,9 +11,10 @@ from cnntrain.errors import Diverged
 from cnntrain.runs.checkpoint import load_checkpoint
 from cnntrain.runs.directory import Run
 from cnntrain.spec.compose import compose_config
-from cnntrain.training.evaluation import METRICS, evaluate_network
+from cnntrain.training.evaluation import evaluate_network
 from cnntrain.training.journal import Position
 from cnntrain.training.loop import Loop
+from cnntrain.training.metrics import METRICS
 from cnntrain.training.trainer import train_run
 from helpers.run_files import SHORT, are_equal, load_weights, read_rows
 

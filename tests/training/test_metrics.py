@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from cnntrain.training.evaluation import METRICS, compute_headline_metrics
 from cnntrain.training.metrics import (
+    METRICS,
+    compute_headline_metrics,
     list_confused_pairs,
     score_by_class,
     score_saved_predictions,

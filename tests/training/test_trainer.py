@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cnntrain.errors import SpecError
-from cnntrain.training.evaluation import METRICS, evaluate_network
+from cnntrain.training.evaluation import evaluate_network
+from cnntrain.training.metrics import METRICS
 from helpers.run_files import SHORT, are_equal, load_weights, read_rows
 
 

@@ -15,6 +15,7 @@ from cnntrain.cli.data.records import write_dataset_records
 from cnntrain.cli.data.verify import READ_ALL, THRESHOLD_FLAGS, add_verify_flags, verify_dataset
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.inventory import HERE_WORDS, DatasetEntry, list_datasets
+from cnntrain.data.labels import format_label
 from cnntrain.data.load import load_splits
 from cnntrain.data.photos.cache_folder import (
     CACHE_FOLDER,
@@ -237,7 +238,7 @@ def preview_dataset(name: str, overrides: Sequence[str], flags: Namespace) -> in
         if not flags.values:
             return preview.draw_preview(spec, splits, command)
         first = find_first_batch(spec, splits.train)[:1]
-        label = splits.class_names[splits.train.labels[first[0]]]
+        label = format_label(splits.train.labels[first[0]], splits.class_names)
         (image,) = splits.train.gather_images(first)
         return pixel_values.draw_pixel_values(image, [command, label])
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from cnntrain.data.doctor.examination import Examination, NearDuplicate, find_odd_images
 from cnntrain.data.doctor.suspects import LabelCheck
 from cnntrain.data.inventory import find_prepared_folder
-from cnntrain.data.labels import describe_imbalance, leaves_imbalance
+from cnntrain.data.labels import leaves_imbalance, warn_about_imbalance
 from cnntrain.data.source import Splits, format_skipped
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.files.paths import expand_folder
@@ -42,16 +42,15 @@ def format_prepared_json(name: str, spec: Spec, splits: Splits) -> str:
 
 
 def format_verified_json(name: str, spec: Spec, splits: Splits, found: Diagnosis) -> str:
-    more = {"warnings": list_imbalance_warnings(spec, found.verification)}
+    more = {"warnings": list_imbalance_warnings(spec, splits)}
     labels = found.check.as_json() if found.check else {}
     facts = found.verification.as_json() | more | found.examination.as_json() | labels
     return format_dataset_json(name, spec, splits, facts)
 
 
-def list_imbalance_warnings(spec: Spec, verification: Verification) -> list[str]:
+def list_imbalance_warnings(spec: Spec, splits: Splits) -> list[str]:
     """Return a warning if classes are so rare that training may never learn them."""
-    counts = verification.classes["train"]
-    warning = describe_imbalance([*counts.values()], [*counts])
+    warning = warn_about_imbalance(splits.train, splits.class_names)
     return [warning] if warning and leaves_imbalance(spec) else []
 
 
@@ -102,7 +101,7 @@ def print_verified(name: str, spec: Spec, splits: Splits, found: Diagnosis) -> N
         print_unwrapped(line)
     for line in describe_label_check(found.check) if found.check else ():
         print_unwrapped(line)
-    for line in list_imbalance_warnings(spec, verification):
+    for line in list_imbalance_warnings(spec, splits):
         print_unwrapped(line)
 
 
@@ -123,7 +122,7 @@ def make_class_table(verification: Verification) -> Table:
             Text(label), *(f"{counts[label]:,}" for counts in verification.classes.values())
         )
     table.add_section()
-    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in verification.classes.values()))
+    table.add_row("all", *(f"{count:,}" for count in verification.images.values()))
     return table
 
 

@@ -39,13 +39,20 @@ def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Names
         return apply_findings(spec, flags)
     classifiers = []
     if flags.run:
+        from cnntrain.inference.classifier import check_one_label
         from cnntrain.inference.held_out import open_runs
 
         classifiers = open_runs(flags.run)
+        for classifier in classifiers:
+            check_one_label(classifier, "--run")
     output = claim_output_folder(flags.output)
     splits = load_splits(spec)
-    if classifiers and splits.train.labels.ndim > 1:
-        raise SpecError("--run is given, and images have several labels", "one label an image")
+    if classifiers and splits.has_several_labels:
+        raise SpecError(
+            "--run is given, and the images may have several labels",
+            "one label an image: only among those can a network tell wrong ones",
+            "no --run",
+        )
 
     from cnntrain.cli.data import report
     from cnntrain.data.doctor.examination import examine_splits

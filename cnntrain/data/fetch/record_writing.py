@@ -93,6 +93,11 @@ def write_source(source: Source, folder: Path, name: str) -> None:
     """
     photos = source.images
     assert isinstance(photos, Photos)
+    if source.labels.ndim == 2:
+        raise SpecError(
+            "the images may have several labels, and records have one label an image",
+            "the photos themselves, for which no records are needed",
+        )
     some = pick_spread_photos(photos)
     contents = [try_to_read(some.read, row) for row in range(len(some))]
     mean = sum(len(own) for own in contents if isinstance(own, bytes)) / len(some)

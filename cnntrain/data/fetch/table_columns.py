@@ -13,6 +13,7 @@ import numpy as np
 
 from cnntrain.data.fetch.layouts import PARTS, recognise_part
 from cnntrain.data.fetch.table_files import Table, format_column_names, format_text
+from cnntrain.data.labels import NO_LABEL, SEPARATOR
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.spec.knobs import normalise_unicode
 
@@ -25,7 +26,6 @@ USUAL_NAMES: Mapping[Kind, Sequence[str]] = {
     "split": ("split", "part", "subset"),
     "weight": ("weight", "weights", "sampleweight"),
 }
-SEVERAL, NO_LABEL = "|", "none"  # divides the labels in a cell; the cell of a photo without one
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def read_label_column(table: Table, column: str) -> Labels:
 
     Then a cell `none` stands for a photo that shows no class.
     """
-    expected = f"a label on both sides of each {SEVERAL}"
+    expected = f"a label on both sides of each {SEPARATOR}"
     rows = convert_cells(table, column, split_labels, expected)
     are_several = any(len(row) > 1 for row in rows)
     if are_several:
@@ -177,7 +177,7 @@ def read_label_column(table: Table, column: str) -> Labels:
 
 def split_labels(cell: str) -> tuple[str, ...] | None:
     """Return the labels in a cell, in Unicode's form NFC; None if one is empty."""
-    labels = tuple(normalise_unicode(label).strip() for label in cell.split(SEVERAL))
+    labels = tuple(normalise_unicode(label).strip() for label in cell.split(SEPARATOR))
     return labels if all(labels) else None
 
 

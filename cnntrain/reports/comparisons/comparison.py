@@ -29,7 +29,7 @@ from cnntrain.reports.comparisons.evaluation_images import (
 )
 from cnntrain.reports.comparisons.fold_scores import FoldScores, compute_fold_scores
 from cnntrain.runs.results import RunResult
-from cnntrain.spec.metrics import choose_tie_breaker, rank_by
+from cnntrain.spec.metrics import SEVERAL_LABELS_COLUMNS, choose_tie_breaker, rank_by
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import is_without_effect
 from cnntrain.terminal.units import NO_VALUE
@@ -77,6 +77,17 @@ class Comparison:
 
     results: Sequence[RunResult]
     sorted_by: str
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of rows and groups, with those of several labels if a run has them."""
+        has_several = "mean_average_precision" in self.headlines
+        return (*METRICS, *SEVERAL_LABELS_COLUMNS) if has_several else METRICS
+
+    @cached_property
+    def headlines(self) -> list[str]:
+        """The metrics that runs are known by: accuracy, mean average precision, or both."""
+        return list_distinct(result.headline for result in self.results)
 
     @cached_property
     def differences(self) -> dict[str, list[Any]]:
@@ -221,7 +232,7 @@ class Comparison:
         return [
             {"run": str(result.folder), "status": result.status, "reason": result.reason}
             | {key: result.settings.get(key) for key in keys}
-            | {metric: result.numbers.get(metric) for metric in METRICS}
+            | {metric: result.numbers.get(metric) for metric in self.metrics}
             for group in self.groups
             for result in group.results
         ]
@@ -232,7 +243,8 @@ class Comparison:
             "sorted_by": self.sorted_by,
             "varied": self.varied_settings,
             "groups": [
-                describe_group(group) | ({} if scores is None else {"folds": asdict(scores)})
+                describe_group(group, self.metrics)
+                | ({} if scores is None else {"folds": asdict(scores)})
                 for group, scores in zip(self.groups, self.fold_scores, strict=True)
             ],
             "contrasts": [
@@ -260,13 +272,14 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
     If that is of validation and a run has none, they are sorted by their test accuracy. Raises
     SpecError for an unknown metric.
     """
-    if sort is not None and sort not in METRICS:
-        close = find_nearest(sort, METRICS)
-        raise SpecError(f"--sort is {sort}", METRICS, f"--sort {close}" if close else None)
+    known = (*METRICS, *SEVERAL_LABELS_COLUMNS)
+    if sort is not None and sort not in known:
+        close = find_nearest(sort, known)
+        raise SpecError(f"--sort is {sort}", known, f"--sort {close}" if close else None)
     if sort is None:
         sort = statistics.mode(result.monitor for result in results)
         if sort.startswith("valid.") and not all(result.is_validated for result in results):
-            sort = "test.accuracy"
+            sort = f"test.{statistics.mode(result.headline for result in results)}"
     names = collect_image_fingerprints(results, "test" if sort.startswith("test.") else "valid")
     names = name_fold_sets(results, names)
     if len({*names} - {""}) > 1:
@@ -281,15 +294,15 @@ def compare_runs(results: Sequence[RunResult], sort: str | None) -> Comparison:
     return Comparison(results, sort)
 
 
-def describe_group(group: RunGroup) -> dict[str, Any]:
-    """Return a group for JSON: its settings and runs, with mean and deviation of each metric."""
+def describe_group(group: RunGroup, known: Sequence[str]) -> dict[str, Any]:
+    """Return a group for JSON: its settings and runs, mean and deviation of each known metric."""
     metrics = {
         metric: {
             "mean": group.compute_mean(metric),
             "std": group.compute_deviation(metric),
             "runs": len(values),
         }
-        for metric in METRICS
+        for metric in known
         if (values := group.collect_values(metric))
     }
     names = [str(result.folder) for result in group.results]

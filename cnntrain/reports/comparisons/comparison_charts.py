@@ -27,7 +27,7 @@ from cnntrain.reports.comparisons.comparison import (
     list_distinct,
 )
 from cnntrain.reports.comparisons.contrasts import FOLD
-from cnntrain.spec.metrics import higher_is_better
+from cnntrain.spec.metrics import SEVERAL_LABELS_COLUMNS, higher_is_better
 
 COLOUR_COUNT = 8  # the style sheet has $c0 to $c7
 DASHES = ("solid", "dash", "dot")  # of the first eight lines, the next eight, and so on
@@ -194,7 +194,8 @@ def plot_parallel_coordinates(comparison: Comparison) -> Figure:
 
 def make_short_label(key: str) -> str:
     """Return "learning rate" for optimizer.learning_rate, but "valid accuracy" for a number."""
-    return (key if key in METRICS else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
+    is_metric = key in (*METRICS, *SEVERAL_LABELS_COLUMNS)
+    return (key if is_metric else key.rpartition(".")[2]).replace(".", " ").replace("_", " ")
 
 
 def make_dimension(key: str, groups: Sequence[RunGroup]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Write a comparison as a page for people, and as CSV and JSON for scripts."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +36,7 @@ def build_comparison_context(
     """Return the variables of the template comparison.html.j2."""
     headings, rows = tables.build_group_cells(comparison)
     names, differences = tables.build_difference_cells(comparison)
+    shown = tables.name_shown_metrics(comparison)
     keys = headings[: len(comparison.varied_settings or ["run"])]
     return {
         "title": title,
@@ -58,10 +60,11 @@ def build_comparison_context(
         "difference_headings": names,
         "differences": differences,
         "runs": [
-            build_run_row(result, folder, comparison.has_folds)
+            build_run_row(result, folder, shown, comparison.has_folds)
             for group in comparison.groups
             for result in group.results
         ],
+        "run_metrics": [*shown.values()],
     }
 
 
@@ -114,20 +117,24 @@ def format_effect_caption(comparison: Comparison) -> str:
 
 def plot_comparison_curves(comparison: Comparison) -> list[charts.Figure]:
     """Return curves over the epochs for at most two metrics, beginning with the one sorted by."""
-    wanted = [comparison.sorted_by, "valid.accuracy", "valid.loss", "train.loss"]
+    headlines = [f"valid.{headline}" for headline in comparison.headlines]
+    wanted = [comparison.sorted_by, *headlines, "valid.loss", "train.loss"]
     available = {key for result in comparison.results for row in result.history[:1] for key in row}
     keys = [key for key in dict.fromkeys(wanted) if key in available][:2]
     return [comparison_charts.plot_curves(comparison, key) for key in keys]
 
 
-def build_run_row(result: RunResult, folder: Path, with_fold: bool) -> dict[str, Any]:
-    """Return the table row of a run, with a link from `folder` to its own page if it has one.
+def build_run_row(
+    result: RunResult, folder: Path, metrics: Iterable[str], with_fold: bool
+) -> dict[str, Any]:
+    """Return the table row of a run with some metrics.
 
-    Its fold comes first if rows have it, `with_fold`.
+    It has a link from `folder` to the run's own page if there is one. Its fold comes first if rows
+    have it, `with_fold`.
     """
     page, numbers = result.folder / "report.html", result.numbers
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
-    values = [numbers.get(key) for key in ("valid.accuracy", "valid.loss", "test.accuracy")]
+    values = [numbers.get(key) for key in metrics]
     cells = [
         *([format_setting_value(result.settings.get(FOLD, NO_VALUE))] if with_fold else []),
         format_setting_value(result.settings.get("seed", NO_VALUE)),

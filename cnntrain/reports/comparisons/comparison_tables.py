@@ -16,15 +16,11 @@ from cnntrain.reports.comparisons.comparison import (
     list_distinct,
 )
 from cnntrain.runs.results import RunResult
+from cnntrain.spec.metrics import abbreviate_metric
 from cnntrain.terminal.units import NO_VALUE, format_duration
 
 HUGE_LOSS = 1e5  # larger losses are shown by their magnitude
 MAX_RUN_COLUMNS = 5  # more runs have no columns of their own in the table of differences
-SHOWN_METRICS = {
-    "valid.accuracy": "valid accuracy",
-    "valid.loss": "valid loss",
-    "test.accuracy": "test accuracy",
-}
 GOOD_ENDS = ("finished", "pruned")  # statuses that need no reason
 # Columns that are left out of a narrow terminal, in this order.
 OPTIONAL_COLUMNS = ("last epoch", "valid loss", "time", "runs", "against the best")
@@ -66,11 +62,18 @@ def choose_metrics(comparison: Comparison) -> dict[str, str]:
 
     Those of validation are left out if no run has it.
     """
-    metric, shown = comparison.sorted_by, SHOWN_METRICS
+    metric, shown = comparison.sorted_by, name_shown_metrics(comparison)
     if not any(result.is_validated for result in comparison.results):
         shown = {name: heading for name, heading in shown.items() if name.startswith("test.")}
-    first = {metric: metric.replace(".", " ").replace("_", " ")} if "." in metric else {}
+    first = {metric: abbreviate_metric(metric.replace(".", " "))} if "." in metric else {}
     return {**first, **shown} if metric not in shown else shown
+
+
+def name_shown_metrics(comparison: Comparison) -> dict[str, str]:
+    """Return the metrics that every table shows, with their headings."""
+    keys = [f"valid.{headline}" for headline in comparison.headlines]
+    keys += ["valid.loss", *(f"test.{headline}" for headline in comparison.headlines)]
+    return {key: abbreviate_metric(key.replace(".", " ")) for key in keys}
 
 
 def describe_order(comparison: Comparison) -> str:

@@ -115,6 +115,8 @@ def contrast_runs(a: RunResult, b: RunResult, images: Mapping[Path, str]) -> Con
         if isinstance(arrays, str):
             return arrays
         predictions.append(arrays)
+    if any("thresholds" in arrays for arrays in predictions):
+        return "their images may have several labels, for which a run of each is too few"
     if not np.array_equal(predictions[0]["labels"], predictions[1]["labels"]):
         return "their test images have different labels"
     return compare_paired(*(p["classes"][:, 0] == p["labels"] for p in predictions))

@@ -1,0 +1,1 @@
+"""What depends on whether an image has one label or may have several."""
