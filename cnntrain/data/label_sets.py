@@ -3,7 +3,22 @@
 import numpy as np
 
 from cnntrain.data.sampling import resolve_split_size, split_stratified
+from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
+
+
+def check_labels_exist(source: Source) -> None:
+    """Raise SpecError if there is one class, or none that an image of each part has."""
+    if len(source.class_names) < 2:
+        raise SpecError(
+            f"images may have several labels, and there is one class, {source.class_names[0]}",
+            "two classes or more",
+        )
+    for part, rows in source.parts.items():
+        if not source.labels[rows].any():
+            raise SpecError(
+                f"no image of {part} has a label", "images with the classes to be found"
+            )
 
 
 def number_label_sets(labels: np.ndarray) -> np.ndarray:

@@ -1,8 +1,13 @@
-"""Rows chosen from a split: its first ones, or some drawn in class proportions."""
+"""Rows chosen from a split: its first ones, or some drawn in class proportions; and whether that can be."""
+
+import re
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from cnntrain.data.labels import count_labels
+from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 
 
@@ -110,3 +115,40 @@ def sample_rows(
     sizes = np.bincount(own)
     chosen = np.isin(np.arange(len(rows)), order[:count])
     return rows[balance_choice(chosen, own, np.minimum(sizes, 1), sizes, order)]
+
+
+def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
+    """Raise SpecError if cuts cannot leave an image of each class on both sides.
+
+    `wanted` are the sizes of the splits to cut, by name; the error proposes sizes that work.
+    """
+    labels = source.labels[source.parts["train"]]
+    sizes = count_labels(labels, len(source.class_names))
+    classes = np.flatnonzero(sizes)
+    sizes = sizes[classes]
+    if wanted and sizes.min() <= len(wanted):
+        rare = [source.class_names[label] for label in classes[sizes <= len(wanted)]]
+        common = [source.class_names[label] for label in classes[sizes > len(wanted)]]
+        spelled = f"dataset.classes=[{','.join(common)}]"
+        raise SpecError(
+            f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
+            f"{' and '.join(wanted)} are cut from",
+            f"at least one image of each class on both sides of a cut: {1 + len(wanted)} or more",
+            spelled
+            if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
+            else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
+        )
+    least = 1 if labels.ndim == 2 else len(classes)  # an image may show several classes
+    left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
+    for number, (name, share) in enumerate(wanted.items(), 1):
+        count, keep = resolve_split_size(share, left), (1 + len(wanted) - number) * least
+        possible[name] = int(np.clip(count, least, left - keep))
+        told.append(f"{count} of {left} images for the {name} split")
+        fits &= count == possible[name]
+        left -= possible[name]
+    if not fits:
+        raise SpecError(
+            f"{', '.join(told)}, {len(classes)} classes",
+            "at least one image of each class on both sides of a cut",
+            " ".join(f"dataset.{name}={count}" for name, count in possible.items()),
+        )

@@ -1,6 +1,5 @@
 """A source cut into train, valid and test: official parts, else drawn or first images of train."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,10 +15,9 @@ from cnntrain.data.groups import (
     split_groups,
     warn_about_divided_groups,
 )
-from cnntrain.data.label_sets import sample_label_sets, split_label_sets
+from cnntrain.data.label_sets import check_labels_exist, sample_label_sets, split_label_sets
 from cnntrain.data.labels import (
     add_label_noise,
-    count_labels,
     group_classes,
     iterate_classes,
     select_classes,
@@ -29,6 +27,7 @@ from cnntrain.data.photos.modes import ValueRange
 from cnntrain.data.photos.photo import Frame, Photos, Resize, reframe_image
 from cnntrain.data.photos.photo_cache import CachedPhotos
 from cnntrain.data.sampling import (
+    check_cuts,
     resolve_split_size,
     sample_rows,
     split_first,
@@ -237,20 +236,6 @@ def split_by_settings(
     return rows, origins | held_out, notes
 
 
-def check_labels_exist(source: Source) -> None:
-    """Raise SpecError if there is one class, or none that an image of each part has."""
-    if len(source.class_names) < 2:
-        raise SpecError(
-            f"images may have several labels, and there is one class, {source.class_names[0]}",
-            "two classes or more",
-        )
-    for part, rows in source.parts.items():
-        if not source.labels[rows].any():
-            raise SpecError(
-                f"no image of {part} has a label", "images with the classes to be found"
-            )
-
-
 def build_splits(source: Source, images: Images, chosen: SplitRows) -> Splits:
     """Return the splits that consist of the chosen rows of `images`, with the source's notes."""
     parts = {
@@ -320,43 +305,6 @@ def split_source(
         parts["train"] = np.concatenate([train, joining])
         origin["train"] += ", joined by the valid part"
     return parts, origin
-
-
-def check_cuts(source: Source, wanted: Mapping[str, float]) -> None:
-    """Raise SpecError if cuts cannot leave an image of each class on both sides.
-
-    `wanted` are the sizes of the splits to cut, by name; the error proposes sizes that work.
-    """
-    labels = source.labels[source.parts["train"]]
-    sizes = count_labels(labels, len(source.class_names))
-    classes = np.flatnonzero(sizes)
-    sizes = sizes[classes]
-    if wanted and sizes.min() <= len(wanted):
-        rare = [source.class_names[label] for label in classes[sizes <= len(wanted)]]
-        common = [source.class_names[label] for label in classes[sizes > len(wanted)]]
-        spelled = f"dataset.classes=[{','.join(common)}]"
-        raise SpecError(
-            f"{rare[0]} has {sizes[sizes <= len(wanted)][0]} of the images that "
-            f"{' and '.join(wanted)} are cut from",
-            f"at least one image of each class on both sides of a cut: {1 + len(wanted)} or more",
-            spelled
-            if len(common) > 1 and re.fullmatch(r"dataset\.classes=\[[A-Za-z_,]{4,200}\]", spelled)
-            else f"more images of {', '.join(rare[:5])}, or dataset.classes=[…] without them",
-        )
-    least = 1 if labels.ndim == 2 else len(classes)  # an image may show several classes
-    left, told, possible, fits = len(labels), list[str](), dict[str, int](), True
-    for number, (name, share) in enumerate(wanted.items(), 1):
-        count, keep = resolve_split_size(share, left), (1 + len(wanted) - number) * least
-        possible[name] = int(np.clip(count, least, left - keep))
-        told.append(f"{count} of {left} images for the {name} split")
-        fits &= count == possible[name]
-        left -= possible[name]
-    if not fits:
-        raise SpecError(
-            f"{', '.join(told)}, {len(classes)} classes",
-            "at least one image of each class on both sides of a cut",
-            " ".join(f"dataset.{name}={count}" for name, count in possible.items()),
-        )
 
 
 def reframe_images(

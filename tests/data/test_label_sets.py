@@ -28,6 +28,7 @@ NAMES = ("ant", "bee", "cat", "dog")
 KNOBS = {
     "classes": None, "label_map": "none", "label_noise": 0, "valid": 0.1, "test": 0.2,
     "cut": "stratified", "split_seed": 0, "fraction": None, "limit": None,
+    "folds": None, "fold": None, "groups": None,
 }  # fmt: skip
 
 
@@ -135,6 +136,31 @@ def test_limit_and_fraction_keep_the_shares():
         assert chosen.labels[part].any(axis=0)[:3].all()
     with pytest.raises(SpecError, match="leaves no image"):
         sample_label_sets(np.arange(400), labels, 0, 0, "fraction")
+
+
+def test_every_image_is_in_one_fold_and_every_class_in_each():
+    source = make_source(draw_labels(2))
+    folds = [choose_rows(source, **KNOBS | {"folds": 4, "fold": fold}) for fold in range(4)]
+    held_out = [chosen.rows["test"] for chosen in folds]
+    assert np.array_equal(np.sort(np.concatenate(held_out)), np.arange(400))
+    for chosen, rows in zip(folds, held_out, strict=True):
+        assert abs(len(rows) - 100) <= 1
+        assert not set(rows) & {*chosen.rows["train"], *chosen.rows["valid"]}
+        expected = source.labels.sum(axis=0) / 4
+        assert abs(chosen.labels["test"].sum(axis=0) - expected).max() <= 1
+    rare = source.labels.copy()
+    rare[:, 3] = np.arange(400) < 3
+    with pytest.raises(SpecError, match="dataset.folds is 4, and dog has 3 of the images"):
+        choose_rows(replace(source, labels=rare), **KNOBS | {"folds": 4, "fold": 0})
+
+
+def test_no_cut_divides_a_group_of_images_with_several_labels():
+    scenes = np.arange(400) // 5
+    source = replace(make_source(draw_labels(3)), groups={"scene": scenes})
+    chosen = choose_rows(source, **KNOBS | {"groups": "scene"})
+    parts = [set(scenes[rows]) for rows in chosen.rows.values()]
+    assert sum(map(len, parts)) == 80
+    assert all(chosen.labels[part].any(axis=0).all() for part in chosen.rows)
 
 
 def test_images_only_lose_the_labels_of_other_classes():

@@ -139,11 +139,9 @@ def test_several_labels_are_a_row_of_zeros_and_ones(read, several):
     assert np.array_equal(source.labels, hot)
 
 
-def test_several_labels_are_refused_as_long_as_they_cannot_be_trained(read, folder, spec):
-    read([[path, "a|b"] for path, _ in make_rows()])
-    words = ["dataset=table", f"dataset.table={folder / 'labels.csv'}"]
-    answer = refuse(spec(*words).dataset.bound_function, folder, None)
-    assert "several labels" in answer.given
+@pytest.mark.parametrize("cell", ["a|b", "a"])
+def test_the_monitor_is_chosen_by_whether_a_table_has_several_labels(read, folder, spec, cell):
+    read([[path, cell if n else "b"] for n, (path, _) in enumerate(make_rows())])
 
 
 def test_parquet_says_the_same_as_a_csv(read, folder):

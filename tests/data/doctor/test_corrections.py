@@ -43,7 +43,7 @@ def findings(splits, tmp_path):
         return locate_occurrence(splits, split, index)
 
     doubles = [[place("train", 0), place("test", 0)]]
-    verification = Verification({}, splits.origin, list(splits.skipped), doubles)
+    verification = Verification({}, {}, splits.origin, list(splits.skipped), doubles)
     near = [
         NearDuplicate(place("train", 1), place("valid", 0), 0.98, True),
         NearDuplicate(place("train", 1), place("train", 2), 0.93, False),
