@@ -1,4 +1,4 @@
-"""Rows chosen from a split: its first ones, or some drawn in class proportions; and whether that can be."""
+"""Rows chosen from a split: its first ones, or some in class proportions; whether that can be."""
 
 import re
 from collections.abc import Mapping

@@ -142,6 +142,43 @@ def test_a_plan_knows_the_table(table, answer):
     assert json.loads(done.stdout)["sizes"] == {"train": 64, "valid": 16, "test": 16}
 
 
+def test_a_run_on_several_labels_of_a_table_is_evaluated_and_used(table, answer, tmp_path):
+    rows = [["file", "label", "weight"]]
+    for number in range(96):
+        labels = {"red": number % 2 == 0, "many": number % 3 == 0}
+        cell = "|".join(name for name, own in labels.items() if own) or "none"
+        rows.append([f"photos/{number}.jpg", cell, 1 + number % 5])
+    write_table(table, rows)
+    refused = answer(*RUN, "monitor=valid.accuracy", "hydra.run.dir=run")
+    assert refused.returncode == 2
+    assert "monitor is valid.accuracy and images may have several labels" in refused.stderr
+
+    done = answer(*RUN, "epochs=2", "augmentation=mixup", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "2 classes, several an image," in done.stdout
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["monitor"]["name"] == "valid.mean_average_precision"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "images weigh from 1 to 5 in the training loss" in page
+
+    done = answer("evaluate", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    expected = report["test"]["best"]["mean_average_precision"]
+    assert json.loads(done.stdout)["mean_average_precision"] == pytest.approx(expected)
+    refused = answer("evaluate", "run", "--calibrate")
+    assert refused.returncode == 2
+    assert "may have several labels, and --calibrate needs one an image" in refused.stderr
+    refused = answer("data", "verify", "table", f"dataset.table={table}", "--run", "run")
+    assert refused.returncode == 2
+    assert "may have several labels, and --run needs one an image" in refused.stderr
+
+    done = answer("predict", "run", "set/photos/40.jpg", "--jsonl")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["probabilities"].keys() == {"many", "red"}
+    done = answer("export", "run", "--format", "keras")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_a_weighed_run_on_jax_goes_on_where_it_stopped(table, command, tmp_path):
     pytest.importorskip("jax")

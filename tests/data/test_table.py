@@ -15,6 +15,7 @@ from cnntrain.data.fetch.table_source import read_table_source
 from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.photos import lazy_images
 from cnntrain.errors import SpecError
+from cnntrain.spec.places import peek_several_labels
 from helpers import odd
 
 AUTO = ColumnNames("auto", "auto", "auto", "auto", None)
@@ -141,7 +142,17 @@ def test_several_labels_are_a_row_of_zeros_and_ones(read, several):
 
 @pytest.mark.parametrize("cell", ["a|b", "a"])
 def test_the_monitor_is_chosen_by_whether_a_table_has_several_labels(read, folder, spec, cell):
-    read([[path, cell if n else "b"] for n, (path, _) in enumerate(make_rows())])
+    cells = ["a", "b", cell] * 10
+    read([[path, own] for (path, _), own in zip(make_rows(), cells, strict=True)])
+    found = spec("dataset=table", f"dataset.table={folder / 'labels.csv'}")
+    assert found.monitor == f"valid.{'mean_average_precision' if cell == 'a|b' else 'accuracy'}"
+    assert peek_several_labels(found.config) == (cell == "a|b")
+    assert found.dataset.bound_function(folder, None).labels.ndim == 1 + (cell == "a|b")
+
+
+def test_a_table_that_cannot_be_read_is_explained_by_who_loads_it(folder, spec):
+    words = ["dataset=table", f"dataset.table={folder / 'none.csv'}"]
+    assert spec(*words).monitor == "valid.accuracy"
 
 
 def test_parquet_says_the_same_as_a_csv(read, folder):

@@ -35,6 +35,14 @@ def test_monitor_of_the_other_kind_is_refused(spec, monitor, several):
     check_label_kind(spec(error.value.hint), several)
 
 
+def test_sampling_by_class_needs_one_label(spec):
+    asked = spec("dataset.sampling=balanced", "monitor=valid.loss")
+    check_label_kind(asked, several=False)
+    with pytest.raises(SpecError, match="sampling is balanced and images may") as error:
+        check_label_kind(asked, several=True)
+    check_label_kind(spec(*error.value.hint.split(), "monitor=valid.loss"), several=True)
+
+
 def test_auto_is_the_first_monitor_of_the_labels(monkeypatch):
     assert compose_config(["monitor=auto"]).config["monitor"] == "valid.accuracy"
     asked = []

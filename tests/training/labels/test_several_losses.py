@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from cnntrain.data.pipeline import augment_targets
+from cnntrain.data.source import Examples
 from cnntrain.errors import SpecError
 from cnntrain.training.labels import several_losses as losses
+from cnntrain.training.labels.kind import SEVERAL_LABELS
+from cnntrain.training.train_step import StepParts
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (6, 4)).astype("float32")
@@ -50,6 +54,23 @@ def test_loss_is_keras_binary_cross_entropy(smoothing):
         keras.losses.binary_crossentropy(SOFT, LOGITS, from_logits=True),
         rtol=1e-5,
     )
+
+
+def test_weights_of_examples_go_with_the_labels_of_mixed_images():
+    """The weighted loss of a mixed image is the mean of those of both, by their shares."""
+    weights, share = np.float32([0.5, 2, 1, 3, 0.1, 1]), 0.3
+
+    def mix(labels, num_classes, random):
+        return LOGITS, (1 - share) * labels + share * labels[::-1]
+
+    examples = Examples(LOGITS, LABELS, weights=weights)
+    _, targets = augment_targets(mix, examples, LABELS.shape[1], np.random.default_rng(0))
+    loss = losses.build_binary_loss(0, 0, WEIGHTS)
+    parts = StepParts(network=keras.Sequential(), optimizer=None, rate=None, loss=loss,
+                      make_inputs=None, labels=SEVERAL_LABELS)  # fmt: skip
+    objective, _ = parts.compute_losses(targets["labels"], LOGITS, targets["weights"])
+    own, other = (weights[::d] * np.asarray(loss(LABELS[::d], LOGITS)) for d in (1, -1))
+    assert float(objective) == pytest.approx(np.mean((1 - share) * own + share * other), rel=1e-5)
 
 
 def test_focal_loss_is_keras():
