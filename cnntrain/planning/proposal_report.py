@@ -33,7 +33,9 @@ def print_proposal(
         table.add_row(decision.what, Text(decision.value), Text(decision.why))
     console.print(table)
     counts = ", ".join(f"{count:,} {split}" for split, count in sizes.items())
-    print_unwrapped_lines([f"photos: {counts}", *describe_expectation(sizes["test"])])
+    several = facts.has_several_labels  # which have no accuracy
+    expectation = [] if several else describe_expectation(sizes["test"])
+    print_unwrapped_lines([f"photos: {counts}", *expectation])
 
 
 def describe_expectation(test: int) -> list[str]:
