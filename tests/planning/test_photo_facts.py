@@ -1,6 +1,7 @@
 """What `fit` sees of photos before they are decoded."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from cnntrain.data.fetch.folders import open_tree, read_tree_source
 from cnntrain.errors import SpecError
 from cnntrain.planning import photo_facts
 from cnntrain.planning.photo_facts import (
-    count_labels,
     count_shared_doubles,
     describe_photos,
     look_at_photos,
@@ -109,6 +109,11 @@ def test_parts_are_named(tmp_path):
     assert describe_photos(facts)[1] == "parts of their own: 8 train, 8 test"
 
 
-def test_photos_of_several_labels_are_counted_for_each():
-    assert count_labels(np.array([[1, 0, 1], [1, 1, 0]], np.uint8), 3) == [2, 1, 1]
-    assert count_labels(np.array([0, 2, 2], np.int32), 3) == [1, 0, 2]
+def test_photos_of_several_labels_are_counted_for_each_without_broken_ones(photos):
+    (photos / "cat" / "text.png").write_text("no image")
+    source = read_tree_source(open_tree(photos))
+    both = np.stack([source.labels == 0, np.ones(25)], axis=1).astype(np.uint8)
+    facts, kept = look_at_photos(replace(source, labels=both))
+    assert facts.has_several_labels
+    assert facts.classes == {"cat": 12, "dog": 24}
+    assert len(kept.parts["train"]) == 24
