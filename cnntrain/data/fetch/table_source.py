@@ -168,7 +168,8 @@ def check_classes(table: Table, labels: Labels, parts: np.ndarray, kept: np.ndar
             continue
         what = "one image" if len(rows) == 1 else "no image that trains"
         where = f", in {table.format_rows(kept[rows].tolist())}" if len(rows) else ""
-        similar = find_nearest(name, [other for other in labels.class_names if other != name])
+        others = [other for other in labels.class_names if other != name]
+        similar = find_nearest(name, others) if len(rows) == 1 and not name.isdigit() else None
         raise SpecError(
             f"the class {format_text(name)} of {table.file} has {what}{where}",
             "at least two images of each class, of which one trains",
