@@ -51,14 +51,14 @@ def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Names
     from cnntrain.data.doctor.examination import examine_splits
     from cnntrain.data.verify import verify_splits
 
-    verification = verify_splits(splits)
-    examination = examine_splits(splits, asked)
     check: LabelCheck | None = None
     if classifiers:
         from cnntrain.data.doctor.suspects import find_suspects
         from cnntrain.inference.held_out import predict_held_out
 
         check = find_suspects(splits, predict_held_out(classifiers, spec, splits))
+    verification = verify_splits(splits)
+    examination = examine_splits(splits, asked)
     found = data_report.Diagnosis(verification, examination, check)
     written = []
     if output is not None:
@@ -134,9 +134,9 @@ def write_diagnosis(
             f"is what is left when all of it is done: {done}{counts['relabelled']:,} with another "
             f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
         )
-        again = [*words, "--apply", str(output / FINDINGS)]
+        apply = [*words, "--apply", str(output / FINDINGS)]
         train = ["cnntrain", "dataset=table", f"dataset.table={output / LABELS}"]
-        guide = {"files": files, "next": f"{shlex.join(again)}\n{shlex.join(train)}"}
+        guide = {"files": files, "next": f"{shlex.join(apply)}\n{shlex.join(train)}"}
     else:
         files = (
             f"{FINDINGS} has {len(findings):,} images with something to do or to look at. There is "
