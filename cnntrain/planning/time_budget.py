@@ -212,8 +212,8 @@ def explain_short_budget(
     needed = max(minutes, minutes + (epoch - left) / (60 * MARGIN))
     steps = int(left / epoch * steps_per_epoch)
     return SpecError(
-        f"minutes is {minutes:g}, and here an epoch takes about {format_duration(epoch)}; all else, "
-        f"with measuring this, about {format_duration(beside)}",
+        f"minutes is {minutes:g}, and here an epoch takes about {format_duration(epoch)}; all "
+        f"else, with measuring this, about {format_duration(beside)}",
         f"time for one epoch, about minutes={math.ceil(10 * needed) / 10:g}",
         f"minutes=null max_steps={steps}, a part of an epoch"
         if steps > 0
