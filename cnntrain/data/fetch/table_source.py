@@ -143,8 +143,9 @@ def keep_first_rows(
             continue
         for what, values in columns.items():
             if values is not None and np.any(values[known] != values[place]):
+                shown = os.path.relpath(path, table.file.parent.absolute())
                 raise SpecError(
-                    f"{table.file} has {format_text(path)} with two {what}, in "
+                    f"{table.file} has {format_text(shown)} with two {what}, in "
                     f"{table.format_rows([known, place])}",
                     "one row for each photo; several labels in one cell, with | between them"
                     if what == "labels"
