@@ -217,7 +217,7 @@ def count_epochs(steps: int, train: int, batch_size: int, most: int) -> int:
 def propose_epochs(epochs: int, why: str, given: Mapping[str, str]) -> Decision:
     """Return the number of epochs, unless the user gives minutes."""
     if "minutes" in given:
-        return Decision("epochs", f"what fits into {given['minutes']} minutes", "as you say")
+        return Decision("epochs", f"what fits into minutes={given['minutes']}", "as you say")
     return Decision("epochs", str(epochs), why, (f"epochs={epochs}",))
 
 

@@ -5,16 +5,18 @@ images, the page. A tenth of the budget is left for what cannot be foreseen.
 """
 
 import contextlib
-import dataclasses
 import itertools
 import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from cnntrain.data.image_sizes import compute_pixel_share
+from cnntrain.data.photos.decode import decode_chosen_photos
 from cnntrain.errors import SpecError
 from cnntrain.planning.benchmark import EnoughSteps, measure_forward_pass, prepare_short_fit
 from cnntrain.planning.input_rate import measure_input
@@ -27,6 +29,7 @@ MEASURING_SHARE = 0.1  # of the budget may be spent on measuring a phase
 PAGE_SECONDS = 5.0  # the page of a run, its pictures and predictions
 SHORT_EPOCH = 5  # steps of an epoch that is measured
 MAX_SHORT_EPOCHS = 8
+MEASURED_PHOTOS = 64  # that are decoded to see how long all take
 
 
 class EpochTimer:
@@ -96,19 +99,17 @@ def find_epochs(
     """
     plan = plan_run(spec, config_dir)
     phases, forward = measure_phases(plan, config, MEASURING_SHARE * 60 * minutes)
-    photos = measure_input(plan)
-    rate = photos.photos_per_second if photos else math.inf
-    decoding = 0.0 if photos is None or photos.each_time else photos.photos / rate
-    waiting = plan.spec.batch_size / rate if photos and photos.each_time else 0.0
+    decoding, waiting = measure_photos(plan)
     beside = decoding + count_seconds_beside(plan, phases, forward)
-    left = MARGIN * 60 * minutes - (time.perf_counter() - began) - beside
+    spent = time.perf_counter() - began
+    left = MARGIN * 60 * minutes - spent - beside
     epochs = [
         compute_epoch_seconds(plan, phase, max(phase.step, waiting), forward) for phase in phases
     ]
     lengths = [phase.epochs for phase in phases]
     fitting = count_epochs(left, epochs, lengths)
     if fitting < 1:
-        raise explain_short_budget(minutes, left, beside, epochs[0], plan.steps_per_epoch)
+        raise explain_short_budget(minutes, left, beside + spent, epochs[0], plan.steps_per_epoch)
     check_second_phase(minutes, int(fitting), lengths, epochs)
     took = " and ".join(format_duration(seconds) for seconds in epochs)
     each = "an epoch takes" if len(epochs) == 1 else "epochs of its phases take"
@@ -126,7 +127,7 @@ def measure_phases(
         with prepare_short_fit(plan, config, SHORT_EPOCH, epochs, timer) as fit:
             number = len(times)
             phase = fit.phases[number]
-            one = dataclasses.replace(fit, phases=[phase], rates=[fit.rates[number]])
+            one = replace(fit, phases=[phase], rates=[fit.rates[number]])
             with contextlib.suppress(EnoughSteps):
                 one.train()
         once = fit.loop.features_once
@@ -137,6 +138,24 @@ def measure_phases(
         )
         if len(times) == len(fit.phases):
             return times, measure_forward_pass(fit, fit.splits.train)
+
+
+def measure_photos(plan: Plan) -> tuple[float, float]:
+    """Return the seconds that decoding takes before the first step, and that a step waits for it.
+
+    Photos that are decoded once are decoded by threads, others by processes.
+    """
+    photos, frame = plan.outline.photos, plan.outline.frame
+    if photos is None or frame is None:
+        return 0.0, 0.0
+    if plan.outline.are_listed or plan.spec.dataset["cache"] == "none":
+        rate = measure_input(plan)
+        return 0.0, plan.spec.batch_size / rate.photos_per_second if rate else 0.0
+    settled = replace(frame, value_range=None) if frame.value_range == "auto" else frame
+    rows = np.unique(np.linspace(0, len(photos) - 1, MEASURED_PHOTOS).astype(int)).tolist()
+    start = time.perf_counter()
+    decode_chosen_photos(photos, rows, settled, [None] * len(rows))
+    return len(photos) / len(rows) * (time.perf_counter() - start), 0.0
 
 
 def count_seconds_beside(plan: Plan, phases: Sequence[PhaseTime], forward: float) -> float:
@@ -193,8 +212,8 @@ def explain_short_budget(
     needed = max(minutes, minutes + (epoch - left) / (60 * MARGIN))
     steps = int(left / epoch * steps_per_epoch)
     return SpecError(
-        f"minutes is {minutes:g}, and here an epoch takes about {format_duration(epoch)}, all else "
-        f"about {format_duration(beside)}",
+        f"minutes is {minutes:g}, and here an epoch takes about {format_duration(epoch)}; all "
+        f"else, with measuring this, about {format_duration(beside)}",
         f"time for one epoch, about minutes={math.ceil(10 * needed) / 10:g}",
         f"minutes=null max_steps={steps}, a part of an epoch"
         if steps > 0

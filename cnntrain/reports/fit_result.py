@@ -26,12 +26,16 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class FitResult:
-    """The accuracy on the test photos with Wilson's 95 % interval, and the worst classes."""
+    """The accuracy on the test photos with Wilson's 95 % interval, and the worst classes.
+
+    `commonest` is the accuracy of always answering the commonest class of them.
+    """
 
     accuracy: float
     interval: tuple[float, float]
     images: int
     worst: Sequence[ClassResult]
+    commonest: float
 
 
 def read_fit_result(folder: Path) -> FitResult | None:
@@ -52,7 +56,9 @@ def read_fit_result(folder: Path) -> FitResult | None:
         if row.sum() > row[n]
     ]
     worst = sorted(classes, key=lambda found: found.recognised / found.images)[:WORST_CLASSES]
-    return FitResult(right / total, compute_wilson_interval(right, total), total, worst)
+    commonest = float(confusion.sum(axis=1).max()) / total
+    interval = compute_wilson_interval(right, total)
+    return FitResult(right / total, interval, total, worst, commonest)
 
 
 def describe_fit_result(result: FitResult, folder: Path) -> list[str]:
@@ -66,6 +72,11 @@ def describe_fit_result(result: FitResult, folder: Path) -> list[str]:
     ]
     if high - low > WIDE_INTERVAL:
         lines.append(f"each test photo is {100 / result.images:.2g} % of it")
+    if low <= result.commonest:
+        lines.append(
+            "that may be no better than always answering the commonest class: more photos help, or "
+            "ImageNet weights (weights_dir=FOLDER)"
+        )
     if result.worst:
         lines.append("worst classes: " + "; ".join(map(describe_class, result.worst)))
     run = str(folder)

@@ -117,11 +117,11 @@ def test_a_killed_run_on_photos_goes_on_and_ends_as_if_it_never_was(photos, tmp_
 LISTED = ("dataset.scan=none", "data_dir=data", "epochs=6", "checkpoint.every_steps=3")
 
 
-def start_and_kill(words, folder, rows):
+def start_and_kill(words, folder, rows, run="run"):
     """Begin a run in folder/run, kill it after `rows` epochs, and return its processes' numbers."""
-    line = [sys.executable, "-m", "cnntrain", *words, "hydra.run.dir=run"]
+    line = [sys.executable, "-m", "cnntrain", *words, f"hydra.run.dir={run}"]
     process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
-    table, family = folder / "run" / "history.csv", []
+    table, family = folder / run / "history.csv", []
     while not table.exists() or table.read_text().count("\n") < 1 + rows:
         assert process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True)
@@ -167,8 +167,11 @@ def test_a_killed_run_on_listed_photos_ends_the_same_whoever_decodes_and_from_re
     shards = ["dataset=records", "dataset.folder=shards"]
     subprocess.run([*line, *words, "hydra.run.dir=files"], **options)
     subprocess.run([*line, *shards, *others, "hydra.run.dir=records"], **options)
-    pairs = zip(weights(tmp_path / "files"), weights(tmp_path / "records"), strict=True)
-    assert all(np.array_equal(a, b) for a, b in pairs)
+    start_and_kill([*shards, *others], tmp_path, 2, run="killed")
+    subprocess.run([*line, "resume", "killed", "decoders=1"], **options)
+    for run in ("records", "killed"):
+        pairs = zip(weights(tmp_path / "files"), weights(tmp_path / run), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs), run
 
 
 def test_a_listed_photo_that_is_no_file_is_replaced_and_named(photos, command, tmp_path):

@@ -229,11 +229,11 @@ REFUSED = {
     "a folder for a file": (rows_with(3, "photos", "red"), ["file", "label"], ["photos (row 5)"]),
     "two labels for a file": (
         [*make_rows(), ["./photos/3.jpg", "blue"]], ["file", "label"],
-        ["/photos/3.jpg with two labels, in rows 5, 32", "|"],
+        ["photos/3.jpg with two labels, in rows 5, 32", "|"],
     ),
     "two splits for a file": (
         [*([*row, "train"] for row in make_rows()), ["photos/3.jpg", "red", "test"]],
-        ["file", "label", "split"], ["/photos/3.jpg with two parts, in rows 5, 32"],
+        ["file", "label", "split"], ["photos/3.jpg with two parts, in rows 5, 32"],
     ),
     "a split without a meaning": (
         [[*row, "train" if n else "fold 1"] for n, row in enumerate(make_rows())],

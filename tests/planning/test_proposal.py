@@ -142,5 +142,5 @@ def test_weights_of_the_user_get_a_head():
 def test_minutes_take_the_place_of_epochs():
     decisions = propose(make_facts((1500, 1500)), minutes="3")
     assert not [word for word in list_words(decisions) if "epochs" in word]
-    assert "3 minutes" in decisions["epochs"].value
+    assert "minutes=3" in decisions["epochs"].value
     assert decisions["training"].words == ("finetune=head",)

@@ -1,7 +1,6 @@
 """`minutes`: epochs that fit into a budget, found before the run begins and kept in its spec."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -9,9 +8,11 @@ import yaml
 from cnntrain.errors import SpecError
 from cnntrain.planning import time_budget
 from cnntrain.planning.auto_settings import resolve_auto_settings
+from cnntrain.planning.plan import plan_run
 from cnntrain.planning.time_budget import EpochTimer, PhaseTime, count_epochs
 from cnntrain.spec.build import build_provisional_spec, build_spec
 from cnntrain.spec.compose import compose_config
+from helpers.tiny import write_photos
 
 
 def resolve(*words):
@@ -135,8 +136,6 @@ def test_real_steps_are_measured():
 
 
 def test_every_phase_is_measured():
-    from cnntrain.planning.plan import plan_run
-
     config = compose_config(["finetune=two_phase", "finetune.head_epochs=2"]).config
     plan = plan_run(build_spec(config), None)
     phases, forward = time_budget.measure_phases(plan, config, 1.0)
@@ -164,6 +163,16 @@ def test_a_run_keeps_its_budget_and_repeats_bit_for_bit(command, tmp_path):
 def test_waiting_for_photos_counts(measured, monkeypatch):
     measured(PhaseTime(None, 1.0, 0.1, 0, False))
     fast = resolve("minutes=1")[1].epochs
-    slow = SimpleNamespace(photos=1000, photos_per_second=128.0, each_time=True)  # 1 s a batch
-    monkeypatch.setattr(time_budget, "measure_input", lambda plan: slow)
+    monkeypatch.setattr(time_budget, "measure_photos", lambda plan: (0.0, 1.0))  # a step waits 1 s
     assert resolve("minutes=1")[1].epochs < fast / 5
+
+
+def test_photos_that_are_decoded_first_take_their_time(tmp_path):
+    write_photos(tmp_path / "photos", count=40)
+    words = ["dataset=image_folder", f"dataset.folder={tmp_path / 'photos'}"]
+    plan = plan_run(build_spec(compose_config(words).config), None)
+    before, waiting = time_budget.measure_photos(plan)
+    assert 0 < before < 5
+    assert waiting == 0
+    digits = plan_run(build_spec(compose_config([]).config), None)
+    assert time_budget.measure_photos(digits) == (0, 0)

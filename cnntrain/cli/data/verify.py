@@ -58,14 +58,14 @@ def verify_dataset(name: str, overrides: Sequence[str], spec: Spec, flags: Names
     from cnntrain.data.doctor.examination import examine_splits
     from cnntrain.data.verify import verify_splits
 
-    verification = verify_splits(splits)
-    examination = examine_splits(splits, asked)
     check: LabelCheck | None = None
     if classifiers:
         from cnntrain.data.doctor.suspects import find_suspects
         from cnntrain.inference.held_out import predict_held_out
 
         check = find_suspects(splits, predict_held_out(classifiers, spec, splits))
+    verification = verify_splits(splits)
+    examination = examine_splits(splits, asked)
     found = report.Diagnosis(verification, examination, check)
     written = []
     if output is not None:

@@ -217,7 +217,7 @@ def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict
 
 def gather_weights(splits: Splits) -> np.ndarray | None:
     """Return the weights (n,) of the images of all splits, or None if they have none."""
-    weights = [(part, getattr(part, "weights", None)) for _, part in splits.items()]
+    weights = [(part, part.weights) for _, part in splits.items()]
     if all(own is None for _, own in weights):
         return None
     return np.concatenate([np.ones(len(part)) if own is None else own for part, own in weights])

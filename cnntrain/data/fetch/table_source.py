@@ -143,8 +143,9 @@ def keep_first_rows(
             continue
         for what, values in columns.items():
             if values is not None and np.any(values[known] != values[place]):
+                shown = os.path.relpath(path, table.file.parent.absolute())
                 raise SpecError(
-                    f"{table.file} has {format_text(path)} with two {what}, in "
+                    f"{table.file} has {format_text(shown)} with two {what}, in "
                     f"{table.format_rows([known, place])}",
                     "one row for each photo; several labels in one cell, with | between them"
                     if what == "labels"
@@ -168,7 +169,8 @@ def check_classes(table: Table, labels: Labels, parts: np.ndarray, kept: np.ndar
             continue
         what = "one image" if len(rows) == 1 else "no image that trains"
         where = f", in {table.format_rows(kept[rows].tolist())}" if len(rows) else ""
-        similar = find_nearest(name, [other for other in labels.class_names if other != name])
+        others = [other for other in labels.class_names if other != name]
+        similar = find_nearest(name, others) if len(rows) == 1 and not name.isdigit() else None
         raise SpecError(
             f"the class {format_text(name)} of {table.file} has {what}{where}",
             "at least two images of each class, of which one trains",
