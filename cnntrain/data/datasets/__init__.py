@@ -109,6 +109,12 @@ def dataset(
             "photos in files",
             "augmentation=inception_crop",
         )
+    if sampling == "balanced" and source.labels.ndim == 2:
+        raise SpecError(
+            "dataset.sampling is balanced and images may have several labels",
+            "images of one class each, of which each class comes equally often",
+            "dataset.sampling=shuffled",
+        )
     chosen = choose_rows(
         source, classes=classes, label_map=label_map, label_noise=label_noise, valid=valid,
         test=test, cut=cut, split_seed=split_seed, folds=folds, fold=fold, groups=groups,
