@@ -71,7 +71,7 @@ def test_a_sweep_over_folds_shows_their_mean_with_an_interval(command, uneven, t
     assert "over 3 folds (95 % interval" in page
 
 
-@pytest.mark.parametrize("pipeline", ["host", "device"])
+@pytest.mark.parametrize("pipeline", [pytest.param("host", marks=pytest.mark.slow), "device"])
 def test_balanced_sampling_is_said_and_goes_on_exactly(answer, uneven, tmp_path, pipeline):
     words = [*uneven, "dataset.sampling=balanced", f"pipeline={pipeline}"]
     whole = answer(*words, "epochs=3", "hydra.run.dir=whole")

@@ -83,6 +83,7 @@ def test_a_run_on_a_table_is_evaluated_exported_and_shown(table, answer, tmp_pat
     assert "labels.csv, which is not there" in gone.stderr
 
 
+@pytest.mark.slow
 def test_a_weighed_run_goes_on_where_it_stopped_and_has_the_same_bits_on_a_device(
     table, answer, tmp_path
 ):
@@ -105,6 +106,7 @@ def test_a_weighed_run_goes_on_where_it_stopped_and_has_the_same_bits_on_a_devic
         assert "have other labels or weights" in refused.stderr
 
 
+@pytest.mark.slow
 def test_weights_that_are_alike_change_nothing_and_others_do(table, train, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     words = (*RUN, "epochs=1")

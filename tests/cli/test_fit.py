@@ -43,7 +43,7 @@ def fit_json(answer, *words):
 
 
 def test_forty_photos_give_a_classifier_that_the_shown_command_repeats(answer, forty, tmp_path):
-    words = ("epochs=3", "data_dir=data", "tracking=none")
+    words = ("epochs=3", "model=lenet5", "data_dir=data", "tracking=none")
     found = fit_json(answer, forty, *words)
     assert found["splits"] == {"train": 30, "test": 10}
     run = tmp_path / found["run"]

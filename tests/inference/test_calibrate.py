@@ -281,6 +281,7 @@ def test_mistakes_are_answered(refusal, digits, words, given):
     assert not list(digits.folder.glob("calibration*"))
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_and_a_refit_cannot_be_calibrated(refusal, training):
     words = ("epochs=1", "dataset.limit=100", "batch_size=50")
     answer = refusal("evaluate", training(*words, "dataset.valid=0").folder, "--calibrate")

@@ -85,7 +85,7 @@ def test_the_curve_is_a_function_of_the_spec():
     "words",
     [
         "optimizer=sgd schedule=one_cycle",
-        "optimizer=muon model=resnet20_v1 dataset.limit=60",
+        pytest.param("optimizer=muon model=resnet20_v1 dataset.limit=60", marks=pytest.mark.slow),
         "optimizer=rmsprop schedule.warmup=5% precision=mixed_bfloat16",
         "model=mobilenet dataset.channels=3 dataset.image_size=[32,32] finetune=two_phase",
         "dataset.valid=0 augmentation=mixup ema_decay=0.99 accumulate=2 optimizer.l2=1e-3",
@@ -102,6 +102,7 @@ def test_a_trial_of_too_few_steps_is_refused():
         find_curve("max_steps=5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_suggested_rate_trains_well(train, optimizer):
     rate = suggest_rate(find_curve(f"optimizer={optimizer}")).rate

@@ -99,7 +99,9 @@ def test_every_variation_trains_and_repeats_bit_for_bit(train, words):
         assert report["test_views"]["best"].keys() == set(LABEL_METRICS)
 
 
-@pytest.mark.parametrize("words", [(), ("augmentation=mixup", "ema_decay=0.9")])
+@pytest.mark.parametrize(
+    "words", [(), pytest.param(("augmentation=mixup", "ema_decay=0.9"), marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_stopped_ends_with_the_same_bits(train, tmp_path, spec, silent, words):
     from cnntrain.runs.directory import Run
     from cnntrain.training.trainer import train_run
