@@ -151,12 +151,14 @@ def propose_run(
     pretrained = choose_pretrained(given) if suits_pretrained(facts, given) else None
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)
     proposed = [word for decision in settings for word in decision.words]
+    # The network that is proposed without weights has no such knob.
+    kept = [word for word in own if word != "model.weights=null" or "model" in given]
     return Proposal(
         facts,
         sizes,
         count_shared_doubles(facts, chosen.rows),
         [*settings, splits],
-        [*words, *proposed, *own],
+        [*words, *proposed, *kept],
     )
 
 
