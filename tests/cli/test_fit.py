@@ -131,6 +131,12 @@ def test_minutes_become_epochs_in_the_command(answer, forty):
     assert not [word for word in words if word.startswith("minutes")]
 
 
+def test_a_network_without_weights_can_be_asked_for(answer, forty):
+    found = fit_json(answer, forty, "--dry-run", "model.weights=null")
+    assert "model=resnet20_v1" in found["command"]
+    assert "model.weights" not in found["command"]
+
+
 def test_strange_names_of_folders_can_be_copied(answer, forty, tmp_path):
     strange = "My Photos (2), März's=best"
     (tmp_path / "photos").rename(tmp_path / strange)
