@@ -25,9 +25,11 @@ from cnntrain.planning.proposal import (
 from cnntrain.running.run import check_machine, train_composed
 from cnntrain.spec.build import AUTO_SETTINGS, build_provisional_spec
 from cnntrain.spec.compose import compose_config
+from cnntrain.spec.hints import choose_photo_words
 from cnntrain.spec.option_files import find_option_files
 from cnntrain.spec.overrides import parse_single_override, quote_literal
 from cnntrain.spec.places import check_data_paths, is_there
+from cnntrain.spec.signatures import Component
 
 if TYPE_CHECKING:
     from cnntrain.planning.photo_facts import PhotoFacts
@@ -43,7 +45,6 @@ usage: cnntrain fit FOLDER [key=value ...] [--minutes M] [--dry-run] [--json]
   --minutes M   as many epochs as fit into M minutes (also minutes=M)
   --dry-run     the proposal and the command, without training
   --json        everything, for scripts; the training is shown on standard error"""
-TABLE_ENDINGS = (".csv", ".parquet")
 OPEN_GROUPS = ("model", "finetune", "augmentation")  # whose option the photos decide
 
 
@@ -98,9 +99,10 @@ def read_given_settings(overrides: Sequence[str]) -> dict[str, str]:
         key = parse_single_override(word).key_or_group
         if key in given:
             raise SpecError(f"{key} is given twice", "each setting once")
-        if key in ("dataset", "experiment"):
+        if key in ("dataset", "experiment", "dataset.folder", "dataset.table"):
+            hint = None if "." in key else f"cnntrain {word}"
             raise SpecError(
-                f"{word} is given, and fit takes a folder", "settings of a run", f"cnntrain {word}"
+                f"{word} is given, and fit takes a folder", "other settings of a run", hint
             )
         given[key] = word.partition("=")[2]
     if brings_weights(given) and "model" not in given:
@@ -112,12 +114,9 @@ def read_given_settings(overrides: Sequence[str]) -> dict[str, str]:
 
 def make_dataset_words(folder: str) -> list[str]:
     """Return the overrides that choose a folder, a zip, or a table as data set."""
-    option, knob = "image_folder", "folder"
-    if Path(folder).suffix.lower() in TABLE_ENDINGS:
-        option, knob = "table", "table"
+    option, word = choose_photo_words(folder)
     plain = all(letter.isalnum() or letter in "/._-~ " for letter in folder)
-    value = folder if plain else quote_literal(folder)
-    return [f"dataset={option}", f"dataset.{knob}={value}"]
+    return [option, word if plain else f"{word.partition('=')[0]}={quote_literal(folder)}"]
 
 
 def propose_run(
@@ -149,6 +148,8 @@ def propose_run(
              if split in chosen.rows}  # fmt: skip
     facts = count_chosen_classes(facts, chosen)
     pretrained = choose_pretrained(given) if suits_pretrained(facts, given) else None
+    if pretrained is None:
+        given = {**read_default_weights(spec.model, given), **given}
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)
     proposed = [word for decision in settings for word in decision.words]
     # The network that is proposed without weights has no such knob.
@@ -160,6 +161,12 @@ def propose_run(
         [*settings, splits],
         [*words, *proposed, *kept],
     )
+
+
+def read_default_weights(model: Component, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the weights that the network of the user's choice has by itself, as a setting."""
+    weights = model.knobs.get("weights") if "model" in given else None
+    return {} if weights is None else {"model.weights": weights}
 
 
 def show_and_train(proposal: Proposal, arguments: Namespace) -> int:
@@ -188,13 +195,18 @@ def train_words(words: Sequence[str], config_dir: str | None, facts: dict[str, A
     facts["run"] = str(composed.run_dir)
     if code != 0:
         return code
-    from cnntrain.reports.fit_result import describe_fit_result, read_fit_result
+    from cnntrain.reports.fit_result import (
+        describe_fit_result,
+        read_fit_result,
+        suggest_next_commands,
+    )
     from cnntrain.terminal.tables import print_unwrapped_lines
 
     result = read_fit_result(composed.run_dir)
     if result is not None:
         facts["result"] = asdict(result)
-        print_unwrapped_lines(describe_fit_result(result, composed.run_dir))
+        print_unwrapped_lines(describe_fit_result(result))
+    print_unwrapped_lines(suggest_next_commands(composed.run_dir))
     return code
 
 

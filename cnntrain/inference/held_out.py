@@ -5,7 +5,6 @@ What a run was trained on is known by the contents of its images, whatever its s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from cnntrain.data.source import Splits
 from cnntrain.data.verify import hash_examples
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier, open_classifier
-from cnntrain.inference.examples import explain_class_mismatch
+from cnntrain.inference.examples import PATH_KEYS, explain_class_mismatch
 from cnntrain.runs.results import gather_results
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.places import check_data_paths
@@ -82,15 +81,23 @@ def frame_spec(spec: Spec, classifier: Classifier) -> Spec:
 
 
 def recall_spec(spec: Spec, classifier: Classifier) -> Spec:
-    """Return the spec of a run's own images, where those of `spec` lie if it is the same data."""
+    """Return the spec of a run's own images.
+
+    Those that are not any more where they lay are taken from where those of `spec` lie, if both are
+    of the same kind of data set. Raises SpecError if they are in neither place.
+    """
     dataset = {**classifier.config["dataset"], **READ_ONCE}
-    places: dict[str, Any] = {}
-    if classifier.spec.dataset.name == spec.dataset.name:
-        places = {key: spec.config[key] for key in ("data_dir", "manual_dir")}
-        if "folder" in dataset:
-            dataset["folder"] = spec.config["dataset"]["folder"]
-    own = build_spec({**classifier.config, **places, "dataset": dataset})
-    check_data_paths(own.config)
+    if classifier.spec.dataset.name != spec.dataset.name:
+        own = build_spec({**classifier.config, "dataset": dataset})
+        check_data_paths(own.config)
+        return own
+    folders = {key: spec.config[key] for key in ("data_dir", "manual_dir")}
+    own = build_spec({**classifier.config, **folders, "dataset": dataset})
+    try:
+        check_data_paths(own.config)
+    except SpecError:
+        paths = {key: spec.config["dataset"][key] for key in PATH_KEYS if key in dataset}
+        return build_spec({**classifier.config, **folders, "dataset": {**dataset, **paths}})
     return own
 
 

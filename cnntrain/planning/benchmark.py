@@ -19,7 +19,8 @@ from cnntrain.runs.directory import Run
 from cnntrain.training.decisions import Replay
 from cnntrain.training.evaluation import compile_prediction
 from cnntrain.training.fit import Fit, prepare_fit
-from cnntrain.training.loop import Progress
+from cnntrain.training.journal import Row
+from cnntrain.training.loop import Progress, SilentProgress
 
 WARM_UP_STEPS = 2  # not counted: they trace the graph and allocate memory
 MEASURED_STEPS, MAX_SECONDS = 20, 20.0  # the measurement ends at whichever comes first
@@ -45,19 +46,13 @@ class EnoughSteps(Exception):
     """Raised to end the training once enough steps were measured."""
 
 
-class StepTimer:
+class StepTimer(SilentProgress):
     """A `Progress` that times the steps, and raises EnoughSteps when it has measured enough."""
 
     def __init__(self) -> None:
         self.times = [time.perf_counter()]
 
-    def note(self, line: str) -> None: ...
-    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
-    def epoch(self, row: Mapping[str, float]) -> None: ...
-
-    def step(
-        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
-    ) -> None:
+    def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None:
         """Take the time of a step; raise EnoughSteps if it was the last one needed."""
         now = time.perf_counter()
         self.times.append(now)

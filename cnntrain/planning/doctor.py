@@ -178,6 +178,7 @@ def check_training() -> Finding:
     with silence_stderr():
         import keras
 
+        from cnntrain.training.loop import SilentProgress
         from cnntrain.training.trainer import train_run
     config = compose_config(TRIAL_OVERRIDES).config
     with tempfile.TemporaryDirectory() as place:
@@ -189,14 +190,3 @@ def check_training() -> Finding:
     said = f"{report['steps']} steps of LeNet-5 in {format_duration(seconds)}, test loss {loss:.2f}"
     learnt = math.isfinite(loss) and loss < math.log(10)
     return Finding("training", said, None if learnt else "it did not learn: reinstall TensorFlow")
-
-
-class SilentProgress:
-    """A `Progress` that shows nothing."""
-
-    def note(self, line: str) -> None: ...
-    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
-    def step(
-        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
-    ) -> None: ...
-    def epoch(self, row: Mapping[str, float]) -> None: ...

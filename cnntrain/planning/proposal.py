@@ -36,24 +36,31 @@ class Decision:
 
 
 def propose_splits(facts: PhotoFacts, given: Mapping[str, str]) -> Decision:
-    """Return how test and validation photos are chosen; `given` are the user's settings."""
-    train = facts.parts.get("train", 0)
-    has_test, has_valid = "test" in facts.parts, "valid" in facts.parts
+    """Return how test and validation photos are chosen; `given` are the user's settings.
+
+    A fold that the user holds out is the test split or, beside a test part, the validation split.
+    """
+    train, has_test = facts.parts.get("train", 0), "test" in facts.parts
     learning = train if has_test else round(0.8 * train)
-    if has_test and has_valid:
-        return Decision("splits", "your parts", "the folders say which are which")
-    words, test, valid = list[str](), "your test part", "your validation part"
-    if not has_test:
+    test = "your test part" if has_test else None
+    valid = "your validation part" if "valid" in facts.parts else None
+    if "dataset.folds" in given:
+        fold = f"fold {given.get('dataset.fold')} of {given['dataset.folds']}"
+        test = test or f"{fold} for the test"
+        valid = f"{fold} for validation" if has_test else None
+    why, words = "the folders say which are which", list[str]()
+    if test is None:
         share = 0.25 if learning < FEW_PHOTOS else 0.2
         test = f"{share:.0%} for the test"
         words.append(f"dataset.test={share}")
-    why = "validation chooses the epoch; test photos are read once, at the end"
-    if not has_valid:
+    if valid is None:
         share = 0 if learning < FEW_PHOTOS else 0.2 if learning < SOME_PHOTOS else 0.1
         valid = f"{share:.0%} of the rest for validation" if share else "no validation"
         words.append(f"dataset.valid={share}")
-        if not share:
-            why = "too few photos to choose an epoch by some of them"
+    if words:
+        why = "validation chooses the epoch; test photos are read once, at the end"
+    if "dataset.valid=0" in words:
+        why = "too few photos to choose an epoch by some of them"
     return respect_given(Decision("splits", f"{test}, {valid}", why, tuple(words)), given)
 
 

@@ -24,7 +24,7 @@ from cnntrain.planning.text_chart import draw_text_chart
 from cnntrain.runs.directory import Run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fit import Fit, prepare_fit
-from cnntrain.training.journal import Row
+from cnntrain.training.loop import SilentProgress
 from cnntrain.training.schedules import Plateau, Rate
 from cnntrain.training.trainer import load_initial_weights
 
@@ -63,15 +63,6 @@ class RateSuggestion:
     reason: str
 
 
-class Silent:
-    """A `Progress` that says nothing."""
-
-    def note(self, line: str) -> None: ...
-    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
-    def epoch(self, row: Row) -> None: ...
-    def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None: ...
-
-
 def find_rate_curve(spec: Spec, config: dict[str, Any]) -> RateCurve:
     """Return the losses of a trial of a spec's first phase, at rates from LOWEST to HIGHEST.
 
@@ -98,7 +89,7 @@ def find_rate_curve(spec: Spec, config: dict[str, Any]) -> RateCurve:
     with tempfile.TemporaryDirectory() as folder:
         run = Run.claim(Path(folder) / "run", config, [])
         source = load_initial_weights(spec, run)
-        fit = prepare_fit(short_spec, run, splits, Silent(), source=source)
+        fit = prepare_fit(short_spec, run, splits, SilentProgress(), source=source)
         phase = dataclasses.replace(fit.phases[0], epochs=None)
         rate = Rate(1.0, lambda step: compute_trial_rate(step, steps), steps, 0, NO_PLATEAU)
         trial = dataclasses.replace(fit, phases=[phase], rates=[rate])

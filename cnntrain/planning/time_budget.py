@@ -23,6 +23,8 @@ from cnntrain.planning.input_rate import measure_input
 from cnntrain.planning.plan import Plan, plan_run
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.units import format_duration
+from cnntrain.training.journal import Row
+from cnntrain.training.loop import SilentProgress
 
 MARGIN = 0.9  # of the budget is planned
 MEASURING_SHARE = 0.1  # of the budget may be spent on measuring a phase
@@ -32,20 +34,14 @@ MAX_SHORT_EPOCHS = 8
 MEASURED_PHOTOS = 64  # that are decoded to see how long all take
 
 
-class EpochTimer:
+class EpochTimer(SilentProgress):
     """A `Progress` that keeps when each step of which epoch ended; it ends a fit in time."""
 
     def __init__(self, max_seconds: float):
         self.began, self.max_seconds = time.perf_counter(), max_seconds
         self.steps: list[tuple[int, float]] = []  # (epoch, time)
 
-    def note(self, line: str) -> None: ...
-    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None: ...
-    def epoch(self, row: Mapping[str, float]) -> None: ...
-
-    def step(
-        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
-    ) -> None:
+    def step(self, epoch: int, step: int, images_per_second: float, logs: Row) -> None:
         """Take the time of a step; raise EnoughSteps after the third epoch or later, in time."""
         now = time.perf_counter()
         self.steps.append((epoch, now))
@@ -127,7 +123,8 @@ def measure_phases(
         with prepare_short_fit(plan, config, SHORT_EPOCH, epochs, timer) as fit:
             number = len(times)
             phase = fit.phases[number]
-            one = replace(fit, phases=[phase], rates=[fit.rates[number]])
+            # As long as the measurement needs: a phase may have one epoch.
+            one = replace(fit, phases=[replace(phase, epochs=None)], rates=[fit.rates[number]])
             with contextlib.suppress(EnoughSteps):
                 one.train()
         once = fit.loop.features_once
@@ -229,7 +226,8 @@ def check_second_phase(
     if len(lengths) == 1 or first is None or epochs > first:
         return
     raise SpecError(
-        f"minutes is {minutes:g}, time for {epochs} epochs, and finetune.head_epochs is {first}",
+        f"minutes is {minutes:g}, time for {epochs} epoch{'s' * (epochs != 1)}, and "
+        f"finetune.head_epochs is {first}",
         "epochs left for the second phase, which take " + format_duration(seconds[1]),
         "finetune=head, or more minutes",
     )

@@ -61,8 +61,8 @@ def read_fit_result(folder: Path) -> FitResult | None:
     return FitResult(right / total, interval, total, worst, commonest)
 
 
-def describe_fit_result(result: FitResult, folder: Path) -> list[str]:
-    """Return lines on the accuracy with its interval, the worst classes, and what to do next."""
+def describe_fit_result(result: FitResult) -> list[str]:
+    """Return lines on the accuracy with its interval, and the worst classes."""
     low, high = result.interval
     right = round(result.accuracy * result.images)
     lines = [
@@ -79,9 +79,13 @@ def describe_fit_result(result: FitResult, folder: Path) -> list[str]:
         )
     if result.worst:
         lines.append("worst classes: " + "; ".join(map(describe_class, result.worst)))
+    return lines
+
+
+def suggest_next_commands(folder: Path) -> list[str]:
+    """Return lines with what to do next with the run in a folder."""
     run = str(folder)
     return [
-        *lines,
         "",
         "Next:",
         f"  {shlex.join(['cnntrain', 'predict', run])} PHOTO_OR_FOLDER",

@@ -4,7 +4,7 @@ run.json holds the absolute form of relative paths; spec.yaml keeps them as they
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,67 +108,63 @@ def check_folder(text: str, setting: str) -> None:
 
 
 def find_images(folder: str, data_dir: Path) -> Path:
-    """Return the folder or zip of images `dataset.folder`, here or else in `data_dir`.
-
-    Raises SpecError if neither is there, or it may not be read.
-    """
-    try:
-        candidates = [Path(folder).expanduser(), data_dir / folder] if folder else []
-        for path in candidates:
-            if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
-                os.scandir(path).close() if path.is_dir() else path.open("rb").close()
-                return path
-        problem = "a file" if any(path.exists() for path in candidates) else "not there"
-    except (OSError, RuntimeError, ValueError) as error:
-        problem = f"out of reach: {getattr(error, 'strerror', None) or error}"
-    raise SpecError(
-        f"dataset.folder is {format_value(folder)}, which is {problem}",
-        "a folder with a folder of images for each class, or a zip of one",
-        "dataset.folder=/absolute/path",
-    )
+    """Return the folder or zip of images `dataset.folder` (see `find_path`)."""
+    return find_path(
+        "dataset.folder", folder, data_dir,
+        lambda path: path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"),
+        "is a file", "a folder with a folder of images for each class, or a zip of one",
+    )  # fmt: skip
 
 
 def find_records(folder: str, data_dir: Path) -> Path:
-    """Return the folder of records `dataset.folder`, here or else in `data_dir`.
-
-    Raises SpecError if neither holds records that are finished, or it may not be read.
-    """
-    paths = [Path(folder).expanduser(), data_dir / folder] if folder else []
-    for path in paths:
-        if is_there(path / RECORDS_MANIFEST):
-            return path
-    problem = "holds no finished records" if any(map(is_there, paths)) else "is not there"
-    raise SpecError(
-        f"dataset.folder is {format_value(folder)}, which {problem}",
+    """Return the folder of finished records `dataset.folder` (see `find_path`)."""
+    return find_path(
+        "dataset.folder", folder, data_dir, lambda path: (path / RECORDS_MANIFEST).exists(),
+        "holds no finished records",
         "a folder that cnntrain data prepare NAME --to array_record has written",
-        "dataset.folder=/absolute/path",
-    )
+    )  # fmt: skip
 
 
 def find_table(table: str, data_dir: Path) -> Path:
-    """Return the file `dataset.table`, here or else in `data_dir`; SpecError if there is none."""
-    paths = [Path(table).expanduser(), data_dir / table] if table else []
-    if file := next((path for path in paths if is_there(path) and path.is_file()), None):
-        return file
-    raise SpecError(
-        f"dataset.table is {format_value(table)}, which is "
-        f"{'a folder' if any(map(is_there, paths)) else 'not there'}",
-        "a CSV or a Parquet file with a row for each photo",
-        "dataset.table=/absolute/path",
-    )
+    """Return the file `dataset.table` (see `find_path`)."""
+    return find_path(
+        "dataset.table", table, data_dir, Path.is_file,
+        "is a folder", "a CSV or a Parquet file with a row for each photo",
+    )  # fmt: skip
 
 
 def find_table_folder(folder: str, data_dir: Path) -> Path:
-    """Return the folder that the paths in a table are relative to, here or else in `data_dir`."""
-    paths = [Path(folder).expanduser(), data_dir / folder] if folder else []
-    if found := next((path for path in paths if is_there(path) and path.is_dir()), None):
-        return found
-    raise SpecError(
-        f"dataset.folder is {format_value(folder)}, which is "
-        f"{'a file' if any(map(is_there, paths)) else 'not there'}",
-        "the folder that the paths in the table are relative to",
+    """Return the folder that the paths in a table are relative to (see `find_path`)."""
+    return find_path(
+        "dataset.folder", folder, data_dir, Path.is_dir,
+        "is a file", "the folder that the paths in the table are relative to",
         "dataset.folder=null, if they are relative to the table",
-    )
+    )  # fmt: skip
+
+
+def find_path(
+    setting: str,
+    text: str,
+    data_dir: Path,
+    is_right: Callable[[Path], bool],
+    wrong: str,
+    expected: str,
+    hint: str | None = None,
+) -> Path:
+    """Return the path of a setting, here or else in `data_dir`, where it `is_right`.
+
+    Raises SpecError if neither is, of which one that is there is `wrong`, or if it may not be read.
+    """
+    try:
+        paths = [Path(text).expanduser(), data_dir / text] if text else []
+        for path in filter(is_right, paths):
+            os.scandir(path).close() if path.is_dir() else path.open("rb").close()
+            return path
+        problem = wrong if any(path.exists() for path in paths) else "is not there"
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = f"is out of reach: {getattr(error, 'strerror', None) or error}"
+    hint = hint or f"{setting}=/absolute/path"
+    raise SpecError(f"{setting} is {format_value(text)}, which {problem}", expected, hint)
 
 
 def is_there(path: Path) -> bool:

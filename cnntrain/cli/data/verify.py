@@ -125,6 +125,7 @@ def write_diagnosis(
     from cnntrain.data.doctor.corrections import (
         FileNames,
         list_findings,
+        list_training_words,
         write_findings,
         write_labels,
     )
@@ -133,7 +134,7 @@ def write_diagnosis(
     names = FileNames(splits, output)
     findings = list_findings(names, found.verification, found.examination, found.check)
     words = ["cnntrain", "data", "verify", name, *overrides]
-    if names.are_files:
+    if names.obstacle is None:
         counts = write_labels(names, findings, output / LABELS)
         done = f"{counts['kept']:,} images, without {counts['dropped']:,} that are dropped, "
         files = (
@@ -142,12 +143,12 @@ def write_diagnosis(
             f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
         )
         apply = [*words, "--apply", str(output / FINDINGS)]
-        train = ["cnntrain", "dataset=table", f"dataset.table={output / LABELS}"]
+        train = ["cnntrain", *list_training_words(splits, output / LABELS)]
         guide = {"files": files, "next": f"{shlex.join(apply)}\n{shlex.join(train)}"}
     else:
         files = (
             f"{FINDINGS} has {len(findings):,} images with something to do or to look at. There is "
-            f"no {LABELS}: the images are in no files of their own, which it could name."
+            f"no {LABELS}: {names.obstacle}."
         )
         guide = {"files": files, "next": ""}
     again = shlex.join([*words, *list_flags(flags)])
@@ -185,9 +186,14 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
     splits = load_splits(spec)
 
     from cnntrain.cli.data.report import print_unwrapped
-    from cnntrain.data.doctor.corrections import FileNames, read_findings_table, write_labels
+    from cnntrain.data.doctor.corrections import (
+        FileNames,
+        list_training_words,
+        read_findings_table,
+        write_labels,
+    )
 
-    findings = read_findings_table(file, splits.class_names)
+    findings = read_findings_table(file, splits)
     labels = file.with_name(LABELS)
     with explain_unwritable_folder(file.parent):
         counts = write_labels(FileNames(splits, file.parent), findings, labels)
@@ -195,5 +201,5 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
         f"{labels}: {counts['kept']:,} images, {counts['relabelled']:,} of them with another "
         f"label; {counts['dropped']:,} dropped"
     )
-    print_unwrapped(shlex.join(["cnntrain", "dataset=table", f"dataset.table={labels}"]))
+    print_unwrapped(shlex.join(["cnntrain", *list_training_words(splits, labels)]))
     return 0

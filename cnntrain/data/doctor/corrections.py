@@ -8,7 +8,7 @@ the actions are done: dataset=table takes it.
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -16,15 +16,16 @@ import numpy as np
 
 from cnntrain.data.doctor.examination import Examination, Locator, find_odd_images
 from cnntrain.data.doctor.suspects import LabelCheck
+from cnntrain.data.fetch.table_files import Table, read_table
+from cnntrain.data.labels import NO_LABEL, SEPARATOR
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.source import Splits
 from cnntrain.data.verify import Occurrence, Verification
-from cnntrain.errors import SpecError, find_nearest
+from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import FORMULA_STARTS, escape_formula, write_whole
 
 ACTIONS = ("", "relabel", "drop")  # of two for one file, the later counts
-LABEL_COLUMNS = ("file", "label", "split")
 # Of images that are the same, or nearly, the one is kept that is in the first of these splits: a
 # test stays what it was, and training loses what it must not know.
 KEPT_FIRST = ("test", "valid", "train")
@@ -50,44 +51,58 @@ FINDING_COLUMNS = tuple(field.name for field in fields(Finding))
 
 
 class FileNames:
-    """How a table in `folder` names the files of a data set; without files their own names."""
+    """How a table in `folder` names the files of a data set; without files their own names.
+
+    `obstacle` says why no table can list them, or is None.
+    """
 
     def __init__(self, splits: Splits, folder: Path):
         store = splits.train.store
         read = store.photos.read if isinstance(store, LazyImages) else None
-        self.splits, self.folder = splits, folder.absolute()
+        self.splits, self.folder = splits, folder.resolve()  # `..` in a path leaves a real folder
         self.reader = read if isinstance(read, FileReader) else None
+        self.root = Path(self.reader.root).resolve() if self.reader is not None else Path()
+        self.obstacle = self.find_obstacle()
 
-    @property
-    def are_files(self) -> bool:
-        """Whether each image is a file of its own, which a table can name."""
-        return self.reader is not None
+    def find_obstacle(self) -> str | None:
+        if self.reader is None:
+            return "the images are in no files of their own, which a table could name"
+        if odd := next((path for path in self.reader.paths if not is_unicode(path)), None):
+            return f"the name of {escape_unprintable(odd)} is not in UTF-8, as a table is"
+        classes = () if self.splits.has_several_labels else self.splits.class_names
+        if odd := next((name for name in classes if SEPARATOR in name), None):
+            return f"the name of the class {odd} has a {SEPARATOR}, which divides labels in a table"
+        return None
 
     def name_example(self, split: str, index: int) -> str:
         """Return the path of an image relative to the folder, else what it is called."""
         part = dict(self.splits.items())[split]
         row = int(part.locate_rows(np.array([index]))[0])
         if self.reader is not None:
-            return relate_path(Path(self.reader.root, self.reader.paths[row]), self.folder)
+            return self.name_file(self.reader.paths[row])
         return self.splits.names[row] if self.splits.names is not None else f"image {index}"
 
     def name_broken(self, name: str) -> str:
         """Return the path of a broken file, of which its name is known."""
-        if self.reader is None:
-            return name
-        return relate_path(Path(self.reader.root, name), self.folder)
+        return name if self.reader is None else self.name_file(name)
+
+    def name_file(self, path: str) -> str:
+        """Return a path as a table in the folder has it, or whole where there is no way to it.
+
+        There is none between drives. A name that a spreadsheet would take for a formula, or for an
+        escaped one, gets `./` in front.
+        """
+        try:
+            relative = Path(os.path.relpath(self.root / path, self.folder)).as_posix()
+        except ValueError:
+            relative = (self.root / path).as_posix()
+        name = f"./{relative}" if relative.startswith(("'", *FORMULA_STARTS)) else relative
+        return name if is_unicode(name) else escape_unprintable(name)
 
 
-def relate_path(path: Path, folder: Path) -> str:
-    """Return a path relative to a folder, or whole where there is no way, as between drives.
-
-    A name that a spreadsheet would take for a formula gets `./` in front.
-    """
-    try:
-        relative = Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return path.as_posix()
-    return f"./{relative}" if relative.startswith(FORMULA_STARTS) else relative
+def is_unicode(text: str) -> bool:
+    """Return whether a text is whole: the name of a file may have bytes that are no UTF-8."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def list_findings(
@@ -179,19 +194,18 @@ def write_findings(found: Sequence[Finding], file: Path) -> None:
 def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict[str, int]:
     """Write labels.csv: every image with its label and split, corrected as the findings say.
 
-    Returns how many images were kept, dropped and relabelled. Raises SpecError if the images are in
-    no files of their own, and for findings on files that are not among them.
+    Where images may have several labels it has a column of 0 and 1 for each class. Returns how many
+    images were kept, dropped and relabelled. Raises SpecError if no table can list the images, and
+    for findings on files that are not among them.
     """
-    if not names.are_files:
-        raise SpecError(
-            "the images are in no files of their own, which a table could name",
-            "a folder of photos",
-        )
+    if names.obstacle is not None:
+        raise SpecError(names.obstacle, "a folder of photos")
+    splits = names.splits
     actions = {finding.file: finding for finding in found}
-    broken = {names.name_broken(name) for name, _ in names.splits.skipped}
+    broken = {names.name_broken(name) for name, _ in splits.skipped}
     unknown = actions.keys() - broken
     rows, counts = list[list[str]](), {"kept": 0, "dropped": 0, "relabelled": 0}
-    locate, weights = Locator(names.splits), gather_weights(names.splits)
+    locate, weights = Locator(splits), gather_weights(splits)
     for number in range(int(locate.ends[-1])):
         place = locate(number)
         name = names.name_example(place.split, place.index)
@@ -204,23 +218,39 @@ def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict
         label = finding.suggested if finding is not None and is_new else place.label
         counts["relabelled"] += is_new
         counts["kept"] += 1
-        row = [name, escape_formula(label), place.split]
-        rows.append(row if weights is None else [*row, f"{weights[number]:g}"])
+        row = [name, *make_label_cells(label, splits), place.split]
+        rows.append(row if weights is None else [*row, str(weights[number])])
     if unknown:
         raise SpecError(
             f"{min(unknown)} is none of the files of the data set",
             "files as data verify --output names them, relative to the table",
         )
-    write_csv(LABEL_COLUMNS if weights is None else (*LABEL_COLUMNS, "weight"), rows, file)
+    labels = splits.class_names if splits.has_several_labels else ("label",)
+    columns = ("file", *labels, "split", *(() if weights is None else ("weight",)))
+    write_csv(columns, rows, file)
     return counts
 
 
+def make_label_cells(label: str, splits: Splits) -> list[str]:
+    """Return the cells of labels.csv for a label, or for several of them, as findings.csv says."""
+    if not splits.has_several_labels:
+        return [str(escape_formula(label))]
+    own = label.split(SEPARATOR)
+    return [str(int(name in own)) for name in splits.class_names]
+
+
 def gather_weights(splits: Splits) -> np.ndarray | None:
-    """Return the weights (n,) of the images of all splits, or None if they have none."""
-    weights = [(part, part.weights) for _, part in splits.items()]
-    if all(own is None for _, own in weights):
-        return None
-    return np.concatenate([np.ones(len(part)) if own is None else own for part, own in weights])
+    """Return the weights (n,) float32 of the images of all splits, or None if they have none."""
+    known = [part.weights for _, part in splits.items() if part.weights is not None]
+    return np.concatenate(known) if known else None
+
+
+def list_training_words(splits: Splits, labels: Path) -> list[str]:
+    """Return the overrides that train on labels.csv, whose path is `labels`."""
+    words = ["dataset=table", f"dataset.table={labels}"]
+    if splits.has_several_labels:
+        words.append(f"dataset.label_columns=[{','.join(splits.class_names)}]")
+    return words
 
 
 def write_csv(columns: Sequence[str], rows: Sequence[Sequence[str]], file: Path) -> None:
@@ -232,47 +262,46 @@ def write_csv(columns: Sequence[str], rows: Sequence[Sequence[str]], file: Path)
     write_whole(file, content.getvalue())
 
 
-def read_findings_table(file: Path, class_names: Sequence[str]) -> list[Finding]:
-    """Return the findings of a table that a user may have edited.
+def read_findings_table(file: Path, splits: Splits) -> list[Finding]:
+    """Return the findings of a table that a user may have edited, on images of `splits`.
 
-    Raises SpecError for a table that lacks a column, an action that is none, and a label that is no
-    class, with the number of the row.
+    Raises SpecError for a table that lacks a column or has a file twice, an action that is none,
+    and a label that is no class, with the number of the row.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:  # Excel writes a mark
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SpecError(f"{file} cannot be read: {reason}", "a findings.csv") from None
-    missing = [column for column in FINDING_COLUMNS if rows and column not in rows[0]]
-    if missing:
-        raise SpecError(f"{file} has no column {missing[0]}", ", ".join(FINDING_COLUMNS))
-    return [
-        read_finding(row, class_names, f"{file}, row {number}")
-        for number, row in enumerate(rows, 2)
-    ]
+    table = read_table(file)
+    for column in FINDING_COLUMNS:
+        if column not in table.columns:
+            raise SpecError(f"{file} has no column {column}", ", ".join(FINDING_COLUMNS))
+    found, places = list[Finding](), dict[str, int]()
+    for place in range(len(table.rows)):
+        finding = read_finding(table, place, splits)
+        if (first := places.setdefault(finding.file, place)) != place:
+            raise SpecError(
+                f"{file} has {finding.file} twice, in {table.format_rows([first, place])}",
+                "a row for each file",
+            )
+        found.append(finding)
+    return found
 
 
-def read_finding(row: Mapping[str, str | None], class_names: Sequence[str], where: str) -> Finding:
-    """Return the finding in a row; raise SpecError, which says `where`, if nobody can do it."""
-    cells = {column: unescape_formula(row[column] or "") for column in FINDING_COLUMNS}
-    finding = Finding(**{**cells, "action": cells["action"].strip().lower()})
+def read_finding(table: Table, place: int, splits: Splits) -> Finding:
+    """Return the finding in a row; raise SpecError, with its number, if nobody can do it."""
+    cells = {column: table.columns[column][place] for column in FINDING_COLUMNS}
+    finding = Finding(**{**cells, "action": cells["action"].lower()})
+    where = f"{table.file}, {table.format_rows([place])}"
     if finding.action not in ACTIONS:
         raise SpecError(
             f"{where}: the action is {finding.action}",
             "drop, relabel, or nothing",
             find_nearest(finding.action, ACTIONS[1:]),
         )
-    suggested = finding.suggested.split("|")  # an image may have several labels
-    if finding.action == "relabel" and not set(suggested) <= set(class_names):
+    suggested = [finding.suggested]
+    if splits.has_several_labels:
+        suggested = [] if finding.suggested == NO_LABEL else finding.suggested.split(SEPARATOR)
+    if finding.action == "relabel" and not set(suggested) <= set(splits.class_names):
         raise SpecError(
             f"{where}: {finding.suggested or 'nothing'} is suggested, which is no class",
-            class_names,
-            find_nearest(finding.suggested, class_names),
+            splits.class_names,
+            find_nearest(finding.suggested, splits.class_names),
         )
     return finding
-
-
-def unescape_formula(cell: str) -> str:
-    """Return a cell without the ' that `escape_formula` put before it."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].lstrip().startswith(FORMULA_STARTS) else cell

@@ -159,7 +159,7 @@ def read_label_column(table: Table, column: str) -> Labels:
 
     Then a cell `none` stands for a photo that shows no class.
     """
-    expected = f"a label on both sides of each {SEPARATOR}"
+    expected = f"a label on both sides of each {SEPARATOR}, and {NO_LABEL} alone"
     rows = convert_cells(table, column, split_labels, expected)
     are_several = any(len(row) > 1 for row in rows)
     if are_several:
@@ -176,9 +176,13 @@ def read_label_column(table: Table, column: str) -> Labels:
 
 
 def split_labels(cell: str) -> tuple[str, ...] | None:
-    """Return the labels in a cell, in Unicode's form NFC; None if one is empty."""
+    """Return the labels in a cell, in Unicode's form NFC.
+
+    Returns None if one is empty, or says that there is none beside others.
+    """
     labels = tuple(normalise_unicode(label).strip() for label in cell.split(SEPARATOR))
-    return labels if all(labels) else None
+    is_clear = all(labels) and (len(labels) == 1 or NO_LABEL not in labels)
+    return labels if is_clear else None
 
 
 def sort_class_names(names: Iterable[str]) -> list[str]:

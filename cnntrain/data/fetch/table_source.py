@@ -42,6 +42,10 @@ def read_table_source(file: Path, root: Path, names: ColumnNames) -> Source:
 def read_stamped_table(file: Path, stamp: object, root: Path, names: ColumnNames) -> Source:
     """Return what `read_table_source` does; `stamp` changes with the file."""
     table = read_table(file)
+    if not table.rows:
+        raise SpecError(
+            f"{file} has no rows below the names of its columns", "a row for each photo"
+        )
     file_column = find_column(table, "file", names.file)
     split_column = find_column(table, "split", names.split)
     weight_column = find_column(table, "weight", names.weight)
