@@ -68,12 +68,16 @@ def main(words: Sequence[str]) -> int:
         print(f"Failed: {error}", file=sys.stderr)
         return 1
     print_export(parity, arguments, classifier, target)
-    if calibration is not None and not arguments.json:
+    if arguments.json:
+        return 0
+    if calibration is not None:
         print(
             f"calibrated: temperature {calibration.temperature:.3f} is in the probabilities; the "
             f"set of an image has the labels from {calibration.threshold:.6f} on, and none where "
             "its unfamiliarity is above 1"
         )
+    elif classifier.is_calibrated:
+        print("as trained: the calibration of the run is left out")
     return 0
 
 

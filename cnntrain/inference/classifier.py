@@ -1,4 +1,4 @@
-"""A run opened for use: its network, its classes and its data. The run itself is never changed.
+"""A run opened for use: its network, its classes and its data. Only a calibration changes the run.
 
 Only `Classifier.load_network` loads TensorFlow, so that a mistake is answered without waiting.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cnntrain.errors import SpecError, format_choices
 from cnntrain.files.documents import explain_damage
 from cnntrain.inference.untrusted import read_network_config
+from cnntrain.runs.calibration import find_calibration_file
 from cnntrain.runs.directory import WEIGHTS, Run
 from cnntrain.runs.strangers import (
     find_run_folder,
@@ -60,6 +61,11 @@ class Classifier:
     def has_several_labels(self) -> bool:
         """Whether an image may have several labels, so that probabilities are sigmoids."""
         return self.record.get("several_labels", False)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the run holds a calibration of these weights."""
+        return find_calibration_file(self.folder, self.weights).is_file()
 
     def read_thresholds(self) -> list[float]:
         """Return the probability from which on each class is in an image, where it has several.

@@ -140,6 +140,11 @@ class EnsembleMember:
 
         data, folder = self.classifier.record.get("data", {}), self.classifier.folder
         notes = [note for note in self.splits.notes if note not in data.get("notes", ())]
+        if self.classifier.is_calibrated:
+            notes.append(
+                f"{folder} is calibrated, which predict and export use; here it is measured as it "
+                "was trained"
+            )
         # Only runs on photos record `pixels`, the version of the code that resizes them. Older runs
         # record neither it nor `images`: theirs were photos if the same data set has photos now.
         is_older = "images" not in data

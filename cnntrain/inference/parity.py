@@ -19,15 +19,17 @@ QUANTIZED_MAX_CHANGED, QUANTIZED_MAX_MEAN = 0.05, 0.05
 class Parity:
     """How much the probabilities of an exported network differ from the network's own.
 
-    `images` were compared, and `changed` of them got another class, or other labels. Of a
-    calibrated network, `changed_sets` got another set of labels, and their distances from the
-    images of training differ by `distance_difference` at most.
+    `images` were compared, and `changed` of them got another class or, where an image
+    `may_have_several` labels, other labels at the thresholds. Of a calibrated network,
+    `changed_sets` got another set of labels, and their distances from the images of training differ
+    by `distance_difference` at most.
     """
 
     images: int
     largest_difference: float
     mean_difference: float
     changed: int
+    may_have_several: bool = False
     changed_sets: int | None = None
     distance_difference: float | None = None
 
@@ -44,10 +46,15 @@ class Parity:
 
     def list_facts(self) -> dict[str, float]:
         """Return the numbers by name, without those that an uncalibrated network has not."""
-        return {name: number for name, number in asdict(self).items() if number is not None}
+        facts = asdict(self)
+        del facts["may_have_several"]
+        return {name: number for name, number in facts.items() if number is not None}
 
     def __str__(self) -> str:
-        other = f"{self.changed} have another class" if self.changed else "all have the same class"
+        one, all_alike = "another class", "the same class"
+        if self.may_have_several:
+            one, all_alike = "other labels at the thresholds", "the same labels at the thresholds"
+        other = f"{self.changed} have {one}" if self.changed else f"all have {all_alike}"
         if self.changed_sets is not None:
             other += f", {self.changed_sets or 'none'} another set of labels"
         return (
@@ -78,6 +85,7 @@ def compare_predictions(
         float(differences.max()),
         float(differences.mean()),
         int(is_changed.sum()),
+        may_have_several=thresholds is not None,
     )
 
 

@@ -91,7 +91,7 @@ def print_prediction_table(
         cells = [escape(prediction.name)]
         if prediction.broken is not None:
             cells += [""] * (calibration is not None)
-            table.add_row(*cells, "[red]broken[/red]", "", prediction.broken)
+            table.add_row(*cells, "[red]broken[/red]", "", escape(prediction.broken))
             continue
         if calibration is not None:
             labels = list_set_labels(prediction, class_names)

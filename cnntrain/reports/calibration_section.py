@@ -6,6 +6,7 @@ from typing import Any
 
 from cnntrain.analysis.calibration import ReliabilityBin
 from cnntrain.errors import SpecError
+from cnntrain.files.documents import explain_damage
 from cnntrain.reports import charts
 from cnntrain.runs.calibration import (
     find_calibrated_weights,
@@ -53,6 +54,8 @@ def check_test(folder: Path, weights: str, facts: Mapping[str, Any]) -> dict[str
     test = check_types(file, facts.get("test", {}), TEST_TYPES)
     always = [key for key in TEST_TYPES if "." not in key and key != "accuracy"]
     check_required_keys(file, test, always)
+    if any(len(ends) != 2 for ends in (test["coverage_interval"], facts.get("interval", (0, 1)))):
+        raise explain_damage(file, "an interval of it has not two ends")
     for when in ("before", "after"):
         bins = [check_types(file, row, BIN_TYPES) for row in test["reliability"].get(when, [])]
         for row in bins:
@@ -69,7 +72,7 @@ def check_test(folder: Path, weights: str, facts: Mapping[str, Any]) -> dict[str
 def build_section(facts: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
     """Return sentences, rows and figures on a calibration."""
     classes = sorted(test["classes"], key=lambda row: row["coverage"])
-    low, high = facts.get("interval", [0.0, 1.0])[:2]
+    low, high = facts.get("interval", [0.0, 1.0])
     return {
         "reason": None,
         "weights": facts["weights"],
@@ -88,7 +91,7 @@ def build_section(facts: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str
 
 def list_measured_rows(test: Mapping[str, Any]) -> Sequence[tuple[str, str, str]]:
     """Return a name, a value and a remark for each number that was measured on the test images."""
-    low, high = test["coverage_interval"][:2]
+    low, high = test["coverage_interval"]
     right = NO_VALUE if "accuracy" not in test else format_percent(test["accuracy"])
     errors = f"{test['ece_after']:.4f}", f"{test['ece_before']:.4f} as trained"
     losses = f"{test['loss_after']:.4f}", f"{test['loss_before']:.4f} as trained"

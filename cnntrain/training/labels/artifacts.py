@@ -16,11 +16,12 @@ def select_label_predictions(
 ) -> dict[str, np.ndarray]:
     """Return the arrays of predictions.npz: `labels` and `probabilities` (N, classes), thresholds.
 
-    `thresholds` (classes,) are the probabilities from which on a class is found.
+    `thresholds` (classes,) are the probabilities from which on a class is found. All are float64:
+    in float32 probabilities near 1 would be equal, and the page would show other scores.
     """
     return {
         "labels": labels.astype(np.uint8),
-        "probabilities": expit(log_odds).astype(np.float32),
+        "probabilities": expit(log_odds),
         "thresholds": thresholds.astype(np.float64),
     }
 

@@ -63,12 +63,13 @@ def compute_positive_weights(setting: str | Sequence[float], labels: np.ndarray)
     """Return what the images of each class weigh in its loss, or an empty list for `none`.
 
     `balanced` gives absent / present, so that the images (N, classes) with a class and those
-    without it weigh alike in its loss; a list of numbers is taken as it is.
+    without it weigh alike in its loss; 1 for a class without images. A list of numbers is taken as
+    it is.
     """
     if setting != "balanced":
         return compute_class_weights(setting, labels, labels.shape[1])
     present = labels.sum(axis=0, dtype=np.int64)
-    return ((len(labels) - present) / np.maximum(present, 1)).tolist()
+    return np.where(present, (len(labels) - present) / np.maximum(present, 1), 1.0).tolist()
 
 
 def compute_chance(labels: np.ndarray) -> tuple[float, float]:

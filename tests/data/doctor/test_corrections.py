@@ -1,19 +1,24 @@
 """The tables of the doctor: what to do with each file, edited, and the labels that are left."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cnntrain.data.doctor.corrections import (
     FileNames,
+    Finding,
     list_findings,
+    list_training_words,
     read_findings_table,
     write_findings,
     write_labels,
 )
 from cnntrain.data.doctor.examination import Examination, NearDuplicate, OddImage
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
+from cnntrain.data.fetch.table_columns import ColumnNames
+from cnntrain.data.fetch.table_source import read_table_source
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
@@ -106,13 +111,13 @@ def test_a_table_that_was_edited_is_taken_back(splits, findings, tmp_path):
     file = tmp_path / "out" / "findings.csv"
     file.parent.mkdir()
     write_findings(findings, file)
-    assert read_findings_table(file, CLASSES) == findings
+    assert read_findings_table(file, splits) == findings
     text = file.read_text().replace("jpg,cat,train,drop,dog", "jpg,cat,train, Relabel ,dog")
     text = text.replace("jpg,cat,train,drop", "jpg,cat,train,")
     file.write_text(f"\ufeff{text}", encoding="utf-8")  # as Excel does
     labels = tmp_path / "out" / "labels.csv"
     names = FileNames(splits, file.parent)
-    counts = write_labels(names, read_findings_table(file, CLASSES), labels)
+    counts = write_labels(names, read_findings_table(file, splits), labels)
     assert counts == {"kept": 8, "dropped": 1, "relabelled": 3}
     assert read_rows(labels)[0] == {"file": "../photos/cat/0.jpg", "label": "dog", "split": "train"}
 
@@ -130,20 +135,20 @@ def test_no_cell_is_a_formula(splits, tmp_path):
         ("a.jpg,cat,train,relabel,,", "nothing is suggested", None),
     ],
 )
-def test_a_row_that_nobody_can_do_is_answered(tmp_path, row, given, hint):
+def test_a_row_that_nobody_can_do_is_answered(splits, tmp_path, row, given, hint):
     file = tmp_path / "findings.csv"
     file.write_text(f"file,label,split,action,suggested,reason\n{row}\n")
     with pytest.raises(SpecError) as answer:
-        read_findings_table(file, CLASSES)
+        read_findings_table(file, splits)
     assert given in answer.value.given
     assert answer.value.hint == hint
 
 
-def test_a_table_without_a_column_is_answered(tmp_path):
+def test_a_table_without_a_column_is_answered(splits, tmp_path):
     file = tmp_path / "findings.csv"
     file.write_text("file,label\na.jpg,cat\n")
     with pytest.raises(SpecError, match="has no column split"):
-        read_findings_table(file, CLASSES)
+        read_findings_table(file, splits)
 
 
 def test_a_file_that_is_not_in_the_data_set_is_answered(splits, findings, tmp_path):
@@ -152,13 +157,109 @@ def test_a_file_that_is_not_in_the_data_set_is_answered(splits, findings, tmp_pa
     assert not (tmp_path / "labels.csv").exists()
 
 
+def test_a_table_with_a_file_twice_is_answered(splits, findings, tmp_path):
+    file = tmp_path / "findings.csv"
+    write_findings(findings, file)
+    with file.open("a") as table:
+        table.write("../photos/cat/3.jpg,cat,train,drop,,\n")
+    with pytest.raises(SpecError, match=r"cat/3\.jpg twice, in rows \d, 9"):
+        read_findings_table(file, splits)
+
+
+def test_a_table_from_a_spreadsheet_of_another_country_is_read(splits, findings, tmp_path):
+    file = tmp_path / "findings.csv"
+    write_findings(findings, file)
+    rows = read_rows(file)
+    with file.open("w", newline="") as table:
+        writer = csv.writer(table, delimiter=";")
+        writer.writerows([rows[0].keys(), *(row.values() for row in rows)])
+    assert read_findings_table(file, splits) == findings
+
+
+def test_nothing_found_is_a_table_without_rows(splits, tmp_path):
+    write_findings([], tmp_path / "findings.csv")
+    assert read_findings_table(tmp_path / "findings.csv", splits) == []
+
+
+def write_and_read_back(splits, folder, findings=()):
+    """Write labels.csv of photos that are there, and read it as a source, as its command says."""
+    for name in splits.names:
+        file = folder / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (folder / "out").mkdir()
+    labels = folder / "out" / "labels.csv"
+    write_labels(FileNames(splits, labels.parent), findings, labels)
+    classes = [w for w in list_training_words(splits, labels) if "label_columns=[" in w]
+    columns = tuple(classes[0].partition("[")[2][:-1].split(",")) if classes else None
+    names = ColumnNames("auto", "auto", "auto", "auto", columns)
+    return read_table_source(labels, labels.parent, names)
+
+
+def test_labels_and_weights_come_back_as_they_were(splits, tmp_path):
+    """Also labels that a spreadsheet would take for a formula."""
+    weights = np.random.default_rng(0).uniform(0.1, 9, 9).astype(np.float32)
+    parts = {split: replace(part, weights=weights[part.rows]) for split, part in splits.items()}
+    odd = replace(splits, **parts, class_names=("=cat", "-dog"))
+    source = write_and_read_back(odd, tmp_path)
+    assert source.class_names == ("-dog", "=cat")
+    order = np.concatenate([part.rows for part in parts.values()])
+    assert np.array_equal(source.weights, weights[order])
+    assert source.labels.tolist() == [int(row < 6) for row in order]
+
+
+def test_several_labels_come_back_where_no_image_has_two(splits, tmp_path):
+    """A column of single labels would be read as one label an image."""
+    hot = np.array([[1, 0]] * 4 + [[0, 0], [0, 1]] + [[0, 1]] * 3, np.uint8)
+    parts = {split: replace(part, labels=hot[part.rows]) for split, part in splits.items()}
+    several = replace(splits, **parts)
+    file = tmp_path / "findings.csv"
+    rows = ["out/../photos/cat/0.jpg,cat,train,relabel,cat|dog,", "b,dog,train,relabel,none,"]
+    file.write_text("\n".join(["file,label,split,action,suggested,reason", *rows]))
+    both, none = read_findings_table(file, several)
+    names = FileNames(several, tmp_path / "out")
+    found = [replace(both, file=names.name_example("train", 0)),
+             replace(none, file=names.name_example("train", 1))]  # fmt: skip
+    source = write_and_read_back(several, tmp_path, found)
+    order = np.concatenate([part.rows for part in parts.values()])
+    assert source.class_names == CLASSES
+    assert source.labels.tolist() == [[1, 1], [0, 0], *hot[order][2:].tolist()]
+
+
+def test_a_table_in_a_linked_folder_names_files_that_are_there(splits, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    name = FileNames(splits, tmp_path / "link").name_example("test", 0)
+    assert (tmp_path / "link" / name).parent.parent.resolve() == (tmp_path / "photos").resolve()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"names": ["b\udce9.jpg", *NAMES[1:]]}, "b\\udce9.jpg is not in UTF-8"),
+        ({"class_names": ("cat|dog", "dog")}, "class cat|dog has a |"),
+    ],
+)
+def test_images_that_no_table_can_list_have_findings_and_no_labels(splits, tmp_path, change, why):
+    files = change.get("names", NAMES)
+    photos = Photos(files, FileReader(str(tmp_path), files))
+    train = replace(splits.train, store=LazyImages(photos, splits.train.store.frame))
+    names = FileNames(replace(splits, **change, train=train), tmp_path)
+    assert why in names.obstacle
+    write_findings([Finding(names.name_example("train", 0), "", "", "drop", "", "")],
+                   tmp_path / "findings.csv")  # fmt: skip
+    with pytest.raises(SpecError) as refused:
+        write_labels(names, [], tmp_path / "labels.csv")
+    assert refused.value.given == names.obstacle
+
+
 def test_images_in_no_files_have_findings_and_no_labels(tmp_path):
     images = np.zeros((3, 8, 8, 1), np.uint8)
     parts = {s: Examples(images, np.zeros(1, np.int32), np.array([n]))
              for n, s in enumerate(("train", "valid", "test"))}  # fmt: skip
     splits = Splits(**parts, class_names=("one",), origin=dict.fromkeys(parts, "official"))
     names = FileNames(splits, tmp_path)
-    assert not names.are_files
+    assert "in no files of their own" in names.obstacle
     assert names.name_example("test", 0) == "image 0"
     with pytest.raises(SpecError, match="in no files of their own"):
         write_labels(names, [], tmp_path / "labels.csv")
