@@ -190,7 +190,10 @@ def describe_photos(facts: PhotoFacts) -> list[str]:
     if doubles and facts.is_complete:
         extra = sum(len(rows) - 1 for rows in doubles)
         one = facts.names[doubles[0][0]], facts.names[doubles[0][1]]
-        lines.append(f"{extra:,} files are exact doubles of others, such as {one[1]} of {one[0]}")
+        what = f"{extra:,} files are exact doubles of others, such as"
+        if extra == 1:
+            what = "1 file is an exact double of another:"
+        lines.append(f"{what} {one[1]} of {one[0]}")
     if not facts.is_complete:
         lines.append(
             f"looked at {len(facts.looks):,} of {facts.total:,}; doubles were not sought: "

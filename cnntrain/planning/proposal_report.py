@@ -22,7 +22,8 @@ def print_proposal(
     print_unwrapped_lines(describe_photos(facts))
     if shared:
         print_unwrapped_lines([
-            f"Warning: {shared:,} photos are in more than one split, so that the test flatters: "
+            f"Warning: {shared:,} photo{'s are' if shared > 1 else ' is'} in more than one split, "
+            "so that the test flatters: "
             "cnntrain data verify names them"
         ])  # fmt: skip
     console = make_console()

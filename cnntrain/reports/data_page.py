@@ -48,12 +48,11 @@ def write_data_page(
         "title": f"The images of {name}",
         "eyebrow": "; ".join(f"{split}: {origin}" for split, origin in splits.origin.items()),
         "lead": format_lead(verification, examination, check),
-        "notes": [*splits.notes, *examination.notes],
+        "notes": [*splits.notes, *examination.notes, *(check.notes if check else ())],
         "numbers": list_numbers(total, verification, examination, check),
         "suspects": {
             "tiles": shown,
             "text": format_suspects_text(check, len(shown)) if check else "",
-            "notes": check.notes if check else [],
         },
         "pairs": build_pair_sections(album, verification, examination),
         "odd": [
@@ -97,11 +96,14 @@ def format_lead(
 ) -> str:
     """Return a sentence with the worst that was found."""
     leaks, near = len(verification.leaks), len(examination.near_leaks)
+    broken, wrong = len(verification.broken), len(check.suspects) if check else 0
     parts = [
         f"{leaks:,} leak{'s' * (leaks != 1)} between splits" if leaks else "",
         f"{near:,} near-duplicate{'s' * (near != 1)} between splits" if near else "",
-        f"{len(verification.broken):,} broken files" if verification.broken else "",
-        f"{len(check.suspects):,} labels that are probably wrong" if check else "",
+        f"{broken:,} broken file{'s' * (broken != 1)}" if broken else "",
+        f"{wrong:,} label{'s that are' if wrong != 1 else ' that is'} probably wrong"
+        if wrong
+        else "",
     ]
     found = [part for part in parts if part]
     return (

@@ -51,7 +51,7 @@ def test_runs_of_all_folds_are_one_row_and_every_image_is_tested_once(answer, un
     compared = answer("compare", "fold0", "fold1", "fold2", "--json")
     (group,) = json.loads(compared.stdout)["groups"]
     assert sorted(group["folds"]["values"]) == ["0", "1", "2"]
-    assert group["folds"]["out_of_fold"][1] == 72
+    assert group["folds"]["out_of_fold"]["images"] == 72
     assert "over 3 folds (95 % interval" in answer("compare", "fold0", "fold1", "fold2").stdout
     evaluated = json.loads(answer("evaluate", "fold1", "--json").stdout)
     report = json.loads((tmp_path / "fold1" / "report.json").read_text())

@@ -137,6 +137,29 @@ def test_a_network_without_weights_can_be_asked_for(answer, forty):
     assert "model.weights" not in found["command"]
 
 
+def test_a_network_that_comes_with_weights_gets_a_head(answer, forty):
+    found = fit_json(answer, forty, "--dry-run", "model=vgg16_imagenet")
+    assert {"finetune=head", "augmentation=none"} < {*found["command"].split()}
+    plain = fit_json(answer, forty, "--dry-run", "model=vgg16_imagenet", "model.weights=null")
+    assert "finetune" not in plain["command"]
+
+
+@pytest.mark.parametrize("label", ["label", "red|big"])
+def test_a_table_with_tabs_of_a_fold_is_taken(answer, forty, tmp_path, label):
+    """Also with several labels, which end without an accuracy."""
+    files = sorted((tmp_path / "photos").rglob("*.png"))
+    label = {True: label} if "|" in label else {}
+    rows = [f"{f.relative_to(tmp_path)}\t{label.get(n % 3 == 0, f.parent.name)}" for n, f in
+            enumerate(files)]  # fmt: skip
+    (tmp_path / "labels.tsv").write_text("\n".join(["file\tlabel", *rows]))
+    words = ("dataset.folds=5", "dataset.fold=0", "epochs=1", "model=lenet5")
+    ended = answer("fit", "labels.tsv", *words)
+    assert ended.returncode == 0, ended.stderr
+    assert "photos: 32 train, 8 test" in ended.stdout
+    assert ("test photos are recognised" in ended.stdout) == (not label)
+    assert "Next:\n  cnntrain predict outputs/" in ended.stdout
+
+
 def test_strange_names_of_folders_can_be_copied(answer, forty, tmp_path):
     strange = "My Photos (2), März's=best"
     (tmp_path / "photos").rename(tmp_path / strange)
@@ -151,7 +174,7 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
         shutil.copy(tmp_path / "photos/red/00.png", tmp_path / f"photos/red/again{number}.png")
     ended = answer("fit", forty, "--dry-run")
     assert "20 files are exact doubles of others" in ended.stdout
-    assert "Warning: 1 photos are in more than one split" in ended.stdout
+    assert "Warning: 1 photo is in more than one split" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -164,6 +187,7 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
         (["photos", "epoch=3"], "epoch is not a setting"),
         (["photos", "model=vgg61"], "model is vgg61"),
         (["photos", "dataset=mnist"], "dataset=mnist is given, and fit takes a folder"),
+        (["photos", "dataset.folder=b"], "dataset.folder=b is given, and fit takes a folder"),
         (["photos", "minutes=1", "epochs=2"], "minutes and epochs are both given"),
         (["photos", "init_from=run"], "weights are given and no model"),
         (["photos", "seed=1", "seed=2"], "seed is given twice"),

@@ -169,9 +169,18 @@ def read_rule(name, path):
     return json.loads(zipfile.ZipFile(path).read("calibration.json"))
 
 
+def test_evaluate_says_that_it_measures_the_network_as_it_was_trained(verb, digits, calibrated):
+    said = f"Note: {calibrated} is calibrated, which predict and export use; here it is measured as"
+    assert said in verb("evaluate", calibrated)[1]
+    assert "is calibrated" not in verb("evaluate", calibrated, "--weights", "final")[1]
+    assert "is calibrated" not in verb("evaluate", digits.folder)[1]
+
+
 def test_an_export_can_do_without(verb, digits, calibrated, tmp_path):
     words = ("--format", "keras", "--no-calibration", "--output", tmp_path / "x.keras")
-    assert verb("export", calibrated, *words)[0] == 0
+    code, out, _ = verb("export", calibrated, *words)
+    assert code == 0
+    assert "as trained: the calibration of the run is left out" in out
     assert "calibration.json" not in zipfile.ZipFile(tmp_path / "x.keras").namelist()
     found = FORMATS["keras"].run(tmp_path / "x.keras")(digits.images)
     np.testing.assert_allclose(found, digits.probabilities(), atol=1e-6)

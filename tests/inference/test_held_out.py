@@ -7,6 +7,7 @@ import pytest
 
 from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
+from helpers.tiny import write_photos
 from helpers.trained_runs import WORDS
 
 DIGITS = ("digits", "dataset.limit=300")
@@ -81,3 +82,24 @@ def test_a_run_with_other_classes_is_refused(refusal, digits):
 
 def test_a_folder_that_is_no_run_is_refused(refusal, tmp_path):
     assert "--run" not in refusal("data", "verify", "digits", "--run", tmp_path).given
+
+
+def test_a_run_is_judged_by_its_own_table_where_another_one_is_verified(answer, tmp_path):
+    """Whose paths are relative to another folder; only one that has gone is sought there."""
+    write_photos(tmp_path / "photos", 20)
+    rows = [f"{name}/{n:02}.png,{name}" for n in range(20) for name in ("cat", "dog")]
+    (tmp_path / "own.csv").write_text("\n".join(["file,label", *rows]))
+    (tmp_path / "photos" / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    own = ("dataset.table=own.csv", "dataset.folder=photos")
+    size = "dataset.image_size=[16,16]"
+    words = ("dataset=table", *own, size, "model=lenet5", "epochs=1", "hydra.run.dir=run")
+    assert answer(*words).returncode == 0
+    verify = ("data", "verify", "table", "dataset.table=photos/labels.csv", "--run", "run")
+    checked = answer(*verify, "--json")
+    assert checked.returncode == 0, checked.stderr
+    found = json.loads(checked.stdout)["labels_checked"]
+    assert found["notes"] == []
+    (tmp_path / "own.csv").unlink()
+    moved = answer(*verify, "--json")
+    assert moved.returncode == 0, moved.stderr
+    assert json.loads(moved.stdout)["labels_checked"] == found

@@ -199,6 +199,12 @@ def test_exported_file_gives_sigmoids_and_holds_the_thresholds(
     assert read_metadata(name, about["path"]) == [NAMES, thresholds.tolist()]
 
 
+def test_what_an_export_compared_is_said(verb, properties, tmp_path):
+    words = ("--format", "keras", "--output", tmp_path / "x.keras")
+    _, out, _ = verb("export", properties.folder, *words)
+    assert "; all have the same labels at the thresholds" in out
+
+
 def test_report_with_odd_thresholds_is_damaged(refusal, properties, tmp_path):
     other = shutil.copytree(properties.folder, tmp_path / "other")
     report = json.loads((other / "report.json").read_text())

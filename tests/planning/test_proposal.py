@@ -116,6 +116,19 @@ def test_splits_leave_enough_to_learn_from(counts, parts, words):
     assert propose_splits(make_facts(counts, parts=parts), {}).words == words
 
 
+@pytest.mark.parametrize(
+    ("parts", "value", "words"),
+    [
+        (None, "fold 1 of 5 for the test, 10% of the rest for validation", ("dataset.valid=0.1",)),
+        ({"train": 800, "test": 200}, "your test part, fold 1 of 5 for validation", ()),
+    ],
+)
+def test_a_fold_of_the_user_is_no_split_to_be_cut(parts, value, words):
+    given = {"dataset.folds": "5", "dataset.fold": "1"}
+    decision = propose_splits(make_facts((500, 500), parts=parts), given)
+    assert (decision.value, decision.words) == (value, words)
+
+
 def test_what_the_user_gives_wins():
     decisions = propose(make_facts(), epochs="7", optimizer="sgd", dataset__test="0.5")
     words = list_words(decisions)

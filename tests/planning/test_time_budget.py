@@ -92,6 +92,11 @@ def test_each_phase_takes_its_time(measured):
         resolve(*words, "minutes=0.3")
 
 
+def test_a_phase_of_one_epoch_is_measured_over_several():
+    words = ("finetune=two_phase", "finetune.head_epochs=1", "dataset.limit=100")
+    assert resolve(*words, "minutes=1")[1].epochs > 1
+
+
 def test_too_few_minutes_are_answered_with_what_is_possible(measured):
     measured(PhaseTime(None, 1.0, 6.0, 0, False))  # an epoch takes a minute
     with pytest.raises(SpecError, match="an epoch takes about 1 min 0") as refused:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from cnntrain.analysis.significance import compute_fold_interval
 from cnntrain.reports.comparisons.comparison import compare_runs
@@ -15,6 +16,7 @@ from cnntrain.reports.comparisons.comparison_tables import (
     describe_order,
     list_fold_lines,
 )
+from cnntrain.reports.comparisons.fold_scores import OutOfFold
 from cnntrain.runs.results import RunResult
 
 MLP, VGG = (0.81, 0.84, 0.80, 0.85, 0.82), (0.91, 0.93, 0.90, 0.95, 0.92)
@@ -134,11 +136,48 @@ def test_all_images_out_of_fold_are_counted_together(tmp_path):
         )  # fmt: skip
         runs.append(replace(run, folder=folder))
     comparison = compare_runs(runs, None)
-    assert comparison.fold_scores[0].out_of_fold == (43, 50)
+    assert comparison.fold_scores[0].out_of_fold == OutOfFold(50, 43, None)
     assert comparison.describe_fold_scores()[0].endswith(
         "; out of fold 43 of 50 images are right, 0.8600 (95 % interval 0.7381 to 0.9305, Wilson)."
     )
     assert compare_runs(runs[:4], None).fold_scores[0].out_of_fold is None
+
+
+def test_several_labels_are_scored_by_mean_average_precision_over_all_images(tmp_path):
+    """On the test images, which the folds are, and not by what the table is sorted by."""
+    random, runs, together = np.random.default_rng(0), [], []
+    labels = random.integers(0, 2, (5, 20, 3)).astype(np.uint8)
+    probabilities = np.clip(labels * 0.2 + random.random(labels.shape), 0, 1)
+    for fold, (own, shares) in enumerate(zip(labels, probabilities, strict=True)):
+        (run,) = build_folds("vgg", [0.5], [fold])
+        folder = tmp_path / str(fold)
+        folder.mkdir()
+        (folder / "run.json").write_text('{"class_names": ["x", "y", "z"]}')
+        np.savez(folder / "predictions.npz", labels=own, probabilities=shares,
+                 thresholds=np.full(3, 0.5))  # fmt: skip
+        row = {"epoch": 1.0, "train.exact_match": 0.1, "valid.mean_average_precision": 0.9}
+        score = metrics.average_precision_score(own, shares)
+        together.append(score)
+        runs.append(replace(run, folder=folder, history=[row],
+                            settings=run.settings | {"monitor": "valid.mean_average_precision"},
+                            test={"mean_average_precision": score}))  # fmt: skip
+    (scores,) = compare_runs(runs, None).fold_scores
+    assert scores.metric == "test.mean_average_precision"
+    assert scores.mean == pytest.approx(np.mean(together))
+    pooled = metrics.average_precision_score(labels.reshape(-1, 3), probabilities.reshape(-1, 3))
+    assert scores.out_of_fold == OutOfFold(100, None, pytest.approx(pooled))
+    assert scores.describe().endswith(
+        f"; out of fold the mean average precision over all 100 images together is {pooled:.4f}"
+    )
+
+
+def test_a_fold_that_was_interrupted_counts_only_once_it_is_finished():
+    """Until then it has the validation of the epochs that it has made."""
+    runs = build_folds("vgg", VGG, held_out="valid")
+    runs[3] = replace(runs[3], status="interrupted")
+    (scores,) = compare_runs(runs, None).fold_scores
+    assert [*scores.values] == [0, 1, 2, 4]
+    assert scores.describe().startswith("valid accuracy 0.9150 over 4 of 5 folds")
 
 
 def test_a_job_that_waits_for_its_turn_leaves_the_others_comparable():

@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn import metrics
 
+from cnntrain.analysis.label_scores import compute_label_metrics
 from cnntrain.reports.comparisons.comparison import compare_runs
 from cnntrain.reports.comparisons.comparison_tables import build_group_cells, choose_metrics
 from cnntrain.reports.label_page import build_label_context, describe_label_prediction
@@ -14,6 +16,7 @@ from cnntrain.reports.run_page import write_run_report
 from cnntrain.runs.results import gather_results
 from cnntrain.runs.strangers import explain_odd_predictions
 from cnntrain.terminal.units import NO_VALUE
+from cnntrain.training.labels.artifacts import select_label_predictions
 
 PREDICTIONS = {
     "labels": np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0]], np.uint8),
@@ -108,3 +111,14 @@ def test_runs_with_several_labels_are_compared_by_mean_average_precision(propert
     rows = json.loads(json.dumps(compared.to_json()))["runs"]
     report = properties.report["test"]["best"]
     assert rows[0]["test.mean_average_precision"] == report["mean_average_precision"]
+
+
+def test_the_page_scores_what_float32_cannot_tell_apart_as_the_report_does():
+    log_odds = np.array([[18.0], [19.0], [20.0], [21.0]])  # all are 1 in float32
+    labels, thresholds = np.array([[1], [0], [1], [1]]), np.array([expit(19.5)])
+    saved = select_label_predictions(log_odds, labels, thresholds)
+    context = build_label_context(saved, ["a"])
+    expected = compute_label_metrics(log_odds, labels)
+    shown = context["label_scores"]
+    assert shown.mean_average_precision == pytest.approx(expected["mean_average_precision"])
+    assert (shown.precision, shown.recall) == (1, pytest.approx(2 / 3))

@@ -201,7 +201,8 @@ def describe_weights(weights: np.ndarray | None) -> Iterator[str]:
 def describe_repeats(count: int) -> Iterator[str]:
     """Yield a note on rows that repeat another one, if there are any."""
     if count:
-        yield f"{count:,} rows repeat another row, and are left out"
+        are = ("s repeat", "are") if count > 1 else (" repeats", "is")
+        yield f"{count:,} row{are[0]} another row, and {are[1]} left out"
 
 
 def describe_similar_classes(names: Sequence[str]) -> Iterator[str]:

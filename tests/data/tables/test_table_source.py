@@ -28,7 +28,7 @@ def test_paths_are_relative_to_the_table_or_a_folder_or_absolute(read, folder, t
     rows += [["../else/é2.jpg", "red"], ["photos\\..\\photos/./1.jpg", "green"]]
     source = read(rows)
     assert len(source.labels) == 33  # 1.jpg was there before
-    assert "1 rows repeat another row" in source.notes[-1]
+    assert "1 row repeats another row, and is left out" in source.notes[-1]
     assert source.images.read(31) == source.images.read(32)
     rows = [[path.removeprefix("photos/"), colour] for path, colour in make_rows()]
     assert len(read(rows, root=folder / "photos").labels) == 30

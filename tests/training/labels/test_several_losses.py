@@ -88,11 +88,19 @@ def test_logits_that_are_huge_have_finite_losses():
 def test_balanced_weights_make_images_with_and_without_a_class_count_alike():
     labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]], np.uint8)
     weights = losses.compute_positive_weights("balanced", labels)
-    assert weights == [1 / 3, 3, 4]
+    assert weights == [1 / 3, 3, 1]
     assert losses.compute_positive_weights("none", labels) == []
     assert losses.compute_positive_weights([1, 2, 3], labels) == [1, 2, 3]
     with pytest.raises(SpecError, match="has 2 numbers and there are 3 classes"):
         losses.compute_positive_weights([1, 2], labels)
+
+
+def test_a_class_without_images_stays_improbable_with_smoothed_labels():
+    """Each image is a little of the class then: its weight must not be that of all images."""
+    labels = np.array([[1, 0, 0]] * 50 + [[0, 1, 0]] * 50, np.uint8)
+    loss = losses.build_binary_loss(0.1, 0, losses.compute_positive_weights("balanced", labels))
+    rare, common = (np.tile(np.float32([0, 0, odds]), (100, 1)) for odds in (-3, 3))
+    assert np.mean(loss(labels, rare)) < np.mean(loss(labels, common))
 
 
 @pytest.mark.parametrize("targets", [LABELS, SOFT])
