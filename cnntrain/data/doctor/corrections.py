@@ -8,6 +8,7 @@ the actions are done: dataset=table takes it.
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from cnntrain.data.source import Splits
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import FORMULA_STARTS, escape_formula, write_whole
+from cnntrain.spec.overrides import quote_literal
 
 ACTIONS = ("", "relabel", "drop")  # of two for one file, the later counts
 # Of images that are the same, or nearly, the one is kept that is in the first of these splits: a
@@ -69,8 +71,7 @@ class FileNames:
             return "the images are in no files of their own, which a table could name"
         if odd := next((path for path in self.reader.paths if not is_unicode(path)), None):
             return f"the name of {escape_unprintable(odd)} is not in UTF-8, as a table is"
-        classes = () if self.splits.has_several_labels else self.splits.class_names
-        if odd := next((name for name in classes if SEPARATOR in name), None):
+        if odd := next((name for name in self.splits.class_names if SEPARATOR in name), None):
             return f"the name of the class {odd} has a {SEPARATOR}, which divides labels in a table"
         return None
 
@@ -225,8 +226,8 @@ def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict
             f"{min(unknown)} is none of the files of the data set",
             "files as data verify --output names them, relative to the table",
         )
-    labels = splits.class_names if splits.has_several_labels else ("label",)
-    columns = ("file", *labels, "split", *(() if weights is None else ("weight",)))
+    labels = map(escape_formula, splits.class_names) if splits.has_several_labels else ["label"]
+    columns = ["file", *labels, "split", *([] if weights is None else ["weight"])]
     write_csv(columns, rows, file)
     return counts
 
@@ -249,7 +250,10 @@ def list_training_words(splits: Splits, labels: Path) -> list[str]:
     """Return the overrides that train on labels.csv, whose path is `labels`."""
     words = ["dataset=table", f"dataset.table={labels}"]
     if splits.has_several_labels:
-        words.append(f"dataset.label_columns=[{','.join(splits.class_names)}]")
+        names: Sequence[str] = splits.class_names
+        if not all(re.fullmatch(r"[\w .-]+", name) for name in names):
+            names = [*map(quote_literal, names)]
+        words.append(f"dataset.label_columns=[{','.join(names)}]")
     return words
 
 

@@ -17,14 +17,14 @@ from cnntrain.data.doctor.corrections import (
 )
 from cnntrain.data.doctor.examination import Examination, NearDuplicate, OddImage
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
-from cnntrain.data.fetch.table_columns import ColumnNames
-from cnntrain.data.fetch.table_source import read_table_source
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.source import Examples, Splits
 from cnntrain.data.verify import Verification, locate_occurrence
 from cnntrain.errors import SpecError
+from cnntrain.spec.build import build_provisional_spec
+from cnntrain.spec.compose import compose_config
 
 NAMES = [f"cat/{n}.jpg" for n in range(6)] + ["dog/=sum.jpg", "dog/7.jpg", "dog/8.jpg"]
 CLASSES = ("cat", "dog")
@@ -190,10 +190,8 @@ def write_and_read_back(splits, folder, findings=()):
     (folder / "out").mkdir()
     labels = folder / "out" / "labels.csv"
     write_labels(FileNames(splits, labels.parent), findings, labels)
-    classes = [w for w in list_training_words(splits, labels) if "label_columns=[" in w]
-    columns = tuple(classes[0].partition("[")[2][:-1].split(",")) if classes else None
-    names = ColumnNames("auto", "auto", "auto", "auto", columns)
-    return read_table_source(labels, labels.parent, names)
+    config = compose_config(list_training_words(splits, labels)).config
+    return build_provisional_spec(config).dataset.bound_function(folder, None)
 
 
 def test_labels_and_weights_come_back_as_they_were(splits, tmp_path):
@@ -208,22 +206,25 @@ def test_labels_and_weights_come_back_as_they_were(splits, tmp_path):
     assert source.labels.tolist() == [int(row < 6) for row in order]
 
 
-def test_several_labels_come_back_where_no_image_has_two(splits, tmp_path):
+@pytest.mark.parametrize("names", [("cat", "dog"), ("a, b's", "=größe [2]")])
+def test_several_labels_come_back_where_no_image_has_two(splits, tmp_path, names):
     """A column of single labels would be read as one label an image."""
     hot = np.array([[1, 0]] * 4 + [[0, 0], [0, 1]] + [[0, 1]] * 3, np.uint8)
     parts = {split: replace(part, labels=hot[part.rows]) for split, part in splits.items()}
-    several = replace(splits, **parts)
+    several = replace(splits, **parts, class_names=names)
     file = tmp_path / "findings.csv"
-    rows = ["out/../photos/cat/0.jpg,cat,train,relabel,cat|dog,", "b,dog,train,relabel,none,"]
-    file.write_text("\n".join(["file,label,split,action,suggested,reason", *rows]))
-    both, none = read_findings_table(file, several)
-    names = FileNames(several, tmp_path / "out")
-    found = [replace(both, file=names.name_example("train", 0)),
-             replace(none, file=names.name_example("train", 1))]  # fmt: skip
-    source = write_and_read_back(several, tmp_path, found)
+    files = FileNames(several, tmp_path / "out")
+    write_findings(
+        [
+            Finding(files.name_example("train", 0), "", "train", "relabel", names[1], ""),
+            Finding(files.name_example("train", 1), "", "train", "relabel", "none", ""),
+        ],
+        file,
+    )
+    source = write_and_read_back(several, tmp_path, read_findings_table(file, several))
     order = np.concatenate([part.rows for part in parts.values()])
-    assert source.class_names == CLASSES
-    assert source.labels.tolist() == [[1, 1], [0, 0], *hot[order][2:].tolist()]
+    assert source.class_names == names
+    assert source.labels.tolist() == [[0, 1], [0, 0], *hot[order][2:].tolist()]
 
 
 def test_a_table_in_a_linked_folder_names_files_that_are_there(splits, tmp_path):
