@@ -222,7 +222,7 @@ def compare_with_torch(check: Check) -> None:
 
 def check_speed_and_repeatability(check: Check, backend: str) -> None:
     """Record rates, start-up with an empty and a full compilation cache, and whether bits agree."""
-    for network, repeats in (("resnet18", 2), ("resnet20", 1)):
+    for network, repeats in (("resnet18", 2), ("resnet20", 1), ("cnn_cifar", 1)):
         weights = []
         for number in range(repeats):
             run = f"{backend}_{network}_{number}"
@@ -271,7 +271,7 @@ def check_side_by_side(check: Check) -> None:
 
 def repeat_run(check: Check, backend: str) -> bool | str:
     """Train `cnn_cifar` twice, and return whether the weights are equal."""
-    runs = [f"{backend}_cnn_cifar_{number}" for number in range(2)]
+    runs = [f"{backend}_cnn_cifar_twice_{number}" for number in range(2)]
     with ThreadPoolExecutor() as pool:
         jobs = [
             pool.submit(check.train, "cnn_cifar", backend, run, "dataset.limit=5000", **SHARED_GPU)

@@ -215,6 +215,7 @@ class Fit:
             ),
             average=self.loop.average,
             fused_norm=self.spec.fused_norm,
+            masked_pools=self.devices.is_gpu and self.devices.xla and self.spec.deterministic,
             labels=get_label_kind(self.splits.train.labels),
         )
         if keras.backend.backend() == "jax":

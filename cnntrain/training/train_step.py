@@ -17,7 +17,9 @@ from keras import ops
 from cnntrain.training.devices.one_device import Batch, Devices
 from cnntrain.training.labels.kind import ONE_LABEL, LabelKind
 from cnntrain.training.losses import LossFunction
-from cnntrain.training.networks.fused_norm import fuse_batch_norms
+from cnntrain.training.networks.fused_norm import choose_norm_call
+from cnntrain.training.networks.pool_gradient import choose_pool_call
+from cnntrain.training.networks.replaced_calls import Call, replace_calls
 from cnntrain.training.schedules import Rate
 from cnntrain.training.weight_average import WeightAverage
 
@@ -34,8 +36,8 @@ class StepParts:
     (Szegedy et al. 2014, section 5). A batch is computed in `micro_batches` to save memory: the
     gradient is their mean, so that a step is the same but for batch norm, which sees the
     micro-batches. `own_rates` are variables with their factors of the learning rate.
-    `fused_norm` lets TensorFlow compute each batch norm as one operation. `labels` is the kind of
-    labels that a batch has.
+    `fused_norm` lets TensorFlow compute each batch norm as one operation; with `masked_pools` the
+    gradients of max pools need no scatter. `labels` is the kind of labels that a batch has.
     """
 
     network: keras.Model
@@ -49,6 +51,7 @@ class StepParts:
     own_rates: Sequence[tuple[keras.Variable, float]] = ()
     average: WeightAverage | None = None
     fused_norm: bool = False
+    masked_pools: bool = False
     labels: LabelKind = ONE_LABEL
 
     def compute_losses(self, labels: Any, outputs: Any, weights: Any = None) -> tuple[Any, Any]:
@@ -70,6 +73,16 @@ class StepParts:
         measures = (self.labels.compute_cross_entropy, self.labels.compute_hits)
         measured = [compute(labels, logits) for compute in measures]
         return objective, ops.stack([objective, *map(ops.mean, measured)])
+
+    def replace_calls(self) -> contextlib.AbstractContextManager[None]:
+        """Let layers compute within the block by the means that suit the device."""
+        choices = [choose_norm_call] if self.fused_norm else []
+        choices += [choose_pool_call] if self.masked_pools else []
+
+        def choose_call(layer: keras.layers.Layer) -> Call | None:
+            return next(filter(None, (choose(layer) for choose in choices)), None)
+
+        return replace_calls(self.network, choose_call)
 
     @contextlib.contextmanager
     def scale_and_average(self) -> Iterator[None]:
@@ -177,8 +190,7 @@ class TrainStep:
         """Return the gradients of the weights, the new `values`, and the losses."""
         inputs, labels, *weights = examples
         changed, optimizer = self.statistics + self.seeds, self.parts.optimizer
-        fuse = fuse_batch_norms if self.parts.fused_norm else contextlib.nullcontext
-        with tf.GradientTape() as tape, fuse(self.parts.network):
+        with tf.GradientTape() as tape, self.parts.replace_calls():
             # weights too: within the scope, Keras' penalties know no others
             known = [(weight, weight.value) for weight in self.weights]
             state = [*known, *zip(changed, values, strict=True)]

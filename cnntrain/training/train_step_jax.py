@@ -128,7 +128,8 @@ class JaxTrainStep:
         """Return the objective to differentiate, the other variables after it, and the losses."""
         known = [pair for kind, values in zip(self.kinds, (weights, others, slots), strict=False)
                  for pair in zip(kind, values, strict=True)]  # fmt: skip
-        with keras.StatelessScope(known, collect_losses=True) as scope:
+        state = keras.StatelessScope(known, collect_losses=True)
+        with state as scope, self.parts.replace_calls():
             outputs = self.parts.network(inputs, training=True)
             labels, *shares = targets
             objective, losses = self.parts.compute_losses(labels, outputs, *shares)

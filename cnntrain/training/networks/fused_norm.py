@@ -1,32 +1,21 @@
 """Batch norm as one operation of TensorFlow, where Keras computes it from a dozen."""
 
-import contextlib
-import functools
 import math
-from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
-from cnntrain.training.networks.build import iterate_leaf_layers
+from cnntrain.training.networks.replaced_calls import Call
 
 
-@contextlib.contextmanager
-def fuse_batch_norms(network: keras.Model) -> Iterator[None]:
-    """Let the batch norms of feature maps train by one operation within the block.
+def choose_norm_call(layer: keras.layers.Layer) -> Call | None:
+    """Return `normalise_by_batch` for a batch norm that the operation computes; else None.
 
     It computes what the layers do, but rounds elsewhere. In half precision it reads and writes 16
     bits, and sums in float32. Layers that are frozen, or that are no plain batch norm over the last
     axis of (B, H, W, C), compute as before.
     """
-    norms = [layer for layer in iterate_leaf_layers(network) if can_be_fused(layer)]
-    for layer in norms:
-        layer.call = functools.partial(normalise_by_batch, layer)
-    try:
-        yield
-    finally:
-        for layer in norms:
-            del layer.call
+    return normalise_by_batch if can_be_fused(layer) else None
 
 
 def can_be_fused(layer: keras.layers.Layer) -> bool:

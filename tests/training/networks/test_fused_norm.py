@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnntrain.training.networks.fused_norm import fuse_batch_norms
+from cnntrain.training.networks.fused_norm import choose_norm_call
+from cnntrain.training.networks.replaced_calls import replace_calls
 
 IMAGES = np.random.default_rng(0).normal(1, 3, (16, 5, 6, 3)).astype("float32")
 
@@ -37,7 +38,7 @@ def test_outputs_gradients_and_statistics_are_those_of_keras(scale, trainable):
     weights = network.get_weights()
     expected = train_once(network)
     network.set_weights(weights)
-    with fuse_batch_norms(network):
+    with replace_calls(network, choose_norm_call):
         found = train_once(network)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4, rtol=2e-4)
@@ -45,7 +46,7 @@ def test_outputs_gradients_and_statistics_are_those_of_keras(scale, trainable):
 
 def test_only_norms_of_feature_maps_are_fused_and_only_within_the_block(tmp_path):
     network = make_network()
-    with fuse_batch_norms(network):
+    with replace_calls(network, choose_norm_call):
         assert "call" in vars(network.get_layer("maps"))
         assert "call" not in vars(network.get_layer("vectors"))
     assert "call" not in vars(network.get_layer("maps"))
