@@ -26,7 +26,7 @@ from cnntrain.running.run import check_machine, train_composed
 from cnntrain.spec.build import AUTO_SETTINGS, build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.option_files import find_option_files
-from cnntrain.spec.overrides import parse_single_override, quote_literal
+from cnntrain.spec.overrides import parse_single_override, quote_path
 from cnntrain.spec.places import check_data_paths, is_there
 
 if TYPE_CHECKING:
@@ -115,9 +115,7 @@ def make_dataset_words(folder: str) -> list[str]:
     option, knob = "image_folder", "folder"
     if Path(folder).suffix.lower() in TABLE_ENDINGS:
         option, knob = "table", "table"
-    plain = all(letter.isalnum() or letter in "/._-~ " for letter in folder)
-    value = folder if plain else quote_literal(folder)
-    return [f"dataset={option}", f"dataset.{knob}={value}"]
+    return [f"dataset={option}", f"dataset.{knob}={quote_path(folder)}"]
 
 
 def propose_run(

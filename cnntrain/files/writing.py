@@ -188,3 +188,8 @@ def escape_formula(cell: Any) -> Any:
     except ValueError:
         return f"'{cell}"
     return cell
+
+
+def unescape_formula(cell: str) -> str:
+    """Return a cell without the ' that `escape_formula` put before it."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].lstrip().startswith(FORMULA_STARTS) else cell

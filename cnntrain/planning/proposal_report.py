@@ -21,8 +21,9 @@ def print_proposal(
     """Print what the photos are, a row for each decision, and what to expect."""
     print_unwrapped_lines(describe_photos(facts))
     if shared:
+        photos = "photo is" if shared == 1 else "photos are"
         print_unwrapped_lines([
-            f"Warning: {shared:,} photos are in more than one split, so that the test flatters: "
+            f"Warning: {shared:,} {photos} in more than one split, so that the test flatters: "
             "cnntrain data verify names them"
         ])  # fmt: skip
     console = make_console()

@@ -97,11 +97,14 @@ def format_lead(
 ) -> str:
     """Return a sentence with the worst that was found."""
     leaks, near = len(verification.leaks), len(examination.near_leaks)
+    broken, wrong = len(verification.broken), len(check.suspects) if check else 0
     parts = [
         f"{leaks:,} leak{'s' * (leaks != 1)} between splits" if leaks else "",
         f"{near:,} near-duplicate{'s' * (near != 1)} between splits" if near else "",
-        f"{len(verification.broken):,} broken files" if verification.broken else "",
-        f"{len(check.suspects):,} labels that are probably wrong" if check else "",
+        f"{broken:,} broken file{'s' * (broken != 1)}" if broken else "",
+        f"{wrong:,} label{'s that are' if wrong != 1 else ' that is'} probably wrong"
+        if check
+        else "",
     ]
     found = [part for part in parts if part]
     return (

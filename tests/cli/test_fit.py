@@ -151,7 +151,7 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
         shutil.copy(tmp_path / "photos/red/00.png", tmp_path / f"photos/red/again{number}.png")
     ended = answer("fit", forty, "--dry-run")
     assert "20 files are exact doubles of others" in ended.stdout
-    assert "Warning: 1 photos are in more than one split" in ended.stdout
+    assert "Warning: 1 photo is in more than one split" in ended.stdout
 
 
 @pytest.mark.parametrize(

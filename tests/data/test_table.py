@@ -15,6 +15,7 @@ from cnntrain.data.fetch.table_source import read_table_source
 from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.photos import lazy_images
 from cnntrain.errors import SpecError
+from cnntrain.files.writing import escape_formula
 from cnntrain.spec.places import peek_several_labels
 from helpers import odd
 
@@ -316,6 +317,15 @@ def test_a_table_that_changes_is_read_again(read):
 def test_classes_that_differ_in_capitals_are_noted(read):
     rows = [[path, "Red" if n % 2 else "red"] for n, (path, _) in enumerate(make_rows())]
     assert "the classes Red and red differ in capitals only" in read(rows).notes[-1]
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_read_back(read, folder):
+    rows = [
+        [path, escape_formula("=sum" if n % 2 else "@home")]
+        for n, (path, _) in enumerate(make_rows())
+    ]
+    assert rows[0][1] == "'@home"
+    assert read(rows).class_names == ("=sum", "@home")
 
 
 def load(spec, folder, *words):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnntrain.cli.parser import explain_unwritable_folder, make_output_folder
 from cnntrain.data.load import load_splits
 from cnntrain.errors import SpecError
+from cnntrain.spec.overrides import quote_path
 from cnntrain.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -135,14 +136,14 @@ def write_diagnosis(
     words = ["cnntrain", "data", "verify", name, *overrides]
     if names.are_files:
         counts = write_labels(names, findings, output / LABELS)
-        done = f"{counts['kept']:,} images, without {counts['dropped']:,} that are dropped, "
         files = (
-            f"{FINDINGS} has {len(findings):,} files with something to do or to look at. {LABELS} "
-            f"is what is left when all of it is done: {done}{counts['relabelled']:,} with another "
-            f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
+            f"Files in {FINDINGS} with something to do or to look at: {len(findings):,}. {LABELS} "
+            f"is what is left when all of it is done: {counts['kept']:,} images, of which "
+            f"{counts['relabelled']:,} with another label; dropped: {counts['dropped']:,}. Edit "
+            f"the column action of {FINDINGS}, and write {LABELS} again:"
         )
         apply = [*words, "--apply", str(output / FINDINGS)]
-        train = ["cnntrain", "dataset=table", f"dataset.table={output / LABELS}"]
+        train = list_training_words(output / LABELS)
         guide = {"files": files, "next": f"{shlex.join(apply)}\n{shlex.join(train)}"}
     else:
         files = (
@@ -150,7 +151,8 @@ def write_diagnosis(
             f"no {LABELS}: the images are in no files of their own, which it could name."
         )
         guide = {"files": files, "next": ""}
-    again = shlex.join([*words, *list_flags(flags)])
+    # Into another folder: findings.csv is never overwritten.
+    again = shlex.join([*words, *list_flags(flags), "--output", "NEW_FOLDER"])
     write_data_page(
         output / PAGE, name, splits, found.verification, found.examination, found.check,
         {**guide, "command": again},
@@ -160,9 +162,9 @@ def write_diagnosis(
 
 
 def list_flags(flags: Namespace) -> list[str]:
-    """Return the flags of `data verify` that were given, as words."""
+    """Return the flags of `data verify` that were given, without `--output`, as words."""
     words = [word for run in flags.run or () for word in ("--run", run)]
-    for flag in (*THRESHOLD_FLAGS, "output"):
+    for flag in THRESHOLD_FLAGS:
         if (text := getattr(flags, flag)) is not None:
             words += [f"--{flag}", text]
     return words + ["--strict"] * flags.strict
@@ -179,8 +181,9 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
         )
     if not file.is_file():
         raise SpecError(
-            f"--apply is {file}, which is not there",
+            f"--apply is {file}, which is {'a folder' if file.is_dir() else 'not there'}",
             f"a {FINDINGS} that data verify --output has written",
+            f"--apply {file / FINDINGS}" if (file / FINDINGS).is_file() else None,
         )
     splits = load_splits(spec)
 
@@ -195,5 +198,10 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
         f"{labels}: {counts['kept']:,} images, {counts['relabelled']:,} of them with another "
         f"label; {counts['dropped']:,} dropped"
     )
-    print_unwrapped(shlex.join(["cnntrain", "dataset=table", f"dataset.table={labels}"]))
+    print_unwrapped(shlex.join(list_training_words(labels)))
     return 0
+
+
+def list_training_words(labels: Path) -> list[str]:
+    """Return the words of the command that trains on a table of labels."""
+    return ["cnntrain", "dataset=table", f"dataset.table={quote_path(str(labels))}"]

@@ -16,6 +16,7 @@ import numpy as np
 
 from cnntrain.data.doctor.examination import Examination, Locator, find_odd_images
 from cnntrain.data.doctor.suspects import LabelCheck
+from cnntrain.data.fetch.table_files import read_csv
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.source import Splits
@@ -143,7 +144,8 @@ def choose_copies(
 ) -> Iterator[tuple[Occurrence, Occurrence, str]]:
     """Yield the images to drop of those that are the same or nearly, the one that is kept, and why.
 
-    Of each group one is kept, by the order KEPT_FIRST.
+    Of each group one is kept, by the order KEPT_FIRST, and in one split rather one that is neither
+    blurred nor tiny.
     """
     groups: dict[Occurrence, list[Occurrence]] = {}
     reasons: dict[Occurrence, str] = {}
@@ -163,8 +165,11 @@ def choose_copies(
         word = "nearly the mirror image of" if pair.mirrored else "nearly the same as"
         for place in (pair.first, pair.second):
             reasons.setdefault(place, word)
+    odd = {image.place for _, images in find_odd_images(examination) for image in images}
     for group in {id(group): group for group in groups.values()}.values():
-        kept = min(group, key=lambda place: (KEPT_FIRST.index(place.split), place.index))
+        kept = min(
+            group, key=lambda place: (KEPT_FIRST.index(place.split), place in odd, place.index)
+        )
         for place in group:
             if place is not kept:
                 yield place, kept, reasons[place]
@@ -202,7 +207,7 @@ def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict
             continue
         is_new = finding is not None and finding.action == "relabel"
         label = finding.suggested if finding is not None and is_new else place.label
-        counts["relabelled"] += is_new
+        counts["relabelled"] += label != place.label
         counts["kept"] += 1
         row = [name, escape_formula(label), place.split]
         rows.append(row if weights is None else [*row, f"{weights[number]:g}"])
@@ -239,24 +244,39 @@ def read_findings_table(file: Path, class_names: Sequence[str]) -> list[Finding]
     class, with the number of the row.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:  # Excel writes a mark
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        table = read_csv(file)  # with the mark and the delimiter of any spreadsheet
+    except (OSError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise SpecError(f"{file} cannot be read: {reason}", "a findings.csv") from None
-    missing = [column for column in FINDING_COLUMNS if rows and column not in rows[0]]
+    missing = [column for column in FINDING_COLUMNS if column not in table.columns]
     if missing:
         raise SpecError(f"{file} has no column {missing[0]}", ", ".join(FINDING_COLUMNS))
-    return [
-        read_finding(row, class_names, f"{file}, row {number}")
-        for number, row in enumerate(rows, 2)
-    ]
+    columns = [table.columns[column] for column in FINDING_COLUMNS]
+    found = [
+        read_finding(dict(zip(FINDING_COLUMNS, cells, strict=True)), class_names,
+                     f"{file}, row {number}")
+        for number, *cells in zip(table.rows, *columns, strict=True)
+    ]  # fmt: skip
+    check_agreement(file, found, table.rows)
+    return found
 
 
-def read_finding(row: Mapping[str, str | None], class_names: Sequence[str], where: str) -> Finding:
+def check_agreement(file: Path, found: Sequence[Finding], rows: Sequence[int]) -> None:
+    """Raise SpecError, with the numbers of the rows, if two want different things of one file."""
+    first: dict[str, tuple[Finding, int]] = {}
+    for finding, row in zip(found, rows, strict=True):
+        other, other_row = first.setdefault(finding.file, (finding, row))
+        if (finding.action, finding.suggested) != (other.action, other.suggested):
+            raise SpecError(
+                f"{file}, rows {other_row} and {row}: {finding.file} is there twice, and what to "
+                "do differs",
+                "one row for each file",
+            )
+
+
+def read_finding(row: Mapping[str, str], class_names: Sequence[str], where: str) -> Finding:
     """Return the finding in a row; raise SpecError, which says `where`, if nobody can do it."""
-    cells = {column: unescape_formula(row[column] or "") for column in FINDING_COLUMNS}
-    finding = Finding(**{**cells, "action": cells["action"].strip().lower()})
+    finding = Finding(**{**row, "action": row["action"].lower()})
     if finding.action not in ACTIONS:
         raise SpecError(
             f"{where}: the action is {finding.action}",
@@ -271,8 +291,3 @@ def read_finding(row: Mapping[str, str | None], class_names: Sequence[str], wher
             find_nearest(finding.suggested, class_names),
         )
     return finding
-
-
-def unescape_formula(cell: str) -> str:
-    """Return a cell without the ' that `escape_formula` put before it."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].lstrip().startswith(FORMULA_STARTS) else cell

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.errors import SpecError, escape_unprintable
+from cnntrain.files.writing import unescape_formula
 from cnntrain.spec.knobs import normalise_unicode
 
 PARQUET_START, ZIP_START = b"PAR1", b"PK\x03\x04"  # how a Parquet file and a spreadsheet begin
@@ -58,7 +59,7 @@ def read_csv(file: Path) -> Table:
     """Return the table in a CSV, whose first row has the names of the columns.
 
     The delimiter is the one that is there most often, outside of quotes. Rows without any text are
-    passed over.
+    passed over. A ' that `escape_formula` put before a cell is taken away.
     """
     content = file.read_bytes()
     try:
@@ -74,7 +75,7 @@ def read_csv(file: Path) -> Table:
     names, rows, kept = list[str](), list[int](), list[list[str]]()
     try:
         for row, cells in enumerate(reader, 1):
-            cells = [cell.strip() for cell in cells]
+            cells = [unescape_formula(cell.strip()) for cell in cells]
             if not any(cells):
                 continue
             if not names:
