@@ -43,7 +43,7 @@ usage: cnntrain fit FOLDER [key=value ...] [--minutes M] [--dry-run] [--json]
   --minutes M   as many epochs as fit into M minutes (also minutes=M)
   --dry-run     the proposal and the command, without training
   --json        everything, for scripts; the training is shown on standard error"""
-TABLE_ENDINGS = (".csv", ".parquet")
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 OPEN_GROUPS = ("model", "finetune", "augmentation")  # whose option the photos decide
 
 
@@ -88,6 +88,10 @@ def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, 
     if folders[0] in find_option_files("dataset", config_dir) and not is_there(Path(folders[0])):
         hint = f"cnntrain dataset={folders[0]}"
         raise SpecError(f"{folders[0]} is no folder but a data set", expected, hint)
+    ending = Path(folders[0]).suffix.lower()
+    if Path(folders[0]).is_file() and ending not in (".zip", *TABLE_ENDINGS):
+        kinds = f"a zip of one, or a table of files and labels ({', '.join(TABLE_ENDINGS)})"
+        raise SpecError(f"{folders[0]} is a file", f"{expected}, {kinds}")
     return folders[0], [word for word in words if word != folders[0]]
 
 
@@ -146,7 +150,9 @@ def propose_run(
     sizes = {split: len(chosen.rows[split]) for split in ("train", "valid", "test")
              if split in chosen.rows}  # fmt: skip
     facts = count_chosen_classes(facts, chosen)
-    pretrained = choose_pretrained(given) if suits_pretrained(facts, given) else None
+    pretrained = None
+    if suits_pretrained(facts, given):
+        pretrained = choose_pretrained(given, spec.config["weights_dir"])
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)
     proposed = [word for decision in settings for word in decision.words]
     # The network that is proposed without weights has no such knob.

@@ -40,15 +40,21 @@ def propose_splits(facts: PhotoFacts, given: Mapping[str, str]) -> Decision:
     train = facts.parts.get("train", 0)
     has_test, has_valid = "test" in facts.parts, "valid" in facts.parts
     learning = train if has_test else round(0.8 * train)
+    # The fold is the test split, or the validation split where there is a test part.
+    has_folds = given.get("dataset.folds", "null") != "null"
+    if has_folds and has_test:
+        return Decision("splits", "your test part, a fold for validation", "as you say")
     if has_test and has_valid:
         return Decision("splits", "your parts", "the folders say which are which")
     words, test, valid = list[str](), "your test part", "your validation part"
-    if not has_test:
+    if has_folds:
+        test = "a fold for the test"
+    elif not has_test:
         share = 0.25 if learning < FEW_PHOTOS else 0.2
         test = f"{share:.0%} for the test"
         words.append(f"dataset.test={share}")
     why = "validation chooses the epoch; test photos are read once, at the end"
-    if not has_valid:
+    if not has_valid or has_folds:
         share = 0 if learning < FEW_PHOTOS else 0.2 if learning < SOME_PHOTOS else 0.1
         valid = f"{share:.0%} of the rest for validation" if share else "no validation"
         words.append(f"dataset.valid={share}")

@@ -46,8 +46,9 @@ def describe_expectation(test: int) -> list[str]:
     right = round(USUAL_SHARE * test)
     low, high = compute_wilson_interval(right, test)
     return [
-        f"What to expect: each of the {test} test photos is {100 / test:.2g} % of the accuracy. "
-        f"With {right} of {test} right, that on other photos is between {low:.0%} and {high:.0%}.",
+        f"What to expect: each of the {test} test photos is {100 / test:.3g} % of the accuracy. "
+        f"With {right} of {test} right, the accuracy on other photos is between {low:.0%} and "
+        f"{high:.0%}.",
         "More photos measure better; so does the mean over other cuts: "
         "cnntrain -m … 'dataset.split_seed=range(5)'",
     ]

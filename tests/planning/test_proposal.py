@@ -116,6 +116,22 @@ def test_splits_leave_enough_to_learn_from(counts, parts, words):
     assert propose_splits(make_facts(counts, parts=parts), {}).words == words
 
 
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (None, ("dataset.valid=0.1",)),
+        ({"train": 800, "valid": 200}, ("dataset.valid=0.1",)),
+        ({"train": 800, "test": 200}, ()),
+        ({"train": 600, "valid": 200, "test": 200}, ()),
+    ],
+)
+def test_a_fold_of_the_user_takes_the_place_of_a_split(parts, words):
+    facts = make_facts((500, 500), parts=parts)
+    decision = propose_splits(facts, {"dataset.folds": "5", "dataset.fold": "1"})
+    assert decision.words == words
+    assert "fold" in decision.value
+
+
 def test_what_the_user_gives_wins():
     decisions = propose(make_facts(), epochs="7", optimizer="sgd", dataset__test="0.5")
     words = list_words(decisions)

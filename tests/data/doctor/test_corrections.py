@@ -138,7 +138,9 @@ def test_two_rows_that_want_different_things_of_a_file_are_answered(findings, tm
     assert len(read_findings_table(file, CLASSES)) == len(findings) + 1
     with file.open("a") as lines:
         lines.write(f"{findings[0].file},,,relabel,dog,\n")
-    with pytest.raises(SpecError, match=r"rows 2 and 10: .* is there twice, and what to do differs"):
+    with pytest.raises(
+        SpecError, match=r"rows 2 and 10: .* is there twice, and what to do differs"
+    ):
         read_findings_table(file, CLASSES)
 
 
