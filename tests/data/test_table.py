@@ -175,10 +175,10 @@ def test_parquet_says_the_same_as_a_csv(read, folder):
     assert {part: rows.tolist() for part, rows in found.parts.items()} == {
         part: rows.tolist() for part, rows in expected.parts.items()
     }
-    listed = {"file": columns["file"], "label": [["a", "b"], ["a"], ["b"]] * 10}
+    listed = {"file": columns["file"], "label": [["a", "b"], ["a"], []] * 10}
     parquet.write_table(pyarrow.table(listed), folder / "labels.parquet")
     found = read_table_source(folder / "labels.parquet", folder, AUTO)
-    assert np.array_equal(found.labels, np.tile([[1, 1], [1, 0], [0, 1]], (10, 1)))
+    assert np.array_equal(found.labels, np.tile([[1, 1], [1, 0], [0, 0]], (10, 1)))
 
 
 def test_paths_are_relative_to_the_table_or_a_folder_or_absolute(read, folder, tmp_path):
@@ -249,6 +249,12 @@ REFUSED = {
     "one class": ([[path, "red"] for path, _ in make_rows()], ["file", "label"], ["one class"]),
     "half a pair of labels": (rows_with(1, "photos/1.jpg", "red|"), ["file", "label"],
                               ["is red| in row 3"]),
+    "none beside a label": (rows_with(1, "photos/1.jpg", "red|none"), ["file", "label"],
+                            ["is red|none in row 3", "none beside no other"]),
+    "a column for each class": (
+        [[path, n % 2, 1] for n, (path, _) in enumerate(make_rows())], ["file", "a", "b"],
+        ["no column for the label", "dataset.label_columns=[a,b]"],
+    ),
     "too many cells": (rows_with(6, "photos/6.jpg", "red", "blue"), ["file", "label"],
                        ["row 8", "3 cells", "2 columns"]),
     "no rows": ([], ["file", "label"], ["no rows below"]),
