@@ -113,12 +113,12 @@ def test_several_labels_end_with_their_scores_and_what_to_do_next(answer, forty,
     words = ("model=lenet5", "epochs=1", "dataset.image_size=[32,32]", "tracking=none")
     ended = answer("fit", "labels.csv", *words, "hydra.run.dir=run")
     assert ended.returncode == 0, ended.stderr
-    report = json.loads((tmp_path / "run/report.json").read_text())
-    scores = report["thresholds"]["final"]["test"]
+    # Few photos leave none for validation, without which all thresholds are 0.5.
+    scores = json.loads((tmp_path / "run/report.json").read_text())["test"]["final"]
     assert f"test photos have all labels right: exact match {scores['exact_match']:.4f}" in (
         ended.stdout
     )
-    mean = report["test"]["final"]["mean_average_precision"]
+    mean = scores["mean_average_precision"]
     assert f"Wilson); mean average precision {mean:.4f}\nworst classes: " in ended.stdout
     assert "  cnntrain predict run PHOTO_OR_FOLDER" in ended.stdout
 

@@ -192,7 +192,7 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
 
     findings = read_findings_table(file, splits.class_names)
     labels = file.with_name(LABELS)
-    with explain_unwritable_folder(file.parent):
+    with explain_unwritable_folder(file.parent, hint=None):
         counts = write_labels(FileNames(splits, file.parent), findings, labels)
     print_unwrapped(
         f"{labels}: {counts['kept']:,} images, {counts['relabelled']:,} of them with another "
