@@ -25,9 +25,9 @@ from cnntrain.planning.proposal import (
 from cnntrain.running.run import check_machine, train_composed
 from cnntrain.spec.build import AUTO_SETTINGS, build_provisional_spec
 from cnntrain.spec.compose import compose_config
-from cnntrain.spec.hints import choose_photo_words
+from cnntrain.spec.hints import TABLE_ENDINGS, choose_photo_words
 from cnntrain.spec.option_files import find_option_files
-from cnntrain.spec.overrides import parse_single_override, quote_literal
+from cnntrain.spec.overrides import parse_single_override, quote_path
 from cnntrain.spec.places import check_data_paths, is_there
 from cnntrain.spec.signatures import Component
 
@@ -89,6 +89,10 @@ def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, 
     if folders[0] in find_option_files("dataset", config_dir) and not is_there(Path(folders[0])):
         hint = f"cnntrain dataset={folders[0]}"
         raise SpecError(f"{folders[0]} is no folder but a data set", expected, hint)
+    ending = Path(folders[0]).suffix.lower()
+    if Path(folders[0]).is_file() and ending not in (".zip", *TABLE_ENDINGS):
+        kinds = f"a zip of one, or a table of files and labels ({', '.join(TABLE_ENDINGS)})"
+        raise SpecError(f"{folders[0]} is a file", f"{expected}, {kinds}")
     return folders[0], [word for word in words if word != folders[0]]
 
 
@@ -115,8 +119,7 @@ def read_given_settings(overrides: Sequence[str]) -> dict[str, str]:
 def make_dataset_words(folder: str) -> list[str]:
     """Return the overrides that choose a folder, a zip, or a table as data set."""
     option, word = choose_photo_words(folder)
-    plain = all(letter.isalnum() or letter in "/._-~ " for letter in folder)
-    return [option, word if plain else f"{word.partition('=')[0]}={quote_literal(folder)}"]
+    return [option, f"{word.partition('=')[0]}={quote_path(folder)}"]
 
 
 def propose_run(
@@ -147,7 +150,9 @@ def propose_run(
     sizes = {split: len(chosen.rows[split]) for split in ("train", "valid", "test")
              if split in chosen.rows}  # fmt: skip
     facts = count_chosen_classes(facts, chosen)
-    pretrained = choose_pretrained(given) if suits_pretrained(facts, given) else None
+    pretrained = None
+    if suits_pretrained(facts, given):
+        pretrained = choose_pretrained(given, spec.config["weights_dir"])
     if pretrained is None:
         given = {**read_default_weights(spec.model, given), **given}
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)

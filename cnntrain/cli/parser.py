@@ -41,15 +41,15 @@ def make_parser(verb: str = "") -> Parser:
 
 
 @contextlib.contextmanager
-def explain_unwritable_folder(folder: Path) -> Iterator[None]:
+def explain_unwritable_folder(folder: Path, hint: str | None = "--output FOLDER") -> Iterator[None]:
     """Raise SpecError if the block cannot write to a folder: someone else's, or a full disk."""
     try:
         yield
     except OSError as error:
         raise SpecError(
             f"{folder} cannot be written to: {error.strerror or error}",
-            "a folder of yours, with room for the page",
-            "--output FOLDER",
+            "a folder of yours, with room",
+            hint,
         ) from None
 
 

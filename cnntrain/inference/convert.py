@@ -74,10 +74,11 @@ def export_classifier(
                 f"{type(error).__name__}: {reason}"
             ) from error
         signals.leave()
-        if not parity.is_close(arguments.quantize is not None):
+        quantized = arguments.quantize is not None
+        if not parity.is_close(quantized):
             raise Failure(
                 f"the {arguments.format} does not predict what {classifier.file} predicts: "
-                f"{parity}; it was removed"
+                f"{parity}; it was removed{parity.suggest_no_calibration(quantized)}"
             )
     return parity
 

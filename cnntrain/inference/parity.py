@@ -44,6 +44,11 @@ class Parity:
             for difference in (self.largest_difference, self.distance_difference or 0)
         )
 
+    def suggest_no_calibration(self, quantized: bool) -> str:
+        """Return how to export a network of which only the sets of labels differ; else nothing."""
+        alone = replace(self, changed_sets=None, distance_difference=None)
+        return "; --no-calibration exports it without them" if alone.is_close(quantized) else ""
+
     def list_facts(self) -> dict[str, float]:
         """Return the numbers by name, without those that an uncalibrated network has not."""
         facts = asdict(self)

@@ -38,7 +38,8 @@ class PhotoLook(NamedTuple):
 class PhotoFacts:
     """What is known of the photos of a data set: `looks` are those at the rows `rows`.
 
-    `classes` counts the photos of each class, `parts` those of each official part.
+    `classes` counts the photos of each class, `parts` those of each official part. `notes` are
+    those of the source, such as what lies in no class folder.
     """
 
     classes: Mapping[str, int]
@@ -48,6 +49,7 @@ class PhotoFacts:
     looks: Sequence[PhotoLook]
     names: Sequence[str]
     has_several_labels: bool = False  # a photo may be of several classes
+    notes: Sequence[str] = ()
 
     @property
     def whole(self) -> list[PhotoLook]:
@@ -118,7 +120,9 @@ def look_at_photos(source: Source) -> tuple[PhotoFacts, Source]:
     counts = count_labels(source.labels[every], len(source.class_names)).tolist()
     classes = dict(zip(source.class_names, counts, strict=True))
     several = source.labels.ndim == 2
-    facts = PhotoFacts(classes, parts, len(photos), rows, looks, photos.names, several)
+    facts = PhotoFacts(
+        classes, parts, len(photos), rows, looks, photos.names, several, source.notes
+    )
     if not facts.whole:
         name, why = facts.broken[0]
         raise SpecError(
@@ -178,6 +182,7 @@ def describe_photos(facts: PhotoFacts) -> list[str]:
         f"{sum(facts.parts.values()):,} photos of {len(counts)} classes, {spread} of each; "
         f"{size} (height x width), {'grey' if facts.is_grey else 'in colour'}"
     ]
+    lines += facts.notes
     if facts.parts.keys() != {"train"}:
         lines.append(
             "parts of their own: " + ", ".join(f"{n:,} {part}" for part, n in facts.parts.items())

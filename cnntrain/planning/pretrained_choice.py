@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import requests
 
-from cnntrain.models.parts.weights_file import find_official_file
+from cnntrain.errors import SpecError
+from cnntrain.models.parts.weights_file import expand_weights_path, find_official_file
 
 KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications"
 PROBE_SECONDS = 4.0
@@ -52,15 +53,23 @@ class PretrainedChoice:
     where: str
 
 
-def choose_pretrained(given: Mapping[str, str]) -> PretrainedChoice | None:
+def choose_pretrained(
+    given: Mapping[str, str], weights_dir: str | None = None
+) -> PretrainedChoice | None:
     """Return the network whose weights can be had, or None; `given` are the user's settings.
 
     Weights are looked for in `weights_dir` and in Keras' cache; only then the network is asked
-    whether MobileNet's can be fetched. A model and a width that the user has chosen stay.
+    whether MobileNet's can be fetched. A model and a width that the user has chosen stay. Raises
+    SpecError if `weights_dir` is no folder.
     """
+    if weights_dir and not expand_weights_path(weights_dir, "weights_dir").is_dir():
+        raise SpecError(
+            f"weights_dir is {weights_dir}, which is no folder that is there",
+            "a folder with files of weights that Keras publishes",
+        )
     wanted = [candidate for candidate in CANDIDATES if suits_settings(candidate, given)]
     for candidate in wanted:
-        if file := find_official_file(candidate.file, given.get("weights_dir")):
+        if file := find_official_file(candidate.file, weights_dir):
             return PretrainedChoice(candidate, f"{file.name} in {file.parent}")
     first = CANDIDATES[0]
     if first in wanted and can_fetch(f"{KERAS_FILES}/mobilenet/{first.file}"):

@@ -44,7 +44,7 @@ def propose_splits(facts: PhotoFacts, given: Mapping[str, str]) -> Decision:
     learning = train if has_test else round(0.8 * train)
     test = "your test part" if has_test else None
     valid = "your validation part" if "valid" in facts.parts else None
-    if "dataset.folds" in given:
+    if given.get("dataset.folds", "null") != "null":
         fold = f"fold {given.get('dataset.fold')} of {given['dataset.folds']}"
         test = test or f"{fold} for the test"
         valid = f"{fold} for validation" if has_test else None

@@ -21,9 +21,9 @@ def print_proposal(
     """Print what the photos are, a row for each decision, and what to expect."""
     print_unwrapped_lines(describe_photos(facts))
     if shared:
+        photos = "photo is" if shared == 1 else "photos are"
         print_unwrapped_lines([
-            f"Warning: {shared:,} photo{'s are' if shared > 1 else ' is'} in more than one split, "
-            "so that the test flatters: "
+            f"Warning: {shared:,} {photos} in more than one split, so that the test flatters: "
             "cnntrain data verify names them"
         ])  # fmt: skip
     console = make_console()
@@ -46,8 +46,9 @@ def describe_expectation(test: int) -> list[str]:
     right = round(USUAL_SHARE * test)
     low, high = compute_wilson_interval(right, test)
     return [
-        f"What to expect: each of the {test} test photos is {100 / test:.2g} % of the accuracy. "
-        f"With {right} of {test} right, that on other photos is between {low:.0%} and {high:.0%}.",
+        f"What to expect: each of the {test} test photos is {100 / test:.3g} % of the accuracy. "
+        f"With {right} of {test} right, the accuracy on other photos is between {low:.0%} and "
+        f"{high:.0%}.",
         "More photos measure better; so does the mean over other cuts: "
         "cnntrain -m … 'dataset.split_seed=range(5)'",
     ]

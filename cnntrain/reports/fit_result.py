@@ -1,10 +1,13 @@
 """What a run of `cnntrain fit` ends with: how good the classifier is, and the next commands."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from cnntrain.analysis.label_scores import score_labels
 from cnntrain.analysis.significance import compute_wilson_interval
 from cnntrain.runs.directory import Run
 from cnntrain.runs.strangers import read_predictions, read_record
@@ -38,12 +41,29 @@ class FitResult:
     commonest: float
 
 
-def read_fit_result(folder: Path) -> FitResult | None:
+@dataclass(frozen=True)
+class LabelFitResult:
+    """How well several labels an image are found on the test photos, at the thresholds of a run.
+
+    `exact_match` is the share of photos with all labels right, `interval` Wilson's 95 % of it, and
+    `worst` the classes with the lowest average precision.
+    """
+
+    mean_average_precision: float
+    exact_match: float
+    interval: tuple[float, float]
+    images: int
+    worst: Sequence[tuple[str, float]]
+
+
+def read_fit_result(folder: Path) -> FitResult | LabelFitResult | None:
     """Return how good the network of a finished run is; None if its predictions are missing."""
     names = read_record(Run(folder)).get("class_names", [])
     predictions, _ = read_predictions(folder, len(names))
-    if not predictions or predictions["labels"].ndim != 1:  # of several labels an image
+    if not predictions:
         return None
+    if predictions["labels"].ndim == 2:
+        return score_label_predictions(predictions, names)
     confusion = score_saved_predictions(predictions, len(names)).confusion
     right, total = int(confusion.trace()), int(confusion.sum())
     taken = {
@@ -61,25 +81,26 @@ def read_fit_result(folder: Path) -> FitResult | None:
     return FitResult(right / total, interval, total, worst, commonest)
 
 
-def describe_fit_result(result: FitResult) -> list[str]:
-    """Return lines on the accuracy with its interval, and the worst classes."""
-    low, high = result.interval
-    right = round(result.accuracy * result.images)
-    lines = [
-        "",
-        f"{right:,} of {result.images:,} test photos are recognised: accuracy "
-        f"{result.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, Wilson)",
-    ]
-    if high - low > WIDE_INTERVAL:
-        lines.append(f"each test photo is {100 / result.images:.2g} % of it")
-    if low <= result.commonest:
-        lines.append(
-            "that may be no better than always answering the commonest class: more photos help, or "
-            "ImageNet weights (weights_dir=FOLDER)"
-        )
-    if result.worst:
-        lines.append("worst classes: " + "; ".join(map(describe_class, result.worst)))
-    return lines
+def score_label_predictions(
+    predictions: Mapping[str, np.ndarray], names: Sequence[str]
+) -> LabelFitResult:
+    """Return how well several labels an image are found; `predictions` are of predictions.npz."""
+    scores = score_labels(
+        predictions["probabilities"], predictions["labels"], predictions["thresholds"]
+    )
+    total = len(predictions["labels"])
+    interval = compute_wilson_interval(round(scores.exact_match * total), total)
+    order = np.argsort(scores.average_precision, kind="stable")  # nan is last
+    own = [(names[n], float(scores.average_precision[n])) for n in order]
+    worst = [(name, precision) for name, precision in own if precision < 1][:WORST_CLASSES]
+    return LabelFitResult(scores.mean_average_precision, scores.exact_match, interval, total, worst)
+
+
+def describe_fit_result(result: FitResult | LabelFitResult) -> list[str]:
+    """Return lines on how good the network is, with its interval, and the worst classes."""
+    if isinstance(result, LabelFitResult):
+        return ["", *describe_label_result(result)]
+    return ["", *describe_accuracy(result)]
 
 
 def suggest_next_commands(folder: Path) -> list[str]:
@@ -92,6 +113,41 @@ def suggest_next_commands(folder: Path) -> list[str]:
         f"  {shlex.join(['cnntrain', 'report', run])}   # every class and mistake: report.html",
         f"  {shlex.join(['cnntrain', 'export', run, '--format', 'onnx'])}",
     ]
+
+
+def describe_label_result(result: LabelFitResult) -> list[str]:
+    """Return lines on the exact match with its interval, and the worst classes."""
+    low, high = result.interval
+    right = round(result.exact_match * result.images)
+    lines = [
+        f"{right:,} of {result.images:,} test photos have all labels right: exact match "
+        f"{result.exact_match:.4f} (95 % interval {low:.4f} to {high:.4f}, Wilson); mean average "
+        f"precision {result.mean_average_precision:.4f}",
+    ]
+    if result.worst:
+        worst = "; ".join(f"{name} (average precision {own:.4f})" for name, own in result.worst)
+        lines.append(f"worst classes: {worst}")
+    return lines
+
+
+def describe_accuracy(result: FitResult) -> list[str]:
+    """Return lines on the accuracy with its interval, and the worst classes."""
+    low, high = result.interval
+    right = round(result.accuracy * result.images)
+    lines = [
+        f"{right:,} of {result.images:,} test photos are recognised: accuracy "
+        f"{result.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, Wilson)",
+    ]
+    if high - low > WIDE_INTERVAL:
+        lines.append(f"each test photo is {100 / result.images:.3g} % of it")
+    if low <= result.commonest:
+        lines.append(
+            "that may be no better than always answering the commonest class: more photos help, or "
+            "ImageNet weights (weights_dir=FOLDER)"
+        )
+    if result.worst:
+        lines.append("worst classes: " + "; ".join(map(describe_class, result.worst)))
+    return lines
 
 
 def describe_class(found: ClassResult) -> str:

@@ -99,6 +99,9 @@ class Run:
         except OSError as error:
             run.discard()
             raise explain_unwritable(folder, error) from error
+        except BaseException:  # Ctrl-C: nobody could go on with half a directory
+            run.discard()
+            raise
         return run
 
     @classmethod

@@ -121,6 +121,17 @@ def check_folds(spec: Spec) -> None:
         )
 
 
+def check_label_columns(spec: Spec) -> None:
+    """Raise SpecError if the labels of a table are said to be in one column and in several."""
+    column, columns = (spec.dataset.knobs.get(knob) for knob in ("label_column", "label_columns"))
+    if columns is not None and column != "auto":
+        raise SpecError(
+            f"dataset.label_column is {column} and dataset.label_columns is {list(columns)}",
+            "one of them",
+            "dataset.label_column=auto",
+        )
+
+
 def check_sampling(spec: Spec) -> None:
     """Raise SpecError if rare classes would count twice: sampled more often, and weighed more."""
     if spec.dataset["sampling"] == "balanced" and spec.loss.class_weights == "balanced":
@@ -302,6 +313,7 @@ CONTRADICTIONS = [
     check_slices,
     check_value_range,
     check_folds,
+    check_label_columns,
     check_sampling,
     check_micro_batches,
     check_known_replicas,

@@ -45,6 +45,7 @@ GROUP_WORDS = {
 SETTING_OF = {word: key for key, words in SETTING_WORDS.items() for word in words.split()}
 GROUP_OF = {word: group for group, words in GROUP_WORDS.items() for word in words.split()}
 DEVICE_WORDS = ("device", "devices", "gpu", "gpus")
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 
 
 def suggest_override(key: str, value: str, keys: Sequence[str]) -> str | None:
@@ -109,7 +110,7 @@ def choose_photo_words(path: str) -> list[str]:
 
 
 def is_table(path: str) -> bool:
-    return Path(path).suffix.lower() in (".csv", ".tsv", ".parquet")
+    return Path(path).suffix.lower() in TABLE_ENDINGS
 
 
 def is_folder(text: str) -> bool:

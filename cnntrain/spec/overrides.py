@@ -134,6 +134,12 @@ def quote_value(value: str) -> str:
     return value if plain else quote_literal(value)
 
 
+def quote_path(path: str) -> str:
+    """Return a path as the value of an override, in quotes if Hydra may misread it."""
+    plain = all(letter.isalnum() or letter in "/._-~ " for letter in path)
+    return path if plain else quote_literal(path)
+
+
 def quote_literal(text: str) -> str:
     """Return a text, whatever characters it has, as a quoted value of an override."""
     text = text.replace("${", "\\${")  # no interpolation

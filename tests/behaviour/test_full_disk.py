@@ -8,6 +8,7 @@ import pytest
 from cnntrain.errors import SpecError
 from cnntrain.files import locks
 from cnntrain.running.run import train_and_record_end
+from cnntrain.runs import directory
 from cnntrain.runs.directory import Run
 from cnntrain.runs.results import read_run
 from cnntrain.sweeps.directory import Sweep
@@ -70,6 +71,16 @@ def full_write(*args):
 def test_directory_on_a_full_disk_is_given_back(tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "write_spec", full_write)
     with pytest.raises(SpecError, match="cannot be written: No space left"):
+        Run.claim(tmp_path / "a" / "run", {}, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_directory_is_given_back_if_ctrl_c_comes_before_it_is_whole(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(directory, "write_json", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         Run.claim(tmp_path / "a" / "run", {}, [])
     assert list(tmp_path.iterdir()) == []
 

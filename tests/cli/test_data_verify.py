@@ -1,5 +1,6 @@
 """`cnntrain data verify`: what is wrong with a data set is found, by name."""
 
+import html
 import json
 import re
 import resource
@@ -164,7 +165,9 @@ def test_page_and_tables_are_written_edited_and_applied(data, alike, tmp_path):
     page = (tmp_path / "found" / "data.html").read_text()
     assert "Nearly the same in two splits" in page
     assert page.count("data:image/") == 2
-    assert "cnntrain data verify image_folder" in page
+    command = shlex.join(["cnntrain", "data", "verify", *FOLDER.split()])
+    assert f"{command} --output NEW_FOLDER" in html.unescape(page)
+    assert "Found: 1 near-duplicate between splits." in page
     labels = (tmp_path / "found" / "labels.csv").read_text()
     assert "../photos/train/dog/1.png" not in labels
     assert labels.count("\n") == 1 + 18
@@ -183,6 +186,15 @@ def test_page_and_tables_are_written_edited_and_applied(data, alike, tmp_path):
     assert "../photos/train/dog/1.png,cat,train\n" in (tmp_path / "found/labels.csv").read_text()
 
 
+def test_the_command_that_trains_on_the_labels_can_be_copied(data, alike, spec):
+    strange = "März's=best, (2)"
+    lines = data(f"verify {FOLDER} --output {shlex.quote(strange)}")[1].splitlines()
+    apply, train = (next(line for line in lines if word in line) for word in ("--apply", "=table"))
+    assert data(shlex.join(shlex.split(apply)[2:]))[1].splitlines()[-1] == train
+    words = shlex.split(train)[1:]
+    assert spec(*words).config["dataset"]["table"] == f"{strange}/labels.csv"
+
+
 @pytest.mark.parametrize(
     ("flags", "given"),
     [
@@ -190,6 +202,7 @@ def test_page_and_tables_are_written_edited_and_applied(data, alike, tmp_path):
         ("--near 2", "--near is 2"),
         ("--blur -1", "--blur is -1"),
         ("--apply nothing.csv", "nothing.csv, which is not there"),
+        ("--apply photos", "photos, which is a folder"),
         ("--apply nothing.csv --output new", "--apply and --output are both given"),
         ("--output photos", "which has a findings.csv already"),
         ("--run nowhere", "nowhere"),

@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_be_done_and_what_to_expect(answer, forty, tmp
     assert ended.returncode == 0, ended.stderr
     assert "40 photos of 2 classes, 20 of each" in ended.stdout
     assert "each of the 10 test photos is 10 % of the accuracy" in ended.stdout
-    assert "With 9 of 10 right, that on other photos is between 60% and 98%" in ended.stdout
+    assert "With 9 of 10 right, the accuracy on other photos is between 60% and 98%" in ended.stdout
     assert "cnntrain dataset=image_folder dataset.folder=photos dataset.test=0.25" in ended.stdout
     assert not (tmp_path / "outputs").exists()
 
@@ -103,6 +103,24 @@ def test_weights_are_taken_where_they_lie(answer, forty, weights_dir):
     words = shlex.split(found["command"])
     assert {"model=mobilenet", "model.alpha=0.75", f"weights_dir={weights_dir}"} < set(words)
     assert "model.weights=imagenet" in words
+
+
+def test_several_labels_end_with_their_scores_and_what_to_do_next(answer, forty, tmp_path):
+    files = sorted((tmp_path / "photos").rglob("*.png"))
+    labels = [("red", "blue", "red|blue", "none")[n % 4] for n in range(len(files))]
+    rows = [f"{file.relative_to(tmp_path)},{own}" for file, own in zip(files, labels, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows, ""]))
+    words = ("model=lenet5", "epochs=1", "dataset.image_size=[32,32]", "tracking=none")
+    ended = answer("fit", "labels.csv", *words, "hydra.run.dir=run")
+    assert ended.returncode == 0, ended.stderr
+    # Few photos leave none for validation, without which all thresholds are 0.5.
+    scores = json.loads((tmp_path / "run/report.json").read_text())["test"]["final"]
+    assert f"test photos have all labels right: exact match {scores['exact_match']:.4f}" in (
+        ended.stdout
+    )
+    mean = scores["mean_average_precision"]
+    assert f"Wilson); mean average precision {mean:.4f}\nworst classes: " in ended.stdout
+    assert "  cnntrain predict run PHOTO_OR_FOLDER" in ended.stdout
 
 
 def test_words_of_the_user_win(answer, forty):
@@ -191,6 +209,8 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
         (["photos", "minutes=1", "epochs=2"], "minutes and epochs are both given"),
         (["photos", "init_from=run"], "weights are given and no model"),
         (["photos", "seed=1", "seed=2"], "seed is given twice"),
+        (["photos", "weights_dir=nowhere"], "weights_dir is nowhere, which is no folder"),
+        (["photos/red/00.png"], "photos/red/00.png is a file"),
         (["photos/red"], ""),
         (["empty"], ""),
     ],

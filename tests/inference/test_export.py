@@ -15,7 +15,7 @@ import pytest
 
 from cnntrain.inference import convert
 from cnntrain.inference.export_formats import FORMATS
-from cnntrain.inference.parity import compare_predictions
+from cnntrain.inference.parity import Parity, compare_predictions
 
 # Programs that run an exported file in a process where cnntrain cannot be imported.
 RUNTIME_PROGRAMS = {
@@ -138,6 +138,15 @@ def test_nan_is_close_to_nothing():
     nan = compare_predictions(lambda images: np.full((len(images), 2), np.nan), images, p)
     assert not nan.is_close(quantized=False)
     assert not nan.is_close(quantized=True)
+
+
+def test_only_sets_that_differ_can_be_left_out():
+    alike = Parity(100, 0.1, 0.01, changed=1)
+    assert alike.is_close(quantized=True)
+    sets = replace(alike, changed_sets=10, distance_difference=0.1)
+    assert not sets.is_close(quantized=True)
+    assert "--no-calibration" in sets.suggest_no_calibration(quantized=True)
+    assert replace(sets, changed=10).suggest_no_calibration(quantized=True) == ""
 
 
 def test_each_savedmodel_is_the_next_version_in_a_folder_of_any_name(verb, digits, tmp_path):

@@ -41,6 +41,13 @@ def test_classes_sizes_and_colours_are_counted(photos):
     ]
 
 
+def test_what_the_source_notes_is_said(photos):
+    shutil.copy(photos / "cat" / "00.png", photos / "lone.png")
+    facts, source = look(photos)
+    assert describe_photos(facts)[1:] == list(source.notes)
+    assert "files in no class folder have no label and are left out: 1" in source.notes[0]
+
+
 def test_a_photo_is_measured_upright(tmp_path, photos):
     for file in photos.glob("cat/*.png"):
         file.unlink()

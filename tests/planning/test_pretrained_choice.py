@@ -3,6 +3,7 @@
 import pytest
 import requests
 
+from cnntrain.errors import SpecError
 from cnntrain.planning import pretrained_choice
 from cnntrain.planning.pretrained_choice import CANDIDATES, can_fetch, choose_pretrained
 
@@ -19,7 +20,7 @@ def places(tmp_path, monkeypatch):
 
 def test_nothing_is_chosen_where_nothing_is(places):
     assert choose_pretrained({}) is None
-    assert choose_pretrained({"weights_dir": str(places[0])}) is None
+    assert choose_pretrained({}, str(places[0])) is None
 
 
 def test_the_first_candidate_whose_file_is_here_is_taken(places):
@@ -30,9 +31,14 @@ def test_the_first_candidate_whose_file_is_here_is_taken(places):
     for file in cache.iterdir():
         file.unlink()
     (folder / CANDIDATES[1].file.replace(".h5", ".weights.h5")).touch()
-    choice = choose_pretrained({"weights_dir": str(folder)})
+    choice = choose_pretrained({}, str(folder))
     assert choice.network == CANDIDATES[1]
     assert str(folder) in choice.where
+
+
+def test_a_folder_that_is_not_there_is_answered(places):
+    with pytest.raises(SpecError, match="nowhere, which is no folder that is there"):
+        choose_pretrained({}, str(places[0] / "nowhere"))
 
 
 def test_a_model_and_a_width_of_the_user_stay(places):

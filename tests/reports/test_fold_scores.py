@@ -10,7 +10,11 @@ from sklearn import metrics
 
 from cnntrain.analysis.significance import compute_fold_interval
 from cnntrain.reports.comparisons.comparison import compare_runs
-from cnntrain.reports.comparisons.comparison_page import format_comparison_lead, write_comparison
+from cnntrain.reports.comparisons.comparison_page import (
+    format_comparison_eyebrow,
+    format_comparison_lead,
+    write_comparison,
+)
 from cnntrain.reports.comparisons.comparison_tables import (
     build_group_cells,
     describe_order,
@@ -61,6 +65,11 @@ def test_jobs_that_differ_in_fold_are_one_setting_with_an_interval():
     assert "images" not in build_group_cells(comparison)[0]
     assert json.loads(json.dumps(comparison.to_json()))["groups"][0]["folds"]["mean"] == 0.922
     assert [row["dataset.fold"] for row in comparison.list_rows()] == [*range(5)]
+
+
+def test_folds_of_one_setting_differ_in_nothing_else():
+    comparison = compare_runs(build_folds("vgg", VGG), None)
+    assert format_comparison_eyebrow(comparison) == "5 runs that differ in the fold alone"
 
 
 def test_settings_are_compared_on_the_same_folds_and_pages_say_so(tmp_path):

@@ -136,11 +136,11 @@ def write_diagnosis(
     words = ["cnntrain", "data", "verify", name, *overrides]
     if names.obstacle is None:
         counts = write_labels(names, findings, output / LABELS)
-        done = f"{counts['kept']:,} images, without {counts['dropped']:,} that are dropped, "
         files = (
-            f"{FINDINGS} has {len(findings):,} files with something to do or to look at. {LABELS} "
-            f"is what is left when all of it is done: {done}{counts['relabelled']:,} with another "
-            f"label. Edit the column action of {FINDINGS}, and write {LABELS} again:"
+            f"Files in {FINDINGS} with something to do or to look at: {len(findings):,}. {LABELS} "
+            f"is what is left when all of it is done: {counts['kept']:,} images, of which "
+            f"{counts['relabelled']:,} with another label; dropped: {counts['dropped']:,}. Edit "
+            f"the column action of {FINDINGS}, and write {LABELS} again:"
         )
         apply = [*words, "--apply", str(output / FINDINGS)]
         train = ["cnntrain", *list_training_words(splits, output / LABELS)]
@@ -151,7 +151,8 @@ def write_diagnosis(
             f"no {LABELS}: {names.obstacle}."
         )
         guide = {"files": files, "next": ""}
-    again = shlex.join([*words, *list_flags(flags)])
+    # Into another folder: findings.csv is never overwritten.
+    again = shlex.join([*words, *list_flags(flags), "--output", "NEW_FOLDER"])
     write_data_page(
         output / PAGE, name, splits, found.verification, found.examination, found.check,
         {**guide, "command": again},
@@ -161,9 +162,9 @@ def write_diagnosis(
 
 
 def list_flags(flags: Namespace) -> list[str]:
-    """Return the flags of `data verify` that were given, as words."""
+    """Return the flags of `data verify` that were given, without `--output`, as words."""
     words = [word for run in flags.run or () for word in ("--run", run)]
-    for flag in (*THRESHOLD_FLAGS, "output"):
+    for flag in THRESHOLD_FLAGS:
         if (text := getattr(flags, flag)) is not None:
             words += [f"--{flag}", text]
     return words + ["--strict"] * flags.strict
@@ -180,8 +181,9 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
         )
     if not file.is_file():
         raise SpecError(
-            f"--apply is {file}, which is not there",
+            f"--apply is {file}, which is {'a folder' if file.is_dir() else 'not there'}",
             f"a {FINDINGS} that data verify --output has written",
+            f"--apply {file / FINDINGS}" if (file / FINDINGS).is_file() else None,
         )
     splits = load_splits(spec)
 
@@ -195,7 +197,7 @@ def apply_findings(spec: Spec, flags: Namespace) -> int:
 
     findings = read_findings_table(file, splits)
     labels = file.with_name(LABELS)
-    with explain_unwritable_folder(file.parent):
+    with explain_unwritable_folder(file.parent, hint=None):
         counts = write_labels(FileNames(splits, file.parent), findings, labels)
     print_unwrapped(
         f"{labels}: {counts['kept']:,} images, {counts['relabelled']:,} of them with another "

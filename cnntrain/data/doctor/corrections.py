@@ -25,7 +25,7 @@ from cnntrain.data.source import Splits
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import FORMULA_STARTS, escape_formula, write_whole
-from cnntrain.spec.overrides import quote_literal
+from cnntrain.spec.overrides import quote_literal, quote_path
 
 ACTIONS = ("", "relabel", "drop")  # of two for one file, the later counts
 # Of images that are the same, or nearly, the one is kept that is in the first of these splits: a
@@ -159,7 +159,8 @@ def choose_copies(
 ) -> Iterator[tuple[Occurrence, Occurrence, str]]:
     """Yield the images to drop of those that are the same or nearly, the one that is kept, and why.
 
-    Of each group one is kept, by the order KEPT_FIRST.
+    Of each group one is kept, by the order KEPT_FIRST, and in one split rather one that is neither
+    blurred nor tiny.
     """
     groups: dict[Occurrence, list[Occurrence]] = {}
     reasons: dict[Occurrence, str] = {}
@@ -179,8 +180,11 @@ def choose_copies(
         word = "nearly the mirror image of" if pair.mirrored else "nearly the same as"
         for place in (pair.first, pair.second):
             reasons.setdefault(place, word)
+    odd = {image.place for _, images in find_odd_images(examination) for image in images}
     for group in {id(group): group for group in groups.values()}.values():
-        kept = min(group, key=lambda place: (KEPT_FIRST.index(place.split), place.index))
+        kept = min(
+            group, key=lambda place: (KEPT_FIRST.index(place.split), place in odd, place.index)
+        )
         for place in group:
             if place is not kept:
                 yield place, kept, reasons[place]
@@ -217,7 +221,7 @@ def write_labels(names: FileNames, found: Sequence[Finding], file: Path) -> dict
             continue
         is_new = finding is not None and finding.action == "relabel"
         label = finding.suggested if finding is not None and is_new else place.label
-        counts["relabelled"] += is_new
+        counts["relabelled"] += label != place.label
         counts["kept"] += 1
         row = [name, *make_label_cells(label, splits), place.split]
         rows.append(row if weights is None else [*row, str(weights[number])])
@@ -248,7 +252,7 @@ def gather_weights(splits: Splits) -> np.ndarray | None:
 
 def list_training_words(splits: Splits, labels: Path) -> list[str]:
     """Return the overrides that train on labels.csv, whose path is `labels`."""
-    words = ["dataset=table", f"dataset.table={labels}"]
+    words = ["dataset=table", f"dataset.table={quote_path(str(labels))}"]
     if splits.has_several_labels:
         names: Sequence[str] = splits.class_names
         if not all(re.fullmatch(r"[\w .-]+", name) for name in names):

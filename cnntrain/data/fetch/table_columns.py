@@ -80,9 +80,16 @@ def find_column(table: Table, kind: Kind, asked: str | None) -> str | None:
         raise SpecError(
             f"{table.file} has no column for the {kind}, only {names}",
             f"{words}; the first row has the names",
-            f"{setting}=…",
+            (kind == "label" and suggest_class_columns(table)) or f"{setting}=…",
         )
     return found[0] if found else None
+
+
+def suggest_class_columns(table: Table) -> str | None:
+    """Return the setting for columns that have 0 and 1 for each class, if there are several."""
+    columns = table.columns.items()
+    found = [name for name, cells in columns if cells and None not in map(parse_truth, cells)]
+    return f"dataset.label_columns=[{','.join(found)}]" if len(found) > 1 else None
 
 
 def check_column(table: Table, asked: str, setting: str) -> str:
@@ -231,7 +238,7 @@ def read_weights(table: Table, column: str | None) -> np.ndarray | None:
     """
     if column is None:
         return None
-    expected = "numbers above 0, with a point before the decimals"
+    expected = "numbers above 0, up to 3e38, with a point before the decimals"
     hint = "dataset.weight_column=null counts all alike"
     return np.array(convert_cells(table, column, parse_weight, expected, hint), np.float32)
 

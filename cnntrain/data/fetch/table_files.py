@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnntrain.data.labels import NO_LABEL, SEPARATOR
 from cnntrain.errors import SpecError, escape_unprintable
 from cnntrain.files.writing import unescape_formula
 from cnntrain.spec.knobs import normalise_unicode
@@ -111,12 +112,12 @@ def format_cell(value: Any) -> str:
     """Return a value of a Parquet file as the text that a CSV would have.
 
     A whole number has no decimals, because libraries turn a column of whole numbers with gaps into
-    floats. The texts of a list are divided by `|`.
+    floats. The texts of a list are divided by `|`; one without any is `none`.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, list):
-        return "|".join(map(format_cell, value))
+        return SEPARATOR.join(map(format_cell, value)) if value else NO_LABEL
     if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
         return str(int(value))
     return str(value).strip()

@@ -72,7 +72,9 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
     """Return a line that says how many runs and groups there are."""
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
-    if len(groups) < len(results):
+    if len(groups) == 1 and len(results) > 1:
+        line += f" that differ in the {comparison.repeats} alone"
+    elif len(groups) < len(results):
         line += f" in {len(groups)} groups that differ in more than the {comparison.repeats}"
     return line
 

@@ -9,6 +9,7 @@ import pytest
 from cnntrain.data.doctor.corrections import (
     FileNames,
     Finding,
+    choose_copies,
     list_findings,
     list_training_words,
     read_findings_table,
@@ -120,6 +121,47 @@ def test_a_table_that_was_edited_is_taken_back(splits, findings, tmp_path):
     counts = write_labels(names, read_findings_table(file, splits), labels)
     assert counts == {"kept": 8, "dropped": 1, "relabelled": 3}
     assert read_rows(labels)[0] == {"file": "../photos/cat/0.jpg", "label": "dog", "split": "train"}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_is_taken_back_with_the_delimiter_of_any_spreadsheet(findings, tmp_path, delimiter):
+    file = tmp_path / "findings.csv"
+    write_findings(findings, file)
+    rows = list(csv.reader(file.read_text().splitlines()))
+    with file.open("w", encoding="utf-8-sig", newline="") as lines:
+        csv.writer(lines, delimiter=delimiter).writerows(rows)
+    assert read_findings_table(file, CLASSES) == findings
+
+
+def test_two_rows_that_want_different_things_of_a_file_are_answered(findings, tmp_path):
+    file = tmp_path / "findings.csv"
+    write_findings(findings, file)
+    first = file.read_text().splitlines()[1]
+    with file.open("a") as lines:
+        lines.write(f"{first}\n")
+    assert len(read_findings_table(file, CLASSES)) == len(findings) + 1
+    with file.open("a") as lines:
+        lines.write(f"{findings[0].file},,,relabel,dog,\n")
+    with pytest.raises(
+        SpecError, match=r"rows 2 and 10: .* is there twice, and what to do differs"
+    ):
+        read_findings_table(file, CLASSES)
+
+
+def test_a_blurred_or_tiny_copy_is_not_the_one_that_is_kept(splits):
+    places = [locate_occurrence(splits, "train", n) for n in range(4)]
+    near = [NearDuplicate(places[n], places[n + 1], 0.98, False) for n in range(3)]
+    blurred, tiny = [OddImage(places[0], 3.5)], [OddImage(places[1], 20.0)]
+    examination = Examination(near, [], blurred, tiny, {}, [])
+    verification = Verification({}, {}, splits.origin, [], [])
+    chosen = list(choose_copies(verification, examination))
+    assert [(place.index, kept.index) for place, kept, _ in chosen] == [(0, 2), (1, 2), (3, 2)]
+
+
+def test_a_label_that_stays_is_not_counted_as_another_one(splits, tmp_path):
+    finding = Finding("photos/cat/3.jpg", "cat", "train", "relabel", "cat", "")
+    counts = write_labels(FileNames(splits, tmp_path), [finding], tmp_path / "labels.csv")
+    assert counts["relabelled"] == 0
 
 
 def test_no_cell_is_a_formula(splits, tmp_path):

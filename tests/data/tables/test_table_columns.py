@@ -73,6 +73,10 @@ def rows_with(place, *cells):
 # What the rows are, the columns, and what the answer must say.
 REFUSED = {
     "no label column": (make_rows(), ["file", "what"], ["no column for the label", "file, what"]),
+    "a column for each class": (
+        [[path, n % 2, 1] for n, (path, _) in enumerate(make_rows())], ["file", "a", "b"],
+        ["no column for the label", "dataset.label_columns=[a,b]"],
+    ),
     "no file column": (make_rows(), ["where", "label"], ["no column for the file", "where, label"]),
     "no names of columns": (make_rows()[1:], make_rows()[0], ["photos/0.jpg, red"]),
     "two label columns": (
