@@ -33,10 +33,10 @@ How to read the numbers:
   images, except where a note says so.
 * *A run* says where a new run must lie: a 99 % prediction interval, from the deviation between our
   seeds and the standard error of the evaluated images. With few seeds the latter counts more.
-* The test accuracies of the 17 flowers are a little too good. The 1,360 photos hold 69 pairs that are
-  nearly the same, and 40 of these pairs lie between the splits that `dataset.split_seed=0` cuts: 17 of
-  the 340 test photos have their like among the training photos. `cnntrain data verify flowers17` names
-  them.
+* The test accuracies of the 17 flowers are a little too good. The 1,360 photos hold 69 pairs that
+  are nearly the same, and 40 of these pairs lie between the splits that `dataset.split_seed=0`
+  cuts: 17 of the 340 test photos have their like among the training photos.
+  `cnntrain data verify flowers17` names them.
 * *Unmeasured* means that nobody has run it here. The hours are an estimate for two cores.
 
 `cnntrain reproduce --list --json` has the number of every seed. Two stories are told in more than
