@@ -89,8 +89,9 @@ def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, 
     if folders[0] in find_option_files("dataset", config_dir) and not is_there(Path(folders[0])):
         hint = f"cnntrain dataset={folders[0]}"
         raise SpecError(f"{folders[0]} is no folder but a data set", expected, hint)
-    ending = Path(folders[0]).suffix.lower()
-    if Path(folders[0]).is_file() and ending not in (".zip", *TABLE_ENDINGS):
+    place = Path(folders[0])
+    is_known = place.suffix.lower() in (".zip", *TABLE_ENDINGS)
+    if not is_known and is_there(place) and not place.is_dir():
         kinds = f"a zip of one, or a table of files and labels ({', '.join(TABLE_ENDINGS)})"
         raise SpecError(f"{folders[0]} is a file", f"{expected}, {kinds}")
     return folders[0], [word for word in words if word != folders[0]]

@@ -85,9 +85,8 @@ def score_label_predictions(
     predictions: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> LabelFitResult:
     """Return how well several labels an image are found; `predictions` are of predictions.npz."""
-    scores = score_labels(
-        predictions["probabilities"], predictions["labels"], predictions["thresholds"]
-    )
+    probabilities = predictions["probabilities"].astype(np.float64)
+    scores = score_labels(probabilities, predictions["labels"], predictions["thresholds"])
     total = len(predictions["labels"])
     interval = compute_wilson_interval(round(scores.exact_match * total), total)
     order = np.argsort(scores.average_precision, kind="stable")  # nan is last
