@@ -124,28 +124,15 @@ def test_a_table_that_was_edited_is_taken_back(splits, findings, tmp_path):
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_a_table_is_taken_back_with_the_delimiter_of_any_spreadsheet(findings, tmp_path, delimiter):
+def test_a_table_is_taken_back_with_the_delimiter_of_any_spreadsheet(
+    splits, findings, tmp_path, delimiter
+):
     file = tmp_path / "findings.csv"
     write_findings(findings, file)
     rows = list(csv.reader(file.read_text().splitlines()))
     with file.open("w", encoding="utf-8-sig", newline="") as lines:
         csv.writer(lines, delimiter=delimiter).writerows(rows)
-    assert read_findings_table(file, CLASSES) == findings
-
-
-def test_two_rows_that_want_different_things_of_a_file_are_answered(findings, tmp_path):
-    file = tmp_path / "findings.csv"
-    write_findings(findings, file)
-    first = file.read_text().splitlines()[1]
-    with file.open("a") as lines:
-        lines.write(f"{first}\n")
-    assert len(read_findings_table(file, CLASSES)) == len(findings) + 1
-    with file.open("a") as lines:
-        lines.write(f"{findings[0].file},,,relabel,dog,\n")
-    with pytest.raises(
-        SpecError, match=r"rows 2 and 10: .* is there twice, and what to do differs"
-    ):
-        read_findings_table(file, CLASSES)
+    assert read_findings_table(file, splits) == findings
 
 
 def test_a_blurred_or_tiny_copy_is_not_the_one_that_is_kept(splits):
@@ -206,16 +193,6 @@ def test_a_table_with_a_file_twice_is_answered(splits, findings, tmp_path):
         table.write("../photos/cat/3.jpg,cat,train,drop,,\n")
     with pytest.raises(SpecError, match=r"cat/3\.jpg twice, in rows \d, 9"):
         read_findings_table(file, splits)
-
-
-def test_a_table_from_a_spreadsheet_of_another_country_is_read(splits, findings, tmp_path):
-    file = tmp_path / "findings.csv"
-    write_findings(findings, file)
-    rows = read_rows(file)
-    with file.open("w", newline="") as table:
-        writer = csv.writer(table, delimiter=";")
-        writer.writerows([rows[0].keys(), *(row.values() for row in rows)])
-    assert read_findings_table(file, splits) == findings
 
 
 def test_nothing_found_is_a_table_without_rows(splits, tmp_path):
