@@ -1,0 +1,45 @@
+"""The pages for beginners do what they say: their snippets are run, and so are their commands."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+SNIPPET = re.compile(r"^```python\n(.*?)^```\n+(?:^```\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
+SCRIPT = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_snippets_print_what_the_page_shows():
+    """They share their names, from the top of the page to its end."""
+    names = {}
+    snippets = SNIPPET.findall((DOCS / "from_a_notebook.md").read_text(encoding="utf-8"))
+    assert len(snippets) > 5
+    for code, expected in snippets:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(code, names)
+        assert printed.getvalue() == expected, code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["first_run", "photos", "sweep"])
+def test_commands_of_a_tutorial_run(name, tmp_path, request):
+    page = (DOCS / f"tutorial/{name}.md").read_text(encoding="utf-8")
+    if name == "photos":
+        archive = request.getfixturevalue("archives") / "cats_and_dogs_700.zip"
+        with zipfile.ZipFile(archive) as photos:
+            photos.extractall(tmp_path)
+        (tmp_path / "cats_and_dogs" / "validation").rename(tmp_path / "photos")
+    script = "\n".join(["set -euxo pipefail", *SCRIPT.findall(page)])
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=os.environ | {"PATH": tools},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
