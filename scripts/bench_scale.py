@@ -30,7 +30,8 @@ from PIL import Image
 
 from cnntrain.data.device_memory import count_cores
 from cnntrain.data.fetch.folders import open_tree, read_tree_source
-from cnntrain.data.photos.lazy_images import LazyImages, set_decoding_processes
+from cnntrain.data.photos.decoding_processes import set_decoding_processes
+from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
 
 CLASSES, FEW, DIFFERENT = 100, 2000, 2000

@@ -90,7 +90,7 @@ def choose_decoders(spec: Spec) -> None:
 
     Jobs that share a machine have a thread or two each.
     """
-    from cnntrain.data.photos.lazy_images import set_decoding_processes
+    from cnntrain.data.photos.decoding_processes import set_decoding_processes
 
     set_decoding_processes(
         spec.threads if spec.decoders == "auto" and spec.threads else spec.decoders

@@ -13,7 +13,7 @@ from cnntrain.data.fetch.table_columns import ColumnNames
 from cnntrain.data.fetch.table_files import read_table
 from cnntrain.data.fetch.table_source import read_table_source
 from cnntrain.data.fingerprint import compute_fingerprint
-from cnntrain.data.photos import lazy_images
+from cnntrain.data.photos import decoding_processes
 from cnntrain.errors import SpecError
 from cnntrain.spec.places import peek_several_labels
 from helpers import odd
@@ -394,7 +394,7 @@ def run_main(*words):
 def test_records_are_the_same_data_set(weighed, spec, folder, capsys):
     words = [f"dataset.table={folder / 'labels.csv'}", f"data_dir={folder / 'data'}", "decoders=0"]
     assert run_main("data", "prepare", "table", *words, "--to", "array_record") == 0
-    lazy_images.set_decoding_processes(0)
+    decoding_processes.set_decoding_processes(0)
     records = folder / "data" / "labels_records"
     expected = load(spec, folder)
     found = spec(

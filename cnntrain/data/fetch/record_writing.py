@@ -25,7 +25,7 @@ from cnntrain.data.fetch.record_files import (
 )
 from cnntrain.data.listing import pick_spread_photos
 from cnntrain.data.photos.decode import try_to_decode, try_to_read
-from cnntrain.data.photos.lazy_images import find_pool, wait_for_result
+from cnntrain.data.photos.decoding_processes import find_pool, wait_for_result
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
