@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnntrain.data.load import choose_decoders
+from cnntrain.data.decoders import choose_decoders
 from cnntrain.data.photos.decoding_processes import find_pool
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.planning.plan import Plan

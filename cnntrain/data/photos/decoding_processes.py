@@ -4,13 +4,14 @@ Python's own work for a small photo takes as long as decoding it, and threads ca
 They load this file when they start, and so it imports little.
 """
 
+import contextlib
 import functools
 import hashlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from typing import Literal, NamedTuple, TypeVar
@@ -44,10 +45,11 @@ class DecodedPart(NamedTuple):
     seen: dict[int, FileFacts]
 
 
-def set_decoding_processes(count: int | Literal["auto"]) -> None:
-    """Set how many processes decode photos from now on: `auto` is one a core, 0 none."""
+def set_decoding_processes(count: int | Literal["auto"]) -> int:
+    """Set how many processes decode photos from now on, and return it: `auto` is one a core."""
     global _process_count
     _process_count = count_cores() if count == "auto" else count
+    return _process_count
 
 
 def find_pool(photos: Photos) -> tuple[Executor, int]:
@@ -57,22 +59,31 @@ def find_pool(photos: Photos) -> tuple[Executor, int]:
     return get_thread_pool(), count_cores()
 
 
-def start_decoding_processes() -> None:
-    """Let the processes that decode photos start, while this one does something else."""
-    if _process_count > 0:
-        pool = get_process_pool(_process_count)
-        for _ in range(_process_count):
-            pool.submit(os.getpid)
-
-
 @functools.cache
 def get_process_pool(count: int) -> ProcessPoolExecutor:
-    """Return processes that decode photos; they start with the first jobs.
+    """Return processes that decode photos; the first call starts them, and does not wait.
 
     They end with this process, even if it is killed.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=follow_parent)
+    pool = ProcessPoolExecutor(count, context, initializer=follow_parent)
+    with hold_interrupts():
+        for _ in range(count):
+            pool.submit(os.getpid)
+    return pool
+
+
+@contextlib.contextmanager
+def hold_interrupts() -> Iterator[None]:
+    """Let processes that are started in the block take no interrupt, as `follow_parent` says."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait_for_result(job: Future[T]) -> T:
