@@ -105,12 +105,15 @@ def test_a_batch_is_right_after_one_that_failed(images, expected, folder):
 
 
 def test_a_decoding_process_that_is_killed_is_answered(images):
+    def decode_for_ever():  # until the death is noticed
+        while True:
+            _ = images[np.arange(10)]
+
     pool = get_process_pool(DECODERS)
     os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
     try:
         with pytest.raises(SpecError, match="has been killed") as caught:
-            for _ in range(100):  # until the death is noticed
-                _ = images[np.arange(10)]
+            decode_for_ever()
         assert caught.value.hint == "decoders=1"
     finally:
         decoding_processes.get_process_pool.cache_clear()

@@ -1,4 +1,4 @@
-"""Memory that processes share: what is written is read, and nobody writes where it is not theirs."""
+"""Memory that processes share: what is written is read, and nobody writes into another's."""
 
 import os
 import sys
@@ -42,15 +42,21 @@ def test_memory_is_lent_again_but_never_to_two_at_once():
 
 
 def test_who_writes_after_a_failure_changes_nothing(tmp_path):
-    with pytest.raises(KeyError), borrow_memory(100) as memory:
-        address = memory.address
-        raise KeyError
+    def fail(addresses):
+        with borrow_memory(100) as memory:
+            addresses += [memory.address, memory.descriptor]
+            raise KeyError
+
+    found = []
+    with pytest.raises(KeyError):
+        fail(found)
+    address, number = found
     assert shared_memory._free == []
     assert not address.write(0, make_pixels(0))
     file = tmp_path / "checkpoint"
     file.write_bytes(b"whole")
     with file.open("r+b") as opened:  # it has the number of the file that was closed
-        assert opened.fileno() == memory.descriptor
+        assert opened.fileno() == number
         assert not address.write(0, make_pixels(0))
     assert file.read_bytes() == b"whole"
 
