@@ -1,7 +1,6 @@
 """The processes that decode photos, and what each of them does with a part of a batch.
 
 Python's own work for a small photo takes as long as decoding it, and threads cannot share that.
-They load this file when they start, and so it imports little.
 """
 
 import contextlib

@@ -26,7 +26,7 @@ from cnntrain.data.photos.readers import FileFacts, FileReader
 from cnntrain.data.photos.shared_memory import borrow_memory
 from cnntrain.errors import SpecError
 
-PARTS_PER_WORKER = 2  # of a batch: each costs the run 0.2 ms, and shares the work out
+PARTS_PER_WORKER = 2  # of a batch: more share the work out better, and each costs the run 0.2 ms
 
 
 class LazyImages:
@@ -70,8 +70,8 @@ class LazyImages:
         step = math.prod(self.frame.shape)  # bytes of an image
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
         parts = list[tuple[int, list[int], Known, Future[DecodedPart]]]()
-        shares = isinstance(pool, ProcessPoolExecutor)
-        with borrow_memory(len(rows) * step) if shares else contextlib.nullcontext() as memory:
+        are_apart = isinstance(pool, ProcessPoolExecutor)
+        with borrow_memory(len(rows) * step) if are_apart else contextlib.nullcontext() as memory:
             address = None if memory is None else memory.address
             for start in range(0, len(rows), size):
                 own, boxes = rows[start : start + size].tolist(), choose_boxes[start : start + size]
