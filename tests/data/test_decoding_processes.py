@@ -2,13 +2,18 @@
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from cnntrain.data.photos import decoding_processes, lazy_images, shared_memory
-from cnntrain.data.photos.decoding_processes import get_process_pool, set_decoding_processes
+from cnntrain.data.photos import lazy_images, shared_memory
+from cnntrain.data.photos.decoding_processes import (
+    GRACE_SECONDS,
+    get_process_pool,
+    set_decoding_processes,
+)
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
@@ -115,5 +120,8 @@ def test_a_decoding_process_that_is_killed_is_answered(images):
         with pytest.raises(SpecError, match="has been killed") as caught:
             decode_for_ever()
         assert caught.value.hint == "decoders=1"
+        killed = time.monotonic()
+        pool.shutdown()
+        assert time.monotonic() - killed < GRACE_SECONDS  # the others have ended, too
     finally:
-        decoding_processes.get_process_pool.cache_clear()
+        get_process_pool.cache_clear()

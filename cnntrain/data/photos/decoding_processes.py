@@ -86,10 +86,12 @@ def hold_interrupts() -> Iterator[None]:
 
 
 def wait_for_result(job: Future[T]) -> T:
-    """Return the result of a job on photos; raise SpecError if its process was killed."""
+    """Return the result of a job on photos; raise SpecError if a process was killed."""
     try:
         return job.result()
     except BrokenExecutor as error:
+        for process in multiprocessing.active_children():
+            process.kill()  # the pool has asked them to end, which takes GRACE_SECONDS
         raise SpecError(
             "a process that decodes photos has been killed, most likely because memory ran out",
             f"room for {_process_count} of them",
