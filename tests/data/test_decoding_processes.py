@@ -2,13 +2,14 @@
 
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from cnntrain.data.photos import lazy_images, shared_memory
+from cnntrain.data.photos import shared_memory
 from cnntrain.data.photos.decoding_processes import (
     GRACE_SECONDS,
     get_process_pool,
@@ -86,16 +87,16 @@ def test_threads_that_ask_at_once_each_get_their_own_batches(images, expected):
         assert np.array_equal(found, expected[rows])
 
 
-def test_pixels_come_by_shared_memory_where_there_is_some(images, monkeypatch):
-    def find_pixels(job):
-        parts.append(job.result())
-        return parts[-1]
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such memory")
+def test_all_pixels_come_through_shared_memory(images, monkeypatch):
+    def read(memory, start, pixels):
+        read_plainly(memory, start, pixels)
+        places.extend(range(start, start + pixels.size))
 
-    parts = []
-    monkeypatch.setattr(lazy_images, "wait_for_result", find_pixels)
-    _ = images[np.arange(40)]
-    assert parts
-    assert all(part.pixels is None for part in parts) == hasattr(os, "memfd_create")
+    places, read_plainly = [], shared_memory.SharedMemory.read
+    monkeypatch.setattr(shared_memory.SharedMemory, "read", read)
+    found = images[np.arange(40)]
+    assert places == list(range(found.size))
 
 
 def test_a_batch_is_right_after_one_that_failed(images, expected, folder):
@@ -119,6 +120,8 @@ def test_a_decoding_process_that_is_killed_is_answered(images):
     try:
         with pytest.raises(SpecError, match="has been killed") as caught:
             decode_for_ever()
+        with pytest.raises(SpecError, match="has been killed"):
+            _ = images[np.arange(10)]
         assert caught.value.hint == "decoders=1"
         killed = time.monotonic()
         pool.shutdown()

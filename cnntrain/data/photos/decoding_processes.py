@@ -11,9 +11,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing.connection import wait
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 import psutil
@@ -23,10 +23,9 @@ from cnntrain.data.photos.decode import get_thread_pool, try_to_decode, try_to_r
 from cnntrain.data.photos.photo import ChooseBox, Frame, Photos
 from cnntrain.data.photos.readers import FileFacts, FileReader
 from cnntrain.data.photos.records import RecordReader
-from cnntrain.data.photos.shared_memory import MemoryAddress
+from cnntrain.data.photos.shared_memory import MemoryAddress, SharedMemory, borrow_memory
 from cnntrain.errors import SpecError
 
-T = TypeVar("T")
 Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
 _process_count = 0
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
@@ -85,10 +84,11 @@ def hold_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def wait_for_result(job: Future[T]) -> T:
-    """Return the result of a job on photos; raise SpecError if a process was killed."""
+@contextlib.contextmanager
+def answer_killed_process() -> Iterator[None]:
+    """Raise SpecError in place of the error of a pool that has lost a process."""
     try:
-        return job.result()
+        yield
     except BrokenExecutor as error:
         for process in multiprocessing.active_children():
             process.kill()  # the pool has asked them to end, which takes GRACE_SECONDS
@@ -97,6 +97,14 @@ def wait_for_result(job: Future[T]) -> T:
             f"room for {_process_count} of them",
             f"decoders={max(_process_count // 2, 1)}",
         ) from error
+
+
+def lend_memory(
+    pool: Executor, size: int
+) -> contextlib.AbstractContextManager[SharedMemory | None]:
+    """Give memory that a pool can write into, for the time of a block; None for threads."""
+    apart = isinstance(pool, ProcessPoolExecutor)
+    return borrow_memory(size) if apart else contextlib.nullcontext()
 
 
 def decode_part(

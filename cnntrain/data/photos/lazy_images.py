@@ -3,11 +3,10 @@
 Photos that are in no files of their own, such as those in a zip, are decoded by threads.
 """
 
-import contextlib
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Self
 
 import numpy as np
@@ -16,14 +15,14 @@ from cnntrain.data.photos.decode import PHOTOS_AT_ONCE
 from cnntrain.data.photos.decoding_processes import (
     DecodedPart,
     Known,
+    answer_killed_process,
     decode_part,
     find_pool,
-    wait_for_result,
+    lend_memory,
 )
 from cnntrain.data.photos.photo import ChooseBox, Frame, Photos, draw_crop_box
 from cnntrain.data.photos.photo_index import PhotoIndex
 from cnntrain.data.photos.readers import FileFacts, FileReader
-from cnntrain.data.photos.shared_memory import borrow_memory
 from cnntrain.errors import SpecError
 
 PARTS_PER_WORKER = 2  # of a batch: more share the work out better, and each costs the run 0.2 ms
@@ -64,14 +63,16 @@ class LazyImages:
     def decode_once(
         self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]
     ) -> tuple[np.ndarray, dict[int, str]]:
-        """Return the images of `rows` (B,), and the reasons of the broken ones by place."""
+        """Return the images of `rows` (B,), and the reasons of the broken ones by place.
+
+        Raises SpecError if a process that decodes has been killed.
+        """
         pool, workers = find_pool(self.photos)
         size = min(math.ceil(len(rows) / (workers * PARTS_PER_WORKER)), PHOTOS_AT_ONCE)
         step = math.prod(self.frame.shape)  # bytes of an image
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
         parts = list[tuple[int, list[int], Known, Future[DecodedPart]]]()
-        are_apart = isinstance(pool, ProcessPoolExecutor)
-        with borrow_memory(len(rows) * step) if are_apart else contextlib.nullcontext() as memory:
+        with answer_killed_process(), lend_memory(pool, len(rows) * step) as memory:
             address = None if memory is None else memory.address
             for start in range(0, len(rows), size):
                 own, boxes = rows[start : start + size].tolist(), choose_boxes[start : start + size]
@@ -81,7 +82,7 @@ class LazyImages:
                 )
                 parts.append((start, own, known, job))
             for start, own, known, job in parts:
-                part = wait_for_result(job)
+                part = job.result()
                 if part.pixels is not None:
                     images[start : start + size] = part.pixels
                 elif memory is not None:
