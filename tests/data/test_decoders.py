@@ -5,43 +5,50 @@ import zipfile
 
 import pytest
 
-from cnntrain.data.decoders import lists_photos
+from cnntrain.data.decoders import needs_decoders
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.data.photos.photo_index import SCANNED_PHOTOS, locate_index
 
 
 @pytest.fixture
-def lists(spec, tmp_path):
-    def list_or_read(option, folder, *words):
+def needs(spec, tmp_path):
+    def ask(option, folder, *words):
         place = [f"dataset={option}", f"dataset.folder={folder}", f"data_dir={tmp_path / 'data'}"]
-        return lists_photos(spec(*place, *words))
+        return needs_decoders(spec(*place, *words))
 
-    return list_or_read
+    return ask
 
 
-def test_a_folder_is_listed_if_it_is_asked_for_or_was_listed_before(lists, given, tmp_path):
-    assert not lists("image_folder", given)
-    assert lists("image_folder", given, "dataset.scan=none")
+@pytest.mark.parametrize("setting", ["scan=none", "cache=none", "resize=random_crop"])
+def test_settings_may_say_that_photos_are_decoded_each_time(needs, given, tmp_path, setting):
+    zipfile.ZipFile(tmp_path / "photos.zip", "w").close()
+    assert needs("image_folder", given, f"dataset.{setting}")
+    assert not needs("image_folder", tmp_path / "photos.zip", f"dataset.{setting}")  # by threads
+
+
+def test_a_folder_needs_them_if_it_was_listed_before(needs, given, tmp_path):
+    assert not needs("image_folder", given)
     index = locate_index(given, tmp_path / "data" / CACHE_FOLDER)
     index.parent.mkdir(parents=True)
     index.touch()
-    assert lists("image_folder", given)
-    assert not lists("image_folder", given, "dataset.scan=all")
-
-
-def test_threads_decode_what_is_in_a_zip(lists, tmp_path):
-    zipfile.ZipFile(tmp_path / "photos.zip", "w").close()
-    assert not lists("image_folder", tmp_path / "photos.zip", "dataset.scan=none")
+    assert needs("image_folder", given)
+    assert not needs("image_folder", given, "dataset.scan=all")
 
 
 @pytest.mark.parametrize("records", [SCANNED_PHOTOS, SCANNED_PHOTOS + 1])
-def test_records_are_listed_if_there_are_many(lists, given, records):
+def test_records_need_them_if_there_are_many(needs, given, records):
     shards = {"train": [{"records": records - 5}, {"records": 2}], "test": [{"records": 3}]}
     (given / "records.json").write_text(json.dumps({"parts": shards}))
-    assert lists("records", given) == (records > SCANNED_PHOTOS)
-    assert lists("records", given, "dataset.scan=none")
-    assert not lists("records", given, "dataset.scan=all")
+    assert needs("records", given) == (records > SCANNED_PHOTOS)
+    assert needs("records", given, "dataset.scan=none")
+    assert not needs("records", given, "dataset.scan=all")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"parts": 3}', '{"parts": {"train": 1}}'])
+def test_a_damaged_manifest_is_left_to_whoever_loads_the_records(needs, given, text):
+    (given / "records.json").write_text(text)
+    assert not needs("records", given)
 
 
 def test_other_data_sets_are_not_looked_at(spec):
-    assert not lists_photos(spec("dataset=mnist"))
+    assert not needs_decoders(spec("dataset=mnist"))
