@@ -1,9 +1,9 @@
 """Measure how a run begins and is fed where photos are many: `make bench-scale`.
 
-    python scripts/bench_scale.py --photos 1000000 --folder FOLDER [--size 64] [--stored 64] [words]
+    python scripts/bench_scale.py --folder FOLDER [--photos 1000000] [--size 64] [--stored 64x64] …
 
-FOLDER gets photos of noise, of STORED pixels a side, in 100 classes, most of them hard links to
-others, and shards of them; what is there is used again. Words are overrides of all runs. A table is
+FOLDER gets photos of noise, of STORED pixels, in 100 classes, most of them hard links to others,
+and shards of them; what is there is used again. More words are overrides of all runs. A table is
 printed as Markdown: seconds from the command to the first step, beside those of a walk through the
 folder and of a run on few photos; the peak memory of the run itself and with its decoding
 processes; the rate of steps.
@@ -30,7 +30,8 @@ from PIL import Image
 
 from cnntrain.data.device_memory import count_cores
 from cnntrain.data.fetch.folders import open_tree, read_tree_source
-from cnntrain.data.photos.lazy_images import LazyImages, set_decoding_processes
+from cnntrain.data.photos.decoding_processes import set_decoding_processes
+from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
 
 CLASSES, FEW, DIFFERENT = 100, 2000, 2000
@@ -54,14 +55,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64, help="pixels of a side, for the network")
-    parser.add_argument("--stored", type=int, default=64, help="pixels of a side, in the files")
+    parser.add_argument("--stored", default="64x64", help="pixels, in the files")
     arguments = parser.parse_intermixed_args()
     folder, size = arguments.folder, arguments.size
     stored = arguments.stored
     many, few = folder / f"photos_{arguments.photos}_{stored}", folder / f"photos_{FEW}_{stored}"
     for place, count in ((many, arguments.photos), (few, FEW)):
         if not place.exists():
-            make_photos(place, count, stored)
+            width, height = map(int, stored.split("x"))
+            make_photos(place, count, (width, height))
     shutil.rmtree(folder / "data", ignore_errors=True)
     words = [f"data_dir={folder / 'data'}", f"dataset.image_size=[{size},{size}]", *arguments.words]
     walk = min(time_walk(many) for _ in range(3))
@@ -81,13 +83,13 @@ def main() -> None:
         print(f"{name}: {rate:,.0f} photos a second")
 
 
-def make_photos(folder: Path, count: int, size: int) -> None:
+def make_photos(folder: Path, count: int, size: tuple[int, int]) -> None:
     """Make a folder of `count` JPEGs of noise, DIFFERENT ones, the others links to them."""
     random, contents = np.random.default_rng(0), []
     for _ in range(min(DIFFERENT, count)):
         coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
-        fine = random.integers(-20, 21, (size, size, 3))
-        pixels = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC)) + fine
+        fine = random.integers(-20, 21, (*size[::-1], 3))
+        pixels = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)) + fine
         content = io.BytesIO()
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(content, "JPEG", quality=90)
         contents.append(content.getvalue())
@@ -182,7 +184,7 @@ def measure_decoding(folder: Path, size: int) -> Iterator[tuple[str, float]]:
             bare = time_bare_loop(pool, files, size)
         set_decoding_processes(count)
         images = LazyImages(photos, Frame((size, size), 3, "stretch", None))
-        images[rows[:1024]]  # the processes start
+        time_decoding(images, rows[:1024])  # the processes start, and memory is found
         ours = time_decoding(images, rows)
         yield f"a bare loop, {cores}", bare
         yield f"cnntrain, {cores} ({ours / bare:.2f} of it)", ours

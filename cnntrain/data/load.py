@@ -76,6 +76,8 @@ def load_source(spec: Spec) -> "Source":
 @contextlib.contextmanager
 def import_dataset(spec: Spec) -> Iterator[None]:
     """Import the data set's module, and send what is printed in the block to standard error."""
+    from cnntrain.data.decoders import choose_decoders
+
     choose_decoders(spec)
     with silence_stderr():
         importlib.import_module(f"cnntrain.{locate_component('dataset', spec.dataset.name)[1]}")
@@ -83,15 +85,3 @@ def import_dataset(spec: Spec) -> Iterator[None]:
             importlib.import_module("tensorflow")
     with contextlib.redirect_stdout(sys.stderr):
         yield
-
-
-def choose_decoders(spec: Spec) -> None:
-    """Set how many processes decode photos: one a core, or as many as the run has threads.
-
-    Jobs that share a machine have a thread or two each.
-    """
-    from cnntrain.data.photos.lazy_images import set_decoding_processes
-
-    set_decoding_processes(
-        spec.threads if spec.decoders == "auto" and spec.threads else spec.decoders
-    )

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnntrain.data.load import choose_decoders
-from cnntrain.data.photos.lazy_images import LazyImages, find_pool
+from cnntrain.data.decoders import choose_decoders
+from cnntrain.data.photos.decoding_processes import find_pool
+from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.planning.plan import Plan
 from cnntrain.terminal.units import format_duration, format_size
 

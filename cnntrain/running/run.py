@@ -191,9 +191,11 @@ def write_run_page(run: Run) -> None:
 
 def train_and_show(spec: Spec, run: Run) -> None:
     """Load TensorFlow without its chatter, and train; the chief also shows the results."""
+    from cnntrain.data.decoders import start_decoders
     from cnntrain.running.progress import RunConsole
     from cnntrain.terminal.stderr import silence_stderr
 
+    start_decoders(spec)
     with silence_stderr():
         from cnntrain.running.tracking import TrackedProgress
         from cnntrain.training.trainer import train_run as train_spec

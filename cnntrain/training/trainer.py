@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from cnntrain.data.decoders import choose_decoders
 from cnntrain.data.fingerprint import compute_evaluation_fingerprints, compute_fingerprint
 from cnntrain.data.image_sizes import describe_image_sizes
 from cnntrain.data.labels import list_label_notes
 from cnntrain.data.listing import describe_replaced_photos
-from cnntrain.data.load import choose_decoders
 from cnntrain.data.photos.lazy_images import ListedImages
 from cnntrain.data.photos.photo_cache import PIXELS_VERSION
 from cnntrain.data.source import Splits, format_skipped

@@ -12,7 +12,7 @@ from cnntrain.data.fetch import folders
 from cnntrain.data.fetch.folders import open_tree
 from cnntrain.data.fingerprint import compute_fingerprint
 from cnntrain.data.listing import find_followers
-from cnntrain.data.photos import lazy_images, photo_index
+from cnntrain.data.photos import decoding_processes, lazy_images, photo_index
 from cnntrain.data.photos.cache_folder import CACHE_FOLDER
 from cnntrain.errors import SpecError
 from helpers import odd
@@ -42,7 +42,7 @@ def load(spec, photos, tmp_path):
         return spec(*words, *overrides).dataset(tmp_path / "data", None)
 
     yield load_splits
-    lazy_images.set_decoding_processes(0)
+    decoding_processes.set_decoding_processes(0)
     photo_index.open_index.cache_clear()
 
 
@@ -53,7 +53,7 @@ def spoil(file):
 @pytest.mark.parametrize("decoders", [0, 2])
 def test_listed_photos_have_the_pixels_and_the_splits_of_photos_that_are_read(load, decoders):
     expected = load("dataset.scan=all")
-    lazy_images.set_decoding_processes(decoders)
+    decoding_processes.set_decoding_processes(decoders)
     found = load("dataset.scan=none")
     for (_, part), (_, other) in zip(found.items(), expected.items(), strict=True):
         assert np.array_equal(part.images, other.images)
@@ -98,7 +98,7 @@ def test_a_batch_with_broken_photos_is_the_same_whatever_was_asked_for_before(lo
     first, second = (load("dataset.scan=none").train for _ in range(2))
     rows = np.random.default_rng(0).permutation(len(first))
     second.gather_images(rows[::-1])
-    lazy_images.set_decoding_processes(2)
+    decoding_processes.set_decoding_processes(2)
     assert np.array_equal(first.gather_images(rows), second.gather_images(rows))
     assert first.store.replaced == second.store.replaced
 

@@ -14,7 +14,7 @@ from cnntrain.cli.main import main
 from cnntrain.data.fetch import record_writing
 from cnntrain.data.fetch.record_files import MANIFEST, read_records
 from cnntrain.data.fingerprint import compute_fingerprint
-from cnntrain.data.photos import lazy_images
+from cnntrain.data.photos import decoding_processes
 from helpers import odd
 
 COUNT = 20  # photos of each class
@@ -51,7 +51,7 @@ def prepare(photos, tmp_path, monkeypatch, capsys):
         return tmp_path / "data" / "pet_photos_records"
 
     yield run
-    lazy_images.set_decoding_processes(0)
+    decoding_processes.set_decoding_processes(0)
 
 
 def load(spec, tmp_path, *words):

@@ -195,13 +195,20 @@ def read_tree_source(tree: FileTree, has_scenes: bool = False) -> Source:
     names = paths if "".join(paths).isprintable() else [escape_unprintable(path) for path in paths]
     photos = Photos(names, read)
     depths = {home: len(folder.parts) for folder, home in layout.homes.items()}
+    is_flat = all(
+        len(folder.parts) == depths[home] or not tree.names[folder]
+        for home, folders in members.items()
+        for folder in folders
+    )
+    grouped = dict(zip(members, own_paths, strict=True))
+    groups = {} if is_flat else group_by_folder(grouped, depths)
     return Source(
         photos,
         labels,
         tuple(map(escape_unprintable, numbers)),
-        {part: np.flatnonzero(owners == part) for part in dict.fromkeys(owners.tolist())},
+        {part: np.flatnonzero(owners == part) for part in dict.fromkeys(p for p, _ in members)},
         notes=layout.notes,
-        groups=group_by_folder(dict(zip(members, own_paths, strict=True)), depths),
+        groups=groups,
     )
 
 

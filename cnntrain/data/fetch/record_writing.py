@@ -8,7 +8,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -25,7 +25,7 @@ from cnntrain.data.fetch.record_files import (
 )
 from cnntrain.data.listing import pick_spread_photos
 from cnntrain.data.photos.decode import try_to_decode, try_to_read
-from cnntrain.data.photos.lazy_images import find_pool, wait_for_result
+from cnntrain.data.photos.decoding_processes import answer_killed_process, find_pool
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
@@ -150,11 +150,13 @@ def write_records(
             return
         check_folder(folder, plans)
         clear_unfinished(folder)  # nobody else writes there: the lock is ours
-        jobs = [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
+        jobs, count = list[Future[range]](), sum(len(plan.piece) for plan in plans)
         try:
-            written = (wait_for_result(job) for job in as_completed(jobs))
-            for _ in show_progress(written, sum(len(p.piece) for p in plans), "writing records"):
-                pass
+            with answer_killed_process():
+                jobs += [pool.submit(write_shard, plan.piece, folder / plan.file) for plan in plans]
+                written = (job.result() for job in as_completed(jobs))
+                for _ in show_progress(written, count, "writing records"):
+                    pass
             finish_records(folder, name, plans, about, class_names, groups or {}, weights)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""

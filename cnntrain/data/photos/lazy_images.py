@@ -1,54 +1,31 @@
 """Photos that are decoded each time they are asked for, in as many processes as there are cores.
 
-Python's own work for a small photo takes as long as decoding it, and threads cannot share that.
 Photos that are in no files of their own, such as those in a zip, are decoded by threads.
 """
 
 import copy
-import functools
-import hashlib
 import math
-import multiprocessing
-import signal
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from multiprocessing.connection import wait
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Self
 
 import numpy as np
-import psutil
 
-from cnntrain.data.device_memory import count_cores
-from cnntrain.data.photos.decode import (
-    PHOTOS_AT_ONCE,
-    get_thread_pool,
-    try_to_decode,
-    try_to_read,
+from cnntrain.data.photos.decode import PHOTOS_AT_ONCE
+from cnntrain.data.photos.decoding_processes import (
+    DecodedPart,
+    Known,
+    answer_killed_process,
+    decode_part,
+    find_pool,
+    lend_memory,
 )
 from cnntrain.data.photos.photo import ChooseBox, Frame, Photos, draw_crop_box
-from cnntrain.data.photos.photo_index import FileFacts, PhotoIndex
-from cnntrain.data.photos.readers import FileReader
-from cnntrain.data.photos.records import RecordReader
+from cnntrain.data.photos.photo_index import PhotoIndex
+from cnntrain.data.photos.readers import FileFacts, FileReader
 from cnntrain.errors import SpecError
 
-T = TypeVar("T")
-Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
-_process_count = 0
-GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
-PARTS_PER_WORKER = 4  # of a batch: one that waits for a slow file does not hold up the others
-
-
-class DecodedPart(NamedTuple):
-    """Some photos as pixels (b, H, W, C) uint8, black where one is broken.
-
-    `broken` gives the reasons by place. `seen` has the facts, by place, of the files that were not
-    known or have changed.
-    """
-
-    pixels: np.ndarray
-    broken: dict[int, str]
-    seen: dict[int, FileFacts]
+PARTS_PER_WORKER = 2  # of a batch: more share the work out better, and each costs the run 0.2 ms
 
 
 class LazyImages:
@@ -86,21 +63,32 @@ class LazyImages:
     def decode_once(
         self, rows: np.ndarray, choose_boxes: Sequence[ChooseBox | None]
     ) -> tuple[np.ndarray, dict[int, str]]:
-        """Return the images of `rows` (B,), and the reasons of the broken ones by place."""
+        """Return the images of `rows` (B,), and the reasons of the broken ones by place.
+
+        Raises SpecError if a process that decodes has been killed.
+        """
         pool, workers = find_pool(self.photos)
         size = min(math.ceil(len(rows) / (workers * PARTS_PER_WORKER)), PHOTOS_AT_ONCE)
-        parts = list[tuple[int, list[int], Known, Future[DecodedPart]]]()
-        for start in range(0, len(rows), size):
-            own, boxes = rows[start : start + size].tolist(), choose_boxes[start : start + size]
-            known, read = self.find_facts(own), self.photos.pick(own).read
-            job = pool.submit(decode_part, read, self.frame, boxes, known)
-            parts.append((start, own, known, job))
+        step = math.prod(self.frame.shape)  # bytes of an image
         images, broken = np.empty((len(rows), *self.frame.shape), np.uint8), dict[int, str]()
-        for start, own, known, job in parts:
-            part = wait_for_result(job)
-            images[start : start + size] = part.pixels
-            broken |= {start + place: why for place, why in part.broken.items()}
-            self.keep_facts(own, known, part.seen)
+        parts = list[tuple[int, list[int], Known, Future[DecodedPart]]]()
+        with answer_killed_process(), lend_memory(pool, len(rows) * step) as memory:
+            address = None if memory is None else memory.address
+            for start in range(0, len(rows), size):
+                own, boxes = rows[start : start + size].tolist(), choose_boxes[start : start + size]
+                known, read = self.find_facts(own), self.photos.pick(own).read
+                job = pool.submit(
+                    decode_part, read, self.frame, boxes, known, address, start * step
+                )
+                parts.append((start, own, known, job))
+            for start, own, known, job in parts:
+                part = job.result()
+                if part.pixels is not None:
+                    images[start : start + size] = part.pixels
+                elif memory is not None:
+                    memory.read(start * step, images[start : start + size])
+                broken |= {start + place: why for place, why in part.broken.items()}
+                self.keep_facts(own, known, part.seen)
         return images, broken
 
     def replace_broken(self, row: int, why: str) -> int:
@@ -180,88 +168,3 @@ class ListedImages(LazyImages):
 
 class ListedCrops(ListedImages, RandomCrops):
     """`ListedImages`, randomly cropped during training."""
-
-
-def wait_for_result(job: Future[T]) -> T:
-    """Return the result of a job on photos; raise SpecError if its process was killed."""
-    try:
-        return job.result()
-    except BrokenExecutor as error:
-        raise SpecError(
-            "a process that decodes photos has been killed, most likely because memory ran out",
-            f"room for {_process_count} of them",
-            f"decoders={max(_process_count // 2, 1)}",
-        ) from error
-
-
-def decode_part(
-    read: Callable[[int], bytes],
-    frame: Frame,
-    choose_boxes: Sequence[ChooseBox | None],
-    known: Known,
-) -> DecodedPart:
-    """Decode the photos that `read` returns by place into `frame`, each cropped to its box.
-
-    `known` has what is known of their files; if it is None, nobody wants to know. Raises OSError
-    where a file has gone, or its disk.
-    """
-    pixels = np.zeros((len(choose_boxes), *frame.shape), np.uint8)
-    broken, seen = dict[int, str](), dict[int, FileFacts]()
-    files = read if isinstance(read, FileReader) else None
-    for place, choose_box in enumerate(choose_boxes):
-        stamp = files.look(place) if files and known is not None else None
-        content = try_to_read(read, place)
-        if isinstance(content, str):
-            broken[place] = content
-            continue
-        before = known[place] if known else None
-        if stamp is not None and (before is None or stamp != before[:2]):
-            seen[place] = FileFacts(*stamp, hashlib.sha256(content).digest())
-        photo = try_to_decode(content, frame, choose_box)
-        if isinstance(photo, str):
-            broken[place] = photo
-        else:
-            pixels[place] = photo.pixels
-    return DecodedPart(pixels, broken, seen)
-
-
-def set_decoding_processes(count: int | Literal["auto"]) -> None:
-    """Set how many processes decode photos from now on: `auto` is one a core, 0 none."""
-    global _process_count
-    _process_count = count_cores() if count == "auto" else count
-
-
-def find_pool(photos: Photos) -> tuple[Executor, int]:
-    """Return what decodes photos, and how many processes, or threads of this one, it has."""
-    if isinstance(photos.read, FileReader | RecordReader) and _process_count > 0:
-        return get_process_pool(_process_count), _process_count
-    return get_thread_pool(), count_cores()
-
-
-@functools.cache
-def get_process_pool(count: int) -> ProcessPoolExecutor:
-    """Return processes that decode photos; the first call makes them.
-
-    They end with this process, even if it is killed.
-    """
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=follow_parent)
-
-
-def follow_parent() -> None:
-    """Let this process leave an interrupt to its parent, and end with it.
-
-    A signal to end goes to all processes of a job: the parent has some seconds to end well.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(
-        signal.SIGTERM, lambda *_: threading.Timer(GRACE_SECONDS, psutil.Process().kill).start()
-    )
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    psutil.Process().kill()

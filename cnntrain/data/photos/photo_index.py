@@ -14,9 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from cnntrain.data.photos.cache_folder import INDEX
+from cnntrain.data.photos.readers import FileFacts
 
 SCANNED_PHOTOS = 50_000  # of more only the names are known before the first step
 SETTLED = 2  # seconds; a later change within one tick of the disk's clock would not show
@@ -28,14 +29,6 @@ TABLES = (
 )
 T = TypeVar("T")
 Names = Mapping[PurePosixPath, Sequence[str]]
-
-
-class FileFacts(NamedTuple):
-    """The size of a file in bytes, when it was changed in nanoseconds, its sha256."""
-
-    size: int
-    time: int
-    digest: bytes
 
 
 @functools.cache

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 from cnntrain.terminal.units import format_size
 
 LASTING = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR)
 LARGEST_PHOTO = 2**28  # bytes; a larger file is a film or an archive, and is not read
+
+
+class FileFacts(NamedTuple):
+    """The size of a file in bytes, when it was changed in nanoseconds, its sha256."""
+
+    size: int
+    time: int
+    digest: bytes
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from cnntrain.cli.main import main
 from cnntrain.data.fingerprint import compute_fingerprint
-from cnntrain.data.photos import lazy_images
+from cnntrain.data.photos import decoding_processes
 from helpers.tables import COLOURS, make_rows, write_photo
 
 
@@ -89,7 +89,7 @@ def run_main(*words):
 def test_records_are_the_same_data_set(weighed, spec, folder, capsys):
     words = [f"dataset.table={folder / 'labels.csv'}", f"data_dir={folder / 'data'}", "decoders=0"]
     assert run_main("data", "prepare", "table", *words, "--to", "array_record") == 0
-    lazy_images.set_decoding_processes(0)
+    decoding_processes.set_decoding_processes(0)
     records = folder / "data" / "labels_records"
     expected = load(spec, folder)
     found = spec(
