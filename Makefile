@@ -1,7 +1,10 @@
-# What people and CI call. Everything needed is installed into .venv on first use.
+# What people and CI call. Each target installs what it needs into .venv on first use: what trains
+# (READY), or also the extras and the tools (COMPLETE). Both have the versions of requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+COMPLETE := .venv/.complete
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
@@ -13,8 +16,11 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "cnntrain needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --constraint requirements.lock --editable .
+	@touch $@
+
+$(COMPLETE): $(READY)
+	$(PIP) --requirement requirements.lock
 	@touch $@
 
 train: $(READY) ## train LeNet-5 on the digits that come with scikit-learn
@@ -25,13 +31,13 @@ sweep: $(READY) ## the same network from four initializers, side by side
 
 # A file's tests share a process, and so the runs that they look at.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-test: $(READY) ## the tests that take minutes
+test: $(COMPLETE) ## the tests that take minutes
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
-test-all: $(READY) ## all tests, also those that take long
+test-all: $(COMPLETE) ## all tests, also those that take long
 	$(BIN)/pytest $(PARALLEL)
 
-lint: $(READY) ## style, types, and the names of functions
+lint: $(COMPLETE) ## style, types, and the names of functions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,7 +73,7 @@ ablation: $(READY) ## cifar10_94_fast with one thing changed at a time; hours
 initializers: $(READY) ## how far initializers bring a perceptron on MNIST, as a picture
 	$(BIN)/python scripts/initializers.py $(ARGUMENTS)
 
-build: $(READY) ## the wheel, tried in a clean environment from an empty directory
+build: $(COMPLETE) ## the wheel, tried in a clean environment from an empty directory
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
