@@ -1,10 +1,10 @@
 # What people and CI call. Each target installs what it needs into .venv on first use: what trains
 # (READY), or also the extras and the tools (COMPLETE). Both have the versions of requirements.lock.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
 COMPLETE := .venv/.complete
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
@@ -73,10 +73,10 @@ ablation: $(READY) ## cifar10_94_fast with one thing changed at a time; hours
 initializers: $(READY) ## how far initializers bring a perceptron on MNIST, as a picture
 	$(BIN)/python scripts/initializers.py $(ARGUMENTS)
 
-build: $(COMPLETE) ## the wheel, tried in a clean environment from an empty directory
+build: $(COMPLETE) ## sdist and wheel, each tried in a clean environment from an empty directory
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
-	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python scripts/try_packages.py dist
 
 EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
 lock: ## choose the versions of requirements.lock anew (needs uv)
