@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,6 +41,8 @@ lint: $(COMPLETE) ## style, types, and the names of functions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --package cnntrain --cache-dir .mypy_cache/windows
+	$(BIN)/mypy --platform darwin --package cnntrain --cache-dir .mypy_cache/macos
 	$(BIN)/python scripts/names.py
 
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md

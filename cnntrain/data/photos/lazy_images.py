@@ -10,6 +10,7 @@ import hashlib
 import math
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -36,6 +37,7 @@ T = TypeVar("T")
 Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
 _process_count = 0
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
+MAX_WINDOWS_PROCESSES = 61  # of a ProcessPoolExecutor on Windows
 PARTS_PER_WORKER = 4  # of a batch: one that waits for a slow file does not hold up the others
 
 
@@ -228,7 +230,8 @@ def decode_part(
 def set_decoding_processes(count: int | Literal["auto"]) -> None:
     """Set how many processes decode photos from now on: `auto` is one a core, 0 none."""
     global _process_count
-    _process_count = count_cores() if count == "auto" else count
+    count = count_cores() if count == "auto" else count
+    _process_count = min(count, MAX_WINDOWS_PROCESSES) if sys.platform == "win32" else count
 
 
 def find_pool(photos: Photos) -> tuple[Executor, int]:
