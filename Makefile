@@ -1,20 +1,26 @@
-# What people and CI call. Everything needed is installed into .venv on first use.
+# What people and CI call. Each target installs what it needs into .venv on first use: what trains
+# (READY), or also the extras and the tools (COMPLETE). Both have the versions of requirements.lock.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
+COMPLETE := .venv/.complete
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "cnntrain needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --constraint requirements.lock --editable .
+	@touch $@
+
+$(COMPLETE): $(READY)
+	$(PIP) --requirement requirements.lock
 	@touch $@
 
 train: $(READY) ## train LeNet-5 on the digits that come with scikit-learn
@@ -25,16 +31,18 @@ sweep: $(READY) ## the same network from four initializers, side by side
 
 # A file's tests share a process, and so the runs that they look at.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-test: $(READY) ## the tests that take minutes
+test: $(COMPLETE) ## the tests that take minutes
 	$(BIN)/pytest -m "not slow" $(PARALLEL)
 
-test-all: $(READY) ## all tests, also those that take long
+test-all: $(COMPLETE) ## all tests, also those that take long
 	$(BIN)/pytest $(PARALLEL)
 
-lint: $(READY) ## style, types, and the names of functions
+lint: $(COMPLETE) ## style, types, and the names of functions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --package cnntrain --cache-dir .mypy_cache/windows
+	$(BIN)/mypy --platform darwin --package cnntrain --cache-dir .mypy_cache/macos
 	$(BIN)/python scripts/names.py
 
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
@@ -67,10 +75,10 @@ ablation: $(READY) ## cifar10_94_fast with one thing changed at a time; hours
 initializers: $(READY) ## how far initializers bring a perceptron on MNIST, as a picture
 	$(BIN)/python scripts/initializers.py $(ARGUMENTS)
 
-build: $(READY) ## the wheel, tried in a clean environment from an empty directory
+build: $(COMPLETE) ## sdist and wheel, each tried in a clean environment from an empty directory
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
-	$(BIN)/python scripts/wheel_smoke.py dist/*.whl
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python scripts/try_packages.py dist
 
 EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
 lock: ## choose the versions of requirements.lock anew (needs uv)

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM while training: finish the step, save a checkpoint, then leave."""
+"""Ctrl-C and SIGTERM while training: finish the step, save a checkpoint, then leave.
+
+Windows sends no SIGTERM from one process to another. There SIGBREAK, of Ctrl-Break and of a console
+that is closed, does the same.
+"""
 
 import math
 import signal
@@ -10,10 +14,16 @@ from typing import Any
 INTERRUPTED, TERMINATED = 130, 143  # exit codes: 128 + the signal's number
 
 REPEAT_SECONDS = 1.0  # seconds in which SIGTERM counts once
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last one is there on Windows only
 
 
 class Terminated(BaseException):
     """SIGTERM arrived and a checkpoint is saved: the end of a preempted job."""
+
+
+def list_stop_signals() -> list[int]:
+    """Return the numbers of STOP_SIGNALS, as far as the system has them."""
+    return [getattr(signal, name) for name in STOP_SIGNALS if hasattr(signal, name)]
 
 
 def raise_terminated(number: int, frame: FrameType | None) -> None:
@@ -35,7 +45,7 @@ class Signals:
     def __enter__(self) -> "Signals":
         """Replace the usual handlers; only the main thread can set handlers."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in list_stop_signals():
                 self.usual_handlers[number] = signal.signal(number, self.remember_signal)
         return self
 

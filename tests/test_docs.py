@@ -14,7 +14,8 @@ from cnntrain.spec.option_files import CHOICES, find_option_files
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cnntrain"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FIRST_PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")]
+PAGES = [*FIRST_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 # Options are many, and named by the pages of models and settings; private parts by their ending.
 FOLDERS_OF_OPTIONS = ("models", "data/datasets", "data/augmentations")
 # `data/pipeline.py`, `data/pipeline.py:make_generator`, `tests/test_docs.py`

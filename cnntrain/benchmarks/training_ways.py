@@ -1,8 +1,6 @@
 """Ways to train a network for an epoch: ours, the bare step, Keras' `fit`, a tutorial's script."""
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,7 +10,7 @@ from cnntrain.benchmarks.bare_step import prepare_bare_steps
 from cnntrain.benchmarks.request import TRAINING_WAYS
 from cnntrain.benchmarks.turns import Announce, Comparison, Turns
 from cnntrain.data.source import Examples, Splits
-from cnntrain.runs.directory import Run
+from cnntrain.runs.directory import Run, claim_temporary_run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fit import prepare_fit
 from cnntrain.training.loop import Progress
@@ -42,10 +40,8 @@ def compare_trainings(
     ways = {name: prepare[name]() for name in TRAINING_WAYS if name in names and name in prepare}
     turns = Turns(ways, rounds, announce)
     if "cnntrain" in names:
-        with tempfile.TemporaryDirectory() as folder:
-            run = Run.claim(Path(folder) / "run", spec.config, [])
+        with claim_temporary_run(spec.config) as run:
             train_ours(spec, run, splits, turns)
-            run.lock.release()
     else:
         for _ in range(rounds + 1):
             turns.run_round()

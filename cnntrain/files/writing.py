@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import stat
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ MAX_EXPANDED_BYTES = 2**27  # size to which any member of a zip may expand
 DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 H5_ERRNO = re.compile(r"errno = (\d+)")  # how h5py passes on an error number of HDF5
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+REPLACE_ATTEMPTS, REPLACE_PAUSE = 40, 0.05  # seconds between attempts, 2 in all: see `rename_over`
 # The first characters, after white space, of cells that a spreadsheet runs; four are full-width.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
@@ -42,7 +44,7 @@ def replace_by_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        rename_over(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -57,10 +59,26 @@ def replace_by_file(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        rename_over(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def rename_over(temporary: Path, path: Path) -> None:
+    """Rename a file, in place of an older one.
+
+    Windows refuses that while another program reads the older one, such as a sweep or a virus
+    scanner; it is then tried again for two seconds.
+    """
+    for attempt in range(REPLACE_ATTEMPTS):
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if os.name != "nt" or attempt == REPLACE_ATTEMPTS - 1:
+                raise
+            time.sleep(REPLACE_PAUSE)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -137,6 +155,16 @@ def flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def flush_files_below(folder: Path) -> None:
+    """Flush all files below a folder to disk."""
+    if hasattr(os, "sync"):
+        os.sync()
+        return
+    for above, _, names in os.walk(folder):
+        for name in names:
+            flush_file(Path(above, name))
 
 
 def check_links_inside(folder: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from cnntrain.data.source import Examples
 from cnntrain.planning.plan import Plan
-from cnntrain.runs.directory import Run
+from cnntrain.runs.directory import claim_temporary_run
 from cnntrain.training.decisions import Replay
 from cnntrain.training.evaluation import compile_prediction
 from cnntrain.training.fit import Fit, prepare_fit
@@ -117,8 +116,7 @@ def prepare_short_fit(
         steps_per_block=1,
         early_stopping=dataclasses.replace(spec.early_stopping, patience=None),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.claim(Path(folder) / "run", config, [])
+    with claim_temporary_run(config) as run:
         few_images = dataclasses.replace(splits, train=train, valid=None)
         yield prepare_fit(short_spec, run, few_images, progress, replay=replay)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from cnntrain.data.device_memory import query_gpus, read_machine_memory
 from cnntrain.data.inventory import HERE_WORDS, list_datasets
 from cnntrain.files.paths import expand_folder
-from cnntrain.runs.directory import Run
+from cnntrain.runs.directory import claim_temporary_run
 from cnntrain.runs.environment import PACKAGES
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.compose import compose_config
@@ -35,6 +35,13 @@ LIBRARIES = {
 }
 # These have version numbers of their own, so that any version counts.
 OTHER_LIBRARIES = ("libcufft.so", "libcusparse.so", "libcusolver.so")
+# Systems on which TensorFlow uses no GPU: what there is to know, and what can be done.
+UNUSED_GPUS = {
+    "darwin": "TensorFlow does not use Apple's: training is on the CPU. Apple's plugin, "
+    "tensorflow-metal, is reported to fail with TensorFlow 2.18 and later",
+    "win32": "TensorFlow uses none on Windows since 2.11: training is on the CPU. Within WSL2, "
+    "which is Linux, it does: pip install 'cnntrain[gpu]' there",
+}
 UNKNOWN_FIX = "report this, with the output of cnntrain doctor --json"
 TRIAL_OVERRIDES = ["epochs=1", "batch_size=32", "max_steps=40", "log_every=20"]
 
@@ -110,6 +117,8 @@ def check_gpu() -> Finding:
     names = ", ".join(f"{gpu.name} with {format_size(gpu.total)}" for gpu in gpus)
     if seen:
         return Finding("gpu", f"TensorFlow sees {len(seen)}: {names or 'of no known name'}")
+    if sys.platform in UNUSED_GPUS:  # seen by nvidia-smi or not
+        return Finding("gpu", UNUSED_GPUS[sys.platform])
     if not gpus:
         why = "no nvidia-smi" if shutil.which("nvidia-smi") is None else "nvidia-smi lists none"
         return Finding("gpu", f"none here ({why}): training is on the CPU")
@@ -181,8 +190,7 @@ def check_training() -> Finding:
         from cnntrain.training.loop import SilentProgress
         from cnntrain.training.trainer import train_run
     config = compose_config(TRIAL_OVERRIDES).config
-    with tempfile.TemporaryDirectory() as place:
-        run = Run.claim(Path(place) / "run", config, TRIAL_OVERRIDES)
+    with claim_temporary_run(config, TRIAL_OVERRIDES) as run:
         report = train_run(build_spec(config), run, SilentProgress())
         assert report is not None  # there is one worker
         keras.models.load_model(run.final)

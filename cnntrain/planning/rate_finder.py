@@ -8,10 +8,8 @@ so that its curve is a function of the spec. Nothing of it is kept.
 import contextlib
 import dataclasses
 import math
-import tempfile
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from cnntrain.data.load import load_splits
 from cnntrain.data.steps import plan_steps, shrink_batch_size
 from cnntrain.errors import SpecError
 from cnntrain.planning.text_chart import draw_text_chart
-from cnntrain.runs.directory import Run
+from cnntrain.runs.directory import claim_temporary_run
 from cnntrain.spec.spec import Spec
 from cnntrain.training.fit import Fit, prepare_fit
 from cnntrain.training.loop import SilentProgress
@@ -86,8 +84,7 @@ def find_rate_curve(spec: Spec, config: dict[str, Any]) -> RateCurve:
         image_sizes=None,
         steps_per_block=1,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run.claim(Path(folder) / "run", config, [])
+    with claim_temporary_run(config) as run:
         source = load_initial_weights(spec, run)
         fit = prepare_fit(short_spec, run, splits, SilentProgress(), source=source)
         phase = dataclasses.replace(fit.phases[0], epochs=None)

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from cnntrain.data.load import load_source
 from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX, find_disk_failure
 from cnntrain.planning.auto_settings import resolve_auto_settings
-from cnntrain.runs.directory import Run
+from cnntrain.runs.directory import Run, claim_temporary_run
 from cnntrain.runs.strangers import find_trained_weights
 from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated, raise_terminated
 from cnntrain.spec.build import build_provisional_spec
@@ -108,18 +107,14 @@ def train_as_worker(spec: Spec, run: Path | None) -> int:
     directory of the chief.
     """
     untracked = replace(spec, tracking=build_component("tracking", {"name": "none"}))
-    with tempfile.TemporaryDirectory() as folder:
-        own = Run.claim(Path(folder) / "run", spec.config, [])
+    with claim_temporary_run(spec.config) as own:
         if run is not None:
             shutil.copytree(run / "state", own.state, dirs_exist_ok=True, ignore=NOT_COPIED)
             for table in run.glob("*.csv"):
                 shutil.copy(table, own.folder)
             if (run / "refit").is_dir():
                 shutil.copytree(run / "refit", own.folder / "refit", ignore=NOT_COPIED)
-        try:
-            return train_and_record_end(untracked, own, "RUN")
-        finally:
-            own.lock.release()
+        return train_and_record_end(untracked, own, "RUN")
 
 
 def train_and_record_end(spec: Spec, run: Run, shown: str | None = None) -> int:

@@ -12,7 +12,8 @@ state/       the last two checkpoints, from which `cnntrain resume` goes on
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,17 @@ class Run:
         """Save a Keras model; the file gets its name only once it is whole."""
         with replace_by_path(path) as unfinished:
             network.save(unfinished)
+
+
+@contextlib.contextmanager
+def claim_temporary_run(spec: Mapping[str, Any], overrides: Sequence[str] = ()) -> Iterator[Run]:
+    """Yield a new run in a temporary folder, which is removed after the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.claim(Path(folder) / "run", spec, overrides)
+        try:
+            yield run
+        finally:
+            run.lock.release()  # Windows removes no folder that has an open file in it
 
 
 def describe_content(folder: Path) -> str:

@@ -126,10 +126,10 @@ def run_attempt(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts
             cwd=task.cwd if task.cwd.is_dir() else None,
             env=os.environ
             | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} | SHARED_GPU_ENVIRONMENT),
-            stdin=subprocess.PIPE,  # its end tells the child that the sweep has died: see child.py
+            stdin=subprocess.PIPE,  # its end tells the child to stop: see child.py
             stdout=console,
             stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C must reach it once: through us, and not from the terminal
+            **separate_from_terminal(),
         )
         write_json(task.record_file, facts | {"status": "running", "pid": process.pid})
         code, was_stopped = wait_for_process(process, task)
@@ -142,6 +142,13 @@ def run_attempt(task: Task, overrides: tuple[str, ...], gpu: str | None, **facts
         run.record_end("pruned")
     task.prune_file.unlink(missing_ok=True)
     return record_attempt_end(task, facts, status, reason)
+
+
+def separate_from_terminal() -> dict[str, Any]:
+    """Return the arguments of Popen with which Ctrl-C reaches a job only through its sweep."""
+    if os.name == "nt":
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP")}  # noqa: B009
+    return {"process_group": 0}
 
 
 def record_attempt_end(task: Task, facts: dict[str, Any], status: str, reason: str | None) -> str:
@@ -159,18 +166,18 @@ def wait_for_process(process: subprocess.Popen[bytes], task: Task) -> tuple[int,
     process was stopped.
     """
     was_stopped = False
+    assert process.stdin is not None
     with Signals() as signals:
         while process.poll() is None:
             word = task.stop_file.read_text(encoding="utf-8") if task.stop_file.exists() else ""
             is_due = signals.received or word == STOP_RUNNING or task.prune_file.exists()
             if is_due and not was_stopped:
-                process.terminate()
+                process.stdin.close()
                 was_stopped = True
             if word == KILL:
                 process.kill()
                 was_stopped = True
             time.sleep(POLL_SECONDS)
-    assert process.stdin is not None
     process.stdin.close()
     return process.wait(), was_stopped
 

@@ -131,7 +131,11 @@ def test_rest_of_an_attempt_that_never_began_is_removed_and_its_console_kept(chi
 
 
 WAIT = "import time; time.sleep(60)"
-STOPPED = "import signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(143)); "
+# What the process of a job does: it leaves after SIGTERM, and when its pipe is closed.
+STOPPED = (
+    "import signal, threading; signal.signal(signal.SIGTERM, lambda *_: os._exit(143)); "
+    "threading.Thread(target=lambda: (os.read(0, 1), os._exit(143)), daemon=True).start(); "
+)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ complete.
 import hashlib
 import json
 import lzma
-import os
 import secrets
 import shutil
 import tarfile
@@ -32,7 +31,7 @@ from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.readers import FileReader
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
-from cnntrain.files.writing import write_whole
+from cnntrain.files.writing import flush_files_below, write_whole
 
 ORIGIN = "origin.json"  # says what a folder was unpacked from
 INCOMPLETE = "incomplete."  # begins the name of a folder that is still being written
@@ -158,7 +157,7 @@ def unpack_archive(path: Path, collection: PhotoCollection, home: Path) -> Path:
             raise SpecError(f"{path} {fault}", collection.wanted)
         origin = {"archive": path.name, "md5": key, "photos": len(names)}
         write_whole(part / ORIGIN, json.dumps(origin))
-        os.sync()  # the photos must be on the disk before their folder gets its name
+        flush_files_below(part)  # before their folder gets its name
         return part.rename(folder)  # a whole folder at once
     except DAMAGE as error:
         raise SpecError(

@@ -28,7 +28,13 @@ from cnntrain.data.photos.decode import try_to_decode, try_to_read
 from cnntrain.data.photos.decoding_processes import answer_killed_process, find_pool
 from cnntrain.data.photos.photo import Frame, Photos
 from cnntrain.data.photos.readers import FileReader
-from cnntrain.data.photos.records import IMAGE, LABEL, NAME, format_record
+from cnntrain.data.photos.records import (
+    IMAGE,
+    LABEL,
+    NAME,
+    format_record,
+    import_array_record,
+)
 from cnntrain.data.source import Source
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import hold_folder
@@ -199,14 +205,12 @@ def write_shard(piece: Piece, file: Path) -> range:
     Nothing is done if an earlier process has written both, of the same photos. Returns the range of
     the piece.
     """
-    from array_record.python.array_record_module import ArrayRecordWriter
-
     stamp, facts = piece.stamp(), file.with_name(f"{file.name}.npz")
     if file.exists() and read_stamp(facts) == stamp:
         return range(len(piece))
     kept, names, labels, digests, broken = [], [], [], [], dict[str, str]()
     with replace_by_path(file) as path:
-        writer = ArrayRecordWriter(str(path), "group_size:1")
+        writer = import_array_record().ArrayRecordWriter(str(path), "group_size:1")
         for place, (name, label, content) in enumerate(piece.iterate()):
             photo = content if isinstance(content, str) else try_to_decode(content, PROBE)
             if isinstance(photo, str):

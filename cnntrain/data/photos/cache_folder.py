@@ -5,9 +5,11 @@ Each cache is a folder of its own below `data_dir/cnntrain_cache` (see `photo_ca
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -15,11 +17,6 @@ from filelock import FileLock, Timeout
 from cnntrain.errors import SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.terminal.units import format_size
-
-try:
-    import fcntl
-except ImportError:  # Windows needs no lock: it removes no file that is in use
-    fcntl = None  # type: ignore[assignment]
 
 CACHE_FOLDER = "cnntrain_cache"  # the folder in data_dir that decoded photos are kept in
 PIXELS, FINDINGS, LOCK = "pixels.npy", "findings.json", ".lock"
@@ -56,12 +53,22 @@ def open_cached_pixels(folder: Path) -> np.memmap:
     """
     with (folder / PIXELS).open("rb") as file:
         with contextlib.suppress(OSError):  # the file system may have no locks, or be read-only
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_file(file, exclusive=False)
             (folder / PIXELS).touch()
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         return np.memmap(file, dtype, "r", file.tell(), shape)
+
+
+def lock_file(file: BinaryIO, exclusive: bool) -> None:
+    """Lock an open file until it is closed; raise BlockingIOError if another lock is in the way.
+
+    Windows needs no lock: it removes no file that is in use.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
 
 def list_caches(data_dir: Path) -> list[Cache]:
@@ -109,6 +116,7 @@ def remove_cache(cache: Cache) -> bool:
     """Remove a cache unless it is in use or may not be removed; return whether it is gone."""
     try:
         with FileLock(cache.folder / LOCK, timeout=0), lock_unused_file(cache.folder / PIXELS):
+            (cache.folder / PIXELS).unlink(missing_ok=True)  # first: on Windows it may be in use
             for file in cache.folder.iterdir():
                 if file.name != LOCK:
                     file.unlink()
@@ -122,11 +130,11 @@ def remove_cache(cache: Cache) -> bool:
 @contextlib.contextmanager
 def lock_unused_file(pixels: Path) -> Iterator[None]:
     """Lock a file that no process has mapped; raise BlockingIOError if one has."""
-    if fcntl is None or not pixels.exists():
+    if sys.platform == "win32" or not pixels.exists():
         yield
         return
     with pixels.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(file, exclusive=True)
         yield
 
 

@@ -9,6 +9,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
@@ -29,6 +30,7 @@ from cnntrain.errors import SpecError
 Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
 _process_count = 0
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
+MAX_WINDOWS_PROCESSES = 61  # of a ProcessPoolExecutor on Windows
 
 
 class DecodedPart(NamedTuple):
@@ -46,7 +48,8 @@ class DecodedPart(NamedTuple):
 def set_decoding_processes(count: int | Literal["auto"]) -> int:
     """Set how many processes decode photos from now on, and return it: `auto` is one a core."""
     global _process_count
-    _process_count = count_cores() if count == "auto" else count
+    count = count_cores() if count == "auto" else count
+    _process_count = min(count, MAX_WINDOWS_PROCESSES) if sys.platform == "win32" else count
     return _process_count
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnntrain.errors import SpecError
+
 IMAGE, LABEL, NAME = "image", "label", "name"  # the features of a record
 _local = threading.local()
 
@@ -47,15 +49,27 @@ class RecordReader:
         )
 
 
+def import_array_record() -> Any:
+    """Return the module that reads and writes shards; raise SpecError where it is not installed."""
+    try:
+        from array_record.python import array_record_module
+    except ImportError:
+        raise SpecError(
+            "the package array-record is not installed",
+            "a system for which it is published, such as Linux and macOS, but not Windows",
+            "pip install array-record",
+        ) from None
+    return array_record_module
+
+
 def open_shard(file: str) -> Any:
     """Return the reader of a file, which this thread keeps open."""
-    from array_record.python.array_record_module import ArrayRecordReader
-
     readers = _local.__dict__.setdefault("readers", {})
     if file not in readers:
         # Read records one by one, none ahead.
         options = "readahead_buffer_size:0,max_parallelism:0"
-        readers[file] = ArrayRecordReader(file, options=options, file_reader_buffer_size=32768)
+        reader = import_array_record().ArrayRecordReader
+        readers[file] = reader(file, options=options, file_reader_buffer_size=32768)
     return readers[file]
 
 

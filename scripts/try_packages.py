@@ -1,0 +1,54 @@
+"""Install the sdist and the wheel, train with each, and run tests in the sdist: `make build`."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+from pathlib import Path
+
+LOCK = Path(__file__).parent.parent / "requirements.lock"
+BINARIES = "Scripts" if os.name == "nt" else "bin"  # the folder of an environment with its commands
+# They read the files of the repository that are in no wheel.
+TESTS = ["tests/test_docs.py", "tests/test_house.py", "tests/test_packaging.py", "tests/spec"]
+
+
+def main(dist: Path) -> None:
+    """Try the wheel and the sdist in a folder; raise CalledProcessError if a command fails."""
+    (wheel,), (sdist,) = dist.absolute().glob("*.whl"), dist.absolute().glob("*.tar.gz")
+    with tempfile.TemporaryDirectory() as place:
+        environment = Path(place, "venv")
+        venv.create(environment, with_pip=True)
+        binaries = environment / BINARIES
+        pip: list[str | Path] = [
+            binaries / "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
+        run(*pip, "--constraint", LOCK, wheel, cwd=Path(place))
+        train_with(binaries / "cnntrain", Path(place, "wheel"))
+        run(*pip, "--force-reinstall", "--no-deps", sdist, cwd=Path(place))
+        train_with(binaries / "cnntrain", Path(place, "sdist"))
+        with tarfile.open(sdist) as archive:
+            archive.extractall(place, filter="data")
+        run(sys.executable, "-m", "pytest", *TESTS, cwd=Path(place, sdist.name[: -len(".tar.gz")]))
+    print(f"{wheel.name} and {sdist.name} install, list and train; the tests of the sdist pass")
+
+
+def train_with(cnntrain: Path, empty: Path) -> None:
+    """Use an installed command from an empty directory, which is made."""
+    empty.mkdir()
+    run(cnntrain, "--version", cwd=empty)
+    run(cnntrain, "list", "model", cwd=empty)
+    run(cnntrain, "epochs=2", "hydra.run.dir=run", cwd=empty)
+    assert (empty / "run" / "final.keras").is_file(), "the training left no final.keras"
+
+
+def run(*command: str | Path, cwd: Path) -> None:
+    subprocess.run([str(word) for word in command], cwd=cwd, check=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
