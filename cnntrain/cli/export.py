@@ -16,19 +16,23 @@ from cnntrain.files.paths import expand_folder
 from cnntrain.inference.classifier import Classifier, open_classifier
 from cnntrain.inference.convert import export_classifier
 from cnntrain.inference.examples import build_evaluation_spec
-from cnntrain.inference.export_formats import FORMATS, check_installed
+from cnntrain.inference.export_formats import FORMATS, ExportFormat, check_installed
 from cnntrain.inference.parity import Parity
 from cnntrain.inference.untrusted import read_network_config
 from cnntrain.runs.calibration import read_calibration
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.signals import raise_terminated
+from cnntrain.visualization.demo.page_format import PAGE_FORMAT, make_page_format
+
+PAGE = "html"  # a page that has the network in it and runs it in a browser
+ALL_FORMATS = FORMATS | {PAGE: PAGE_FORMAT}
 
 USAGE = """\
-usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras [data_dir=…]
+usage: cnntrain export RUN --format savedmodel|onnx|tflite|keras|html [data_dir=…]
 
   Raw uint8 images in, probabilities out, the names of the classes inside. What was written is run
   in its own runtime on images of the run's test split, and must say what the network says; else
-  nothing is left of it.
+  nothing is left of it. html is a page that needs no network: draw a digit or drop a photo.
 
   --no-calibration  as the network was trained, although cnntrain evaluate --calibrate calibrated it
   --quantize int8   8-bit weights and activations (tflite), calibrated on training images; of
@@ -44,7 +48,7 @@ def main(words: Sequence[str]) -> int:
     parser = make_parser("export")
     parser.add_argument("run", nargs="?")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--format", choices=FORMATS)
+    parser.add_argument("--format", choices=ALL_FORMATS)
     parser.add_argument("--quantize", choices=["int8"])
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--output")
@@ -61,9 +65,10 @@ def main(words: Sequence[str]) -> int:
     if not arguments.no_calibration:
         calibration = read_calibration(classifier.folder, classifier.weights)
     target = choose_export_path(classifier, arguments)
+    format = choose_format(classifier, arguments.format)
     signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        parity = export_classifier(classifier, spec, arguments, target, calibration)
+        parity = export_classifier(classifier, spec, arguments, format, target, calibration)
     except Failure as error:
         print(f"Failed: {error}", file=sys.stderr)
         return 1
@@ -86,14 +91,19 @@ def check_export_request(arguments: Namespace) -> None:
     if arguments.run is None:
         raise SpecError("no run is named", "the directory of a run", "cnntrain export outputs/…")
     if arguments.format is None:
-        raise SpecError("no --format is given", FORMATS, "--format onnx")
+        raise SpecError("no --format is given", ALL_FORMATS, "--format onnx")
     if arguments.quantize and arguments.format != "tflite":
         raise SpecError(
             f"--quantize {arguments.quantize} and --format {arguments.format} are both given",
             "a format with 8-bit operations",
             "--format tflite",
         )
-    check_installed(arguments.format)
+    check_installed(arguments.format, ALL_FORMATS[arguments.format])
+
+
+def choose_format(classifier: Classifier, name: str) -> ExportFormat:
+    """Return the format `name`; raise SpecError if it cannot take the network of a run."""
+    return make_page_format(classifier) if name == PAGE else FORMATS[name]
 
 
 def choose_export_path(classifier: Classifier, arguments: Namespace) -> Path:
@@ -101,7 +111,7 @@ def choose_export_path(classifier: Classifier, arguments: Namespace) -> Path:
     name = str(read_network_config(classifier.file)["config"].get("name", "network"))
     stem = re.sub(r"[^\w-]+", "-", name)[:100].strip("-") or "network"
     stem = f"{stem}_{arguments.quantize}" if arguments.quantize else stem
-    suffix = FORMATS[arguments.format].suffix
+    suffix = ALL_FORMATS[arguments.format].suffix
     if arguments.output is None:
         target = classifier.folder / "export" / f"{stem}{suffix}"
         home = target.parent
@@ -140,7 +150,7 @@ def print_export(
         about = {"path": str(target), "format": arguments.format, "bytes": size}
         print(json.dumps(about | parity.list_facts()))
         return
-    runtime = FORMATS[arguments.format].runtime
+    runtime = ALL_FORMATS[arguments.format].runtime
     shape = ", ".join(str(length) for length in classifier.image_shape)
     print(f"{target}: {size / 1e6:.2f} MB")
     print(

@@ -15,9 +15,13 @@ from cnntrain.errors import Failure, SpecError
 from cnntrain.files.writing import UNFINISHED_PREFIX
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
-from cnntrain.inference.export_formats import FORMATS, PROBABILITIES, UNFAMILIARITY, Labels
+from cnntrain.inference.export_formats import (
+    PROBABILITIES,
+    UNFAMILIARITY,
+    ExportFormat,
+    Labels,
+)
 from cnntrain.inference.parity import (
-    CHECKED_IMAGES,
     QUANTIZING_IMAGES,
     Parity,
     compare_decisions,
@@ -34,29 +38,29 @@ def export_classifier(
     classifier: Classifier,
     spec: Spec,
     arguments: Namespace,
+    format: ExportFormat,
     target: Path,
     calibration: Calibration | None = None,
 ) -> Parity:
     """Export a network to `target`; return how close its predictions are to the network's own.
 
-    The format and quantization are those of the parsed command line. The file is written under a
-    temporary name and run on images of the test split of `spec`. With a `calibration` it gives what
-    `cnntrain predict` gives. Raises Failure, and leaves no file, if it cannot be written or gives
-    something else than the network.
+    Quantization is that of the parsed command line. The file is written under a temporary name and
+    run on images of the test split of `spec`. With a `calibration` it gives what `cnntrain predict`
+    gives. Raises Failure, and leaves no file, if it cannot be written or gives something else than
+    the network, and SpecError for a network that the format cannot express.
     """
-    format = FORMATS[arguments.format]
     test, splits = load_examples(classifier, spec, "test")
     trained = classifier.load_network()
     if format.only_float32:
         trained = convert_to_float32(trained)
     thresholds = classifier.read_thresholds() if classifier.has_several_labels else None
-    images = test.gather_images(pick_spread_rows(len(test), CHECKED_IMAGES))
+    images = test.gather_images(pick_spread_rows(len(test), format.checked_images))
     activation = "softmax" if thresholds is None else "sigmoid"
     network, expected, *decisions = build_export_network(trained, activation, calibration, images)
     set_rule = None if calibration is None else calibration.list_rule()
     labels = Labels(classifier.class_names, thresholds, set_rule)
     shown = None
-    if arguments.quantize:
+    if arguments.quantize or format.wants_training_images:
         shown = splits.train.gather_images(pick_spread_rows(len(splits.train), QUANTIZING_IMAGES))
     with open_draft_path(target) as draft:
         try:
@@ -67,6 +71,8 @@ def export_classifier(
                 if calibration is not None:
                     runs = (format.run(draft), format.run(draft, UNFAMILIARITY))
                     parity = compare_decisions(parity, runs, images, decisions, calibration)
+        except SpecError:
+            raise
         except Exception as error:  # converters raise exceptions of any class
             reason = str(error).strip().partition("\n")[0][:300]
             raise Failure(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from cnntrain.errors import SpecError
+from cnntrain.inference.parity import CHECKED_IMAGES
 
 PROBABILITIES, UNFAMILIARITY = "probabilities", "unfamiliarity"  # names of outputs
 LABELS_FILE, THRESHOLDS_FILE = "labels.txt", "thresholds.txt"
@@ -62,21 +63,24 @@ class ExportFormat:
     """How a format is written to a path, how it is run from there, and which packages both need.
 
     A network for a format that is `only_float32` is converted to float32 first. `write` takes a
-    network with named outputs, its labels, the path, and the images to quantise with, or None if
-    the weights are not quantised. `run` takes the path and the name of the output.
+    network with named outputs, its labels, the path, and training images: those to quantise with,
+    any if the format `wants_training_images`, else None. `run` takes the path and the name of the
+    output. A file is run on `checked_images` images before it is kept.
     """
 
     suffix: str
     runtime: str
     needs: Sequence[str]
     only_float32: bool
-    write: Callable[[Any, Labels, Path, np.ndarray | None], None]
+    write: Callable[..., None]
     run: Callable[..., Predictor]
+    wants_training_images: bool = False
+    checked_images: int = CHECKED_IMAGES
 
 
-def check_installed(name: str) -> None:
-    """Raise SpecError if a package that the format `name` needs is not installed."""
-    if missing := [package for package in FORMATS[name].needs if find_spec(package) is None]:
+def check_installed(name: str, format: ExportFormat) -> None:
+    """Raise SpecError if a package that a format, called `name`, needs is not installed."""
+    if missing := [package for package in format.needs if find_spec(package) is None]:
         raise SpecError(
             f"{' and '.join(missing)} is not installed, which --format {name} needs",
             "the packages of the extra `export`",

@@ -131,6 +131,15 @@ def test_crop_equals_pillows_fit():
     assert abs(seen(odd.encoded(image, "PNG"), (30, 40), resize="crop") - expected).max() <= 1
 
 
+@pytest.mark.parametrize(("size", "frame"), [((225, 300), 224), ((300, 225), 224), ((22, 30), 299)])
+def test_crop_stays_within_the_photo_in_spite_of_rounding(size, frame):
+    """224 * (225 / 224) is greater than 225."""
+    image = odd.picture(0, *size)
+    expected = np.asarray(ImageOps.fit(image, (frame, frame), Image.Resampling.BILINEAR))
+    found = seen(odd.encoded(image, "PNG"), (frame, frame), resize="crop")
+    assert abs(found.astype(int) - expected).max() <= 1
+
+
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("resize", ["crop", "pad"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnntrain.inference import convert
+from cnntrain.cli import export
 from cnntrain.inference.export_formats import FORMATS
 from cnntrain.inference.parity import Parity, compare_predictions
 
@@ -108,7 +108,7 @@ def test_a_file_that_predicts_something_else_is_removed(verb, digits, tmp_path, 
         return lambda images: run(images) + np.float32(2e-4)
 
     changed = FORMATS | {name: replace(honest, run=dishonest)}
-    monkeypatch.setattr(convert, "FORMATS", changed)
+    monkeypatch.setattr(export, "FORMATS", changed)
     target = tmp_path / f"x{honest.suffix}"
     code, out, err = verb("export", digits.folder, "--format", name, "--output", target)
     assert code == 1
@@ -124,7 +124,7 @@ def test_a_failed_conversion_leaves_no_file(verb, digits, tmp_path, monkeypatch)
 
     honest = FORMATS["onnx"]
     broken = FORMATS | {"onnx": replace(honest, write=fails)}
-    monkeypatch.setattr(convert, "FORMATS", broken)
+    monkeypatch.setattr(export, "FORMATS", broken)
     target = tmp_path / "new.onnx"
     code, _, err = verb("export", digits.folder, "--format", "onnx", "--output", target)
     assert code == 1

@@ -242,8 +242,9 @@ def fit_to_frame(width: int, height: int, frame: Frame) -> tuple[Box, tuple[int,
     if frame.resize == "stretch":
         return (0, 0, width, height), (wide, tall)
     scale = min(width / wide, height / tall)
-    left, top = (width - wide * scale) / 2, (height - tall * scale) / 2
-    return (left, top, left + wide * scale, top + tall * scale), (wide, tall)
+    left, top = max(0.0, (width - wide * scale) / 2), max(0.0, (height - tall * scale) / 2)
+    right, bottom = min(width, left + wide * scale), min(height, top + tall * scale)
+    return (left, top, right, bottom), (wide, tall)  # within the photo, in spite of rounding
 
 
 def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
