@@ -9,7 +9,7 @@ from typing import Any
 
 from cnntrain.spec.about import KINDS, About
 from cnntrain.spec.about import RECORDS as ABOUT_RECORDS
-from cnntrain.spec.build import AUTO_SETTINGS
+from cnntrain.spec.build import MAY_BE_AUTO
 from cnntrain.spec.expectation import OPTIONAL, OPTIONAL_MEASURED
 from cnntrain.spec.expectation import RECORDS as EXPECTATION_RECORDS
 from cnntrain.spec.option_files import find_option_files, read_default_options
@@ -38,7 +38,6 @@ from cnntrain.spec.signatures import (
 from cnntrain.spec.spec import RECORDS, SETTINGS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-MAY_BE_AUTO = (*AUTO_SETTINGS, "monitor")  # settings that are looked up before a run begins
 
 
 def build_config_schema(config_dir: str | None = None) -> Schema:

@@ -138,7 +138,10 @@ def choose_by_name(names: list[str], schemas: Mapping[str, Schema]) -> Schema:
         "properties": {"name": {"enum": names}},
         "required": ["name"],
         "allOf": [
-            {"if": {"properties": {"name": {"const": name}}}, "then": schema}
+            {
+                "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
+                "then": schema,
+            }
             for name, schema in schemas.items()
         ],
     }
