@@ -16,6 +16,7 @@ from cnntrain.spec.option_files import CHOICES
 PATH_FLAGS = (
     "--config-dir", "--output", "--figure", "--diagram", "--apply", "--run", "--from",
 )  # fmt: skip
+NAMES_FIRST = {"data": 1, "list": 2}  # words that stand before any setting
 RUNS = Path("outputs")  # where runs and sweeps lie, if nobody says otherwise
 MARKS = ("run.json", "sweep.yaml")  # files that a run, or a sweep, has
 
@@ -52,7 +53,7 @@ def find_candidates(command: CommandLine) -> Candidates:
     if "=" in command.word:
         return Candidates(*list_values(command))
     words, else_path = list_bare_words(command)
-    if command.verb == "data" and not command.bare_words:
+    if len(command.bare_words) < NAMES_FIRST.get(command.verb, 0):
         return Candidates(words)
     takes_keys = {"words", "overrides"} & {argument.names[0] for argument in command.arguments}
     if takes_keys and (command.word or not else_path):

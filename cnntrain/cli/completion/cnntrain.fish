@@ -1,8 +1,9 @@
 # Completion of cnntrain, for fish.
 function __cnntrain_complete
-    set --local program (commandline --current-process --tokenize --cut-at-cursor)[1]
-    set --local line (commandline --current-process --cut-at-cursor | string collect --no-trim-newlines)
-    set --local answer (eval (string escape --no-quoted -- $program) completion --answer (string escape -- $line) 2>/dev/null)
+    set --local words (commandline --current-process --tokenize --cut-at-cursor)
+    set --local program (string replace --regex '^~/' "$HOME/" -- $words[1])
+    set --local line (commandline --current-process --cut-at-cursor | string collect)
+    set --local answer ($program completion --answer $line 2>/dev/null)
     if test $status -eq 0
         printf '%s\n' $answer
     else
@@ -10,7 +11,7 @@ function __cnntrain_complete
         set --local token (commandline --current-token --cut-at-cursor)
         set --local before (string match --regex '^[^=]*=' -- $token)
         for path in (__fish_complete_path (string replace --regex '^[^=]*=' '' -- $token))
-            echo $before$path
+            echo "$before$path"
         end
     end
 end

@@ -6,6 +6,7 @@ verb's `main` and in the functions of this room that it hands its parser, with c
 """
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +29,14 @@ class Argument:
         return self.names[0].startswith("-")
 
 
-def read_arguments(module: str, function: str) -> list[Argument]:
+@functools.cache
+def read_arguments(module: str, function: str) -> tuple[Argument, ...]:
     """Return the arguments that `function` adds to its parser; `module` is like `cli.export`.
 
     Raises ValueError for one that is not written with constants.
     """
     file = locate_module(f"cnntrain.{module}")
-    return list(read_statements(find_functions(file)[function].body, file, {}))
+    return tuple(read_statements(find_functions(file)[function].body, file, {}))
 
 
 def read_statements(
@@ -103,11 +105,10 @@ def evaluate_constant(node: ast.expr, file: Path, names: Mapping[str, Any]) -> A
 def find_constant(name: str, file: Path) -> Any:
     """Return a constant of a module, or of the one of ours that it is imported from."""
     for node in parse_source(file).body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if isinstance(node, ast.AnnAssign):
-            targets = [node.target]
-        if any(ast.unparse(target) == name for target in targets) and node.value:  # type: ignore[union-attr]
-            return evaluate_constant(node.value, file, {})  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if name in map(ast.unparse, targets):
+                return evaluate_constant(node.value, file, {})
     source = find_origin(name, file)
     if source is None:
         raise ValueError(f"{file}: {name} is no constant")

@@ -41,7 +41,7 @@ class CommandLine:
         return "train" if place is None else self.before[place]
 
     @property
-    def arguments(self) -> list[Argument]:
+    def arguments(self) -> Sequence[Argument]:
         """The flags of the verb, and the words that it takes."""
         module = VERBS[self.verb]
         return read_arguments(module, "main") if module else read_arguments("cli.main", "run_verb")

@@ -64,7 +64,7 @@ def read_commented_file(file: Path) -> Commented:
     text = documents.read_text(file, documents.SMALL_BYTES)
     values = OmegaConf.to_container(OmegaConf.create(text))
     assert isinstance(values, dict)
-    return Commented(values, read_comments(text))
+    return Commented({str(key): value for key, value in values.items()}, read_comments(text))
 
 
 def define_group(group: str, config: Commented, config_dir: str | None) -> dict[str, Schema]:
