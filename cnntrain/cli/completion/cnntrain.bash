@@ -11,6 +11,6 @@ _cnntrain() {
     while IFS=$'\t' read -r candidate _; do
         [[ -n $candidate ]] && COMPREPLY+=("${candidate#"$before"}")
     done <<< "$answer"
-    [[ ${COMPREPLY[0]} == *[=.] ]] && compopt -o nospace
+    [[ ${COMPREPLY[0]-} == *[=.] ]] && compopt -o nospace
 }
 complete -F _cnntrain cnntrain

@@ -14,7 +14,7 @@ _cnntrain() {
             open+=($word)
         else
             closed+=($word)
-            shown+=("${line/$'\t'/  }")
+            shown+=("${${line/$'\t'/  }[1,COLUMNS-1]}")
         fi
     done
     compadd -S '' -a open

@@ -92,14 +92,32 @@ def place(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_tab_completes_in_a_real_shell(shell, place):
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here")
-    terminal = Terminal(START[shell], place, f"{place}/bin:{os.environ['PATH']}")
-    try:
-        terminal.type(f"{LOAD[shell]}; echo load''ed\r")
-        terminal.read_until("loaded\r\n")
-        assert {line: terminal.complete(line) for line in TYPED} == TYPED
-    finally:
+@pytest.fixture
+def open_shell(place):
+    """Open a shell that has its script: open_shell("bash") -> Terminal."""
+    terminals = []
+
+    def open_one(shell: str) -> Terminal:
+        if shutil.which(shell) is None:
+            pytest.skip(f"no {shell} here")
+        terminals.append(Terminal(START[shell], place, f"{place}/bin:{os.environ['PATH']}"))
+        terminals[0].type(f"{LOAD[shell]}; echo load''ed\r")
+        terminals[0].read_until("loaded\r\n")
+        return terminals[0]
+
+    yield open_one
+    for terminal in terminals:
         terminal.close()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_completes_in_a_real_shell(shell, open_shell):
+    terminal = open_shell(shell)
+    assert {line: terminal.complete(line) for line in TYPED} == TYPED
+
+
+def test_bash_completes_where_no_equals_sign_ends_a_word(open_shell):
+    terminal = open_shell("bash")
+    terminal.type("COMP_WORDBREAKS=' '; echo chang''ed\r")
+    terminal.read_until("changed\r\n")
+    assert terminal.complete("cnntrain model=lenet5_") == "cnntrain model=lenet5_1998"
