@@ -4,7 +4,7 @@ What depends on several settings, and what needs the images, is not in it: the c
 that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from cnntrain.spec.about import KINDS, About
@@ -89,7 +89,7 @@ def build_option_schema(group: str, config_dir: str | None = None) -> Schema:
         "title": f"cnntrain: an option of the group {group} ({group}/NAME.yaml)",
         **chosen,
         "anyOf": [{"required": ["defaults"]}, {"required": ["name"]}],
-        "$defs": select_definitions(chosen, define_groups(config, config_dir)),
+        "$defs": select_definitions(chosen, config, config_dir),
     }
 
 
@@ -101,15 +101,22 @@ def define_groups(config: Commented, config_dir: str | None) -> dict[str, Schema
     return definitions
 
 
-def select_definitions(schema: Schema, definitions: Mapping[str, Schema]) -> dict[str, Schema]:
+def select_definitions(
+    schema: Schema, config: Commented, config_dir: str | None
+) -> dict[str, Schema]:
     """Return the definitions that a schema refers to, and those that they refer to."""
+    groups: dict[str, dict[str, Schema]] = {}
     selected: dict[str, Schema] = {}
     waiting = [*find_references(schema)]
     while waiting:
         name = waiting.pop()
-        if name not in selected:
-            selected[name] = definitions[name]
-            waiting += find_references(definitions[name])
+        if name in selected:
+            continue
+        group = next(group for group in GROUPS if name.startswith((f"{group}.", f"{group}=")))
+        if group not in groups:
+            groups[group] = define_group(group, config, config_dir)
+        selected[name] = groups[group][name]
+        waiting += find_references(selected[name])
     return selected
 
 

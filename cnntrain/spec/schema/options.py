@@ -24,6 +24,7 @@ from cnntrain.spec.schema.annotations import build_annotation_schema, build_obje
 from cnntrain.spec.signatures import list_components, read_component_knobs, read_shared_knobs
 
 Schema = dict[str, Any]
+HIDDEN = {"doNotSuggest": True}  # editors admit the key, and do not offer it
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def define_option(group: str, file: Path) -> Schema:
     """Return the schema of what a recipe may set of an option."""
     option = read_commented_file(file)
     return build_object_schema(
-        {"name": {"type": "string"}, **describe_knobs(group, option.values.get("name"), option)}
+        {
+            "name": {"type": "string", **HIDDEN},
+            **describe_knobs(group, option.values.get("name"), option),
+        }
     )
 
 
@@ -108,7 +112,7 @@ def describe_knobs(group: str, component: Any, option: Commented) -> dict[str, S
 def describe_old_names(group: str) -> dict[str, Schema]:
     """Return the schemas of knobs that have another name now, and are still understood."""
     return {
-        old.partition(".")[2]: {"deprecated": True, "description": f"now {new}"}
+        old.partition(".")[2]: {"deprecated": True, "description": f"now {new}", **HIDDEN}
         for old, new in RENAMED.items()
         if old.partition(".")[0] == group
     }
