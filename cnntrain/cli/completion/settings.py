@@ -43,6 +43,8 @@ def list_values(command: CommandLine) -> tuple[dict[str, str], bool]:
     """
     stated, _, value = command.word.partition("=")
     key, before = stated.lstrip("+"), f"{stated}="
+    if key in PATHS:
+        return {}, True
     if command.is_sweep and "," in value:
         before += value.rpartition(",")[0] + ","
     if key in CHOICES:
@@ -54,7 +56,7 @@ def list_values(command: CommandLine) -> tuple[dict[str, str], bool]:
         annotation = command.read_fields(parent).get(last)
         words = list_annotated_words(annotation, command.config_dir) if annotation else {}
         words |= {"auto": ""} if key in MAY_BE_AUTO else {}
-    return {before + word: text for word, text in words.items()}, key in PATHS
+    return {before + word: text for word, text in words.items()}, False
 
 
 def list_annotated_words(annotation: Any, config_dir: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import yaml
 
 from cnntrain.cli.completion.candidates import PATH_FLAGS, complete_line
 from cnntrain.cli.completion.flags import read_arguments
-from cnntrain.cli.completion.settings import list_annotated_words
+from cnntrain.cli.completion.settings import PATHS, list_annotated_words
 from cnntrain.cli.main import VERBS
 from cnntrain.errors import SpecError
 from cnntrain.inference.export_formats import FORMATS
@@ -59,26 +59,32 @@ def test_every_knob_of_an_option_is_offered(group, option):
     assert {word for word in words if word.endswith(".")} == records
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_every_word_that_is_offered_for_a_knob_is_one_that_it_admits(group):
-    for name in list_components(group):
-        for knob, annotation in (
-            read_shared_knobs(group) | read_component_knobs(group, name)
-        ).items():
-            if not isinstance(annotation, Record) and knob not in GROUPS:
-                for word in list_annotated_words(annotation, None):
-                    convert_value(yaml.safe_load(word), annotation, knob)
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_truth_and_null_are_offered_where_a_setting_admits_them(setting):
+def list_admitted(words, annotation):
+    """Those of some words that a setting admits, as the command line reads them."""
     admitted = []
-    for word in ("true", "false", "null"):
+    for word in words:
         with contextlib.suppress(SpecError):
-            convert_value(yaml.safe_load(word), SETTINGS[setting], setting)
-            admitted.append(f"{setting}={word}")
-    words = offered(f"{setting}=")
-    assert [word for word in words if word.endswith(("=true", "=false", "=null"))] == admitted
+            convert_value(yaml.safe_load(word), annotation, "setting")
+            admitted.append(word)
+    return admitted
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_words_that_are_offered_for_a_knob_are_those_that_it_admits(group):
+    for name in list_components(group):
+        knobs = read_shared_knobs(group) | read_component_knobs(group, name)
+        for knob, annotation in knobs.items():
+            if not isinstance(annotation, Record) and knob not in GROUPS:
+                words = list(list_annotated_words(annotation, None))
+                assert list_admitted(words, annotation) == words, knob
+                assert set(words) >= set(list_admitted(["true", "false", "null"], annotation)), knob
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting not in PATHS])
+def test_truth_and_null_are_offered_where_a_setting_admits_them(setting):
+    words = {word.rpartition("=")[2] for word in offered(f"{setting}=")}
+    truth = ["true", "false", "null"]
+    assert words & {*truth} == set(list_admitted(truth, SETTINGS[setting]))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +128,9 @@ def test_what_a_line_may_become(line, words):
 
 @pytest.mark.parametrize(
     "line",
-    ["dataset.folder=", "init_from=out", "fit ", "fit photos", "predict a_run cat", "look a_run ",
-     "report ../a", "evaluate RUN --output ", "--config-dir ", "data preview ./"],
+    ["dataset.folder=", "init_from=", "init_from=out", "model=mobilenet model.weights=", "fit ",
+     "fit photos", "predict a_run cat", "look a_run ", "report ../a", "evaluate RUN --output ",
+     "--config-dir ", "data preview ./"],
 )  # fmt: skip
 def test_a_path_may_stand_there(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
