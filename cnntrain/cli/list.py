@@ -1,6 +1,7 @@
 """`cnntrain list`: print the options of groups, or the layers of one network, as tables."""
 
 import json
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError, find_nearest
 from cnntrain.spec import option_files
 from cnntrain.spec.option_files import read_default_options
+from cnntrain.spec.schema.configuration import build_config_schema, build_option_schema
 from cnntrain.terminal.tables import NARROW_PIPE_WIDTH, make_console, print_truncated
 from cnntrain.terminal.units import NO_VALUE, abbreviate_number
 
@@ -28,10 +30,13 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("option", nargs="?")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--schema", action="store_true")
     parser.add_argument("--diagram")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
         print("usage: cnntrain list [GROUP|applications] [--json] [--config-dir FOLDER]")
+        print("       cnntrain list [GROUP] --schema: for editors, a JSON schema of recipes and")
+        print("            spec.yaml, or of the files that are options of a group")
         print("       cnntrain list model OPTION [model.KNOB=VALUE ...] [--json]")
         print("            ['dataset.image_size=[H,W]'] [classes=N], or [dataset=NAME ...]")
         print("            [--diagram FILE.svg]: a picture of its graph, too")
@@ -42,6 +47,9 @@ def main(words: Sequence[str]) -> int:
             "cnntrain list model OPTION",
             f"cnntrain list model resnet20_v1 --diagram {arguments.diagram or 'FILE.svg'}",
         )
+    if arguments.schema:
+        print_schema(arguments)
+        return 0
     if arguments.option is not None and arguments.group == "model":
         print_layers(
             arguments.option,
@@ -53,6 +61,31 @@ def main(words: Sequence[str]) -> int:
         return 0
     list_options(arguments.group, arguments.option, arguments.config_dir, arguments.json)
     return 0
+
+
+def print_schema(arguments: Namespace) -> None:
+    """Print the JSON schema of recipes, or of the options' files of a group.
+
+    Raises SpecError for an unknown group, and for words that would have no effect.
+    """
+    group = arguments.group
+    if arguments.json:
+        raise SpecError("--schema and --json are both given", "one of them; a schema is JSON")
+    if arguments.option is not None:
+        raise SpecError(
+            f"--schema is given for {group} {arguments.option}",
+            "a group, whose options have one schema",
+            f"cnntrain list {group} --schema",
+        )
+    if group is not None and group not in option_files.CHOICES:
+        nearest = find_nearest(group, option_files.CHOICES)
+        hint = f"cnntrain list {nearest} --schema" if nearest else None
+        raise SpecError(f"{group} is not a group", option_files.CHOICES, hint)
+    if group in (None, "experiment"):
+        schema = build_config_schema(arguments.config_dir)
+    else:
+        schema = build_option_schema(group, arguments.config_dir)
+    print(json.dumps(schema, indent=2))
 
 
 def list_options(

@@ -43,6 +43,7 @@ VERBS = {  # verb -> the module whose `main(words)` does it; training needs no v
     "plan": "cli.plan",
     "doctor": "cli.doctor",
     "bench": "cli.bench",
+    "completion": "cli.completion.command",
 }
 # A word after one of these is its value, although a folder may be called `data`.
 FLAGS_WITH_VALUES = ("--config-dir", "-cd", "--cfg", "-c", "--output", "--sort")
@@ -116,11 +117,8 @@ def answer_os_error(error: OSError, words: Sequence[str]) -> int:
 
 def run_verb(words: list[str]) -> int:
     """Run the first word that is a verb, wherever it stands, or train; return the exit code."""
-    before = ["", *words]
-    places = [
-        n for n, word in enumerate(words) if word in VERBS and before[n] not in FLAGS_WITH_VALUES
-    ]
-    verb = words.pop(places[0]) if places else "train"
+    place = find_verb(words)
+    verb = "train" if place is None else words.pop(place)
     if module := VERBS[verb]:
         return import_module(f"cnntrain.{module}").main(words)
     parser = make_parser()
@@ -145,6 +143,15 @@ def run_verb(words: list[str]) -> int:
     from cnntrain.running.run import train_from_overrides
 
     return train_from_overrides(arguments.overrides, arguments.config_dir, arguments.cfg)
+
+
+def find_verb(words: Sequence[str]) -> int | None:
+    """Return the place of the first word that is a verb, and no flag's value; None without one."""
+    before = ["", *words]
+    places = (
+        n for n, word in enumerate(words) if word in VERBS and before[n] not in FLAGS_WITH_VALUES
+    )
+    return next(places, None)
 
 
 def check_words_are_overrides(overrides: Sequence[str]) -> None:
@@ -193,6 +200,8 @@ def format_help_text(config_dir: str | None) -> str:
         "       cnntrain export RUN --format F  for other programs, run there before it is kept",
         "       cnntrain list [GROUP] [--json]  what each option is",
         "       cnntrain list model OPTION      the layers of a network, and what they cost",
+        "       cnntrain list --schema          a JSON schema of recipes, for editors",
+        "       cnntrain completion SHELL       completion for bash, zsh or fish",
         "",
         "Every run is one option of each group, and settings; cnntrain --cfg job shows them all.",
         "Knobs of an option are set with a dot: model.dropout=0.3 optimizer.learning_rate=0.1",

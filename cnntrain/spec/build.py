@@ -16,6 +16,8 @@ LATER_GROUPS: dict[str, Any] = {"distribution": {"name": "single"}, "tracking": 
 LATER_KNOBS: dict[str, Any] = {"dataset": {"value_range": None}}
 # Settings that may be `auto`, with what to set where several devices share each batch.
 AUTO_SETTINGS = {"batch_size": "batch_size=128", "precision": "precision=float32"}
+# The settings that are looked up before a run begins, if they are `auto`.
+MAY_BE_AUTO = (*AUTO_SETTINGS, "monitor")
 
 
 def build_spec(config: Mapping[str, Any]) -> Spec:

@@ -8,7 +8,6 @@ its errors as given, expected and try than to convert.
 """
 
 import math
-import re
 import shlex
 import struct
 import types
@@ -19,14 +18,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
 from cnntrain.files.documents import parse_yaml
-
-
-@dataclass(frozen=True)
-class Range:
-    """A condition on a value of an annotated type, and its words in an error message."""
-
-    text: str
-    holds: Callable[[Any], bool]
+from cnntrain.spec.ranges import (
+    DURATION,
+    DURATION_PATTERN,
+    LARGEST_INTEGER,
+    MODEL_OVERRIDE,
+    Range,
+    make_integer_range,
+    make_range,
+)
 
 
 @dataclass(frozen=True)
@@ -56,31 +56,6 @@ class NestedComponent:
         return Union[self, other]  # noqa: UP007 (this is what makes `|` work)
 
 
-DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*(%|steps?|epochs?)")
-
-
-LARGEST_INTEGER = 2**31 - 1  # the largest step, size or seed that TensorFlow can count
-
-
-def is_duration(value: Any) -> bool:
-    """Whether `value` is a number of epochs, or a text like `5%`, `400 steps`, `3 epochs`."""
-    if isinstance(value, str):
-        match = DURATION_PATTERN.fullmatch(value)
-        return match is not None and float(match[1]) <= LARGEST_INTEGER
-    return 0 <= value <= LARGEST_INTEGER
-
-
-def is_model_override(text: str) -> bool:
-    """Whether a text is an override of a knob of the model."""
-    key, sign, value = text.partition("=")
-    return key.startswith("model.") and bool(sign and value)
-
-
-def make_integer_range(low: int, high: int) -> Range:
-    """Return the range of whole numbers from `low` to `high`, both included."""
-    return Range(f"a whole number from {low} to {high}", lambda value: low <= value <= high)
-
-
 Seed = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
 Count = Annotated[int, make_integer_range(1, LARGEST_INTEGER)]
 Natural = Annotated[int, make_integer_range(0, LARGEST_INTEGER)]
@@ -90,25 +65,26 @@ Workers = Annotated[int, make_integer_range(1, 1024)]
 Decoders = Annotated[int, make_integer_range(0, 1024)]  # 0: threads decode
 # A number of layers, or of parts of one; the deepest published network has 1,202.
 Depth = Annotated[int, make_integer_range(1, 2000)]
-Positive = Annotated[float, Range("a number above 0", lambda v: v > 0)]
-NonNegative = Annotated[float, Range("a number from 0", lambda v: v >= 0)]
-Fraction = Annotated[float, Range("a number from 0 to 1", lambda v: 0 <= v <= 1)]
-Probability = Annotated[float, Range("a number from 0, below 1", lambda v: 0 <= v < 1)]
-Factor = Annotated[float, Range("a number between 0 and 1", lambda v: 0 < v < 1)]
+Positive = Annotated[float, make_range("a number above 0", exclusiveMinimum=0)]
+NonNegative = Annotated[float, make_range("a number from 0", minimum=0)]
+Fraction = Annotated[float, make_range("a number from 0 to 1", minimum=0, maximum=1)]
+Probability = Annotated[
+    float, make_range("a number from 0, below 1", minimum=0, exclusiveMaximum=1)
+]
+Factor = Annotated[
+    float, make_range("a number between 0 and 1", exclusiveMinimum=0, exclusiveMaximum=1)
+]
 Pixel = Annotated[int, make_integer_range(0, 255)]
 # A part of the examples: their number, or a fraction of all.
 Share = Count | Factor
 # A stretch of a run: a number of epochs, or a text with a unit.
-Duration = Annotated[
-    float | str,
-    Range("epochs (5), steps ('400 steps') or a part of the run or phase ('5%')", is_duration),
-]
+Duration = Annotated[float | str, DURATION]
 # The name of a class; digits' are numbers, and YAML reads them so.
 Name = Annotated[int | str, Range("a name", lambda v: True)]
 # Bytes of files, and the year of a paper.
-ByteCount = Annotated[int, Range("a whole number from 0", lambda value: value >= 0)]
+ByteCount = Annotated[int, make_range("a whole number from 0", minimum=0)]
 Year = Annotated[int, make_integer_range(1900, 2100)]
-ModelOverride = Annotated[str, Range("an override such as model.hidden=4096", is_model_override)]
+ModelOverride = Annotated[str, MODEL_OVERRIDE]
 # RandAugment's scale of how strongly images are distorted.
 Strength = Annotated[int, make_integer_range(0, 30)]
 # One of the keys of the VARIANTS table of the component's own module.

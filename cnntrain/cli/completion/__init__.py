@@ -1,0 +1,1 @@
+"""`cnntrain completion`: what a shell asks when someone presses the Tab key."""
