@@ -43,7 +43,7 @@ def count_classes(labels: np.ndarray) -> int:
 def split_stratified(
     rows: np.ndarray, labels: np.ndarray, size: float, seed: int, keep: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows in two, in class proportions: the rest, and `size` (see `resolve_split_size`).
+    """Split rows in two, in class proportions: the rest, and `size`, a share if below 1.
 
     Takes at least one of each class, and leaves at least `keep`.
     """

@@ -81,7 +81,6 @@ def build_application(
         call_quietly,
         getattr(keras.applications, variant.function),
         input_tensor=preprocess_pixels(pixels, variant.preprocessing),
-        weights="imagenet",
         **({"classifier_activation": None} if include_top else NO_TOP),
         **({"alpha": alpha} if len(variant.alphas) > 1 else {}),
     )

@@ -119,7 +119,7 @@ def application(
         # Build as for ImageNet even if the user names a file: EfficientNet then scales its input.
         text = ", ".join(f"{knob}={format_value(value)}" for knob, value in width.items())
         described = f"{architecture} with {text}" if text else architecture
-        base = load_pretrained(lambda: build(weights="imagenet"), described, weights, weights_dir)
+        base = load_pretrained(build, described, weights, weights_dir)
 
     x = base.output  # (features,), or (h, w, features)
     if pool == "flatten":

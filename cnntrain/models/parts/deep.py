@@ -26,6 +26,6 @@ def chain_blocks(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTe
 
 
 def apply_blocks(x: keras.KerasTensor, blocks: Sequence[Block]) -> keras.KerasTensor:
-    for block in blocks:
-        x = block(x)
+    for apply_block in blocks:
+        x = apply_block(x)
     return x

@@ -22,13 +22,13 @@ from cnntrain.models.parts.weights_file import (
 
 
 def load_pretrained(
-    build: Callable[[], keras.Model],
+    build: Callable[..., keras.Model],
     described: str,
     weights: str,
     weights_dir: str | None,
     part: str = "without its top",
 ) -> keras.Model:
-    """Return the network that `build` makes with the ImageNet weights of Keras.
+    """Return the network that `build(weights="imagenet")` makes with the weights of Keras.
 
     `weights` is `imagenet`, for the file of the official name, or the path of a file to use in its
     place. `described` and `part` name the network, and the part of it that the weights are for, in
@@ -47,7 +47,7 @@ def load_pretrained(
 
     try:
         with intercept_get_file(find):
-            network = build()
+            network = build(weights="imagenet")
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # of h5py and Keras
         if not files:
             raise
