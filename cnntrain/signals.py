@@ -1,9 +1,11 @@
 """Ctrl-C and SIGTERM while training: finish the step, save a checkpoint, then leave."""
 
+import contextlib
 import math
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,6 +21,19 @@ class Terminated(BaseException):
 def raise_terminated(number: int, frame: FrameType | None) -> None:
     """Raise Terminated: the handler of SIGTERM outside of training, where no step must finish."""
     raise Terminated
+
+
+@contextlib.contextmanager
+def ignore_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in the block; only the main thread gets it, and can ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class Signals:
