@@ -11,12 +11,12 @@ import threading
 from cnntrain.cli.main import main
 
 
-def stop_with_sweep() -> None:
+def stop_with_parent() -> None:
     """Wait for the end of the pipe, to which nobody writes; then send this process SIGTERM."""
     os.read(0, 1)  # not sys.stdin: Python cannot end while another thread holds its lock
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=stop_with_sweep, daemon=True).start()
+    threading.Thread(target=stop_with_parent, daemon=True).start()
     main()
