@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 # Most characters of an enumeration in a message, and the number of names kept of a longer one.
 MAX_CHOICES_LENGTH, FEW_CHOICES = 170, 9
@@ -11,7 +12,7 @@ class SpecError(Exception):
     """A mistake of the user; `cli/main.py` prints it once and exits with 2.
 
     `given` is a sentence about the mistake. `expected` is a text, or the names that would be right.
-    `hint` is what to type instead.
+    `hint` is what to type instead, printed after the word `try`.
     """
 
     def __init__(self, given: str, expected: str | Iterable[str], hint: str | None = None):
@@ -19,6 +20,14 @@ class SpecError(Exception):
             expected = format_choices(expected)
         self.given, self.expected, self.hint = given, expected, hint
         super().__init__(f"{given} (expected {expected})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it again: by its message alone it could not be made."""
+        return type(self), (self.given, self.expected, self.hint)
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows: the mistake, and not the way to it in here."""
+        return f"{type(self).__name__}: {self}".splitlines()
 
     def __str__(self) -> str:
         lines = [self.given, f"  expected  {self.expected}"]
@@ -29,6 +38,10 @@ class SpecError(Exception):
 
 class Failure(Exception):
     """A run that cannot go on, for a reason that the user can remedy; its checkpoints are good."""
+
+
+class DiskFailure(Failure):
+    """The disk is full, or cannot be written to."""
 
 
 class Diverged(Failure):

@@ -4,10 +4,12 @@ Windows sends no SIGTERM from one process to another. There SIGBREAK, of Ctrl-Br
 that is closed, does the same.
 """
 
+import contextlib
 import math
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -29,6 +31,19 @@ def list_stop_signals() -> list[int]:
 def raise_terminated(number: int, frame: FrameType | None) -> None:
     """Raise Terminated: the handler of SIGTERM outside of training, where no step must finish."""
     raise Terminated
+
+
+@contextlib.contextmanager
+def ignore_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in the block; only the main thread gets it, and can ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class Signals:

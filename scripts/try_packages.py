@@ -1,6 +1,10 @@
-"""Install the sdist and the wheel, train with each, and run tests in the sdist: `make build`."""
+"""Install the sdist and the wheel, train with each, and run tests in the sdist: `make build`.
+
+The command line trains, and so do the first lines of docs/python.md.
+"""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -8,10 +12,12 @@ import tempfile
 import venv
 from pathlib import Path
 
-LOCK = Path(__file__).parent.parent / "requirements.lock"
+ROOT = Path(__file__).parent.parent
+LOCK, PAGE = ROOT / "requirements.lock", ROOT / "docs" / "python.md"
+PHOTO = "from PIL import Image; Image.new('L', (8, 8)).save('seven.png')"
 BINARIES = "Scripts" if os.name == "nt" else "bin"  # the folder of an environment with its commands
 # They read the files of the repository that are in no wheel.
-TESTS = ["tests/test_docs.py", "tests/test_house.py", "tests/test_packaging.py", "tests/spec"]
+TESTS = ["tests/test_docs.py", "tests/test_house.py", "tests/test_packaging.py"]
 
 
 def main(dist: Path) -> None:
@@ -29,6 +35,7 @@ def main(dist: Path) -> None:
         ]
         run(*pip, "--constraint", LOCK, wheel, cwd=Path(place))
         train_with(binaries / "cnntrain", Path(place, "wheel"))
+        train_in_python(binaries / "python", Path(place, "wheel"))
         run(*pip, "--force-reinstall", "--no-deps", sdist, cwd=Path(place))
         train_with(binaries / "cnntrain", Path(place, "sdist"))
         with tarfile.open(sdist) as archive:
@@ -44,6 +51,16 @@ def train_with(cnntrain: Path, empty: Path) -> None:
     run(cnntrain, "list", "model", cwd=empty)
     run(cnntrain, "epochs=2", "hydra.run.dir=run", cwd=empty)
     assert (empty / "run" / "final.keras").is_file(), "the training left no final.keras"
+
+
+def train_in_python(python: Path, folder: Path) -> None:
+    """Run the first lines of the page on Python in a folder."""
+    page = PAGE.read_text(encoding="utf-8")
+    block = re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    (folder / "lines.py").write_text(block[1], encoding="utf-8")
+    run(python, "-c", PHOTO, cwd=folder)
+    run(python, "lines.py", cwd=folder)
 
 
 def run(*command: str | Path, cwd: Path) -> None:

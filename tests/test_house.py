@@ -23,7 +23,7 @@ FLOORS = (
     "visualization running eject",
     "sweeps benchmarks",
     "recipes",
-    "cli",
+    "cli api",
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 DOORS = ("__init__", "__main__")  # what Python opens; they belong to no floor

@@ -14,7 +14,7 @@ from cnntrain.cli.main import main
 from cnntrain.signals import TERMINATED, Terminated, raise_terminated
 
 
-def stop_with_sweep() -> None:
+def stop_with_parent() -> None:
     """Wait for the end of the pipe, to which nobody writes; then send this process SIGTERM."""
     os.read(0, 1)  # not sys.stdin: Python cannot end while another thread holds its lock
     send_sigterm()
@@ -31,7 +31,7 @@ def send_sigterm() -> None:
 if __name__ == "__main__":
     try:
         signal.signal(signal.SIGTERM, raise_terminated)  # until the run has a handler of its own
-        threading.Thread(target=stop_with_sweep, daemon=True).start()
+        threading.Thread(target=stop_with_parent, daemon=True).start()
         main()
     except Terminated:
         sys.exit(TERMINATED)

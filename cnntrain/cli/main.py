@@ -9,10 +9,10 @@ import contextlib
 import shlex
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -25,6 +25,9 @@ from cnntrain.signals import INTERRUPTED, TERMINATED, Terminated
 from cnntrain.spec import option_files
 from cnntrain.terminal.streams import discard_output, open_streams
 from cnntrain.training.devices.backend import resolve_backend
+
+if TYPE_CHECKING:
+    from cnntrain.running.progress import RunView
 
 OUTPUT_CLOSED = 141  # the exit code that a shell gives to a program that SIGPIPE ended
 VERBS = {  # verb -> the module whose `main(words)` does it; training needs no verb
@@ -56,18 +59,27 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit."""
+def main(
+    argv: Sequence[str] | None = None,
+    run: Callable[[list[str]], int] | None = None,
+    answer: Callable[[SpecError], None] | None = None,
+) -> NoReturn:
+    """Run the command line and exit.
+
+    `run` runs the words, by default `run_verb`; `answer` tells the user of a mistake, by default on
+    standard error.
+    """
+    run, answer = run or run_verb, answer or print_mistake
     words = list(sys.argv[1:] if argv is None else argv)
     open_streams()
     try:
         check_surroundings(words)
         resolve_backend()  # sets the backend before a verb loads Keras
-        code = run_verb(words)
+        code = run(words)
         sys.stdout.flush()
         sys.exit(code)
     except SpecError as error:
-        print_mistake(error)
+        answer(error)
         sys.exit(2)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -82,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         discard_output()
         sys.exit(OUTPUT_CLOSED)
     except OSError as error:
-        sys.exit(answer_os_error(error, words))
+        sys.exit(answer_os_error(error, words, answer))
 
 
 def check_surroundings(words: Sequence[str]) -> None:
@@ -100,24 +112,31 @@ def check_surroundings(words: Sequence[str]) -> None:
         ) from None
 
 
-def answer_os_error(error: OSError, words: Sequence[str]) -> int:
-    """Print an error of the system that the user can remedy, and return the exit code.
+def answer_os_error(
+    error: OSError, words: Sequence[str], answer: Callable[[SpecError], None]
+) -> int:
+    """Tell of an error of the system that the user can remedy, and return the exit code.
 
     Any other error is a bug of ours, and is raised.
     """
     explained = explain_os_error(error, words)
     if explained is None:
         raise error
-    discard_output()  # which may be what is full
     if isinstance(explained, SpecError):
-        print_mistake(explained)
+        with contextlib.suppress(OSError):  # of an output that is what is full
+            answer(explained)
+        discard_output()
         return 2
+    discard_output()  # which may be what is full
     print(f"Failed: {explained}", file=sys.stderr)
     return 1
 
 
-def run_verb(words: list[str]) -> int:
-    """Run the first word that is a verb, wherever it stands, or train; return the exit code."""
+def run_verb(words: list[str], view: "RunView | None" = None) -> int:
+    """Run the first word that is a verb, wherever it stands, or train; return the exit code.
+
+    `view` shows the training, by default the terminal.
+    """
     place = find_verb(words)
     verb = "train" if place is None else words.pop(place)
     if module := VERBS[verb]:
@@ -140,10 +159,10 @@ def run_verb(words: list[str]) -> int:
     if arguments.multirun:
         from cnntrain.sweeps.sweep import run_sweep
 
-        return run_sweep(arguments.overrides, arguments.config_dir)
+        return run_sweep(arguments.overrides, arguments.config_dir, view)
     from cnntrain.running.run import train_from_overrides
 
-    return train_from_overrides(arguments.overrides, arguments.config_dir, arguments.cfg)
+    return train_from_overrides(arguments.overrides, arguments.config_dir, arguments.cfg, view)
 
 
 def find_verb(words: Sequence[str]) -> int | None:

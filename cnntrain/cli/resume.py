@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from cnntrain.cli.parser import make_parser
 from cnntrain.errors import SpecError
 from cnntrain.files.paths import expand_user_path
-from cnntrain.running.resume import is_other_worker, read_resumed_run, reopen_run
-from cnntrain.running.run import train_and_record_end, train_as_worker
+from cnntrain.running.run import resume_from_overrides
 from cnntrain.sweeps.directory import Sweep
 
 
@@ -31,20 +30,4 @@ def main(words: Sequence[str]) -> int:
         from cnntrain.sweeps.sweep import resume_sweep
 
         return resume_sweep(folder, arguments.overrides)
-    resumed = read_resumed_run(arguments.run, arguments.overrides)
-    if is_other_worker(resumed):
-        record = resumed.run.read_run_json()
-        if record.get("status") == "finished" and not resumed.has_more_to_train:
-            print(f"{resumed.run.folder} is finished; epochs=N goes on beyond")
-            return 0
-        return train_as_worker(resumed.spec, resumed.run.folder)
-    run, notes = reopen_run(resumed)
-    for note in notes:
-        print(note)
-    if run.read_run_json()["status"] == "finished":
-        return 0
-    try:
-        return train_and_record_end(resumed.spec, run)
-    except SpecError:
-        run.restore_files()
-        raise
+    return resume_from_overrides(arguments.run, arguments.overrides)

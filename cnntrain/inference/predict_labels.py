@@ -23,7 +23,7 @@ from cnntrain.terminal.tables import make_console
 class LabelWriter:
     """Writes the labels of photos: the classes whose probability reaches their threshold.
 
-    Each method returns how many photos there were.
+    Each method that writes returns how many photos there were.
     """
 
     class_names: Sequence[str]
@@ -35,7 +35,16 @@ class LabelWriter:
         return [n for n in order if probabilities[n] >= self.thresholds[n]]
 
     def print_table(self, found: Iterable[Prediction]) -> Counts:
-        """Print a table with a row for each photo: its labels, and the likeliest of the others."""
+        """Print a table with a row for each photo."""
+        table, counts = self.build_table(found)
+        make_console().print(table)
+        return counts
+
+    def build_table(self, found: Iterable[Prediction]) -> tuple[Table, Counts]:
+        """Return a table with a row for each photo, and how many photos there are.
+
+        A row has the labels of a photo, and the likeliest of the others.
+        """
         table, counts = Table(box=box.SIMPLE_HEAD), Counts()
         table.add_column("image", overflow="fold")
         table.add_column("labels")
@@ -52,8 +61,7 @@ class LabelWriter:
             then = f"{self.class_names[others[0]]} {shares[others[0]]:.4f}" if others else ""
             labels = ", ".join(texts) or NO_LABEL
             table.add_row(escape(prediction.name), escape(labels), escape(then))
-        make_console().print(table)
-        return counts
+        return table, counts
 
     def write_csv(self, found: Iterable[Prediction]) -> Counts:
         """Write CSV to standard output, a row as soon as its photo is predicted.

@@ -1,6 +1,6 @@
 """Predict the classes of photos, decoding the next chunk while the network sees the last one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,29 +49,46 @@ def predict_photos(
     `frame` is the shape and pixel range of training, `kind` that of its labels. What is odd about a
     photo, such as damage, is added to `findings`.
     """
+
+    def decode_rows(rows: range) -> list[DecodedPhoto | str]:
+        return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
+
+    yield from predict_pictures(
+        network, photos.names, decode_rows, frame, findings, kind, calibration
+    )
+
+
+def predict_pictures(
+    network: keras.Model,
+    names: Sequence[str],
+    decode_rows: Callable[[range], list[DecodedPhoto | str]],
+    frame: Frame,
+    findings: Findings,
+    kind: LabelKind = ONE_LABEL,
+    calibration: Calibration | None = None,
+) -> Iterator[Prediction]:
+    """Do what `predict_photos` does, for pictures of these names, wherever they come from.
+
+    `decode_rows` returns those of some rows, and the reason as a string for each broken one.
+    """
     scoring = build_scoring_network(network, calibration.bank) if calibration else network
     with ThreadPoolExecutor(1) as ahead:
-        chunks = list(iterate_row_ranges(len(photos)))
-        coming = ahead.submit(decode_chunk, photos, chunks[0], frame)
-        for number, rows in enumerate(show_progress(chunks, len(photos), "predicting")):
+        chunks = list(iterate_row_ranges(len(names)))
+        coming = ahead.submit(decode_rows, chunks[0])
+        for number, rows in enumerate(show_progress(chunks, len(names), "predicting")):
             decoded = coming.result()
             if number + 1 < len(chunks):
-                coming = ahead.submit(decode_chunk, photos, chunks[number + 1], frame)
+                coming = ahead.submit(decode_rows, chunks[number + 1])
             images = stack_photos(decoded, frame)
             outputs = predict_padded(scoring, images, len(chunks[0]))
             batch = list_decisions(outputs, kind, calibration)
             for row, photo, decision in zip(rows, decoded, batch, strict=True):
                 findings.add_photo(row, photo)
                 if isinstance(photo, str):
-                    yield Prediction(photos.names[row], None, photo)
+                    yield Prediction(names[row], None, photo)
                 else:
                     probabilities, *rest = decision
-                    yield Prediction(photos.names[row], probabilities, None, *rest)
-
-
-def decode_chunk(photos: Photos, rows: range, frame: Frame) -> list[DecodedPhoto | str]:
-    """Return the decoded photos of `rows`, and for each broken one the reason as a string."""
-    return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
+                    yield Prediction(names[row], probabilities, None, *rest)
 
 
 def predict_padded(network: keras.Model, images: np.ndarray, batch_size: int) -> np.ndarray:

@@ -74,7 +74,19 @@ def print_prediction_table(
     top: int,
     calibration: Calibration | None = None,
 ) -> Counts:
-    """Print a table with a row for each photo; return how many photos there were.
+    """Print a table with a row for each photo; return how many photos there were."""
+    table, counts = build_prediction_table(found, class_names, top, calibration)
+    make_console().print(table)
+    return counts
+
+
+def build_prediction_table(
+    found: Iterable[Prediction],
+    class_names: Sequence[str],
+    top: int,
+    calibration: Calibration | None = None,
+) -> tuple[Table, Counts]:
+    """Return a table with a row for each photo, and how many photos there are.
 
     That of a calibrated network has a column for the set of labels.
     """
@@ -99,8 +111,7 @@ def print_prediction_table(
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(*cells, escape(name), f"{share:.4f}", escape(then))
-    make_console().print(table)
-    return counts
+    return table, counts
 
 
 def write_prediction_csv(

@@ -1,13 +1,15 @@
-"""Show a run in the terminal: one live line, one line an epoch, and a table at the end.
+"""Say how a run goes on: a line an epoch, in the run's log and to people, and a table at the end.
 
-Without a terminal (a pipe, CI) there is no live line. Every line also goes to the run's log.
+Who shows it to people is a `RunView`: here a terminal, with one live line. Without a terminal (a
+pipe, CI) there is no live line. Python programs have views of their own, in `api/`.
 """
 
-import io
+import contextlib
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -26,17 +28,38 @@ from cnntrain.spec.metrics import (
 )
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.streams import ignore_closed_output
-from cnntrain.terminal.tables import PIPE_WIDTH
+from cnntrain.terminal.tables import render_as_text
 
 REDRAW_SECONDS = 0.2
 
 
-class RunConsole:
-    """Shows the progress of a run in a terminal and logs it; the trainer calls its methods."""
+class RunView(contextlib.AbstractContextManager[Any], Protocol):
+    """What shows a run to people: a context, which is left at the end."""
 
-    def __init__(self, run: Run, spec: Spec, terminal: RichConsole):
-        self.run, self.epochs, self.terminal = run, spec.epochs, terminal  # see `begin_phase`
-        self.monitor = spec.monitor
+    def begin_run(self, folder: Path) -> None:
+        """Take the directory of the run: the first call, before TensorFlow is loaded."""
+
+    def begin_phase(self, done: int, total_steps: int, epochs: int) -> None:
+        """Begin to show steps, from step `done` on; there are `epochs` in all."""
+
+    def show_line(self, line: str) -> None:
+        """Show a note."""
+
+    def show_step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
+        """Show the present step; it is called at most five times a second."""
+
+    def show_epoch(self, row: Mapping[str, float], line: str) -> None:
+        """Show an epoch: its row of history.csv, and the same as a line."""
+
+    def show_results(self, report: Mapping[str, Any]) -> None:
+        """Show the report of the run."""
+
+
+class TerminalView:
+    """Shows a run in a terminal, with one live line."""
+
+    def __init__(self, terminal: RichConsole):
+        self.terminal, self.epochs = terminal, 0
         self.live = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -48,56 +71,88 @@ class RunConsole:
             disable=not terminal.is_terminal,
         )
         self.task: Any = None
-        self.drawn_at = 0.0
 
-    def __enter__(self) -> "RunConsole":
+    def __enter__(self) -> "TerminalView":
         self.live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.live.stop()
 
-    def note(self, line: str) -> None:
-        """Print a line, and log it."""
-        self.run.log_line(line)
-        with ignore_closed_output():
-            self.terminal.print(escape(line), soft_wrap=True, highlight=False)
+    def begin_run(self, folder: Path) -> None:
+        """Show nothing: the last line names the directory."""
 
-    def show_results(self, report: Mapping[str, Any]) -> None:
-        """Print the table at the end, and log it."""
-        table = build_result_table(report)
-        text = RichConsole(file=io.StringIO(), width=PIPE_WIDTH)
-        text.print(table)
-        self.run.log_line(text.file.getvalue())  # type: ignore[attr-defined]
-        with ignore_closed_output():
-            self.terminal.print(table)
-
-    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Show the live line of a phase from step `done` on.
-
-        Its number of epochs follows from `total_steps`, which `max_steps` may have reduced.
-        """
-        self.epochs = math.ceil(total_steps / steps_per_epoch)
+    def begin_phase(self, done: int, total_steps: int, epochs: int) -> None:
+        """Show the live line of a phase."""
+        self.epochs = epochs
         if self.task is not None:  # the bar of the previous phase
             self.live.remove_task(self.task)
         self.task = self.live.add_task("training", completed=done, total=total_steps, speed="")
 
-    def step(
-        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
-    ) -> None:
-        """Move the live line, at most five times a second."""
-        if self.live.disable or time.perf_counter() - self.drawn_at < REDRAW_SECONDS:
-            return
-        self.drawn_at = time.perf_counter()
+    def show_line(self, line: str) -> None:
+        with ignore_closed_output():
+            self.terminal.print(escape(line), soft_wrap=True, highlight=False)
+
+    def show_step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
         self.live.update(
             self.task,
             completed=step,
-            description=f"epoch {epoch}/{self.epochs}  loss {logs['cross_entropy']:.4f}",
+            description=f"epoch {epoch}/{self.epochs}  loss {loss:.4f}",
             speed=f"{images_per_second:,.0f} images/s",
         )
 
+    def show_epoch(self, row: Mapping[str, float], line: str) -> None:
+        self.show_line(line)
+
+    def show_results(self, report: Mapping[str, Any]) -> None:
+        with ignore_closed_output():
+            self.terminal.print(build_result_table(report))
+
+
+class RunConsole:
+    """Logs the progress of a run, and passes it on to a view; the trainer calls its methods."""
+
+    def __init__(self, run: Run, spec: Spec, view: RunView):
+        self.run, self.epochs, self.view = run, spec.epochs, view  # see `begin_phase`
+        self.monitor = spec.monitor
+        self.drawn_at = 0.0
+
+    def __enter__(self) -> "RunConsole":
+        self.view.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.view.__exit__(*error)
+
+    def note(self, line: str) -> None:
+        """Show a line, and log it."""
+        self.run.log_line(line)
+        self.view.show_line(line)
+
+    def show_results(self, report: Mapping[str, Any]) -> None:
+        """Show the table at the end, and log it."""
+        self.run.log_line(render_as_text(build_result_table(report)))
+        self.view.show_results(report)
+
+    def begin_phase(self, done: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Begin with the steps of a phase from step `done` on.
+
+        Its number of epochs follows from `total_steps`, which `max_steps` may have reduced.
+        """
+        self.epochs = math.ceil(total_steps / steps_per_epoch)
+        self.view.begin_phase(done, total_steps, self.epochs)
+
+    def step(
+        self, epoch: int, step: int, images_per_second: float, logs: Mapping[str, float]
+    ) -> None:
+        """Show the present step, at most five times a second."""
+        if time.perf_counter() - self.drawn_at < REDRAW_SECONDS:
+            return
+        self.drawn_at = time.perf_counter()
+        self.view.show_step(epoch, step, logs["cross_entropy"], images_per_second)
+
     def epoch(self, row: Mapping[str, float]) -> None:
-        """Print an epoch's line."""
+        """Show an epoch, and log its line."""
         hits, headline = choose_headlines(row)
         shown = f"valid.{headline}"
         valid = (
@@ -109,12 +164,14 @@ class RunConsole:
             name = name_metric(self.monitor.partition(".")[2])
             valid += f"  {name} {row[self.monitor]:.4f}"
         l2 = f"  L2 {row['train.l2_loss']:.4f}" if "train.l2_loss" in row else ""
-        self.note(
+        line = (
             f"epoch {row['epoch']:>{len(str(self.epochs))}}/{self.epochs}"
             f"  loss {row['train.loss']:.4f}{l2}  {name_metric(hits)} {row[f'train.{hits}']:.4f}"
             f"{valid}"
             f"  learning rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s"
         )
+        self.run.log_line(line)
+        self.view.show_epoch(row, line)
 
 
 def build_result_table(report: Mapping[str, Any]) -> Table:

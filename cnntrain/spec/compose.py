@@ -22,6 +22,7 @@ from cnntrain.spec.components import fill_in_component, fill_in_knobs
 from cnntrain.spec.expectation import Expectation, convert_expectation
 from cnntrain.spec.hints import DEVICE_WORDS, choose_devices, choose_option
 from cnntrain.spec.hydra_config import explain_hydra_error, load_hydra_config, shorten_error
+from cnntrain.spec.hydra_private import borrow_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.metrics import MONITORS, SEVERAL_LABELS_MONITORS
 from cnntrain.spec.option_files import CHOICES, CONF, find_option_files, load_option
@@ -72,6 +73,7 @@ def parse_run_override(text: str) -> ParsedOverride:
     return override
 
 
+@borrow_hydra()
 def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) -> ComposedConfig:
     """Return the configuration of `conf/` with the parsed overrides of a run."""
     whole = compose_whole_config(overrides, config_dir)
@@ -137,6 +139,7 @@ def check_test_size(keys: Collection[str], config: Mapping[str, Any]) -> None:
         )
 
 
+@borrow_hydra()
 def compose_whole_config(
     overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import Timeout
 from rich.console import Console as RichConsole
@@ -52,6 +52,9 @@ from cnntrain.sweeps.scheduler import GridJobs, JobSupply, Scheduler
 from cnntrain.sweeps.sweep_file import check_launcher
 from cnntrain.terminal.tables import make_console
 
+if TYPE_CHECKING:
+    from cnntrain.running.progress import RunView
+
 ORPHAN_SECONDS = 60  # how long a job may take to exit after its sweep was killed
 
 
@@ -70,11 +73,14 @@ class SweepSettings:
     retry_oom: bool
 
 
-def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
+def run_sweep(
+    overrides: Sequence[str], config_dir: str | None, view: "RunView | None" = None
+) -> int:
     """Check the jobs of a sweep, run them, show the results, and return the exit code.
 
-    It is that of `run_unfinished_jobs`. Of a search, jobs with the extremes of each axis are
-    checked. Raises SpecError, before the first job begins, for a mistake that this check finds.
+    It is that of `run_unfinished_jobs`. A `view` is told the directory. Of a search, jobs with the
+    extremes of each axis are checked. Raises SpecError, before the first job begins, for a mistake
+    that this check finds.
     """
     parsed = parse_overrides(overrides)
     setup = compose_sweep_setup([o for o in parsed if is_sweep_setting(o)], config_dir)
@@ -113,7 +119,10 @@ def run_sweep(overrides: Sequence[str], config_dir: str | None) -> int:
     build_launcher(setup.launcher, [None], setup.folder)
     if "space" in plan:
         import_optuna()
-    return run_unfinished_jobs(Sweep.begin(setup.folder, plan, jobs))
+    sweep = Sweep.begin(setup.folder, plan, jobs)
+    if view is not None:
+        view.begin_run(sweep.folder)
+    return run_unfinished_jobs(sweep)
 
 
 def find_common_monitor(specs: Sequence[Spec]) -> str:

@@ -17,7 +17,7 @@ def silence_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # Ctrl-C is no failure
             held.seek(0)
             os.write(stderr, held.read())
             raise

@@ -1,10 +1,11 @@
 """Tables in the terminal, no wider than it is."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,13 @@ def make_console(pipe_width: int = PIPE_WIDTH) -> Console:
     """Return the console of standard output: as wide as the terminal, or `pipe_width`."""
     console = Console()
     return console if console.is_terminal else Console(width=pipe_width)
+
+
+def render_as_text(shown: RenderableType) -> str:
+    """Return what rich would print into a pipe, also in a notebook, where it prints HTML."""
+    text = io.StringIO()
+    Console(file=text, width=PIPE_WIDTH, force_jupyter=False, color_system=None).print(shown)
+    return text.getvalue()
 
 
 def print_truncated(console: Console, text: Text) -> None:

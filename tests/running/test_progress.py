@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console as RichConsole
 
-from cnntrain.running.progress import RunConsole
+from cnntrain.running.progress import RunConsole, TerminalView
 from cnntrain.runs.directory import Run
 
 ROW = {
@@ -19,7 +19,7 @@ ROW = {
 )
 def test_epoch_shows_the_number_that_is_monitored(spec, tmp_path, monitor, shown):
     terminal = RichConsole(file=io.StringIO(), width=200)
-    RunConsole(Run(tmp_path), spec(f"monitor={monitor}"), terminal).epoch(ROW)
+    RunConsole(Run(tmp_path), spec(f"monitor={monitor}"), TerminalView(terminal)).epoch(ROW)
     line = terminal.file.getvalue()
     assert "valid loss 0.9000  accuracy 0.6000" in line
     assert ("accuracy 0.6000  macro f1 0.4321" in line) == shown

@@ -1,0 +1,1 @@
+"""The Python API: what `import cnntrain` offers, loaded when it is used."""
