@@ -7,7 +7,7 @@ COMPLETE := .venv/.complete
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers build lock clean
+.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ build: $(COMPLETE) ## sdist and wheel, each tried in a clean environment from an
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python scripts/try_packages.py dist
+
+site: $(COMPLETE) ## the documentation as web pages, in site/
+	$(BIN)/mkdocs build --quiet --site-dir site
 
 EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
 lock: ## choose the versions of requirements.lock anew (needs uv)
