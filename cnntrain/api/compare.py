@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.api.process import run_worker
+from cnntrain.api.python_values import collect_overrides, format_axis
 from cnntrain.api.rendering import (
     format_html_lines,
     make_table,
@@ -17,7 +18,6 @@ from cnntrain.errors import Failure, SpecError
 from cnntrain.reports.comparisons.comparison import Comparison, compare_runs
 from cnntrain.reports.comparisons.comparison_tables import build_group_table, render_comparison
 from cnntrain.runs.results import gather_results
-from cnntrain.spec.python_values import collect_overrides, format_axis
 from cnntrain.terminal.tables import PIPE_WIDTH, render_as_text
 
 

@@ -9,6 +9,7 @@ from os import PathLike, path
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnntrain.api.python_values import collect_overrides
 from cnntrain.api.rendering import format_html_lines, make_table, render_table_as_html
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier, open_classifier
@@ -26,7 +27,6 @@ from cnntrain.runs.strangers import (
 from cnntrain.spec.build import build_spec
 from cnntrain.spec.metrics import choose_headlines, name_metric
 from cnntrain.spec.places import replace_paths
-from cnntrain.spec.python_values import collect_overrides
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr

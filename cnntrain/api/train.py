@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.api.process import check_training, run_worker
+from cnntrain.api.python_values import collect_overrides
 from cnntrain.api.run import Run
 from cnntrain.api.views import choose_view
-from cnntrain.spec.python_values import collect_overrides
 
 
 def train(

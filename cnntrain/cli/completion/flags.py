@@ -98,11 +98,11 @@ def evaluate_constant(node: ast.expr, file: Path, names: Mapping[str, Any]) -> A
     if isinstance(node, ast.FormattedValue):
         return evaluate_constant(node.value, file, names)
     if isinstance(node, ast.Name):
-        return names[node.id] if node.id in names else find_constant(node.id, file)
+        return names[node.id] if node.id in names else read_constant_of_module(node.id, file)
     raise ValueError(f"{file}, line {node.lineno}: {ast.unparse(node)} is no constant")
 
 
-def find_constant(name: str, file: Path) -> Any:
+def read_constant_of_module(name: str, file: Path) -> Any:
     """Return a constant of a module, or of the one of ours that it is imported from."""
     for node in parse_source(file).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -112,7 +112,7 @@ def find_constant(name: str, file: Path) -> Any:
     source = find_origin(name, file)
     if source is None:
         raise ValueError(f"{file}: {name} is no constant")
-    return find_constant(name, source)
+    return read_constant_of_module(name, source)
 
 
 def find_origin(name: str, file: Path) -> Path | None:

@@ -14,7 +14,7 @@ from cnntrain.visualization.demo.program import ArrayRef, Program, Shape
 
 def write_sum(program: Program, node: Any, inputs: list[ArrayRef], *, sign: int) -> ArrayRef:
     """Write a sum, or with a `sign` of -1 a difference, of arrays, or an array and a constant."""
-    constant = find_constant(node)
+    constant = find_array_argument(node)
     if constant is None:
         check_repeats(node, inputs)
         factors = [1, *[sign] * (len(inputs) - 1)]
@@ -28,7 +28,7 @@ def write_sum(program: Program, node: Any, inputs: list[ArrayRef], *, sign: int)
 
 def write_product(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write a product of two arrays, or of an array and a constant."""
-    constant = find_constant(node)
+    constant = find_array_argument(node)
     if constant is not None:
         return write_affine(program, inputs[0], constant[1], 0)
     if len(inputs) != 2:
@@ -47,7 +47,7 @@ def write_zeros(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef
     return write_affine(program, inputs[0], 0, 0)
 
 
-def find_constant(node: Any) -> tuple[int, np.ndarray] | None:
+def find_array_argument(node: Any) -> tuple[int, np.ndarray] | None:
     """Return the place, 0 or 1, and the value of an argument that is no tensor, if there is one."""
     parts = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
     constants = [

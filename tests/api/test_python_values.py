@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cnntrain.api.python_values import collect_overrides, format_axis, format_override
 from cnntrain.errors import SpecError
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.overrides import parse_override
-from cnntrain.spec.python_values import collect_overrides, format_axis, format_override
 
 VALUES = [
     None, True, False, 0, -3, 1e-5, 0.1, float("inf"), "cifar10", "", "1", "1.5", "null", "True",
