@@ -20,7 +20,7 @@ FLOORS = (
     "analysis",
     "training",
     "planning reports inference",
-    "visualization running",
+    "visualization running eject",
     "sweeps benchmarks",
     "recipes",
     "cli",

@@ -1,0 +1,1 @@
+"""A run, written out as a script that needs nothing of ours."""
