@@ -46,7 +46,7 @@ def main(words: Sequence[str]) -> int:
     text = format_notebook(script) if arguments.notebook else script.format_text()
     target.parent.mkdir(exist_ok=True)
     write_whole(target, text)
-    lines = sum(len(own) for _, own in script.parts)
+    lines = len(script.format_text().splitlines())
     if arguments.json:
         print(
             json.dumps({"path": str(target), "lines": lines, "titles": list_titles(script.parts)})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.cli.completion.flags import find_constant, locate_module
+from cnntrain.cli.completion.flags import read_constant_of_module, locate_module
 from cnntrain.cli.completion.line import CommandLine, find_flag, read_line
 from cnntrain.cli.completion.settings import describe_options, list_keys, list_values
 from cnntrain.cli.main import VERBS
@@ -91,7 +91,7 @@ def list_bare_words(command: CommandLine) -> tuple[dict[str, str], bool]:
 
 def find_data_verbs() -> list[str]:
     """Return the verbs behind `cnntrain data`."""
-    return list(find_constant("USAGE", locate_module("cnntrain.cli.data.command")))
+    return list(read_constant_of_module("USAGE", locate_module("cnntrain.cli.data.command")))
 
 
 def find_run_folders() -> Iterator[str]:
