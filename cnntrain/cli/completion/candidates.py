@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnntrain.cli.completion.flags import read_constant_of_module, locate_module
+from cnntrain.cli.completion.flags import locate_module, read_constant_of_module
 from cnntrain.cli.completion.line import CommandLine, find_flag, read_line
 from cnntrain.cli.completion.settings import describe_options, list_keys, list_values
 from cnntrain.cli.main import VERBS
