@@ -95,7 +95,11 @@ def test_run_that_diverges_is_a_failure(tmp_path):
 
 
 PROGRAM = f"""
+import signal
+
 import cnntrain
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 try:
     cnntrain.train(*{ENDLESS}, folder="run")
 except cnntrain.Interrupted as error:
