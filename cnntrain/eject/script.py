@@ -277,11 +277,11 @@ class Renamer(ast.NodeTransformer):
         self.imports: set[Import] = set()
 
     def visit_Name(self, node: ast.Name) -> Any:
-        return node if node.id in self.local else self.rename(node, node.id)
+        return node if node.id in self.local else self.rename_node(node, node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> Any:
         if isinstance(node.value, ast.Name) and node.value.id not in self.local:
-            found = self.rename(node, None)
+            found = self.rename_node(node, None)
             if found is not node:
                 return found
         return self.generic_visit(node)
@@ -294,7 +294,7 @@ class Renamer(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
         return self.visit_FunctionDef(node)  # type: ignore[arg-type]
 
-    def rename(self, node: Any, name: str | None) -> Any:
+    def rename_node(self, node: Any, name: str | None) -> Any:
         target = self.source.resolve_node(node)
         if isinstance(target, Place):
             if (plain := find_plain_type(target)) is not None:

@@ -20,10 +20,10 @@ VIEW_EVENTS = ("begin_run", "begin_phase", "show_step", "show_epoch", "show_resu
 
 def write_event(stream: IO[str], name: str, *arguments: Any) -> None:
     """Write an event, unless nobody reads any more."""
-    write_text(stream, f"{MARK}{json.dumps([name, *arguments])}\n")
+    print_text(stream, f"{MARK}{json.dumps([name, *arguments])}\n")
 
 
-def write_text(stream: IO[str], text: str) -> None:
+def print_text(stream: IO[str], text: str) -> None:
     """Write a text in one piece, unless nobody reads any more.
 
     The program that did has gone, and the run is to stop by a signal, and not by an error.
@@ -83,7 +83,7 @@ class EventView:
         write_event(self.stream, "begin_phase", done, total_steps, epochs)
 
     def show_line(self, line: str) -> None:
-        write_text(self.stream, f"{line}\n")
+        print_text(self.stream, f"{line}\n")
 
     def show_step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
         write_event(self.stream, "show_step", epoch, step, loss, images_per_second)

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from cnntrain.spec.hydra_config import load_hydra_config
+from cnntrain.spec.hydra_private import borrow_hydra
 from cnntrain.spec.option_files import find_option_files, load_option
 from cnntrain.spec.overrides import quote_literal
 
@@ -41,7 +42,8 @@ def fill_in_component(value: Any, group: str, config_dir: str | None) -> Any:
     files = find_option_files(group, config_dir)
     if not isinstance(stated, dict) or (name := str(stated.get("name"))) not in files:
         return stated
-    chosen = load_hydra_config([f"{group}={quote_literal(name)}"], config_dir)[group]
+    with borrow_hydra():
+        chosen = load_hydra_config([f"{group}={quote_literal(name)}"], config_dir)[group]
     own = {key: knob for key, knob in stated.items() if key != "name"}
     option = OmegaConf.to_container(chosen, resolve=True)
     assert isinstance(option, dict)

@@ -23,7 +23,7 @@ from cnntrain.spec.compose import (
     compose_whole_config,
 )
 from cnntrain.spec.hydra_config import HYDRA_GROUPS, shorten_error
-from cnntrain.spec.hydra_private import start_hydra
+from cnntrain.spec.hydra_private import borrow_hydra, start_hydra
 from cnntrain.spec.knobs import format_value
 from cnntrain.spec.option_files import CONF, find_config_folder, find_option_files, load_option
 from cnntrain.spec.overrides import ParsedOverride
@@ -229,5 +229,6 @@ def attach_config_loader(
     overrides: Sequence[ParsedOverride], config_dir: str | None
 ) -> list[ParsedOverride]:
     """Return overrides with the loader that glob() needs to find our options and the user's."""
-    loader = start_hydra(CONF, find_config_folder(config_dir))
+    with borrow_hydra():
+        loader = start_hydra(CONF, find_config_folder(config_dir))
     return [replace(override, config_loader=loader) for override in overrides]

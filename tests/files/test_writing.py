@@ -150,6 +150,7 @@ ALLOWED = {
     "files/writing.py": "the one way",
     "inference/convert.py": "a draft, a file or a folder, in a new folder",
     "inference/export_formats.py": "that draft",
+    "data/photos/shared_memory.py": "memory that looks like a file",
     "planning/benchmark.py": "/proc",
     "reports/contact_sheet.py": "a new file, exclusively",
     "running/run.py": "copies in a temporary folder",

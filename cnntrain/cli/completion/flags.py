@@ -93,6 +93,9 @@ def evaluate_constant(node: ast.expr, file: Path, names: Mapping[str, Any]) -> A
         return [evaluate_constant(item, file, names) for item in node.elts]
     if isinstance(node, ast.Dict):
         return [evaluate_constant(key, file, names) for key in node.keys if key is not None]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):  # two tables
+        return [item for part in (node.left, node.right)
+                for item in evaluate_constant(part, file, names)]  # fmt: skip
     if isinstance(node, ast.JoinedStr):
         return "".join(str(evaluate_constant(part, file, names)) for part in node.values)
     if isinstance(node, ast.FormattedValue):

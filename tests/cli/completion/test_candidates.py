@@ -10,9 +10,9 @@ import yaml
 from cnntrain.cli.completion.candidates import PATH_FLAGS, complete_line
 from cnntrain.cli.completion.flags import read_arguments
 from cnntrain.cli.completion.settings import PATHS, list_annotated_words
+from cnntrain.cli.export import ALL_FORMATS
 from cnntrain.cli.main import VERBS
 from cnntrain.errors import SpecError
-from cnntrain.inference.export_formats import FORMATS
 from cnntrain.spec.knobs import Record, convert_value
 from cnntrain.spec.option_files import (
     CHOICES,
@@ -105,7 +105,7 @@ def test_truth_and_null_are_offered_where_a_setting_admits_them(setting):
         ("-m sweep.on_error=", ["sweep.on_error=continue", "sweep.on_error=stop"]),
         ("-m hydra/launcher=ra", ["hydra/launcher=ray"]),
         ("initializer=zeros,he_n", []),
-        ("export RUN --format ", list(FORMATS)),
+        ("export RUN --format ", list(ALL_FORMATS)),
         ("evaluate RUN --split va", ["valid"]),
         ("evaluate RUN mod", []),
         ("resume RUN ep", ["epochs="]),
