@@ -77,7 +77,7 @@ def get_process_pool(count: int) -> ProcessPoolExecutor:
 @contextlib.contextmanager
 def hold_interrupts() -> Iterator[None]:
     """Let processes that are started in the block take no interrupt, as `follow_parent` says."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+    if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

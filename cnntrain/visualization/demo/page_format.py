@@ -34,7 +34,8 @@ def make_page_format(classifier: Classifier) -> ExportFormat:
     """
     check_weights_size(classifier)
     check_value_range(classifier)
-    return replace(PAGE_FORMAT, write=partial(write_run_page, classifier))
+    here = replace(classifier, folder=classifier.folder.absolute())  # pages are written elsewhere
+    return replace(PAGE_FORMAT, write=partial(write_run_page, here))
 
 
 def check_weights_size(classifier: Classifier) -> None:

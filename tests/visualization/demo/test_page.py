@@ -1,5 +1,6 @@
 """`cnntrain export --format html`: the page in Chromium says what `cnntrain predict` says."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -47,7 +48,8 @@ def export_page(tmp_path_factory):
 
     def export(run, *words):
         page = tmp_path_factory.mktemp("pages") / "demo.html"
-        assert main([str(run), "--format", "html", f"--output={page}", "--json", *words]) == 0
+        with contextlib.chdir(run.parent):  # a run is mostly named from the working directory
+            assert main([run.name, "--format", "html", f"--output={page}", "--json", *words]) == 0
         return page
 
     return export
