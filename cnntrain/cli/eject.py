@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnntrain.cli.parser import make_parser
+from cnntrain.cli.parser import explain_unwritable_folder, make_parser
 from cnntrain.eject.notebook import format_notebook
 from cnntrain.eject.script import write_script
 from cnntrain.eject.settings import open_ejectable_run
@@ -44,8 +44,9 @@ def main(words: Sequence[str]) -> int:
     target = choose_script_path(run, arguments.output, ".ipynb" if arguments.notebook else ".py")
     script = write_script(run)
     text = format_notebook(script) if arguments.notebook else script.format_text()
-    target.parent.mkdir(exist_ok=True)
-    write_whole(target, text)
+    with explain_unwritable_folder(target.parent, "--output FILE"):
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, text)
     lines = len(script.format_text().splitlines())
     if arguments.json:
         print(

@@ -97,6 +97,9 @@ def test_script_of_lenet5_on_digits_ends_with_the_same_weights(digits, tmp_path,
     check_same_weights(digits.folder, tmp_path / "alone")
     with pytest.raises(SpecError, match="is there already"):
         eject(digits.folder)
+    if sys.platform == "linux":  # a folder in which even root makes no file
+        with pytest.raises(SpecError, match="/proc cannot be written to"):
+            eject(digits.folder, "--output=/proc/script.py")
 
 
 @pytest.mark.slow
