@@ -1,7 +1,7 @@
-"""The gradient of a max pool without a scatter, which XLA computes in order on a GPU.
+"""The gradient of a max pool without a scatter, for XLA on a GPU.
 
-Where XLA must be deterministic, it makes a loop of a scatter that takes one element after another:
-a batch of 2,000 images then takes minutes for a step. Sums of masks need no scatter.
+Where XLA must be deterministic, it may make of a scatter a loop that takes one element after
+another (openxla/xla, pull request 17886). Sums of masks need no scatter.
 """
 
 from itertools import product
