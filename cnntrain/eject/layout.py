@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Iterator
 
 WIDTH = 100
 OPENING, CLOSING = "([{", ")]}"
@@ -48,15 +49,23 @@ def double_quotes(string: str) -> str:
     return string
 
 
-def find_commas(text: str) -> list[int]:
-    """Return the places of the commas outside of all brackets and strings."""
-    places, depth, quote = [], 0, ""
+def iterate_code(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the characters of a text that are outside of strings, each with its place."""
+    quote = ""
     for place, character in enumerate(text):
         if quote:
             quote = "" if character == quote and text[place - 1] != "\\" else quote
         elif character in "\"'":
             quote = character
-        elif character in OPENING:
+        else:
+            yield place, character
+
+
+def find_commas(text: str) -> list[int]:
+    """Return the places of the commas outside of all brackets and strings."""
+    places, depth = [], 0
+    for place, character in iterate_code(text):
+        if character in OPENING:
             depth += 1
         elif character in CLOSING:
             depth -= 1
@@ -76,13 +85,9 @@ def find_clauses(text: str) -> list[int]:
 
 def find_brackets(text: str) -> list[tuple[int, int]]:
     """Return the first and last place of each outermost pair of brackets with something inside."""
-    pairs, depth, quote, start = [], 0, "", 0
-    for place, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote and text[place - 1] != "\\" else quote
-        elif character in "\"'":
-            quote = character
-        elif character in OPENING:
+    pairs, depth, start = [], 0, 0
+    for place, character in iterate_code(text):
+        if character in OPENING:
             start = place if not depth else start
             depth += 1
         elif character in CLOSING:
