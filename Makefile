@@ -7,7 +7,7 @@ COMPLETE := .venv/.complete
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
+.PHONY: help train sweep test test-all lint zoo reference recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: $(COMPLETE) ## style, types, and the names of functions
 
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py
+
+reference: $(READY) ## docs/reference/, from the options, their signatures and the help texts
+	$(BIN)/python scripts/reference.py
 
 recipes: $(READY) ## docs/recipes.md, from what the recipes say of themselves
 	$(BIN)/python scripts/recipes.py
