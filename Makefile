@@ -84,7 +84,7 @@ build: $(COMPLETE) ## sdist and wheel, each tried in a clean environment from an
 	$(BIN)/python scripts/try_packages.py dist
 
 site: $(COMPLETE) ## the documentation as web pages, in site/
-	$(BIN)/mkdocs build --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir site
 
 EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
 lock: ## choose the versions of requirements.lock anew (needs uv)

@@ -16,11 +16,12 @@ SNIPPET = re.compile(r"^```python\n(.*?)^```\n+(?:^```\n(.*?)^```)?", re.MULTILI
 SCRIPT = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def test_snippets_print_what_the_page_shows():
+@pytest.mark.parametrize(("name", "fewest"), [("from_a_notebook", 6), ("exact", 2)])
+def test_snippets_print_what_the_page_shows(name, fewest):
     """They share their names, from the top of the page to its end."""
     names = {}
-    snippets = SNIPPET.findall((DOCS / "from_a_notebook.md").read_text(encoding="utf-8"))
-    assert len(snippets) > 5
+    snippets = SNIPPET.findall((DOCS / f"{name}.md").read_text(encoding="utf-8"))
+    assert len(snippets) >= fewest
     for code, expected in snippets:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, names)
@@ -28,10 +29,12 @@ def test_snippets_print_what_the_page_shows():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["first_run", "photos", "sweep"])
-def test_commands_of_a_tutorial_run(name, tmp_path, request):
-    page = (DOCS / f"tutorial/{name}.md").read_text(encoding="utf-8")
-    if name == "photos":
+@pytest.mark.parametrize(
+    "name", ["tutorial/first_run", "tutorial/photos", "tutorial/sweep", "exact"]
+)
+def test_commands_of_a_page_run(name, tmp_path, request):
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    if name == "tutorial/photos":
         archive = request.getfixturevalue("archives") / "cats_and_dogs_700.zip"
         with zipfile.ZipFile(archive) as photos:
             photos.extractall(tmp_path)
@@ -43,3 +46,7 @@ def test_commands_of_a_tutorial_run(name, tmp_path, request):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    if name == "exact":
+        whole, killed = done.stdout.splitlines()[-2:]
+        assert len(whole) > 64
+        assert whole == killed
