@@ -4,16 +4,19 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+
+LOCK = threading.RLock()  # a process has one standard error, which threads silence in turn
 
 
 @contextlib.contextmanager
 def silence_stderr() -> Iterator[None]:
     """Hold back standard error, that of C++ too, in the block; print it if the block fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with LOCK, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield
