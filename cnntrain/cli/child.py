@@ -9,8 +9,11 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from typing import NoReturn
 
 from cnntrain.cli.main import main
+from cnntrain.errors import SpecError
 from cnntrain.signals import TERMINATED, Terminated, raise_terminated
 
 
@@ -28,10 +31,18 @@ def send_sigterm() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
+def run_child(
+    run: Callable[[list[str]], int] | None = None,
+    answer: Callable[[SpecError], None] | None = None,
+) -> NoReturn:
+    """Run the command line, as `cli/main.py:main` does, until the parent closes the pipe."""
     try:
         signal.signal(signal.SIGTERM, raise_terminated)  # until the run has a handler of its own
         threading.Thread(target=stop_with_parent, daemon=True).start()
-        main()
+        main(run=run, answer=answer)
     except Terminated:
         sys.exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    run_child()

@@ -5,11 +5,10 @@ open. If the program dies, the run saves a checkpoint and leaves.
 """
 
 import sys
-import threading
 from collections.abc import Sequence
 
-from cnntrain.cli.child import stop_with_parent
-from cnntrain.cli.main import main, run_verb
+from cnntrain.cli.child import run_child
+from cnntrain.cli.main import run_verb
 from cnntrain.errors import SpecError
 from cnntrain.running.events import EventView, write_refusal
 
@@ -30,5 +29,4 @@ def answer_mistake(error: SpecError) -> None:
 
 
 if __name__ == "__main__":
-    threading.Thread(target=stop_with_parent, daemon=True).start()
-    main(run=run_words, answer=answer_mistake)
+    run_child(run_words, answer_mistake)

@@ -111,9 +111,11 @@ def test_job_signals_itself_on_windows_so_that_its_handler_runs(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_job_stops_when_its_pipe_is_closed(tmp_path):
+@pytest.mark.parametrize("module", ["child", "worker"])
+def test_job_stops_when_its_pipe_is_closed(tmp_path, module):
     """No signal is sent: Windows has none that another process could handle."""
-    command = [sys.executable, "-m", "cnntrain.cli.child", "epochs=1000", "hydra.run.dir=run"]
+    words = ["train", "epochs=1000", "hydra.run.dir=run"]
+    command = [sys.executable, "-m", f"cnntrain.cli.{module}", *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path)
     process.stdin.close()
     assert process.wait(timeout=120) == TERMINATED
