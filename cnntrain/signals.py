@@ -34,12 +34,14 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def ignore_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C in the block; only the main thread gets it, and can ignore it."""
-    if threading.current_thread() is not threading.main_thread():
+def handle_interrupts(handler: Any) -> Iterator[None]:
+    """Give Ctrl-C to `handler` in the block, where this thread gets it and does not ignore it."""
+    usual = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or usual in (signal.SIG_IGN, None):  # None: a handler that is not Python's
         yield
         return
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:

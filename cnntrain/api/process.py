@@ -5,13 +5,11 @@ can change a run. It is no `multiprocessing`: scripts need no `if __name__ == "_
 """
 
 import os
-import queue
 import shlex
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,8 @@ from cnntrain.running.progress import RunView
 from cnntrain.runs.directory import Run as RunDirectory
 from cnntrain.runs.results import is_sweep
 from cnntrain.runs.strangers import read_record
-from cnntrain.signals import INTERRUPTED, TERMINATED
+from cnntrain.signals import INTERRUPTED, TERMINATED, handle_interrupts
+from cnntrain.sweeps.job_process import separate_from_terminal
 
 PATIENT_INTERRUPTS = 2  # the first one finishes the step and saves, the second one leaves at once
 
@@ -72,10 +71,13 @@ class Worker:
         replay_event(name, arguments, view)
 
     def interrupt(self) -> None:
-        """Send the process what Ctrl-C means to it."""
+        """Do to the process what Ctrl-C means to it."""
         self.interrupts += 1
         if self.interrupts > PATIENT_INTERRUPTS:
             self.process.kill()
+        elif os.name == "nt":  # no process can send it SIGINT
+            assert self.process.stdin is not None
+            self.process.stdin.close()
         else:
             self.process.send_signal(signal.SIGINT)
 
@@ -93,55 +95,39 @@ def start_worker(words: Sequence[str]) -> Worker:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        process_group=0,  # Ctrl-C must reach it once: through us, and not from the terminal
+        **separate_from_terminal(),
     )
     return Worker(process)
 
 
-def run_worker(words: Sequence[str], view: RunView) -> Worker:
+def run_worker(words: Sequence[str], view: RunView, folder: Path | None = None) -> Worker:
     """Run a command line in a process of its own, show it, and return what it has told.
 
-    Raises SpecError for a mistake, Interrupted after Ctrl-C, and Failure if it could not go on.
+    `folder` is the directory of the run that it goes on with. Ctrl-C is passed on to the process,
+    whatever else the program does with it. Raises SpecError for a mistake, Interrupted after
+    Ctrl-C, and Failure if the process could not go on.
     """
     worker = start_worker(words)
-    try:
-        with view:
-            follow_output(worker, lambda line: worker.take_line(line, view))
-    finally:
-        stop_process(worker.process)
+    worker.folder = folder
+    with handle_interrupts(lambda *_: worker.interrupt()):
+        try:
+            with view:
+                for line in worker.process.stdout or ():
+                    worker.take_line(line.rstrip("\n"), view)
+        finally:
+            stop_process(worker.process)
     worker.code = worker.process.returncode
     check_outcome(worker)
     return worker
 
 
-def follow_output(worker: Worker, take_line: Callable[[str], None]) -> None:
-    """Pass on each line that a process prints, until its end; Ctrl-C is passed on to it.
-
-    Another thread reads, because a line in which Ctrl-C falls would be lost.
-    """
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read_lines() -> None:
-        assert worker.process.stdout is not None
-        with worker.process.stdout as output:
-            for line in output:
-                lines.put(line.rstrip("\n"))
-        lines.put(None)
-
-    threading.Thread(target=read_lines, daemon=True).start()
-    while True:
-        try:
-            if (line := lines.get()) is None:
-                return
-            take_line(line)
-        except KeyboardInterrupt:
-            worker.interrupt()
-
-
 def stop_process(process: subprocess.Popen[str]) -> None:
     """Wait until a process has ended; its standard input ends first, which stops one that runs."""
     assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.close()
+    with process.stdout as output:
+        output.read()  # a process whose output nobody reads would wait for ever
     process.wait()
 
 

@@ -52,6 +52,4 @@ def resume_run(folder: Path, overrides: Sequence[str], *, in_process: bool, verb
 
         resume_in_this_process(folder, overrides, view)
         return
-    worker = run_worker(["resume", str(folder), *overrides], view)
-    worker.folder = folder
-    check_training(worker)
+    check_training(run_worker(["resume", str(folder), *overrides], view, folder))

@@ -33,7 +33,7 @@ from cnntrain.signals import (
     INTERRUPTED,
     TERMINATED,
     Terminated,
-    ignore_interrupts,
+    handle_interrupts,
     raise_terminated,
 )
 from cnntrain.spec.build import build_provisional_spec
@@ -238,7 +238,7 @@ def record_end(run: Run) -> Iterator[None]:
     except SpecError:
         raise
     except (KeyboardInterrupt, Terminated):
-        with ignore_interrupts():  # a second Ctrl-C must not stop the record
+        with handle_interrupts(signal.SIG_IGN):  # a second Ctrl-C must not stop the record
             record_run_end(run, "interrupted", "interrupted")
         raise
     except Failure as error:

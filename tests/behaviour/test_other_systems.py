@@ -1,6 +1,7 @@
 """What Windows and macOS do otherwise, imitated on the system at hand: docs/other_systems.md."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cnntrain.api import process
 from cnntrain.cli import child
 from cnntrain.data import device_memory
 from cnntrain.data.photos import cache_folder, decoding_processes
@@ -121,6 +123,14 @@ def test_job_stops_when_its_pipe_is_closed(tmp_path, module):
     assert process.wait(timeout=120) == TERMINATED
     record = tmp_path / "run" / "run.json"
     assert not record.exists() or json.loads(record.read_text())["status"] == "interrupted"
+
+
+def test_ctrl_c_closes_the_pipe_of_a_run_on_windows(monkeypatch):
+    """`Popen.send_signal` refuses SIGINT there."""
+    imitate_windows(monkeypatch, process)
+    begun = SimpleNamespace(stdin=io.StringIO(), send_signal=lambda _: pytest.fail("it was sent"))
+    process.Worker(begun).interrupt()
+    assert begun.stdin.closed
 
 
 def test_ctrl_c_reaches_a_job_on_windows_only_through_its_sweep(monkeypatch):

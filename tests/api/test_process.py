@@ -1,0 +1,77 @@
+"""A process of the command line, and Ctrl-C on its way there."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import cnntrain
+from cnntrain.api import process
+from cnntrain.api.process import Worker, run_worker
+from cnntrain.api.views import SilentView
+
+PATIENT = """
+import sys, time
+try:
+    print("begun", flush=True)
+    time.sleep(5)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+TALKATIVE = 'print("begun\\n" * 100_000, flush=True); input()'
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Let a worker run some code in place of the command line: start(code)."""
+
+    def start(code):
+        begun = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            process_group=0,
+        )  # fmt: skip
+        monkeypatch.setattr(process, "start_worker", lambda words: Worker(begun))
+        return begun
+
+    return start
+
+
+class ActingView(SilentView):
+    """A view that does something at each line."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def show_line(self, line):
+        self.act()
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_reaches_the_process_although_asyncio_handles_it(start):
+    async def train():
+        run_worker([], ActingView(press_ctrl_c))
+
+    start(PATIENT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(cnntrain.Interrupted):
+        asyncio.run(train())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_run_that_goes_on_is_named_although_it_had_not_begun_again(start, left_behind):
+    start(PATIENT)
+    folder = left_behind("a")
+    with pytest.raises(cnntrain.Interrupted, match=r"try       run = cnntrain\.load"):
+        run_worker([], ActingView(press_ctrl_c), folder)
+
+
+def test_process_ends_although_its_output_cannot_be_shown(start):
+    begun = start(TALKATIVE)
+    with pytest.raises(ZeroDivisionError):
+        run_worker([], ActingView(lambda: 1 / 0))
+    assert begun.returncode is not None
