@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cnntrain.api.process import run_worker
-from cnntrain.api.python_values import collect_overrides, format_axis
+from cnntrain.api.python_values import collect_overrides
 from cnntrain.api.rendering import (
     format_html_lines,
     make_table,
@@ -51,9 +51,8 @@ def sweep(
     sweep. A job that fails harms no other; the table says why. Raises SpecError for a mistake in
     any job, before the first begins, and Interrupted after Ctrl-C.
     """
-    overrides = [*collect_overrides(words, settings)]
-    overrides += [format_axis(key, values) for key, values in (axes or {}).items()]
-    overrides += collect_overrides([], {} if folder is None else {"hydra.sweep.dir": folder})
+    own = {} if folder is None else {"hydra.sweep.dir": folder}
+    overrides = collect_overrides(words, settings | own, axes or {})
     flags = [] if config_dir is None else ["--config-dir", str(config_dir)]
     worker = run_worker(["train", "-m", *flags, *overrides], choose_view(verbose))
     if worker.folder is None:

@@ -15,11 +15,14 @@ PLAIN_TEXT = re.compile(
 VALUES = "a text, a number, True, False, None, a path, or a list or dict of these"
 
 
-def collect_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+def collect_overrides(
+    words: Sequence[str], settings: Mapping[str, Any], axes: Mapping[str, Any] | None = None
+) -> list[str]:
     """Return words such as `model=vgg16`, and settings such as epochs=5, as overrides.
 
-    A setting that is a dict has the knobs of an option: `optimizer={"learning_rate": 0.1}`. Raises
-    SpecError for what is no word, a setting that is given twice, and a value of another type.
+    A setting that is a dict has the knobs of an option: `optimizer={"learning_rate": 0.1}`. `axes`
+    has the values of each setting that varies. Raises SpecError for what is no word, a setting that
+    is given twice, and a value of another type.
     """
     check_words(words)
     overrides = [*words]
@@ -28,6 +31,7 @@ def collect_overrides(words: Sequence[str], settings: Mapping[str, Any]) -> list
             overrides += [format_override(f"{key}.{knob}", item) for knob, item in value.items()]
         else:
             overrides.append(format_override(key, value))
+    overrides += [format_axis(key, values) for key, values in (axes or {}).items()]
     counts = Counter(word.partition("=")[0].lstrip("+") for word in overrides)
     if twice := [key for key, count in counts.items() if count > 1]:
         raise SpecError(f"{twice[0]} is given twice", "each setting once")

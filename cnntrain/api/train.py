@@ -33,7 +33,7 @@ def train(
     KeyboardInterrupt, after Ctrl-C or a notebook's interrupt button; then a checkpoint is saved.
     """
     own = {} if folder is None else {"hydra.run.dir": folder}
-    overrides = [*collect_overrides(words, settings), *collect_overrides([], own)]
+    overrides = collect_overrides(words, settings | own)
     view = choose_view(verbose)
     where = None if config_dir is None else str(config_dir)
     if in_process:

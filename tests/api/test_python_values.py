@@ -69,6 +69,14 @@ def test_what_is_no_setting_is_refused(words, settings, given):
     assert answer.value.given == given
 
 
+@pytest.mark.parametrize(
+    ("words", "settings"), [(["seed=3"], {}), ([], {"seed": 3}), (["seed=0,1"], {})]
+)
+def test_axis_that_is_also_a_setting_is_refused(words, settings):
+    with pytest.raises(SpecError, match="seed is given twice"):
+        collect_overrides(words, settings, {"seed": [0, 1]})
+
+
 @pytest.mark.parametrize("values", [[1, 2], ["a,b", "c"], [[1, 2], [3]], [None, 0.5], range(2)])
 def test_axis_has_the_values_of_a_list(values):
     override = parse_override(format_axis("key", values))
