@@ -1,5 +1,6 @@
 """Runs side by side, and sweeps, from a Python program."""
 
+import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -17,7 +18,8 @@ from cnntrain.api.views import choose_view
 from cnntrain.errors import Failure, SpecError
 from cnntrain.reports.comparisons.comparison import Comparison, compare_runs
 from cnntrain.reports.comparisons.comparison_tables import build_group_table, render_comparison
-from cnntrain.runs.results import gather_results
+from cnntrain.runs.results import RunResult, gather_results
+from cnntrain.spec.metrics import rank_by
 from cnntrain.terminal.tables import PIPE_WIDTH, render_as_text
 
 
@@ -82,10 +84,16 @@ class RunComparison:
 
     @property
     def best(self) -> Run:
-        """The first finished run of the table; SpecError if none has finished."""
-        for run in self.runs:
-            if run.status == "finished":
-                return run
+        """The best finished run of the best settings that have one; SpecError if there is none."""
+        metric = self.comparison.sorted_by
+
+        def rank_run(result: RunResult) -> tuple[float, float]:
+            numbers = result.numbers
+            return rank_by(metric, numbers) if metric in numbers else (math.inf, 0)
+
+        for group in self.comparison.groups:
+            if finished := [run for run in group.results if run.status == "finished"]:
+                return Run(min(finished, key=rank_run).folder)
         raise SpecError("no run has finished", "one that has")
 
     @property

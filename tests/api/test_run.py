@@ -133,6 +133,13 @@ def test_runs_are_compared_the_best_first(left_behind):
     assert isinstance(comparison, RunComparison)
 
 
+def test_best_of_several_seeds_is_the_best_one(left_behind):
+    runs = [left_behind("worse", "optimizer=sgd", accuracies=[0.1])]
+    for seed, accuracy in enumerate([0.5, 0.9, 0.7]):
+        runs.append(left_behind(f"run_{seed}", f"seed={seed}", accuracies=[accuracy]))
+    assert cnntrain.compare(*runs).best.name == "run_1"
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_runs_are_refused(left_behind, count):
     with pytest.raises(cnntrain.SpecError):
