@@ -132,10 +132,13 @@ def list_differences(spec: Spec) -> Iterator[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if tf.config.get_visible_devices("GPU") != gpus and keras.backend.backend() == "tensorflow":
         yield "some GPUs are hidden here by tf.config.set_visible_devices"
+    if gpus and not tf.config.experimental.tensor_float_32_execution_enabled():
+        yield "tf.config.experimental.enable_tensor_float_32_execution(False) is set here"
     if gpus and spec.deterministic and DETERMINISTIC_FLAG not in os.environ.get("XLA_FLAGS", ""):
         yield f"XLA may have started without --{DETERMINISTIC_FLAG}=true in XLA_FLAGS"
-    if spec.threads is not None:
+    here, wanted = tf.config.threading.get_intra_op_parallelism_threads(), spec.threads or 0
+    if here != wanted:  # 0: all cores
         try:
-            tf.config.threading.set_intra_op_parallelism_threads(spec.threads)
-        except RuntimeError:
-            yield f"threads is {spec.threads}, which TensorFlow takes only before it is used"
+            tf.config.threading.set_intra_op_parallelism_threads(wanted)
+        except RuntimeError:  # TensorFlow takes another number only before it is used
+            yield f"threads is {wanted or 'null'}, and TensorFlow has begun with {here or 'null'}"

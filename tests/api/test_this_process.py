@@ -53,8 +53,18 @@ def test_threads_are_refused_once_tensorflow_is_at_work(spec):
     import tensorflow as tf
 
     tf.constant(1.0)
-    with pytest.raises(SpecError, match="threads is 1"):
+    with pytest.raises(SpecError, match="threads is 1, and TensorFlow has begun with null"):
         check_process(spec("threads=1"))
+
+
+def test_threads_that_the_program_has_set_are_refused(spec, monkeypatch):
+    from tensorflow.python.eager.context import context
+
+    context().ensure_initialized()
+    monkeypatch.setattr(context(), "_intra_op_parallelism_threads", 1)
+    check_process(spec("threads=1"))
+    with pytest.raises(SpecError, match="threads is null, and TensorFlow has begun with 1"):
+        check_process(spec())
 
 
 def test_several_devices_are_refused(spec):
@@ -73,6 +83,9 @@ def test_gpu_whose_flags_may_be_too_late_is_refused(spec, monkeypatch):
     check_process(spec("deterministic=false"))
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     check_process(spec())
+    monkeypatch.setattr(tf.config.experimental, "tensor_float_32_execution_enabled", bool)
+    with pytest.raises(SpecError, match=r"enable_tensor_float_32_execution\(False\) is set"):
+        check_process(spec())
 
 
 def test_other_backend_is_refused(monkeypatch):
