@@ -7,9 +7,9 @@ from typing import Any
 
 from cnntrain.api.process import run_worker
 from cnntrain.api.rendering import format_html_lines, render_table_as_html
-from cnntrain.api.views import SilentView
 from cnntrain.errors import Failure
 from cnntrain.inference.evaluate_report import build_class_table, format_summary
+from cnntrain.running.progress import RunView
 from cnntrain.terminal.tables import render_as_text
 
 
@@ -30,7 +30,7 @@ class Evaluation(dict[str, Any]):
 
 def evaluate_run(folder: Path, words: Sequence[str]) -> Evaluation:
     """Return the evaluation of the run in a directory, made by a process of its own."""
-    worker = run_worker(["evaluate", str(folder), *words, "--json"], SilentView())
+    worker = run_worker(["evaluate", str(folder), *words, "--json"], RunView())
     found = next((line for line in reversed(worker.lines) if line.startswith("{")), None)
     if worker.code != 0 or found is None:
         raise Failure("\n".join(["the evaluation failed", *worker.lines[-5:]]))

@@ -21,36 +21,8 @@ REDRAW_SECONDS = 0.5
 EPOCHS_SHOWN = 12  # the last epochs of a long run
 
 
-class SilentView:
-    """A `RunView` that shows nothing."""
-
-    def __enter__(self) -> "SilentView":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def begin_run(self, folder: Path) -> None:
-        pass
-
-    def begin_phase(self, done: int, total_steps: int, epochs: int) -> None:
-        pass
-
-    def show_line(self, line: str) -> None:
-        pass
-
-    def show_step(self, epoch: int, step: int, loss: float, images_per_second: float) -> None:
-        pass
-
-    def show_epoch(self, row: Mapping[str, float], line: str) -> None:
-        pass
-
-    def show_results(self, report: Mapping[str, Any]) -> None:
-        pass
-
-
-class LineView(SilentView):
-    """A `RunView` that prints a line an epoch, and a table at the end."""
+class LineView(RunView):
+    """Prints a line an epoch, and a table at the end."""
 
     def show_line(self, line: str) -> None:
         print(line, flush=True)
@@ -62,8 +34,8 @@ class LineView(SilentView):
         print(render_as_text(build_result_table(report)), flush=True)
 
 
-class NotebookView(SilentView):
-    """A `RunView` that redraws a table in the output of a notebook's cell.
+class NotebookView(RunView):
+    """Redraws a table in the output of a notebook's cell.
 
     `display` is IPython's, given for the tests.
     """
@@ -169,7 +141,7 @@ def render_epochs(rows: list[Mapping[str, float]], epochs: int) -> str:
 def choose_view(verbose: bool) -> RunView:
     """Return the view for where this program runs: a live table in a notebook, else lines."""
     if not verbose:
-        return SilentView()
+        return RunView()
     display = find_notebook_display()
     return LineView() if display is None else NotebookView(display)
 

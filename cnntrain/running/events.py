@@ -64,17 +64,11 @@ def read_refusal(arguments: list[Any]) -> SpecError:
     return SpecError(given, expected, hint)
 
 
-class EventView:
-    """A `RunView` that writes events, and notes as text."""
+class EventView(RunView):
+    """Writes events, and notes as text."""
 
     def __init__(self, stream: IO[str]):
         self.stream = stream
-
-    def __enter__(self) -> "EventView":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
     def begin_run(self, folder: Path) -> None:
         write_event(self.stream, "begin_run", str(folder))

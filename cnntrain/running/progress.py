@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich import box
 from rich.console import Console as RichConsole
@@ -33,8 +33,11 @@ from cnntrain.terminal.tables import render_as_text
 REDRAW_SECONDS = 0.2
 
 
-class RunView(contextlib.AbstractContextManager[Any], Protocol):
-    """What shows a run to people: a context, which is left at the end."""
+class RunView(contextlib.AbstractContextManager[Any]):
+    """What shows a run to people: a context, which is left at the end. This one shows nothing."""
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the view, however the run has ended."""
 
     def begin_run(self, folder: Path) -> None:
         """Take the directory of the run: the first call, before TensorFlow is loaded."""
@@ -55,7 +58,7 @@ class RunView(contextlib.AbstractContextManager[Any], Protocol):
         """Show the report of the run."""
 
 
-class TerminalView:
+class TerminalView(RunView):
     """Shows a run in a terminal, with one live line."""
 
     def __init__(self, terminal: RichConsole):
@@ -78,9 +81,6 @@ class TerminalView:
 
     def __exit__(self, *error: object) -> None:
         self.live.stop()
-
-    def begin_run(self, folder: Path) -> None:
-        """Show nothing: the last line names the directory."""
 
     def begin_phase(self, done: int, total_steps: int, epochs: int) -> None:
         """Show the live line of a phase."""
@@ -116,13 +116,6 @@ class RunConsole:
         self.run, self.epochs, self.view = run, spec.epochs, view  # see `begin_phase`
         self.monitor = spec.monitor
         self.drawn_at = 0.0
-
-    def __enter__(self) -> "RunConsole":
-        self.view.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.view.__exit__(*error)
 
     def note(self, line: str) -> None:
         """Show a line, and log it."""

@@ -305,7 +305,8 @@ def train_and_show(
         from cnntrain.running.tracking import TrackedProgress
         from cnntrain.training.trainer import train_run as train_spec
 
-    with RunConsole(run, spec, view) as console:
+    with view:
+        console = RunConsole(run, spec, view)
         tracked = TrackedProgress(console, run, spec)
         try:
             report = train_spec(spec, run, tracked)

@@ -10,7 +10,7 @@ import pytest
 import cnntrain
 from cnntrain.api import process
 from cnntrain.api.process import Worker, run_worker
-from cnntrain.api.views import SilentView
+from cnntrain.running.progress import RunView
 
 PATIENT = """
 import sys, time
@@ -38,7 +38,7 @@ def start(monkeypatch):
     return start
 
 
-class ActingView(SilentView):
+class ActingView(RunView):
     """A view that does something at each line."""
 
     def __init__(self, act):

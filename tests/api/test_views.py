@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnntrain.api import views
-from cnntrain.api.views import LineView, NotebookView, SilentView, choose_view
+from cnntrain.api.views import LineView, NotebookView, choose_view
+from cnntrain.running.progress import RunView
 
 ROW = {
     "epoch": 1, "train.loss": 1.0, "train.accuracy": 0.5, "valid.loss": 0.9, "valid.accuracy": 0.6,
@@ -119,4 +120,4 @@ def test_lines_go_where_the_program_prints(capsys):
 
 def test_a_script_gets_lines_or_nothing():
     assert type(choose_view(True)) is LineView
-    assert type(choose_view(False)) is SilentView
+    assert type(choose_view(False)) is RunView
