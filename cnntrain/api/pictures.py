@@ -31,6 +31,8 @@ CHANNELS = (1, 3)
 # The modes of Pillow that PNG lacks, or has with fewer bits; TIFF has them.
 TIFF_MODES = ("CMYK", "YCbCr", "LAB", "I", "F")
 
+# Modes of Pillow that neither has, and the one that shows the same.
+MODES_OF_FILES = {"HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
 
 @dataclass(frozen=True)
 class Picture:
@@ -95,7 +97,7 @@ def decode_file(photos: Photos, row: int, frame: Frame) -> DecodedPhoto | str:
 
 def decode_pillow_image(image: Image.Image, frame: Frame) -> DecodedPhoto | str:
     """Return an image of Pillow as a file of the same pixels and orientation would be."""
-    plain = image.convert("RGB") if image.mode == "HSV" else image  # which no file has
+    plain = image.convert(MODES_OF_FILES.get(image.mode, image.mode))
     content = io.BytesIO()
     if plain.mode in TIFF_MODES:
         plain.save(content, "TIFF", exif=image.getexif())

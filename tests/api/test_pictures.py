@@ -80,9 +80,10 @@ def test_image_of_pillow_that_is_cut_off_is_broken(tmp_path):
     assert all(isinstance(photo, str) for photo in decode_all([image, image], COLOUR))
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV"])
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX", "RGBa", "PA"])
 def test_image_in_a_mode_that_png_lacks_is_shown_in_colour(mode):
-    image = Image.fromarray(make_pixels(8, 6, 3)).convert(mode)
+    image = Image.fromarray(make_pixels(8, 6, 3))
+    image = image.convert("RGBA").convert(mode) if mode == "RGBa" else image.convert(mode)
     assert np.array_equal(pixels_of(image, COLOUR)[0], np.asarray(image.convert("RGB")))
 
 
