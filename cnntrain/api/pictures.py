@@ -60,7 +60,7 @@ def list_pictures(images: Any, frame: Frame, place: str) -> Iterator[Picture]:
     elif isinstance(images, Image.Image):
         name = getattr(images, "filename", "") or f"image {place or 0}"
         yield make_pillow_picture(name, images, frame)
-    elif isinstance(images, list | tuple):
+    elif isinstance(images, list | tuple) or holds_objects(images):
         for number, image in enumerate(images):
             yield from list_pictures(image, frame, f"{place}.{number}" if place else str(number))
     elif hasattr(images, "__array__"):
@@ -70,6 +70,12 @@ def list_pictures(images: Any, frame: Frame, place: str) -> Iterator[Picture]:
 
 
 def make_pillow_picture(name: str, image: Image.Image, frame: Frame) -> Picture:
+def holds_objects(images: Any) -> bool:
+    """Whether an array, or a column of a table, holds paths or images, and no numbers."""
+    kind = getattr(getattr(images, "dtype", None), "kind", "")
+    return kind in ("O", "U") and getattr(images, "ndim", 0) == 1
+
+
     """Return the picture of an image of Pillow, which is read now: it may be in a list twice."""
     try:
         image.load()

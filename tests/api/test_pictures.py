@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -121,6 +122,14 @@ def test_list_may_hold_everything_in_its_order(tmp_path):
     assert np.array_equal(whole, [second[0, ..., 0], second[1, ..., 0], first, first, first])
 
 
+@pytest.mark.parametrize("column", [np.array, pd.Series], ids=["array", "column"])
+def test_column_of_paths_is_a_list(tmp_path, column):
+    paths = [str(tmp_path / name) for name in ("b.png", "a.png")]
+    for path in paths:
+        Image.fromarray(make_pixels(8, 8)).save(path)
+    assert [picture.name for picture in gather_pictures(column(paths), GREY)] == paths
+
+
 def test_tensor_is_an_array():
     import keras
 
@@ -143,6 +152,7 @@ SCALED = '(255 * images).round().astype("uint8"), if 1 is white'
         (np.full((8, 8), 300, np.uint16), "uint16 with values from 300 to 300", None),
         (np.full((8, 8), np.nan), "float64 with values from nan to nan", None),
         (np.full((8, 8), "x"), "<U1", None),
+        (np.full((8, 8), None), "object", None),
         (np.empty((0, 8, 8)), "float64", None),
     ],
     ids=lambda value: None if value is None or isinstance(value, str) else str(value.dtype),
