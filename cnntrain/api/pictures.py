@@ -5,6 +5,7 @@ number, or of axis, is refused: what it would mean is only a guess.
 """
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ EXPECTED = "a path, an image of Pillow, an array (H, W, C) or (N, H, W, C) of ui
 CHANNELS = (1, 3)
 # The modes of Pillow that PNG lacks, or has with fewer bits; TIFF has them.
 TIFF_MODES = ("CMYK", "YCbCr", "LAB", "I", "F")
-
 # Modes of Pillow that neither has, and the one that shows the same.
 MODES_OF_FILES = {"HSV": "RGB", "RGBX": "RGB", "RGBa": "RGBA", "PA": "RGBA", "La": "LA"}
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -69,13 +70,13 @@ def list_pictures(images: Any, frame: Frame, place: str) -> Iterator[Picture]:
         raise SpecError(f"an image is {images!r}, of the type {type(images).__name__}", EXPECTED)
 
 
-def make_pillow_picture(name: str, image: Image.Image, frame: Frame) -> Picture:
 def holds_objects(images: Any) -> bool:
     """Whether an array, or a column of a table, holds paths or images, and no numbers."""
     kind = getattr(getattr(images, "dtype", None), "kind", "")
     return kind in ("O", "U") and getattr(images, "ndim", 0) == 1
 
 
+def make_pillow_picture(name: str, image: Image.Image, frame: Frame) -> Picture:
     """Return the picture of an image of Pillow, which is read now: it may be in a list twice."""
     try:
         image.load()
@@ -163,7 +164,7 @@ def split_array(array: np.ndarray, frame: Frame) -> Sequence[np.ndarray]:
     or if it is not clear which they are.
     """
     shape = array.shape
-    if array.ndim == 2:
+    if array.ndim == 2 and shape[1] != math.prod(frame.shape):
         return [array[..., np.newaxis]]
     if array.ndim == 3 and shape[-1] in CHANNELS:
         return [array]
@@ -172,7 +173,10 @@ def split_array(array: np.ndarray, frame: Frame) -> Sequence[np.ndarray]:
     if array.ndim == 4 and shape[-1] in CHANNELS:
         return list(array)
     hint = None
-    if array.ndim in (3, 4) and shape[-3] in CHANNELS:
+    if array.ndim == 2:
+        rows = f"images.reshape(-1, {', '.join(map(str, frame.shape))}), if each row is an image"
+        hint = f"{rows}; images[..., numpy.newaxis], if all are one"
+    elif array.ndim in (3, 4) and shape[-3] in CHANNELS:
         hint = "numpy.moveaxis(images, -3, -1), if the channels are first"
     elif array.ndim in (3, 4) and shape[-1] == 4:
         hint = "PIL.Image.fromarray(image), which lays what is transparent on white"

@@ -173,6 +173,8 @@ def test_other_numbers_than_bytes_are_refused(images, given, hint):
         ((5, 8, 6), COLOUR, "newaxis"),
         ((8, 6, 4), COLOUR, "PIL"),
         ((5, 8, 8, 4), GREY, "PIL"),
+        ((5, 64), GREY, "reshape(-1, 8, 8, 1)"),  # rows of a table, or one wide image
+        ((5, 144), COLOUR, "reshape(-1, 8, 6, 3)"),
         ((8,), GREY, None),
         ((1, 5, 8, 8, 1), GREY, None),
     ],
