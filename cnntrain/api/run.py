@@ -3,7 +3,6 @@
 import sys
 from base64 import b64encode
 from collections.abc import Mapping
-from functools import cached_property
 from html import escape
 from os import PathLike, path
 from pathlib import Path
@@ -58,6 +57,8 @@ class Run:
         self.folder: Path = find_run_folder(str(folder)).absolute()
         self.weights = weights
         self.files = RunDirectory(self.folder)
+        self.opened: tuple[Any, Classifier] | None = None  # see `classifier`
+        self.loaded: tuple[Any, Any] | None = None  # see `network`
         read_record(self.files)
 
     @property
@@ -104,20 +105,29 @@ class Run:
         """The path of report.html, the run on one page."""
         return self.folder / "report.html"
 
-    @cached_property
+    @property
     def classifier(self) -> Classifier:
-        """The network's file and what belongs to it, read once; TensorFlow is not loaded."""
-        return open_classifier(str(self.folder), self.weights)
+        """The network's file and what belongs to it; TensorFlow is not loaded.
 
-    @cached_property
+        It is read again when training has written weights since.
+        """
+        files = [self.folder / f"{name}.keras" for name in WEIGHTS]
+        written = [(file.name, file.stat().st_mtime_ns) for file in files if file.is_file()]
+        if self.opened is None or self.opened[0] != written:
+            self.opened = written, open_classifier(str(self.folder), self.weights)
+        return self.opened[1]
+
+    @property
     def network(self) -> Any:
         """The Keras network: images (N, H, W, C) uint8 from 0 to 255 in, logits (N, classes) out.
 
         Loading it loads TensorFlow. Raises SpecError if the run has no weights yet.
         """
         classifier = self.classifier
-        check_loaded_backend()
-        return classifier.load_network()
+        if self.loaded is None or self.loaded[0] is not classifier:
+            check_loaded_backend()
+            self.loaded = classifier, classifier.load_network()
+        return self.loaded[1]
 
     def predict(self, images: Any, *, calibrated: bool = True) -> "Predictions":
         """Return what the network says of images, as `cnntrain predict` does.
@@ -187,16 +197,8 @@ class Run:
         from cnntrain.api.train import resume_run
 
         overrides = collect_overrides(words, settings)
-        try:
-            resume_run(self.folder, overrides, in_process=in_process, verbose=verbose)
-        finally:
-            self.forget_network()
+        resume_run(self.folder, overrides, in_process=in_process, verbose=verbose)
         return self
-
-    def forget_network(self) -> None:
-        """Forget what was read of the network: its file is another one now."""
-        for name in ("classifier", "network"):
-            self.__dict__.pop(name, None)
 
     def __repr__(self) -> str:
         result = self.result

@@ -1,6 +1,7 @@
 """A run as a program sees it says what its files, Keras and the command line say."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -67,6 +68,18 @@ def test_photo_is_what_the_network_gets(run, digits, tmp_path):
     photo = cnntrain.load_photo(tmp_path / "photo.png", run)
     assert np.array_equal(photo, digits.images[0])
     assert run.network.predict(photo[None], verbose=0).shape == (1, 10)
+
+
+def test_network_is_read_again_when_training_has_written_another(digits, tmp_path):
+    folder = shutil.copytree(digits.folder, tmp_path / "run")
+    run = cnntrain.load(folder)
+    before, network = run.predict(digits.images[:5]).probabilities, run.network
+    assert run.network is network
+    shutil.copyfile(folder / "final.keras", folder / "new")
+    (folder / "new").rename(folder / "best.keras")
+    final = digits.probabilities("final", digits.images[:5])
+    after = run.predict(digits.images[:5]).probabilities
+    assert np.abs(after - final).max() < 1e-6 < np.abs(after - before).max()
 
 
 @pytest.mark.parametrize(("content", "given"), [(b"no image", "is broken"), (None, "is not there")])
