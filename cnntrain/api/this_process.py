@@ -6,6 +6,7 @@ changes the random generators and Keras' precision, and both are as before when 
 
 import contextlib
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from cnntrain.running.run import (
     train_and_show,
 )
 from cnntrain.runs.directory import Run as RunDirectory
+from cnntrain.signals import Terminated
 from cnntrain.spec.build import build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.spec import Spec
@@ -65,12 +67,18 @@ def resume_in_this_process(folder: Path, overrides: Sequence[str], view: RunView
 
 
 def train_claimed_run(spec: Spec, run: RunDirectory, view: RunView, began: float) -> None:
-    """Train a run whose directory is locked; raise Interrupted after Ctrl-C."""
+    """Train a run whose directory is locked; raise Interrupted after Ctrl-C.
+
+    SIGTERM is handed on to the program once the run has left.
+    """
     try:
         with record_end(run):
             train_and_show(spec, run, view, began)
     except KeyboardInterrupt:
         raise explain_interrupt(run.folder.absolute()) from None
+    except Terminated:
+        signal.raise_signal(signal.SIGTERM)
+        raise
 
 
 @contextlib.contextmanager

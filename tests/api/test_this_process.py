@@ -1,10 +1,15 @@
 """A process that would change the numbers of a run is refused."""
 
+import signal
+import sys
+
 import pytest
 
 from cnntrain.api import this_process
-from cnntrain.api.this_process import check_process, hold_process
+from cnntrain.api.this_process import check_process, hold_process, train_claimed_run
 from cnntrain.errors import SpecError
+from cnntrain.runs.directory import Run
+from cnntrain.signals import Terminated
 
 
 def test_plain_process_is_no_different(spec):
@@ -100,3 +105,18 @@ def test_one_run_at_a_time():
     with hold_process(), pytest.raises(SpecError, match="another thread trains"), hold_process():
         pass
     assert not this_process.LOCK.locked()
+
+
+def test_sigterm_is_handed_on_once_the_run_is_recorded(left_behind, monkeypatch):
+    def leave(*arguments):
+        raise Terminated
+
+    monkeypatch.setattr(this_process, "train_and_show", leave)
+    run = Run(left_behind("a", status="running"))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    try:
+        with pytest.raises(SystemExit, match="7"):
+            train_claimed_run(None, run, None, 0.0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.read_run_json()["status"] == "interrupted"
