@@ -56,10 +56,18 @@ class Run:
             raise SpecError(f"weights is {weights!r}", WEIGHTS)
         self.folder: Path = find_run_folder(str(folder)).absolute()
         self.weights = weights
-        self.files = RunDirectory(self.folder)
         self.opened: tuple[Any, Classifier] | None = None  # see `classifier`
         self.loaded: tuple[Any, Any] | None = None  # see `network`
         read_record(self.files)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process open the run: what was read of it cannot be sent there."""
+        return type(self), (self.folder, self.weights)
+
+    @property
+    def files(self) -> RunDirectory:
+        """The files of the run; SpecError if its directory is not there any more."""
+        return RunDirectory(find_run_folder(str(self.folder)))
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """A run as a program sees it says what its files, Keras and the command line say."""
 
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -112,6 +113,20 @@ def test_run_shows_itself(run, digits):
     page = run._repr_html_()
     assert "model=lenet5" in page
     assert "data:image/png;base64," in page
+
+
+def test_run_is_sent_to_another_process(run):
+    _ = run.network
+    again = pickle.loads(pickle.dumps(run))
+    assert (again.folder, again.weights) == (run.folder, run.weights)
+
+
+def test_run_whose_directory_was_moved_says_nothing_wrong(left_behind):
+    run = cnntrain.load(left_behind("a"))
+    run.folder.rename(run.folder.with_name("b"))
+    for name in ("report", "history", "status", "spec", "class_names", "network"):
+        with pytest.raises(cnntrain.SpecError, match="is not there"):
+            getattr(run, name)
 
 
 def test_unfinished_run_is_opened_and_shown(left_behind):
