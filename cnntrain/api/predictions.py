@@ -77,12 +77,15 @@ class Predictions(Sequence[Prediction]):
         ]
 
     @property
-    def sets(self) -> list[list[str]] | None:
-        """The set of labels of each picture, empty for "none of these"; None if not calibrated."""
+    def sets(self) -> list[list[str] | None] | None:
+        """The set of labels of each picture: empty for "none of these", None if it is broken.
+
+        None for all pictures if the network is not calibrated.
+        """
         if self.calibration is None:
             return None
         return [
-            [] if p.probabilities is None else list_set_labels(p, self.class_names)
+            None if p.probabilities is None else list_set_labels(p, self.class_names)
             for p in self.predictions
         ]
 
@@ -90,13 +93,15 @@ class Predictions(Sequence[Prediction]):
     def table(self) -> Any:
         """A DataFrame of image, label, error and the probability of each class.
 
-        Without pandas it is a list of dicts.
+        A class that is called like one of the former has the column `class image`, say. Without
+        pandas it is a list of dicts.
         """
+        own = ("image", "label", "error")
+        columns = [f"class {name}" if name in own else name for name in self.class_names]
         rows = zip(self.predictions, self.labels, self.probabilities.tolist(), strict=True)
         return make_table(
             [
-                {"image": p.name, "label": label, "error": p.broken}
-                | dict(zip(self.class_names, shares, strict=True))
+                dict(zip((*own, *columns), (p.name, label, p.broken, *shares), strict=True))
                 for p, label, shares in rows
             ]
         )
