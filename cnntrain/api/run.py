@@ -258,8 +258,12 @@ def shorten_path(folder: Path) -> str:
 
 def check_loaded_backend() -> None:
     """Raise SpecError if the program has loaded Keras with a backend that runs cannot have."""
-    loaded = sys.modules.get("keras")
-    name = loaded.backend.backend() if loaded is not None else resolve_backend()
+    if "keras" in sys.modules:
+        import keras  # which may be loading in another thread
+
+        name = keras.backend.backend()
+    else:
+        name = resolve_backend()
     if name not in BACKENDS:
         raise SpecError(
             f"Keras is loaded with KERAS_BACKEND={name}",

@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -41,6 +43,20 @@ def test_predict_gives_the_probabilities_of_keras(run, digits):
     assert (len(predictions), predictions[0].name) == (len(digits.images), "image 0")
     assert "… and" in repr(predictions)
     assert predictions._repr_html_().count("<tr>") == 21
+
+
+@pytest.mark.slow
+def test_threads_may_predict_before_keras_is_loaded(digits):
+    program = (
+        "import cnntrain, numpy\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        f"run = cnntrain.load({str(digits.folder)!r})\n"
+        "images = numpy.zeros((1, 32, 32, 1), numpy.uint8)\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    print(len({*pool.map(lambda _: run.predict(images).labels[0], range(4))}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
 def test_predict_says_of_photos_what_the_command_says(run, digits, answer, tmp_path):
