@@ -75,8 +75,8 @@ def list_bare_words(command: CommandLine) -> tuple[dict[str, str], bool]:
     if command.verb == "data":
         if not given:
             return dict.fromkeys(find_data_verbs(), ""), False
-        named = given[0] in ("prepare", "verify", "preview")
-        return (describe_options("dataset", config_dir) if named else {}), given[0] == "preview"
+        wanted = given in (["prepare"], ["verify"], ["preview"])
+        return (describe_options("dataset", config_dir) if wanted else {}), given[0] == "preview"
     taken = {a.names[0]: a for a in command.arguments if not a.is_flag}
     if "shell" in taken:
         return dict.fromkeys(taken["shell"].choices, ""), False

@@ -112,7 +112,7 @@ class CommandLine:
 
 def read_line(line: str) -> CommandLine:
     """Return the command in a line that ends at the cursor and begins with the program's name."""
-    words = split_line(line)
+    words = split_line(line) or [""]
     return CommandLine(words[1:-1], words[-1])
 
 

@@ -112,6 +112,7 @@ def test_truth_and_null_are_offered_where_a_setting_admits_them(setting):
         ("resume RUN model", ["model.weights_dir="]),
         ("data ver", ["verify"]),
         ("data verify cifar100_", ["cifar100_coarse"]),
+        ("data verify digits cifar100_", []),
         ("list fine", ["finetune"]),
         ("list model lenet5_", ["lenet5_1998"]),
         ("reproduce lenet5_m", ["lenet5_mnist"]),
@@ -188,6 +189,7 @@ def test_the_command_answers_and_prints_scripts(answer):
     assert answer("completion", "--answer", "cnntrain mod").stdout == "model=\n"
     assert answer("completion", "--answer", "cnntrain dataset.folder=").returncode == 1
     assert answer("completion", "--answer", "cnntrain epochs=").returncode == 0
+    assert answer("completion", "--answer", "").returncode == 0
     assert "complete -F _cnntrain cnntrain" in answer("completion", "bash").stdout
     mistake = answer("completion", "tcsh")
     assert (mistake.returncode, "bash, zsh, fish" in mistake.stderr) == (2, True)
