@@ -67,7 +67,7 @@ class Worker:
         if name == REFUSAL:
             self.refusal = read_refusal(arguments)
         elif name == "begin_run":
-            self.folder = Path(arguments[0]).absolute()
+            self.folder = Path(arguments[0])
         replay_event(name, arguments, view)
 
     def interrupt(self) -> None:

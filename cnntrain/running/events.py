@@ -71,7 +71,8 @@ class EventView(RunView):
         self.stream = stream
 
     def begin_run(self, folder: Path) -> None:
-        write_event(self.stream, "begin_run", str(folder))
+        # The program may be in another directory by the time it reads this.
+        write_event(self.stream, "begin_run", str(folder.absolute()))
 
     def begin_phase(self, done: int, total_steps: int, epochs: int) -> None:
         write_event(self.stream, "begin_phase", done, total_steps, epochs)

@@ -17,7 +17,7 @@ from cnntrain.running.events import (
 )
 
 CALLS = [
-    ("begin_run", Path("outputs/größe")),
+    ("begin_run", Path.cwd() / "größe"),
     ("begin_phase", 0, 20, 2),
     ("show_step", 1, 3, 0.1 + 0.2, 1e5),
     ("show_epoch", {"epoch": 1, "valid.loss": float("inf")}, "epoch 1/2"),
@@ -45,6 +45,12 @@ def test_view_in_another_process_gets_the_same_calls():
         assert text == ""
         replay_event(name, arguments, view)
     assert view.calls == CALLS
+
+
+def test_directory_does_not_depend_on_where_the_program_is():
+    stream = io.StringIO()
+    EventView(stream).begin_run(Path("outputs/run"))
+    assert parse_line(stream.getvalue())[1] == ["begin_run", str(Path.cwd() / "outputs" / "run")]
 
 
 def test_note_is_text_and_no_event():
