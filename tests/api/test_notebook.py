@@ -19,13 +19,6 @@ BLOCKS = re.findall(
 )
 TRAIN = 'cnntrain.train("model=mlp_256_128", folder="run", epochs={epochs})'
 
-IN_A_THREAD = """
-import runpy, threading
-thread = threading.Thread(target=runpy.run_path, args=["program.py"])
-thread.start()
-thread.join()
-"""
-
 
 @pytest.fixture
 def notebook(tmp_path):
