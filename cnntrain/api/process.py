@@ -167,7 +167,7 @@ def explain_failure(worker: Worker) -> str:
 def explain_interrupt(folder: Path | None) -> Interrupted:
     """Return the Interrupted that says how to go on."""
     if folder is None or not folder.is_dir():
-        return Interrupted("stopped, before a run had begun")
+        return Interrupted("stopped; no run has begun")
     if is_sweep(folder):
         hint = shlex.join(["cnntrain", "resume", str(folder)])
         return Interrupted(f"{folder.name} was stopped", f"{hint}, on the command line", folder)
