@@ -135,7 +135,7 @@ def check_outcome(worker: Worker) -> None:
     """Raise what a process has ended with, if that is not its work done."""
     if worker.refusal is not None:
         raise worker.refusal
-    if worker.code == INTERRUPTED or (worker.interrupts and worker.code != 0):
+    if worker.code == INTERRUPTED or worker.interrupts:  # also if it had just finished
         raise explain_interrupt(worker.folder)
     if worker.code < 0 or worker.code == TERMINATED:
         number = signal.SIGTERM if worker.code == TERMINATED else -worker.code
@@ -171,10 +171,12 @@ def explain_interrupt(folder: Path | None) -> Interrupted:
     if is_sweep(folder):
         hint = shlex.join(["cnntrain", "resume", str(folder)])
         return Interrupted(f"{folder.name} was stopped", f"{hint}, on the command line", folder)
-    saved = any(RunDirectory(folder).state.glob("*.state"))
+    run, hint = RunDirectory(folder), f'run = cnntrain.load("{folder}")'
+    if read_record(run).get("status") == "finished":
+        return Interrupted(f"{folder.name} had finished", hint, folder)
+    saved = any(run.state.glob("*.state"))
     what = "stopped, with a checkpoint" if saved else "stopped before the first checkpoint"
-    hint = f'run = cnntrain.load("{folder}"); run.resume()'
-    return Interrupted(f"{folder.name} was {what}", hint, folder)
+    return Interrupted(f"{folder.name} was {what}", f"{hint}; run.resume()", folder)
 
 
 def suggest_resume(folder: Path | None) -> str:

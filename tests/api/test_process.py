@@ -65,9 +65,16 @@ def test_ctrl_c_reaches_the_process_although_asyncio_handles_it(start):
 
 def test_run_that_goes_on_is_named_although_it_had_not_begun_again(start, left_behind):
     start(PATIENT)
-    folder = left_behind("a")
-    with pytest.raises(cnntrain.Interrupted, match=r"try       run = cnntrain\.load"):
+    folder = left_behind("a", status="running")
+    with pytest.raises(cnntrain.Interrupted, match=r"a was stopped .*\n.*cnntrain\.load"):
         run_worker([], ActingView(press_ctrl_c), folder)
+
+
+def test_ctrl_c_at_the_end_of_a_run_is_not_lost(start, left_behind):
+    """A loop over runs would begin the next one."""
+    start(PATIENT.replace("130", "0"))
+    with pytest.raises(cnntrain.Interrupted, match="a had finished"):
+        run_worker([], ActingView(press_ctrl_c), left_behind("a"))
 
 
 def test_process_ends_although_its_output_cannot_be_shown(start):
