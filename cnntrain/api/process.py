@@ -4,6 +4,7 @@ So a Python program and the command line do the same, and no setting of the prog
 can change a run. It is no `multiprocessing`: scripts need no `if __name__ == "__main__"`.
 """
 
+import json
 import os
 import shlex
 import signal
@@ -171,7 +172,8 @@ def explain_interrupt(folder: Path | None) -> Interrupted:
     if is_sweep(folder):
         hint = shlex.join(["cnntrain", "resume", str(folder)])
         return Interrupted(f"{folder.name} was stopped", f"{hint}, on the command line", folder)
-    run, hint = RunDirectory(folder), f'run = cnntrain.load("{folder}")'
+    path = json.dumps(str(folder), ensure_ascii=False)  # which escapes as Python does
+    run, hint = RunDirectory(folder), f"run = cnntrain.load({path})"
     if read_record(run).get("status") == "finished":
         return Interrupted(f"{folder.name} had finished", hint, folder)
     saved = any(run.state.glob("*.state"))

@@ -1,5 +1,6 @@
 """A process of the command line, and Ctrl-C on its way there."""
 
+import ast
 import asyncio
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 
 import cnntrain
 from cnntrain.api import process
-from cnntrain.api.process import Worker, run_worker
+from cnntrain.api.process import Worker, explain_interrupt, run_worker
 from cnntrain.running.progress import RunView
 
 PATIENT = """
@@ -82,3 +83,9 @@ def test_process_ends_although_its_output_cannot_be_shown(start):
     with pytest.raises(ZeroDivisionError):
         run_worker([], ActingView(lambda: 1 / 0))
     assert begun.returncode is not None
+
+
+@pytest.mark.parametrize("name", ["größe", "a\\Users", 'say "no"'])
+def test_hint_is_python_whatever_the_directory_is_called(left_behind, name):
+    hint = explain_interrupt(left_behind(name)).hint
+    assert ast.literal_eval(hint.removeprefix("run = cnntrain.load")).endswith(f"/{name}")
