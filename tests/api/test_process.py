@@ -10,7 +10,7 @@ import pytest
 
 import cnntrain
 from cnntrain.api import process
-from cnntrain.api.process import Worker, explain_interrupt, run_worker
+from cnntrain.api.process import Worker, check_training, explain_interrupt, run_worker
 from cnntrain.running.progress import RunView
 
 PATIENT = """
@@ -83,6 +83,13 @@ def test_process_ends_although_its_output_cannot_be_shown(start):
     with pytest.raises(ZeroDivisionError):
         run_worker([], ActingView(lambda: 1 / 0))
     assert begun.returncode is not None
+
+
+def test_failure_has_the_words_of_the_command(left_behind):
+    failed = Worker(None, left_behind("a"), code=1)
+    failed.lines = ["epoch 1/2", "Failed: the loss is not finite", "  try       less", "the end"]
+    with pytest.raises(cnntrain.Failure, match=r"^the loss is not finite\n  try       less$"):
+        check_training(failed)
 
 
 @pytest.mark.parametrize("name", ["größe", "a\\Users", 'say "no"'])

@@ -40,8 +40,8 @@ def trained(tmp_path_factory):
     return runs[0]
 
 
-def test_run_from_a_thread_is_the_run_of_the_command(trained, command, tmp_path):
-    done = command(*SHORT, "optimizer.learning_rate=0.01", "hydra.run.dir=run")
+def test_run_from_a_thread_is_the_run_of_the_command(trained, answer, tmp_path):
+    done = answer(*SHORT, "optimizer.learning_rate=0.01", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     run = cnntrain.load(tmp_path / "run")
     assert trained.status == run.status == "finished"
@@ -85,6 +85,7 @@ def test_mistake_that_only_the_data_shows_gives_the_directory_back(tmp_path, mon
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_run_that_diverges_is_a_failure(tmp_path):
     with pytest.raises(cnntrain.Failure, match=r"not finite at step \d+.*\n.*learning_rate"):
         cnntrain.train(
