@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cnntrain.errors import SpecError, format_choices
+from cnntrain.files.paths import expand_user_path
 from cnntrain.spec.about import KINDS, About, convert_about
 from cnntrain.spec.components import fill_in_component, fill_in_knobs
 from cnntrain.spec.expectation import Expectation, convert_expectation
@@ -106,7 +107,7 @@ def compose_parsed(overrides: Sequence[ParsedOverride], config_dir: str | None) 
         )
     check_test_size(keys, config)
     composed = resolve_monitor(rename_settings(config, keys))
-    return ComposedConfig(composed, Path(run_dir), choices)
+    return ComposedConfig(composed, expand_user_path(run_dir), choices)
 
 
 def resolve_monitor(config: Mapping[str, Any]) -> dict[str, Any]:

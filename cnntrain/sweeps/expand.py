@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 from hydra.errors import HydraException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
+from cnntrain.files.paths import expand_user_path
 from cnntrain.spec.compose import (
     RUN_DIR,
     SWEEP_KEYS,
@@ -77,7 +78,8 @@ def compose_sweep_setup(
     if not (folder := section["sweep"]["dir"]):
         expected = "a directory for the sweep"
         raise SpecError("hydra.sweep.dir is empty", expected, "hydra.sweep.dir=mine")
-    return SweepSetup(config["sweep"], section["sweeper"], section["launcher"], Path(folder))
+    own, launcher, sweeper = config["sweep"], section["launcher"], section["sweeper"]
+    return SweepSetup(own, sweeper, launcher, expand_user_path(folder))
 
 
 def check_sweep_setting(override: ParsedOverride, config_dir: str | None) -> None:

@@ -1,6 +1,7 @@
-"""Composing in a program that has other uses for Hydra, and for threads."""
+"""Composing: where a run goes, and a program that has other uses for Hydra, and for threads."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -8,6 +9,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.hydra_private import LOADED
+from cnntrain.spec.overrides import parse_overrides
+from cnntrain.sweeps.expand import compose_sweep_setup
 
 
 def test_hydra_of_a_program_is_left_as_it_was(tmp_path):
@@ -58,3 +61,10 @@ def test_option_that_is_edited_is_read_again(tmp_path):
         config = compose_config(["optimizer=mine"], str(tmp_path)).config
         found.append(config["optimizer"]["learning_rate"])
     assert found == [0.5, 0.25]
+
+
+def test_tilde_is_the_home_of_the_user():
+    """Shells leave it as it is behind `=`, and Python everywhere."""
+    assert compose_config(["hydra.run.dir=~/run"]).run_dir == Path.home() / "run"
+    setup = compose_sweep_setup(parse_overrides(["hydra.sweep.dir=~/sweep"]))
+    assert setup.folder == Path.home() / "sweep"
