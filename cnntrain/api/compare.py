@@ -29,7 +29,7 @@ def compare(*runs: "Run | str | PathLike[str]", sort: str | None = None) -> "Run
     `runs` are runs, or directories of runs and sweeps. `sort` is a number such as `test.accuracy`;
     by default what most runs monitor. Raises SpecError for fewer than two runs.
     """
-    paths = [run.folder if isinstance(run, Run) else Path(run) for run in runs]
+    paths = [Path(run) for run in runs]
     if not paths:
         raise SpecError("no run is given", "runs, or directories of runs and sweeps")
     results = gather_results(paths)

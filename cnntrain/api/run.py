@@ -4,7 +4,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
-from os import PathLike, path
+from os import PathLike, fspath, path
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,7 +54,7 @@ class Run:
         """Open the run in a directory; raise SpecError if there is none."""
         if weights is not None and weights not in WEIGHTS:
             raise SpecError(f"weights is {weights!r}", WEIGHTS)
-        self.folder: Path = find_run_folder(str(folder)).absolute()
+        self.folder: Path = find_run_folder(fspath(folder)).absolute()
         self.weights = weights
         self.opened: tuple[Any, Classifier] | None = None  # see `classifier`
         self.loaded: tuple[Any, Any] | None = None  # see `network`
@@ -63,6 +63,10 @@ class Run:
     def __reduce__(self) -> tuple[Any, ...]:
         """Let another process open the run: what was read of it cannot be sent there."""
         return type(self), (self.folder, self.weights)
+
+    def __fspath__(self) -> str:
+        """Return its directory, so that a run may stand for it: `train(init_from=run)`."""
+        return str(self.folder)
 
     @property
     def files(self) -> RunDirectory:

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 import cnntrain
 from cnntrain.api.compare import RunComparison
+from cnntrain.api.python_values import collect_overrides
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +177,12 @@ def test_runs_are_compared_the_best_first(left_behind):
     assert "optimizer" in repr(comparison)
     assert "<table" in comparison._repr_html_()
     assert isinstance(comparison, RunComparison)
+
+
+def test_run_stands_for_its_directory(left_behind):
+    run = cnntrain.load(left_behind("a"))
+    assert cnntrain.load(run, "final").folder == Path(run) == run.folder
+    assert collect_overrides([], {"init_from": run}) == [f"init_from='{run.folder}'"]
 
 
 def test_best_of_several_seeds_is_the_best_one(left_behind):
