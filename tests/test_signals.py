@@ -10,10 +10,15 @@ from cnntrain.signals import Signals, Terminated, raise_terminated
 
 @pytest.fixture(autouse=True)
 def usual():
-    """Set the SIGTERM handler of a process that is not training, and restore the old one."""
-    before = signal.signal(signal.SIGTERM, raise_terminated)
+    """Set the handlers of a process that is not training, and restore the old ones.
+
+    A shell lets what it runs in the background ignore Ctrl-C.
+    """
+    usual = {signal.SIGTERM: raise_terminated, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_sigterm_twice_at_once_counts_once():

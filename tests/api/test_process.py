@@ -24,6 +24,14 @@ except KeyboardInterrupt:
 TALKATIVE = 'print("begun\\n" * 100_000, flush=True); input()'
 
 
+@pytest.fixture(autouse=True)
+def heed_ctrl_c():
+    """Let Ctrl-C count, which a shell lets what it runs in the background ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def start(monkeypatch):
     """Let a worker run some code in place of the command line: start(code)."""
