@@ -17,7 +17,7 @@ def load_photo(path: "str | PathLike[str]", run: "Run | str | PathLike[str]") ->
     `run.network.predict(photo[None])` takes it. Raises SpecError for a photo that is broken or not
     there, and for a run that has no weights yet.
     """
-    frame = (run if isinstance(run, Run) else Run(run)).classifier.frame
+    frame = (run if isinstance(run, Run) else Run(run)).network_files.classifier.frame
     pictures = gather_pictures(path, frame)
     if len(pictures) > 1:
         raise SpecError(f"{path} is a folder of {len(pictures)} files", "one photo")

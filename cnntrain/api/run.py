@@ -1,6 +1,5 @@
 """A run as a Python program uses it: its numbers, its network, and going on with it."""
 
-import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
@@ -8,11 +7,11 @@ from os import PathLike, fspath, path
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnntrain.api.network_files import NetworkFiles, list_versions
 from cnntrain.api.python_values import collect_overrides
 from cnntrain.api.rendering import format_html_lines, make_table, render_table_as_html
 from cnntrain.errors import SpecError
-from cnntrain.inference.classifier import Classifier, open_classifier
-from cnntrain.runs.calibration import read_calibration
+from cnntrain.inference.classifier import open_classifier
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.runs.directory import Run as RunDirectory
 from cnntrain.runs.results import RunResult, describe_status, read_run
@@ -29,7 +28,6 @@ from cnntrain.spec.places import replace_paths
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
-from cnntrain.training.devices.backend import BACKENDS, resolve_backend
 
 if TYPE_CHECKING:
     from cnntrain.api.evaluation import Evaluation
@@ -56,8 +54,7 @@ class Run:
             raise SpecError(f"weights is {weights!r}", WEIGHTS)
         self.folder: Path = find_run_folder(fspath(folder)).absolute()
         self.weights = weights
-        self.opened: tuple[Any, Classifier] | None = None  # see `classifier`
-        self.loaded: tuple[Any, Any] | None = None  # see `network`
+        self.last_files: tuple[Any, NetworkFiles] | None = None  # see `network_files`
         read_record(self.files)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -118,16 +115,13 @@ class Run:
         return self.folder / "report.html"
 
     @property
-    def classifier(self) -> Classifier:
-        """The network's file and what belongs to it; TensorFlow is not loaded.
-
-        It is read again when training has written weights since.
-        """
-        files = [self.folder / f"{name}.keras" for name in WEIGHTS]
-        written = [(file.name, file.stat().st_mtime_ns) for file in files if file.is_file()]
-        if self.opened is None or self.opened[0] != written:
-            self.opened = written, open_classifier(str(self.folder), self.weights)
-        return self.opened[1]
+    def network_files(self) -> NetworkFiles:
+        """The network and what belongs to it, read again when its files have been written since."""
+        written = list_versions(self.folder)
+        if self.last_files is None or self.last_files[0] != written:
+            classifier = open_classifier(str(self.folder), self.weights)
+            self.last_files = written, NetworkFiles(classifier)
+        return self.last_files[1]
 
     @property
     def network(self) -> Any:
@@ -135,11 +129,7 @@ class Run:
 
         Loading it loads TensorFlow. Raises SpecError if the run has no weights yet.
         """
-        classifier = self.classifier
-        if self.loaded is None or self.loaded[0] is not classifier:
-            check_loaded_backend()
-            self.loaded = classifier, classifier.load_network()
-        return self.loaded[1]
+        return self.network_files.network
 
     def predict(self, images: Any, *, calibrated: bool = True) -> "Predictions":
         """Return what the network says of images, as `cnntrain predict` does.
@@ -151,13 +141,11 @@ class Run:
         """
         from cnntrain.api.pictures import gather_pictures
 
-        classifier = self.classifier
-        thresholds = tuple(classifier.read_thresholds()) if classifier.has_several_labels else None
-        calibration = None
-        if calibrated and thresholds is None:
-            calibration = read_calibration(classifier.folder, classifier.weights)
-        pictures = gather_pictures(images, classifier.frame)
-        network = self.network
+        files = self.network_files
+        frame, thresholds = files.classifier.frame, files.thresholds
+        calibration = files.calibration if calibrated and thresholds is None else None
+        pictures = gather_pictures(images, frame)
+        network = files.network if calibration is None else files.scoring_network
         with silence_stderr():
             from cnntrain.api.pictures import decode_pictures
             from cnntrain.api.predictions import Predictions
@@ -170,14 +158,14 @@ class Run:
             network,
             [picture.name for picture in pictures],
             lambda rows: decode_pictures(pictures[rows.start : rows.stop]),
-            classifier.frame,
+            frame,
             findings,
             ONE_LABEL if thresholds is None else SEVERAL_LABELS,
             calibration,
         )
         found = tuple(predictions)
-        notes = tuple(findings.list_notes(len(found), classifier.frame.value_range))
-        return Predictions(found, classifier.class_names, thresholds, calibration, notes)
+        notes = tuple(findings.list_notes(len(found), frame.value_range))
+        return Predictions(found, files.classifier.class_names, thresholds, calibration, notes)
 
     def evaluate(
         self,
@@ -258,19 +246,3 @@ def prefix_keys(test: Mapping[str, float]) -> dict[str, float]:
 def shorten_path(folder: Path) -> str:
     """Return a path from the working directory, if the folder lies in it."""
     return path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-
-
-def check_loaded_backend() -> None:
-    """Raise SpecError if the program has loaded Keras with a backend that runs cannot have."""
-    if "keras" in sys.modules:
-        import keras  # which may be loading in another thread
-
-        name = keras.backend.backend()
-    else:
-        name = resolve_backend()
-    if name not in BACKENDS:
-        raise SpecError(
-            f"Keras is loaded with KERAS_BACKEND={name}",
-            BACKENDS,
-            'os.environ["KERAS_BACKEND"] = "tensorflow" before Keras is imported',
-        )

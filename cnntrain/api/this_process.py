@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cnntrain.api.network_files import check_loaded_backend
 from cnntrain.api.process import explain_interrupt
-from cnntrain.api.run import check_loaded_backend
 from cnntrain.errors import SpecError
 from cnntrain.planning.auto_settings import resolve_auto_settings
 from cnntrain.running.progress import RunView

@@ -53,13 +53,14 @@ def predict_photos(
     def decode_rows(rows: range) -> list[DecodedPhoto | str]:
         return decode_chosen_photos(photos, rows, frame, [None] * len(rows))
 
+    scoring = build_scoring_network(network, calibration.bank) if calibration else network
     yield from predict_pictures(
-        network, photos.names, decode_rows, frame, findings, kind, calibration
+        scoring, photos.names, decode_rows, frame, findings, kind, calibration
     )
 
 
 def predict_pictures(
-    network: keras.Model,
+    scoring: keras.Model,
     names: Sequence[str],
     decode_rows: Callable[[range], list[DecodedPhoto | str]],
     frame: Frame,
@@ -69,9 +70,9 @@ def predict_pictures(
 ) -> Iterator[Prediction]:
     """Do what `predict_photos` does, for pictures of these names, wherever they come from.
 
-    `decode_rows` returns those of some rows, and the reason as a string for each broken one.
+    `scoring` is the network, with a `calibration` its scoring network. `decode_rows` returns those
+    of some rows, and the reason as a string for each broken one.
     """
-    scoring = build_scoring_network(network, calibration.bank) if calibration else network
     with ThreadPoolExecutor(1) as ahead:
         chunks = list(iterate_row_ranges(len(names)))
         coming = ahead.submit(decode_rows, chunks[0])

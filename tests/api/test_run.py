@@ -109,6 +109,21 @@ def test_photo_that_cannot_be_read_is_refused(run, tmp_path, content, given):
         cnntrain.load_photo(tmp_path / "photo.png", run)
 
 
+def test_calibrated_run_gives_sets_and_builds_its_network_once(digits, answer, tmp_path):
+    folder = shutil.copytree(digits.folder, tmp_path / "run")
+    run = cnntrain.load(folder)
+    assert run.predict(digits.images[:5]).sets is None
+    assert answer("evaluate", str(folder), "--calibrate").returncode == 0
+    predictions, scoring = run.predict(digits.images[:5]), run.network_files.scoring_network
+    likely = predictions.probabilities >= predictions.calibration.threshold
+    refused = np.array([p.unfamiliarity > 1 for p in predictions])
+    names = np.array(run.class_names)
+    found = [{*names[row]} for row in likely & ~refused[:, None]]
+    assert [{*labels} for labels in predictions.sets] == found
+    assert run.predict(digits.images[:5], calibrated=False).sets is None
+    assert run.network_files.scoring_network is scoring
+
+
 def test_several_labels_are_lists(properties):
     predictions = cnntrain.load(properties.folder).predict(properties.images[:20])
     found = predictions.probabilities >= np.array(predictions.thresholds)
