@@ -4,7 +4,8 @@ What depends on several settings, and what needs the images, is not in it: the c
 that.
 """
 
-from collections.abc import Iterator
+import json
+import re
 from typing import Any
 
 from cnntrain.spec.about import KINDS, About
@@ -105,30 +106,17 @@ def select_definitions(
     schema: Schema, config: Commented, config_dir: str | None
 ) -> dict[str, Schema]:
     """Return the definitions that a schema refers to, and those that they refer to."""
-    groups: dict[str, dict[str, Schema]] = {}
-    selected: dict[str, Schema] = {}
-    waiting = [*find_references(schema)]
+    definitions, selected = define_groups(config, config_dir), set[str]()
+    waiting = find_references(schema)
     while waiting:
-        name = waiting.pop()
-        if name in selected:
-            continue
-        group = next(group for group in GROUPS if name.startswith((f"{group}.", f"{group}=")))
-        if group not in groups:
-            groups[group] = define_group(group, config, config_dir)
-        selected[name] = groups[group][name]
-        waiting += find_references(selected[name])
-    return selected
+        selected |= waiting
+        waiting = {r for name in waiting for r in find_references(definitions[name])} - selected
+    return {name: part for name, part in definitions.items() if name in selected}
 
 
-def find_references(node: Any) -> Iterator[str]:
-    """Yield the names of the definitions that a schema refers to."""
-    if isinstance(node, dict):
-        if isinstance(reference := node.get("$ref"), str):
-            yield reference.removeprefix("#/$defs/")
-        node = list(node.values())
-    if isinstance(node, list):
-        for part in node:
-            yield from find_references(part)
+def find_references(schema: Schema) -> set[str]:
+    """Return the names of the definitions that a schema refers to."""
+    return set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', json.dumps(schema)))
 
 
 def describe_setting(key: str, config: Commented) -> Schema:
