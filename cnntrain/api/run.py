@@ -1,7 +1,6 @@
 """A run as a Python program uses it: its numbers, its network, and going on with it."""
 
 from base64 import b64encode
-from collections.abc import Mapping
 from html import escape
 from os import PathLike, fspath, path
 from pathlib import Path
@@ -23,7 +22,7 @@ from cnntrain.runs.strangers import (
     read_report,
 )
 from cnntrain.spec.build import build_spec
-from cnntrain.spec.metrics import choose_headlines, name_metric
+from cnntrain.spec.metrics import name_metric
 from cnntrain.spec.places import replace_paths
 from cnntrain.spec.signatures import GROUPS
 from cnntrain.spec.spec import Spec
@@ -231,16 +230,10 @@ def describe_run(result: RunResult) -> list[str]:
     if result.history:
         epochs = result.last["epoch"]
         words.append(f"{epochs:g} epoch{'s' * (epochs != 1)}")
-    for part, numbers in (("valid", result.best), ("test", prefix_keys(result.test))):
-        key = f"{part}.{choose_headlines(result.last)[1]}" if result.history else ""
-        if key in numbers:
-            words.append(f"{part} {name_metric(key.partition('.')[2])} {numbers[key]:.4f}")
+    for part in ("valid", "test"):
+        if (number := result.numbers.get(f"{part}.{result.headline}")) is not None:
+            words.append(f"{part} {name_metric(result.headline)} {number:.4f}")
     return words
-
-
-def prefix_keys(test: Mapping[str, float]) -> dict[str, float]:
-    """Return the numbers of the test split under the names that history.csv would give them."""
-    return {f"test.{key}": value for key, value in test.items()}
 
 
 def shorten_path(folder: Path) -> str:
