@@ -70,12 +70,11 @@ def build_option_schema(group: str, config_dir: str | None = None) -> Schema:
     A file with `defaults` begins with the knobs of another option, and may leave out any.
     """
     config = read_commented_config()
-    names = list_components(group)
     about = describe_about(group)
     files = find_option_files(group, config_dir).values()
     options = {o.values.get("name"): o for o in map(read_commented_file, files)}
     variants = {}
-    for name in names:
+    for name in list_components(group):
         comments = options[name].comments if name in options else {}
         knobs = describe_knobs(group, name, Commented({}, comments))
         own = [k for k in read_component_knobs(group, name) if k not in read_shared_knobs(group)]
@@ -83,7 +82,7 @@ def build_option_schema(group: str, config_dir: str | None = None) -> Schema:
         variants[name] = build_object_schema(facts | knobs) | {
             "anyOf": [{"required": ["defaults"]}, {"required": own}]
         }
-    chosen = choose_by_name(names, variants)
+    chosen = choose_by_name(variants)
     del chosen["required"]
     return {
         "$schema": DIALECT,

@@ -126,21 +126,19 @@ def define_components(group: str) -> Schema:
         knobs = shared | read_component_knobs(group, name)
         schemas = {knob: build_annotation_schema(kind, whole=True) for knob, kind in knobs.items()}
         variants[name] = build_object_schema({"name": {"const": name}, **schemas}, ["name", *knobs])
-    return choose_by_name(list(variants), variants)
+    return choose_by_name(variants)
 
 
 def define_stated_component(group: str, files: Mapping[str, Path]) -> Schema:
     """Return the schema of a component within another one; what it leaves out is its option's."""
-    return choose_by_name(
-        list(files), {option: {"$ref": f"#/$defs/{group}={option}"} for option in files}
-    )
+    return choose_by_name({option: {"$ref": f"#/$defs/{group}={option}"} for option in files})
 
 
-def choose_by_name(names: list[str], schemas: Mapping[str, Schema]) -> Schema:
+def choose_by_name(schemas: Mapping[str, Schema]) -> Schema:
     """Return the schema of a mapping whose `name` says which of several schemas it follows."""
     return {
         "type": "object",
-        "properties": {"name": {"enum": names}},
+        "properties": {"name": {"enum": list(schemas)}},
         "required": ["name"],
         "allOf": [
             {
