@@ -1,35 +1,32 @@
 """README.md and docs/ are true: what they name exists, and every module has its line."""
 
 import ast
+import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from cnntrain.cli.completion.line import CommandLine
 from cnntrain.cli.main import VERBS
 from cnntrain.errors import SpecError
-from cnntrain.spec.build import build_spec
+from cnntrain.spec.build import build_provisional_spec, build_spec
 from cnntrain.spec.compose import compose_config
-from cnntrain.spec.option_files import CHOICES, find_option_files
+from cnntrain.spec.option_files import find_option_files
+from cnntrain.spec.spec import MAY_CHANGE
+from cnntrain.sweeps import sweep
+from helpers.pages import PAGES, ROOT, list_commands, name_page
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cnntrain"
-FIRST_PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")]
-PAGES = [*FIRST_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 # Options are many, and named by the pages of models and settings; private parts by their ending.
 FOLDERS_OF_OPTIONS = ("models", "data/datasets", "data/augmentations")
 # `data/pipeline.py`, `data/pipeline.py:make_generator`, `tests/test_docs.py`
 PLACE = re.compile(r"(?<![\w/<*])((?:\w+/)*\w+\.py)\b(?::(\w+(?:\.\w+)*))?")
-CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^[`$ ]*(?:KERAS_BACKEND=jax )?cnntrain ([^`#\\\n]+)", re.MULTILINE)
 MISTAKE = re.compile(r"^\$ cnntrain (.+)\n(Error: .+\n(?: .+\n)*)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-EXAMPLES = ("mine", "test_mine", "my_option")  # what a reader would add
-
-
-def name_page(page: Path) -> str:
-    """A page as it is known here, and by pytest."""
-    return page.relative_to(ROOT).as_posix()
+# What a reader would add, or put in place of it.
+EXAMPLES = ("mine", "test_mine", "my_option", "=NAME")
 
 
 def find_file(place: str) -> Path | None:
@@ -67,17 +64,64 @@ def test_files_and_functions_that_a_page_names_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_verbs_and_options_that_a_page_names_exist(page):
-    unknown = []
-    code = "\n".join(CODE.findall(page.read_text(encoding="utf-8")))
-    for command in COMMAND.findall(code):
-        first, *_ = words = command.split()
-        if re.fullmatch("[a-z]+", first) and first not in VERBS:
-            unknown.append(f"cnntrain {first}")
-        for group, option in re.findall(r"\b([a-z]+)=([a-z]\w*)(?=[\s,]|$)", " ".join(words)):
-            if group in CHOICES and option not in (*find_option_files(group), *EXAMPLES):
-                unknown.append(f"{group}={option}")
-    assert not unknown
+def test_commands_of_a_page_are_understood(page):
+    """Verbs, flags, options, settings and their values are as a page says, but for mistakes."""
+    mistakes = [words.split() for words, _ in MISTAKE.findall(page.read_text(encoding="utf-8"))]
+    commands = [words for words in list_commands(page) if words not in mistakes]
+    assert not list(filter(None, (explain_command(tuple(words)) for words in commands)))
+
+
+@functools.cache  # many stand on several pages
+def explain_command(words: Sequence[str]) -> str | None:
+    """Return the mistake in a command, if there is one."""
+    if any(example in word for word in words for example in EXAMPLES):
+        return None
+    try:
+        check_command(CommandLine(words, ""))
+    except SpecError as error:
+        return f"cnntrain {' '.join(words)}: {error}"
+    return None
+
+
+def check_command(command: CommandLine) -> None:
+    """Raise SpecError if a command is not understood: by the parser of its verb, or as a spec."""
+    first = command.before[0]
+    if not ("=" in first or first.startswith("-") or first in VERBS):
+        raise SpecError(f"cnntrain {first}", VERBS)
+    flags = [name for argument in command.arguments for name in argument.names]
+    if unknown := [w for w in command.before if w.startswith("--") and w not in flags]:
+        raise SpecError(unknown[0], flags)
+    words = [word for word in command.before if "=" in word and not word.startswith("-")]
+    if command.is_sweep:
+        check_sweep(words)
+    elif command.verb == "resume":
+        check_resumed_settings(words)
+    elif command.verb == "fit":  # whose photos decide the network
+        build_provisional_spec(compose_config(["model=mobilenet", *words]).config)
+    elif command.verb not in ("list", "look", "predict"):  # which take knobs of one network
+        named = [word for word in command.bare_words if word in find_option_files("dataset")]
+        if command.verb == "data":
+            words = [*(f"dataset={name}" for name in named), *words]
+        build_provisional_spec(compose_config(words).config)
+
+
+def check_sweep(words: Sequence[str]) -> None:
+    """Raise SpecError for a mistake that a sweep finds before its first job, in the outer jobs."""
+    expand = sweep.expand_jobs
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("check_machine", "build_launcher", "import_optuna"):
+            patch.setattr(sweep, name, lambda *words: None)
+        patch.setattr(sweep, "expand_jobs", lambda *words: [(jobs := expand(*words))[0], jobs[-1]])
+        patch.setattr(sweep.Sweep, "begin", lambda *words: 1 / 0)  # all checks are behind it
+        with pytest.raises(ZeroDivisionError):
+            sweep.run_sweep(words, None)
+
+
+def check_resumed_settings(words: Sequence[str]) -> None:
+    """Raise SpecError for a setting that neither a run nor a sweep may change when it goes on."""
+    for key in (word.partition("=")[0] for word in words):
+        if key not in MAY_CHANGE and not key.startswith(("sweep.", "hydra.")):
+            raise SpecError(key, MAY_CHANGE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
