@@ -7,7 +7,7 @@ COMPLETE := .venv/.complete
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
+.PHONY: help train sweep test test-all lint zoo reference recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lint: $(COMPLETE) ## style, types, and the names of functions
 zoo: $(READY) ## count what every model costs: cnntrain/analysis/zoo.json and docs/models.md
 	$(BIN)/python scripts/zoo.py
 
+reference: $(READY) ## docs/reference/, from the options, their signatures and the help texts
+	$(BIN)/python scripts/reference.py
+
 recipes: $(READY) ## docs/recipes.md, from what the recipes say of themselves
 	$(BIN)/python scripts/recipes.py
 
@@ -81,7 +84,7 @@ build: $(COMPLETE) ## sdist and wheel, each tried in a clean environment from an
 	$(BIN)/python scripts/try_packages.py dist
 
 site: $(COMPLETE) ## the documentation as web pages, in site/
-	$(BIN)/mkdocs build --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir site
 
 EXTRAS := optuna ray submitit export jax tensorboard mlflow wandb dev
 lock: ## choose the versions of requirements.lock anew (needs uv)

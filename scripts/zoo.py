@@ -32,8 +32,8 @@ Every option of the group `model`, families in order of the year of their first 
 and multiply-adds (of convolutions, dense layers and matrix products, for one image) are those of
 the paper's network: at its input, with its classes and with the overrides in the last column.
 Without these an option has the defaults of its file in `conf/model/`, which may be meant for
-smaller images. *Fixed* parameters do not train: moving statistics, and weights that stay as they
-are. Auxiliary heads are left out.
+smaller images: [the reference](reference/model.md) has them. *Fixed* parameters do not train:
+moving statistics, and weights that stay as they are. Auxiliary heads are left out.
 
 `cnntrain list model OPTION` shows every layer of the paper's network, in order: what it is, its
 kernel, stride and activation, what it puts out and costs. For other images and classes:

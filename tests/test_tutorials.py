@@ -25,7 +25,7 @@ DOCS = ROOT / "docs"
 SNIPPET = re.compile(r"^```python\n(.*?)^```\n+(?:^```\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 PAGES = {  # what each needs
     "tutorial/first_run": "nothing", "tutorial/photos": "photos", "tutorial/sweep": "nothing",
-    "offline": "cluster", "preemption": "nothing",
+    "exact": "nothing", "offline": "cluster", "preemption": "nothing",
     "add_a_model": "checkout", "add_an_augmentation": "checkout", "extending": "nothing",
 }  # fmt: skip
 NOWHERE = "http://127.0.0.1:9"  # as a proxy, it lets no connection through
@@ -34,11 +34,12 @@ SRUN = '#!/bin/bash\nexec "$@"\n'
 SCONTROL = '#!/bin/bash\necho "$@" >> scontrol.log\n'
 
 
-def test_snippets_print_what_the_page_shows():
+@pytest.mark.parametrize(("name", "fewest"), [("from_a_notebook", 6), ("exact", 2)])
+def test_snippets_print_what_the_page_shows(name, fewest):
     """They share their names, from the top of the page to its end."""
     names = {}
-    snippets = SNIPPET.findall((DOCS / "from_a_notebook.md").read_text(encoding="utf-8"))
-    assert len(snippets) > 5
+    snippets = SNIPPET.findall((DOCS / f"{name}.md").read_text(encoding="utf-8"))
+    assert len(snippets) >= fewest
     for code, expected in snippets:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, names)
@@ -92,6 +93,10 @@ def test_commands_of_a_page_run(name, tmp_path, request):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    if name == "exact":
+        whole, killed = done.stdout.splitlines()[-2:]
+        assert len(whole) > 64
+        assert whole == killed
 
 
 def write_files(name: str, folder: Path) -> list[str]:

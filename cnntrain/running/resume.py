@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, escape_unprintable
 from cnntrain.runs.directory import Run
 from cnntrain.runs.environment import describe_environment
 from cnntrain.runs.strangers import find_run_folder, get_recorded_paths, read_config, read_record
@@ -25,8 +25,8 @@ from cnntrain.spec.spec import MAY_CHANGE, Spec
 from cnntrain.training.devices.backend import check_backend_support, check_resumed_backend
 from cnntrain.training.devices.cluster import find_cluster
 
-# The keys of run.json whose values can change a run's numbers.
-ENVIRONMENT_KEYS = ("versions", "platform", "cpu_count")
+# The keys of run.json, besides versions, whose values can change a run's numbers.
+MACHINE_KEYS = ("platform", "processor", "cpu_count")
 
 
 @dataclass(frozen=True)
@@ -108,15 +108,26 @@ def reopen_run(resumed: ResumedRun) -> tuple[Run, list[str]]:
     check_moved_data(resumed)
     check_columns(run.history, HISTORY_COLUMNS)
     check_columns(run.steps, STEPS_COLUMNS)
-    here = describe_environment()
-    notes = [
-        f"{key} was {record.get(key)} and is {here[key]}: the numbers may differ"
-        for key in ENVIRONMENT_KEYS
-        if record.get(key) != here[key]
-    ]
+    notes = list_environment_changes(record, describe_environment())
     run.record_resume(resumed.config, resumed.overrides)
     run.update_run_json(paths=resumed.paths)
     return run, notes
+
+
+def list_environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a note for each version and each part of the machine that has changed.
+
+    Both are run.json's; what an earlier version of cnntrain has not recorded is not compared.
+    """
+    then, here = (
+        record.get("versions", {}) | {key: record[key] for key in MACHINE_KEYS if key in record}
+        for record in (before, now)
+    )
+    return [
+        escape_unprintable(f"{key} was {then[key]} and is {here.get(key)}: the numbers may differ")
+        for key in then
+        if then[key] != here.get(key)
+    ]
 
 
 def check_checkpoint_exists(resumed: ResumedRun) -> None:

@@ -131,6 +131,7 @@ def record_and_announce_run(
         warnings.warn_about_changed_replicas(
             before.get("replicas", facts["replicas"]), facts["replicas"]
         ),
+        warnings.warn_about_changed_device(before.get("device", {}), facts["device"]),
         warnings.warn_about_changed_pixels(data.get("pixels") if data else pixels, pixels),
     ]
     resumes = any(run.state.glob("*.state"))

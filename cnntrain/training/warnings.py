@@ -12,6 +12,7 @@ import numpy as np
 
 from cnntrain.data.labels import leaves_imbalance
 from cnntrain.data.source import Splits
+from cnntrain.errors import escape_unprintable
 from cnntrain.spec.spec import Spec
 from cnntrain.training.devices.device import has_bfloat16_instructions
 from cnntrain.training.metrics import MAX_CLASSES_IN_WARNING, warn_about_majority_class
@@ -22,6 +23,7 @@ MAX_PLAIN_LAYERS = 10  # layers with kernels; deeper networks need batch norm or
 FEW_STEPS = 200
 # Activation -> the initializer that keeps the scale of its maps, as He's does for ReLU.
 FITTING_INITIALIZERS = {"selu": "lecun_normal", "sigmoid": "glorot_uniform"}
+DEVICE_FACTS = ("kind", "gpus", "threads", "xla", "determinism", "tf32")  # that change last bits
 WAITING_SHARE = 0.2  # of the time of training, from which on waiting for images is worth a word
 
 
@@ -142,6 +144,20 @@ def warn_about_changed_replicas(before: int, now: int) -> str | None:
     return (
         f"the run began with {count_devices(before)} and resumes with {count_devices(now)}: "
         "batch norm's statistics and the masks of dropout will differ"
+    )
+
+
+def warn_about_changed_device(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Warn of a run that goes on with another device than it began with, or on it otherwise.
+
+    Both are entries `device` of run.json; `before` is empty for a run that begins.
+    """
+    changed = [key for key in DEVICE_FACTS if key in before and before[key] != now[key]]
+    if not changed:
+        return None
+    then, here = (", ".join(f"{key} {facts[key]}" for key in changed) for facts in (before, now))
+    return escape_unprintable(
+        f"the run began with {then} and resumes with {here}: the numbers may differ"
     )
 
 

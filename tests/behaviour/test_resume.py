@@ -142,3 +142,22 @@ def test_more_epochs_of_a_run_that_max_steps_ended_are_answered(left_behind):
     run, notes = reopen_run(read_resumed_run(str(folder), ["epochs=99"]))
     assert run.read_run_json()["status"] == "finished"
     assert "max_steps=20 ends it, whatever epochs is; max_steps=N goes on beyond" in notes[0]
+
+
+def test_run_that_goes_on_with_other_versions_or_another_device_warns(finished, answer):
+    record = json.loads((finished / "run.json").read_text())
+    record["versions"]["numpy"], record["processor"] = "2.0.0", "Another CPU"
+    record["device"]["threads"] = 64
+    (finished / "run.json").write_text(json.dumps(record))
+    done = answer("resume", "run", "epochs=3")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert "numpy was 2.0.0 and is " in said
+    assert "keras was" not in said
+    assert "processor was Another CPU and is" in said
+    assert "Warning: the run began with threads 64 and resumes with threads " in said
+
+
+def test_run_that_goes_on_as_it_began_does_not_warn_of_its_machine(finished, answer):
+    done = answer("resume", "run", "epochs=3")
+    assert (done.returncode, "may differ" in done.stdout) == (0, False)

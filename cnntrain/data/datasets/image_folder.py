@@ -16,9 +16,9 @@ def image_folder(
 
     A relative `folder` that does not exist is looked for in `data_dir`. Folders named like the
     parts train, valid or test, above the class folders or below each, are kept apart (see
-    `layouts.py`). With `groups`, class folders may all have the same folders in them. Raises
-    SpecError if the folder does not exist, cannot be read or could mean two things, has fewer than
-    two classes or an empty one, or has parts whose classes differ.
+    `data/fetch/layouts.py`). With `groups`, class folders may all have the same folders in them.
+    Raises SpecError if the folder does not exist, cannot be read or could mean two things, has
+    fewer than two classes or an empty one, or has parts whose classes differ.
     """
     tree = open_tree(find_images(folder, data_dir), data_dir / CACHE_FOLDER)
     return read_tree_source(tree, has_scenes=groups is not None)

@@ -42,17 +42,18 @@ class Commented:
             return described
         value = self.values[key]
         if isinstance(value, Mapping) and "properties" in schema:
-            inner = Commented(value, self.select_comments(key))
+            inner = self.select(key)
             fields = {
                 name: inner.describe(name, part) for name, part in schema["properties"].items()
             }
             return described | {"properties": fields}
         return described | {"default": value}
 
-    def select_comments(self, key: str) -> dict[str, str]:
-        """Return the comments below a key."""
-        start = f"{key}."
-        return {k.removeprefix(start): c for k, c in self.comments.items() if k.startswith(start)}
+    def select(self, key: str) -> "Commented":
+        """Return the mapping below a key; it is empty if the key is not there."""
+        start, texts = f"{key}.", self.comments.items()
+        below = {name.removeprefix(start): text for name, text in texts if name.startswith(start)}
+        return Commented(self.values.get(key, {}), below)
 
 
 def read_commented_config() -> Commented:
@@ -71,7 +72,7 @@ def read_commented_file(file: Path) -> Commented:
 def define_group(group: str, config: Commented, config_dir: str | None) -> dict[str, Schema]:
     """Return the definitions of a group by name; `config` is that of `read_commented_config`."""
     files = find_option_files(group, config_dir)
-    shared = Commented(config.values.get(group, {}), config.select_comments(group))
+    shared = config.select(group)
     stated = {
         knob: shared.describe(knob, build_annotation_schema(kind, whole=False))
         for knob, kind in read_shared_knobs(group).items()

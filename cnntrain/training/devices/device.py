@@ -79,7 +79,7 @@ class DeviceSettings:
 
     def describe(self) -> dict[str, Any]:
         """Return the decisions and their reasons, as run.json has them."""
-        facts = asdict(self)
+        facts = asdict(self) | {"gpus": list(self.gpus)}
         return {key: facts[key] for key in facts if key != "suggestion"}
 
 
