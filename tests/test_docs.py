@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from cnntrain.spec.compose import compose_config
 from cnntrain.spec.option_files import find_option_files
 from cnntrain.spec.spec import MAY_CHANGE
 from cnntrain.sweeps import sweep
-from helpers.pages import PAGES, ROOT, list_commands, name_page
+from helpers.pages import INLINE, PAGES, ROOT, list_commands, name_page, read_blocks
 
 PACKAGE = ROOT / "cnntrain"
 # Options are many, and named by the pages of models and settings; private parts by their ending.
@@ -25,6 +26,7 @@ FOLDERS_OF_OPTIONS = ("models", "data/datasets", "data/augmentations")
 PLACE = re.compile(r"(?<![\w/<*])((?:\w+/)*\w+\.py)\b(?::(\w+(?:\.\w+)*))?")
 MISTAKE = re.compile(r"^\$ cnntrain (.+)\n(Error: .+\n(?: .+\n)*)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
 # What a reader would add, or put in place of it.
 EXAMPLES = ("mine", "test_mine", "my_option", "=NAME")
 
@@ -63,7 +65,11 @@ def test_files_and_functions_that_a_page_names_exist(page):
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_page)
+# The texts of --help are written from the code, and are usage rather than commands.
+HELP_TEXTS = ROOT / "docs" / "reference" / "commands.md"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != HELP_TEXTS], ids=name_page)
 def test_commands_of_a_page_are_understood(page):
     """Verbs, flags, options, settings and their values are as a page says, but for mistakes."""
     mistakes = [words.split() for words, _ in MISTAKE.findall(page.read_text(encoding="utf-8"))]
@@ -128,6 +134,39 @@ def check_resumed_settings(words: Sequence[str]) -> None:
 def test_links_of_a_page_lead_somewhere(page):
     links = LINK.findall(page.read_text(encoding="utf-8"))
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+OPTIONS = [b for page in PAGES for b in read_blocks(page) if b.title.startswith("my_conf/")]
+
+
+@pytest.mark.parametrize("block", OPTIONS, ids=lambda block: block.title)
+def test_option_that_a_page_writes_is_understood(block, tmp_path):
+    file = tmp_path / block.title
+    file.parent.mkdir(parents=True)
+    file.write_text(block.text, encoding="utf-8")
+    words = [f"{file.parent.name}={file.stem}"]
+    build_provisional_spec(compose_config(words, str(tmp_path / "my_conf")).config)
+
+
+def test_extras_and_targets_that_pages_name_exist():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = re.findall(r"(?:cnntrain|'\.)\[(\w+)\]", text)
+    assert set(extras) <= project["optional-dependencies"].keys()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    blocks = [block.text for page in PAGES for block in read_blocks(page)]
+    targets = re.findall(r"^make ([a-z-]+)", "\n".join([*INLINE.findall(text), *blocks]), re.M)
+    assert set(targets) <= set(re.findall(r"^([a-z-]+):(?!=)", makefile, re.MULTILINE))
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda file: file.name)
+def test_picture_is_small_shown_and_whole_in_itself(picture):
+    """`make pictures` writes them; a terminal's SVG must not ask a server for its font."""
+    assert picture.stat().st_size < 200_000
+    assert any(f"pictures/{picture.name})" in page.read_text(encoding="utf-8") for page in PAGES)
+    if picture.suffix == ".svg":
+        text = picture.read_text(encoding="utf-8")
+        assert re.findall(r"https?://[^\s\"<]+", text) == ["http://www.w3.org/2000/svg"]
 
 
 def test_every_module_has_a_line_in_the_page_of_its_room():

@@ -11,7 +11,10 @@ FIRST_PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECUR
 PAGES = [*FIRST_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*cnntrain +(\S.*)$")
+# A command of cnntrain, or a script of a page that hands its words to one.
+COMMAND = re.compile(
+    r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:cnntrain|\./spot\.sh|sbatch \S+ job\.sh) +(\S.*)$"
+)
 SHELL = ("|", "||", "&", "&&", ";", ">", ">>", "->")  # what ends the words of a command
 
 
