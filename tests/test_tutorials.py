@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 
 from helpers.pages import ROOT, read_blocks
 from helpers.processes import wait_until
@@ -29,8 +30,14 @@ PAGES = {  # what each needs
     "add_a_model": "checkout", "add_an_augmentation": "checkout", "extending": "nothing",
 }  # fmt: skip
 NOWHERE = "http://127.0.0.1:9"  # as a proxy, it lets no connection through
-# Stand-ins for programs of SLURM.
-SRUN = '#!/bin/bash\nexec "$@"\n'
+# Stand-ins for programs of SLURM. All tasks of a step run on this machine.
+SRUN = """\
+#!/bin/bash
+export SLURM_STEP_NODELIST=localhost SLURM_STEP_TASKS_PER_NODE=$SLURM_NNODES
+for ((n = 0; n < SLURM_NNODES; n++)); do SLURM_PROCID=$n "$@" & tasks+=($!); done
+for task in ${tasks[@]}; do wait $task; code=$?; ((code > highest)) && highest=$code; done
+exit ${highest:-0}
+"""
 SCONTROL = '#!/bin/bash\necho "$@" >> scontrol.log\n'
 
 
@@ -44,6 +51,23 @@ def test_snippets_print_what_the_page_shows(name, fewest):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(code, names)
         assert printed.getvalue() == expected, code
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_runs(tmp_path):
+    (code,) = [b.text for b in read_blocks(ROOT / "README.md") if b.language == "python"]
+    Image.new("L", (8, 8)).save(tmp_path / "photo.png")
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_network_of_a_run_is_loaded_as_docs_training_says(digits):
+    (code,) = [b.text for b in read_blocks(DOCS / "training.md") if b.language == "python"]
+    names = {"images": digits.images}
+    exec(code.replace("outputs/…", str(digits.folder)), names)
+    assert names["logits"].shape == (len(digits.images), 10)
 
 
 @pytest.fixture
@@ -126,11 +150,11 @@ def begin_script(tmp_path):
     for name, text in {"srun": SRUN, "scontrol": SCONTROL}.items():
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
-    slurm = {"SLURM_JOB_NAME": "net", "SLURM_JOB_ID": "7"}
     begun = []
 
-    def begin(script: str, *words: str) -> subprocess.Popen:
+    def begin(script: str, *words: str, nodes: int = 1) -> subprocess.Popen:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        slurm = {"SLURM_JOB_NAME": "net", "SLURM_JOB_ID": "7", "SLURM_NNODES": str(nodes)}
         line, environment = ["bash", script, *words], find_tools(tools) | slurm
         begun.append(subprocess.Popen(line, cwd=tmp_path, env=environment, **quiet))
         return begun[-1]
@@ -141,24 +165,28 @@ def begin_script(tmp_path):
 
 
 def signal_training(script: subprocess.Popen, run: Path, number: int) -> None:
-    """Send a signal to the training that a script has begun, as soon as an epoch is behind it."""
+    """Send a signal to the last training that a script began, once an epoch is behind it."""
     wait_until(lambda: (run / "history.csv").is_file(), script)
-    (training,) = psutil.Process(script.pid).children()
-    training.send_signal(number)
+    started = psutil.Process(script.pid).children(recursive=True)
+    trainings = [process for process in started if "cnntrain" in " ".join(process.cmdline()[:3])]
+    max(trainings, key=lambda process: process.pid).send_signal(number)
 
 
-WORDS = ("model=mlp_256_128", "epochs=300", "checkpoint.every_minutes=10")
+WORDS = ("model=mlp_256_128", "epochs=100", "checkpoint.every_minutes=10")
 
 
 @pytest.mark.slow
-def test_job_goes_back_into_the_queue_after_sigterm_and_goes_on(tmp_path, begin_script):
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_job_goes_back_into_the_queue_after_sigterm_and_goes_on(tmp_path, begin_script, nodes):
+    """Of two nodes one gets the signal, and all leave."""
+    words = [*WORDS, *(["distribution=multi_worker", "threads=1"] if nodes > 1 else [])]
     run = tmp_path / "runs" / "net"
-    job = begin_script("job.sh", *WORDS)
+    job = begin_script("job.sh", *words, nodes=nodes)
     signal_training(job, run, signal.SIGTERM)
     assert job.wait(120) == 143
     assert (tmp_path / "scontrol.log").read_text() == "requeue 7\n"
     assert not (run / "report.json").exists()
-    assert begin_script("job.sh", *WORDS).wait(240) == 0
+    assert begin_script("job.sh", *words, nodes=nodes).wait(300) == 0
     assert (run / "report.json").exists()
     assert (tmp_path / "scontrol.log").read_text() == "requeue 7\n"
 

@@ -41,8 +41,13 @@ def list_commands(page: Path) -> list[list[str]]:
     """The words of each command of cnntrain in the blocks and the inline code of a page."""
     blocks = [block.text for block in read_blocks(page) if block.language in ("", "bash")]
     inline = INLINE.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
-    lines = [line for text in blocks for line in text.replace("\\\n", " ").splitlines()]
+    lines = [line for text in blocks for line in join_lines(text).splitlines()]
     return list(filter(None, map(read_command, [*lines, *inline])))
+
+
+def join_lines(text: str) -> str:
+    """The text with lines that end in a backslash joined with the next."""
+    return text.replace("\\\n", " ")
 
 
 def read_command(line: str) -> list[str]:
