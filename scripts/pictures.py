@@ -99,14 +99,14 @@ def draw_pages(folder: Path) -> None:
     run = folder / "outputs" / "first"
     words = ["epochs=60", "augmentation=shift_flip", "augmentation.flip=0"]
     run_quietly(["cnntrain", *words, f"hydra.run.dir={run}"], folder)
-    save_page("report", run / "report.html", 1100, 1640)
+    save_page("report", run / "report.html", 1100, 1980)
     run_quietly(["cnntrain", "look", str(run), "--test", "3"], folder)
     (look,) = run.rglob("look.html")
-    save_page("look", look, 1100, 2600)
+    save_page("look", look, 1100, 2440)
     demo = folder / "demo.html"
     run_quietly(["cnntrain", "export", str(run), "--format", "html", "--output", str(demo)], folder)
     draw_by_keyboard(demo)
-    save_page("demo", demo, 900, 940)
+    save_page("demo", demo, 900, 1000)
 
 
 def draw_sweep(folder: Path) -> None:
@@ -125,7 +125,7 @@ def draw_data_doctor(folder: Path) -> None:
     run_quietly(["cnntrain", "-m", *photos, *runs, "model=cnn_relu", "epochs=30"], folder)
     flags = ["--run", "judges", "--output", "checked"]
     run_quietly(["cnntrain", "data", "verify", "image_folder", *photos[1:], *flags], folder)
-    save_page("data_doctor", folder / "checked" / "data.html", 1100, 1200)
+    save_page("data_doctor", folder / "checked" / "data.html", 1100, 1570)
 
 
 def draw_proposal(folder: Path, photos: Path, weights: Path | None) -> None:
