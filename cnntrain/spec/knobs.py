@@ -7,6 +7,7 @@ tuples of any length. Pydantic's strict one is exact enough, but it would take m
 its errors as given, expected and try than to convert.
 """
 
+import functools
 import math
 import shlex
 import struct
@@ -149,11 +150,16 @@ def format_value(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if not isinstance(value, str):
         return str(value)
+    return value if is_text_in_yaml(value) else repr(value)
+
+
+@functools.lru_cache(10_000)
+def is_text_in_yaml(text: str) -> bool:
+    """Return whether YAML reads a text, without quotes round it, as a text."""
     try:
-        plain = isinstance(parse_yaml(value), str)
+        return isinstance(parse_yaml(text), str)
     except ValueError:
-        plain = False
-    return value if plain else repr(value)
+        return False
 
 
 def normalise_unicode(name: object, form: Literal["NFC", "NFD"] = "NFC") -> str:

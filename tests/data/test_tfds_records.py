@@ -70,6 +70,7 @@ def test_records_of_one_run_have_what_another_needs(load, tmp_path):
         assert_same(load(*words, fits=False), load(*words, fits=True))
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_writes_and_the_other_waits(tmp_path):
     written(tmp_path, "big", "1.0.0", KINDS, {"train": list(photos_of(60, 5))})
     code = (

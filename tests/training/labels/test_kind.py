@@ -84,7 +84,16 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("words", VARIANTS.values(), ids=VARIANTS)
+SLOW = ("plain", "smooth", "focal")  # what they vary is tested one by one in other files
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name, words in VARIANTS.items()
+    ],
+)
 def test_every_variation_trains_and_repeats_bit_for_bit(train, words):
     runs = [train(*SHORT, *words, name=name) for name in ("a", "b")]
     (first, report), (second, other) = runs
