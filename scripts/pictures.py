@@ -166,11 +166,10 @@ def run_in_terminal(command: Sequence[str], folder: Path, columns: int) -> str:
     except OSError:  # how Linux says that nobody holds the other end any more
         pass
     os.close(ours)
+    output = b"".join(parts).decode()
     if process.wait():
-        sys.exit(
-            f"{' '.join(command)} ended with {process.returncode}:\n{b''.join(parts).decode()}"
-        )
-    return b"".join(parts).decode()
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    return output
 
 
 def run_quietly(command: Sequence[str], folder: Path) -> None:
