@@ -7,7 +7,7 @@ COMPLETE := .venv/.complete
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help train sweep test test-all lint zoo reference recipes bench bench-determinism bench-pipeline bench-predict bench-scale degradation ablation initializers site build lock clean
+.PHONY: help train sweep test test-all lint zoo reference recipes bench bench-determinism bench-pipeline bench-predict bench-scale pictures degradation ablation initializers site build lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-scale: $(READY) ## how a run on a million photos begins and is fed (ARGUME
 
 bench-predict: $(READY) ## photos per second of `cnntrain predict` beside the bare calls
 	$(BIN)/python scripts/bench_predict.py $(ARGUMENTS)
+
+pictures: $(COMPLETE) ## docs/pictures/, of commands and pages (needs Chromium; ARGUMENTS="--photos FOLDER --weights FOLDER")
+	$(BIN)/python scripts/pictures.py $(ARGUMENTS)
 
 degradation: $(READY) ## the training loss of deep networks, plain and with shortcuts, as a picture
 	$(BIN)/python scripts/degradation.py $(ARGUMENTS)

@@ -6,30 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from cnntrain.cli.main import VERBS
-from cnntrain.errors import SpecError
-from cnntrain.spec.build import build_spec
-from cnntrain.spec.compose import compose_config
-from cnntrain.spec.option_files import CHOICES, find_option_files
+from helpers.pages import PAGES, ROOT, name_page
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "cnntrain"
-FIRST_PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")]
-PAGES = [*FIRST_PAGES, *sorted((ROOT / "docs").rglob("*.md"))]
 # Options are many, and named by the pages of models and settings; private parts by their ending.
 FOLDERS_OF_OPTIONS = ("models", "data/datasets", "data/augmentations")
 # `data/pipeline.py`, `data/pipeline.py:make_generator`, `tests/test_docs.py`
 PLACE = re.compile(r"(?<![\w/<*])((?:\w+/)*\w+\.py)\b(?::(\w+(?:\.\w+)*))?")
-CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^[`$ ]*(?:KERAS_BACKEND=jax )?cnntrain ([^`#\\\n]+)", re.MULTILINE)
-MISTAKE = re.compile(r"^\$ cnntrain (.+)\n(Error: .+\n(?: .+\n)*)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+PICTURES = sorted((ROOT / "docs" / "pictures").iterdir())
 EXAMPLES = ("mine", "test_mine", "my_option")  # what a reader would add
-
-
-def name_page(page: Path) -> str:
-    """A page as it is known here, and by pytest."""
-    return page.relative_to(ROOT).as_posix()
 
 
 def find_file(place: str) -> Path | None:
@@ -67,23 +53,19 @@ def test_files_and_functions_that_a_page_names_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_verbs_and_options_that_a_page_names_exist(page):
-    unknown = []
-    code = "\n".join(CODE.findall(page.read_text(encoding="utf-8")))
-    for command in COMMAND.findall(code):
-        first, *_ = words = command.split()
-        if re.fullmatch("[a-z]+", first) and first not in VERBS:
-            unknown.append(f"cnntrain {first}")
-        for group, option in re.findall(r"\b([a-z]+)=([a-z]\w*)(?=[\s,]|$)", " ".join(words)):
-            if group in CHOICES and option not in (*find_option_files(group), *EXAMPLES):
-                unknown.append(f"{group}={option}")
-    assert not unknown
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_page)
 def test_links_of_a_page_lead_somewhere(page):
     links = LINK.findall(page.read_text(encoding="utf-8"))
     assert not [link for link in links if not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda file: file.name)
+def test_picture_is_small_shown_and_whole_in_itself(picture):
+    """`make pictures` writes them; a terminal's SVG must not ask a server for its font."""
+    assert picture.stat().st_size < 200_000
+    assert any(f"pictures/{picture.name})" in page.read_text(encoding="utf-8") for page in PAGES)
+    if picture.suffix == ".svg":
+        text = picture.read_text(encoding="utf-8")
+        assert re.findall(r"https?://[^\s\"<]+", text) == ["http://www.w3.org/2000/svg"]
 
 
 def test_every_module_has_a_line_in_the_page_of_its_room():
@@ -114,11 +96,3 @@ def test_files_that_the_code_and_the_options_name_exist():
 
 def test_the_readme_is_a_first_page():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_page)
-def test_mistakes_of_a_page_are_answered_so(page):
-    for words, shown in MISTAKE.findall(page.read_text(encoding="utf-8")):
-        with pytest.raises(SpecError) as answer:
-            build_spec(compose_config(words.split()).config)
-        assert shown == f"Error: {answer.value}\n"

@@ -151,6 +151,9 @@ class _MLflow:
         self.client.set_terminated(self.id, _MLFLOW_STATUS[status])
 
 
+_WANDB_LINK = "debug-core.log"
+
+
 class _Wandb:
     def __init__(
         self,
@@ -170,6 +173,9 @@ class _Wandb:
             project=project, name=folder.name, id=self.read_or_create_id(folder), dir=str(folder),
             mode=mode, config=dict(settings), resume="allow",
         )  # fmt: skip
+        # A link to a log in the user's cache; a run with links out of it is refused by every verb.
+        for link in (folder / "wandb").glob(f"*/logs/{_WANDB_LINK}"):
+            link.unlink(missing_ok=True)  # found a second time by way of latest-run
 
     def read_or_create_id(self, folder: Path) -> str:
         """Return the id of the run in its project, a random one.

@@ -259,3 +259,5 @@ def test_wandb_writes_a_run_offline(command, tmp_path):
     assert "switched off" not in ended.stdout
     assert "wandb:" not in ended.stdout + ended.stderr
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert (tmp_path / "run" / "report.html").is_file()  # no link that wandb makes leads out of it
+    assert command("resume", "run").returncode == 0
