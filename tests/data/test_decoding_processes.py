@@ -1,19 +1,23 @@
 """Photos that processes decode are those that threads decode, however they come to the run."""
 
+import gc
+import multiprocessing
 import os
 import signal
 import sys
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from cnntrain.data.photos import shared_memory
+from cnntrain.data.photos import decoding_processes, shared_memory
 from cnntrain.data.photos.decoding_processes import (
     GRACE_SECONDS,
     get_process_pool,
     set_decoding_processes,
+    start_processes,
 )
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
@@ -110,21 +114,55 @@ def test_a_batch_is_right_after_one_that_failed(images, expected, folder):
     assert np.array_equal(images[np.arange(100)], expected[:100])
 
 
-def test_a_decoding_process_that_is_killed_is_answered(images):
+def test_a_decoding_process_that_is_killed_is_answered(images, expected):
+    """The others end, no other child of this process does, and photos can be decoded again."""
+
     def decode_for_ever():  # until the death is noticed
         while True:
             _ = images[np.arange(10)]
 
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    other.start()
     pool = get_process_pool(DECODERS)
     os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
-    try:
-        with pytest.raises(SpecError, match="has been killed") as caught:
-            decode_for_ever()
-        with pytest.raises(SpecError, match="has been killed"):
-            _ = images[np.arange(10)]
-        assert caught.value.hint == "decoders=1"
-        killed = time.monotonic()
-        pool.shutdown()
-        assert time.monotonic() - killed < GRACE_SECONDS  # the others have ended, too
-    finally:
-        get_process_pool.cache_clear()
+    with pytest.raises(SpecError, match="has been killed") as caught:
+        decode_for_ever()
+    assert caught.value.hint == "decoders=1"
+    killed = time.monotonic()
+    pool.shutdown()
+    assert time.monotonic() - killed < GRACE_SECONDS
+    assert other.is_alive()
+    other.kill()
+    assert np.array_equal(images[np.arange(10)], expected[:10])
+
+
+@pytest.fixture
+def slow_pool(monkeypatch):
+    """Let a pool take a while to start, without a process; return the weak references to all."""
+    started = []
+
+    class SlowPool:
+        def __init__(self, *_, **__):
+            started.append(weakref.ref(self))
+            time.sleep(0.05)
+
+        def submit(self, work):
+            pass
+
+    monkeypatch.setattr(decoding_processes, "ProcessPoolExecutor", SlowPool)
+    start_processes.cache_clear()
+    yield started
+    start_processes.cache_clear()
+
+
+def test_threads_that_ask_at_once_share_a_pool(slow_pool):
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(get_process_pool, [2] * 4))) == 1
+    assert len(slow_pool) == 1
+
+
+def test_a_pool_ends_once_another_number_is_asked_for(slow_pool):
+    get_process_pool(2)
+    get_process_pool(3)
+    gc.collect()
+    assert [pool() is None for pool in slow_pool] == [True, False]

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from cnntrain.errors import SpecError
 
 Known = Sequence[FileFacts | None] | None  # of some files; None: nobody wants to know
 _process_count = 0
+_starting = threading.Lock()  # else threads that ask at once would each start processes
 GRACE_SECONDS = 30  # between a signal to end and the end of a decoding process
 MAX_WINDOWS_PROCESSES = 61  # of a ProcessPoolExecutor on Windows
 
@@ -60,14 +62,28 @@ def find_pool(photos: Photos) -> tuple[Executor, int]:
     return get_thread_pool(), count_cores()
 
 
-@functools.cache
+class DecodingProcess(SpawnProcess):
+    """A process that decodes photos, told by its class from other children of this process."""
+
+
+class DecodingContext(SpawnContext):
+    """What makes the processes of a pool."""
+
+    Process = DecodingProcess
+
+
 def get_process_pool(count: int) -> ProcessPoolExecutor:
     """Return processes that decode photos; the first call starts them, and does not wait.
 
-    They end with this process, even if it is killed.
+    They end with this process, even if it is killed, or once another number is asked for.
     """
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, initializer=follow_parent)
+    with _starting:
+        return start_processes(count)
+
+
+@functools.lru_cache(1)
+def start_processes(count: int) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(count, DecodingContext(), initializer=follow_parent)
     with hold_interrupts():
         for _ in range(count):
             pool.submit(os.getpid)
@@ -89,12 +105,17 @@ def hold_interrupts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def answer_killed_process() -> Iterator[None]:
-    """Raise SpecError in place of the error of a pool that has lost a process."""
+    """Raise SpecError in place of the error of a pool that has lost a process.
+
+    Who asks again then gets new processes.
+    """
     try:
         yield
     except BrokenExecutor as error:
+        start_processes.cache_clear()
         for process in multiprocessing.active_children():
-            process.kill()  # the pool has asked them to end, which takes GRACE_SECONDS
+            if isinstance(process, DecodingProcess):
+                process.kill()  # the pool has asked them to end, which takes GRACE_SECONDS
         raise SpecError(
             "a process that decodes photos has been killed, most likely because memory ran out",
             f"room for {_process_count} of them",
