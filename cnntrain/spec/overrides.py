@@ -140,6 +140,12 @@ def quote_path(path: str) -> str:
     return path if plain else quote_literal(path)
 
 
+def spell_names(names: Sequence[str]) -> str:
+    """Return names as the value of one of NAME_LIST_SETTINGS, in quotes if Hydra needs them."""
+    plain = all(re.fullmatch(r"[\w .-]+", name) for name in names)
+    return f"[{','.join(names if plain else map(quote_literal, names))}]"
+
+
 def quote_literal(text: str) -> str:
     """Return a text, whatever characters it has, as a quoted value of an override."""
     text = text.replace("${", "\\${")  # no interpolation

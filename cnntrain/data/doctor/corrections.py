@@ -8,7 +8,6 @@ the actions are done: dataset=table takes it.
 import csv
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from cnntrain.data.source import Splits
 from cnntrain.data.verify import Occurrence, Verification
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.files.writing import FORMULA_STARTS, escape_formula, write_whole
-from cnntrain.spec.overrides import quote_literal, quote_path
+from cnntrain.spec.overrides import quote_path, spell_names
 
 ACTIONS = ("", "relabel", "drop")  # of two for one file, the later counts
 # Of images that are the same, or nearly, the one is kept that is in the first of these splits: a
@@ -254,10 +253,7 @@ def list_training_words(splits: Splits, labels: Path) -> list[str]:
     """Return the overrides that train on labels.csv, whose path is `labels`."""
     words = ["dataset=table", f"dataset.table={quote_path(str(labels))}"]
     if splits.has_several_labels:
-        names: Sequence[str] = splits.class_names
-        if not all(re.fullmatch(r"[\w .-]+", name) for name in names):
-            names = [*map(quote_literal, names)]
-        words.append(f"dataset.label_columns=[{','.join(names)}]")
+        words.append(f"dataset.label_columns={spell_names(splits.class_names)}")
     return words
 
 

@@ -4,7 +4,9 @@ Columns are found by the names that people use, or named by settings. Every answ
 has the numbers of its rows.
 """
 
+import itertools
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -16,6 +18,7 @@ from cnntrain.data.fetch.table_files import Table, format_column_names, format_t
 from cnntrain.data.labels import NO_LABEL, SEPARATOR
 from cnntrain.errors import SpecError, escape_unprintable, find_nearest
 from cnntrain.spec.knobs import normalise_unicode
+from cnntrain.spec.overrides import spell_names
 
 T = TypeVar("T")
 Kind = Literal["file", "label", "split", "weight"]
@@ -68,7 +71,7 @@ def find_column(table: Table, kind: Kind, asked: str | None) -> str | None:
     if asked != "auto":
         return check_column(table, asked, setting)
     usual = USUAL_NAMES[kind]
-    found = [name for name in table.columns if re.sub(r"[\W_]+", "", name).lower() in usual]
+    found = [name for name in table.columns if simplify_name(name) in usual]
     if len(found) > 1:
         raise SpecError(
             f"{table.file} has {format_column_names(found)}, and each may be the {kind}",
@@ -87,9 +90,18 @@ def find_column(table: Table, kind: Kind, asked: str | None) -> str | None:
 
 def suggest_class_columns(table: Table) -> str | None:
     """Return the setting for columns that have 0 and 1 for each class, if there are several."""
-    columns = table.columns.items()
-    found = [name for name, cells in columns if cells and None not in map(parse_truth, cells)]
-    return f"dataset.label_columns=[{','.join(found)}]" if len(found) > 1 else None
+    usual = {*itertools.chain.from_iterable(USUAL_NAMES.values())}
+    found = [
+        name
+        for name, cells in table.columns.items()
+        if name and simplify_name(name) not in usual and None not in map(parse_truth, cells)
+    ]
+    return shlex.quote(f"dataset.label_columns={spell_names(found)}") if len(found) > 1 else None
+
+
+def simplify_name(name: str) -> str:
+    """Return the name of a column as USUAL_NAMES has it."""
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def check_column(table: Table, asked: str, setting: str) -> str:

@@ -1,5 +1,7 @@
 """Columns are found and understood, or each mistake is answered with its rows."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,11 @@ REFUSED = {
     "a column for each class": (
         [[path, n % 2, 1] for n, (path, _) in enumerate(make_rows())], ["file", "a", "b"],
         ["no column for the label", "dataset.label_columns=[a,b]"],
+    ),
+    "a column for each class, with odd names": (
+        [[path, 1, n % 2, 1] for n, (path, _) in enumerate(make_rows())],
+        ["file", "weight", "a,b", "is it?"],
+        [shlex.quote("dataset.label_columns=['a,b','is it?']")],
     ),
     "no file column": (make_rows(), ["where", "label"], ["no column for the file", "where, label"]),
     "no names of columns": (make_rows()[1:], make_rows()[0], ["photos/0.jpg, red"]),
