@@ -8,7 +8,13 @@ import keras
 import numpy as np
 
 from cnntrain.analysis.receptive_field import get_argument
-from cnntrain.visualization.demo.calls import Writer, get_shape, refuse_call, write_affine
+from cnntrain.visualization.demo.calls import (
+    Writer,
+    check_repeats,
+    get_shape,
+    refuse_call,
+    write_affine,
+)
 from cnntrain.visualization.demo.program import ArrayRef, Program, Shape
 
 
@@ -16,24 +22,22 @@ def write_sum(program: Program, node: Any, inputs: list[ArrayRef], *, sign: int)
     """Write a sum, or with a `sign` of -1 a difference, of arrays, or an array and a constant."""
     constant = find_array_argument(node)
     if constant is None:
-        check_repeats(node, inputs)
+        check_repeats(node, [ref.shape for ref in inputs])
         factors = [1, *[sign] * (len(inputs) - 1)]
         return program.add_step("sum", inputs, get_shape(node), factors=factors)
     place, value = constant
-    is_second = place == 1
-    return write_affine(
-        program, inputs[0], 1 if is_second else sign, sign * value if is_second else value
-    )
+    scale, offset = (1, sign * value) if place else (sign, value)
+    return write_affine(program, node, inputs[0], scale, offset)
 
 
 def write_product(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write a product of two arrays, or of an array and a constant."""
     constant = find_array_argument(node)
     if constant is not None:
-        return write_affine(program, inputs[0], constant[1], 0)
+        return write_affine(program, node, inputs[0], constant[1], 0)
     if len(inputs) != 2:
         raise refuse_call(node)
-    check_repeats(node, inputs)
+    check_repeats(node, [ref.shape for ref in inputs])
     return program.add_step("product", inputs, get_shape(node))
 
 
@@ -44,7 +48,7 @@ def write_square(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRe
 
 def write_zeros(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write an array of zeros of the same shape."""
-    return write_affine(program, inputs[0], 0, 0)
+    return write_affine(program, node, inputs[0], 0, 0)
 
 
 def find_array_argument(node: Any) -> tuple[int, np.ndarray] | None:
@@ -58,17 +62,6 @@ def find_array_argument(node: Any) -> tuple[int, np.ndarray] | None:
     if len(constants) > 1:
         raise refuse_call(node)
     return constants[0] if constants else None
-
-
-def check_repeats(node: Any, inputs: Sequence[ArrayRef]) -> None:
-    """Raise SpecError unless a smaller input only has to be repeated to have the output's shape."""
-    shape = get_shape(node)
-    for ref in inputs:
-        own = list(ref.shape)
-        while own and own[0] == 1:
-            own.pop(0)
-        if tuple(own) != shape[len(shape) - len(own) :]:
-            raise refuse_call(node)
 
 
 # What moves numbers.

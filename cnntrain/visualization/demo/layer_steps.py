@@ -111,7 +111,7 @@ def write_global_pool(
 def write_activation(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write the activation function that a layer has."""
     function = node.operation.activation
-    return write_function(program, node, inputs, name=getattr(function, "__name__", "linear"))
+    return write_function(program, node, inputs, name=getattr(function, "__name__", ""))
 
 
 def write_function(program: Program, node: Any, inputs: list[ArrayRef], *, name: str) -> ArrayRef:
@@ -147,7 +147,7 @@ def write_relu_layer(program: Program, node: Any, inputs: list[ArrayRef]) -> Arr
 
 def write_rescaling(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write a Rescaling; its constants may be one for all, for each channel, or for each pixel."""
-    return write_affine(program, inputs[0], node.operation.scale, node.operation.offset)
+    return write_affine(program, node, inputs[0], node.operation.scale, node.operation.offset)
 
 
 def write_batch_norm(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
@@ -160,7 +160,7 @@ def write_batch_norm(program: Program, node: Any, inputs: list[ArrayRef]) -> Arr
         variance + layer.epsilon
     )
     offset = (0 if layer.beta is None else np.asarray(layer.beta)) - mean * scale
-    return write_affine(program, x, scale, offset)
+    return write_affine(program, node, x, scale, offset)
 
 
 def write_layer_norm(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
@@ -171,14 +171,15 @@ def write_layer_norm(program: Program, node: Any, inputs: list[ArrayRef]) -> Arr
     scale = 1 if layer.gamma is None else layer.gamma
     offset = 0 if layer.beta is None else layer.beta
     x = program.add_step("layerNorm", [x], x.shape, length=x.shape[-1], epsilon=layer.epsilon)
-    return write_affine(program, x, scale, offset)
+    return write_affine(program, node, x, scale, offset)
 
 
 def write_constant_norm(program: Program, node: Any, inputs: list[ArrayRef]) -> ArrayRef:
     """Write a layer Normalization, whose mean and variance are constants."""
     layer = node.operation
     deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), 1e-7)
-    return write_affine(program, inputs[0], 1 / deviation, -np.asarray(layer.mean) / deviation)
+    offset = -np.asarray(layer.mean) / deviation
+    return write_affine(program, node, inputs[0], 1 / deviation, offset)
 
 
 def write_row_step(

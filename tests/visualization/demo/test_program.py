@@ -3,10 +3,12 @@
 import base64
 import json
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from cnntrain.analysis.zoo import COUNTS_FILE
@@ -17,6 +19,7 @@ from cnntrain.visualization.demo.page import build_program
 from cnntrain.visualization.demo.translation import WRITERS, Translation
 from cnntrain.visualization.demo.v8 import open_page
 from cnntrain.visualization.grad_cam import compute_grad_cam
+from cnntrain.visualization.layer_outputs import compute_layer_outputs
 from helpers.model_tables import FIXED, MODELS, SMALLEST
 
 SHAPE = (8, 9, 3)
@@ -81,16 +84,24 @@ CASES = {
 }
 
 
-def build_network(tail, shape=SHAPE):
-    """Return a network as training saves it, with random weights: a convolution, a tail, logits."""
+def build_network(*tails):
+    """Return a network as training saves it, with random weights: a convolution, tails, logits.
+
+    Each tail has a logit of its own. It is a model in the model, so that names may repeat.
+    """
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
-    inputs = keras.Input(shape)
+    inputs = keras.Input(SHAPE)
     maps = layers.Conv2D(6, 3, name="maps")(inputs)  # (6, 7, 6)
-    x = layers.Flatten()(tail(maps))
-    model = keras.Model(inputs, layers.Dense(3, name="logits")(x), name="model")
+    logits = []
+    for number, tail in enumerate(tails):
+        own = keras.Input(maps.shape[1:])
+        logit = layers.Dense(1)(layers.Flatten()(tail(own)))
+        logits.append(keras.Model(own, logit, name=f"tail{number}")(maps))
+    outputs = layers.Concatenate(name="logits")(logits) if len(logits) > 1 else logits[0]
+    model = keras.Model(inputs, outputs, name="model")
     randomise_vectors(model)
-    images = keras.Input(shape, dtype="uint8")
+    images = keras.Input(SHAPE, dtype="uint8")
     scaled = layers.Rescaling(1 / 128, -1.0, dtype="float32", name="normalisation")(images)
     return keras.Model(images, model(scaled), name="network")
 
@@ -124,18 +135,40 @@ def call_numbers(call, name, image, argument):
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_layer_and_its_gradient_are_those_of_keras(tmp_path, case):
+def compute_grad_cams(network, image):
+    """Return the logits (n,) of an image, and the Grad-CAM maps of all logits in `maps`."""
+    with tf.GradientTape(persistent=True) as tape:
+        images = tf.constant(image[np.newaxis], tf.float32)
+        outputs, logits = compute_layer_outputs(network, images)
+        scores = tf.unstack(logits[0])
+    maps = outputs["maps"]  # (1, h, w, channels)
+    gradients = [
+        tape.gradient(score, maps, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        for score in scores
+    ]
+    sums = [np.sum(maps * np.mean(one, axis=(1, 2)), axis=-1)[0] for one in gradients]
+    return logits[0].numpy(), np.maximum(sums, 0)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Return scores and heat of each case, as the page computes them and as Keras does."""
     pytest.importorskip("py_mini_racer")
-    network = build_network(CASES[case])
+    network = build_network(*CASES.values())
     image = np.random.default_rng(2).integers(0, 256, SHAPE, np.uint8)
-    write_bare_page(tmp_path / "page.html", network, "maps")
-    logits = np.asarray(network(image[np.newaxis]))[0]
-    with open_page(tmp_path / "page.html") as call:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_bare_page(path, network, "maps")
+    with open_page(path) as call:
         scores = call_numbers(call, "predictImage", image, "scores")
-        np.testing.assert_allclose(scores, logits, rtol=1e-4, atol=1e-5)
-        heat = call_numbers(call, "computeHeat", image, 1)
-    cam = compute_grad_cam(network, image, "maps", 1)
+        heats = [call_numbers(call, "computeHeat", image, n) for n in range(len(CASES))]
+    logits, cams = compute_grad_cams(network, image)
+    return dict(zip(CASES, zip(scores, heats, logits, cams, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_and_its_gradient_are_those_of_keras(cases, case):
+    score, heat, logit, cam = cases[case]
+    assert score == pytest.approx(logit, rel=1e-4, abs=1e-5)
     np.testing.assert_allclose(heat, cam.ravel(), rtol=1e-3, atol=1e-4 * max(cam.max(), 1e-3))
 
 
@@ -148,9 +181,9 @@ def test_the_cases_have_every_kind_of_layer(monkeypatch):
             used.add(kind)
             return WRITERS.get(kind)
 
+    network = add_probabilities(build_network(*CASES.values()))
     monkeypatch.setattr("cnntrain.visualization.demo.translation.WRITERS", Recorder())
-    for tail in CASES.values():
-        Translation(add_probabilities(build_network(tail)))
+    Translation(network)
     assert used == set(WRITERS)
 
 
@@ -162,6 +195,10 @@ REFUSED = {
     "Max": lambda x: ops.max(x, axis=1),
     "Pad": lambda x: ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "reflect"),
     "Add": lambda x: x + x[..., :1],
+    "Multiply": lambda x: x * np.ones((6, 7, 1)),
+    "Subtract": lambda x: layers.GlobalMaxPooling2D(keepdims=True)(x) - np.ones((6, 7, 6)),
+    "Normalization": layers.Normalization(axis=1, mean=[0.1] * 6, variance=[1.0] * 6),
+    "Conv2D": layers.Conv2D(3, 3, activation=partial(keras.activations.relu, max_value=6)),
     "BatchNormalization": layers.BatchNormalization(axis=1),
 }
 
@@ -175,12 +212,7 @@ def test_a_layer_that_the_page_cannot_compute_is_refused(kind):
 
 def test_the_score_of_a_single_logit_is_its_difference_to_zero(tmp_path):
     pytest.importorskip("py_mini_racer")
-    whole = build_network(layers.Activation("tanh"))
-    inner = whole.layers[-1]
-    logit = layers.Dense(1, name="logit")(inner.get_layer("logits").input)
-    images = keras.Input(SHAPE, dtype="uint8")
-    model = keras.Model(inner.inputs, logit, name="model")
-    network = keras.Model(images, model(whole.get_layer("normalisation")(images)))
+    network = build_network(layers.Activation("tanh"))
     image = np.random.default_rng(2).integers(0, 256, SHAPE, np.uint8)
     write_bare_page(tmp_path / "page.html", network, "maps")
     cams = [compute_grad_cam(network, image, "maps", target) for target in (0, 1)]
