@@ -42,7 +42,7 @@ def compute_cross_entropy(
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate of each step: the base, times the curve, times what else lowers it."""
 
-    if PLATEAU_PATIENCE:
+    if PLATEAU_PATIENCE or WEIGHT_DECAY:
 
         def __init__(self) -> None:
             self.factor = keras.Variable(1.0, trainable=False, name="plateau_factor")
@@ -54,7 +54,9 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         rate = LEARNING_RATE * ops.cast(factor, "float32")
         if WARMUP_STEPS:
             rate *= ops.minimum((ops.cast(step, "float32") + 1) / WARMUP_STEPS, 1.0)
-        if PLATEAU_PATIENCE:
+        if PLATEAU_PATIENCE or WEIGHT_DECAY:
+            # Without a plateau the factor stays 1, and keeps TensorFlow from reordering the product
+            # of rate and weight decay, which would round elsewhere.
             lowest = ops.minimum(rate, PLATEAU_MIN_RATE)
             return ops.maximum(rate * self.factor, lowest)
         return rate
