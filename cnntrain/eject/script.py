@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -132,7 +133,7 @@ def introduce_script(run: Classifier) -> list[str]:
     told = ", ".join(f"{name} {versions[name]}" for name in VERSIONS if name in versions)
     model, dataset = spec.model.name, spec.dataset.knobs.get("tfds", spec.dataset.name)
     return [
-        f"A training of {model} on {dataset}, as `{' '.join(['cnntrain', *words])}` does it, "
+        f"A training of {model} on {dataset}, as `{shlex.join(['cnntrain', *words])}` does it, "
         "without cnntrain.",
         f"On the same machine, with the same data and versions ({told}), it ends with the same "
         "weights, bit for bit, and says so. It saves final.keras, and best.keras of the best "

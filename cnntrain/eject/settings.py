@@ -108,7 +108,8 @@ def was_extended(run: Classifier) -> bool:
     if not run.record.get("resumed"):
         return False
     header = (run.folder / "spec.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    added = header.split()[2 + len(run.record.get("overrides", [])) :]
+    first = " ".join(run.record.get("overrides", [])).split()  # an override may have spaces
+    added = header.split()[2 + len(first) :]
     return any(word.startswith(("epochs=", "max_steps=", "replan=")) for word in added)
 
 

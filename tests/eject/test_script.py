@@ -118,15 +118,16 @@ def test_script_ends_with_the_same_weights(name, training, cifar10_dir, weights_
     check_same_weights(run, tmp_path / "alone")
 
 
-def test_script_of_other_settings_says_that_its_weights_are_others(digits, tmp_path):
+def test_script_of_other_settings_says_that_its_weights_are_others(
+    digits, tmp_path, monkeypatch, capsys
+):
     """A seed of another value: the promise at the end is checked, and not only printed."""
-    script = tmp_path / "other.py"
     text = write_script(open_ejectable_run(str(digits.folder))).format_text()
     assert "SEED = 0 " in text
-    script.write_text(
-        text.replace("SEED = 0 ", "SEED = 1 ").replace("TOTAL_STEPS = ", "TOTAL_STEPS = 1 or ")
-    )
-    assert "The last weights are not those of the run" in train_alone(script, tmp_path / "alone")
+    text = text.replace("SEED = 0 ", "SEED = 1 ").replace("TOTAL_STEPS = ", "TOTAL_STEPS = 1 or ")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, "other.py", "exec"), {"__name__": "__main__"})
+    assert "The last weights are not those of the run" in capsys.readouterr().out
 
 
 def test_script_has_what_the_run_used_and_no_more(digits):
@@ -171,25 +172,36 @@ def test_part_that_cannot_be_written_out_is_named(digits, spec, words, part):
     assert [what for what, _ in list_obstacles(replace(run, spec=spec(*words)))] == [part]
 
 
-def test_refused_run_is_answered_with_exit_code_2_and_nothing_is_written(properties, command):
-    done = command("eject", str(properties.folder))
+def test_refused_run_is_answered_with_exit_code_2_and_nothing_is_written(
+    digits, command, tmp_path
+):
+    folder = shutil.copytree(digits.folder, tmp_path / "run", ignore=lambda *_: ["eject"])
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"several_labels": True}))
+    done = command("eject", str(folder))
     assert done.returncode == 2
     assert "several labels an image cannot be written out as a script" in done.stderr
     assert "  expected  " in done.stderr
     assert "  try       " in done.stderr
-    assert not (properties.folder / "eject").exists()
+    assert not (folder / "eject").exists()
 
 
 def test_run_that_was_extended_is_refused(digits, tmp_path):
     """Its curve was planned for fewer epochs than spec.yaml has."""
     folder = shutil.copytree(digits.folder, tmp_path / "run")
     record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(record | {"resumed": ["2026-11-27T17:12:24"]}))
-    assert list_obstacles(open_ejectable_run(str(folder))) == []
-    header, rest = (folder / "spec.yaml").read_text().split("\n", 1)
-    (folder / "spec.yaml").write_text(f"{header} epochs=12\n{rest}")
+    _, rest = (folder / "spec.yaml").read_text().split("\n", 1)
+
+    def open_resumed(*words):
+        first = ["dataset.image_size=[32, 32]", "epochs=10"]  # a value may have spaces
+        record.update(overrides=first, resumed=["2026-11-27T17:12:24"])
+        (folder / "run.json").write_text(json.dumps(record))
+        (folder / "spec.yaml").write_text(f"# cnntrain {' '.join([*first, *words])}\n{rest}")
+        return open_ejectable_run(str(folder))
+
+    open_resumed("log_every=3")
     with pytest.raises(SpecError, match="a run that was extended"):
-        open_ejectable_run(str(folder))
+        open_resumed("log_every=3", "epochs=12")
 
 
 def test_code_that_mends_a_draw_is_there_where_a_class_may_be_rare(digits, spec):

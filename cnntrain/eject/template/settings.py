@@ -1,9 +1,7 @@
 """The settings that a script may have; the values here are replaced by those of a run."""
 
-# Settings of the run. Those of each part stand in the part.
+# Settings of the run.
 SEED = 0  # of the weights, the order of the images, dropout and augmentation
-EPOCHS = 20
-MAX_STEPS: int | None = None  # the run ends after this many steps
 BATCH_SIZE = 128
 STEPS_PER_EPOCH = 10  # as many whole batches as the training images give
 TOTAL_STEPS = 200
