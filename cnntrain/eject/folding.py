@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnntrain.eject.sources import PURE, UNKNOWN, Place, Source, evaluate_expression
+from cnntrain.eject.sources import (
+    PURE,
+    UNKNOWN,
+    Place,
+    Source,
+    evaluate_expression,
+    list_bound_names,
+    list_loaded_names,
+)
 
 LITERALS = (bool, int, float, str, type(None))
-FUNCTIONS = ast.FunctionDef | ast.Lambda
 # Expressions that become their value, where it is known. Sums and products stay: they teach.
 REPLACED = (
     ast.Name | ast.Subscript | ast.Attribute | ast.Call | ast.JoinedStr | ast.Compare | ast.BoolOp
@@ -56,14 +63,6 @@ def count_bindings(node: ast.AST) -> Counter[str]:
         elif isinstance(part, ast.FunctionDef | ast.ClassDef) and part is not node:
             found.append(part.name)
     return Counter(found)
-
-
-def list_loaded_names(node: ast.AST) -> set[str]:
-    return {
-        part.id
-        for part in ast.walk(node)
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)
-    }
 
 
 def fold_definition(
@@ -131,8 +130,8 @@ class Folder(ast.NodeTransformer):
         """Return the value of an expression, or UNKNOWN; settings are known in conditions only."""
         settings = self.facts.settings if with_settings else {}
         known = {**settings, **self.constants, **self.local}
-        names = {n for n in list_loaded_names(node) if n not in known}
-        if any(self.bindings[name] for name in names if not is_bound_within(node, name)):
+        names = list_loaded_names(node) - list_bound_names(node) - {*known}
+        if any(self.bindings[name] for name in names):  # names of values that are not known
             return UNKNOWN
         return evaluate_expression(node, known, self.source)
 
@@ -140,7 +139,7 @@ class Folder(ast.NodeTransformer):
         return not list_loaded_names(node).isdisjoint({*self.constants, *self.local})
 
     def visit(self, node: ast.AST) -> Any:
-        if isinstance(node, REPLACED) and is_loaded(node):
+        if isinstance(node, REPLACED) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             if isinstance(node, ast.Name) and node.id in self.copies:
                 return copy.deepcopy(self.copies[node.id])
             calls = list_loaded_names(node) & {*PURE}
@@ -273,18 +272,6 @@ class Folder(ast.NodeTransformer):
             self.copies[ids[0]] = value
             return True
         return False
-
-
-def is_loaded(node: ast.AST) -> bool:
-    return isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
-
-
-def is_bound_within(node: ast.AST, name: str) -> bool:
-    """Return whether a comprehension within an expression binds the name."""
-    return any(
-        isinstance(part, ast.Name) and part.id == name and not is_loaded(part)
-        for part in ast.walk(node)
-    )
 
 
 def is_refusal(statement: ast.stmt) -> bool:

@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 from cnntrain.eject.folding import (
     Facts,
+    count_bindings,
     drop_unused_names,
     fold_definition,
     is_literal,
-    list_loaded_names,
 )
 from cnntrain.eject.sources import (
     UNKNOWN,
     Import,
     Place,
     evaluate_expression,
+    list_loaded_names,
     read_source,
 )
 from cnntrain.spec import knobs
@@ -30,7 +31,6 @@ from cnntrain.spec import knobs
 VARYING = object()  # the value of a parameter that has several
 # What the annotations of knobs are in a script.
 PLAIN_TYPES = {bool: "bool", int: "int", float: "float", str: "str"}
-TEMPLATE = "cnntrain.eject.template."  # how the names of its modules begin
 
 
 class Fold(NamedTuple):
@@ -258,16 +258,10 @@ def list_parameters(definition: ast.FunctionDef) -> list[str]:
     return [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
 
 
-def list_local_names(node: ast.stmt) -> set[str]:
-    """Return the names that a function binds, which hide those of its module."""
-    found = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                found.add(part.id)
-        elif isinstance(part, ast.FunctionDef) and part is not node:
-            found.add(part.name)
-    return found
+def list_local_names(node: Any) -> set[str]:
+    """Return the names that a definition binds within itself, which hide those of its module."""
+    is_constant = isinstance(node, ast.Assign | ast.AnnAssign)
+    return {*count_bindings(node.value if is_constant else node)}
 
 
 def walk_in_order(node: ast.AST) -> Iterator[ast.AST]:

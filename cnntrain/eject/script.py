@@ -10,22 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnntrain.eject.folding import list_loaded_names
-from cnntrain.eject.inlining import (
-    TEMPLATE,
-    Inliner,
-    find_import,
-    find_plain_type,
-    list_local_names,
-)
+from cnntrain.eject.inlining import Inliner, find_import, find_plain_type, list_local_names
 from cnntrain.eject.layout import WIDTH, fit_line
-from cnntrain.eject.settings import (
-    choose_substitutes,
-    collect_components,
-    collect_settings,
-)
-from cnntrain.eject.simplify import simplify_definitions
-from cnntrain.eject.sources import Import, Place, find_constant, read_source
+from cnntrain.eject.settings import choose_substitutes, collect_components, collect_settings
+from cnntrain.eject.sources import TEMPLATE, Import, Place, find_constant, read_source
 from cnntrain.eject.writing import write_definition
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier
@@ -149,7 +137,6 @@ class ScriptWriter:
         self.names = self.choose_names()
         self.imports: set[Import] = set()
         self.settings: set[str] = set()
-        self.used: dict[Place, Renamer] = {}
 
     def choose_names(self) -> dict[Place, str]:
         """Return the name of each definition in the script; no two have the same.
@@ -184,28 +171,10 @@ class ScriptWriter:
             reached = [p for root in roots for p in self.list_reached(root, done)]
             needs = {p: {t for _, t in self.inliner.find_references(p)} for p in reached}
             parts.append((title, sort_for_reading(reached, self.inliner.folded, needs)))
-        definitions: dict[str, Any] = {}
         for place, node in self.inliner.folded.items():
-            if place.module != SETTINGS:
-                self.used[place] = Renamer(self, place)
-                definitions[self.names[place]] = self.used[place].visit(node)
-        simplify_definitions(definitions, "main")
-        self.collect_globals(definitions)
-        written = [
-            (
-                title,
-                [self.write_place(place) for place in places if self.names[place] in definitions],
-            )
-            for title, places in parts
-        ]
-        return [(title, join_blocks(blocks)) for title, blocks in written if blocks]
-
-    def collect_globals(self, definitions: Mapping[str, Any]) -> None:
-        """Note the libraries and settings that the definitions use, once they are simplified."""
-        loaded = set().union(*(list_loaded_names(node) for node in definitions.values()))
-        known = [found for renamer in self.used.values() for found in renamer.imports]
-        self.imports = {found for found in known if found.alias in loaded}
-        self.settings = {name for name in self.inliner.settings if name in loaded}
+            Renamer(self, place).visit(node)
+        written = [(title, [*map(self.write_place, places)]) for title, places in parts if places]
+        return [(title, join_blocks(blocks)) for title, blocks in written]
 
     def list_reached(self, place: Place, done: set[Place]) -> list[Place]:
         """Return a definition and, behind it, those that it needs and that are not written yet."""
@@ -268,14 +237,13 @@ class ScriptWriter:
 class Renamer(ast.NodeTransformer):
     """Gives the references of a definition the names that they have in the script.
 
-    Notes on the way which libraries it uses.
+    Notes on the way which libraries and settings it uses.
     """
 
     def __init__(self, writer: ScriptWriter, place: Place):
         self.writer, self.place = writer, place
         self.source = read_source(place.module)
         self.local = list_local_names(writer.inliner.folded[place])
-        self.imports: set[Import] = set()
 
     def visit_Name(self, node: ast.Name) -> Any:
         return node if node.id in self.local else self.rename_node(node, node.id)
@@ -300,12 +268,14 @@ class Renamer(ast.NodeTransformer):
         if isinstance(target, Place):
             if (plain := find_plain_type(target)) is not None:
                 return ast.parse(plain, mode="eval").body
+            if target.module == SETTINGS:
+                self.writer.settings.add(target.name)
             target, _ = self.writer.inliner.resolve_component(target)
             return ast.copy_location(
                 ast.Name(self.writer.names.get(target, target.name), node.ctx), node
             )
         if name is not None and (found := find_import(self.place, name)) is not None:
-            self.imports.add(found)
+            self.writer.imports.add(found)
         return node
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnntrain.eject.sources import Place
+from cnntrain.eject.sources import TEMPLATE, Place, find_constant
 from cnntrain.eject.weights_digest import read_weights_digest
 from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier, open_classifier
@@ -17,10 +17,6 @@ ROLES = {
     "build_model": "model", "draw_weights": "initializer", "augment_images": "augmentation",
     "compute_curve": "schedule", "make_optimizer": "optimizer",
 }  # fmt: skip
-PLAINER = "cnntrain.eject.template.plainer"
-LONGEST = 60  # blocks, from which on a network is cut into models (see models/parts/deep.py)
-# Data sets with about as many images of each class: no cut of them has to be mended.
-BALANCED = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 OFFICIAL = {"train": "train", "valid": "validation", "test": "test"}  # splits in TFDS
 
 
@@ -228,34 +224,19 @@ def shorten_home(folder: str) -> str:
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
-def has_enough_of_each_class(run: Classifier) -> bool:
-    """Return whether drawing images in class proportions gives some of each class by itself.
-
-    Where it may not, the script has the code that mends a draw.
-    """
-    dataset, few = run.spec.dataset, 3 * len(run.class_names)
-    name = str(dataset.knobs.get("tfds", dataset.name)).partition(":")[0]
-    sizes = [dataset["valid"], dataset["test"], dataset["limit"], dataset["fraction"]]
-    return name in BALANCED and all(size >= (0.05 if size < 1 else few) for size in sizes if size)
-
-
 def choose_substitutes(run: Classifier) -> dict[Place, Place]:
     """Return the plainer forms of definitions that do the same for this run."""
     substitutes = {
-        Place("cnntrain.training.schedules", "Rate"): Place(
-            "cnntrain.eject.template.step", "LearningRate"
-        ),
+        Place("cnntrain.training.schedules", "Rate"): Place(f"{TEMPLATE}step", "LearningRate"),
         Place("cnntrain.models.parts.pretrained", "load_pretrained"): Place(
-            PLAINER, "load_pretrained"
+            f"{TEMPLATE}plainer", "load_pretrained"
         ),
     }
     for name in ("pad_images", "mirror_images"):
         place = Place("cnntrain.data.augmentations.ops.crops", name)
-        substitutes[place] = Place(PLAINER, name)
-    if run.spec.model.knobs.get("depth", LONGEST + 1) <= LONGEST:  # there are fewer blocks
-        deep = "cnntrain.models.parts.deep"
+        substitutes[place] = Place(f"{TEMPLATE}plainer", name)
+    deep = "cnntrain.models.parts.deep"
+    longest = find_constant(Place(deep, "LONGEST"))  # blocks, of which there are fewer than layers
+    if run.spec.model.knobs.get("depth", longest + 1) <= longest:
         substitutes[Place(deep, "chain_blocks")] = Place(deep, "apply_blocks")
-    if has_enough_of_each_class(run):
-        sampling = "cnntrain.data.sampling"
-        substitutes[Place(sampling, "balance_choice")] = Place(PLAINER, "keep_choice")
     return substitutes

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
+TEMPLATE = "cnntrain.eject.template."  # how the names of its modules begin
 UNKNOWN = object()  # the value of an expression that only a running script knows
 # Functions of ours that an expression may call for its value to be known.
 PURE = ("count_steps",)
@@ -119,7 +120,7 @@ def evaluate_expression(node: ast.expr, known: Mapping[str, Any], source: Source
     `known` has the values of its local names. Constants of our modules are known, too.
     """
     values = {}
-    bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and is_stored(n)}
+    bound = list_bound_names(node)
     for part in ast.walk(node):
         if isinstance(part, ast.Lambda | ast.NamedExpr | ast.Await | ast.Yield):
             return UNKNOWN
@@ -135,8 +136,14 @@ def evaluate_expression(node: ast.expr, known: Mapping[str, Any], source: Source
         return UNKNOWN
 
 
-def is_stored(name: ast.Name) -> bool:
-    return not isinstance(name.ctx, ast.Load)
+def list_loaded_names(node: ast.AST) -> set[str]:
+    names = (part for part in ast.walk(node) if isinstance(part, ast.Name))
+    return {name.id for name in names if isinstance(name.ctx, ast.Load)}
+
+
+def list_bound_names(node: ast.AST) -> set[str]:
+    names = (part for part in ast.walk(node) if isinstance(part, ast.Name))
+    return {name.id for name in names if not isinstance(name.ctx, ast.Load)}
 
 
 @functools.cache
@@ -149,8 +156,8 @@ def find_constant(place: Place) -> Any:
         return getattr(importlib.import_module(place.module), place.name) if is_pure else UNKNOWN
     if isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(node.value, ast.expr):
         return UNKNOWN
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not is_stored(n)}
-    space = {name: find_global(source, name) for name in names if name != place.name}
+    names = list_loaded_names(node) - {place.name}
+    space = {name: find_global(source, name) for name in names}
     if UNKNOWN in space.values():
         return UNKNOWN
     try:

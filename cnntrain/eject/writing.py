@@ -83,10 +83,6 @@ def write_block(statements: list[Any], indent: int) -> list[str]:
         is_gap = above >= 0 and not source.lines[above].strip()
         if lines and (is_gap or isinstance(statement, DEFINITIONS) or was_definition):
             lines.append("")
-        if note := getattr(statement, "note", ""):
-            lines += textwrap.wrap(
-                " " * indent + note, WIDTH, subsequent_indent=" " * indent + "# "
-            )
         lines += comments + write_statement(statement, indent)
         was_definition = isinstance(statement, DEFINITIONS)
     return lines

@@ -7,9 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnntrain.data.pipeline import (
-    ORDER,
-)
+from cnntrain.data.pipeline import ORDER
 
 
 def shuffle_examples(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -24,13 +22,6 @@ def load_pretrained(
 ) -> keras.Model:
     """Return a network with weights that exist: Keras looks in its cache, then on the network."""
     return build(weights=weights)
-
-
-def keep_choice(
-    chosen: np.ndarray, labels: np.ndarray, least: np.ndarray, most: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """Stand for the change of a choice of rows where each class has enough of them."""
-    return chosen
 
 
 def pad_images(images: np.ndarray, tall: int, wide: int, border: str) -> np.ndarray:
