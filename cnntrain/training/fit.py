@@ -197,6 +197,7 @@ class Fit:
         longest: int,
     ) -> Any:
         """Return the training step of the backend, for what a phase trains."""
+        backend = keras.backend.backend()
 
         def make_inputs(batch: Batch) -> Any:
             return below(batches.make_images(batch.get("store"), batch))
@@ -214,11 +215,11 @@ class Fit:
                 self.built.model, phase.rates, self.spec.optimizer["bias_rate"]
             ),
             average=self.loop.average,
-            fused_norm=self.spec.fused_norm,
+            fused_norm=self.spec.fused_norm and backend == "tensorflow",
             masked_pools=self.devices.is_gpu and self.devices.xla and self.spec.deterministic,
             labels=get_label_kind(self.splits.train.labels),
         )
-        if keras.backend.backend() == "jax":
+        if backend == "jax":
             from cnntrain.training.train_step_jax import JaxTrainStep
 
             return JaxTrainStep(parts, longest)

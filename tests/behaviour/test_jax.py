@@ -19,6 +19,7 @@ WHOLE_STEP = (
     "ema_decay=0.99", "accumulate=2", "finetune=layer_wise", "optimizer.l2=1e-4",
     "schedule.plateau.patience=1", "schedule.plateau.min_delta=0.5", "checkpoint.every_steps=3",
     "dataset.limit=320", "batch_size=16", "epochs=6", "log_every=1",
+    "fused_norm=true",  # which JAX does by itself
 )  # fmt: skip
 MIRRORED = ("distribution=mirrored", "distribution.logical_cpus=2")
 
