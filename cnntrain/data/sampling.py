@@ -45,7 +45,7 @@ def split_stratified(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split rows in two, in class proportions: the rest, and `size`, a share if below 1.
 
-    Takes at least one image of each class, and leaves one for each split that is to come.
+    Takes at least one image of each class, and leaves at least `keep` of each.
     """
     rest, taken = train_test_split(
         np.arange(len(rows)),
