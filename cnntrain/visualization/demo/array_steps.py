@@ -154,7 +154,7 @@ def write_selection(program: Program, node: Any, inputs: list[ArrayRef]) -> Arra
     chosen = np.asarray(get_argument(node, 1, "indices"))
     if node.operation.axis not in (-1, len(x.shape)) or chosen.ndim != 1:
         raise refuse_call(node)
-    channels = [pick_channels(program, x, int(number), 1) for number in chosen]
+    channels = [pick_channels(program, x, int(n) % x.shape[-1], 1) for n in chosen]
     return program.add_step("concat", channels, get_shape(node))
 
 

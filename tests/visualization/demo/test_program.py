@@ -76,7 +76,7 @@ CASES = {
     "cropping": layers.Cropping2D(((1, 2), (0, 3))),
     "pad": lambda x: ops.pad(x[:, ::2, 1::2, 2:], [[0, 0], [1, 0], [0, 0], [0, 3]]),
     "split": lambda x: ops.split(x, 2, axis=-1)[1],
-    "take": lambda x: ops.take(x, [4, 0, 1], axis=-1),
+    "take": lambda x: ops.take(x, [4, 0, -1], axis=-1),
     "repeat": repeat_grey,
     "squeeze": lambda x: ops.squeeze(layers.GlobalMaxPooling2D(keepdims=True)(x), axis=[1, 2]),
     "kept": lambda x: layers.Dropout(0.5)(layers.SpatialDropout2D(0.5)(layers.Identity()(x))),
