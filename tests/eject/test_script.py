@@ -83,6 +83,11 @@ def check_same_weights(run: Path, folder: Path) -> None:
             assert all(np.array_equal(ours[key], theirs[key]) for key in ours), name
 
 
+@pytest.fixture(scope="module")
+def script(digits):
+    return write_script(open_ejectable_run(str(digits.folder)))
+
+
 def eject(run: Path, *words: str) -> Path:
     assert import_module("cnntrain.cli.eject").main([str(run), *words]) == 0
     return next((run / "eject").iterdir())
@@ -119,10 +124,10 @@ def test_script_ends_with_the_same_weights(name, training, cifar10_dir, weights_
 
 
 def test_script_of_other_settings_says_that_its_weights_are_others(
-    digits, tmp_path, monkeypatch, capsys
+    script, tmp_path, monkeypatch, capsys
 ):
     """A seed of another value: the promise at the end is checked, and not only printed."""
-    text = write_script(open_ejectable_run(str(digits.folder))).format_text()
+    text = script.format_text()
     assert "SEED = 0 " in text
     text = text.replace("SEED = 0 ", "SEED = 1 ").replace("TOTAL_STEPS = ", "TOTAL_STEPS = 1 or ")
     monkeypatch.chdir(tmp_path)
@@ -130,8 +135,8 @@ def test_script_of_other_settings_says_that_its_weights_are_others(
     assert "The last weights are not those of the run" in capsys.readouterr().out
 
 
-def test_script_has_what_the_run_used_and_no_more(digits):
-    text = write_script(open_ejectable_run(str(digits.folder))).format_text()
+def test_script_has_what_the_run_used_and_no_more(script):
+    text = script.format_text()
     assert "keras.optimizers.Adam(" in text
     assert "half a cosine" in text
     for other in ("WeightAverage", "Plateau", "tensorflow_datasets", "augment(", "BatchNorm"):
@@ -141,10 +146,9 @@ def test_script_has_what_the_run_used_and_no_more(digits):
         assert len(re.findall(rf"\b{name}\b", text)) > 1
 
 
-def test_notebook_has_the_code_of_the_script_in_cells(digits):
+def test_notebook_has_the_code_of_the_script_in_cells(script):
     from cnntrain.eject.notebook import format_notebook
 
-    script = write_script(open_ejectable_run(str(digits.folder)))
     notebook = json.loads(format_notebook(script))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]

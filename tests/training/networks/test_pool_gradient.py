@@ -65,6 +65,7 @@ assert np.array_equal(*found) and np.count_nonzero(found[0])
 """
 
 
+@pytest.mark.slow
 def test_on_jax_it_has_the_gradient_of_the_layer():
     environment = os.environ | {"KERAS_BACKEND": "jax"}
     subprocess.run([sys.executable, "-c", ON_JAX], env=environment, check=True)

@@ -17,7 +17,6 @@ from cnntrain.visualization.demo import page_format, translation
 from cnntrain.visualization.demo.page import find_paper, write_demo_page
 from cnntrain.visualization.demo.v8 import open_page, read_script, run_page
 from helpers.browser import open_browser
-from helpers.several import use_properties
 
 # Waits until the answer has changed, and reads what the page shows.
 READ_ANSWER = """
@@ -164,12 +163,17 @@ def calibrated(digits, tmp_path_factory):
     return copy
 
 
-def test_a_calibrated_page_says_none_of_these(verb, calibrated, export_page, pngs, tmp_path):
-    page, noise = export_page(calibrated), tmp_path / "noise.png"
+@pytest.fixture(scope="module")
+def calibrated_page(calibrated, export_page):
+    return export_page(calibrated)
+
+
+def test_a_calibrated_page_says_none_of_these(verb, calibrated, calibrated_page, pngs, tmp_path):
+    noise = tmp_path / "noise.png"
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     Image.fromarray(pixels).save(noise)
     files = [*sorted(pngs.glob("*/*.png"))[::75], noise]
-    with open_browser(page, tmp_path / "profile") as browser:
+    with open_browser(calibrated_page, tmp_path / "profile") as browser:
         shown = [show_file(browser, file) for file in files]
     for said, row in zip(shown, predict(verb, calibrated, *files), strict=True):
         assert said["answer"] == (" or ".join(row["set"]) or "none of these")
@@ -178,32 +182,37 @@ def test_a_calibrated_page_says_none_of_these(verb, calibrated, export_page, png
     assert shown[-1]["because"] == "The picture is unlike those of training."
 
 
-def test_unfamiliarity_is_that_of_the_calibration(digits, calibrated, export_page):
+def test_unfamiliarity_is_that_of_the_calibration(digits, calibrated, calibrated_page):
     from cnntrain.inference.familiarity import build_scoring_network
     from cnntrain.runs.calibration import read_calibration
 
     calibration = read_calibration(calibrated, "best")
     scoring = build_scoring_network(digits.network(), calibration.bank)
     some = digits.images[:5]
-    found = run_page(export_page(calibrated), "unfamiliarity")(some)
+    found = run_page(calibrated_page, "unfamiliarity")(some)
     expected = scoring.predict(some, verbose=0)[:, -1] / calibration.limit
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_several_labels_are_those_above_their_thresholds(properties, export_page, pngs, tmp_path):
-    classifier = open_classifier(str(properties.folder))
-    thresholds = classifier.read_thresholds()
-    with use_properties():
-        page = export_page(properties.folder)
+def test_several_labels_are_those_above_their_thresholds(digits, pngs, tmp_path):
+    """The logits of a softmax stand for those of labels that are found each by itself."""
+    page, names = tmp_path / "demo.html", [f"n{digit}" for digit in range(10)]
     files = [next(iter(sorted((pngs / str(digit)).iterdir()))) for digit in (1, 2, 7, 8)]
     images = np.stack([np.asarray(Image.open(file)) for file in files])[..., np.newaxis]
-    logits = properties.network().predict(images, verbose=0)
+    exported = add_probabilities(digits.network(), "sigmoid")
+    probabilities = exported.predict(images, verbose=0)["probabilities"]
+    thresholds = np.full(10, 0.5)
+    thresholds[7] = 1.5  # is never reached
+    labels = Labels(names, thresholds.tolist())
+    write_demo_page(open_classifier(str(digits.folder)), exported, labels, page, digits.images)
     with open_browser(page, tmp_path / "profile") as browser:
         shown = [show_file(browser, file) for file in files]
-    for said, row in zip(shown, 1 / (1 + np.exp(-logits)), strict=True):
-        found = [name for name, p, t in zip(classifier.class_names, row, thresholds, strict=True)
-                 if p >= t]  # fmt: skip
-        assert said["found"] == found
+    expected = [[n for n, is_found in zip(names, row, strict=True) if is_found]
+                for row in probabilities >= thresholds]  # fmt: skip
+    assert [] in expected
+    assert any(expected)
+    assert [said["found"] for said in shown] == expected
+    for said, found in zip(shown, expected, strict=True):
         assert set(said["answer"].split(", ")) == set(found or ["none of the labels"])
 
 
