@@ -212,11 +212,10 @@ class Folder(ast.NodeTransformer):
         if isinstance(statement, ast.If):
             return self.fold_branches(statement)
         if isinstance(statement, ast.With):
-            statement.items = [self.visit(item) for item in statement.items]
+            items = [self.visit(item) for item in statement.items]
+            statement.items = [i for i in items if ast.unparse(i) != "contextlib.nullcontext()"]
             statement.body = self.fold_block(statement.body)
-            if ast.unparse(statement.items[0]) == "contextlib.nullcontext()":
-                return statement.body
-            return [statement]
+            return [statement] if statement.items else statement.body
         if isinstance(statement, ast.For | ast.While):
             for field in ("target", "iter", "test"):
                 if hasattr(statement, field):

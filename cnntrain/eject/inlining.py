@@ -143,10 +143,11 @@ class Inliner:
         if isinstance(node, ast.Call):
             passed = self.read_arguments(caller, node, definition)
             given |= {name: value for name, value in passed.items() if name in names}
-        if not isinstance(node, ast.Call) or is_partial(node):
-            seen = {k.arg for k in node.keywords} if isinstance(node, ast.Call) else set()
-            seen |= set(names[: len(node.args) - 1]) if isinstance(node, ast.Call) else set()
-            self.needed.setdefault(target, set()).update(name for name in names if name not in seen)
+        needed = self.needed.setdefault(target, set())
+        if not isinstance(node, ast.Call) or has_open_arguments(node):
+            needed |= {*names}
+        elif is_partial(node):
+            needed |= {*names} - {k.arg for k in node.keywords} - {*names[: len(node.args) - 1]}
         for _, (function, own) in self.components.items():
             if function == target:
                 given |= {name: own[name] for name in names if name in own}
@@ -163,6 +164,8 @@ class Inliner:
         arguments = definition.args
         positional = [a.arg for a in (*arguments.posonlyargs, *arguments.args)]
         passed = node.args[1:] if is_partial(node) else node.args
+        if has_open_arguments(node):
+            return {}
         values: dict[str, ast.expr] = {}
         if not is_partial(node):
             defaults = arguments.defaults
@@ -173,10 +176,8 @@ class Inliner:
                 for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
                 if d is not None
             }
-        if any(isinstance(part, ast.Starred) for part in passed):
-            return {}
         values |= dict(zip(positional, passed, strict=False))
-        values |= {k.arg: k.value for k in node.keywords if k.arg is not None}
+        values |= {str(k.arg): k.value for k in node.keywords}
         result = {}
         for name, value in values.items():
             if isinstance(value, ast.Constant | ast.List | ast.Tuple | ast.Dict):
@@ -246,6 +247,12 @@ def is_number(value: Any) -> bool:
 
 def is_partial(call: ast.Call) -> bool:
     return ast.unparse(call.func) in ("partial", "functools.partial") and bool(call.args)
+
+
+def has_open_arguments(call: ast.Call) -> bool:
+    """Return whether a call passes what only a running script knows, by `*` or `**`."""
+    is_starred = any(isinstance(part, ast.Starred) for part in call.args)
+    return is_starred or any(keyword.arg is None for keyword in call.keywords)
 
 
 def is_own_target(name: ast.Name, node: ast.stmt) -> bool:

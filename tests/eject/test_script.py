@@ -1,5 +1,6 @@
 """An ejected script ends with the weights of its run, bit for bit, and is pleasant to read."""
 
+import ast
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -16,8 +18,10 @@ import h5py
 import numpy as np
 import pytest
 
+from cnntrain.eject.inlining import Inliner
 from cnntrain.eject.script import write_script
 from cnntrain.eject.settings import list_obstacles, open_ejectable_run
+from cnntrain.eject.sources import Place
 from cnntrain.errors import SpecError
 
 # Runs a file where cnntrain, and what only it needs, cannot be imported.
@@ -207,6 +211,15 @@ def test_run_that_was_extended_is_refused(digits, tmp_path):
     open_resumed("log_every=3")
     with pytest.raises(SpecError, match="a run that was extended"):
         open_resumed("log_every=3", "epochs=12")
+
+
+@pytest.mark.parametrize("call", ["f(*pair)", "f(1, **more)", "partial(f, 1, **more)"])
+def test_parameters_of_a_call_with_stars_are_not_taken_for_their_defaults(call):
+    inliner = Inliner(Place("", ""), {}, {}, {}, {})
+    function, node = ast.parse("def f(a, b=2): ...").body[0], ast.parse(call, mode="eval").body
+    read = partial(inliner.read_arguments, Place("cnntrain.errors", ""), definition=function)
+    assert read(node) == {}
+    assert read(ast.parse("f(1)", mode="eval").body) == {"a": 1, "b": 2}
 
 
 OPTIONS = Path(__file__).parents[2] / "conf" / "augmentation"
