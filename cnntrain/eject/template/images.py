@@ -12,9 +12,7 @@ from cnntrain.data.pipeline import (
     make_generator,
 )
 from cnntrain.data.sampling import sample_rows, split_first, split_stratified
-from cnntrain.eject.components import (
-    augment_images,
-)
+from cnntrain.eject.components import augment_images
 from cnntrain.eject.template.plainer import shuffle_examples
 from cnntrain.eject.template.settings import (
     ALTERNATES,

@@ -6,11 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cnntrain.eject.components import (
-    build_model,
-    draw_head_weights,
-    draw_weights,
-)
+from cnntrain.eject.components import build_model, draw_head_weights, draw_weights
 from cnntrain.eject.template.settings import (
     BATCH_NORM_MOMENTUM,
     HAS_BATCH_NORM,

@@ -3,10 +3,7 @@
 import keras
 from keras import ops
 
-from cnntrain.eject.components import (
-    compute_curve,
-    make_optimizer,
-)
+from cnntrain.eject.components import compute_curve, make_optimizer
 from cnntrain.eject.template.settings import (
     CLIP_NORM,
     CLIP_VALUE,
