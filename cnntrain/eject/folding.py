@@ -80,7 +80,6 @@ def fold_definition(
         before = None
         while before != (before := ast.dump(folded)):
             folder = Folder(source, folded, known, facts, kept)
-            folder.first_bindings = count_bindings(node)
             folded = folder.fold(folded)
             known |= folder.local
             dropped |= folder.dropped
@@ -112,10 +111,8 @@ class Folder(ast.NodeTransformer):
     ):
         self.source, self.facts, self.kept = source, facts, set(kept)
         self.bindings = count_bindings(node)
-        self.first_bindings = self.bindings  # before branches went
         self.local: dict[str, Any] = {}
         self.dropped: set[str] = set()
-        self.copies: dict[str, ast.expr] = {}
         self.constants = {n: v for n, v in constants.items() if self.bindings[n] <= 1}
 
     def fold(self, node: Any) -> Any:
@@ -140,8 +137,6 @@ class Folder(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         if isinstance(node, REPLACED) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            if isinstance(node, ast.Name) and node.id in self.copies:
-                return copy.deepcopy(self.copies[node.id])
             calls = list_loaded_names(node) & {*PURE}
             if calls or self.uses_constant(node):
                 value = self.find_value(node, with_settings=bool(calls))
@@ -263,12 +258,6 @@ class Folder(ast.NodeTransformer):
             values: list[Any] = [found] if len(ids) == 1 else [*found]  # type: ignore[misc]
             self.local |= dict(zip(ids, values, strict=True))
             self.dropped |= set(ids)
-            return True
-        is_copy = isinstance(value, ast.Name) and (
-            ast.unparse(value) != was or self.first_bindings[ids[0]] > 1
-        )
-        if len(ids) == 1 and is_copy and self.bindings[value.id] <= 1:  # type: ignore[union-attr]
-            self.copies[ids[0]] = value
             return True
         return False
 
