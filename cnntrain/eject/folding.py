@@ -284,7 +284,10 @@ def drop_unused_names(node: Any) -> Any:
 
 
 class Sweeper(ast.NodeTransformer):
-    """Removes assignments to single names that are not `loaded`."""
+    """Removes assignments to single names that are not `loaded`.
+
+    One that calls a method stays: a generator that is asked for numbers has others left.
+    """
 
     def __init__(self, loaded: set[str]):
         self.loaded = loaded
@@ -294,4 +297,7 @@ class Sweeper(ast.NodeTransformer):
         is_single = len(statement.targets) == 1 and isinstance(target, ast.Name)
         if is_single and ast.unparse(target) == ast.unparse(statement.value):
             return None
-        return None if is_single and target.id not in self.loaded else statement  # type: ignore[attr-defined]
+        calls = [part.func for part in ast.walk(statement.value) if isinstance(part, ast.Call)]
+        if not is_single or any(isinstance(function, ast.Attribute) for function in calls):
+            return statement
+        return statement if target.id in self.loaded else None  # type: ignore[attr-defined]

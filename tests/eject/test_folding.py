@@ -19,6 +19,9 @@ CASES = {
         "flag",
     ),
     "a parameter that is bound again": ("factor += numbers[0]\nreturn factor", "flag"),
+    "a draw that nothing reads": (
+        "drawn = numbers.pop()\nif flag:\n    return drawn\nreturn numbers", "flag",
+    ),
     "a context": (
         "with contextlib.nullcontext() if not flag else open('x'):\n    return sum(numbers)",
         "with",
