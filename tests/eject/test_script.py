@@ -101,7 +101,9 @@ def test_script_of_lenet5_on_digits_ends_with_the_same_weights(digits, tmp_path,
     script = eject(digits.folder)
     assert f"python {script} trains it again" in capsys.readouterr().out
     check_readable(script)
-    said = train_alone(script, tmp_path / "alone")
+    settings = {"floatx": "float64", "epsilon": 1e-3, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))  # of its user, without effect
+    said = train_alone(script, tmp_path / "alone", KERAS_HOME=str(tmp_path))
     assert "The last weights are those of the run, bit for bit." in said
     check_same_weights(digits.folder, tmp_path / "alone")
     with pytest.raises(SpecError, match="is there already"):

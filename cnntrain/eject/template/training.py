@@ -89,6 +89,11 @@ def freeze_below_head(network: keras.Model, model: keras.Model) -> tuple[keras.M
 
 def main() -> None:
     """Train the network, save it, and say how good it is."""
+    if keras.backend.backend() != "tensorflow":
+        raise SystemExit("this needs Keras on TensorFlow: KERAS_BACKEND=tensorflow")
+    keras.config.set_floatx("float32")  # whatever ~/.keras/keras.json says
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     # The same seed gives the same weights, bit for bit, if every operation is deterministic.
     tf.config.experimental.enable_op_determinism()
     keras.utils.clear_session()  # names of layers, and so seeds, begin from the same numbers
