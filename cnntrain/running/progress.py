@@ -195,12 +195,13 @@ def name_weights(report: Mapping[str, Any]) -> dict[str, str]:
 
     The best ones are left out if they are the last ones because nothing chose among the epochs.
     """
+    best = report.get("best_epoch")
+    averaged = ", averaged" * ("ema" in report["test"])
     names = {
-        "best": f"best epoch ({report.get('best_epoch')})",
+        "best": f"best epoch ({best})",
         "final": "last epoch",
         "ema": "EMA, last epoch",
-        "refit": f"refit on train + valid ({report.get('best_epoch')} epochs"
-        + (", averaged)" if "ema" in report["test"] else ")"),
+        "refit": f"refit on train + valid ({best} epoch{'s' * (best != 1)}{averaged})",
     }
     if not chose_epoch(report):
         del names["best"]

@@ -309,7 +309,7 @@ def refit_network(
     epochs = int(best_row["epoch"]) if best_row else epochs
     refit_run = Run(run.folder / "refit")
     refit_run.folder.mkdir(exist_ok=True)
-    progress.note(f"refit: {epochs} epochs on train + valid")
+    progress.note(f"refit: {epochs} epoch{'s' * (epochs != 1)} on train + valid")
     replay = Replay(
         epochs, steps.planned // steps.per_epoch, decisions.phases, decisions.reductions,
         first.sizes,
