@@ -8,7 +8,7 @@ from cnntrain.spec.expectation import Measured, compute_interval
 
 DOCS = Path(__file__).parent.parent / "docs" / "recipes.md"
 INTRODUCTION = """\
-# Recipes, and what they gave
+# Recipes: published results, and ours
 
 <!-- Written by `make recipes` from the `expect` records in conf/experiment/. -->
 

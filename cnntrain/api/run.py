@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from html import escape
-from os import PathLike, fspath, path
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ from cnntrain.api.network_files import NetworkFiles, list_versions
 from cnntrain.api.python_values import collect_overrides
 from cnntrain.api.rendering import format_html_lines, make_table, render_table_as_html
 from cnntrain.errors import SpecError
+from cnntrain.files.paths import shorten_path
 from cnntrain.inference.classifier import open_classifier
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.runs.directory import Run as RunDirectory
@@ -234,8 +235,3 @@ def describe_run(result: RunResult) -> list[str]:
         if (number := result.numbers.get(f"{part}.{result.headline}")) is not None:
             words.append(f"{part} {name_metric(result.headline)} {number:.4f}")
     return words
-
-
-def shorten_path(folder: Path) -> str:
-    """Return a path from the working directory, if the folder lies in it."""
-    return path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)

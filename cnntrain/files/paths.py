@@ -16,6 +16,11 @@ def expand_folder(text: str, setting: str) -> Path:
     return path
 
 
+def shorten_path(path: Path) -> str:
+    """Return a path from the working directory, if it lies in it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def expand_user_path(text: str) -> Path:
     """Return a path with `~` expanded; the `~name` of an unknown user stays as it is."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises

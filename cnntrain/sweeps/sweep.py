@@ -19,6 +19,7 @@ from rich.console import Console as RichConsole
 
 from cnntrain.errors import SpecError
 from cnntrain.files.locks import acquire_lock
+from cnntrain.files.paths import shorten_path
 from cnntrain.reports.comparisons import comparison_tables as tables
 from cnntrain.reports.comparisons.sweep_summary import write_sweep_summary
 from cnntrain.running.run import check_machine
@@ -269,4 +270,4 @@ def report_sweep(sweep: Sweep, supply: JobSupply) -> None:
         print(line)
     if supply.unfinished_jobs:
         print(f"Some jobs have not finished. To run them: {format_sweep_resume_command(sweep)}")
-    print(f"results in {sweep.folder / 'sweep.html'}")
+    print(f"results in {shorten_path(sweep.folder / 'sweep.html')}")
