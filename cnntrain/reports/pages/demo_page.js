@@ -12,8 +12,19 @@
   };
   const PIXELATED_SIDE = 64; // smaller pictures are shown with their pixels as squares
   const QUICK = 100; // milliseconds: a network that answers in less does so while one draws
-  let seen = null; // {picture, arrays, probabilities} of what is shown now
+  let seen = null; // {picture, arrays, probabilities, found} of what is shown now
+  let pictures = 0; // how many were given: a photo is decoded later, when it may not be the last
   let duration = 0; // milliseconds that the last answer took
+
+  // Shows the classes without an answer: nothing of an earlier picture stays.
+  function clearAnswer(text) {
+    seen = null;
+    find("note").hidden = true;
+    find("answer").textContent = text;
+    find("because").textContent = "";
+    showClasses(names.map((_, n) => n));
+    for (const part of document.querySelectorAll("#pictures, #heat-note")) part.hidden = true;
+  }
 
   // Classifies an RGBA picture, and shows the answer.
   function classify(rgba) {
@@ -21,63 +32,72 @@
     const picture = fitToFrame(convertColors(rgba, frame.channels), frame);
     const arrays = network.run(picture.pixels);
     const probabilities = [...arrays[network.outputs.probabilities]];
-    seen = { picture, arrays, probabilities };
     const order = names.map((_, n) => n).sort((a, b) => probabilities[b] - probabilities[a]);
-    showAnswer(order);
+    seen = { picture, arrays, probabilities, found: findClasses(order, probabilities, arrays) };
+    find("note").hidden = true;
+    showAnswer();
     showClasses(order);
     showPictures(order[0]);
     duration = performance.now() - began;
   }
 
-  // Shows the likeliest class, or the set of labels of a calibrated network, or all labels found.
-  function showAnswer(order) {
-    const { probabilities, arrays } = seen, { calibration, thresholds } = facts;
-    const listFound = (isFound) => order.filter(isFound).map((n) => names[n]);
-    let answer = `${names[order[0]]}, ${formatPercent(probabilities[order[0]])}`, because = "";
+  const isUnfamiliar = (arrays) => arrays[network.outputs.unfamiliarity][0] > 1;
+
+  // Returns the likeliest class, or the set of labels of a calibrated network, or all labels found.
+  function findClasses(order, probabilities, arrays) {
+    const { calibration, thresholds } = facts;
+    if (thresholds) return order.filter((n) => probabilities[n] >= thresholds[n]);
+    if (!calibration) return order.slice(0, 1);
+    if (isUnfamiliar(arrays)) return [];
+    return order.filter((n) => probabilities[n] >= calibration.threshold);
+  }
+
+  function showAnswer() {
+    const { probabilities, arrays, found } = seen, { calibration, thresholds } = facts;
+    const words = found.map((n) => names[n]);
+    let answer = `${words[0]}, ${formatPercent(probabilities[found[0]])}`, because = "";
     if (thresholds) {
-      const found = listFound((n) => probabilities[n] >= thresholds[n]);
-      answer = found.join(", ") || "none of the labels";
+      answer = words.join(", ") || "none of the labels";
     } else if (calibration) {
-      const isUnfamiliar = arrays[network.outputs.unfamiliarity][0] > 1;
-      const { threshold, coverage } = calibration;
-      const set = isUnfamiliar ? [] : listFound((n) => probabilities[n] >= threshold);
-      answer = set.join(" or ") || "none of these";
-      because = `Of pictures like those of its calibration ${formatPercent(coverage)}, or more, `
-        + "have their class in this answer.";
-      if (!set.length) because = "No class is likely enough.";
-      if (isUnfamiliar) because = "The picture is unlike those of training.";
+      answer = words.join(" or ") || "none of these";
+      because = `Of pictures like those of its calibration ${formatPercent(calibration.coverage)}, `
+        + "or more, have their class in this answer.";
+      if (!found.length) because = "No class is likely enough.";
+      if (isUnfamiliar(arrays)) because = "The picture is unlike those of training.";
     }
     find("answer").textContent = answer;
     find("because").textContent = because;
   }
 
+  // Shows the classes, with their probabilities once a picture was seen; grey if none is found.
   function showClasses(order) {
-    const { probabilities } = seen, { thresholds } = facts, rows = find("classes").tBodies[0];
-    const isFound = (n) => (thresholds ? probabilities[n] >= thresholds[n] : n === order[0]);
+    const { thresholds } = facts, rows = find("classes").tBodies[0];
+    const share = (n) => (seen ? formatPercent(seen.probabilities[n]) : "");
     // Few classes keep their places, which is calmer while one draws.
     const isFew = order.length <= SHOWN_CLASSES;
     const shown = isFew ? names.map((_, n) => n) : order.slice(0, SHOWN_CLASSES);
     rows.replaceChildren(...shown.map((n) => {
       const row = document.createElement("tr");
-      row.className = isFound(n) ? "first" : "";
-      const hasMaps = network.outputs.maps !== undefined;
+      row.className = seen?.found.includes(n) ? "first" : "";
+      const hasMaps = seen && network.outputs.maps !== undefined;
       const name = document.createElement(hasMaps ? "button" : "span");
       name.textContent = names[n];
       name.dataset.number = n;
       if (hasMaps) name.onclick = () => showPictures(n);
       row.insertCell().append(name);
-      addNumber(row, formatPercent(probabilities[n]));
+      addNumber(row, share(n));
       if (thresholds) addNumber(row, formatPercent(thresholds[n]));
       const bar = document.createElement("div"), filled = document.createElement("div");
       bar.className = "bar";
-      filled.style.width = formatPercent(probabilities[n]).replace(" ", "");
+      filled.style.width = share(n).replace(" ", "") || "0";
       bar.append(filled);
       row.insertCell().append(bar);
       return row;
     }));
     const hidden = order.length - shown.length;
-    find("others").textContent = hidden > 0 ? `${hidden} other classes are less likely.` : "";
-    find("classes").hidden = false;
+    const rank = seen ? " are less likely" : "";
+    find("others").textContent = hidden > 0 ? `${hidden} other classes${rank}.` : "";
+    find("classes").classList.toggle("refused", seen?.found.length === 0);
   }
 
   function addNumber(row, text) {
@@ -109,8 +129,8 @@
       const place = 3 * Math.min(255, Math.floor(256 * warmth));
       return [0, 1, 2].map((c) => (1 - opacity) * grey + opacity * inferno[place + c]);
     }, `Where the network looks for ${names[target]}`);
-    const what = most > 0 ? "what" : "nothing";
-    find("heat-caption").textContent = `${what} speaks for ${names[target]}`;
+    const what = most > 0 ? "what" : "nothing", speaks = seen.found.length ? "speaks" : "would speak";
+    find("heat-caption").textContent = `${what} ${speaks} for ${names[target]}`;
     find("heat-note").hidden = false;
     for (const button of find("classes").querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.number) === target));
@@ -134,16 +154,17 @@
   // Photos: chosen, dropped or pasted.
 
   async function openPhoto(file) {
-    find("note").hidden = true;
-    find("answer").textContent = "Looking …";
+    const number = ++pictures, isLast = () => number === pictures;
+    clearAnswer("Looking …");
     try {
       const rgba = await decodePhoto(file);
-      setTimeout(() => classify(rgba)); // not at once, so that "Looking …" is seen
+      setTimeout(() => isLast() && classify(rgba)); // not at once, so that "Looking …" is seen
     } catch (error) {
+      if (!isLast()) return;
+      clearAnswer(NOTHING);
       const name = `${file.name} is no picture that this browser can read`;
       find("note").textContent = `${name} (${error.message}).`;
       find("note").hidden = false;
-      find("answer").textContent = NOTHING;
     }
   }
 
@@ -175,6 +196,7 @@
     openFirst(event.dataTransfer.files);
   });
 
+  clearAnswer(NOTHING);
   if (find("drawing")) prepareDrawing(find("drawing"));
 
   // Drawing, by pointer or by keyboard.
@@ -189,17 +211,16 @@
     function clear() {
       cancelAnimationFrame(waiting);
       waiting = null;
+      pictures++;
       pen.isDown = false;
+      find("pen").hidden = true;
       context.fillStyle = `rgb(${facts.paper} ${facts.paper} ${facts.paper})`;
       context.fillRect(0, 0, canvas.width, canvas.height);
-      find("answer").textContent = NOTHING;
-      find("because").textContent = find("others").textContent = "";
-      for (const part of document.querySelectorAll("#classes, #pictures, #heat-note, #pen")) {
-        part.hidden = true;
-      }
+      clearAnswer(NOTHING);
     }
 
     function drawLine(x, y) {
+      pictures++;
       context.lineCap = context.lineJoin = "round";
       context.lineWidth = (find("pen-width").value / 100) * Math.max(canvas.width, canvas.height);
       context.strokeStyle = `rgb(${facts.ink} ${facts.ink} ${facts.ink})`;

@@ -1,6 +1,7 @@
 """Write the page that contains a network and runs it in the browser."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 import matplotlib as mpl
 import numpy as np
 
+from cnntrain.errors import escape_unprintable
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.export_formats import PROBABILITIES, Labels
 from cnntrain.reports.run_page import RunFiles, make_headline_tile
@@ -24,6 +26,7 @@ SCRIPTS = {
     "network_script": "demo_network.js", "pixels_script": "demo_pixels.js",
     "page_script": "demo_page.js", "demo_style": "demo.css",
 }  # fmt: skip
+LONGEST_CLASSES = 60  # letters of the classes in the title
 RESIZING = {
     "stretch": "A photo of another shape is stretched.",
     "crop": "Of a photo of another shape the middle is shown.",
@@ -41,7 +44,6 @@ def write_demo_page(
     Raises SpecError for a layer that a page cannot compute.
     """
     result, run_files = read_run(classifier.folder), RunFiles(Run(classifier.folder))
-    model, dataset = (result.settings.get(group) for group in ("model", "dataset"))
     program, weights = build_program(network)
     frame, scripts = (
         classifier.frame,
@@ -49,8 +51,9 @@ def write_demo_page(
     )
     height, width = frame.size
     context = {
-        "title": f"{model} on {dataset}",
-        "eyebrow": f"{result.folder.resolve().name} · {classifier.weights} weights",
+        "title": make_title(result, labels.class_names),
+        "eyebrow": f"{result.settings.get('model')} · {result.folder.resolve().name} · "
+        f"{classifier.weights} weights",
         "numbers": build_run_tiles(classifier, result, run_files),
         "draws": frame.channels == 1,
         "colors": "grey" if frame.channels == 1 else "RGB",
@@ -64,6 +67,15 @@ def write_demo_page(
         "facts": build_page_facts(classifier, labels, shown),
     }
     write_page(path, "demo.html.j2", context | scripts)
+
+
+def make_title(result: RunResult, class_names: Sequence[str]) -> str:
+    """Return what a network tells apart: `photos: cats, dogs`; of many classes their number."""
+    settings = result.settings
+    path = settings.get("dataset.folder") or settings.get("dataset.table")
+    data = escape_unprintable(Path(path).name) if path else settings.get("dataset")
+    words = ", ".join(class_names)
+    return f"{data}: {words if len(words) <= LONGEST_CLASSES else f'{len(class_names)} classes'}"
 
 
 def build_program(network: keras.Model) -> tuple[dict[str, Any], str]:
@@ -139,6 +151,4 @@ def build_run_tiles(
         tiles.append(make_headline_tile("images", f"{sum(sizes.values()):,}", counts))
     if "total" in (counts := run_files.report.get("parameters", {})):
         tiles.append(make_headline_tile("parameters", f"{counts['total']:,}", ""))
-    spec_hash = str(run_files.record.get("spec_hash", ""))
-    seed = f"seed {run_files.record.get('seed')}"
-    return [*tiles, make_headline_tile("spec", spec_hash[:8], f"{seed}, hash {spec_hash[:16]}")]
+    return tiles

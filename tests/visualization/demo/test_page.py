@@ -13,8 +13,9 @@ from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import open_classifier
 from cnntrain.inference.convert import add_probabilities
 from cnntrain.inference.export_formats import Labels
+from cnntrain.runs.results import RunResult
 from cnntrain.visualization.demo import page_format, translation
-from cnntrain.visualization.demo.page import find_paper, write_demo_page
+from cnntrain.visualization.demo.page import find_paper, make_title, write_demo_page
 from cnntrain.visualization.demo.v8 import open_page, read_script, run_page
 from helpers.browser import open_browser
 
@@ -29,6 +30,7 @@ new Promise((resolve) => {
       answer: find("answer").textContent, because: find("because").textContent,
       rows: rows.map((row) => [...row.cells].map((cell) => cell.innerText)),
       found: rows.filter((row) => row.className === "first").map((row) => row.cells[0].innerText),
+      refused: find("classes").classList.contains("refused"),
       note: find("note").hidden ? "" : find("note").textContent,
       heat: find("heat-caption")?.textContent, pictures: document.querySelectorAll("img").length,
     }));
@@ -111,12 +113,49 @@ def test_photos_are_seen_as_by_predict(verb, digits, page, tmp_path):
     assert shown[1]["answer"].startswith("8, ")
 
 
-def test_a_file_that_is_no_picture_is_answered(page, tmp_path):
+def test_a_file_that_is_no_picture_leaves_no_answer_of_an_earlier_one(page, pngs, tmp_path):
+    read = "document.querySelector('[aria-label=\"What the network says\"]').innerText"
+    photo = sorted(pngs.glob("*/*.png"))[0]
     (tmp_path / "notes.txt").write_text("no picture")
     with open_browser(page, tmp_path / "profile") as browser:
+        before = browser.run(read)
+        seen = show_file(browser, photo), browser.run(read)
         said = show_file(browser, tmp_path / "notes.txt")
+        after = browser.run(read)
+        again = show_file(browser, photo), browser.run(read)
     assert said["note"].startswith("notes.txt is no picture that this browser can read")
-    assert said["answer"] == "Nothing to see yet."
+    assert before.split() == ["Nothing", "to", "see", "yet.", "class", "probability", *"0123456789"]
+    assert "what speaks for" in seen[1]
+    assert after == before
+    assert again == seen
+    assert again[0]["note"] == ""
+
+
+def test_the_photo_that_was_given_last_is_answered(page, pngs, tmp_path):
+    """Although one that was given earlier is decoded later."""
+    slow = """
+    const decode = createImageBitmap;
+    window.decoded = 0;
+    window.createImageBitmap = async (file, ...how) => {
+      if (file.name.startsWith("slow")) await new Promise((go) => setTimeout(go, 300));
+      window.decoded++;
+      return decode(file, ...how);
+    };
+    """
+    settled = """
+    new Promise((go) => setInterval(() => window.decoded === 3 && setTimeout(go, 100), 20))
+    """
+    last = sorted(pngs.glob("7/*.png"))[0]
+    shutil.copy(sorted(pngs.glob("0/*.png"))[0], tmp_path / "slow.png")
+    (tmp_path / "slow.txt").write_text("no picture")
+    with open_browser(page, tmp_path / "profile") as browser:
+        expected = show_file(browser, last)
+        browser.run(slow)
+        for file in (tmp_path / "slow.png", tmp_path / "slow.txt", last):
+            browser.choose_file("#file", file)
+        browser.run(settled)
+        assert browser.run(READ_ANSWER) == expected
+        assert browser.errors == []
 
 
 def test_a_drawing_is_classified_while_it_is_drawn(page, tmp_path):
@@ -180,6 +219,9 @@ def test_a_calibrated_page_says_none_of_these(verb, calibrated, calibrated_page,
         shares = {name: share for name, share, _ in said["rows"]}
         assert shares == {c["name"]: f"{100 * c['probability']:.2f} %" for c in row["classes"]}
     assert shown[-1]["because"] == "The picture is unlike those of training."
+    assert shown[-1]["found"] == []
+    assert "would speak for" in shown[-1]["heat"]
+    assert [said["refused"] for said in shown] == [said["found"] == [] for said in shown]
 
 
 def test_unfamiliarity_is_that_of_the_calibration(digits, calibrated, calibrated_page):
@@ -269,6 +311,18 @@ def test_photos_of_sixteen_bits_are_refused(digits, tmp_path):
     (copy / "run.json").write_text(json.dumps(record))
     with pytest.raises(SpecError, match="values of 0 to 4095, and browsers read 8 bits"):
         page_format.make_page_format(open_classifier(str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "title"),
+    [
+        ({"dataset.folder": "/here/photos"}, ["cats", "dogs"], "photos: cats, dogs"),
+        ({"dataset.table": "labels.csv"}, ["cats", "dogs"], "labels.csv: cats, dogs"),
+        ({"dataset": "flowers17"}, [f"flower {n}" for n in range(17)], "flowers17: 17 classes"),
+    ],
+)
+def test_the_title_says_what_the_network_tells_apart(tmp_path, settings, classes, title):
+    assert make_title(RunResult(tmp_path, "finished", settings=settings), classes) == title
 
 
 def test_paper_is_what_most_edges_have():
