@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnntrain.data.doctor.examination import Examination, NearDuplicate, OddImage, find_odd_images
+from cnntrain.data.doctor.examination import (
+    Examination,
+    NearDuplicate,
+    OddImage,
+    find_odd_images,
+    list_label_conflicts,
+)  # fmt: skip
 from cnntrain.data.doctor.looks import read_example
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
 from cnntrain.data.source import Splits
@@ -97,7 +103,11 @@ def format_lead(
     """Return a sentence with the worst that was found."""
     leaks, near = len(verification.leaks), len(examination.near_leaks)
     broken, wrong = len(verification.broken), len(check.suspects) if check else 0
+    conflicts = len(list_label_conflicts(verification, examination))
     parts = [
+        f"{conflicts:,} picture{'s' * (conflicts != 1)} with more than one label"
+        if conflicts
+        else "",
         f"{leaks:,} leak{'s' * (leaks != 1)} between splits" if leaks else "",
         f"{near:,} near-duplicate{'s' * (near != 1)} between splits" if near else "",
         f"{broken:,} broken file{'s' * (broken != 1)}" if broken else "",
@@ -120,6 +130,11 @@ def list_numbers(
     doubles = len(verification.duplicates)
     rows = [
         ("images", total, ""),
+        (
+            "label conflicts",
+            len(list_label_conflicts(verification, examination)),
+            "a picture with several labels",
+        ),
         ("leaks", len(verification.leaks), "the same bytes in two splits"),
         ("near-duplicates", len(examination.near_leaks), "of two splits"),
         ("doubles", doubles + inside, f"within a split, {inside:,} of them nearly"),
@@ -162,11 +177,14 @@ def format_suspects_text(check: LabelCheck, shown: int) -> str:
 def build_pair_sections(
     album: Album, verification: Verification, examination: Examination
 ) -> list[dict[str, Any]]:
-    """Return the sections of images that are twice there, leaks first."""
+    """Return the sections of images that are twice there: conflicts of labels, leaks, doubles."""
     near = examination.near_duplicates
     likeness = examination.thresholds["near"]
     nearly = f"Small grey copies of the two correlate by {likeness} or more."
     sections = [
+        ("The same picture with different labels", "One of the labels is wrong, and only you can "
+         "tell which: drop that file, or give it the right label, in findings.csv.",
+         [describe_pair(pair) for pair in list_label_conflicts(verification, examination)]),
         ("The same file in two splits", "A leak: the test is no test of these.",
          [(places[0], next(p for p in places if p.split != places[0].split), "")
           for places in verification.leaks]),

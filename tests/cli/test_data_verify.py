@@ -186,6 +186,21 @@ def test_page_and_tables_are_written_edited_and_applied(data, alike, tmp_path):
     assert "../photos/train/dog/1.png,cat,train\n" in (tmp_path / "found/labels.csv").read_text()
 
 
+def test_a_photo_in_two_classes_is_shown_and_asked_about(data, alike, tmp_path):
+    shutil.copy(alike / "train" / "cat" / "1.png", alike / "test" / "dog" / "copied.png")
+    (alike / "train" / "cat" / "torn.png").write_bytes(b"\x89PNG")
+    code, out, _ = data(f"verify {FOLDER} --output found")
+    assert code == 1
+    assert "Pictures with more than one label: 1." in out
+    page = (tmp_path / "found" / "data.html").read_text()
+    assert "The same picture with different labels" in page
+    assert "1 picture with more than one label" in page
+    assert "<h2>Broken files</h2>" in page
+    labels = (tmp_path / "found" / "labels.csv").read_text()
+    assert "train/cat/1.png,cat,train" in labels
+    assert "test/dog/copied.png,dog,test" in labels
+
+
 def test_the_command_that_trains_on_the_labels_can_be_copied(data, alike, spec):
     strange = "März's=best, (2)"
     lines = data(f"verify {FOLDER} --output {shlex.quote(strange)}")[1].splitlines()

@@ -129,6 +129,7 @@ def write_diagnosis(
         write_findings,
         write_labels,
     )
+    from cnntrain.data.doctor.examination import list_label_conflicts
     from cnntrain.reports.data_page import write_data_page
 
     names = FileNames(splits, output)
@@ -142,6 +143,11 @@ def write_diagnosis(
             f"{counts['relabelled']:,} with another label; dropped: {counts['dropped']:,}. Edit "
             f"the column action of {FINDINGS}, and write {LABELS} again:"
         )
+        if conflicts := len(list_label_conflicts(found.verification, found.examination)):
+            files = (
+                f"Pictures with more than one label: {conflicts:,}. {LABELS} has each label of "
+                f"them until you drop or relabel the wrong one in {FINDINGS}. {files}"
+            )
         apply = [*words, "--apply", str(output / FINDINGS)]
         train = ["cnntrain", *list_training_words(splits, output / LABELS)]
         guide = {"files": files, "next": f"{shlex.join(apply)}\n{shlex.join(train)}"}

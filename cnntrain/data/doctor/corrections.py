@@ -121,10 +121,14 @@ def list_findings(
         Finding(names.name_broken(name), "", "", "drop", "", f"broken: {why}")
         for name, why in verification.broken
     ]
-    for place, kept, reason in choose_copies(verification, examination):
-        shown = names.name_example(kept.split, kept.index)
-        under = f" under {kept.label}" if kept.label != place.label else ""
-        found.append(describe(place, "drop", f"{reason} {kept.split} {shown}{under}"))
+    asked = set[Occurrence]()  # the user decides on these
+    for place, other, reason in choose_copies(verification, examination):
+        reason = f"{reason} {other.split} {names.name_example(other.split, other.index)}"
+        if place.label == other.label:
+            found.append(describe(place, "drop", reason))
+        else:
+            asked.add(place)
+            found.append(describe(place, "", f"{reason} under {other.label}: which is right?"))
     for word, odd_images in find_odd_images(examination):
         action = "drop" if word == "of one colour" else ""
         found += [describe(odd.place, action, f"{word} ({odd.value:g})") for odd in odd_images]
@@ -134,7 +138,8 @@ def list_findings(
             f"label probably wrong: {suspect.given_probability:.3f} against "
             f"{suspect.suggested_probability:.3f}{learnt}"
         )
-        found.append(describe(suspect.place, "relabel", reason, suspect.suggested))
+        action = "" if suspect.place in asked else "relabel"
+        found.append(describe(suspect.place, action, reason, suspect.suggested))
     return sorted(join_findings(found), key=lambda finding: -ACTIONS.index(finding.action))
 
 
@@ -158,8 +163,9 @@ def choose_copies(
 ) -> Iterator[tuple[Occurrence, Occurrence, str]]:
     """Yield the images to drop of those that are the same or nearly, the one that is kept, and why.
 
-    Of each group one is kept, by the order KEPT_FIRST, and in one split rather one that is neither
-    blurred nor tiny.
+    Of each group one of each label is kept, by the order KEPT_FIRST, and in one split rather one
+    that is neither blurred nor tiny. Where more than one label is kept, each of these images is
+    yielded with one of another label: nothing here tells which label is right.
     """
     groups: dict[Occurrence, list[Occurrence]] = {}
     reasons: dict[Occurrence, str] = {}
@@ -181,12 +187,16 @@ def choose_copies(
             reasons.setdefault(place, word)
     odd = {image.place for _, images in find_odd_images(examination) for image in images}
     for group in {id(group): group for group in groups.values()}.values():
-        kept = min(
+        ranked = sorted(
             group, key=lambda place: (KEPT_FIRST.index(place.split), place in odd, place.index)
         )
+        kept = {place.label: place for place in reversed(ranked)}  # the first of each label
         for place in group:
-            if place is not kept:
-                yield place, kept, reasons[place]
+            if place is not kept[place.label]:
+                yield place, kept[place.label], reasons[place]
+            elif len(kept) > 1:
+                other = next(other for other in ranked if other.label != place.label)
+                yield place, other, reasons[place]
 
 
 def write_findings(found: Sequence[Finding], file: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from cnntrain.data.doctor.looks import look_at_images
 from cnntrain.data.doctor.near_duplicates import NearPairs, choose_tree, find_near_pairs
 from cnntrain.data.source import Splits
-from cnntrain.data.verify import Occurrence, hash_examples, locate_occurrence
+from cnntrain.data.verify import Occurrence, Verification, hash_examples, locate_occurrence
 
 # What `data verify` looks for, and its thresholds: None does not look for it.
 # docs/data_doctor.md says how they were chosen.
@@ -166,6 +166,21 @@ def list_odd_images(mask: np.ndarray, values: np.ndarray, locate: Locator) -> li
     numbers = np.flatnonzero(mask)
     numbers = numbers[np.argsort(values[numbers], kind="stable")]
     return [OddImage(locate(int(n)), round(float(values[n]), 2)) for n in numbers]
+
+
+def list_label_conflicts(
+    verification: Verification, examination: Examination
+) -> list[NearDuplicate]:
+    """Return two of each image with more than one label, then near-duplicates with different ones.
+
+    The same bytes have a likeness of 1.
+    """
+    same = [
+        NearDuplicate(places[0], next(p for p in places if p.label != places[0].label), 1.0, False)
+        for places in verification.label_conflicts
+    ]
+    near = [p for p in examination.near_duplicates if p.first.label != p.second.label]
+    return [*same, *near]
 
 
 def find_odd_images(examination: Examination) -> Sequence[tuple[str, Sequence[OddImage]]]:

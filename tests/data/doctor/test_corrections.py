@@ -16,7 +16,12 @@ from cnntrain.data.doctor.corrections import (
     write_findings,
     write_labels,
 )
-from cnntrain.data.doctor.examination import Examination, NearDuplicate, OddImage
+from cnntrain.data.doctor.examination import (
+    Examination,
+    NearDuplicate,
+    OddImage,
+    list_label_conflicts,
+)  # fmt: skip
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
@@ -143,6 +148,32 @@ def test_a_blurred_or_tiny_copy_is_not_the_one_that_is_kept(splits):
     verification = Verification({}, {}, splits.origin, [], [])
     chosen = list(choose_copies(verification, examination))
     assert [(place.index, kept.index) for place, kept, _ in chosen] == [(0, 2), (1, 2), (3, 2)]
+
+
+def test_a_picture_with_two_labels_is_asked_about_not_decided(splits, tmp_path):
+    """Two cats in train are the same as a dog in test: a doubled cat goes, no label is chosen."""
+    cat, double, dog = (
+        locate_occurrence(splits, *place) for place in (("train", 0), ("train", 1), ("test", 1))
+    )
+    verification = Verification({}, {}, splits.origin, [], [[cat, dog]])
+    near = NearDuplicate(dog, double, 0.98, False)
+    examination = Examination([near], [], [], [], {}, [])
+    check = LabelCheck([Suspect(dog, "cat", 0.1, 0.9, False)], 9, 0, (1.0, None), [])
+    names = FileNames(splits, tmp_path)
+    findings = list_findings(names, verification, examination, check)
+    assert [(finding.file, finding.action, finding.reason) for finding in findings] == [
+        ("photos/cat/1.jpg", "drop", "nearly the same as train photos/cat/0.jpg"),
+        ("photos/cat/0.jpg", "", "the same as test photos/dog/8.jpg under dog: which is right?"),
+        ("photos/dog/8.jpg", "", "the same as train photos/cat/0.jpg under cat: which is right?; "
+         "label probably wrong: 0.100 against 0.900"),
+    ]  # fmt: skip
+    assert list_label_conflicts(verification, examination) == [
+        NearDuplicate(cat, dog, 1.0, False),
+        near,
+    ]
+    write_labels(names, findings, tmp_path / "labels.csv")
+    labels = {row["file"]: row["label"] for row in read_rows(tmp_path / "labels.csv")}
+    assert (labels["photos/cat/0.jpg"], labels["photos/dog/8.jpg"]) == ("cat", "dog")
 
 
 def test_a_label_that_stays_is_not_counted_as_another_one(splits, tmp_path):
