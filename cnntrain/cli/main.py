@@ -6,6 +6,7 @@ is, with a checkpoint. Nothing here imports TensorFlow before the command has be
 """
 
 import contextlib
+import itertools
 import shlex
 import sys
 import textwrap
@@ -176,6 +177,7 @@ def find_verb(words: Sequence[str]) -> int | None:
 
 def check_words_are_overrides(overrides: Sequence[str]) -> None:
     """Raise SpecError for a word that is no override; it hints at a verb, option or setting."""
+    check_no_space_after_comma(overrides)
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             hint = option_files.qualify_option(word) or suggest_fit(word)
@@ -187,6 +189,21 @@ def check_words_are_overrides(overrides: Sequence[str]) -> None:
                 f"{word!r} is neither a command nor an override",
                 f"key=value, or the command {', '.join(VERBS)}",
                 hint,
+            )
+
+
+def check_no_space_after_comma(overrides: Sequence[str]) -> None:
+    """Raise SpecError for `seed=1, 2`, which the shell takes apart."""
+    for place, word in enumerate(overrides[:-1]):
+        if "=" in word and word.endswith(",") and "=" not in overrides[place + 1]:
+            rest = [
+                word,
+                *itertools.takewhile(lambda other: "=" not in other, overrides[place + 1 :]),
+            ]
+            raise SpecError(
+                f"{word!r} ends with a comma, and a space follows",
+                "no space after the comma",
+                shlex.quote("".join(rest)),
             )
 
 

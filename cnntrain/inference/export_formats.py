@@ -82,7 +82,8 @@ def check_installed(name: str, format: ExportFormat) -> None:
     """Raise SpecError if a package that a format, called `name`, needs is not installed."""
     if missing := [package for package in format.needs if find_spec(package) is None]:
         raise SpecError(
-            f"{' and '.join(missing)} is not installed, which --format {name} needs",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed, which "
+            f"--format {name} needs",
             "the packages of the extra `export`",
             "pip install 'cnntrain[export]'",
         )

@@ -42,8 +42,23 @@ GROUP_WORDS = {
     "tracking": "logger",
     "experiment": "recipe exp",
 }
+# Our models, with the names of their families, of which they are a good first choice.
+MODEL_WORDS = {
+    "resnet18": "resnet",
+    "resnet50_v2": "resnetv2 resnet_v2",
+    "vgg16": "vgg",
+    "densenet121": "densenet",
+    "inception_v3": "inception",
+    "wrn28_10": "wrn wideresnet wide_resnet",
+    "regnetx_200mf": "regnet",
+    "nasnet_mobile": "nasnet",
+    "cnn_cifar": "cnn convnet",
+    "mlp_256_128": "mlp",
+}
+FIRST_CHOICE = "mobilenet"  # of several with a knob: small, and with ImageNet weights
 SETTING_OF = {word: key for key, words in SETTING_WORDS.items() for word in words.split()}
 GROUP_OF = {word: group for group, words in GROUP_WORDS.items() for word in words.split()}
+MODEL_OF = {word: model for model, words in MODEL_WORDS.items() for word in words.split()}
 DEVICE_WORDS = ("device", "devices", "gpu", "gpus")
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 
@@ -65,6 +80,13 @@ def suggest_override(key: str, value: str, keys: Sequence[str]) -> str | None:
     return qualify_option(key) or next((hint for hint in hints if hint), None)
 
 
+def suggest_known_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
+    """Return an override for a knob in the words of other programs: `optimizer.lr=0.1`."""
+    group, _, knob = key.rpartition(".")
+    known = SETTING_OF.get(knob, "")
+    return suggest_knob(known, value, keys) if known.startswith(f"{group}.") else None
+
+
 def suggest_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
     """Return `KEY=value`, with an option that has this knob if the chosen one lacks it."""
     group, _, knob = key.partition(".")
@@ -78,16 +100,15 @@ def suggest_knob(key: str, value: str, keys: Sequence[str]) -> str | None:
 
 
 def choose_option_with_knob(group: str, knob: str, value: str) -> str | None:
-    """Return an override of a knob, with the first option of the group that has it.
+    """Return an override of a knob, with an option of the group that has it: FIRST_CHOICE, or any.
 
     For example `optimizer=sgd optimizer.momentum=0.9`.
     """
-    chosen = next(
-        (option for option, file in find_option_files(group).items() if knob in load_option(file)),
-        None,
-    )
-    if chosen is None:
+    files = find_option_files(group)
+    having = [option for option, file in files.items() if knob in load_option(file)]
+    if not having:
         return None
+    chosen = FIRST_CHOICE if FIRST_CHOICE in having else having[0]
     knob = f"{group.replace('/', '.')}.{knob}={value}"
     return shlex.join([f"{group}={chosen}", knob])
 
@@ -96,6 +117,8 @@ def choose_option(group: str, value: str, options: Iterable[str] | None = None) 
     """Return `model=vgg16` for `arch=vgg`; a data set that is a path becomes photos."""
     if group == "dataset" and is_folder(value):
         return shlex.join(choose_photo_words(value))
+    if group == "model" and (family := MODEL_OF.get(value.lower())):
+        return f"model={family}"
     nearest = find_nearest(
         Path(value).stem, find_option_files(group) if options is None else options
     )

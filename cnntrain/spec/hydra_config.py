@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigTypeError, OmegaConfBaseException
 
 from cnntrain.errors import SpecError, find_nearest, format_choices
-from cnntrain.spec.hints import choose_option_with_knob, suggest_override
+from cnntrain.spec.hints import choose_option_with_knob, suggest_known_knob, suggest_override
 from cnntrain.spec.hydra_private import start_hydra
 from cnntrain.spec.option_files import CHOICES, CONF, find_config_folder
 from cnntrain.spec.overrides import TEXT_SETTINGS, ParsedOverride
@@ -69,6 +69,7 @@ def explain_unknown_key(override: ParsedOverride, keys: list[str]) -> SpecError:
             hint = suggest_override(key, value, keys)
         elif group in (*CHOICES, *HYDRA_GROUPS):  # a knob of this very name, of another option
             hint = choose_option_with_knob(group, last, value)
+            hint = hint or suggest_known_knob(key, value, keys)
         if hint is None and parent:
             nearest = find_nearest(last, [k.rpartition(".")[2] for k in beside if k not in CHOICES])
             hint = shlex.quote(f"{parent}.{nearest}={value}") if nearest else None
