@@ -175,12 +175,19 @@ def test_mistakes_are_answered(refusal, digits, words, given):
     assert given in str(refusal("export", *words))
 
 
-def test_a_missing_package_is_named(refusal, digits, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("onnx", "onnx and tf2onnx and onnxruntime are not installed"),
+        ("tflite", "ai_edge_litert is not installed"),
+    ],
+)
+def test_a_missing_package_is_named(refusal, digits, monkeypatch, name, given):
     from cnntrain.inference import export_formats
 
     monkeypatch.setattr(export_formats, "find_spec", lambda name: None)
-    answer = str(refusal("export", digits.folder, "--format", "onnx"))
-    assert "onnx and tf2onnx and onnxruntime" in answer
+    answer = str(refusal("export", digits.folder, "--format", name))
+    assert given in answer
     assert "pip install 'cnntrain[export]'" in answer
 
 
