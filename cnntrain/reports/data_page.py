@@ -133,7 +133,7 @@ def list_numbers(
         (
             "label conflicts",
             len(list_label_conflicts(verification, examination)),
-            "a picture with several labels",
+            "one picture, different labels",
         ),
         ("leaks", len(verification.leaks), "the same bytes in two splits"),
         ("near-duplicates", len(examination.near_leaks), "of two splits"),

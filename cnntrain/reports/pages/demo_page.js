@@ -163,7 +163,7 @@
       if (!isLast()) return;
       clearAnswer(NOTHING);
       const name = `${file.name} is no picture that this browser can read`;
-      find("note").textContent = `${name} (${error.message}).`;
+      find("note").textContent = `${name} (${error.message.replace(/\.$/, "")}).`;
       find("note").hidden = false;
     }
   }

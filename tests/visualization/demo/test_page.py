@@ -123,7 +123,8 @@ def test_a_file_that_is_no_picture_leaves_no_answer_of_an_earlier_one(page, pngs
         said = show_file(browser, tmp_path / "notes.txt")
         after = browser.run(read)
         again = show_file(browser, photo), browser.run(read)
-    assert said["note"].startswith("notes.txt is no picture that this browser can read")
+    assert said["note"].startswith("notes.txt is no picture that this browser can read (")
+    assert said["note"].endswith("decoded).")
     assert before.split() == ["Nothing", "to", "see", "yet.", "class", "probability", *"0123456789"]
     assert "what speaks for" in seen[1]
     assert after == before
