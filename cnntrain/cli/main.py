@@ -196,14 +196,11 @@ def check_no_space_after_comma(overrides: Sequence[str]) -> None:
     """Raise SpecError for `seed=1, 2`, which the shell takes apart."""
     for place, word in enumerate(overrides[:-1]):
         if "=" in word and word.endswith(",") and "=" not in overrides[place + 1]:
-            rest = [
-                word,
-                *itertools.takewhile(lambda other: "=" not in other, overrides[place + 1 :]),
-            ]
+            rest = itertools.takewhile(lambda other: "=" not in other, overrides[place + 1 :])
             raise SpecError(
                 f"{word!r} ends with a comma, and a space follows",
                 "no space after the comma",
-                shlex.quote("".join(rest)),
+                shlex.quote(word + "".join(rest)),
             )
 
 

@@ -10,7 +10,7 @@ from cnntrain.data.doctor.examination import (
     OddImage,
     find_odd_images,
     list_label_conflicts,
-)  # fmt: skip
+)
 from cnntrain.data.doctor.looks import read_example
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
 from cnntrain.data.source import Splits
@@ -183,7 +183,7 @@ def build_pair_sections(
     nearly = f"Small grey copies of the two correlate by {likeness} or more."
     sections = [
         ("The same picture with different labels", "One of the labels is wrong, and only you can "
-         "tell which: drop that file, or give it the right label, in findings.csv.",
+         "tell which.",
          [describe_pair(pair) for pair in list_label_conflicts(verification, examination)]),
         ("The same file in two splits", "A leak: the test is no test of these.",
          [(places[0], next(p for p in places if p.split != places[0].split), "")

@@ -21,7 +21,7 @@ from cnntrain.data.doctor.examination import (
     NearDuplicate,
     OddImage,
     list_label_conflicts,
-)  # fmt: skip
+)
 from cnntrain.data.doctor.suspects import LabelCheck, Suspect
 from cnntrain.data.photos.lazy_images import LazyImages
 from cnntrain.data.photos.photo import Frame, Photos
