@@ -66,10 +66,17 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--minutes")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
     arguments = parser.parse_intermixed_args(words)
     if arguments.help:
         print(USAGE)
         return 0
+    if arguments.multirun:
+        raise SpecError(
+            "-m is given, and fit trains one run",
+            "fit without -m; the command that --dry-run shows takes -m and several values",
+            "cnntrain fit FOLDER --dry-run",
+        )
     folder, own = split_fit_words(arguments.words, arguments.config_dir)
     if arguments.minutes is not None:
         own = [*own, f"minutes={arguments.minutes}"]
@@ -177,17 +184,19 @@ def read_default_weights(model: Component, given: Mapping[str, str]) -> dict[str
 
 def show_and_train(proposal: Proposal, arguments: Namespace) -> int:
     """Show a proposal, train it unless this is a dry run, and say what came out."""
-    from cnntrain.planning.proposal_report import print_command, print_proposal
+    from cnntrain.planning.proposal_report import list_fold_words, print_command, print_proposal
 
     config_dir, facts = arguments.config_dir, describe_proposal(proposal)
     check_machine(build_provisional_spec(compose_config(proposal.words, config_dir).config))
     with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         print_proposal(proposal.facts, proposal.sizes, proposal.shared, proposal.decisions)
         words, notes = settle_words(proposal.words, config_dir)
-        flags = ["--config-dir", config_dir] if config_dir else []
+        cnntrain = ["cnntrain", *(["--config-dir", config_dir] if config_dir else [])]
         shown = [word for word in words if not word.startswith("hydra.run.dir=")]
-        facts["command"] = shlex.join(["cnntrain", *flags, *shown])
-        print_command(facts["command"], notes)
+        facts["command"] = shlex.join([*cnntrain, *shown])
+        folds = list_fold_words(proposal.facts, proposal.sizes, shown)
+        facts["fold_command"] = shlex.join([*cnntrain, "-m", *folds]) if folds else None
+        print_command(facts["command"], facts["fold_command"], notes)
         code = 0 if arguments.dry_run else train_words(words, config_dir, facts)
     if arguments.json:
         print(json.dumps(replace_nonfinite(facts), indent=2))

@@ -12,7 +12,10 @@ from cnntrain.planning.proposal import Decision
 from cnntrain.terminal.tables import make_console, print_unwrapped_lines
 
 FEW_TEST_PHOTOS = 200  # below which a run says how coarsely they measure
+FOLDS = 5  # of the sweep that measures few photos better
 USUAL_SHARE = 0.9  # of test photos that are recognised, in an example
+# Settings that say how to cut, beside which folds may be refused.
+OWN_CUTS = ("dataset.folds=", "dataset.cut=", "dataset.groups=")
 
 
 def print_proposal(
@@ -48,12 +51,33 @@ def describe_expectation(test: int) -> list[str]:
     return [
         f"What to expect: each of the {test} test photos is {100 / test:.3g} % of the accuracy. "
         f"With {right} of {test} right, the accuracy on other photos is between {low:.0%} and "
-        f"{high:.0%}.",
-        "More photos measure better; so does the mean over other cuts: "
-        "cnntrain -m … 'dataset.split_seed=range(5)'",
+        f"{high:.0%}. More photos measure better.",
     ]
 
 
-def print_command(command: str, notes: Sequence[str]) -> None:
-    """Print the notes on what was measured, and the command that does the same."""
-    print_unwrapped_lines([*notes, "", "The same, as a command:", command, ""])
+def list_fold_words(
+    facts: PhotoFacts, sizes: Mapping[str, int], words: Sequence[str]
+) -> list[str] | None:
+    """Return the overrides `words`, made a sweep in which every photo is tested once.
+
+    None if the test photos are many or a part of their own, if a class has fewer photos than there
+    are folds, and if the user has chosen how to cut.
+    """
+    if (
+        "test" in facts.parts
+        or facts.has_several_labels
+        or sizes["test"] >= FEW_TEST_PHOTOS
+        or min(facts.classes.values()) < FOLDS
+        or any(word.startswith(OWN_CUTS) for word in words)
+    ):
+        return None
+    kept = [word for word in words if not word.startswith("dataset.test=")]
+    return [*kept, f"dataset.folds={FOLDS}", f"dataset.fold=range({FOLDS})"]
+
+
+def print_command(command: str, fold_command: str | None, notes: Sequence[str]) -> None:
+    """Print the notes on what was measured, the command that does the same, and that of folds."""
+    lines = [*notes, "", "The same, as a command:", command, ""]
+    if fold_command is not None:
+        lines += ["Measured better, with every photo tested once:", fold_command, ""]
+    print_unwrapped_lines(lines)

@@ -77,6 +77,18 @@ def test_a_dry_run_says_what_would_be_done_and_what_to_expect(answer, forty, tmp
     assert not (tmp_path / "outputs").exists()
 
 
+def test_the_sweep_over_folds_can_be_pasted(answer, forty):
+    found = fit_json(answer, forty, "--dry-run")
+    shown = answer("fit", forty, "--dry-run").stdout
+    assert f"every photo tested once:\n{found['fold_command']}\n" in shown
+    verb, flag, *words, fold = shlex.split(found["fold_command"])
+    assert (verb, flag, fold) == ("cnntrain", "-m", "dataset.fold=range(5)")
+    cut = [word for word in words if word.startswith("dataset.")]
+    assert answer("data", "verify", "image_folder", *cut, "dataset.fold=4").returncode == 0
+    own = fit_json(answer, forty, "--dry-run", "dataset.folds=3", "dataset.fold=0")
+    assert own["fold_command"] is None
+
+
 def test_a_dry_run_loads_no_tensorflow(answer, forty, monkeypatch):
     heavy = ("tensorflow", "keras", "tensorflow_datasets")
     for name in [name for name in sys.modules if name.split(".")[0] in heavy]:
@@ -202,6 +214,7 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
         (["nowhere"], "dataset.folder is nowhere, which is not there"),
         (["cifar10"], "cifar10 is no folder but a data set"),
         (["a", "b"], "a and b are both given"),
+        (["photos", "-m", "seed=1,2"], "-m is given, and fit trains one run"),
         (["photos", "epoch=3"], "epoch is not a setting"),
         (["photos", "model=vgg61"], "model is vgg61"),
         (["photos", "dataset=mnist"], "dataset=mnist is given, and fit takes a folder"),
