@@ -2,17 +2,19 @@
 
 import contextlib
 import json
+import re
 import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntrain.cli.parser import make_parser
 from cnntrain.data.load import load_source
-from cnntrain.errors import SpecError
+from cnntrain.errors import SpecError, find_nearest
 from cnntrain.files.documents import replace_nonfinite
 from cnntrain.planning.auto_settings import resolve_auto_settings
 from cnntrain.planning.proposal import (
@@ -26,7 +28,7 @@ from cnntrain.running.run import check_machine, train_composed
 from cnntrain.spec.build import AUTO_SETTINGS, build_provisional_spec
 from cnntrain.spec.compose import compose_config
 from cnntrain.spec.hints import TABLE_ENDINGS, choose_photo_words
-from cnntrain.spec.option_files import find_option_files
+from cnntrain.spec.option_files import find_option_files, list_settings
 from cnntrain.spec.overrides import parse_single_override, quote_path
 from cnntrain.spec.places import check_data_paths, is_there
 from cnntrain.spec.signatures import Component
@@ -57,6 +59,7 @@ class Proposal:
     shared: int  # photos that are in several splits
     decisions: Sequence[Decision]
     words: Sequence[str]
+    advice: Sequence[str]  # lines on weights that would help and cannot be had
 
 
 def main(words: Sequence[str]) -> int:
@@ -92,7 +95,10 @@ def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, 
     if not folders:
         raise SpecError("no folder is named", expected, "cnntrain fit FOLDER")
     if len(folders) > 1:
-        raise SpecError(f"{' and '.join(folders)} are both given", "one folder", None)
+        given = (
+            f"{', '.join(folders[:-1])} and {folders[-1]} are {'both ' * (len(folders) == 2)}given"
+        )
+        raise SpecError(given, "one folder, and settings as key=value", join_words(folders))
     if folders[0] in find_option_files("dataset", config_dir) and not is_there(Path(folders[0])):
         hint = f"cnntrain dataset={folders[0]}"
         raise SpecError(f"{folders[0]} is no folder but a data set", expected, hint)
@@ -102,6 +108,38 @@ def split_fit_words(words: Sequence[str], config_dir: str | None) -> tuple[str, 
         kinds = f"a zip of one, or a table of files and labels ({', '.join(TABLE_ENDINGS)})"
         raise SpecError(f"{folders[0]} is a file", f"{expected}, {kinds}")
     return folders[0], [word for word in words if word != folders[0]]
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return what words that are too many most likely mean: a name with spaces, or a setting."""
+    if is_there(Path(" ".join(words))):
+        return shlex.join(["cnntrain", "fit", " ".join(words)])
+    pairs = [(find_nearest(key, list_settings()), value) for key, value in pairwise(words)
+             if not is_there(Path(key))]  # fmt: skip
+    meant = next((f"{key}={value}" for key, value in pairs if key), None)
+    return meant or shlex.join(["cnntrain", "fit", words[0]])
+
+
+def check_place(folder: str, data_dir: Path) -> None:
+    """Raise SpecError with a similar name if nothing of this name is here or in `data_dir`.
+
+    What is there and cannot be read is left to `check_data_paths`.
+    """
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        place = Path(folder).expanduser()
+        if place.exists() or (data_dir / folder).exists():
+            return
+        above = place.parent if place.parent.is_dir() else Path()
+        name = re.split(r"[/\\]", folder.rstrip("/\\"))[-1]  # also of a path of Windows
+        kinds = (".zip", *TABLE_ENDINGS)
+        names = [p.name for p in above.iterdir() if p.is_dir() or p.suffix.lower() in kinds]
+        nearest = find_nearest(name, names)
+        again = str(above / nearest) if nearest else "/absolute/path"
+        raise SpecError(
+            f"{folder} is not there",
+            f"a folder with a folder of photos for each class, seen from {Path.cwd()}",
+            shlex.join(["cnntrain", "fit", again]),
+        )
 
 
 def read_given_settings(overrides: Sequence[str]) -> dict[str, str]:
@@ -143,12 +181,13 @@ def propose_run(
         count_shared_doubles,
         look_at_photos,
     )
-    from cnntrain.planning.pretrained_choice import choose_pretrained
+    from cnntrain.planning.pretrained_choice import choose_pretrained, explain_missing_weights
 
     dataset_words = make_dataset_words(folder)
     # Knobs of options that are not chosen yet are checked with the whole proposal.
     known = [word for word in own if not word.startswith(tuple(f"{g}." for g in OPEN_GROUPS))]
     spec = build_provisional_spec(compose_config([*dataset_words, *known], config_dir).config)
+    check_place(folder, Path(spec.config["data_dir"]).expanduser())
     check_data_paths(spec.config)
     facts, source = look_at_photos(load_source(spec))
     splits = propose_splits(facts, given)
@@ -158,9 +197,10 @@ def propose_run(
     sizes = {split: len(chosen.rows[split]) for split in ("train", "valid", "test")
              if split in chosen.rows}  # fmt: skip
     facts = count_chosen_classes(facts, chosen)
-    pretrained = None
+    pretrained, advice = None, list[str]()
     if suits_pretrained(facts, given):
         pretrained = choose_pretrained(given, spec.config["weights_dir"])
+        advice = explain_missing_weights(given) if pretrained is None else []
     if pretrained is None:
         given = {**read_default_weights(spec.model, given), **given}
     settings = propose_settings(facts, sizes["train"], "valid" in sizes, pretrained, given)
@@ -173,6 +213,7 @@ def propose_run(
         count_shared_doubles(facts, chosen.rows),
         [*settings, splits],
         [*words, *proposed, *kept],
+        advice,
     )
 
 
@@ -185,11 +226,14 @@ def read_default_weights(model: Component, given: Mapping[str, str]) -> dict[str
 def show_and_train(proposal: Proposal, arguments: Namespace) -> int:
     """Show a proposal, train it unless this is a dry run, and say what came out."""
     from cnntrain.planning.proposal_report import list_fold_words, print_command, print_proposal
+    from cnntrain.terminal.tables import print_unwrapped_lines
 
     config_dir, facts = arguments.config_dir, describe_proposal(proposal)
     check_machine(build_provisional_spec(compose_config(proposal.words, config_dir).config))
     with contextlib.redirect_stdout(sys.stderr if arguments.json else sys.stdout):
         print_proposal(proposal.facts, proposal.sizes, proposal.shared, proposal.decisions)
+        if proposal.advice:
+            print_unwrapped_lines(["", *proposal.advice])
         words, notes = settle_words(proposal.words, config_dir)
         cnntrain = ["cnntrain", *(["--config-dir", config_dir] if config_dir else [])]
         shown = [word for word in words if not word.startswith("hydra.run.dir=")]
@@ -221,6 +265,8 @@ def train_words(words: Sequence[str], config_dir: str | None, facts: dict[str, A
     if result is not None:
         facts["result"] = asdict(result)
         print_unwrapped_lines(describe_fit_result(result))
+    if facts["advice"]:
+        print_unwrapped_lines(["", *facts["advice"]])
     print_unwrapped_lines(suggest_next_commands(composed.run_dir))
     return code
 
@@ -254,4 +300,5 @@ def describe_proposal(proposal: Proposal) -> dict[str, Any]:
         "splits": dict(proposal.sizes),
         "in_several_splits": proposal.shared,
         "decisions": [asdict(decision) for decision in proposal.decisions],
+        "advice": list(proposal.advice),
     }

@@ -15,8 +15,10 @@ class Parser(argparse.ArgumentParser):
     """An argparse parser that raises SpecError for a mistake."""
 
     def error(self, message: str) -> NoReturn:
-        flag, _, value = message.rpartition(" ")[2].partition("=")
+        flag, _, value = find_flag(message).partition("=")
         hint = find_nearest(flag, self._option_string_actions)
+        if hint and value and self._option_string_actions[hint].nargs != 0:
+            hint = f"{hint} {value}"
         if hint is None and (
             setting := find_nearest(flag.lstrip("-"), option_files.list_settings())
         ):
@@ -30,6 +32,13 @@ class Parser(argparse.ArgumentParser):
         flag = action.option_strings[-1] if action.option_strings else action.dest
         nearest = find_nearest(value, action.choices)
         raise SpecError(f"{flag} is {value}", action.choices, nearest and f"{flag} {nearest}")
+
+
+def find_flag(message: str) -> str:
+    """Return the flag that a message of argparse ends with, joined to a value: `--minute=1`."""
+    words = message.split(" ")
+    places = [n for n, word in enumerate(words) if word.startswith("-")]
+    return "=".join(words[places[0] : places[0] + 2]) if places else words[-1]
 
 
 def make_parser(verb: str = "") -> Parser:

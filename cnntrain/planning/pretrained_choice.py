@@ -77,6 +77,23 @@ def choose_pretrained(
     return None
 
 
+def explain_missing_weights(given: Mapping[str, str]) -> list[str]:
+    """Return lines on which file of MobileNet to fetch, from where, and what to say then.
+
+    There are none if the user has chosen another network.
+    """
+    wanted = [network for network in CANDIDATES if network.option == CANDIDATES[0].option]
+    fitting = next((network for network in wanted if suits_settings(network, given)), None)
+    if fitting is None:
+        return []
+    return [
+        "Without ImageNet weights photos teach a network much less. Where there is a network "
+        "connection, fetch",
+        f"  {KERAS_FILES}/mobilenet/{fitting.file}",
+        "put the file into a folder of yours here, and add weights_dir=FOLDER",
+    ]
+
+
 def suits_settings(candidate: PretrainedNetwork, given: Mapping[str, str]) -> bool:
     """Return whether a network is the one that the user's settings ask for, if they ask for one."""
     if given.get("model", candidate.option) != candidate.option:

@@ -211,7 +211,7 @@ def test_doubles_in_several_splits_are_warned_of(answer, forty, tmp_path):
     ("words", "given"),
     [
         ([], "no folder is named"),
-        (["nowhere"], "dataset.folder is nowhere, which is not there"),
+        (["nowhere"], "nowhere is not there"),
         (["cifar10"], "cifar10 is no folder but a data set"),
         (["a", "b"], "a and b are both given"),
         (["photos", "-m", "seed=1,2"], "-m is given, and fit trains one run"),
@@ -234,6 +234,31 @@ def test_mistakes_are_answered(answer, forty, tmp_path, words, given):
     assert ended.returncode == 2
     assert f"Error: {given}" in ended.stderr
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["fotos"], "cnntrain fit photos"),
+        (["./Photo/"], "cnntrain fit photos"),
+        ([r"C:\Users\me\photos"], "cnntrain fit photos"),
+        (["my", "photos"], "cnntrain fit 'my photos'"),
+        (["photos", "epoch", "5"], "epochs=5"),
+        (["photos", "--minute", "1"], "--minutes 1"),
+    ],
+)
+def test_words_that_miss_get_what_was_meant(answer, forty, tmp_path, words, hint):
+    (tmp_path / "my photos").mkdir()
+    assert f"try       {hint}\n" in answer("fit", *words).stderr
+
+
+def test_weights_that_cannot_be_had_are_named_with_their_address(answer, forty):
+    found = fit_json(answer, forty, "--dry-run")
+    assert "keras-applications/mobilenet/mobilenet_1_0_224_tf_no_top.h5" in found["advice"][1]
+    shown = answer("fit", forty, "--dry-run").stdout
+    assert "\n".join(found["advice"]) in shown
+    assert shown.index("weights_dir=FOLDER") < shown.index("The same, as a command")
+    assert fit_json(answer, forty, "--dry-run", "model=lenet5")["advice"] == []
 
 
 def test_a_folder_alone_is_told_what_makes_a_classifier_of_it(answer, forty):
