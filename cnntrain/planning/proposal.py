@@ -212,7 +212,8 @@ def propose_augmentation(facts: PhotoFacts) -> Decision:
 
 
 def propose_batch_size(train: int, batch_size: int) -> Decision:
-    why = f"{max(1, train // batch_size):,} steps an epoch"
+    steps = max(1, train // batch_size)
+    why = f"{steps:,} step{'s' * (steps != 1)} an epoch"
     return Decision("batch size", str(batch_size), why, (f"batch_size={batch_size}",))
 
 

@@ -19,7 +19,10 @@ WIDE_INTERVAL = 0.1  # of an accuracy that few test photos have measured
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How many test photos of a class were recognised, and what most others were taken for."""
+    """How many test photos of a class were recognised, and what most others were taken for.
+
+    Of two classes that goes without saying: `taken_for` is None.
+    """
 
     name: str
     images: int
@@ -71,7 +74,7 @@ def read_fit_result(folder: Path) -> FitResult | LabelFitResult | None:
         for true, called, _ in reversed(list_confused_pairs(confusion, names, confusion.size))
     }
     classes = [
-        ClassResult(name, int(row.sum()), int(row[n]), taken.get(name))
+        ClassResult(name, int(row.sum()), int(row[n]), taken.get(name) if len(names) > 2 else None)
         for n, (name, row) in enumerate(zip(names, confusion, strict=True))
         if row.sum() > row[n]
     ]

@@ -52,6 +52,7 @@ def test_forty_photos_give_a_classifier_that_the_shown_command_repeats(answer, f
     assert spec["epochs"] == 3
     result = found["result"]
     assert result["images"] == 10
+    assert all(own["taken_for"] is None for own in result["worst"])  # of two classes: the other
     assert result["interval"][0] < result["accuracy"] <= result["interval"][1] + 1e-12
     assert result["accuracy"] == pytest.approx(
         json.loads((run / "report.json").read_text())["test"]["final"]["accuracy"]

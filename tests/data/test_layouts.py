@@ -258,3 +258,21 @@ def test_labels_in_another_unicode_form_are_the_same():
     composed, apart = forms("café")
     groups, names = group_classes((composed, "tea"), {apart: (apart,), "b": ("tea",)})
     assert (groups.tolist(), names) == ([0, 1], (composed, "b"))
+
+
+def test_runs_in_a_working_folder_are_no_classes(tree, tmp_path):
+    """Nor are their pictures; a run within a class folder is none of its images either."""
+    runs = ("outputs/1", "outputs/sweep/0_seed=1", "photos/cat/run")
+    tree("photos/cat/2", "photos/dog/3", *(f"{run}/figures/1" for run in runs))
+    for run in runs:
+        for name in ("run.json", "spec.yaml"):
+            (tmp_path / "set" / run / name).touch()
+    found = tree("photos/cat/2")
+    assert sizes(found) == {"train": {"cat": 2, "dog": 3}}
+    assert found.notes[0].endswith("runs of cnntrain are left out: outputs, photos/cat/run")
+
+
+def test_a_flat_folder_is_told_to_have_folders(tree):
+    with pytest.raises(SpecError, match="has 0 class folders and 2 images") as refused:
+        tree("2")
+    assert "a folder for each class in " in refused.value.hint

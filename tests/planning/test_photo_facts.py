@@ -58,14 +58,16 @@ def test_a_photo_is_measured_upright(tmp_path, photos):
 def test_broken_files_are_named_and_left_out(photos):
     (photos / "cat" / "text.png").write_text("no image")
     (photos / "dog" / "empty.jpg").write_bytes(b"")
+    (photos / "cat" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     facts, source = look(photos)
     assert facts.broken == [
+        ("cat/phone.heic", "HEIC is not read: convert it to JPEG"),
         ("cat/text.png", "no image of a known format"),
         ("dog/empty.jpg", "it is empty"),
     ]
     assert facts.classes == {"cat": 12, "dog": 12}
     assert len(source.parts["train"]) == 24
-    assert "left out, being no images: cat/text.png" in describe_photos(facts)[1]
+    assert "left out, being no images: cat/phone.heic" in describe_photos(facts)[1]
 
 
 def test_a_class_without_an_image_is_refused(photos):

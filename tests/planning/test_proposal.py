@@ -65,6 +65,7 @@ def test_with_weights_a_head_is_trained_on_large_images():
     wanted = ["model=mobilenet", "model.alpha=0.75", "model.weights=imagenet", "finetune=head"]
     assert set(wanted) < set(words)
     assert "dataset.image_size=[224,224]" in words
+    assert propose(make_facts(), train=15)["batch size"].why == "1 step an epoch"
     assert "augmentation=none" in words
 
 

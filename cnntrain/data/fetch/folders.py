@@ -7,13 +7,13 @@ import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cnntrain.data.fetch.layouts import PARTS, format_tree_path, read_layout
+from cnntrain.data.fetch.layouts import PARTS, format_names, format_tree_path, read_layout
 from cnntrain.data.photos.photo import Photos
 from cnntrain.data.photos.photo_index import (
     SCANNED_PHOTOS,
@@ -166,12 +166,40 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in LITTER
 
 
+def leave_out_runs(tree: FileTree) -> tuple[FileTree, list[str]]:
+    """Return a tree without the runs and sweeps of cnntrain in it, and a note on their folders.
+
+    Their pages have pictures. A folder that held nothing else is left out with them.
+    """
+    runs = {path for path, names in tree.names.items() if path != ROOT and is_run(names)}
+    if not runs:
+        return tree, []
+    names = {
+        path: own
+        for path, own in tree.names.items()
+        if path not in runs and runs.isdisjoint(path.parents)
+    }
+    rest = replace(tree, names=names)
+    above = {folder for run in runs for folder in run.parents} - {ROOT}
+    empty = {folder for folder in above if not rest.file_counts[folder]}
+    names = {path: own for path, own in names.items() if path not in empty}
+    tops = sorted(str(path) for path in (runs | empty) if not {*path.parents} & (runs | empty))
+    note = f"{tree.name}: runs of cnntrain are left out: {format_names(tops)}"
+    return replace(tree, names=names), [note]
+
+
+def is_run(names: Sequence[str]) -> bool:
+    """Return whether a folder with files of these names holds a run or a sweep."""
+    return {"run.json", "spec.yaml"} <= {*names} or {"sweep.yaml", "jobs.json"} <= {*names}
+
+
 def read_tree_source(tree: FileTree, has_scenes: bool = False) -> Source:
     """Return the images of a tree as a source, with the sorted names of their folders as classes.
 
     If it `has_scenes`, the classes may all have the same folders, which then are groups. Raises
     SpecError for a layout that `read_layout` refuses, and for an empty class.
     """
+    tree, notes = leave_out_runs(tree)
     layout = read_layout(tree, has_scenes)
     members: dict[tuple[str, str], list[PurePosixPath]] = {
         home: [] for home in sorted(layout.homes.values(), key=order_by_part)
@@ -207,7 +235,7 @@ def read_tree_source(tree: FileTree, has_scenes: bool = False) -> Source:
         labels,
         tuple(map(escape_unprintable, numbers)),
         {part: np.flatnonzero(owners == part) for part in dict.fromkeys(p for p, _ in members)},
-        notes=layout.notes,
+        notes=[*notes, *layout.notes],
         groups=groups,
     )
 

@@ -213,10 +213,15 @@ def check_classes(tree: "FileTree", homes: Homes) -> None:
         classes.setdefault(part, set()).add(name)
     first, own = next(iter(classes.items()), ("train", set[str]()))
     if len(own) < 2:
-        where = next(iter(homes)).parent if homes else find_top(tree, PurePosixPath())
+        top = next(iter(homes)).parent if homes else find_top(tree, PurePosixPath())
+        where = format_tree_path(tree, top)
+        images = sum(map(is_image, tree.names.get(top, ())))
+        beside = f" and {images:,} images" if images else ""
         raise SpecError(
-            f"{format_tree_path(tree, where)} has {len(own)} class folder{'s' * (len(own) != 1)}",
+            f"{where} has {len(own)} class folder{'s' * (len(own) != 1)}{beside}",
             "two or more, each with the images of its class",
+            f"a folder for each class in {where}, with its images; or the folder above, if "
+            f"{where} is one class of several",
         )
     for folder, (part, _) in homes.items():
         if differ := sorted(classes[part] ^ own):

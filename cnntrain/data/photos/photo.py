@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from cnntrain.data.photos.modes import Span, ValueRange, convert_mode, read_raw_mode
 from cnntrain.data.photos.readers import FileReader
@@ -145,6 +145,10 @@ def decode_photo(content: bytes, frame: Frame, choose_box: ChooseBox | None = No
     return DecodedPhoto(placed, pixels, plain.transparent, plain.span)
 
 
+# ISO 23008-12, annex B: how a photo of an iPhone begins.
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
 def open_image(content: bytes) -> Image.Image:
     """Return an image of which only the header has been read.
 
@@ -157,6 +161,10 @@ def open_image(content: bytes) -> Image.Image:
         raise ValueError("it is empty")
     try:
         return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+            raise ValueError("HEIC is not read: convert it to JPEG") from None
+        raise
     except Image.DecompressionBombError:
         if not content.startswith(JPEG_START):
             raise
