@@ -10,7 +10,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from cnntrain.data.doctor.examination import Examination, NearDuplicate, find_odd_images
+from cnntrain.data.doctor.examination import (
+    Examination,
+    NearDuplicate,
+    find_odd_images,
+    list_absent_faults,
+)
 from cnntrain.data.doctor.suspects import LabelCheck
 from cnntrain.data.inventory import find_prepared_folder
 from cnntrain.data.labels import leaves_imbalance, warn_about_imbalance
@@ -90,6 +95,11 @@ def print_prepared(name: str, spec: Spec, splits: Splits) -> None:
 def print_verified(name: str, spec: Spec, splits: Splits, found: Diagnosis) -> None:
     verification = found.verification
     print_unwrapped(format_dataset_size(name, splits))
+    if (size := found.examination.stored_size) not in (None, splits.image_shape[:2]):
+        trained = "x".join(map(str, splits.image_shape[:2]))
+        print_unwrapped(
+            f"  stored as {size[0]}x{size[1]} in the median (height x width), trained on {trained}"
+        )
     for what, where in find_data_files(spec, splits).items():
         print_unwrapped(f"  {what} in {where}")
     for note in splits.notes:
@@ -159,6 +169,8 @@ def list_copies(where: str, copies: Sequence[Sequence[Occurrence]]) -> Iterator[
 def describe_examination(examination: Examination) -> Iterator[str]:
     """Yield what is odd about the images as lines, near-duplicates of two splits last."""
     yield from examination.notes
+    if absent := list_absent_faults(examination):
+        yield f"Looked for and not found: {', '.join(absent)}."
     for word, odd_images in find_odd_images(examination):
         lines = [f"{odd.place}: {odd.value:g}" for odd in odd_images]
         yield from list_some(f"{count_images(len(lines))} {word}", lines)

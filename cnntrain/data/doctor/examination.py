@@ -54,6 +54,7 @@ class Examination:
 
     `near_duplicates` are pairs, those between two splits first, as few as connect all images that
     are nearly the same. `thresholds` has what was looked for, `notes` say what was not, and why.
+    `stored_size` is the median height and width.
     """
 
     near_duplicates: list[NearDuplicate]
@@ -62,6 +63,7 @@ class Examination:
     tiny: list[OddImage]
     thresholds: dict[str, float | None]
     notes: list[str]
+    stored_size: tuple[int, int] | None = None
 
     @property
     def near_leaks(self) -> list[NearDuplicate]:
@@ -92,6 +94,7 @@ def examine_splits(splits: Splits, asked: Mapping[str, float | None]) -> Examina
         near = find_near_pairs(looks.copies, usable, HASH_DISTANCE, likeness)
         if near is None:
             notes.append("Near-duplicates are not told: the images of this kind are all alike")
+            thresholds["near"] = None
         else:
             tree = choose_tree(near, len(usable), number_contents(splits))
     even &= ~np.isnan(looks.spread)
@@ -105,6 +108,7 @@ def examine_splits(splits: Splits, asked: Mapping[str, float | None]) -> Examina
         list_odd_images(is_tiny, shorter, locate),
         thresholds,
         notes,
+        looks.typical_size,
     )
 
 
@@ -181,6 +185,17 @@ def list_label_conflicts(
     ]
     near = [p for p in examination.near_duplicates if p.first.label != p.second.label]
     return [*same, *near]
+
+
+def list_absent_faults(examination: Examination) -> list[str]:
+    """Return in words what was looked for and is not there."""
+    found = {"near": examination.near_duplicates, "flat": examination.one_colour,
+             "blur": examination.blurred, "tiny": examination.tiny}  # fmt: skip
+    return [
+        WORDS[key]
+        for key, images in found.items()
+        if examination.thresholds.get(key) is not None and not images
+    ]
 
 
 def find_odd_images(examination: Examination) -> Sequence[tuple[str, Sequence[OddImage]]]:

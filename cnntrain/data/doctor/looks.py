@@ -56,6 +56,12 @@ class ImageLooks:
         """The median of the images' shorter sides in pixels, as stored."""
         return float(np.median(self.sizes.min(axis=1)))
 
+    @property
+    def typical_size(self) -> tuple[int, int] | None:
+        """The median height and width in pixels, as stored; None if no image can be decoded."""
+        sizes = self.sizes[self.sizes.min(axis=1) > 0]
+        return tuple(np.median(sizes, axis=0).astype(int).tolist()) if len(sizes) else None
+
 
 UNREADABLE = Look(np.zeros((COPY_SIDE, COPY_SIDE), np.uint8), np.nan, np.nan, (0, 0))
 
