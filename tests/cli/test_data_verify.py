@@ -70,6 +70,9 @@ def test_verify_of_good_data_is_well_and_leaves_no_decoded_photos(data, tmp_path
     assert code == 0
     assert "pet" in out
     assert "No image is in more than one split." in out
+    # Photos so small are not searched for what is near, blurred or tiny.
+    assert "Looked for and not found: images of one colour.\n" in out
+    assert "  stored as 20x30 in the median (height x width), trained on 16x16\n" in out
     assert not list(tmp_path.rglob("*.npy"))
 
 
