@@ -1,5 +1,6 @@
-"""List where a run was trained: times, machine, versions, commit and hashes."""
+"""List by which commands and where a run was trained: times, machine, versions, hashes."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,3 +25,16 @@ def list_environment(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("photos that have changed", len(data.get("changed", []))),
     ]
     return [(name, str(value)) for name, value in rows if value]
+
+
+def list_run_commands(record: Mapping[str, Any]) -> list[str]:
+    """Return the command that trains the run again, without the folder that it was written to.
+
+    If settings were changed when it was resumed, a second one changes them.
+    """
+    words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
+    changes = record.get("changes", [])
+    return [
+        shlex.join(["cnntrain", *words]),
+        *([shlex.join(["cnntrain", "resume", "RUN", *changes])] if changes else []),
+    ]
