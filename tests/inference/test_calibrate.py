@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 from cnntrain.inference.export_formats import FORMATS
@@ -59,6 +60,30 @@ def test_what_is_said_is_what_numpy_finds(verb, digits, calibrated, measured):
         mine = digits.labels == number
         assert (row["name"], row["images"]) == (str(number), mine.sum())
         assert row["coverage"] == sets[mine, number].mean()
+
+
+@pytest.mark.parametrize("name", ["17", "noise"])
+def test_a_look_says_what_predict_says(verb, digits, calibrated, tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    image = noise if name == "noise" else digits.images[17][..., 0]
+    Image.fromarray(image).save(tmp_path / "one.png")
+    words = ("look", calibrated, tmp_path / "one.png")
+    _, out, _ = verb(*words, "--output", tmp_path / "look")
+    facts = json.loads((tmp_path / "look" / "look.json").read_text())
+    (said,), _ = predict(verb, calibrated, tmp_path / "one.png")
+    for row, other in zip(facts["classes"], said["classes"], strict=False):
+        assert row["name"] == other["name"]
+        assert row["probability"] == pytest.approx(other["probability"], abs=1e-6)
+    assert (facts["set"], facts["refused"]) == (said["set"], said["refused"])
+    page = (tmp_path / "look" / "look.html").read_text()
+    assert said["refused"] == ("None of these (" in page) == out.startswith("none of these (")
+    assert said["refused"] == (name == "noise")
+    assert "calibrated on 144 validation images" in page
+    plain = json.loads(
+        verb(*words, "--no-calibration", "--json", "--output", tmp_path / "plain")[1]
+    )
+    assert plain["classes"][0]["probability"] != facts["classes"][0]["probability"]
+    assert "set" not in plain
 
 
 def calculate_features(run):
