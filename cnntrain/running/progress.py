@@ -174,7 +174,7 @@ def build_result_table(report: Mapping[str, Any]) -> Table:
     views of the test images, if the run has evaluated some.
     """
     headline = choose_report_headline(report)
-    table, parts = Table(box=box.SIMPLE_HEAD), [part for part in ("valid", "test") if report[part]]
+    table, parts = Table(box=box.SIMPLE_HEAD), [p for p in ("valid", "test") if report.get(p)]
     table.add_column("weights")
     for part in parts:
         table.add_column(f"{part} loss", justify="right")
