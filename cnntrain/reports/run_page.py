@@ -19,7 +19,7 @@ from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.calibration_section import build_calibration_context
 from cnntrain.reports.network_diagram import build_diagram
-from cnntrain.reports.run_environment import list_environment, list_run_commands
+from cnntrain.reports.run_environment import format_run_title, list_environment, list_run_commands
 from cnntrain.reports.run_scores import (
     build_score_context,
     build_weight_rows,
@@ -99,7 +99,7 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
     """Return the variables of the template run.html.j2."""
     return {
         "again": shlex.join(["report", str(run.folder)]),
-        "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
+        "title": format_run_title(result.settings, run_files.names),
         "result": result,
         "eyebrow": format_run_eyebrow(result, run_files),
         "lead": format_run_lead(result, run_files),

@@ -48,6 +48,14 @@ def test_a_run_ends_with_a_page_and_figures(finished):
     assert 'loading="lazy"' not in page  # it would leave grey boxes in print
 
 
+def test_a_run_on_a_folder_is_named_after_it_and_its_classes(left_behind):
+    words = ("dataset=image_folder", "dataset.folder=/home/me/photos")
+    folder = left_behind("run", *words, class_names=["cats", "dogs"])
+    assert "<h1>lenet5 on photos: cats, dogs</h1>" in write_run_report(folder).read_text()
+    many = left_behind("many", *words, class_names=list("abcdefgh"))
+    assert "<h1>lenet5 on photos: 8 classes</h1>" in write_run_report(many).read_text()
+
+
 def test_a_page_fetches_nothing(finished):
     page = (finished / "report.html").read_text()
     assert re.findall(r"""(?:src|href)\s*=\s*["']?\s*(?!data:)[\w/.:]""", page) == []
