@@ -82,7 +82,9 @@ def test_ties_with_the_best_are_called_ties_and_many_comparisons_are_corrected(t
         "Tested by Welch's t-test, with Holm's correction for 3 comparisons: from p = 0.05 on it "
         "is a tie."
     )
-    assert "None is the best: model=a, with valid.accuracy" in format_comparison_lead(comparison)
+    assert format_comparison_lead(comparison) == (
+        "model=a is tied with 1 of 2 others: valid.accuracy 0.9100 ± 0.0100."
+    )
     write_comparison(comparison, tmp_path, "sweep", "Sweep", "report sweep")
     page = (tmp_path / "sweep.html").read_text()
     assert "1 of 2 others is tied with model=a (model=b)." in page

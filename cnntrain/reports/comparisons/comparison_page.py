@@ -103,7 +103,7 @@ def format_comparison_lead(comparison: Comparison) -> str:
     name, others = comparison.name_group(best), len(comparison.groups) - 1
     if ties := verdicts.count("tied"):
         word = "the other" if others == 1 else f"{tables.format_part(ties, others)} others"
-        return f"None is the best: {name}, with {number}, is tied with {word}."
+        return f"{name} is tied with {word}: {number}."
     is_best = all(verdict == "better" for verdict in verdicts)
     return f"{name} {'is the best' if is_best else 'comes first'}: {number}."
 

@@ -197,8 +197,9 @@ def summarize_contrasts(comparison: Comparison) -> str:
 
 
 def format_part(part: int, whole: int) -> str:
-    """Return how many of how many: `2 of 3`, or `all 3`."""
-    return f"all {whole}" if part == whole else f"{part} of {whole}"
+    """Return how many of how many: `2 of 3`, `all 3`, or `both`."""
+    every = "both" if whole == 2 else f"all {whole}"
+    return every if part == whole else f"{part} of {whole}"
 
 
 def name_unvaried_group(group: RunGroup) -> str:
