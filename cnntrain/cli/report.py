@@ -76,7 +76,8 @@ def report_run(path: Path, output: Path | None, as_json: bool) -> int:
     print(
         f"{path} {describe_status(result.status)}" + (f": {result.reason}" if result.reason else "")
     )
-    if (report := read_report(Run(path))).get("test"):
+    report = read_report(Run(path))
+    if result.status == "finished" and report.get("test"):
         make_console().print(build_result_table(report))
     elif result.numbers:
         pairs = result.numbers.items()
