@@ -109,7 +109,8 @@ class PairedContrast(Contrast):
 
     @property
     def caveat(self) -> str:
-        return " These are two runs: they do not tell what other seeds would give."
+        these = "These are two runs" if self.comparisons == 1 else "Each comparison is of two runs"
+        return f" {these}: they do not tell what other seeds would give."
 
     def format_test(self, a: str, b: str) -> str:
         return (

@@ -18,6 +18,7 @@ from cnntrain.inference.imagenet_request import (
     rephrase_for_flags,
     split_imagenet_words,
 )
+from cnntrain.runs.calibration import read_calibration
 from cnntrain.runs.directory import WEIGHTS
 from cnntrain.spec.spec import Spec
 from cnntrain.terminal.stderr import silence_stderr
@@ -51,6 +52,7 @@ usage: cnntrain look RUN IMAGE [--output FOLDER]
   --layer NAME      a layer with feature maps, as cnntrain list model OPTION names it (a middle one)
   --filter N        one of its filters, from 0 (the one that the picture excites most)
   --epsilon N       how far each pixel is moved, of 255 (8)
+  --no-calibration  as the network was trained, although cnntrain evaluate --calibrate calibrated it
   --json            what was found, for scripts"""
 
 
@@ -65,6 +67,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--layer")
     parser.add_argument("--filter", type=int)
     parser.add_argument("--epsilon", type=int, default=8)
+    parser.add_argument("--no-calibration", action="store_true")
     parser.add_argument("--output")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_intermixed_args(words)
@@ -89,11 +92,14 @@ def look_with_run(arguments: Namespace, command: str) -> dict[str, Any]:
     spec = build_evaluation_spec(classifier, overrides, arguments.config_dir)
     options = parse_inspection_options(arguments, classifier.class_names)
     check_layer_request(classifier.file, arguments.layer, arguments.filter)
+    calibration = None
+    if not arguments.no_calibration:
+        calibration = read_calibration(classifier.folder, classifier.weights)
     picture = find_picture(images, arguments.test, classifier, spec)
     parent = classifier.folder / "look"
     folder = OutputFolder.claim(arguments.output, parent, picture.name, picture.origin)
     page, subjects = load_look_modules(spec)
-    subject = subjects.make_run_subject(classifier, spec)
+    subject = subjects.make_run_subject(classifier, spec, calibration)
     pixels, truth = load_pixels(classifier, spec, picture)
     origin = {"command": command, "image": picture.origin, "truth": truth}
     return page.write_look(subject, pixels, options, folder, origin)
@@ -152,9 +158,17 @@ def check_tensorflow_backend() -> None:
 
 def format_look(facts: dict[str, Any]) -> str:
     """Return the classes, the attack and the page as a few lines of text."""
+    from cnntrain.inference.predict_report import explain_refusal  # loads TensorFlow, as a look has
+
     lines = [f"{row['probability']:7.4f}  {row['name']}" for row in facts["classes"]]
+    if facts.get("refused"):
+        lines.insert(0, explain_refusal(facts["unfamiliarity"]))
     if attack := facts.get("adversarial"):
         best = attack["classes"][0]
-        lines.append(f"moved by {attack['epsilon']}/255: {best['name']} {best['probability']:.4f}")
+        word = "still " if best["name"] == facts["classes"][0]["name"] else ""
+        lines.append(
+            f"with each pixel moved by {attack['epsilon']} of 255 to mislead the network: "
+            f"{word}{best['name']} {best['probability']:.4f}"
+        )
     lines += facts["left_out"]
     return "\n".join([*lines, str(Path(facts["folder"]) / "look.html")])

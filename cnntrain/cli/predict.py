@@ -141,7 +141,7 @@ def print_predictions(
     seconds = time.perf_counter() - began
     for note in findings.list_notes(len(photos), frame.value_range):
         print(note, file=sys.stderr)
-    if calibration is not None:
+    if calibration is not None and counts.whole:
         print(describe_promise(calibration, counts), file=sys.stderr)
     print(
         f"{len(photos):,} image{'s' * (len(photos) != 1)} in {format_duration(seconds)}, "

@@ -10,7 +10,10 @@ from cnntrain.files.documents import replace_nonfinite
 from cnntrain.reports.comparisons import comparison_tables as tables
 from cnntrain.reports.comparisons.comparison import format_setting_value
 from cnntrain.reports.comparisons.sweep_summary import write_sweep_summary
+from cnntrain.running.progress import build_result_table
+from cnntrain.runs.directory import Run
 from cnntrain.runs.results import describe_status, is_sweep, read_run
+from cnntrain.runs.strangers import read_report
 from cnntrain.terminal.tables import make_console
 
 USAGE = (
@@ -53,7 +56,10 @@ def report_sweep(path: Path, sort: str | None, output: Path | None, as_json: boo
 
 
 def report_run(path: Path, output: Path | None, as_json: bool) -> int:
-    """Write the page and the figures of a run, and print its numbers; return the exit code 0."""
+    """Write the page and the figures of a run, and print its numbers; return the exit code 0.
+
+    Those of a finished run are the table that its training ended with.
+    """
     from cnntrain.reports.run_page import write_run_report
 
     result = read_run(path)
@@ -67,11 +73,14 @@ def report_run(path: Path, output: Path | None, as_json: bool) -> int:
             )
         )
         return 0
-    numbers = ", ".join(
-        f"{key} {format_setting_value(value)}" for key, value in result.numbers.items()
-    )
     print(
         f"{path} {describe_status(result.status)}" + (f": {result.reason}" if result.reason else "")
     )
-    print("\n".join(line for line in (numbers, str(page)) if line))
+    report = read_report(Run(path))
+    if result.status == "finished" and report.get("test"):
+        make_console().print(build_result_table(report))
+    elif result.numbers:
+        pairs = result.numbers.items()
+        print(", ".join(f"{key} {format_setting_value(value)}" for key, value in pairs))
+    print(page)
     return 0

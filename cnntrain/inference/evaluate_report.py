@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnntrain.data.views import describe_views
+from cnntrain.runs.calibration import describe_risen_loss
 from cnntrain.terminal.tables import make_console
 from cnntrain.terminal.units import NO_VALUE, format_percent
 from cnntrain.training.metrics import list_confused_pairs
@@ -145,8 +146,12 @@ def print_calibration(found: Mapping[str, Any]) -> None:
         console.print(escape(line), soft_wrap=True, highlight=False)
     for table in (build_temperature_table(found["test"]), build_coverage_table(found)):
         console.print(table)
-    line = describe_worst_coverage(found["test"])
-    console.print(escape(line), soft_wrap=True, highlight=False)
+    lines = (
+        describe_worst_coverage(found["test"]),
+        describe_risen_loss(found["images"], found["test"]),
+    )
+    for line in filter(None, lines):
+        console.print(escape(line), soft_wrap=True, highlight=False)
 
 
 def format_calibration(found: Mapping[str, Any]) -> list[str]:

@@ -43,9 +43,21 @@ def list_set_labels(prediction: Prediction, class_names: Sequence[str]) -> list[
     return [class_names[n] for n in order if prediction.labels[n]]
 
 
-def explain_refusal(prediction: Prediction) -> str:
+def list_decision_facts(
+    prediction: Prediction, class_names: Sequence[str], calibration: Calibration
+) -> dict[str, Any]:
+    """Return what a calibration says of a photo, for JSON."""
+    return {
+        "set": list_set_labels(prediction, class_names),
+        "refused": prediction.is_refused,
+        "unfamiliarity": prediction.unfamiliarity,
+        "temperature": calibration.temperature,
+    }
+
+
+def explain_refusal(unfamiliarity: float | None) -> str:
     """Return `none of these` with the reason why a photo has no label in its set."""
-    is_far = prediction.unfamiliarity is not None and prediction.unfamiliarity > 1
+    is_far = unfamiliarity is not None and unfamiliarity > 1
     return f"{NONE_OF_THESE} ({'unfamiliar' if is_far else 'unsure'})"
 
 
@@ -107,7 +119,8 @@ def build_prediction_table(
             continue
         if calibration is not None:
             labels = list_set_labels(prediction, class_names)
-            cells.append(escape(", ".join(labels)) or f"[red]{explain_refusal(prediction)}[/red]")
+            refusal = explain_refusal(prediction.unfamiliarity)
+            cells.append(escape(", ".join(labels)) or f"[red]{refusal}[/red]")
         (name, share), *others = select_top_classes(prediction, class_names, top)
         then = ", ".join(f"{other} {part:.4f}" for other, part in others)
         table.add_row(*cells, escape(name), f"{share:.4f}", escape(then))
@@ -166,9 +179,6 @@ def write_prediction_json_lines(
         else:
             line["error"] = prediction.broken
         if calibration is not None and prediction.broken is None:
-            line["set"] = list_set_labels(prediction, class_names)
-            line["refused"] = prediction.is_refused
-            line["unfamiliarity"] = prediction.unfamiliarity
-            line["temperature"] = calibration.temperature
+            line |= list_decision_facts(prediction, class_names, calibration)
         print(json.dumps(line, ensure_ascii=False), flush=True)
     return counts

@@ -9,6 +9,7 @@ from cnntrain.errors import SpecError
 from cnntrain.files.documents import explain_damage
 from cnntrain.reports import charts
 from cnntrain.runs.calibration import (
+    describe_risen_loss,
     find_calibrated_weights,
     find_calibration_file,
     read_calibration_facts,
@@ -75,6 +76,7 @@ def build_section(facts: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str
     low, high = facts.get("interval", [0.0, 1.0])
     return {
         "reason": None,
+        "warning": describe_risen_loss(facts["images"], test),
         "weights": facts["weights"],
         "images": facts["images"],
         "temperature": f"{facts['temperature']:.3f}",

@@ -234,8 +234,9 @@ def plot_reliability(
         lines.append(make_reliability_line("calibrated", calibrated, "$accent", largest))
     return make_figure(
         [diagonal, *lines],
-        xaxis=make_axis("probability of the predicted class", range=[-0.02, 1.02]),
-        yaxis=make_axis("accuracy", range=[-0.03, 1.04]),
+        # The largest point, of 28 pixels, has room at the ends.
+        xaxis=make_axis("probability of the predicted class", range=[-0.06, 1.06]),
+        yaxis=make_axis("accuracy", range=[-0.1, 1.1]),
         showlegend=bool(calibrated),
         legend={"x": 0.02, "y": 0.98, "itemsizing": "constant"},
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 WIDTH, HEIGHT, BASE, GAP = 1040, 250, 200, 2  # units of the SVG; BASE is the y of the boxes' feet
 TALLEST, LOWEST = 170, 14
-LABEL_SPACING = 58  # the least distance between two labels
+LETTER_WIDTH = 7  # of a label, whose letters are 11 units high
 KINDS = (("Conv", "conv"), ("Dense", "dense"), ("Pool", "pool"), ("Norm", "norm"), ("LRN", "norm"))
 
 
@@ -36,11 +36,12 @@ def build_diagram(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 f"{layer['parameters']:,} parameters",
             }
         )
-        place = min(max(x, LABEL_SPACING / 2), WIDTH - LABEL_SPACING / 2)
+        half = (len(shape) + 1) * LETTER_WIDTH / 2
+        place = min(max(x, half), WIDTH - half)
         changed = number == 0 or layers[number - 1]["output"] != layer["output"]
-        if changed and place - free >= LABEL_SPACING:
+        if changed and place - half >= free:
             labels.append({"x": round(place, 1), "text": shape})
-            free = place
+            free = place + half
     return {"boxes": boxes, "labels": labels, "width": WIDTH, "height": HEIGHT, "base": BASE}
 
 

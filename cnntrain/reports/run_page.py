@@ -7,7 +7,6 @@ import io
 import math
 import shlex
 from base64 import b64encode
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from cnntrain.files.documents import LARGE_BYTES, SMALL_BYTES, read_text
 from cnntrain.reports import charts, figures, webpage
 from cnntrain.reports.calibration_section import build_calibration_context
 from cnntrain.reports.network_diagram import build_diagram
-from cnntrain.reports.run_environment import list_environment
+from cnntrain.reports.run_environment import format_run_title, list_environment, list_run_commands
 from cnntrain.reports.run_scores import (
     build_score_context,
     build_weight_rows,
@@ -47,8 +46,9 @@ from cnntrain.terminal.units import NO_VALUE, format_duration, format_percent
 
 MAX_PIXELATED_SIDE = 64  # images up to this side are shown as PNG, pixel by pixel
 TIMED_PARTS = {
-    "data": "reading the data", "build": "building the network", "train": "training",
-    "steps": "of it, training steps", "test": "evaluating", "refit": "refitting", "total": "in all",
+    "start": "starting", "data": "reading the data", "build": "building the network",
+    "train": "training", "steps": "of it, training steps", "test": "evaluating",
+    "refit": "refitting", "total": "in all",
 }  # fmt: skip
 MIN_OBJECTIVE_SHARE = 1e-4  # of the cross-entropy; an objective that differs by less is not drawn
 
@@ -99,11 +99,11 @@ def build_run_context(result: RunResult, run: Run, run_files: RunFiles) -> dict[
     """Return the variables of the template run.html.j2."""
     return {
         "again": shlex.join(["report", str(run.folder)]),
-        "title": f"{result.settings.get('model')} on {result.settings.get('dataset')}",
+        "title": format_run_title(result.settings, run_files.names),
         "result": result,
         "eyebrow": format_run_eyebrow(result, run_files),
         "lead": format_run_lead(result, run_files),
-        "command": format_run_command(run_files.record),
+        "commands": list_run_commands(run_files.record),
         "numbers": build_headline_tiles(result, run_files),
         "weights": build_weight_rows(run_files.report, run_files.test_images),
         "weight_headings": list_weight_headings(run_files.report),
@@ -132,12 +132,6 @@ def format_run_eyebrow(result: RunResult, run_files: RunFiles) -> str:
     """Return the line above the title: the name of the folder, and when the run began."""
     began = run_files.record.get("started", "")[:16].replace("T", " ")
     return " · ".join(part for part in (result.folder.resolve().name, began) if part)
-
-
-def format_run_command(record: Mapping[str, Any]) -> str:
-    """Return the command that trains the run again, without the folder that it was written to."""
-    words = [word for word in record.get("overrides", []) if not word.startswith("hydra.")]
-    return shlex.join(["cnntrain", *words])
 
 
 def format_run_lead(result: RunResult, run_files: RunFiles) -> str:

@@ -174,7 +174,7 @@ def build_result_table(report: Mapping[str, Any]) -> Table:
     views of the test images, if the run has evaluated some.
     """
     headline = choose_report_headline(report)
-    table, parts = Table(box=box.SIMPLE_HEAD), [part for part in ("valid", "test") if report[part]]
+    table, parts = Table(box=box.SIMPLE_HEAD), [p for p in ("valid", "test") if report.get(p)]
     table.add_column("weights")
     for part in parts:
         table.add_column(f"{part} loss", justify="right")
@@ -182,11 +182,12 @@ def build_result_table(report: Mapping[str, Any]) -> Table:
     if views := report.get("test_views"):
         table.add_column(describe_views(report["views"]), justify="right")
     for key, name in name_weights(report).items():
-        rows = [report[part].get(key) for part in parts]
-        cells = [f"{row[k]:.4f}" if row else "" for row in rows for k in ("loss", headline)]
+        rows = [report[part].get(key, {}) for part in parts]
+        numbers = [row.get(k) for row in rows for k in ("loss", headline)]
         if views:
-            cells.append(f"{views[key][headline]:.4f}")
-        table.add_row(name, *cells)
+            numbers.append(views.get(key, {}).get(headline))
+        # A report that others have written may lack some.
+        table.add_row(name, *(f"{n:.4f}" if isinstance(n, int | float) else "" for n in numbers))
     return table
 
 

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -298,6 +297,7 @@ def train_and_show(
     from cnntrain.running.progress import RunConsole, TerminalView
     from cnntrain.terminal.stderr import silence_stderr
 
+    began = began or psutil.Process().create_time()
     view = view or TerminalView(RichConsole())
     view.begin_run(run.folder)
     start_decoders(spec)
@@ -309,7 +309,7 @@ def train_and_show(
         console = RunConsole(run, spec, view)
         tracked = TrackedProgress(console, run, spec)
         try:
-            report = train_spec(spec, run, tracked)
+            report = train_spec(spec, run, tracked, began)
         except (KeyboardInterrupt, Terminated):
             tracked.end_tracking("interrupted")
             raise
@@ -322,12 +322,12 @@ def train_and_show(
         write_run_page(run)
         tracked.end_tracking("finished", report)
         console.show_results(report)
-        console.note(describe_speed(report, run, began or psutil.Process().create_time()))
+        console.note(describe_speed(report, run))
 
 
-def describe_speed(report: Mapping[str, Any], run: Run, began: float) -> str:
+def describe_speed(report: Mapping[str, Any], run: Run) -> str:
     """Return the last line of a run: its seconds, its rate, and where the results are."""
-    total = format_duration(time.time() - began)
+    total = format_duration(report["seconds"]["total"])
     speed = report["images_per_second"]
     above = " above features that were computed once" if report["features_once"] else ""
     return f"{total} in all, {speed:,.0f} images/s in training{above}; results in {run.folder}"

@@ -133,6 +133,18 @@ def read_calibration(folder: Path, weights: str) -> Calibration | None:
     return Calibration(**{key: facts[key] for key in keys}, bank=bank)
 
 
+def describe_risen_loss(images: int, test: Mapping[str, Any]) -> str:
+    """Return a sentence if calibration on so many `images` has raised the test loss, else ""."""
+    before, after = (f"{test[f'loss_{when}']:.4f}" for when in ("before", "after"))
+    if float(after) <= float(before):
+        return ""
+    return (
+        f"Warning: the calibration raises the loss on the test images from {before} to {after}: "
+        f"{images:,} validation images are few to fit it to. A new run with a larger dataset.valid "
+        "has more."
+    )
+
+
 def find_calibrated_weights(folder: Path) -> str | None:
     """Return the name of the weights of a run that are calibrated, the best if several are."""
     return next((name for name in WEIGHTS if find_calibration_file(folder, name).is_file()), None)

@@ -142,7 +142,10 @@ class Run:
         }
         self.write_spec(spec, [*record.get("overrides", []), *overrides])
         resumed = [*record.get("resumed", []), format_time_now()]
-        self.update_run_json(**describe_environment(), status="running", resumed=resumed)
+        changes = [*record.get("changes", []), *overrides]
+        self.update_run_json(
+            **describe_environment(), status="running", resumed=resumed, changes=changes
+        )
 
     def restore_files(self) -> None:
         """Restore run.json and spec.yaml after a resume whose spec was refused."""

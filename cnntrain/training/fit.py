@@ -86,6 +86,7 @@ class Fit:
         loop, network = self.loop, self.built.network
         self.devices.agree(loop.position.step)
         with (
+            loop.journal.spend("train"),
             loop.signals,
             loop.checkpoints.write_in_background(),
             explain_lack_of_memory(self.spec, network),

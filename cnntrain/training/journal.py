@@ -13,6 +13,7 @@ from cnntrain.runs.tables import read_history
 
 Row = dict[str, float]
 TABLES = ("history.csv", "steps.csv")
+TRAINING_PARTS = ("waiting", "compiling", "evaluation", "writing")  # of what training went to
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Journal:
     `sums` are of the objectives, cross-entropies and accuracies (3,) of the epoch's steps, the last
     being the share of images that are right, which `hit_metric` names; `logged` are the steps of
     it, and their summed cross-entropy, that steps.csv has. `seconds` are those of finished epochs,
-    without validation; `spent` are seconds by what they went to.
+    without validation; `spent` are seconds by what they went to, and `under_way` holds when the
+    blocks began that are not over yet.
     """
 
     run: Run
@@ -52,6 +54,7 @@ class Journal:
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     spent: dict[str, float] = field(default_factory=dict)
+    under_way: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tables = {table: self.run.open_table(table) for table in TABLES}
@@ -59,11 +62,19 @@ class Journal:
     @contextlib.contextmanager
     def spend(self, kind: str) -> Iterator[None]:
         """Count the seconds of the block as `kind`."""
-        began = time.perf_counter()
+        self.under_way[kind] = time.perf_counter()
         try:
             yield
         finally:
-            self.spent[kind] = self.spent.get(kind, 0.0) + time.perf_counter() - began
+            self.spent[kind] = self.measure_spent()[kind]
+            del self.under_way[kind]
+
+    def measure_spent(self) -> dict[str, float]:
+        """Return the seconds by what they went to, with those of blocks that are under way."""
+        now = time.perf_counter()
+        return self.spent | {
+            kind: self.spent.get(kind, 0.0) + now - began for kind, began in self.under_way.items()
+        }
 
     def start_clock(self) -> None:
         """Let the clock of the epoch go on from what earlier lives have spent on it."""
@@ -141,15 +152,21 @@ class Journal:
 
     def to_facts(self) -> dict[str, Any]:
         """Return what a checkpoint must hold of the journal."""
-        names = ("sums", "count", "logged", "seconds", "epoch_seconds", "spent")
+        names = ("sums", "count", "logged", "seconds", "epoch_seconds")
+        values = {name: getattr(self, name) for name in names} | {"spent": self.measure_spent()}
         tables = {table: self.run.count_table_bytes(table) for table in TABLES}
-        return {"journal": {name: getattr(self, name) for name in names}, "tables": tables}
+        return {"journal": values, "tables": tables}
 
     def restore(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what a checkpoint holds; earlier versions kept Keras' running means."""
+        """Take over what a checkpoint holds.
+
+        Earlier versions kept Keras' running means, or no seconds of the training as a whole.
+        """
         known = facts.get("journal") or restore_running_means(facts["loop"], arrays)
         for name, value in known.items():
             setattr(self, name, value)
+        parts = self.seconds + self.epoch_seconds + self.spent.get("evaluation", 0.0)
+        self.spent = {"train": parts} | self.spent
 
 
 def restore_running_means(
@@ -169,15 +186,27 @@ def restore_running_means(
 
 
 class Stopwatch:
-    """Takes the seconds of each part of a run, and of all parts together."""
+    """Takes the seconds of each part of a run.
 
-    def __init__(self) -> None:
-        self.began = self.last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
+    Its first part is `start`, if it is told when that `began`, in seconds since the epoch.
+    """
+
+    def __init__(self, began: float | None = None) -> None:
+        self.last = time.perf_counter()
+        self.seconds = {} if began is None else {"start": round(max(0.0, time.time() - began), 3)}
 
     def record_lap(self, name: str) -> None:
         """Record the seconds since the last lap, rounded to milliseconds, under `name`."""
         now = time.perf_counter()
         self.seconds[name] = round(now - self.last, 3)
-        self.seconds["total"] = round(now - self.began, 3)
         self.last = now
+
+    def sum_up(self, journal: Journal) -> dict[str, float]:
+        """Return the seconds of the parts, what those of training went to, and the `total`.
+
+        Those of training are the journal's: of all lives of the run.
+        """
+        spent = {kind: round(journal.spent.get(kind, 0.0), 3) for kind in TRAINING_PARTS}
+        parts = self.seconds | {"train": round(journal.spent["train"], 3)}
+        total = round(sum(parts.values()), 3)
+        return parts | spent | {"steps": round(journal.seconds, 3), "total": total}

@@ -27,10 +27,7 @@ from cnntrain.training import artifacts, warnings
 from cnntrain.training.decisions import Replay
 from cnntrain.training.devices.device import decide_for_device
 from cnntrain.training.devices.one_device import Devices
-from cnntrain.training.devices.setup import (
-    configure_backend,
-    set_up_devices,
-)
+from cnntrain.training.devices.setup import configure_backend, set_up_devices
 from cnntrain.training.evaluation import evaluate_network, predict_scores
 from cnntrain.training.fit import Fit, prepare_fit
 from cnntrain.training.journal import Stopwatch
@@ -41,13 +38,16 @@ from cnntrain.training.networks.build import count_parameters, repeats_grey_chan
 from cnntrain.training.networks.warm_start import SourceWeights, read_source_weights
 
 
-def train_run(spec: Spec, run: Run, progress: Progress) -> dict[str, Any] | None:
+def train_run(
+    spec: Spec, run: Run, progress: Progress, began: float | None = None
+) -> dict[str, Any] | None:
     """Train what `spec` describes into the directory of `run`; return the report.
 
-    Of several workers only the chief writes what is kept into `run`; the others return None. Raises
-    SpecError, before the first step, for settings that the data or the network show to be wrong.
+    Of several workers only the chief writes what is kept into `run`; the others return None.
+    It is timed from `began`, in seconds since the epoch, or from now. Raises SpecError, before the
+    first step, for settings that the data or the network show to be wrong.
     """
-    stopwatch = Stopwatch()
+    stopwatch = Stopwatch(began)
     configure_backend(spec)
     devices = set_up_devices(spec)
     # Only the chief has a directory that a message may name.
@@ -98,9 +98,7 @@ def train_on(
     if not devices.is_chief:
         return None
     journal, steps = fit.loop.journal, fit.loop.position.step
-    parts = ("waiting", "compiling", "evaluation", "writing")
-    spent = {kind: round(journal.spent.get(kind, 0.0), 3) for kind in parts}
-    report["seconds"] = stopwatch.seconds | spent | {"steps": journal.seconds}
+    report["seconds"] = stopwatch.sum_up(journal)
     report["images_per_second"] = round(steps * shrunk_spec.batch_size / journal.seconds, 1)
     write_json(run.report, report)
     return report

@@ -10,6 +10,7 @@ from PIL import Image
 
 from cnntrain.files.documents import write_json
 from cnntrain.files.writing import replace_by_file
+from cnntrain.inference.predict_report import explain_refusal
 from cnntrain.reports import figures, webpage
 from cnntrain.reports.run_page import MAX_PIXELATED_SIDE, encode_data_uri
 from cnntrain.terminal.units import format_percent
@@ -52,6 +53,9 @@ def build_look_context(
     if facts["classes"]:
         best = facts["classes"][0]
         lead = f"{best['name']}, {format_percent(best['probability'])}"
+        if facts.get("refused"):
+            refusal = explain_refusal(facts["unfamiliarity"])
+            lead = f"{refusal[0].upper()}{refusal[1:]}; the likeliest class is {lead}"
         lead += f"; it is labelled {truth}." if truth else "."
     return {
         "command": facts["command"],
@@ -61,6 +65,7 @@ def build_look_context(
         "classes": [
             {**row, "percent": format_percent(row["probability"])} for row in facts["classes"]
         ],
+        "calibrated_on": facts.get("calibrated_on"),
         "left_out": facts["left_out"],
         "sections": [describe_section(section) for section in sections],
     }

@@ -11,6 +11,7 @@ from cnntrain.errors import SpecError
 from cnntrain.inference.classifier import Classifier
 from cnntrain.inference.examples import load_examples
 from cnntrain.inference.imagenet import build_network_with_or_without_top
+from cnntrain.runs.calibration import Calibration
 from cnntrain.runs.results import collect_settings
 from cnntrain.spec.spec import Spec
 from cnntrain.training.labels.kind import ONE_LABEL, SEVERAL_LABELS, LabelKind
@@ -21,7 +22,8 @@ class Subject:
     """A network that takes raw images (B, H, W, C) uint8, and where it comes from.
 
     It returns logits for `class_names`, whose meaning is the `kind` of labels, or features if there
-    are no names. `load_training_images` raises SpecError where the images are not here.
+    are no names. A `calibration` makes probabilities of them as `cnntrain predict` does.
+    `load_training_images` raises SpecError where the images are not here.
     """
 
     described: str  # for the line above the title of the page
@@ -31,9 +33,12 @@ class Subject:
     batch_size: int
     load_training_images: Callable[[], Examples]
     kind: LabelKind = ONE_LABEL
+    calibration: Calibration | None = None
 
 
-def make_run_subject(classifier: Classifier, spec: Spec) -> Subject:
+def make_run_subject(
+    classifier: Classifier, spec: Spec, calibration: Calibration | None
+) -> Subject:
     """Return the network of a run, whose data is that of `spec`."""
     settings = collect_settings(classifier.config, classifier.record)
     name = classifier.folder.resolve().name
@@ -51,6 +56,7 @@ def make_run_subject(classifier: Classifier, spec: Spec) -> Subject:
         spec.batch_size,
         load_training_images,
         SEVERAL_LABELS if classifier.has_several_labels else ONE_LABEL,
+        calibration,
     )
 
 

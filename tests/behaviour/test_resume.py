@@ -42,9 +42,14 @@ def test_spec_that_another_process_changes_meanwhile_is_not_trained(left_behind)
         reopen_run(resumed)
 
 
+def read_seconds(folder):
+    return json.loads((folder / "report.json").read_text())["seconds"]
+
+
 def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, answer):
     assert answer(*SHORT, "log_every=1", "hydra.run.dir=kept").returncode == 0
     assert "finished" in answer("resume", "kept").stdout
+    before = read_seconds(tmp_path / "kept")
     shutil.copytree(tmp_path / "kept", tmp_path / "stretched")
     rates = {}
     for name, extra in [("kept", ()), ("stretched", ("replan=true",))]:
@@ -52,6 +57,11 @@ def test_more_epochs_keep_the_curve_or_stretch_it(tmp_path, answer):
         assert len(read_rows(Run(tmp_path / name))) == 4
         rows = read_rows(Run(tmp_path / name), "steps.csv")
         rates[name] = [row["learning_rate"] for row in rows]
+        now, page = read_seconds(tmp_path / name), (tmp_path / name / "report.html").read_text()
+        parts = sum(now[part] for part in ("start", "data", "build", "train", "test"))
+        assert now["total"] == pytest.approx(parts, abs=0.01)
+        assert before["steps"] < now["steps"] < now["train"] > before["train"]
+        assert f"cnntrain resume RUN {' '.join(('epochs=4', *extra))}" in page
     assert rates["kept"][8:] == [rates["kept"][7]] * 8
     assert rates["stretched"][8] > rates["kept"][7]
     assert rates["stretched"][15] < rates["stretched"][8]

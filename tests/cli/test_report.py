@@ -61,6 +61,31 @@ def test_compare_shows_where_specs_differ(command, left_behind, tmp_path):
     assert "cnntrain compare a b --output both</code>" in page  # which writes it again
 
 
+def test_runs_of_one_spec_are_called_that_and_no_empty_table_is_shown(
+    command, left_behind, tmp_path
+):
+    left_behind("a")
+    left_behind("b")
+    done = command("compare", "a", "b", "--output", "both")
+    assert "The runs have the same spec, seed included, and the same numbers." in done.stdout
+    assert "standard deviation over the runs." in done.stdout
+    assert "setting" not in done.stdout
+    page = (tmp_path / "both" / "comparison.html").read_text()
+    assert "2 runs of the same spec and seed" in page
+    left_behind("c", accuracies=(0.5, 0.7))
+    assert "but not the same numbers" in command("compare", "a", "c").stdout
+
+
+def test_a_finished_run_is_reported_as_the_table_that_training_ends_with(command, left_behind):
+    left_behind("a")
+    left_behind("b", status="interrupted")
+    done = command("report", "a")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["weights", "test", "loss", "test", "accuracy"] in rows
+    assert ["last", "epoch", "0.5000", "0.7000"] in rows
+    assert "valid.accuracy 0.75" in command("report", "b").stdout
+
+
 @pytest.mark.parametrize(
     ("words", "answer"),
     [

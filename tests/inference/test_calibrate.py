@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import softmax
 
 from cnntrain.inference.export_formats import FORMATS
@@ -59,6 +60,55 @@ def test_what_is_said_is_what_numpy_finds(verb, digits, calibrated, measured):
         mine = digits.labels == number
         assert (row["name"], row["images"]) == (str(number), mine.sum())
         assert row["coverage"] == sets[mine, number].mean()
+
+
+def test_a_calibration_that_raises_the_loss_says_so(calibrated, measured, capsys):
+    from cnntrain.inference.evaluate_report import print_calibration
+    from cnntrain.reports.run_page import write_run_report
+
+    page = calibrated / "report.html"
+    print_calibration(measured | {"run": "run"})
+    assert "raises the loss" not in capsys.readouterr().out + page.read_text()
+    worse = measured["test"] | {"loss_after": 0.0829, "loss_before": 0.0433}
+    print_calibration(measured | {"run": "run", "images": 32, "test": worse})
+    said = "from 0.0433 to 0.0829: 32 validation images are few"
+    assert said in capsys.readouterr().out
+    file = calibrated / "calibration_best.json"
+    text = file.read_text()
+    file.write_text(json.dumps(measured | {"images": 32, "test": worse}))
+    write_run_report(calibrated)
+    file.write_text(text)
+    assert said in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["17", "noise"])
+def test_a_look_says_what_predict_says(verb, digits, calibrated, tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    image = noise if name == "noise" else digits.images[17][..., 0]
+    Image.fromarray(image).save(tmp_path / "one.png")
+    words = ("look", calibrated, tmp_path / "one.png")
+    _, out, _ = verb(*words, "--output", tmp_path / "look")
+    facts = json.loads((tmp_path / "look" / "look.json").read_text())
+    (said,), _ = predict(verb, calibrated, tmp_path / "one.png")
+    for row, other in zip(facts["classes"], said["classes"], strict=False):
+        assert row["name"] == other["name"]
+        assert row["probability"] == pytest.approx(other["probability"], abs=1e-6)
+    assert (facts["set"], facts["refused"]) == (said["set"], said["refused"])
+    page = (tmp_path / "look" / "look.html").read_text()
+    assert said["refused"] == ("None of these (" in page) == out.startswith("none of these (")
+    assert said["refused"] == (name == "noise")
+    assert "calibrated on 144 validation images" in page
+    plain = json.loads(
+        verb(*words, "--no-calibration", "--json", "--output", tmp_path / "plain")[1]
+    )
+    assert plain["classes"][0]["probability"] != facts["classes"][0]["probability"]
+    assert "set" not in plain
+
+
+def test_nothing_is_promised_of_broken_files_alone(verb, calibrated, tmp_path):
+    (tmp_path / "empty.png").touch()
+    code, _, err = verb("predict", calibrated, tmp_path / "empty.png")
+    assert (code, "none of these" in err) == (1, False)
 
 
 def calculate_features(run):

@@ -82,7 +82,9 @@ def test_ties_with_the_best_are_called_ties_and_many_comparisons_are_corrected(t
         "Tested by Welch's t-test, with Holm's correction for 3 comparisons: from p = 0.05 on it "
         "is a tie."
     )
-    assert format_comparison_lead(comparison).startswith("model=a comes first: ")
+    assert format_comparison_lead(comparison) == (
+        "model=a is tied with 1 of 2 others: valid.accuracy 0.9100 ± 0.0100."
+    )
     write_comparison(comparison, tmp_path, "sweep", "Sweep", "report sweep")
     page = (tmp_path / "sweep.html").read_text()
     assert "1 of 2 others is tied with model=a (model=b)." in page
@@ -109,6 +111,8 @@ def test_one_run_each_is_compared_on_the_same_test_images(predicted):
         "seeds would give."
     ]
     assert summarize_contrasts(comparison) == comparison.describe_contrasts()[0]
+    three = compare_runs([*comparison.results, predicted("c", 50)], None)
+    assert "Each comparison is of two runs: they do not tell" in summarize_contrasts(three)
 
 
 def test_one_run_against_several_is_compared_at_its_own_seed(predicted):

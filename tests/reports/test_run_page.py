@@ -1,6 +1,7 @@
 """The page of a run and its figures, of finished, running, failed and damaged runs."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import classification_report
 
+from cnntrain.analysis.calibration import compute_reliability
 from cnntrain.reports import charts
 from cnntrain.reports.network_diagram import build_diagram
 from cnntrain.reports.run_page import write_run_report
@@ -43,6 +45,15 @@ def test_a_run_ends_with_a_page_and_figures(finished):
         assert part in page, part
     assert {file.stem for file in (finished / "figures").iterdir()} == FIGURES
     assert (finished / "report.html").stat().st_size < 5_000_000
+    assert 'loading="lazy"' not in page  # it would leave grey boxes in print
+
+
+def test_a_run_on_a_folder_is_named_after_it_and_its_classes(left_behind):
+    words = ("dataset=image_folder", "dataset.folder=/home/me/photos")
+    folder = left_behind("run", *words, class_names=["cats", "dogs"])
+    assert "<h1>lenet5 on photos: cats, dogs</h1>" in write_run_report(folder).read_text()
+    many = left_behind("many", *words, class_names=list("abcdefgh"))
+    assert "<h1>lenet5 on photos: 8 classes</h1>" in write_run_report(many).read_text()
 
 
 def test_a_page_fetches_nothing(finished):
@@ -291,12 +302,28 @@ def test_the_page_says_what_an_image_takes_forward_and_backward(left_behind):
 def test_a_diagram_has_a_box_for_each_layer_and_labels_that_do_not_touch():
     layers = [
         {"layer": f"conv{n}", "kind": "Conv2D", "window": "3x3", "what": "Conv2D 3x3",
-         "parameters": 9, "output": [32 >> n // 9, 32 >> n // 9, 16 << n // 9]}
+         "parameters": 9, "output": [224 >> n // 9, 224 >> n // 9, 16 << n // 9]}
         for n in range(40)
     ]  # fmt: skip
     diagram = build_diagram(layers)
     assert len(diagram["boxes"]) == 40
     heights = [box["height"] for box in diagram["boxes"]]
     assert heights == sorted(heights, reverse=True)
-    places = [label["x"] for label in diagram["labels"]]
-    assert min(np.diff(places)) >= 57.9
+    # DejaVu Sans, which is wide, has letters of 7 units at this size.
+    ends = [
+        (label["x"] - 3.5 * len(label["text"]), label["x"] + 3.5 * len(label["text"]))
+        for label in diagram["labels"]
+    ]
+    assert ends[0][0] >= 0
+    assert ends[-1][1] <= diagram["width"]
+    assert all(end < begin for (_, end), (begin, _) in itertools.pairwise(ends))
+    assert len(ends) == 5
+
+
+def test_the_largest_point_of_a_reliability_diagram_has_room_at_accuracy_1():
+    figure = charts.plot_reliability(compute_reliability(np.full(9, 0.99), np.full(9, True)))
+    marker, (low, high) = figure["data"][1]["marker"], figure["layout"]["yaxis"]["range"]
+    radius = np.sqrt(2 * max(marker["size"]) / marker["sizeref"]) / 2  # pixels, says plotly
+    margin = figure["layout"]["margin"]
+    pixels = figure["layout"]["height"] - margin["t"] - margin["b"]
+    assert (high - 1) * pixels / (high - low) > radius

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnntrain.runs.directory import Run
-from cnntrain.training.journal import Journal, Position, restore_running_means
+from cnntrain.training.journal import Journal, Position, Stopwatch, restore_running_means
 from helpers.run_files import read_rows
 
 LOSSES = np.random.default_rng(0).random((7, 3), np.float32)
@@ -56,3 +56,27 @@ def test_running_means_of_an_earlier_version_become_sums():
     assert known["sums"] == [2.0, 1.0, 3.0]
     assert (known["count"], known["logged"]) == (4, [2, 1.5])
     assert restore_running_means(loop | {"first_step": 24}, arrays)["sums"] == [0.0] * 3
+
+
+def test_seconds_of_training_go_on_from_a_checkpoint_that_is_made_within(tmp_path):
+    first, second = open_journal(tmp_path), open_journal(tmp_path)
+    with first.spend("train"):
+        first.add_steps(LOSSES)
+        first.end_epoch(first.make_epoch_row(Position(step=7, epochs=1), {}, 0.1, None))
+        facts = first.to_facts()
+    assert first.seconds <= facts["journal"]["spent"]["train"] <= first.spent["train"]
+    second.restore(facts, {})
+    stopwatch = Stopwatch()
+    stopwatch.record_lap("data")
+    with second.spend("train"):
+        stopwatch.record_lap("train")
+    seconds = stopwatch.sum_up(second)
+    assert second.spent["train"] > facts["journal"]["spent"]["train"]
+    assert seconds["total"] == pytest.approx(seconds["data"] + seconds["train"])
+
+
+def test_checkpoint_without_seconds_of_training_has_those_of_its_parts(tmp_path):
+    journal = open_journal(tmp_path)
+    known = {"seconds": 4.0, "epoch_seconds": 1.0, "spent": {"evaluation": 2.0, "waiting": 3.0}}
+    journal.restore({"journal": known}, {})
+    assert journal.spent["train"] == 7.0

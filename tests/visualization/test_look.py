@@ -37,7 +37,7 @@ def test_a_look_writes_a_page_and_pictures(look):
     for part in (
         "What the network sees in test image 17", "lenet5 on digits", "best weights", "outline",
         "Sobel, left to right", "filter 0", "Feature maps", "training images", "Grad-CAM for",
-        "How little makes it err",
+        "What does not make it err", "still taken for 9",
     ):  # fmt: skip
         assert part in page, part
     assert len(page) < 5_000_000
@@ -85,8 +85,11 @@ def test_each_photo_has_its_own_folder_below_the_run(verb, digits, tmp_path):
 def test_patches_are_those_with_the_highest_values_of_the_filter(verb, digits, spec, tmp_path):
     """The nine highest values of a convolution, and their boxes, are computed in numpy."""
     words = ("--layer", "conv2d", "--filter", "3", "--output", tmp_path / "look", "--json")
-    code, out, _ = verb("look", digits.folder, "--test", "0", *words)
+    code, out, _ = verb("look", digits.folder, "--test", "0", *words, "--epsilon", "60")
     assert code == 0
+    best, moved = json.loads(out)["classes"][0], json.loads(out)["adversarial"]["classes"][0]
+    assert best["name"] != moved["name"]
+    assert "How little makes it err" in (tmp_path / "look" / "look.html").read_text()
     facts = json.loads(out)["filter"]
     assert (facts["layer"], facts["filter"], facts["field"]) == ("conv2d", 3, [5, 5])
     train, network = spec(*WORDS).load_splits().train, digits.network()

@@ -191,6 +191,21 @@ class Comparison:
         return contrast_with_best(groups, self.sorted_by, images)
 
     @property
+    def are_repeats(self) -> bool:
+        """Whether all runs have the same spec, seed included."""
+        return not self.differences and all(result.settings for result in self.results)
+
+    def describe_repeats(self) -> str:
+        """Return a sentence on runs of the same spec, seed included; "" for others."""
+        if not self.are_repeats:
+            return ""
+        keys = {key for result in self.results for key in result.numbers} - {"seconds"}
+        numbers = [[result.numbers.get(key) for key in keys] for result in self.results]
+        same = all(own == numbers[0] for own in numbers)
+        text = "and" if same else "but not"
+        return f"The runs have the same spec, seed included, {text} the same numbers."
+
+    @property
     def has_folds(self) -> bool:
         """Whether a run holds out a fold."""
         return any(find_fold(result) is not None for result in self.results)

@@ -44,7 +44,7 @@ def build_comparison_context(
         "eyebrow": format_comparison_eyebrow(comparison),
         "lead": format_comparison_lead(comparison),
         "order": tables.describe_order(comparison),
-        "summary": tables.summarize_contrasts(comparison),
+        "summary": tables.summarize_contrasts(comparison) or comparison.describe_repeats(),
         "contrasts": comparison.describe_contrasts(),
         "fold_scores": comparison.describe_fold_scores() if comparison.varied_settings else [],
         "repeats": comparison.repeats,
@@ -72,7 +72,9 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
     """Return a line that says how many runs and groups there are."""
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
-    if len(groups) == 1 and len(results) > 1:
+    if comparison.are_repeats and len(results) > 1:
+        line += " of the same spec and seed"
+    elif len(groups) == 1 and len(results) > 1:
         line += f" that differ in the {comparison.repeats} alone"
     elif len(groups) < len(results):
         line += f" in {len(groups)} groups that differ in more than the {comparison.repeats}"
@@ -98,8 +100,12 @@ def format_comparison_lead(comparison: Comparison) -> str:
     if not comparison.varied_settings and len(best.results) > 1:
         return f"{number}, over {len(best.collect_values(comparison.sorted_by))} runs of one spec."
     verdicts = [getattr(contrast, "verdict", None) for contrast in comparison.contrasts]
+    name, others = comparison.name_group(best), len(comparison.groups) - 1
+    if ties := verdicts.count("tied"):
+        word = "the other" if others == 1 else f"{tables.format_part(ties, others)} others"
+        return f"{name} is tied with {word}: {number}."
     is_best = all(verdict == "better" for verdict in verdicts)
-    return f"{comparison.name_group(best)} {'is the best' if is_best else 'comes first'}: {number}."
+    return f"{name} {'is the best' if is_best else 'comes first'}: {number}."
 
 
 def format_effect_caption(comparison: Comparison) -> str:

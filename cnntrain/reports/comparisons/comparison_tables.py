@@ -38,14 +38,14 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
         build_group_table(comparison, width),
         Text(describe_order(comparison)),
     ]
-    if summary := summarize_contrasts(comparison):
+    if summary := summarize_contrasts(comparison) or comparison.describe_repeats():
         parts.append(Text(summary))
     parts += map(Text, list_fold_lines(comparison))
     unfinished = [r for r in comparison.results if r.status not in GOOD_ENDS]
     if unfinished:
         lines = "\n".join(["", *map(format_unfinished_run, unfinished)])
         parts.append(Text(lines, overflow="fold"))
-    if differences:
+    if differences and comparison.differences:
         parts += [Text(), build_difference_table(comparison)]
     return Stack(*parts)
 
@@ -83,6 +83,7 @@ def describe_order(comparison: Comparison) -> str:
     if not comparison.sorted_by.startswith("valid."):
         line = f"Sorted by {comparison.sorted_by}"
     over = comparison.repeats.replace("fold", "folds").replace("seed", "seeds")
+    over = "the runs" if comparison.are_repeats else over
     line += f"; mean ± standard deviation over {over}." if several else "."
     if len(comparison.evaluation_image_sets) > 1:
         count = len(comparison.evaluation_image_sets)
@@ -196,8 +197,9 @@ def summarize_contrasts(comparison: Comparison) -> str:
 
 
 def format_part(part: int, whole: int) -> str:
-    """Return how many of how many: `2 of 3`, or `all 3`."""
-    return f"all {whole}" if part == whole else f"{part} of {whole}"
+    """Return how many of how many: `2 of 3`, `all 3`, or `both`."""
+    every = "both" if whole == 2 else f"all {whole}"
+    return every if part == whole else f"{part} of {whole}"
 
 
 def name_unvaried_group(group: RunGroup) -> str:
