@@ -67,9 +67,9 @@ def train_alone(script: Path, folder: Path, **environment: str) -> str:
 
 
 def check_readable(script: Path) -> None:
-    """Under 550 lines, in the style of ruff, with a docstring for everything but a few helpers."""
+    """Under 600 lines, in the style of ruff, with a docstring for everything but a few helpers."""
     text = script.read_text()
-    assert len(text.splitlines()) < 550
+    assert len(text.splitlines()) < 600
     assert not re.search(r"^\s*(import|from) cnntrain", text, re.MULTILINE)
     assert text.count('"""') // 2 >= text.count("\ndef ") - 2
     ruff = shutil.which("ruff") or Path(sys.executable).with_name("ruff")
