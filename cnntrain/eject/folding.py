@@ -283,10 +283,14 @@ def drop_unused_names(node: Any) -> Any:
             return node
 
 
+WRITTEN_OUT = (ast.Constant, ast.Dict, ast.List, ast.Tuple)  # what draws nothing
+
+
 class Sweeper(ast.NodeTransformer):
     """Removes assignments to single names that are not `loaded`.
 
-    One that calls a method stays: a generator that is asked for numbers has others left.
+    One that calls a method stays: a generator that is asked for numbers has others left. A method
+    of a literal, as ", ".join, is no such one.
     """
 
     def __init__(self, loaded: set[str]):
@@ -298,6 +302,7 @@ class Sweeper(ast.NodeTransformer):
         if is_single and ast.unparse(target) == ast.unparse(statement.value):
             return None
         calls = [part.func for part in ast.walk(statement.value) if isinstance(part, ast.Call)]
-        if not is_single or any(isinstance(function, ast.Attribute) for function in calls):
+        methods = [function for function in calls if isinstance(function, ast.Attribute)]
+        if not is_single or any(not isinstance(m.value, WRITTEN_OUT) for m in methods):
             return statement
         return statement if target.id in self.loaded else None  # type: ignore[attr-defined]
