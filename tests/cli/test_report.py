@@ -136,3 +136,10 @@ def test_a_full_disk_is_answered(words, left_behind, tmp_path, monkeypatch, caps
     place = words.split()[-1]
     assert f"{place} cannot be written to: No space left on device" in capsys.readouterr().err
     assert not list(tmp_path.glob(f"{place}/*.tmp"))
+
+
+def test_runs_without_numbers_and_a_run_alone_are_not_called_the_same(left_behind, answer):
+    left_behind("a", accuracies=(), status="running")
+    left_behind("b", accuracies=(), status="running")
+    for runs in (("a", "b"), ("a",)):
+        assert "the same numbers" not in answer("compare", *runs).stdout

@@ -192,18 +192,9 @@ class Comparison:
 
     @property
     def are_repeats(self) -> bool:
-        """Whether all runs have the same spec, seed included."""
-        return not self.differences and all(result.settings for result in self.results)
-
-    def describe_repeats(self) -> str:
-        """Return a sentence on runs of the same spec, seed included; "" for others."""
-        if not self.are_repeats:
-            return ""
-        keys = {key for result in self.results for key in result.numbers} - {"seconds"}
-        numbers = [[result.numbers.get(key) for key in keys] for result in self.results]
-        same = all(own == numbers[0] for own in numbers)
-        text = "and" if same else "but not"
-        return f"The runs have the same spec, seed included, {text} the same numbers."
+        """Whether these are several runs of the same spec, seed included."""
+        has_settings = len(self.results) > 1 and all(result.settings for result in self.results)
+        return has_settings and not self.differences
 
     @property
     def has_folds(self) -> bool:

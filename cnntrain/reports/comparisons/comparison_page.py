@@ -44,7 +44,7 @@ def build_comparison_context(
         "eyebrow": format_comparison_eyebrow(comparison),
         "lead": format_comparison_lead(comparison),
         "order": tables.describe_order(comparison),
-        "summary": tables.summarize_contrasts(comparison) or comparison.describe_repeats(),
+        "summary": tables.summarize_contrasts(comparison) or tables.describe_repeats(comparison),
         "contrasts": comparison.describe_contrasts(),
         "fold_scores": comparison.describe_fold_scores() if comparison.varied_settings else [],
         "repeats": comparison.repeats,
@@ -72,7 +72,7 @@ def format_comparison_eyebrow(comparison: Comparison) -> str:
     """Return a line that says how many runs and groups there are."""
     results, groups = comparison.results, comparison.groups
     line = f"{len(results)} runs" if len(results) != 1 else "1 run"
-    if comparison.are_repeats and len(results) > 1:
+    if comparison.are_repeats:
         line += " of the same spec and seed"
     elif len(groups) == 1 and len(results) > 1:
         line += f" that differ in the {comparison.repeats} alone"

@@ -38,7 +38,7 @@ def render_comparison(comparison: Comparison, width: int, differences: bool) -> 
         build_group_table(comparison, width),
         Text(describe_order(comparison)),
     ]
-    if summary := summarize_contrasts(comparison) or comparison.describe_repeats():
+    if summary := summarize_contrasts(comparison) or describe_repeats(comparison):
         parts.append(Text(summary))
     parts += map(Text, list_fold_lines(comparison))
     unfinished = [r for r in comparison.results if r.status not in GOOD_ENDS]
@@ -194,6 +194,17 @@ def summarize_contrasts(comparison: Comparison) -> str:
         )
         sentences.append(next((test.caveat for test in tests if test.caveat), "").strip())
     return " ".join(filter(None, sentences))
+
+
+def describe_repeats(comparison: Comparison) -> str:
+    """Return a sentence on runs of the same spec, seed included; "" for others."""
+    numbers = [dict(result.numbers) for result in comparison.results]
+    for own in numbers:
+        own.pop("seconds", None)
+    if not comparison.are_repeats or not all(numbers):
+        return ""
+    text = "and" if all(own == numbers[0] for own in numbers) else "but not"
+    return f"The runs have the same spec, seed included, {text} the same numbers."
 
 
 def format_part(part: int, whole: int) -> str:
